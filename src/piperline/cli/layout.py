@@ -1,0 +1,29 @@
+"""`piperline layout`: the layouts there are."""
+
+from piperline.cli.output import Output
+from piperline.layout import builtin_layouts, layout_text, load_layout
+
+__all__ = ["list_layouts", "show"]
+
+
+def list_layouts() -> None:
+    """List the built-in layouts.
+
+    Example:
+        `piperline layout list`
+    """
+    output = Output()
+    for name in builtin_layouts():
+        output.data(f"{name:8} {load_layout(name).description}")
+
+
+def show(name: str) -> None:
+    """Print a built-in layout as TOML, to start one's own from.
+
+    Example:
+        `piperline layout show piper > my_robot.toml`
+
+    Args:
+        name: a name from `piperline layout list`.
+    """
+    Output().data(layout_text(name).rstrip())

@@ -1,0 +1,158 @@
+"""The waist: one episode, encoded, with nothing in it that depends on its place in a dataset.
+
+Readers of recordings and of datasets make `EncodedEpisode`; writers of datasets take it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from piperline.stats import FeatureStats
+
+__all__ = ["Clip", "EncodedEpisode", "VideoInfo", "load_episode", "save_episode"]
+
+TABLE, RECORD = "table.parquet", "episode.json"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file is.
+
+    Attributes:
+        codec: FFmpeg's name: `h264`, `av1`, `mjpeg`, ...
+        pix_fmt: FFmpeg's name of the pixel format: `yuv420p`, `yuvj420p`, ...
+        width, height: in pixels.
+        fps: frames a second.
+    """
+
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    fps: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A span of a video file, in whole frames.
+
+    Attributes:
+        path: the video file.
+        first: the number of its first frame in the file.
+        count: how many frames.
+        info: what the file is.
+        whole: whether the file holds nothing else, so that it can be linked or copied as it is.
+    """
+
+    path: Path
+    first: int
+    count: int
+    info: VideoInfo
+    whole: bool = True
+
+    def __post_init__(self) -> None:
+        if self.first < 0 or self.count < 1:
+            raise ValueError(f"a clip needs first >= 0 and count >= 1, not {self.first} and {self.count}")
+
+
+@dataclass(frozen=True)
+class EncodedEpisode:
+    """One episode as rows, clips and statistics.
+
+    Attributes:
+        table: Arrow table of `length` rows: the recorded vectors (fixed-size lists of float32, or whatever the
+            dataset holds) and `features.EPISODE_LOCAL`; no `index`, `episode_index`, `task_index`.
+        clips: a span of `length` frames for each camera, by feature key.
+        camera_stats: image statistics by feature key; those of columns follow from `table`.
+        tasks: the episode's task texts, in the order in which they first occur.
+        task_rows: int64 of shape (length,), for each row the place of its task in `tasks`; None if there is one.
+    """
+
+    table: pa.Table
+    clips: Mapping[str, Clip]
+    camera_stats: Mapping[str, FeatureStats]
+    tasks: tuple[str, ...]
+    task_rows: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        for key, clip in self.clips.items():
+            if clip.count != self.length:
+                raise ValueError(f"{key}: {clip.count} frames for {self.length} rows")
+
+    @property
+    def length(self) -> int:
+        """How many frames."""
+        return int(self.table.num_rows)
+
+
+def save_episode(folder: Path, episode: EncodedEpisode) -> None:
+    """Write `episode` into `folder`, where its clips already lie, each as a whole file.
+
+    The record is written last, with the size of every file: `load_episode` takes a folder without it, or with
+    files of other sizes, for absent.
+
+    Args:
+        folder: the staging folder of this episode alone.
+        episode: one task, clips in `folder`, image statistics from histograms.
+    """
+    pq.write_table(episode.table, folder / TABLE)
+    files = [TABLE, *(clip.path.name for clip in episode.clips.values())]
+    for name in files:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+    record = {
+        "tasks": episode.tasks,
+        "sizes": {name: (folder / name).stat().st_size for name in files},
+        "clips": {
+            key: {
+                "file": clip.path.name,
+                "count": clip.count,
+                "info": asdict(clip.info),
+                "samples": episode.camera_stats[key].count,
+                "histogram": _counts(episode.camera_stats[key]),
+            }
+            for key, clip in episode.clips.items()
+        },
+    }
+    with (folder / RECORD).open("w", encoding="utf-8") as file:
+        json.dump(record, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _counts(stats: FeatureStats) -> list[list[int]]:
+    if stats.histogram is None:
+        raise ValueError("a staged camera has a histogram")
+    counts: list[list[int]] = stats.histogram.tolist()
+    return counts
+
+
+def load_episode(folder: Path) -> EncodedEpisode | None:
+    """Read what `save_episode` wrote; None where it is not there whole."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        for name, size in record["sizes"].items():
+            if (folder / name).stat().st_size != size:
+                return None
+        clips = record["clips"]
+        return EncodedEpisode(
+            table=pq.read_table(folder / TABLE),
+            clips={
+                key: Clip(folder / clip["file"], 0, clip["count"], VideoInfo(**clip["info"]))
+                for key, clip in clips.items()
+            },
+            camera_stats={
+                key: FeatureStats.of_histogram(np.array(clip["histogram"], dtype=np.int64), clip["samples"])
+                for key, clip in clips.items()
+            },
+            tasks=tuple(record["tasks"]),
+        )
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None

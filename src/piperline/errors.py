@@ -1,0 +1,195 @@
+"""Every error that piperline raises on purpose.
+
+    PiperlineError              message, place, expected and found, next step                exit 1
+    |- LayoutError              the layout itself is wrong                                   exit 2
+    |- RecordingError           the HDF5 input is not what the layout says                   exit 3
+    |   |- LayoutMismatch       dataset missing, wrong shape or dtype
+    |   '- BadEpisode           this episode only; --skip-bad leaves it out
+    |- DatasetError             a LeRobot dataset on disk cannot be read                     exit 4
+    |   |- UnsupportedVersion   a LeRobot version that this command cannot read
+    |   '- IncompatibleDatasets datasets that cannot become one
+    |- OutputExists             something is already there; nothing is overwritten           exit 5
+    |- OutputError              the output cannot be written (no space, no permission)       exit 5
+    |- VideoError               an encoder is missing, or FFmpeg failed                      exit 6
+    |- TaskFailed               episodes failed or workers died                              exit 7
+    '- HubError                 the Hugging Face Hub refused, or cannot be reached           exit 8
+
+Exceptions stop an operation. What a check finds is data, not an exception: see `piperline.check.finding`.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = [
+    "BadEpisode",
+    "DatasetError",
+    "HubError",
+    "IncompatibleDatasets",
+    "LayoutError",
+    "LayoutMismatch",
+    "OutputError",
+    "OutputExists",
+    "PiperlineError",
+    "Place",
+    "RecordingError",
+    "TaskFailed",
+    "UnsupportedVersion",
+    "VideoError",
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is wrong. Every field may be unknown.
+
+    Attributes:
+        file: the file or folder.
+        hdf5_path: the path inside an HDF5 file.
+        episode: the episode's name.
+        camera: the camera's name.
+        frame: the frame's number in its episode, from 0.
+    """
+
+    file: Path | str | None = None
+    hdf5_path: str | None = None
+    episode: str | None = None
+    camera: str | None = None
+    frame: int | None = None
+
+    def __str__(self) -> str:
+        """Name what is known, control characters made visible: names come from untrusted files."""
+        known = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ", ".join(
+            f"{name.replace('hdf5_path', 'HDF5 path')} {printable(str(value))}"
+            for name, value in known
+            if value is not None
+        )
+
+
+class PiperlineError(Exception):
+    """Something that the user can mend.
+
+    Args:
+        message: what is wrong, one sentence.
+        place: where.
+        expected: what should have been there.
+        found: what was there.
+        next_step: what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: Place | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.expected = expected
+        self.found = found
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """All that is known, a line each."""
+        parts = (
+            ("", self.message),
+            ("where:    ", str(self.place) if self.place else None),
+            ("expected: ", self.expected),
+            ("found:    ", self.found),
+            ("next:     ", self.next_step),
+        )
+        return "\n".join(f"{label}{text}" for label, text in parts if text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker processes with all that they know."""
+        return (_rebuild, (type(self), self.message, self._known()))
+
+    def _known(self) -> dict[str, object]:
+        return {
+            "place": self.place,
+            "expected": self.expected,
+            "found": self.found,
+            "next_step": self.next_step,
+        }
+
+
+def _rebuild(kind: type[PiperlineError], message: str, known: dict[str, object]) -> PiperlineError:
+    return kind(message, **known)  # type: ignore[arg-type]
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, surrogates and line breaks shown as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+class LayoutError(PiperlineError):
+    """A layout file that is not a layout."""
+
+    exit_code = 2
+
+
+class RecordingError(PiperlineError):
+    """An HDF5 file that is not a recording of the layout, or cannot be read."""
+
+    exit_code = 3
+
+
+class LayoutMismatch(RecordingError):
+    """A recording in which something that the layout declares is missing or different."""
+
+
+class BadEpisode(RecordingError):
+    """One episode that cannot be converted; the others can."""
+
+
+class DatasetError(PiperlineError):
+    """A LeRobot dataset on disk that cannot be read."""
+
+    exit_code = 4
+
+
+class UnsupportedVersion(DatasetError):
+    """A dataset of a LeRobot version that this command does not read."""
+
+
+class IncompatibleDatasets(DatasetError):
+    """Datasets that cannot become one; the message lists every difference."""
+
+
+class OutputExists(PiperlineError):
+    """Something is already at the place of the output."""
+
+    exit_code = 5
+
+
+class OutputError(PiperlineError):
+    """The output cannot be written there: no space, no permission, not a folder."""
+
+    exit_code = 5
+
+
+class VideoError(PiperlineError):
+    """An encoder is missing, or FFmpeg failed; its own last words are in `found`."""
+
+    exit_code = 6
+
+
+class TaskFailed(PiperlineError):
+    """Episodes that could not be converted, or worker processes that died; the rest is done."""
+
+    exit_code = 7
+
+
+class HubError(PiperlineError):
+    """The Hugging Face Hub refused, or cannot be reached."""
+
+    exit_code = 8

@@ -1,0 +1,131 @@
+"""What a dataset holds: its features, their types, and the Arrow schema they make.
+
+A feature is an entry of LeRobot's `info.json["features"]` (formats v2.1 and v3.0 of huggingface/lerobot,
+`src/lerobot/datasets/utils.py`). Feature names are made here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from piperline.episode import VideoInfo
+from piperline.layout import Layout
+
+__all__ = [
+    "BOOKKEEPING",
+    "EPISODE_LOCAL",
+    "Feature",
+    "Schema",
+    "camera_feature",
+    "camera_key",
+    "layout_schema",
+]
+
+CAMERA_PREFIX = "observation.images."
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One entry of `info.json["features"]`.
+
+    Attributes:
+        dtype: a numpy type name, `string`, `image`, or `video`.
+        shape: the shape of one frame's value; (height, width, channels) for cameras.
+        names: a name for each dimension of a vector; `("height", "width", "channels")` for cameras.
+        info: for videos, what the file is (codec, pixel format, rate): LeRobot's `info`.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+    info: Mapping[str, Any] | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the values lie in mp4 files instead of Parquet columns."""
+        return self.dtype == "video"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What all episodes of a dataset have in common.
+
+    Attributes:
+        fps: frames a second, a whole number: LeRobot's readers truncate others.
+        robot_type: LeRobot's name for the robot, or None.
+        features: the recorded features in order, vectors first, then cameras; without the columns
+            that every dataset has (`BOOKKEEPING`).
+        groups: named spans of the dimensions of each vector, half-open: {"observation.state": {"left_arm": (0, 6)}}.
+    """
+
+    fps: int
+    robot_type: str | None
+    features: Mapping[str, Feature]
+    groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The keys of the video features, in order."""
+        return tuple(key for key, feature in self.features.items() if feature.is_video)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The keys of the features that are Parquet columns, in order."""
+        return tuple(key for key, feature in self.features.items() if not feature.is_video)
+
+
+BOOKKEEPING: Mapping[str, Feature] = {
+    "timestamp": Feature("float32", (1,)),  # seconds since the start of the episode: frame_index / fps
+    "frame_index": Feature("int64", (1,)),  # from 0 in each episode
+    "episode_index": Feature("int64", (1,)),  # from 0 in the dataset
+    "index": Feature("int64", (1,)),  # row number in the dataset
+    "task_index": Feature("int64", (1,)),  # row of the task table
+}
+"""The columns that every LeRobot dataset has, after the recorded ones and in this order."""
+
+EPISODE_LOCAL = ("timestamp", "frame_index")
+"""The bookkeeping columns that do not depend on an episode's place in its dataset."""
+
+
+def camera_key(name: str) -> str:
+    """The feature name of a camera: `observation.images.NAME`."""
+    return CAMERA_PREFIX + name
+
+
+def camera_feature(video: VideoInfo) -> Feature:
+    """The feature of an RGB camera whose files are `video`; `info` in LeRobot's words, which GR00T N1.5 reads too."""
+    info = {
+        "video.height": video.height,
+        "video.width": video.width,
+        "video.codec": video.codec,
+        "video.pix_fmt": video.pix_fmt,
+        "video.is_depth_map": False,
+        "video.fps": video.fps,
+        "video.channels": 3,
+        "has_audio": False,
+    }
+    return Feature("video", (video.height, video.width, 3), ("height", "width", "channels"), info)
+
+
+def layout_schema(
+    layout: Layout,
+    *,
+    cameras: Mapping[str, VideoInfo],
+    fps: int,
+    robot_type: str | None,
+) -> Schema:
+    """The schema of a dataset made by `layout`.
+
+    Args:
+        layout: what the recordings hold.
+        cameras: the videos of the cameras by name, in order: their sizes are known only from the recordings.
+        fps: frames a second.
+        robot_type: LeRobot's name for the robot.
+    """
+    vectors = {key: Feature("float32", (len(rule.names),), rule.names) for key, rule in layout.vectors.items()}
+    return Schema(
+        fps=fps,
+        robot_type=robot_type,
+        features={**vectors, **{camera_key(name): camera_feature(video) for name, video in cameras.items()}},
+        groups={key: dict(rule.groups) for key, rule in layout.vectors.items()},
+    )

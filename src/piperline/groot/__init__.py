@@ -1,0 +1,1 @@
+"""What NVIDIA Isaac GR00T needs beside a dataset."""

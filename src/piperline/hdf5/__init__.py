@@ -1,0 +1,1 @@
+"""Tools for HDF5 files: look into them, split them, repack them."""

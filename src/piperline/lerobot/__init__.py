@@ -1,0 +1,1 @@
+"""LeRobot datasets on disk: a reader and a writer for each format."""

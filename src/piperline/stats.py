@@ -1,0 +1,141 @@
+"""Statistics of features: LeRobot's sampling rule for images, moments, quantiles, merging. numpy only.
+
+Rules from lerobot 0.3.3, `lerobot/datasets/compute_stats.py`: vectors over all frames, population standard
+deviation; images over sampled frames, every f-th pixel, scaled to [0, 1], shapes (C, 1, 1). All sums here are
+exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by rounding and overflow.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["QUANTILES", "FeatureStats", "image_stride", "merge_stats", "sample_frames"]
+
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+"""The quantiles that LeRobot v3.0 stores, and their names."""
+
+_MIN_SAMPLES, _MAX_SAMPLES = 100, 10_000
+_LONGEST_SIDE_KEPT, _TARGET_SIDE = 300, 150
+
+Floats = NDArray[np.float64]
+
+
+def sample_frames(count: int) -> list[int]:
+    """The frames of an episode of `count` frames that image statistics are taken from.
+
+    All below 100 frames, else count^0.75 (at least 100, at most 10,000) evenly spaced ones.
+    """
+    wanted = max(_MIN_SAMPLES, min(int(count**0.75), _MAX_SAMPLES))
+    samples = min(count, wanted)
+    return [int(index) for index in np.round(np.linspace(0, count - 1, samples))]
+
+
+def image_stride(height: int, width: int) -> int:
+    """Every how many pixels, down and across, an image of this size is looked at."""
+    longest = max(height, width)
+    return 1 if longest < _LONGEST_SIDE_KEPT else longest // _TARGET_SIDE
+
+
+@dataclass(frozen=True)
+class FeatureStats:
+    """The statistics of one feature over some frames.
+
+    Attributes:
+        min, max, mean, std: float64 (or int64 for min and max of integer columns), shape (D,) for vectors
+            of D dimensions, (1,) for scalars, (C, 1, 1) in [0, 1] for images.
+        count: how many frames (for images: sampled frames) they were taken from.
+        quantiles: by name ("q01"), same shape; empty where unknown.
+        histogram: for images of known pixels, int64 of shape (C, 256): how often each value of each channel was
+            seen. Everything else follows from it exactly, also over many episodes.
+    """
+
+    min: NDArray[Any]
+    max: NDArray[Any]
+    mean: Floats
+    std: Floats
+    count: int
+    quantiles: Mapping[str, Floats]
+    histogram: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of_rows(cls, rows: NDArray[Any], *, quantiles: bool = False) -> "FeatureStats":
+        """The statistics of `rows`, shape (N,) or (N, D), any number type."""
+        values = rows.reshape(len(rows), -1)
+        exact = values.astype(np.float64)
+        wanted = list(QUANTILES.values()) if quantiles else []
+        return cls(
+            min=values.min(axis=0),
+            max=values.max(axis=0),
+            mean=exact.mean(axis=0),
+            std=exact.std(axis=0),
+            count=len(rows),
+            quantiles=dict(zip(QUANTILES, np.quantile(exact, wanted, axis=0), strict=True)) if wanted else {},
+        )
+
+    @classmethod
+    def of_histogram(cls, histogram: NDArray[np.int64], count: int) -> "FeatureStats":
+        """The statistics of `count` images whose pixels `histogram` counts, shape (C, 256)."""
+        values = np.arange(256, dtype=np.float64)
+        pixels = histogram.sum(axis=1)
+        mean = histogram @ values / pixels
+        squares = histogram @ values**2 / pixels
+        # Integers up to 2^53 are exact in float64, so the difference loses nothing that could be seen.
+        std = np.sqrt(np.maximum(squares - mean**2, 0))
+        seen = histogram > 0
+        scaled = {
+            "min": seen.argmax(axis=1),
+            "max": 255 - seen[:, ::-1].argmax(axis=1),
+            "mean": mean,
+            "std": std,
+        }
+        quantiles = {name: _histogram_quantile(histogram, q) for name, q in QUANTILES.items()}
+        shape = (len(histogram), 1, 1)
+        parts = {name: (value / 255).reshape(shape) for name, value in scaled.items()}
+        return cls(
+            **parts,
+            count=count,
+            quantiles={name: (value / 255).reshape(shape) for name, value in quantiles.items()},
+            histogram=histogram,
+        )
+
+
+def _histogram_quantile(histogram: NDArray[np.int64], q: float) -> Floats:
+    """The `q` quantile of each row, as `np.quantile` would give it for the counted values."""
+    cumulative = histogram.cumsum(axis=1)
+    position = (cumulative[:, -1] - 1) * q
+    low = np.array(
+        [np.searchsorted(row, np.floor(p), side="right") for row, p in zip(cumulative, position, strict=True)]
+    )
+    high = np.array(
+        [np.searchsorted(row, np.ceil(p), side="right") for row, p in zip(cumulative, position, strict=True)]
+    )
+    result: Floats = low + (high - low) * (position - np.floor(position))
+    return result
+
+
+def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:
+    """The statistics of all frames of `parts`, in this order.
+
+    Exact for min, max, mean and std (parallel variance). Quantiles are exact where every part has a histogram,
+    else left out: they do not follow from the parts' quantiles.
+    """
+    histograms = [part.histogram for part in parts]
+    known = [histogram for histogram in histograms if histogram is not None]
+    count = sum(part.count for part in parts)
+    if len(known) == len(parts):
+        return FeatureStats.of_histogram(np.sum(known, axis=0), count)
+    weights = np.array([part.count for part in parts], dtype=np.float64) / count
+    means = np.stack([part.mean for part in parts])
+    mean = np.tensordot(weights, means, axes=1)
+    variances = np.stack([part.std for part in parts]) ** 2 + (means - mean) ** 2
+    return FeatureStats(
+        min=np.min([part.min for part in parts], axis=0),
+        max=np.max([part.max for part in parts], axis=0),
+        mean=mean,
+        std=np.sqrt(np.tensordot(weights, variances, axes=1)),
+        count=count,
+        quantiles={},
+    )
