@@ -1,0 +1,384 @@
+"""Video: settings, encoding, JPEG passthrough, decoding. One of the three modules that know FFmpeg (PyAV).
+
+Recorded JPEG is decoded to its own planes; they go to the encoder through a table that maps full to limited range
+(ITU-T T.871 to ITU-R BT.601), without a detour over RGB. FFmpeg's own range conversion would add dither, which
+costs the encoder time and bytes.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, cast
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
+
+from piperline.episode import VideoInfo
+from piperline.errors import DatasetError, Place, VideoError
+
+__all__ = [
+    "MODES",
+    "Mode",
+    "Picture",
+    "PictureDecoder",
+    "VideoSettings",
+    "VideoWriter",
+    "count_pixels",
+    "decode",
+    "is_png",
+    "jpeg_payload",
+    "probe",
+    "rgb",
+]
+
+# SVT-AV1 writes to standard error by itself; only its errors are of interest.
+os.environ.setdefault("SVT_LOG", "1")
+logging.getLogger("libav").setLevel(logging.CRITICAL)
+
+Mode = Literal["h264", "av1", "copy"]
+Picture = VideoFrame
+"""A decoded image: full-range planes of a JPEG, or packed RGB."""
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How the frames of a camera become a video.
+
+    Attributes:
+        mode: the name by which users choose it.
+        codec: FFmpeg's name of the encoder; None where recorded JPEG is kept.
+        options: the encoder's options.
+        threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread over
+            episodes and cameras instead.
+        description: one line for people.
+    """
+
+    mode: Mode
+    codec: str | None
+    options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    description: str = ""
+
+
+MODES: Mapping[Mode, VideoSettings] = {
+    "h264": VideoSettings(
+        "h264",
+        "libx264",
+        # No B-frames: packets can then be cut and appended without encoding again.
+        {"preset": "veryfast", "crf": "23", "g": "10", "bf": "0"},
+        description="x264 veryfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: plays anywhere",
+    ),
+    "av1": VideoSettings(
+        "av1",
+        "libsvtav1",
+        {"preset": "12", "crf": "30", "g": "2", "svtav1-params": "lp=1"},
+        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults",
+    ),
+    "copy": VideoSettings("copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"),
+}
+"""The ways to make a video, the default first."""
+
+_FULL_TO_LIMITED_LUMA = bytes(round(16 + value * 219 / 255) for value in range(256))
+_FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
+_BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
+_LIMITED = 1  # AVCOL_RANGE_MPEG
+
+# --- recorded images ---------------------------------------------------------------------------------------------
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+_PNG = b"\x89PNG\r\n\x1a\n"
+# Start-of-frame markers of ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC).
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+def is_png(data: bytes) -> bool:
+    """Whether `data` begins as PNG."""
+    return data.startswith(_PNG)
+
+
+def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
+    """Check that `data` is a whole JPEG, zero padding behind it aside.
+
+    Returns:
+        The JPEG without padding, its height and its width in pixels.
+
+    Raises:
+        ValueError: it is empty, not JPEG, cut short, or tells no size.
+    """
+    if not data.startswith(_START):
+        raise ValueError("empty" if not data.strip(b"\0") else f"not JPEG: begins with {data[:4].hex(' ')}")
+    if not data.endswith(_END):
+        data = data.rstrip(b"\0")
+        if not data.endswith(_END):
+            raise ValueError(f"JPEG cut short: {len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9")
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:  # noqa: PLR2004 - every marker begins with ff
+        marker = data[position + 1]
+        if marker in _FRAME_MARKERS:
+            size = data[position + 5 : position + 9]
+            return data, int.from_bytes(size[:2]), int.from_bytes(size[2:])
+        alone = marker in _STANDALONE_MARKERS
+        position += 2 if alone else 2 + int.from_bytes(data[position + 2 : position + 4])
+    raise ValueError("JPEG without a header that tells its size")
+
+
+class PictureDecoder:
+    """Decodes recorded images of one camera.
+
+    Args:
+        swap: red and blue were exchanged when the image was recorded; they are put right.
+    """
+
+    def __init__(self, *, swap: bool = False) -> None:
+        self._swap = swap
+        self._codecs: dict[str, av.VideoCodecContext] = {}
+
+    def encoded(self, data: bytes) -> Picture:
+        """Decode a JPEG or PNG.
+
+        Returns:
+            The planes of a JPEG, full range; packed RGB where it is PNG or red and blue are to be put right.
+
+        Raises:
+            ValueError: it does not decode without an error; FFmpeg's own words are in the message.
+        """
+        picture = self._decode("png" if is_png(data) else "mjpeg", data)
+        if self._swap:
+            return VideoFrame.from_ndarray(rgb(picture), format="bgr24")
+        return picture
+
+    def raw(self, pixels: Bytes) -> Picture:
+        """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
+        return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24")
+
+    def _decode(self, codec: str, data: bytes) -> Picture:
+        context = self._codecs.get(codec)
+        if context is None:
+            context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
+            context.thread_count = 1
+            # Without it FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half.
+            context.options = {"err_detect": "explode"}
+            self._codecs[codec] = context
+        try:
+            pictures = context.decode(av.Packet(data))
+        except av.FFmpegError as error:
+            del self._codecs[codec]
+            raise ValueError(f"does not decode: {_words(error)}") from error
+        if len(pictures) != 1:
+            raise ValueError(f"holds {len(pictures)} images instead of one")
+        return pictures[0]
+
+
+def rgb(picture: Picture) -> Bytes:
+    """The pixels of a picture: uint8 of shape (H, W, 3), RGB."""
+    return cast("Bytes", picture.to_ndarray(format="rgb24"))
+
+
+def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
+    """Count the values of every `stride`-th pixel, down and across.
+
+    Returns:
+        int64 of shape (3, 256): how often each value of red, green and blue occurs. For 4:2:0 JPEG exactly the
+        values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
+        jdcolor.c) up to the rounding of the inverse DCT.
+    """
+    if picture.format.name == "yuvj420p":
+        channels = _sampled_rgb(picture, stride)
+    else:
+        channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
+    return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+
+
+def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
+    """Every `stride`-th pixel of a full-range 4:2:0 picture: shape (3, rows, columns)."""
+    luma, *chroma = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in picture.planes
+    )
+    y = luma[::stride, ::stride].astype(np.int32)
+    rows, columns = np.arange(0, picture.height, stride), np.arange(0, picture.width, stride)
+    cb, cr = (_upsampled(plane, rows, columns) - 128 for plane in chroma)
+    half = 1 << 15
+    red = y + ((91881 * cr + half) >> 16)
+    green = y + ((-22554 * cb - 46802 * cr + half) >> 16)
+    blue = y + ((116130 * cb + half) >> 16)
+    result: Bytes = np.clip(np.stack((red, green, blue)), 0, 255).astype(np.uint8)
+    return result
+
+
+def _upsampled(plane: Bytes, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Chroma at full-size positions, each 9:3:3:1 from the four nearest samples, rounded as libjpeg does."""
+    height, width = plane.shape
+    near_row, near_column = rows // 2, columns // 2
+    far_row = np.clip(near_row + np.where(rows % 2, 1, -1), 0, height - 1)
+    far_column = np.clip(near_column + np.where(columns % 2, 1, -1), 0, width - 1)
+    near, far = plane[near_row].astype(np.int32), plane[far_row].astype(np.int32)
+    sums = 3 * near + far
+    rounding = np.where(columns % 2, 7, 8)
+    result: NDArray[np.int32] = (3 * sums[:, near_column] + sums[:, far_column] + rounding) >> 4
+    return result
+
+
+def for_encoder(picture: Picture, size: tuple[int, int] | None) -> Picture:
+    """`picture` as limited-range yuv420p, scaled to `size` (width, height) where one is given."""
+    if size and size != (picture.width, picture.height):
+        picture = picture.reformat(*size, format=picture.format.name, interpolation=Interpolation.AREA)
+    if picture.format.name != "yuvj420p":
+        return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
+    result = VideoFrame(picture.width, picture.height, "yuv420p")
+    tables = (_FULL_TO_LIMITED_LUMA, _FULL_TO_LIMITED_CHROMA, _FULL_TO_LIMITED_CHROMA)
+    for source, target, table in zip(picture.planes, result.planes, tables, strict=True):
+        data = bytes(source).translate(table)
+        if source.line_size != target.line_size:
+            rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)[:, : source.width]
+            data = np.pad(rows, ((0, 0), (0, target.line_size - source.width))).tobytes()
+        target.update(data)
+    return result
+
+
+# --- video files -------------------------------------------------------------------------------------------------
+
+
+class VideoWriter:
+    """Writes one video file; a context manager. Left by an exception, it leaves the file unfinished.
+
+    Args:
+        path: the mp4 file to make.
+        settings: how.
+        fps: frames a second.
+        size: (width, height) of the frames; None keeps that of the first picture.
+
+    Raises:
+        VideoError: the encoder is missing or fails.
+    """
+
+    def __init__(self, path: Path, settings: VideoSettings, *, fps: int, size: tuple[int, int] | None = None) -> None:
+        self.frames = 0
+        self._path, self._settings, self._fps, self._size = path, settings, fps, size
+        self._stream: av.VideoStream | None = None
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None and self._settings.codec is not None:
+            self._mux(self._stream.encode())
+        self._container.close()
+
+    def add(self, picture: Picture) -> None:
+        """Encode one picture."""
+        if self._settings.codec is None:
+            raise ValueError("this writer keeps JPEG, it does not encode")
+        picture = for_encoder(picture, self._size)
+        if self._stream is None:
+            self._stream = self._open(self._settings.codec, picture.width, picture.height)
+        picture.pts = self.frames
+        self.frames += 1
+        try:
+            self._mux(self._stream.encode(picture))
+        except av.FFmpegError as error:
+            raise VideoError("FFmpeg failed", place=Place(file=self._path), found=_words(error)) from error
+
+    def add_jpeg(self, data: bytes, height: int, width: int) -> None:
+        """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
+        if self._stream is None:
+            kept = self._container.add_mux_stream("mjpeg", rate=self._fps, width=width, height=height)
+            self._stream = cast("av.VideoStream", kept)
+        packet = av.Packet(data)
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, self._fps)
+        packet.pts = packet.dts = self.frames
+        packet.duration = 1
+        packet.is_keyframe = True
+        self.frames += 1
+        self._container.mux_one(packet)
+
+    def _open(self, codec: str, width: int, height: int) -> av.VideoStream:
+        try:
+            added = self._container.add_stream(codec, rate=self._fps, options=dict(self._settings.options))
+        except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            raise VideoError(
+                f"this FFmpeg has no encoder {codec}",
+                next_step="install PyAV's own wheel: pip install --force-reinstall --only-binary :all: av",
+            ) from error
+        stream = cast("av.VideoStream", added)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = self._settings.threads
+        stream.codec_context.color_range = _LIMITED
+        stream.codec_context.colorspace = _BT601
+        return stream
+
+    def _mux(self, packets: "Iterable[av.Packet[av.VideoStream]]") -> None:
+        for packet in packets:
+            self._container.mux_one(packet)
+
+
+def _words(error: av.FFmpegError) -> str:
+    """FFmpeg's own last line about an error."""
+    log = cast("tuple[int, str, str] | None", error.log)  # level, component, line
+    return log[2].strip() if log else str(error.strerror)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DatasetError("the file holds no video", place=Place(file=path))
+            yield container, container.streams.video[0]
+    except FileNotFoundError as error:
+        raise DatasetError("the video is missing", place=Place(file=path)) from error
+    except av.FFmpegError as error:
+        raise DatasetError("the video cannot be read", place=Place(file=path), found=_words(error)) from error
+
+
+def probe(path: Path) -> tuple[VideoInfo, int]:
+    """What a video file is, and how many frames its index counts; nothing is decoded.
+
+    Raises:
+        DatasetError: it is missing, or not a video.
+    """
+    with _reading(path) as (_, stream):
+        context = stream.codec_context
+        rate = stream.average_rate
+        info = VideoInfo(
+            codec="av1" if context.name == "libdav1d" else context.name,
+            pix_fmt=context.pix_fmt or "unknown",
+            width=context.width,
+            height=context.height,
+            fps=round(rate) if rate else 0,
+        )
+        return info, stream.frames
+
+
+def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Bytes]:
+    """The frames of a video, from number `first` on, all or `count` of them.
+
+    Yields:
+        uint8 arrays of shape (H, W, 3), RGB.
+
+    Raises:
+        DatasetError: it is missing, not a video, or does not decode.
+    """
+    with _reading(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        wanted = range(first, first + count) if count is not None else None
+        for number, picture in enumerate(container.decode(stream)):
+            if wanted is not None and number >= wanted.stop:
+                return
+            if number >= first:
+                yield rgb(picture)
