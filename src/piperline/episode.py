@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,16 @@ from numpy.typing import NDArray
 
 from piperline.stats import FeatureStats
 
-__all__ = ["Clip", "EncodedEpisode", "VideoInfo", "load_episode", "save_episode"]
+__all__ = [
+    "Clip",
+    "EncodedEpisode",
+    "VideoInfo",
+    "clip_record",
+    "load_clip",
+    "load_episode",
+    "save_episode",
+    "sync",
+]
 
 TABLE, RECORD = "table.parquet", "episode.json"
 
@@ -105,54 +115,57 @@ def save_episode(folder: Path, episode: EncodedEpisode) -> None:
     pq.write_table(episode.table, folder / TABLE)
     files = [TABLE, *(clip.path.name for clip in episode.clips.values())]
     for name in files:
-        with (folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+        sync(folder / name)
     record = {
         "tasks": episode.tasks,
         "sizes": {name: (folder / name).stat().st_size for name in files},
-        "clips": {
-            key: {
-                "file": clip.path.name,
-                "count": clip.count,
-                "info": asdict(clip.info),
-                "samples": episode.camera_stats[key].count,
-                "histogram": _counts(episode.camera_stats[key]),
-            }
-            for key, clip in episode.clips.items()
-        },
+        "clips": {key: clip_record(clip, episode.camera_stats[key]) for key, clip in episode.clips.items()},
     }
-    with (folder / RECORD).open("w", encoding="utf-8") as file:
-        json.dump(record, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _counts(stats: FeatureStats) -> list[list[int]]:
-    if stats.histogram is None:
-        raise ValueError("a staged camera has a histogram")
-    counts: list[list[int]] = stats.histogram.tolist()
-    return counts
+    (folder / RECORD).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    sync(folder / RECORD)
 
 
 def load_episode(folder: Path) -> EncodedEpisode | None:
     """Read what `save_episode` wrote; None where it is not there whole."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        for name, size in record["sizes"].items():
-            if (folder / name).stat().st_size != size:
-                return None
-        clips = record["clips"]
+        if any((folder / name).stat().st_size != size for name, size in record["sizes"].items()):
+            return None
+        cameras = {key: load_clip(folder, clip) for key, clip in record["clips"].items()}
         return EncodedEpisode(
             table=pq.read_table(folder / TABLE),
-            clips={
-                key: Clip(folder / clip["file"], 0, clip["count"], VideoInfo(**clip["info"]))
-                for key, clip in clips.items()
-            },
-            camera_stats={
-                key: FeatureStats.of_histogram(np.array(clip["histogram"], dtype=np.int64), clip["samples"])
-                for key, clip in clips.items()
-            },
+            clips={key: clip for key, (clip, _) in cameras.items()},
+            camera_stats={key: stats for key, (_, stats) in cameras.items()},
             tasks=tuple(record["tasks"]),
         )
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, pa.ArrowException):
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
+
+
+def clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
+    """A clip that is a whole file, and its exact image statistics, as JSON values."""
+    if stats.histogram is None:
+        raise ValueError("a staged camera has a histogram")
+    return {
+        "file": clip.path.name,
+        "count": clip.count,
+        "info": asdict(clip.info),
+        "samples": stats.count,
+        "histogram": stats.histogram.tolist(),
+    }
+
+
+def load_clip(folder: Path, record: Mapping[str, Any]) -> tuple[Clip, FeatureStats]:
+    """What `clip_record` made, for a file in `folder`."""
+    histogram = np.array(record["histogram"], dtype=np.int64)
+    clip = Clip(folder / record["file"], 0, record["count"], VideoInfo(**record["info"]))
+    return clip, FeatureStats.of_histogram(histogram, record["samples"])
+
+
+def sync(path: Path) -> None:
+    """See that a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -36,6 +36,7 @@ __all__ = [
     "is_png",
     "jpeg_payload",
     "probe",
+    "resized",
     "rgb",
 ]
 
@@ -230,10 +231,13 @@ def _upsampled(plane: Bytes, rows: NDArray[np.intp], columns: NDArray[np.intp]) 
     return result
 
 
-def for_encoder(picture: Picture, size: tuple[int, int] | None) -> Picture:
-    """`picture` as limited-range yuv420p, scaled to `size` (width, height) where one is given."""
-    if size and size != (picture.width, picture.height):
-        picture = picture.reformat(*size, format=picture.format.name, interpolation=Interpolation.AREA)
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    """`picture` scaled to `width` x `height` pixels, each the mean of those that it covers."""
+    return picture.reformat(width, height, format=picture.format.name, interpolation=Interpolation.AREA)
+
+
+def for_encoder(picture: Picture) -> Picture:
+    """`picture` as limited-range yuv420p."""
     if picture.format.name != "yuvj420p":
         return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
     result = VideoFrame(picture.width, picture.height, "yuv420p")
@@ -257,15 +261,14 @@ class VideoWriter:
         path: the mp4 file to make.
         settings: how.
         fps: frames a second.
-        size: (width, height) of the frames; None keeps that of the first picture.
 
     Raises:
         VideoError: the encoder is missing or fails.
     """
 
-    def __init__(self, path: Path, settings: VideoSettings, *, fps: int, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, settings: VideoSettings, *, fps: int) -> None:
         self.frames = 0
-        self._path, self._settings, self._fps, self._size = path, settings, fps, size
+        self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
 
@@ -283,7 +286,7 @@ class VideoWriter:
         """Encode one picture."""
         if self._settings.codec is None:
             raise ValueError("this writer keeps JPEG, it does not encode")
-        picture = for_encoder(picture, self._size)
+        picture = for_encoder(picture)
         if self._stream is None:
             self._stream = self._open(self._settings.codec, picture.width, picture.height)
         picture.pts = self.frames

@@ -1,0 +1,162 @@
+"""How untrusted HDF5 files are opened and walked: nothing outside a file is ever followed."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401 - its import registers blosc, zstd and other filters
+
+from piperline.errors import BadEpisode, Place, RecordingError, printable
+
+__all__ = [
+    "READ_ERRORS",
+    "describe",
+    "listed",
+    "natural_key",
+    "open_file",
+    "reading",
+    "refuse_foreign_storage",
+    "resolve",
+    "text",
+]
+
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+"""What h5py raises for damaged files."""
+
+_MAX_LINKS = 16
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Sort key that puts `episode_2` before `episode_10`; equal numbers written differently keep a fixed order."""
+    parts = re.split(r"(\d+)", name)
+    numbered = tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
+    return numbered, name
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open an HDF5 file to read.
+
+    Raises:
+        RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing elsewhere.
+    """
+    place = Place(file=path)
+    if not path.exists():
+        raise RecordingError("the file does not exist", place=place, next_step="check the path")
+    if path.is_dir():
+        raise RecordingError("this is a folder, not an HDF5 file", place=place)
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as error:
+        raise RecordingError(
+            "the file is being written by another program", place=place, next_step="wait until it is closed"
+        ) from error
+    except READ_ERRORS as error:
+        words = printable(str(error))
+        if "already open for write" in words:
+            raise RecordingError(
+                "the file was not closed by the program that wrote it, or is still being written",
+                place=place,
+                next_step="wait until it is closed; if that program has died: `h5clear -s FILE`",
+            ) from error
+        if "truncated" in words:
+            raise RecordingError(
+                "the file is cut short", place=place, found=words, next_step="copy or record it again"
+            ) from error
+        signature = "signature not found" in words
+        message = "this is not an HDF5 file" if signature else "the file cannot be opened"
+        raise RecordingError(message, place=place, found=words) from error
+
+
+@contextmanager
+def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterator[None]:
+    """Turn what h5py raises into an error with a place."""
+    try:
+        yield
+    except READ_ERRORS as error:
+        words = printable(str(error))
+        step = "copy or record it again, or leave it out with --skip-bad"
+        raise kind("the file cannot be read here", place=place, found=words, next_step=step) from error
+
+
+def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Dataset | None:
+    """What lies at `path` below `root`, or None; soft links are followed inside the file, nothing leaves it.
+
+    Raises:
+        BadEpisode: a link leads out of the file, or in circles.
+    """
+    node: Any = root
+    parts = path.strip("/").split("/")
+    links = 0
+    while parts:
+        part = parts.pop(0)
+        if not isinstance(node, h5py.Group):
+            return None
+        where = Place(file=place.file, hdf5_path=f"{node.name.rstrip('/')}/{part}", episode=place.episode)
+        with reading(where, BadEpisode):
+            link = node.get(part, getlink=True)
+            if link is None:
+                return None
+            if isinstance(link, h5py.ExternalLink):
+                raise _foreign("an external link", link.filename, where)
+            if isinstance(link, h5py.SoftLink):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise BadEpisode("links go in circles", place=where)
+                node = node.file if link.path.startswith("/") else node
+                parts = [item for item in link.path.split("/") if item not in {"", "."}] + parts
+                continue
+            node = node[part]
+    return node if isinstance(node, (h5py.Group, h5py.Dataset)) else None
+
+
+def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
+    """See that a dataset lies in its own file and can be decompressed.
+
+    Raises:
+        BadEpisode: it is virtual, stored in another file, or needs a filter that is not installed.
+    """
+    if data.is_virtual:
+        raise _foreign("a virtual dataset", "another file", place)
+    if data.external:
+        raise _foreign("external storage", str(data.external[0][0]), place)
+    filters = data.id.get_create_plist()
+    for index in range(filters.get_nfilters()):
+        code, _, _, name = filters.get_filter(index)
+        if not h5py.h5z.filter_avail(code):
+            raise BadEpisode(
+                "a filter that the dataset was written with is not installed",
+                place=place,
+                found=f"filter {code} ({printable(name.decode(errors='replace')) or 'without a name'})",
+                next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
+            )
+
+
+def _foreign(what: str, target: str, place: Place) -> BadEpisode:
+    return BadEpisode(
+        f"{what} leaves the file, which is not followed",
+        place=place,
+        expected="data inside the file",
+        found=f"{what} to {printable(target)}",
+        next_step="copy the data into the file, or leave the episode out with --skip-bad",
+    )
+
+
+def describe(node: h5py.Group | h5py.Dataset | None) -> str:
+    """What an object is, in a few words for error messages."""
+    if isinstance(node, h5py.Dataset):
+        return f"{node.dtype} of shape {node.shape}"
+    return "a group" if node is not None else "nothing"
+
+
+def text(name: str | bytes) -> str:
+    """A name as text; h5py gives names that are not UTF-8 as bytes."""
+    return name if isinstance(name, str) else name.decode("utf-8", errors="surrogateescape")
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """Some names for an error message."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown or "nothing"
