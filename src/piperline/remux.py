@@ -1,0 +1,269 @@
+"""Videos at the level of packets: cut and append by frame number, nothing decoded or encoded.
+
+Frame numbers are whole: a packet's number is its time in the file times the frame rate, rounded, so the small drift of
+videos that were joined with times in microseconds (FFmpeg's concat demuxer) does no harm. What is written has exact
+times: frame n of a file is shown at n / fps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+from zlib import crc32
+
+import av
+
+from piperline.episode import Clip
+from piperline.errors import DatasetError, Place, VideoError
+
+__all__ = ["Form", "Joiner", "NotCuttable", "Reader"]
+
+Packet: TypeAlias = "av.Packet[av.VideoStream]"
+
+
+class NotCuttable(DatasetError):
+    """A piece that packets cannot tell apart from its neighbours: it has to be encoded again."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What two videos must have in common to share a file.
+
+    Attributes:
+        codec, pix_fmt: FFmpeg's names.
+        width, height: in pixels.
+        extradata: the codec's global headers.
+        delay: by how many frames decoding runs ahead of showing; 0 without B-frames.
+    """
+
+    codec: str
+    pix_fmt: str | None
+    width: int
+    height: int
+    extradata: bytes | None
+    delay: int
+
+
+class _File:
+    """A video file, open for reading.
+
+    Raises:
+        DatasetError: it is missing, or not a video.
+    """
+
+    def __init__(self, path: Path, fps: int) -> None:
+        self.path = path
+        try:
+            self.container = av.open(str(path))
+        except FileNotFoundError as error:
+            raise DatasetError("the video is missing", place=Place(file=path)) from error
+        except av.FFmpegError as error:
+            raise DatasetError("the video cannot be read", place=Place(file=path), found=str(error)) from error
+        if not self.container.streams.video:
+            raise DatasetError("the file holds no video", place=Place(file=path))
+        self.stream = self.container.streams.video[0]
+        self._frames_per_tick = (self.stream.time_base or Fraction(1, fps)) * fps
+        self.form = self._form()
+
+    def _form(self) -> Form:
+        context = self.stream.codec_context
+        first = next((packet for packet in self.container.demux(self.stream) if packet.pts is not None), None)
+        return Form(
+            codec=context.name,
+            pix_fmt=context.pix_fmt,
+            width=context.width,
+            height=context.height,
+            extradata=context.extradata,
+            delay=self._frames(first.pts) - self._frames(first.dts) if first else 0,
+        )
+
+    def _frames(self, ticks: int | None) -> int:
+        return round((ticks or 0) * self._frames_per_tick)
+
+    def packets(self, first: int) -> Iterator[tuple[int, Packet]]:
+        """Packets in the order of decoding, each with its frame's number, from the key frame at or before `first`."""
+        self.container.seek(round(first / self._frames_per_tick), stream=self.stream)
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield self._frames(packet.pts), packet
+        except av.FFmpegError as error:
+            raise DatasetError("the video cannot be read", place=Place(file=self.path), found=str(error)) from error
+
+    def packet(self, number: int) -> bytes:
+        """The bytes of one frame; empty if there is none."""
+        return next((bytes(packet) for found, packet in self.packets(number) if found == number), b"")
+
+    def piece(self, clip: Clip) -> Iterator[tuple[int, Packet]]:
+        """The packets of `clip` in the order of decoding, each with its frame's number in the clip.
+
+        Raises:
+            NotCuttable: the clip does not begin at a key frame, or its last frames need later ones.
+            DatasetError: frames are missing.
+        """
+        wanted = set(range(clip.first, clip.first + clip.count))
+        reordered = False
+        for number, packet in self.packets(clip.first):
+            seen = clip.count - len(wanted)
+            if number in wanted:
+                if not seen and (number != clip.first or not packet.is_keyframe):
+                    raise _not_cuttable(clip, number)
+                reordered |= number != clip.first + seen
+                wanted.remove(number)
+                yield number - clip.first, packet
+            elif not wanted:
+                # With B-frames a piece can end only before a key frame: its last frames may need those that follow.
+                if reordered and not packet.is_keyframe:
+                    raise _not_cuttable(clip, number)
+                return
+            elif seen:
+                raise _not_cuttable(clip, number)
+        if wanted:
+            raise DatasetError(
+                "the video lacks frames",
+                place=Place(file=clip.path, frame=min(wanted)),
+                expected=f"frames {clip.first} to {clip.first + clip.count - 1}",
+                found=f"{clip.count - len(wanted)} of {clip.count}",
+            )
+
+
+def _not_cuttable(clip: Clip, number: int) -> NotCuttable:
+    return NotCuttable(
+        "this piece of the video does not begin and end at key frames: it cannot be cut without encoding again",
+        place=Place(file=clip.path, frame=number),
+        next_step="add `--reencode`: only such pieces are encoded again",
+    )
+
+
+_OPEN_FILES = 8
+
+
+class Reader:
+    """Reads clips; keeps the last few files open, since neighbouring clips often share one."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, _File] = {}
+
+    def _file(self, clip: Clip) -> _File:
+        file = self._files.pop(clip.path, None) or _File(clip.path, clip.info.fps)
+        self._files[clip.path] = file  # the last one used is the last one closed
+        if len(self._files) > _OPEN_FILES:
+            self._files.pop(next(iter(self._files))).container.close()
+        return file
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.container.close()
+        self._files.clear()
+
+    def form(self, clip: Clip) -> Form:
+        """What other videos must have in common with this one to share a file.
+
+        Raises:
+            DatasetError: the file is missing, or not a video.
+        """
+        return self._file(clip).form
+
+    def template(self, clip: Clip) -> av.VideoStream:
+        """The clip's stream: what a new one is modelled on."""
+        return self._file(clip).stream
+
+    def packets(self, clip: Clip) -> Iterator[tuple[int, Packet]]:
+        """The packets of `clip` in the order of decoding, each with its frame's number in the clip.
+
+        Raises:
+            NotCuttable: the clip does not begin at a key frame, or its last frames need later ones.
+            DatasetError: frames are missing.
+        """
+        return self._file(clip).piece(clip)
+
+    def cut(self, clip: Clip, target: Path) -> None:
+        """Write the frames of `clip` as a file of their own, and verify it.
+
+        Raises:
+            NotCuttable: it has to be encoded again.
+            DatasetError: it lacks frames.
+            VideoError: FFmpeg failed, or what it wrote is not the piece.
+        """
+        joiner = Joiner(target, clip, self)
+        joiner.add(clip)
+        joiner.close()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What was appended: where it begins, how long it is, and what its first and last frame look like."""
+
+    first: int
+    count: int
+    first_crc: int
+    last_crc: int
+
+
+class Joiner:
+    """Writes one mp4 from clips, one behind the other.
+
+    Args:
+        path: the file to make.
+        first: a clip of the form that all others must have.
+        reader: reads the clips.
+    """
+
+    def __init__(self, path: Path, first: Clip, reader: Reader) -> None:
+        self.path = path
+        self.frames = 0
+        self.bytes = 0
+        self.form = reader.form(first)
+        self._reader = reader
+        self._fps = first.info.fps
+        self._pieces: list[_Piece] = []
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
+        self._stream = self._container.add_stream_from_template(reader.template(first), opaque=True)
+        self._stream.time_base = Fraction(1, self._fps)
+
+    def add(self, clip: Clip) -> None:
+        """Append a clip of the same form.
+
+        Raises:
+            NotCuttable: it has to be encoded again.
+            DatasetError: it lacks frames.
+            VideoError: FFmpeg failed.
+        """
+        first_crc = last_crc = 0
+        for place, (number, packet) in enumerate(self._reader.packets(clip)):
+            if number == 0:
+                first_crc = crc32(packet)
+            if number == clip.count - 1:
+                last_crc = crc32(packet)
+            packet.stream = self._stream
+            packet.time_base = Fraction(1, self._fps)
+            packet.pts = self.frames + number
+            packet.dts = self.frames + place - self.form.delay
+            packet.duration = 1
+            self.bytes += packet.size
+            self._mux(packet)
+        self._pieces.append(_Piece(self.frames, clip.count, first_crc, last_crc))
+        self.frames += clip.count
+
+    def _mux(self, packet: Packet) -> None:
+        try:
+            self._container.mux_one(packet)
+        except av.FFmpegError as error:
+            raise VideoError("FFmpeg failed", place=Place(file=self.path), found=str(error)) from error
+
+    def close(self) -> None:
+        """Finish the file, and verify the frame count and the first and last frame of each piece.
+
+        Raises:
+            VideoError: FFmpeg failed, or what it wrote is not what was read.
+        """
+        self._container.close()
+        written = _File(self.path, self._fps)
+        for piece in self._pieces:
+            crcs = (crc32(written.packet(piece.first)), crc32(written.packet(piece.first + piece.count - 1)))
+            if crcs != (piece.first_crc, piece.last_crc) or written.stream.frames != self.frames:
+                raise VideoError("what FFmpeg wrote is not what was read", place=Place(file=self.path))
+        written.container.close()
