@@ -1,0 +1,465 @@
+"""Recordings that cannot be converted: a builder for each way in which they go wrong.
+
+Each builder takes an empty folder, makes what a user would hand to `piperline convert`, and returns what the error
+must say. Where one episode is broken, it is `episode_1` of three, so that `--skip-bad` has something to keep.
+"""
+
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from tests.recordings import jpeg, paint, png, write_aloha, write_bytes, write_images, write_piper
+
+LENGTH, FRAME, CAMERA = 4, 2, "image_mid"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What to convert and what must come of it.
+
+    Attributes:
+        path: the argument of `piperline convert`.
+        says: parts of the error message.
+        code: the exit code.
+        skippable: whether `--skip-bad` leaves out `episode_1` and keeps the others.
+        options: further arguments of the command.
+    """
+
+    path: Path
+    says: tuple[str, ...]
+    code: int = 3
+    skippable: bool = False
+    options: tuple[str, ...] = ()
+
+
+Builder = Callable[[Path], Broken]
+FILES: dict[str, Builder] = {}
+"""What is wrong with the whole input."""
+EPISODES: dict[str, Builder] = {}
+"""What is wrong with one episode of three."""
+
+
+def _file(builder: Builder) -> Builder:
+    FILES[builder.__name__] = builder
+    return builder
+
+
+def _whole(folder: Path, **options: object) -> Path:
+    return write_piper(folder / "day.hdf5", episodes=3, lengths=LENGTH, **options)  # type: ignore[arg-type]
+
+
+def _episode(*says: str) -> Callable[[Callable[[h5py.Group], None]], Builder]:
+    """Make a builder of a function that breaks the group `episode_1`."""
+
+    def make(change: Callable[[h5py.Group], None]) -> Builder:
+        def build(folder: Path) -> Broken:
+            path = _whole(folder)
+            with h5py.File(path, "r+") as file:
+                change(file["episode_1"])
+            return Broken(path, ("day.hdf5", "episode_1", *says), skippable=True)
+
+        EPISODES[change.__name__] = build
+        return build
+
+    return make
+
+
+def _replace(group: h5py.Group, name: str, values: np.ndarray) -> None:
+    del group[name]
+    group[name] = values
+
+
+# --- the whole input ---------------------------------------------------------------------------------------------
+
+
+@_file
+def missing_path(folder: Path) -> Broken:
+    return Broken(folder / "nowhere.hdf5", ("nowhere.hdf5", "does not exist"))
+
+
+@_file
+def folder_without_hdf5(folder: Path) -> Broken:
+    (folder / "notes.txt").write_text("no recordings here")
+    return Broken(folder, ("no HDF5 files",))
+
+
+@_file
+def not_hdf5(folder: Path) -> Broken:
+    path = folder / "day.hdf5"
+    path.write_text("this is a text\n" * 100)
+    return Broken(path, ("day.hdf5", "not an HDF5 file"))
+
+
+@_file
+def empty_file(folder: Path) -> Broken:
+    path = folder / "day.hdf5"
+    path.touch()
+    return Broken(path, ("day.hdf5", "not an HDF5 file"))
+
+
+@_file
+def truncated(folder: Path) -> Broken:
+    path = _whole(folder)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    if not h5py.is_hdf5(path):
+        raise AssertionError("HDF5 should still take it for its own")
+    return Broken(path, ("day.hdf5", "cut short"))
+
+
+@_file
+def not_closed(folder: Path) -> Broken:
+    """What a recorder leaves that was killed: the file says that somebody has it open."""
+    path = folder / "day.hdf5"
+    with h5py.File(folder / "open.part", "w", libver="latest") as file:
+        file.create_group("episode_0")
+        file.flush()
+        shutil.copy(folder / "open.part", path)
+    return Broken(path, ("day.hdf5", "not closed", "h5clear"))
+
+
+@_file
+def damaged_index(folder: Path) -> Broken:
+    path = _whole(folder)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"HEAP")  # the names of the root group
+    data[place : place + 4] = b"\0" * 4
+    path.write_bytes(data)
+    return Broken(path, ("day.hdf5", "cannot be read"))
+
+
+@_file
+def no_episodes(folder: Path) -> Broken:
+    path = folder / "day.hdf5"
+    with h5py.File(path, "w") as file:
+        file["notes"] = np.arange(3)
+    return Broken(path, ("day.hdf5", "no episodes", "notes"))
+
+
+@_file
+def another_layout(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    return Broken(path, ("episode_0.hdf5", "state", "--layout aloha"))
+
+
+@_file
+def no_layout_fits(folder: Path) -> Broken:
+    path = folder / "day.hdf5"
+    with h5py.File(path, "w") as file:
+        file["data/demo_0/obs/agentview_rgb"] = np.zeros((2, 4, 4, 3), np.uint8)
+    return Broken(path, ("day.hdf5", "demo_0", "piperline layout show"))
+
+
+@_file
+def no_task_text_in_the_layout(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    return Broken(path, ("episode_0.hdf5", "--task"), options=("--layout", "aloha"))
+
+
+@_file
+def broken_frame_rate(folder: Path) -> Broken:
+    return Broken(_whole(folder), ("29.97", "whole"), code=2, options=("--fps", "29.97"))
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Hold a recording open for writing, as a recorder does; its lock keeps readers of other descriptors out."""
+    with h5py.File(path, "r+"):
+        yield
+
+
+# --- structure ---------------------------------------------------------------------------------------------------
+
+
+@_episode("action", "missing")
+def missing_vector(group: h5py.Group) -> None:
+    del group["action"]
+
+
+@_episode(CAMERA, "missing")
+def missing_camera(group: h5py.Group) -> None:
+    del group[CAMERA]
+
+
+@_episode("state", "(4, 13)", "14")
+def thirteen_joints(group: h5py.Group) -> None:
+    _replace(group, "state", group["state"][:, :13])
+
+
+@_episode("action", "int32")
+def whole_numbers(group: h5py.Group) -> None:
+    _replace(group, "action", group["action"][()].astype(np.int32))
+
+
+@_episode("state", "a group")
+def group_in_place_of_a_dataset(group: h5py.Group) -> None:
+    del group["state"]
+    group.create_group("state")
+
+
+@_episode(CAMERA, "float32", "images")
+def numbers_in_place_of_images(group: h5py.Group) -> None:
+    _replace(group, CAMERA, np.zeros((LENGTH, 8), np.float32))
+
+
+@_episode("length", "None")
+def no_length(group: h5py.Group) -> None:
+    del group.attrs["length"]
+
+
+@_episode("length", "four")
+def length_in_words(group: h5py.Group) -> None:
+    group.attrs["length"] = "four"
+
+
+@_episode("no frames", "length 0")
+def length_zero(group: h5py.Group) -> None:
+    group.attrs["length"] = 0
+
+
+@_episode("no frames", "length -3")
+def length_below_zero(group: h5py.Group) -> None:
+    group.attrs["length"] = -3
+
+
+@_episode("at least 5 rows", "4 rows")
+def length_too_large(group: h5py.Group) -> None:
+    group.attrs["length"] = LENGTH + 1
+
+
+@_episode("action", "3 rows")
+def vectors_of_other_length(group: h5py.Group) -> None:
+    _replace(group, "action", group["action"][:3])
+
+
+@_episode(CAMERA, "3 rows")
+def camera_of_other_length(group: h5py.Group) -> None:
+    frames = [paint(1, 1, frame) for frame in range(3)]
+    del group[CAMERA]
+    write_images(group, CAMERA, frames, "jpeg-vlen", "rgb")
+
+
+@_episode("task", "--task")
+def no_task(group: h5py.Group) -> None:
+    del group.attrs["instruction"]
+
+
+@_episode("task", "--task")
+def empty_task(group: h5py.Group) -> None:
+    group.attrs["instruction"] = " \n"
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+@_episode("observation.state", "frame 2", "nan", "left_joint_4.pos")
+def not_a_number(group: h5py.Group) -> None:
+    group["state"][FRAME, 3] = np.nan
+
+
+@_episode("action", "frame 2", "-inf", "right_gripper.pos")
+def infinite(group: h5py.Group) -> None:
+    group["action"][FRAME:, 13] = -np.inf
+
+
+@_episode("action", "frame 2", "inf")
+def too_large_for_float32(group: h5py.Group) -> None:
+    values = group["action"][()].astype(np.float64)
+    values[FRAME, 0] = 1e300
+    _replace(group, "action", values)
+
+
+# --- images ------------------------------------------------------------------------------------------------------
+
+
+def _image(group: h5py.Group, data: bytes) -> None:
+    group[CAMERA][FRAME] = np.frombuffer(data, np.uint8)
+
+
+@_episode("camera mid", "frame 2", "empty")
+def empty_image(group: h5py.Group) -> None:
+    _image(group, b"")
+
+
+@_episode("camera mid", "frame 2", "cut short")
+def truncated_image(group: h5py.Group) -> None:
+    _image(group, jpeg(paint(1, 1, FRAME))[:-200])
+
+
+@_episode("camera mid", "frame 2", "not JPEG")
+def text_in_place_of_an_image(group: h5py.Group) -> None:
+    _image(group, b"the camera was not ready")
+
+
+@_episode("camera mid", "frame 2")
+def corrupt_image(group: h5py.Group) -> None:
+    data = bytearray(jpeg(paint(1, 1, FRAME)))
+    start = data.index(b"\xff\xda") + 20
+    data[start : start + 200] = bytes(200)
+    _image(group, bytes(data))
+
+
+@_episode("camera mid", "frame 2", "32", "24")
+def image_of_other_size(group: h5py.Group) -> None:
+    _image(group, jpeg(paint(1, 1, FRAME, (24, 32))))
+
+
+@_episode("camera mid", "frame 2")
+def png_among_jpeg(group: h5py.Group) -> None:
+    _image(group, png(paint(1, 1, FRAME)))
+
+
+@_episode("camera mid", "frame 0", "empty")
+def first_image_empty(group: h5py.Group) -> None:
+    group[CAMERA][0] = np.zeros(0, np.uint8)
+
+
+@_episode("camera mid", "frame 2", "empty")
+def padded_row_of_zeros(group: h5py.Group) -> None:
+    images = [jpeg(paint(1, 1, frame)) for frame in range(LENGTH)]
+    images[FRAME] = b""
+    del group[CAMERA]
+    write_bytes(group, CAMERA, images, "jpeg-padded")
+
+
+# --- out of the file ---------------------------------------------------------------------------------------------
+
+
+def _other_file(group: h5py.Group) -> Path:
+    """A good recording outside the folder that is converted."""
+    outside = Path(group.file.filename).parent / "elsewhere"
+    outside.mkdir()
+    return write_piper(outside / "other.h5", episodes=1, lengths=LENGTH)
+
+
+@_episode("external link", "other.h5")
+def external_link(group: h5py.Group) -> None:
+    other = _other_file(group)
+    del group["state"]
+    group["state"] = h5py.ExternalLink(str(other), "/episode_0/state")
+
+
+@_episode("external link", "other.h5")
+def episode_by_external_link(group: h5py.Group) -> None:
+    other, root, name = _other_file(group), group.file, group.name
+    del root[name]
+    root[name] = h5py.ExternalLink(str(other), "/episode_0")
+
+
+@_episode("external storage", "passwd")
+def external_storage(group: h5py.Group) -> None:
+    del group["state"]
+    group.create_dataset("state", (LENGTH, 14), np.float32, external=[("/etc/passwd", 0, LENGTH * 14 * 4)])
+
+
+@_episode("virtual dataset", CAMERA)
+def virtual_dataset(group: h5py.Group) -> None:
+    other = _other_file(group)
+    source = h5py.VirtualSource(str(other), "/episode_0/state", shape=(LENGTH, 14), dtype=np.float32)
+    layout = h5py.VirtualLayout((LENGTH, 48, 64, 3), np.uint8)
+    layout[:, 0, 0, 0] = source[:, 0]
+    del group[CAMERA]
+    group.create_virtual_dataset(CAMERA, layout)
+
+
+@_episode("state", "circles")
+def links_in_circles(group: h5py.Group) -> None:
+    del group["state"]
+    group["state"] = h5py.SoftLink("state")
+
+
+@_episode("state", "missing")
+def dangling_link(group: h5py.Group) -> None:
+    del group["state"]
+    group["state"] = h5py.SoftLink("/nowhere")
+
+
+# --- too much ----------------------------------------------------------------------------------------------------
+
+
+@_episode("state", "claims")
+def absurd_vector(group: h5py.Group) -> None:
+    del group["state"]
+    group.create_dataset("state", (1 << 40, 14), np.float32, chunks=(64, 14))
+    group.attrs["length"] = LENGTH
+
+
+@_episode(CAMERA, "claims")
+def absurd_image(group: h5py.Group) -> None:
+    del group[CAMERA]
+    group.create_dataset(CAMERA, (LENGTH, 100_000, 100_000, 3), np.uint8, chunks=(1, 64, 64, 3))
+
+
+@_episode(CAMERA, "claims")
+def absurd_chunk(group: h5py.Group) -> None:
+    del group[CAMERA]
+    group.create_dataset(CAMERA, (4096, 480, 640, 3), np.uint8, chunks=(1024, 480, 640, 3), compression="gzip")
+
+
+@_episode("camera mid", "frame 2", "60000")
+def jpeg_that_claims_absurd_size(group: h5py.Group) -> None:
+    data = bytearray(jpeg(paint(1, 1, FRAME)))
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", 60_000, 60_000)
+    _image(group, bytes(data))
+
+
+@_episode("1,024", "seconds")
+def longer_than_readers_allow(group: h5py.Group) -> None:
+    rows = 1024 * 30 + 1
+    for name in ("state", "action"):
+        del group[name]
+        group.create_dataset(name, (rows, 14), np.float32, chunks=(64, 14))
+    for name in ("image_left", CAMERA, "image_right"):
+        del group[name]
+        group.create_dataset(name, (rows, 48, 64, 3), np.uint8, chunks=(1, 48, 64, 3))
+    group.attrs["length"] = rows
+
+
+# --- filters and damage ------------------------------------------------------------------------------------------
+
+_UNKNOWN_FILTER = 32_123
+
+
+@_episode("state", "filter", str(_UNKNOWN_FILTER))
+def missing_filter(group: h5py.Group) -> None:
+    del group["state"]
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((LENGTH, 14))
+    properties.set_filter(_UNKNOWN_FILTER, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple((LENGTH, 14))
+    data = h5py.h5d.create(group.id, b"state", h5py.h5t.IEEE_F32LE, space, properties)
+    data.write_direct_chunk((0, 0), bytes(LENGTH * 14 * 4))
+
+
+@_episode("state", "cannot be read", "filter")
+def damaged_chunk(group: h5py.Group) -> None:
+    values = group["state"][()]
+    del group["state"]
+    data = group.create_dataset("state", data=values, chunks=values.shape, compression="gzip")
+    group.file.flush()
+    place = data.id.get_chunk_info(0)
+    with Path(group.file.filename).open("r+b") as raw:
+        raw.seek(place.byte_offset)
+        raw.write(b"\xaa" * place.size)
+
+
+@_episode("image_mid", "cannot be read")
+def damaged_heap(group: h5py.Group) -> None:
+    """The references to the images lead nowhere."""
+    group.file.flush()
+    offset = group[CAMERA].id.get_offset()
+    with Path(group.file.filename).open("r+b") as raw:
+        raw.seek(offset + FRAME * 16 + 4)  # a reference: 4 bytes length, 8 bytes place of the heap, 4 bytes index
+        raw.write(struct.pack("<Q", 12))
+
+
+@_episode("\\x1b[31mred", "nan")
+def hostile_name(group: h5py.Group) -> None:
+    group["state"][FRAME, 0] = np.nan
+    group.file.move(group.name, "episode_1\x1b[31mred\n")
