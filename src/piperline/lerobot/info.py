@@ -84,7 +84,9 @@ class Info:
     @classmethod
     def _of_document(cls, found: Mapping[str, Any]) -> "Info":
         is_v3 = found["codebase_version"] == "v3.0"
-        features = {key: _feature_from(entry) for key, entry in found["features"].items() if key not in BOOKKEEPING}
+        features = {
+            _inside(key): _feature_from(entry) for key, entry in found["features"].items() if key not in BOOKKEEPING
+        }
         return cls(
             version=found["codebase_version"],
             robot_type=found.get("robot_type"),
@@ -94,8 +96,8 @@ class Info:
             frames=int(found["total_frames"]),
             tasks=int(found.get("total_tasks", 0)),
             chunks_size=int(found.get("chunks_size", CHUNKS_SIZE)),
-            data_path=str(found.get("data_path") or (V30_DATA_PATH if is_v3 else V21_DATA_PATH)),
-            video_path=found.get("video_path") or (V30_VIDEO_PATH if is_v3 else V21_VIDEO_PATH),
+            data_path=_inside(found.get("data_path") or (V30_DATA_PATH if is_v3 else V21_DATA_PATH)),
+            video_path=_inside(found.get("video_path") or (V30_VIDEO_PATH if is_v3 else V21_VIDEO_PATH)),
             data_mb=float(found.get("data_files_size_in_mb", 100)),
             video_mb=float(found.get("video_files_size_in_mb", 200)),
         )
@@ -147,6 +149,13 @@ def _read_document(root: Path, path: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise DatasetError("info.json is not a JSON object", place=Place(file=path))
     return found
+
+
+def _inside(path: str) -> str:
+    """A path, or a name that becomes part of one: from an untrusted file, it must not lead out of the dataset."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{path!r} leads out of the dataset")
+    return path
 
 
 def _whole(fps: float) -> int:

@@ -5,13 +5,15 @@ Both formats store the same columns; they differ in how rows are spread over fil
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.episode import EncodedEpisode
@@ -19,7 +21,7 @@ from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, EPISODE_LOCAL, Feature, Schema
 from piperline.stats import FeatureStats
 
-__all__ = ["Numbering", "PlacedEpisode", "arrow_schema", "column_values", "task_columns"]
+__all__ = ["Numbering", "PlacedEpisode", "arrow_schema", "column_values", "half_written", "table_of", "task_columns"]
 
 VectorName = Literal["Sequence", "List"]
 
@@ -103,6 +105,30 @@ def _stored(values: NDArray[Any], feature: Feature) -> pa.Array:
         side = feature.shape[depth - 1]
         array = pa.ListArray.from_arrays(np.arange(0, len(array) + 1, side, dtype=np.int32), array)
     return array
+
+
+def table_of(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns.
+
+    Raises:
+        DatasetError: it is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise half_written(path, error) from error
+
+
+def half_written(path: Path, error: Exception) -> DatasetError:
+    """The error for a Parquet file that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return DatasetError("a file of the dataset is missing", place=Place(file=path))
+    return DatasetError(
+        "a Parquet file of the dataset cannot be read: it is damaged, or its writer was stopped before it finished",
+        place=Place(file=path),
+        found=str(error).splitlines()[0],
+    )
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from piperline.episode import Clip, EncodedEpisode
@@ -14,12 +16,12 @@ from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.lerobot.card import card_text
 from piperline.lerobot.histograms import HistogramFile
-from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow
-from piperline.lerobot.rows import Numbering
+from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow, read_jsonl
+from piperline.lerobot.rows import Numbering, table_of
 from piperline.remux import Reader
 from piperline.stats import FeatureStats
 
-__all__ = ["V21Writer", "stats_document"]
+__all__ = ["V21Reader", "V21Writer", "stats_document"]
 
 LONGEST_SECONDS = 1024
 """lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
@@ -128,3 +130,76 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
+
+
+class V21Reader:
+    """Reads where things lie in a LeRobot v2.0 or v2.1 dataset.
+
+    Args:
+        root: the dataset.
+        info: its info.json.
+
+    Attributes:
+        episodes: number, tasks and length of each episode.
+        tasks: the task texts; the place of each is its task_index.
+
+    Raises:
+        DatasetError: a table is missing, or not numbered from 0 without gaps.
+    """
+
+    def __init__(self, root: Path, info: Info) -> None:
+        self._root = root
+        self._info = info
+        meta = root / "meta"
+        self.episodes = [EpisodeRow.from_disk(row) for row in read_jsonl(meta / "episodes.jsonl")]
+        tasks = sorted(map(TaskRow.from_disk, read_jsonl(meta / "tasks.jsonl")), key=lambda row: row.task_index)
+        _check_numbers([row.episode_index for row in self.episodes], meta / "episodes.jsonl")
+        _check_numbers([row.task_index for row in tasks], meta / "tasks.jsonl")
+        self.tasks = [row.task for row in tasks]
+        self._stats_path = meta / "episodes_stats.jsonl"
+        self._stats_at = _line_starts(self._stats_path)
+
+    def _path(self, template: str, index: int, **names: str) -> Path:
+        where = {"episode_chunk": index // self._info.chunks_size, "episode_index": index}
+        return self._root / template.format(**where, **names)
+
+    def table(self, index: int) -> pa.Table:
+        """All rows of an episode.
+
+        Raises:
+            DatasetError: its file is missing or damaged.
+        """
+        return table_of(self._path(self._info.data_path, index))
+
+    def span(self, index: int, camera: str) -> tuple[Path, int]:
+        """The video file of an episode; its first frame there is always 0."""
+        return self._path(self._info.video_path or V21_VIDEO_PATH, index, video_key=camera), 0
+
+    def stats(self, index: int) -> Mapping[str, Mapping[str, Any]]:
+        """An episode's statistics as `episodes_stats.jsonl` has them; empty if there are none."""
+        if index not in self._stats_at:
+            return {}
+        with self._stats_path.open("rb") as file:
+            file.seek(self._stats_at[index])
+            found: Mapping[str, Mapping[str, Any]] = json.loads(file.readline())["stats"]
+        return found
+
+
+def _check_numbers(numbers: list[int], path: Path) -> None:
+    if numbers != list(range(len(numbers))):
+        raise DatasetError(
+            "the rows of the table are not numbered 0, 1, 2, ...", place=Place(file=path), found=str(numbers[:10])
+        )
+
+
+def _line_starts(path: Path) -> dict[int, int]:
+    """Where the line of each episode begins: statistics of many episodes are too much to hold."""
+    starts: dict[int, int] = {}
+    if path.exists():  # v2.0 has none
+        with path.open("rb") as file:
+            position = 0
+            for line in file:
+                if number := re.search(rb'"episode_index":\s*(\d+)', line):
+                    starts[int(number[1])] = position
+                position += len(line)
+    return starts

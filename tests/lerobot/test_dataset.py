@@ -1,0 +1,207 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from piperline.errors import DatasetError, UnsupportedVersion
+from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.v21 import V21Writer
+from tests.episodes import FPS, codes_of, make_clip, make_episode, schema_of
+
+KEY = "observation.images.mid"
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+
+def edit_table(path, **columns):
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, [pa.array(values)])
+    pq.write_table(table, path)
+
+
+@pytest.fixture
+def episodes(tmp_path):
+    return [
+        make_episode(tmp_path / "in", 0, 4, tasks=["pick", "place"]),
+        make_episode(tmp_path / "in", 1, 3, tasks=["wave"]),
+    ]
+
+
+@pytest.fixture
+def root(tmp_path, episodes):
+    root = tmp_path / "data set"
+    root.mkdir()
+    writer = V21Writer(root, schema_of(episodes[0]))
+    for episode in episodes:
+        writer.add(episode)
+    writer.finish()
+    return root
+
+
+def test_what_was_written_is_read(root, episodes):
+    dataset = open_dataset(root)
+    assert (dataset.version, len(dataset), list(dataset.tasks)) == ("v2.1", 2, ["pick", "place", "wave"])
+    assert dataset.schema == schema_of(episodes[0])
+    assert [row.length for row in dataset.episodes] == [4, 3]
+    for found, expected in zip(dataset, episodes, strict=True):
+        assert found.table.to_pydict() == expected.table.to_pydict()
+        assert found.tasks == expected.tasks
+        assert codes_of(found.clips[KEY].path) == codes_of(expected.clips[KEY].path)
+        assert found.clips[KEY].whole
+        found_stats, stats = found.camera_stats[KEY], expected.camera_stats[KEY]
+        assert found_stats.histogram is not None
+        np.testing.assert_array_equal(found_stats.mean, stats.mean)
+    rows = dataset.episode(0).task_rows
+    assert rows is not None
+    assert rows.tolist() == [0, 0, 1, 1]
+    assert dataset.episode(1).task_rows is None
+    assert not dataset.notes
+
+
+def test_statistics_without_histograms_are_those_stored(root, episodes):
+    (root / "meta/image_histograms.parquet").unlink()
+    stats = open_dataset(root).episode(1).camera_stats[KEY]
+    np.testing.assert_array_equal(stats.std, episodes[1].camera_stats[KEY].std)
+    assert stats.histogram is None
+
+
+def test_a_dataset_of_v20_has_no_statistics_of_images(root):
+    edit_json(root / "meta/info.json", codebase_version="v2.0")
+    (root / "meta/episodes_stats.jsonl").unlink()
+    assert open_dataset(root).episode(0).camera_stats == {}
+
+
+def test_a_missing_camera_is_told_and_can_be_left_out(root):
+    info = json.loads((root / "meta/info.json").read_text(encoding="utf-8"))
+    ghost = {**info["features"], "observation.images.ghost": info["features"][KEY]}
+    edit_json(root / "meta/info.json", features=ghost)
+    dataset = open_dataset(root)
+    assert dataset.missing_cameras == ("observation.images.ghost",)
+    without = dataset.without(dataset.missing_cameras)
+    assert list(without.episode(0).clips) == [KEY]
+    assert without.schema.cameras == (KEY,)
+
+
+def test_columns_that_number_tasks_follow_their_tasks(root):
+    info = json.loads((root / "meta/info.json").read_text(encoding="utf-8"))
+    features = {"annotation.human.validity": {"dtype": "int64", "shape": [1]}, **info["features"]}
+    edit_json(root / "meta/info.json", features=features)
+    for index, length in ((0, 4), (1, 3)):
+        path = root / f"data/chunk-000/episode_{index:06d}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("annotation.human.validity", pa.array([1] * length)), path)
+    episode = open_dataset(root).episode(1)
+    assert episode.tasks == ("wave", "place")
+    assert episode.table["annotation.human.validity"].to_pylist() == [1, 1, 1]
+    assert episode.task_rows is None
+
+
+def test_odd_times_become_regular_and_are_noted(root):
+    path = root / "data/chunk-000/episode_000001.parquet"
+    edit_table(path, timestamp=[0.5, 0.6, 0.7])
+    dataset = open_dataset(root)
+    assert dataset.episode(1).table["timestamp"].to_pylist() == pytest.approx([0, 1 / FPS, 2 / FPS])
+    assert "timestamps" in next(iter(dataset.notes))
+
+
+def test_older_info_is_understood(root):
+    info = json.loads((root / "meta/info.json").read_text(encoding="utf-8"))
+    features = info["features"]
+    features[KEY]["video_info"] = features[KEY].pop("info")
+    features["action"]["names"] = {"motors": features["action"]["names"]}
+    features["observation.state"]["names"] = [["nested"]]
+    edit_json(root / "meta/info.json", features=features, fps=30.0)
+    schema = open_dataset(root).schema
+    assert schema.fps == 30
+    assert schema.features["action"].names == tuple(f"joint_{number}.pos" for number in range(14))
+    assert schema.features["observation.state"].names is None
+    assert (schema.features[KEY].info or {})["video.channels"] == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda root: (root / "meta/info.json").unlink(), "not a LeRobot dataset"),
+        (lambda root: (root / "meta/info.json").write_text("{"), "not JSON"),
+        (lambda root: (root / "meta/info.json").write_text("[]"), "not a JSON object"),
+        (lambda root: edit_json(root / "meta/info.json", fps=29.97), "whole number"),
+        (lambda root: edit_json(root / "meta/info.json", features=None), "not what LeRobot writes"),
+        (lambda root: edit_json(root / "meta/info.json", data_path="../{episode_index}"), "leads out"),
+        (lambda root: edit_json(root / "meta/info.json", total_episodes=3), "not written to its end"),
+        (lambda root: (root / "meta/tasks.jsonl").unlink(), "has no tasks.jsonl"),
+        (lambda root: (root / "meta/tasks.jsonl").write_text("nonsense\n"), "line 1 is not JSON"),
+        (lambda root: (root / "meta/tasks.jsonl").write_text("\n7\n"), "line 2 is not a JSON object"),
+        (lambda root: (root / "meta/episodes.jsonl").write_text('{"episode_index": 4, "length": 1}\n'), "numbered"),
+        (lambda root: (root / "data/chunk-000/episode_000001.parquet").unlink(), "is missing"),
+        (lambda root: (root / "data/chunk-000/episode_000001.parquet").write_bytes(b"PAR1 half"), "cannot be read"),
+        (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", task_index=[9, 9, 9]), "task table"),
+        (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", episode_index=[0, 1, 1]), "episode 0"),
+        (lambda root: (root / f"videos/chunk-000/{KEY}/episode_000001.mp4").unlink(), "video is missing"),
+        (lambda root: (root / "meta/image_histograms.parquet").write_bytes(b"PAR1"), "remove the file"),
+        (
+            lambda root: make_clip(root / f"videos/chunk-000/{KEY}/episode_000001.mp4", range(2)),
+            "does not have the frames",
+        ),
+        (
+            lambda root: pq.write_table(
+                pq.read_table(root / "data/chunk-000/episode_000001.parquet").drop_columns(["action"]),
+                root / "data/chunk-000/episode_000001.parquet",
+            ),
+            "are missing: action",
+        ),
+        (
+            lambda root: pq.write_table(
+                pq.read_table(root / "data/chunk-000/episode_000001.parquet").slice(1),
+                root / "data/chunk-000/episode_000001.parquet",
+            ),
+            "2 rows",
+        ),
+    ],
+)
+def test_damage_is_named(damage, said, root):
+    damage(root)
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(root).episode(1)
+    assert said in str(caught.value)
+    assert str(root) in str(caught.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DatasetError, match="there is no such dataset"):
+        open_dataset(tmp_path / "nothing")
+
+
+def test_an_unknown_version(root):
+    edit_json(root / "meta/info.json", codebase_version="v1.6")
+    with pytest.raises(UnsupportedVersion, match="not known"):
+        open_dataset(root)
+
+
+def test_a_video_of_another_rate(root):
+    edit_json(root / "meta/info.json", fps=15)
+    with pytest.raises(DatasetError, match="another frame rate"):
+        open_dataset(root).episode(0)
+
+
+def real_dataset():
+    here = Path(__file__).resolve().parents[2]
+    named = os.environ.get("PIPERLINE_REAL_DATASET")
+    found = Path(named) if named else here.parent / "shared" / "data" / "robot_sim.PickNPlace"
+    if not found.exists():
+        pytest.skip("the real v2.0 dataset is not here; PIPERLINE_REAL_DATASET names it")
+    return found
+
+
+def test_the_real_v20_dataset_is_read():
+    dataset = open_dataset(real_dataset())
+    assert dataset.missing_cameras == ("observation.images.egoview",)
+    dataset = dataset.without(dataset.missing_cameras)
+    assert sum(episode.length for episode in dataset) == 2096
+    assert dataset.episode(4).tasks[1] == "valid"
