@@ -7,7 +7,7 @@ costs the encoder time and bytes.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,6 +33,7 @@ __all__ = [
     "VideoWriter",
     "count_pixels",
     "decode",
+    "decode_at",
     "is_png",
     "jpeg_payload",
     "probe",
@@ -384,4 +385,29 @@ def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Byt
             if wanted is not None and number >= wanted.stop:
                 return
             if number >= first:
+                yield rgb(picture)
+
+
+def decode_at(path: Path, numbers: Sequence[int]) -> Iterator[Bytes]:
+    """Single frames of a video, found through its key frames.
+
+    Args:
+        path: the video; constant frame rate.
+        numbers: the numbers of the frames, rising; those behind the end give nothing.
+
+    Yields:
+        uint8 arrays of shape (H, W, 3), RGB.
+
+    Raises:
+        DatasetError: it is missing, not a video, or does not decode.
+    """
+    with _reading(path) as (container, stream):
+        if not stream.average_rate or not stream.time_base:
+            raise DatasetError("the video tells no frame rate", place=Place(file=path))
+        ticks = 1 / (stream.average_rate * stream.time_base)
+        for number in numbers:
+            pts = (stream.start_time or 0) + round(number * ticks)
+            container.seek(pts, stream=stream)
+            picture = next((p for p in container.decode(stream) if p.pts is not None and p.pts >= pts), None)
+            if picture is not None:
                 yield rgb(picture)

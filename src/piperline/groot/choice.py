@@ -14,7 +14,7 @@ from typing import Any
 
 from piperline.errors import PiperlineError, Place
 from piperline.groot.folder import Meta
-from piperline.groot.modality import LANGUAGE_KEY
+from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY
 
 __all__ = ["DEFAULT_HORIZON", "Choice", "default_choice", "read_choice"]
 
@@ -57,7 +57,13 @@ class Choice:
         return {action: state or action for action, kind, state in rows if kind == "RELATIVE"}
 
 
-def default_choice(meta: Meta, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None) -> Choice:
+def default_choice(
+    meta: Meta,
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    cameras: Sequence[str] | None = None,
+) -> Choice:
     """All cameras and groups of `modality.json`; arms relative to the state, everything else absolute.
 
     Args:
@@ -65,30 +71,43 @@ def default_choice(meta: Meta, *, horizon: int = DEFAULT_HORIZON, relative: Sequ
         horizon: steps of an action chunk.
         relative: action groups that are relative to the state group of the same name; None: those with "arm" in
             their name that have one.
+        cameras: which, in the order in which the model sees them; None: all.
 
     Raises:
-        PiperlineError: a name in `relative` is no such group, or the horizon is not positive.
+        PiperlineError: a name is no such group or camera, or the horizon is not positive.
     """
-    actions, states = meta.groups("action"), meta.groups("state")
+    actions, states, videos = meta.groups("action"), meta.groups("state"), meta.groups("video")
     able = [group for group in actions if group in states]
-    unknown = [group for group in relative or () if group not in able]
-    if unknown:
-        raise PiperlineError(
-            f"no group {', '.join(unknown)} in both state and action",
-            place=Place(file=meta.root),
-            expected="of " + ", ".join(able),
-        )
+    _known(meta, "group of both state and action", relative or (), able)
+    _known(meta, "camera", cameras or (), list(videos))
     if horizon < 1:
         raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
     chosen = [group for group in able if "arm" in group] if relative is None else list(relative)
     return Choice(
-        cameras=tuple(meta.groups("video")),
+        cameras=tuple(videos if cameras is None else cameras),
         state=tuple(states),
         action=tuple(actions),
         representations=tuple("RELATIVE" if group in chosen else "ABSOLUTE" for group in actions),
         state_keys=(None,) * len(actions),
         action_deltas=tuple(range(horizon)),
+        language=(_language(list(meta.groups("annotation"))),),
     )
+
+
+def _known(meta: Meta, kind: str, names: Sequence[str], there: list[str]) -> None:
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise PiperlineError(
+            f"there is no {kind} {', '.join(unknown)}",
+            place=Place(file=meta.root / MODALITY_FILE),
+            expected="of " + ", ".join(there),
+        )
+
+
+def _language(annotations: list[str]) -> str:
+    """Our own key if it is there, else the first that sounds like a task."""
+    own = [TASK_KEY] if TASK_KEY in annotations or not annotations else []
+    return "annotation." + [*own, *(name for name in annotations if "task" in name), *annotations][0]
 
 
 def read_choice(path: Path) -> Choice:

@@ -26,7 +26,7 @@ __all__ = ["Meta", "Rows", "read_meta", "read_rows", "require", "require_meta"]
 
 DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
-_NEEDED_INFO = ("features", "data_path", "chunks_size")
+_NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,9 @@ def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
 
 
 def _incomplete(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
-    missing = [key for key in _NEEDED_INFO if not info.get(key)]
+    missing = [key for key, kind in _NEEDED_INFO.items() if not isinstance(info.get(key), kind) or not info[key]]
+    if not missing and any(not isinstance(entry, dict) for entry in info["features"].values()):
+        missing = ["features as objects"]
     if missing:
         message = f"info.json lacks {', '.join(missing)}"
         found.append(Finding("meta-syntax", "error", message, Place(file=root / "meta/info.json")))

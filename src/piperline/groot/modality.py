@@ -14,7 +14,17 @@ from typing import Any
 
 from piperline.features import Feature, Schema
 
-__all__ = ["LANGUAGE_KEY", "MODALITY_FILE", "TASK_KEY", "guess_groups", "modality", "write_modality", "write_whole"]
+__all__ = [
+    "LANGUAGE_KEY",
+    "MODALITY_FILE",
+    "TASK_KEY",
+    "group_label",
+    "guess_groups",
+    "labels",
+    "modality",
+    "write_modality",
+    "write_whole",
+]
 
 MODALITY_FILE = "meta/modality.json"
 TASK_KEY = "human.task_description"
@@ -65,15 +75,20 @@ def guess_groups(feature: Feature) -> dict[str, tuple[int, int]]:
     `left_joint_1.pos` ... `left_gripper.pos` give `left_arm` and `left_gripper`; names that tell nothing, or no
     names, give one group `arm`. A part that comes back later is numbered (`left_arm_2`): groups are spans.
     """
-    width = feature.shape[0] if feature.shape else 1
-    labels = [_label(name) for name in feature.names or [""] * width]
+    found = labels(feature)
     groups: dict[str, tuple[int, int]] = {}
     start = 0
-    for end in range(1, len(labels) + 1):
-        if end == len(labels) or labels[end] != labels[start]:
-            groups[_unused(labels[start], groups)] = (start, end)
+    for end in range(1, len(found) + 1):
+        if end == len(found) or found[end] != found[start]:
+            groups[_unused(found[start], groups)] = (start, end)
             start = end
     return groups
+
+
+def labels(feature: Feature) -> list[str]:
+    """For each dimension of a vector the part of the robot that its name tells: `left_arm`, `right_gripper`."""
+    width = feature.shape[0] if feature.shape else 1
+    return [group_label(name) for name in feature.names or [""] * width]
 
 
 def _spans(schema: Schema, part: str) -> dict[str, dict[str, Any]]:
@@ -106,7 +121,8 @@ def _camera_name(key: str) -> str:
     return key.rsplit(".", 1)[-1]
 
 
-def _label(name: str) -> str:
+def group_label(name: str) -> str:
+    """The part of the robot that a name tells; `arm` where it tells nothing."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
     side = next((_SIDES[word] for word in words if word in _SIDES), "")
     # An arm may have a waist joint (ALOHA's `left_waist`); the robot's own waist has no side.

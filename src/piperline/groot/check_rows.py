@@ -1,0 +1,268 @@
+"""Checks: the rows of a dataset. Most of what they find trains without a word, and badly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.check.finding import Finding
+from piperline.errors import Place
+from piperline.groot.choice import Choice
+from piperline.groot.folder import Meta
+from piperline.groot.subject import Subject
+
+__all__ = [
+    "check_language",
+    "check_lengths",
+    "check_motion",
+    "check_numbers",
+    "check_timestamps",
+    "language_column",
+    "used_columns",
+]
+
+Values = NDArray[Any]
+_SPIKE = 5
+"""An outlier lies this many times the ordinary range outside it."""
+_RARE = 0.001
+"""The share of the values on each side that are not ordinary."""
+_STILL = 0.01
+"""A frame is still while no dimension left this share of its range."""
+_IDLE_SHARE = 0.1
+_LAGS = range(-5, 6)
+_CLEARLY = 0.5
+_UNITS = 10
+_TIME_TOLERANCE = 0.01
+
+
+def check_lengths(subject: Subject) -> Iterator[Finding]:
+    """A Parquet file for each episode, of the length that `episodes.jsonl` says, and no other."""
+    meta, spans = subject.meta, subject.rows.spans
+    place = Place(file=meta.root / "meta/episodes.jsonl")
+    expected = {meta.data_file(index): (index, length) for index, length in meta.episodes}
+    missing = [path for path in expected if path not in spans and not path.exists()]
+    if missing:
+        message = f"{len(missing)} of {len(expected)} episodes have no Parquet file where info.json says"
+        yield Finding("data-missing", "error", message, Place(file=missing[0]), {"episodes": len(missing)})
+    stray = [path for path in spans if path not in expected]
+    if stray:
+        message = f"{len(stray)} Parquet files belong to no episode, but GR00T's statistics count them"
+        yield Finding("data-stray", "warning", message, Place(file=stray[0]), {"files": len(stray)}, "remove them")
+    if len(expected) < len(meta.episodes):
+        yield Finding("episode-twice", "error", "an episode_index occurs twice in episodes.jsonl", place)
+    rows = {path: stop - start for path, (start, stop) in spans.items() if path in expected}
+    longer = [path for path in rows if rows[path] < expected[path][1]]
+    shorter = [path for path in rows if rows[path] > expected[path][1]]
+    if longer:
+        message = "episodes.jsonl promises more frames than there are: an IndexError in a worker, during training"
+        yield Finding("meta-longer", "error", message, **_lengths(longer, rows, expected))
+    if shorter:
+        message = "episodes.jsonl promises fewer frames than there are: the rest is never used"
+        yield Finding("meta-shorter", "warning", message, **_lengths(shorter, rows, expected))
+
+
+def _lengths(wrong: list[Path], rows: dict[Path, int], expected: dict[Path, tuple[int, int]]) -> dict[str, Any]:
+    index, length = expected[wrong[0]]
+    return {
+        "place": Place(file=wrong[0], episode=str(index)),
+        "numbers": {"episodes": len(wrong), "rows": rows[wrong[0]], "length": length},
+    }
+
+
+def check_language(subject: Subject) -> Iterator[Finding]:
+    """The language column: there, of known tasks, with texts that say something."""
+    meta, column = subject.meta, language_column(subject.meta, subject.choice)
+    if column is None:
+        return
+    values = subject.rows.columns.get(column)
+    if values is None:
+        message = f"the texts are chosen by the column {column}, which not every Parquet file has"
+        yield Finding("language-column", "error", message, Place(file=meta.root))
+        return
+    used = [int(value) for value in np.unique(values[np.isfinite(values)])]
+    unknown = [index for index in used if index not in meta.tasks]
+    place = Place(file=meta.root / "meta/tasks.jsonl")
+    if unknown:
+        message = f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: GR00T stops"
+        yield Finding("task-unknown", "error", message, place, {"tasks": unknown[:5]})
+    # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
+    empty = [index for index in used if index in meta.tasks and not any(c.isalnum() for c in meta.tasks[index])]
+    if empty:
+        message = f"the text of task {empty[0]} says nothing: {meta.tasks[empty[0]]!r}"
+        yield Finding("task-empty", "warning", message, place, {"tasks": empty}, "write what the robot is to do")
+
+
+def language_column(meta: Meta, choice: Choice) -> str | None:
+    """The column of the language key; None for a key that has none, or is unknown."""
+    key = next(iter(choice.language), "")
+    entry = meta.groups("annotation").get(key.removeprefix("annotation."))
+    return None if entry is None else str(entry.get("original_key") or key)
+
+
+def check_numbers(subject: Subject) -> Iterator[Finding]:
+    """NaN, infinity, outliers and constant dimensions of every group in use."""
+    for column in used_columns(subject.meta, subject.choice):
+        values = subject.rows.columns.get(column)
+        if values is None:
+            message = f"not every Parquet file has the column {column}"
+            yield Finding("column-missing", "error", message, Place(file=subject.meta.root))
+            continue
+        for code, bad in (("nan", np.isnan(values)), ("inf", np.isinf(values))):
+            if bad.any():
+                row, dimension = (int(index[0]) for index in np.nonzero(bad))
+                message = f"{column}: {code} in {int(bad.any(axis=1).sum())} frames; one is enough to ruin training"
+                numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
+                yield Finding(
+                    code, "error", message, _place(subject, row), numbers, "record the episode again, or drop it"
+                )
+        yield from _check_ranges(subject, column, values)
+
+
+def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Finding]:
+    names = subject.meta.schema.features[column].names if column in subject.meta.schema.features else None
+    constant = []
+    for dimension in range(values.shape[1]):
+        numbers = values[:, dimension].astype(np.float64)
+        finite = np.sort(numbers[np.isfinite(numbers)])
+        name = names[dimension] if names and dimension < len(names) else f"dimension {dimension}"
+        if not len(finite) or finite[0] == finite[-1]:
+            constant.append(name)
+            continue
+        rare = max(1, int(len(finite) * _RARE))
+        low, high = finite[rare], finite[-1 - rare]
+        farthest = max(finite[-1] - high, low - finite[0])
+        if high > low and farthest > _SPIKE * (high - low):
+            row = int(np.nanargmax(np.abs(np.where(np.isfinite(numbers), numbers, np.nan) - (low + high) / 2)))
+            message = (
+                f"{column} {name} is {numbers[row]:.4g} once and otherwise between {low:.4g} and {high:.4g}: the "
+                "normalisation by minimum and maximum presses everything else together"
+            )
+            found = {"value": float(numbers[row]), "low": float(low), "high": float(high)}
+            yield Finding("outlier", "warning", message, _place(subject, row), found, "drop the episode, or mend it")
+    if constant and len(values):
+        message = f"{column}: {', '.join(constant)} never changes; GR00T normalises it to 0"
+        yield Finding("constant", "warning", message, Place(file=subject.meta.root), {"dimensions": constant})
+
+
+def check_motion(subject: Subject) -> Iterator[Finding]:
+    """How actions follow states: the same, shifted, upside down, in other units; and stillness at the start."""
+    place = Place(file=subject.meta.root)
+    pairs = [
+        (name, action, state)
+        for name in subject.choice.action
+        if (action := subject.group("action", name)) is not None
+        and (state := subject.group("state", name)) is not None
+        and action.shape == state.shape
+    ]
+    if not pairs or not len(pairs[0][1]):
+        return
+    actions = np.concatenate([action for _, action, _ in pairs], axis=1).astype(np.float64)
+    states = np.concatenate([state for _, _, state in pairs], axis=1).astype(np.float64)
+    names = [f"{name}[{index}]" for name, action, _ in pairs for index in range(action.shape[1])]
+    # Broken numbers have their own finding; here they must not hide the rest.
+    whole = np.isfinite(actions).all(axis=1) & np.isfinite(states).all(axis=1)
+    actions[~whole] = states[~whole] = 0
+    spans = [span for span in subject.rows.episodes(subject.meta).values() if span[1] > span[0]]
+    yield from _check_shift(actions, states, spans, place)
+    yield from _check_units(names, actions[whole], states[whole], place)
+    yield from _check_idle(subject, np.concatenate([actions, states], axis=1), spans, place)
+
+
+def _check_shift(actions: Values, states: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
+    scale = np.maximum(np.ptp(states, axis=0), np.ptp(actions, axis=0))
+    moving = scale > 0
+    if not moving.any():
+        return
+    a, s = actions[:, moving] / scale[moving], states[:, moving] / scale[moving]
+    errors = {lag: _mean_distance(a, s, spans, lag) for lag in _LAGS}
+    best = min(errors, key=lambda lag: (errors[lag], abs(lag)))
+    if errors[0] == 0:
+        message = "the actions are the states: a model that copies them stands still"
+        yield Finding("action-equals-state", "warning", message, place, remedy="check which dataset the layout reads")
+    elif best and errors[best] == 0:
+        message = f"the actions are the states of {best:+d} frames, not commands"
+        yield Finding("action-shifted", "warning", message, place, {"frames": best})
+    elif best < 0 and errors[best] < _CLEARLY * errors[0]:
+        message = f"the actions follow the states by {-best} frames, where commands go ahead of them"
+        yield Finding("action-shifted", "warning", message, place, {"frames": best}, "check the recorder's timing")
+
+
+def _mean_distance(a: Values, s: Values, spans: list[tuple[int, int]], lag: int) -> float:
+    """The mean of |action[t] - state[t + lag]|, both in parts of their range."""
+    total, count = 0.0, 0
+    for start, stop in spans:
+        first, last = start + max(0, -lag), stop - max(0, lag)
+        if last > first:
+            total += float(np.abs(a[first:last] - s[first + lag : last + lag]).sum())
+            count += (last - first) * a.shape[1]
+    return total / count if count else np.inf
+
+
+def _check_units(names: list[str], actions: Values, states: Values, place: Place) -> Iterator[Finding]:
+    for index, name in enumerate(names):
+        a, s = actions[:, index], states[:, index]
+        ranges = np.ptp(a), np.ptp(s)
+        if min(ranges) == 0:
+            continue
+        ratio = float(ranges[0] / ranges[1])
+        apart = a.min() > s.max() or s.min() > a.max()
+        if apart or not 1 / _UNITS < ratio < _UNITS:
+            message = (
+                f"{name}: actions from {a.min():.4g} to {a.max():.4g}, states from {s.min():.4g} to {s.max():.4g}: "
+                "the units differ"
+            )
+            yield Finding("action-units", "warning", message, place, {"ratio": ratio}, "record both in the same unit")
+        elif (correlation := float(np.corrcoef(a, s)[0, 1])) < -_CLEARLY:
+            message = f"{name}: actions go against the states (correlation {correlation:.2f}): one is upside down"
+            yield Finding("action-inverted", "warning", message, place, {"correlation": correlation})
+
+
+def _check_idle(subject: Subject, values: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
+    limit = _STILL * np.ptp(values, axis=0)
+    if not limit.any():
+        return
+    idle = 0
+    for start, stop in spans:
+        moved = (np.abs(values[start:stop] - values[start]) > limit).any(axis=1)
+        idle += int(moved.argmax()) if moved.any() else stop - start
+    frames = sum(stop - start for start, stop in spans)
+    if idle > _IDLE_SHARE * frames:
+        seconds = idle / len(spans) / subject.meta.schema.fps
+        message = (
+            f"{100 * idle / frames:.0f} % of all frames are stillness at the start of episodes ({seconds:.1f} s each): "
+            "the model learns to wait"
+        )
+        yield Finding(
+            "idle-start", "warning", message, place, {"frames": idle, "share": idle / frames}, "trim the starts"
+        )
+
+
+def check_timestamps(subject: Subject) -> Iterator[Finding]:
+    """N1.5 finds frames by time: the timestamps must lie on the grid of the frame rate."""
+    times = subject.rows.columns.get("timestamp")
+    if subject.target.version != "n1.5" or times is None:
+        return
+    fps = subject.meta.schema.fps
+    for index, (start, stop) in subject.rows.episodes(subject.meta).items():
+        off = np.abs(times[start:stop, 0] * fps - np.arange(stop - start))
+        if off.size and off.max() > _TIME_TOLERANCE:
+            frame = int(off.argmax())
+            message = f"the timestamp {times[start + frame, 0]:.4f} is not frame {frame} at {fps} frames a second"
+            yield Finding("timestamps", "error", message, Place(subject.meta.data_file(index), frame=frame))
+            return
+
+
+def used_columns(meta: Meta, choice: Choice) -> list[str]:
+    """The columns that the chosen groups lie in."""
+    parts = (("state", choice.state), ("action", choice.action))
+    known = [(part, name) for part, names in parts for name in names if name in meta.groups(part)]
+    return list(dict.fromkeys(meta.column(part, name)[0] for part, name in known))
+
+
+def _place(subject: Subject, row: int) -> Place:
+    for path, (start, stop) in subject.rows.spans.items():
+        if start <= row < stop:
+            return Place(file=path, frame=row - start)
+    return Place(file=subject.meta.root)

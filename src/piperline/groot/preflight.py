@@ -1,0 +1,114 @@
+"""Preflight: everything that can be seen from the data before a GPU is rented."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piperline.check.finding import Finding
+from piperline.errors import PiperlineError, Place
+from piperline.groot.arithmetic import Forecast, check_arithmetic, forecast
+from piperline.groot.check_modality import check_choice, check_modality, check_target
+from piperline.groot.check_rows import (
+    check_language,
+    check_lengths,
+    check_motion,
+    check_numbers,
+    check_timestamps,
+    language_column,
+    used_columns,
+)
+from piperline.groot.check_stats import check_stats
+from piperline.groot.check_videos import check_headers, check_pictures
+from piperline.groot.choice import DEFAULT_HORIZON, Choice, default_choice, read_choice
+from piperline.groot.folder import Meta, read_meta, read_rows
+from piperline.groot.modality import MODALITY_FILE
+from piperline.groot.stats import float_columns
+from piperline.groot.subject import Launch, Subject
+from piperline.groot.versions import DEFAULT_VERSION, target
+
+__all__ = ["Report", "preflight"]
+
+TABLE_CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+    check_lengths,
+    check_language,
+    check_numbers,
+    check_motion,
+    check_timestamps,
+    check_stats,
+    check_arithmetic,
+)
+VIDEO_CHECKS = (check_headers, check_pictures)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a preflight found.
+
+    Attributes:
+        findings: errors first.
+        forecast: what training will take; None where the dataset could not be read.
+    """
+
+    findings: tuple[Finding, ...]
+    forecast: Forecast | None
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "findings": [finding.document() for finding in self.findings],
+            "forecast": self.forecast.document() if self.forecast else None,
+        }
+
+
+def preflight(
+    root: Path,
+    *,
+    version: str = DEFAULT_VERSION,
+    horizon: int | None = None,
+    config: Path | None = None,
+    launch: Launch | None = None,
+    videos: bool = True,
+) -> Report:
+    """Check a dataset for a training run with GR00T.
+
+    Args:
+        root: the dataset folder.
+        version: of GR00T.
+        horizon: steps of an action chunk; None: those of `config`, or 16.
+        config: a modality config `.py`, which is executed; None: what `groot config` would write.
+        launch: the settings of the run.
+        videos: also open every video and decode frames of some.
+    """
+    found: list[Finding] = []
+    goal = target(version)
+    meta = read_meta(root, found)
+    choice = _choice(meta, config, horizon, found) if meta else None
+    if meta is None or choice is None:
+        return Report(tuple(found), None)
+    place = Place(file=config or meta.root / MODALITY_FILE)
+    found += [*check_choice(meta, choice, place), *check_target(meta, choice, goal)]
+    columns = [*float_columns(meta), *used_columns(meta, choice), *filter(None, [language_column(meta, choice)])]
+    subject = Subject(meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch())
+    for check in (*TABLE_CHECKS, *(VIDEO_CHECKS if videos else ())):
+        found += check(subject)
+    found.sort(key=lambda finding: finding.severity)
+    return Report(tuple(found), forecast(subject))
+
+
+def _choice(meta: Meta, config: Path | None, horizon: int | None, found: list[Finding]) -> Choice | None:
+    """What training is to use; None, with a finding, where that cannot be said."""
+    remedy = f"`piperline groot config {meta.root}`"
+    if meta.modality is None:
+        message = "meta/modality.json is missing: GR00T does not know which dimensions are an arm"
+        found.append(Finding("modality-missing", "error", message, Place(file=meta.root / MODALITY_FILE), {}, remedy))
+        return None
+    found += check_modality(meta)
+    if any(finding.code == "modality-syntax" for finding in found):
+        return None
+    try:
+        return read_choice(config) if config else default_choice(meta, horizon=horizon or DEFAULT_HORIZON)
+    except PiperlineError as error:
+        message = f"{error.message}: {error.found}" if error.found else error.message
+        found.append(Finding("config-broken", "error", message, error.place, {}, error.next_step))
+        return None
