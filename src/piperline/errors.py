@@ -1,6 +1,7 @@
 """Every error that piperline raises on purpose.
 
     PiperlineError              message, place, expected and found, next step                exit 1
+    |- UsageError               options that cannot be                                       exit 2
     |- LayoutError              the layout itself is wrong                                   exit 2
     |- RecordingError           the HDF5 input is not what the layout says                   exit 3
     |   |- LayoutMismatch       dataset missing, wrong shape or dtype
@@ -17,6 +18,7 @@
 Exceptions stop an operation. What a check finds is data, not an exception: see `piperline.check.finding`.
 """
 
+import errno
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
@@ -35,7 +37,10 @@ __all__ = [
     "RecordingError",
     "TaskFailed",
     "UnsupportedVersion",
+    "UsageError",
     "VideoError",
+    "output_error",
+    "printable",
 ]
 
 
@@ -131,6 +136,12 @@ def printable(text: str) -> str:
     )
 
 
+class UsageError(PiperlineError):
+    """Options that cannot be, or do not go together."""
+
+    exit_code = 2
+
+
 class LayoutError(PiperlineError):
     """A layout file that is not a layout."""
 
@@ -193,3 +204,27 @@ class HubError(PiperlineError):
     """The Hugging Face Hub refused, or cannot be reached."""
 
     exit_code = 8
+
+
+_NO_PLACE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit is reached",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "there is no permission to write",
+    errno.EPERM: "there is no permission to write",
+    errno.ENOTDIR: "a part of the path is not a folder",
+}
+
+
+def output_error(error: OSError, path: Path) -> OutputError | None:
+    """The error for output that cannot be written at `path`, or None where `error` is about something else."""
+    reason = _NO_PLACE.get(error.errno or 0)
+    if reason is None:
+        return None
+    return OutputError(
+        reason,
+        place=Place(file=path),
+        found=printable(str(error)),
+        next_step="make room, or name another place; what is done is kept, and the same command goes on from there",
+    )

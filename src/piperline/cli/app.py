@@ -19,9 +19,33 @@ app = App(
     default_parameter=None,
 )
 
+
+def _add(group: App, name: str, path: str, words: str, *examples: str) -> None:
+    """Add a command that is imported only when it runs; its help says `words` and shows the examples."""
+    listed = "\n".join(f"    {example}" for example in examples)
+    group.command(path, name=name, help=words, help_epilogue=f"Examples:\n\n{listed}")
+
+
+_add(
+    app,
+    "convert",
+    "piperline.cli.convert:convert",
+    "Convert HDF5 recordings into a LeRobot dataset. The output is absent or complete: what is done is kept beside it "
+    "in OUTPUT.work, and the same command after a failure does only what is missing.",
+    "piperline convert ./data --repo-id my-lab/pick-apples",
+    "piperline convert day1.hdf5 day2.hdf5 --output out/apples --video copy",
+    'piperline convert ./aloha --layout aloha --task "fold the towel" --output out/towel',
+)
+
 app.command(layout := App(name="layout", help="Layouts: what recordings of one kind hold."))
-layout.command("piperline.cli.layout:list_layouts", name="list", help="List the built-in layouts.")
-layout.command("piperline.cli.layout:show", name="show", help="Print a built-in layout as TOML.")
+_add(layout, "list", "piperline.cli.layout:list_layouts", "List the built-in layouts.", "piperline layout list")
+_add(
+    layout,
+    "show",
+    "piperline.cli.layout:show",
+    "Print a built-in layout as TOML, to start one's own from.",
+    "piperline layout show piper > my_robot.toml",
+)
 
 
 def run(tree: App, tokens: Sequence[str] | None = None) -> int:

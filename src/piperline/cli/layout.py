@@ -7,11 +7,7 @@ __all__ = ["list_layouts", "show"]
 
 
 def list_layouts() -> None:
-    """List the built-in layouts.
-
-    Example:
-        `piperline layout list`
-    """
+    """List the built-in layouts."""
     output = Output()
     for name in builtin_layouts():
         output.data(f"{name:8} {load_layout(name).description}")
@@ -19,9 +15,6 @@ def list_layouts() -> None:
 
 def show(name: str) -> None:
     """Print a built-in layout as TOML, to start one's own from.
-
-    Example:
-        `piperline layout show piper > my_robot.toml`
 
     Args:
         name: a name from `piperline layout list`.

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Output"]
+__all__ = ["Output", "size_text"]
 
 
 class Output:
@@ -34,4 +34,14 @@ class Output:
 
     def error(self, error: Exception) -> None:
         """Why a command failed: message, place, expected, found, next step."""
-        sys.stderr.write(f"error: {error}\n")
+        notes = getattr(error, "__notes__", [])
+        sys.stderr.write("\n".join([f"error: {error}", *notes]) + "\n")
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: `2.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - SI prefixes
+            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.2f} TB"

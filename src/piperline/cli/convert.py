@@ -1,0 +1,178 @@
+"""`piperline convert`: recordings to a LeRobot dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from piperline.cli.output import Output, size_text
+from piperline.cli.progress import progress_bar
+from piperline.errors import UsageError, printable
+from piperline.home import repo_folder
+from piperline.layout import Color
+
+__all__ = ["convert", "run_conversion"]
+
+_WHAT = Group("What is recorded")
+_HOW = Group("What it becomes")
+_RUN = Group("How the run goes")
+
+
+def convert(
+    inputs: Annotated[list[Path], Parameter(name="IN", negative=(), consume_multiple=True)],
+    /,
+    *,
+    repo_id: Annotated[str | None, Parameter(group=_HOW)] = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"), group=_HOW)] = None,
+    format: Annotated[Literal["v2.1", "v3.0"], Parameter(group=_HOW)] = "v2.1",  # noqa: A002 - the option's name
+    video: Annotated[Literal["h264", "av1", "copy"], Parameter(group=_HOW)] = "h264",
+    resize: Annotated[str | None, Parameter(group=_HOW)] = None,
+    robot_type: Annotated[str | None, Parameter(group=_HOW)] = None,
+    layout: Annotated[str, Parameter(group=_WHAT)] = "piper",
+    fps: Annotated[float | None, Parameter(group=_WHAT)] = None,
+    task: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
+    episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    skip_bad: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    workers: Annotated[int | None, Parameter(name=("--workers", "-w"), group=_RUN)] = None,
+    overwrite: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    resume: Annotated[bool, Parameter(group=_RUN)] = True,
+    dry_run: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    push: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    json: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+) -> None:
+    """Convert HDF5 recordings into a LeRobot dataset.
+
+    Args:
+        inputs: HDF5 files, and folders of them (*.hdf5, *.h5), in this order; those of a folder in natural order.
+        repo_id: owner/name; the dataset goes to $HF_LEROBOT_HOME/owner/name.
+        output: the dataset's folder, instead of --repo-id.
+        format: the LeRobot version.
+        video: h264: x264 veryfast, crf 23, key frame every 10 frames, no B-frames, 1 thread, yuv420p; plays anywhere.
+            av1: SVT-AV1 preset 12, crf 30, key frame every 2: LeRobot's defaults, smaller and slower.
+            copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
+        resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
+        robot_type: LeRobot's name for the robot; otherwise the layout's.
+        layout: a name from `piperline layout list`, or the path of a TOML file.
+        fps: frames a second, a whole number; otherwise the layout's.
+        task: the task text of episodes that have none of their own.
+        color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and blue exchanged
+            before the JPEG was made); otherwise the layout's.
+        episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
+        skip_bad: leave out what cannot be converted and list it, instead of failing.
+        workers: processes; otherwise the CPUs that this process may use.
+        overwrite: replace a dataset that piperline made at that place.
+        resume: use what an earlier run has staged.
+        dry_run: show the plan and write nothing.
+        push: upload the dataset to the Hugging Face Hub as --repo-id.
+        json: print the result as JSON.
+    """
+    out = Output(json_wanted=json)
+    options = {
+        "layout": layout,
+        "video": video,
+        "fps": fps,
+        "robot_type": robot_type,
+        "task": task,
+        "color": color,
+        "resize": _size(resize),
+        "format": format,
+    }
+    run = {"episodes": episodes, "skip_bad": skip_bad}
+    target = _target(repo_id, output, push=push)
+    if dry_run:
+        _show_plan(out, inputs, target, options, run)
+        return
+    more = {"workers": workers, "overwrite": overwrite, "resume": resume}
+    run_conversion(out, inputs, target, options, {**run, **more}, push_to=repo_id if push else None)
+
+
+def _target(repo_id: str | None, output: Path | None, *, push: bool) -> Path:
+    if push and not repo_id:
+        raise UsageError("--push needs --repo-id", next_step="add --repo-id owner/name")
+    if output:
+        return output
+    if repo_id:
+        return repo_folder(repo_id)
+    raise UsageError("where shall the dataset go?", next_step="add --repo-id owner/name, or --output FOLDER")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
+        raise UsageError("--resize takes WIDTHxHEIGHT", expected="for example 320x240", found=text)
+    return int(parts[0]), int(parts[1])
+
+
+def _show_plan(
+    out: Output, inputs: list[Path], target: Path, options: Mapping[str, Any], run: Mapping[str, Any]
+) -> None:
+    from piperline.run.convert import make_job, plan_run  # noqa: PLC0415 - heavy: not for --help
+
+    with progress_bar(out) as watch:
+        plan = plan_run(inputs, make_job(**options), watch=watch, **run)
+    cameras = plan.episodes[0].cameras
+    out.data(f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames, {len(cameras)} cameras")
+    for name, header in cameras.items():
+        out.data(f"  camera {name}: {header.width}x{header.height}, recorded as {header.storage}")
+    for number, episode in enumerate(plan.episodes):
+        out.data(f"  {number:6} {episode.source} {printable(episode.name)}: {episode.length} frames, {episode.task!r}")
+    _show_left_out(out, plan.left_out)
+    out.document(
+        {
+            "output": str(target),
+            "frames": plan.frames,
+            "episodes": [
+                {"source": e.source, "episode": e.name, "length": e.length, "task": e.task} for e in plan.episodes
+            ],
+            "left_out": [asdict(item) for item in plan.left_out],
+        }
+    )
+
+
+def run_conversion(
+    out: Output,
+    inputs: list[Path],
+    target: Path,
+    options: Mapping[str, Any],
+    run: Mapping[str, Any],
+    *,
+    push_to: str | None = None,
+) -> None:
+    """Convert, show how far it is, and what came of it.
+
+    Args:
+        out: where to say so.
+        inputs: files and folders.
+        target: the dataset's folder.
+        options: of `piperline.run.convert.make_job`.
+        run: of `piperline.run.convert.convert`.
+        push_to: the repository to upload the dataset to.
+    """
+    from piperline.run.convert import convert, make_job  # noqa: PLC0415 - heavy: not for --help
+
+    if push_to:
+        raise UsageError("uploading is not there yet", next_step="leave out --push; upload the folder with `hf upload`")
+    with progress_bar(out) as watch:
+        result = convert(inputs, target, make_job(**options), watch=watch, **run)
+    rate = result.frames * result.cameras / result.seconds
+    out.data(
+        f"{result.episodes} episodes, {result.frames} frames, {result.cameras} cameras, {len(result.tasks)} tasks"
+        f" in {result.seconds:.1f} s ({rate:.0f} images/s)"
+    )
+    if result.reused:
+        out.data(f"{result.reused} episodes had been encoded by an earlier run")
+    _show_left_out(out, result.left_out)
+    sizes = f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
+    out.data(f"LeRobot {result.format} dataset: {result.output} ({sizes})")
+    out.document(asdict(result))
+
+
+def _show_left_out(out: Output, left_out: Sequence[Any]) -> None:
+    for item in left_out:
+        where = f"{item.file}: {printable(item.episode)}" if item.episode else str(item.file)
+        out.data(f"left out: {where}: {item.reason}")

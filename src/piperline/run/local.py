@@ -1,0 +1,213 @@
+"""Worker processes on this machine: they stage what they are told, and one that dies costs only its episode."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from piperline.errors import OutputError, PiperlineError, TaskFailed
+from piperline.run.plan import Job, PlannedEpisode
+from piperline.run.worker import Crashed, Done, Failed, Moved, Setup, Task
+
+__all__ = ["Failure", "WorkerPool", "usable_cpus"]
+
+_EPISODES_EACH = 4  # with fewer for each worker, cameras are handed out one by one
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An episode that could not be staged."""
+
+    episode: PlannedEpisode
+    error: PiperlineError
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    task: Task | None = None
+
+
+@dataclass
+class _Queue:
+    """What is still to do: cameras first where they are handed out one by one, then the episode they belong to."""
+
+    tasks: list[Task]
+    waiting: dict[str, int] = field(default_factory=dict)  # cameras under way or to come, by episode key
+    failed: dict[str, Failure] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, episodes: Sequence[PlannedEpisode], workers: int) -> Self:
+        """Longest episodes first, so that no worker is left with a long one at the end."""
+        ordered = sorted(episodes, key=lambda episode: -episode.length)
+        if len(episodes) >= workers * _EPISODES_EACH or workers == 1:
+            return cls([Task(episode) for episode in ordered])
+        cameras = [Task(episode, camera) for episode in ordered for camera in episode.cameras]
+        bare = [Task(episode) for episode in ordered if not episode.cameras]
+        return cls(cameras + bare, {episode.key: len(episode.cameras) for episode in ordered})
+
+    def pop(self) -> Task | None:
+        while self.tasks:
+            task = self.tasks.pop(0)
+            if task.episode.key not in self.failed:
+                return task
+        return None
+
+    def done(self, task: Task) -> bool:
+        """Take note that a task is done; whether its episode is."""
+        if task.camera is None:
+            return True
+        self.waiting[task.episode.key] -= 1
+        if self.waiting[task.episode.key] == 0:
+            self.tasks.insert(0, Task(task.episode))
+        return False
+
+    def fail(self, task: Task, error: PiperlineError) -> None:
+        self.failed.setdefault(task.episode.key, Failure(task.episode, error))
+
+
+class WorkerPool:
+    """Worker processes, started at once so that they load their libraries while the run is planned.
+
+    A context manager; leaving it ends them.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._log: Path | None = None
+        self._setup: Setup | None = None
+        self._workers = [self._start() for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.wait()
+
+    def stage(
+        self,
+        episodes: Sequence[PlannedEpisode],
+        job: Job,
+        root: Path,
+        *,
+        moved: Callable[[int, int], None],
+        done: Callable[[], None],
+    ) -> list[Failure]:
+        """Stage `episodes` below `root`.
+
+        Args:
+            episodes: what is to do.
+            job: how.
+            root: the staging folder.
+            moved: told the frames and recorded bytes that were gone through since the last call.
+            done: told of each episode that is complete.
+
+        Returns:
+            The episodes that could not be staged, in their order; all others are.
+
+        Raises:
+            OutputError: nothing more can be written.
+            RuntimeError: a fault of the program, with the worker's traceback.
+        """
+        self._setup = Setup(job, root, os.getpid())
+        queue = _Queue.of(episodes, self._count)
+        for worker in self._workers:
+            self._send_setup(worker)
+            self._next(worker, queue)
+        while busy := [worker for worker in self._workers if worker.task]:
+            ready = wait([worker.connection for worker in busy])
+            for worker in busy:
+                if worker.connection in ready:
+                    self._answer(worker, queue, moved, done)
+        order = {episode.key: number for number, episode in enumerate(episodes)}
+        return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
+
+    def _answer(
+        self, worker: _Worker, queue: _Queue, moved: Callable[[int, int], None], done: Callable[[], None]
+    ) -> None:
+        task = worker.task
+        if task is None:
+            raise AssertionError("only busy workers answer")
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            queue.fail(task, _died(worker.process.wait(), task))
+            self._replace(worker)
+            self._next(worker, queue)
+            return
+        match message:
+            case Moved(frames, size):
+                moved(frames, size)
+                return
+            case Done():
+                if queue.done(task):
+                    done()
+            case Failed(error):
+                if isinstance(error, OutputError):
+                    raise error
+                queue.fail(task, error)
+            case Crashed(trace):
+                raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
+        # A camera that was the last of its episode makes work for an idle worker as well.
+        for idle in (worker, *(other for other in self._workers if not other.task and other is not worker)):
+            self._next(idle, queue)
+
+    def _next(self, worker: _Worker, queue: _Queue) -> None:
+        worker.task = queue.pop()
+        if worker.task:
+            with contextlib.suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # its death is noticed when it should answer
+                worker.connection.send(worker.task)
+
+    def _send_setup(self, worker: _Worker) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.connection.send(self._setup)
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.connection.close()
+        fresh = self._start()
+        worker.process, worker.connection = fresh.process, fresh.connection
+        self._send_setup(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            start = f"from piperline.run.worker import main; main({theirs.fileno()})"
+            command = [sys.executable, "-c", start]
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        return _Worker(process, Connection(ours.detach()))
+
+
+def _died(code: int, task: Task) -> TaskFailed:
+    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return TaskFailed(
+        "a worker process died",
+        place=task.episode.place,
+        found=how,
+        next_step="run the same command again: it does only what is missing"
+        + ("; if memory was short, with fewer --workers" if code == -signal.SIGKILL else ""),
+    )
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,332 @@
+"""The plan of a run: which episodes, in which order, under which keys, and why others are left out."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import av
+from pydantic import TypeAdapter, ValidationError
+
+from piperline import __version__
+from piperline.encode import EncodeSettings, refuse_copy
+from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, RecordingError, printable
+from piperline.hdf5.safe import natural_key
+from piperline.layout import Layout
+from piperline.recording import CameraHeader, EpisodeHeader, Recording
+
+__all__ = ["MAX_SECONDS", "Job", "LeftOut", "Plan", "PlannedEpisode", "find_recordings", "load_plan", "make_plan"]
+
+SUFFIXES = (".hdf5", ".h5")
+MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
+"""The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run shall do, apart from which recordings it is done to.
+
+    Attributes:
+        layout: what the recordings hold.
+        settings: how they are encoded.
+        format: the LeRobot version to write: `v2.1` or `v3.0`.
+        robot_type: LeRobot's name for the robot.
+        task: the task text of episodes that have none of their own.
+    """
+
+    layout: Layout
+    settings: EncodeSettings
+    format: str
+    robot_type: str
+    task: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One episode of a plan.
+
+    Attributes:
+        file: its recording.
+        source: the file as it is told from others: relative to the folder that was named.
+        size, mtime_ns: of the file when it was planned, in bytes and nanoseconds.
+        name: the episode's name in the file.
+        length: how many frames.
+        task: its task text.
+        cameras: by camera name: how the images are stored and their size.
+        key: names its content and how it is encoded; a changed source or setting is another key.
+    """
+
+    file: Path
+    source: str
+    size: int
+    mtime_ns: int
+    name: str
+    length: int
+    task: str
+    cameras: dict[str, CameraHeader]
+    key: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it is, for error messages."""
+        return Place(file=self.file, episode=self.name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An episode, or a whole file, that is not converted, and why."""
+
+    file: Path
+    episode: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: `episodes` in the order of the dataset, and what is left out."""
+
+    job: Job
+    episodes: tuple[PlannedEpisode, ...]
+    left_out: tuple[LeftOut, ...] = field(default=())
+
+    @property
+    def frames(self) -> int:
+        """How many time steps."""
+        return sum(episode.length for episode in self.episodes)
+
+    def without(self, key: str, reason: str) -> "Plan":
+        """The plan less one episode."""
+        gone = next(episode for episode in self.episodes if episode.key == key)
+        kept = tuple(episode for episode in self.episodes if episode is not gone)
+        return replace(self, episodes=kept, left_out=(*self.left_out, LeftOut(gone.file, gone.name, reason)))
+
+    def to_json(self) -> str:
+        """The plan as JSON text."""
+        return _ADAPTER.dump_json(self, indent=1).decode()
+
+
+_ADAPTER = TypeAdapter(Plan)
+
+
+def load_plan(path: Path) -> Plan | None:
+    """Read a plan; None where there is none that this version understands."""
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def find_recordings(inputs: Sequence[Path]) -> list[tuple[Path, str]]:
+    """The recordings that `inputs` name: files as they are, folders by what lies directly in them.
+
+    Returns:
+        Pairs of path and the name by which a file is told from others, each file once: inputs in the given order,
+        files of a folder in natural order.
+
+    Raises:
+        RecordingError: an input is missing, or a folder holds no HDF5 file.
+    """
+    found: dict[Path, tuple[Path, str]] = {}
+    for given in inputs:
+        for path in _hdf5_files(given) if given.is_dir() else [given]:
+            if not path.exists():
+                raise RecordingError("there is no such file or folder", place=Place(file=path))
+            found.setdefault(path.resolve(), (path, f"{path.resolve().parent.name}/{path.name}"))
+    return list(found.values())
+
+
+def _hdf5_files(folder: Path) -> list[Path]:
+    files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()]
+    if files:
+        return sorted(files, key=lambda path: natural_key(path.name))
+    below = sum(1 for path in folder.rglob("*") if path.suffix in SUFFIXES)
+    raise RecordingError(
+        "the folder holds no HDF5 files",
+        place=Place(file=folder),
+        expected="files that end with " + " or ".join(SUFFIXES),
+        found=f"{below} of them in folders below" if below else "none",
+        next_step=f"name those folders: {folder}/*/" if below else None,
+    )
+
+
+def make_plan(
+    inputs: Sequence[Path],
+    job: Job,
+    *,
+    episodes: str | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Plan:
+    """Look at every episode, without reading its frames, and decide what a run does.
+
+    Args:
+        inputs: files and folders.
+        job: what is to be done.
+        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order (`0:10,15`), or
+            names with wildcards (`episode_1*`); None takes all.
+        skip_bad: leave out what cannot be converted, instead of raising.
+        progress: told how many of how many files were looked at.
+
+    Raises:
+        RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
+    """
+    files = find_recordings(inputs)
+    planner = _Planner(job, _selection(episodes))
+    for done, (path, source) in enumerate(files, 1):
+        planner.take(path, source)
+        progress(done, len(files))
+    planned, problems = planner.planned, planner.problems
+    if problems and not (skip_bad and planned):
+        raise _all_problems(problems, len(planned) + len(problems))
+    if not planned:
+        found = f"{planner.seen} episodes"
+        raise RecordingError("no episode is chosen", expected=f"some that match {episodes}", found=found)
+    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)))
+
+
+class _Planner:
+    """Collects the episodes of file after file, and what is wrong with others."""
+
+    def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
+        self.planned: list[PlannedEpisode] = []
+        self.problems: list[RecordingError] = []
+        self.seen = 0
+        self._job, self._wanted = job, wanted
+
+    def take(self, path: Path, source: str) -> None:
+        try:
+            with Recording(path, self._job.layout) as recording:
+                for name in recording.episodes():
+                    if self._wanted(self.seen, name):
+                        self._episode(recording, name, source)
+                    self.seen += 1
+        except RecordingError as error:
+            self.problems.append(error)
+
+    def _episode(self, recording: Recording, name: str, source: str) -> None:
+        try:
+            episode = _planned(recording, name, source, self._job)
+            if self.planned:
+                _same_cameras(episode, self.planned[0], self._job)
+            self.planned.append(episode)
+        except RecordingError as error:
+            self.problems.append(error)
+
+
+def _left_out(error: RecordingError) -> LeftOut:
+    place = error.place or Place()
+    return LeftOut(Path(place.file or ""), place.episode, brief(error))
+
+
+def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedEpisode:
+    place = Place(file=recording.path, episode=name)
+    header = recording.episode(name).header()
+    stat = recording.path.stat()
+    _check_seconds(header, place, job)
+    for camera, found in header.cameras.items():
+        rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
+        refuse_copy(job.settings, camera, found, swapped=rule.color == "swapped-jpeg")
+    task = header.task or job.task
+    if not task:
+        attribute = job.layout.task.attribute
+        raise BadEpisode(
+            "the episode has no task text",
+            place=place,
+            expected=f"text in the attribute {attribute}" if attribute else "the option --task",
+            found="none, or empty",
+            next_step="give one for all such episodes: --task 'pick up the apple'",
+        )
+    return PlannedEpisode(
+        recording.path, source, stat.st_size, stat.st_mtime_ns, name, header.length, task, dict(header.cameras)
+    )
+
+
+def _check_seconds(header: EpisodeHeader, place: Place, job: Job) -> None:
+    limit = MAX_SECONDS[job.format] * job.settings.fps
+    if header.length > limit:
+        raise BadEpisode(
+            f"the episode is longer than LeRobot {job.format} can hold",
+            place=place,
+            expected=f"at most {limit} frames ({MAX_SECONDS[job.format]} s at {job.settings.fps} frames a second)",
+            found=f"{header.length} frames",
+            next_step="record shorter episodes, or cut this one in the recording; or leave it out with --skip-bad",
+        )
+
+
+def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> None:
+    def described(cameras: dict[str, CameraHeader]) -> str:
+        sizes = {name: f" {c.width}x{c.height}" if job.settings.size is None else "" for name, c in cameras.items()}
+        return ", ".join(name + size for name, size in sizes.items()) or "none"
+
+    if described(episode.cameras) != described(first.cameras):
+        raise LayoutMismatch(
+            "the cameras differ from those of the first episode",
+            place=episode.place,
+            expected=described(first.cameras),
+            found=described(episode.cameras),
+            next_step="convert them into a dataset of their own, or scale all with --resize WxH",
+        )
+
+
+def _selection(text: str | None) -> Callable[[int, str], bool]:
+    if text is None:
+        return lambda _number, _name: True
+    tokens = [token.strip() for token in text.split(",") if token.strip()]
+
+    def chosen(number: int, name: str) -> bool:
+        return any(_matches(token, number, name) for token in tokens)
+
+    return chosen
+
+
+def _matches(token: str, number: int, name: str) -> bool:
+    span = re.fullmatch(r"(\d*):(\d*)", token)
+    if span:
+        start, stop = (int(part) if part else None for part in span.groups())
+        return number >= (start or 0) and (stop is None or number < stop)
+    return number == int(token) if token.isdecimal() else fnmatchcase(name, token)
+
+
+def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
+    settings = {
+        "layout": job.layout.model_dump(mode="json"),
+        "encode": asdict(job.settings),
+        "made by": [__version__, av.__version__],
+    }
+    seen: set[str] = set()
+    for episode in planned:
+        key = _key(settings, episode, episode.source)
+        if key in seen:  # two files of one name, size and time: only their full paths tell them apart
+            key = _key(settings, episode, str(episode.file.resolve()))
+        seen.add(key)
+        yield replace(episode, key=key)
+
+
+def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:
+    identity = [source, episode.size, episode.mtime_ns, episode.name, episode.length, episode.task]
+    text = json.dumps([settings, identity], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def brief(error: PiperlineError) -> str:
+    """An error in one line: what is wrong, and what was found."""
+    return printable(f"{error.message}: {error.found}" if error.found else error.message)
+
+
+def _all_problems(problems: Sequence[RecordingError], total: int) -> RecordingError:
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    lines = [f"{error.place}: {brief(error)}" for error in problems[1:_SHOWN]]
+    more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    error = type(first)(
+        first.message, place=first.place, expected=first.expected, found=first.found, next_step=first.next_step
+    )
+    error.add_note("\n".join([f"{len(problems)} of {total} cannot be converted; the others:", *lines, *more]))
+    return error

@@ -1,0 +1,125 @@
+"""A worker process: it stages what it is told over a socket.
+
+It is started as a program of its own, not forked and not through `multiprocessing`: so it inherits no locks of
+FFmpeg or HDF5, and callers need no `if __name__ == "__main__"` guard.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from piperline.errors import PiperlineError, output_error
+from piperline.run.plan import Job, PlannedEpisode
+from piperline.run.stage import Staging
+
+__all__ = ["Crashed", "Done", "Failed", "Moved", "Setup", "Task", "main"]
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_REPORT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The first message to a worker."""
+
+    job: Job
+    staging: Path
+    parent: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """Stage an episode, or with `camera`, that piece of it."""
+
+    episode: PlannedEpisode
+    camera: str | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """So many frames and recorded bytes since the last report."""
+
+    frames: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The task is done."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The task failed in a way that the user can mend."""
+
+    error: PiperlineError
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The task failed by a fault of the program."""
+
+    trace: str
+
+
+class _Reporter:
+    """Sends progress, but not too often."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._frames, self._size, self._next = connection, 0, 0, 0.0
+
+    def __call__(self, frames: int, size: int) -> None:
+        self._frames, self._size = self._frames + frames, self._size + size
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        self._connection.send(Moved(self._frames, self._size))
+        self._frames = self._size = 0
+        self._next = time.monotonic() + _REPORT_SECONDS
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process with its parent, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the request
+        sys.exit(0)
+
+
+def _work(connection: Connection, setup: Setup, task: Task) -> Done | Failed | Crashed:
+    report = _Reporter(connection)
+    staging = Staging(setup.staging)
+    try:
+        if task.camera is None:
+            staging.stage_episode(task.episode, setup.job, report)
+        else:
+            staging.stage_camera(task.episode, setup.job, task.camera, report)
+        report.flush()
+    except PiperlineError as error:
+        return Failed(error)
+    except OSError as error:
+        known = output_error(error, setup.staging)
+        return Failed(known) if known else Crashed(traceback.format_exc())
+    except Exception:  # noqa: BLE001 - it is reported with its traceback, and the worker lives on
+        return Crashed(traceback.format_exc())
+    return Done()
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent over the socket `descriptor`, until it closes it."""
+    with Connection(descriptor) as connection:
+        try:
+            setup: Setup = connection.recv()
+            _die_with(setup.parent)
+            while True:
+                task: Task = connection.recv()
+                connection.send(_work(connection, setup, task))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
