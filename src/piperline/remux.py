@@ -166,6 +166,11 @@ class Reader:
         """
         return self._file(clip).form
 
+    def size(self, clip: Clip) -> float:
+        """About how many bytes the clip takes: its share of its file."""
+        frames = self._file(clip).stream.frames or clip.count
+        return clip.path.stat().st_size * clip.count / frames
+
     def template(self, clip: Clip) -> av.VideoStream:
         """The clip's stream: what a new one is modelled on."""
         return self._file(clip).stream

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from piperline.episode import EncodedEpisode
 from piperline.lerobot.v21 import V21Writer
+from piperline.lerobot.v30 import V30Writer
 
 __all__ = ["WRITERS", "DatasetWriter"]
 
@@ -19,5 +20,5 @@ class DatasetWriter(Protocol):
         """Write what is known only at the end; without it the folder is no dataset."""
 
 
-WRITERS: Mapping[str, type[V21Writer]] = {"v2.1": V21Writer}
+WRITERS: Mapping[str, type[V21Writer] | type[V30Writer]] = {"v2.1": V21Writer, "v3.0": V30Writer}
 """By the name of the format; each is made with `(root, schema, *, link, tasks)`."""

@@ -21,12 +21,27 @@ from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, EPISODE_LOCAL, Feature, Schema
 from piperline.stats import FeatureStats
 
-__all__ = ["Numbering", "PlacedEpisode", "arrow_schema", "column_values", "half_written", "table_of", "task_columns"]
+__all__ = [
+    "Numbering",
+    "PlacedEpisode",
+    "arrow_schema",
+    "column_values",
+    "half_written",
+    "is_numeric",
+    "stats_document",
+    "table_of",
+    "task_columns",
+]
 
 VectorName = Literal["Sequence", "List"]
 
 _TEXT = {"string", "language"}
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def is_numeric(feature: Feature) -> bool:
+    """Whether the values are numbers in a Parquet column."""
+    return feature.dtype not in {"image", "video", *_TEXT}
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:
@@ -207,7 +222,7 @@ class Numbering:
         missing = [key for key in (*self.schema.columns, *EPISODE_LOCAL) if key not in table.column_names]
         if missing:
             raise DatasetError(f"columns are missing: {', '.join(missing)}", place=Place(episode=str(self.episodes)))
-        numeric = [key for key in self.schema.columns if self.schema.features[key].dtype not in {"image", *_TEXT}]
+        numeric = [key for key in self.schema.columns if is_numeric(self.schema.features[key])]
         numbers = {key: column_values(table.column(key), key, self._feature(key)) for key in (*numeric, *EPISODE_LOCAL)}
         tasks = self._number_tasks(episode.tasks)
         for key in task_columns(self.schema):
@@ -236,3 +251,18 @@ def _shaped(stats: FeatureStats, feature: Feature) -> FeatureStats:
     parts = {name: getattr(stats, name).reshape(feature.shape) for name in ("min", "max", "mean", "std")}
     quantiles = {name: value.reshape(feature.shape) for name, value in stats.quantiles.items()}
     return replace(stats, **parts, quantiles=quantiles)
+
+
+def stats_document(stats: Mapping[str, FeatureStats], *, quantiles: bool) -> dict[str, dict[str, Any]]:
+    """Statistics as LeRobot's JSON: by feature, nested lists in the feature's shape and `count` as a list of one."""
+    return {
+        key: {
+            "min": part.min.tolist(),
+            "max": part.max.tolist(),
+            "mean": part.mean.tolist(),
+            "std": part.std.tolist(),
+            "count": [part.count],
+            **({name: value.tolist() for name, value in part.quantiles.items()} if quantiles else {}),
+        }
+        for key, part in stats.items()
+    }

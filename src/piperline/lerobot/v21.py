@@ -17,29 +17,13 @@ from piperline.features import Schema
 from piperline.lerobot.card import card_text
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow, read_jsonl
-from piperline.lerobot.rows import Numbering, table_of
+from piperline.lerobot.rows import Numbering, stats_document, table_of
 from piperline.remux import Reader
-from piperline.stats import FeatureStats
 
-__all__ = ["V21Reader", "V21Writer", "stats_document"]
+__all__ = ["V21Reader", "V21Writer"]
 
 LONGEST_SECONDS = 1024
 """lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
-
-
-def stats_document(stats: Mapping[str, FeatureStats], *, quantiles: bool) -> dict[str, dict[str, Any]]:
-    """Statistics as LeRobot's JSON: by feature, nested lists in the feature's shape and `count` as a list of one."""
-    return {
-        key: {
-            "min": part.min.tolist(),
-            "max": part.max.tolist(),
-            "mean": part.mean.tolist(),
-            "std": part.std.tolist(),
-            "count": [part.count],
-            **({name: value.tolist() for name, value in part.quantiles.items()} if quantiles else {}),
-        }
-        for key, part in stats.items()
-    }
 
 
 class V21Writer:

@@ -1,7 +1,9 @@
 """LeRobot v3.0 on disk: many episodes in a Parquet file and in an mp4, tables as Parquet."""
 
+import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,177 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.lerobot.info import EpisodeRow, Info
-from piperline.lerobot.rows import half_written, table_of
+from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.lerobot.card import card_text
+from piperline.lerobot.files import TableFiles, VideoFiles
+from piperline.lerobot.histograms import HistogramFile
+from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
+from piperline.lerobot.quantiles import column_quantiles
+from piperline.lerobot.rows import Numbering, PlacedEpisode, half_written, is_numeric, stats_document, table_of
+from piperline.remux import Reader
+from piperline.stats import FeatureStats, merge_stats
 
-__all__ = ["V30Reader"]
+__all__ = ["V30Reader", "V30Writer"]
+
+_MIB = 1 << 20
+_EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+_EPISODES_PER_GROUP = 64
+
+
+class V30Writer:
+    """Writes a LeRobot v3.0 dataset, episode by episode.
+
+    Args:
+        root: an empty folder; the caller gives it its final name after `finish`.
+        schema: of the dataset.
+        link: taken for the sake of the other writer: here all clips are copied.
+        tasks: task texts that are numbered first, in this order; others follow as they appear.
+        data_mb, video_mb: MiB at which a new data file, or video file of a camera, is begun.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        schema: Schema,
+        *,
+        link: bool = False,  # noqa: ARG002
+        tasks: Iterable[str] = (),
+        data_mb: float = 100,
+        video_mb: float = 200,
+    ) -> None:
+        self._root, self._schema = root, schema
+        self._data_mb, self._video_mb = data_mb, video_mb
+        self._numbering = Numbering(schema, "List", quantiles=True, tasks=tasks)
+        (root / "meta").mkdir()
+        self._histograms = HistogramFile(root, schema.cameras)
+        self._reader = Reader()
+        self._data = TableFiles(root, V30_DATA_PATH, data_mb * _MIB)
+        self._videos = {key: VideoFiles(root, key, video_mb * _MIB, self._reader) for key in schema.cameras}
+        self._rows = TableFiles(root, _EPISODES_PATH, data_mb * _MIB)
+        self._waiting: list[dict[str, Any]] = []
+        self._stats: dict[str, FeatureStats] = {}
+
+    def add(self, episode: EncodedEpisode) -> None:
+        """Write the next episode.
+
+        Raises:
+            DatasetError: its columns are not those of the schema, or a clip lacks frames.
+            NotCuttable: a clip has to be encoded again.
+        """
+        placed = self._numbering.place(episode)
+        row: dict[str, Any] = {
+            "episode_index": placed.index,
+            "tasks": list(placed.tasks),
+            "length": episode.length,
+            **{f"data/{name}": value for name, value in self._data.place(episode.length).items()},
+            "dataset_from_index": placed.first_row,
+            "dataset_to_index": placed.first_row + episode.length,
+        }
+        self._data.append(placed.table)
+        for key, files in self._videos.items():
+            row |= files.add(episode.clips[key])
+        self._waiting.append(row | _stats_columns(placed))
+        if len(self._waiting) == _EPISODES_PER_GROUP:
+            self._write_rows()
+        self._histograms.add(episode.camera_stats)
+        for key, stats in placed.stats.items():
+            self._stats[key] = merge_stats([self._stats[key], stats]) if key in self._stats else stats
+
+    def _write_rows(self) -> None:
+        if not self._waiting:
+            return
+        where = {f"meta/episodes/{name}": value for name, value in self._rows.place(len(self._waiting)).items()}
+        schema = _row_schema(self._schema, [*self._waiting[0], *where])
+        self._rows.append(pa.Table.from_pylist([row | where for row in self._waiting], schema=schema))
+        self._waiting = []
+
+    def finish(self) -> None:
+        """Write what is known only at the end: statistics, task table, info.json and the dataset card."""
+        self._write_rows()
+        self._data.close()
+        self._rows.close()
+        for files in self._videos.values():
+            files.close()
+        self._histograms.finish()
+        self._reader.close()
+        numbering = self._numbering
+        meta = self._root / "meta"
+        pq.write_table(_task_table(list(numbering.tasks)), meta / "tasks.parquet")
+        stats = json.dumps(stats_document(self._dataset_stats(), quantiles=True), indent=4)
+        (meta / "stats.json").write_text(stats, encoding="utf-8")
+        info = Info(
+            version="v3.0",
+            robot_type=self._schema.robot_type,
+            fps=self._schema.fps,
+            features=self._schema.features,
+            episodes=numbering.episodes,
+            frames=numbering.frames,
+            tasks=len(numbering.tasks),
+            data_path=V30_DATA_PATH,
+            video_path=V30_VIDEO_PATH,
+            data_mb=self._data_mb,
+            video_mb=self._video_mb,
+        )
+        info.to_disk(self._root)
+        (self._root / "README.md").write_text(card_text(info, list(numbering.tasks)), encoding="utf-8")
+
+    def _dataset_stats(self) -> dict[str, FeatureStats]:
+        """Statistics of the dataset: quantiles of columns from all rows, those of cameras from all histograms."""
+        features = {**self._schema.features, **BOOKKEEPING}
+        return {
+            key: replace(stats, quantiles=self._quantiles(key, features[key])) if is_numeric(features[key]) else stats
+            for key, stats in self._stats.items()
+        }
+
+    def _quantiles(self, key: str, feature: Feature) -> Mapping[str, Any]:
+        return column_quantiles(self._data.paths, key, feature, self._numbering.frames)
+
+
+def _stats_columns(placed: PlacedEpisode) -> dict[str, Any]:
+    document = stats_document(placed.stats, quantiles=True)
+    return {f"stats/{key}/{name}": value for key, parts in document.items() for name, value in parts.items()}
+
+
+def _row_schema(schema: Schema, names: Iterable[str]) -> pa.Schema:
+    """The Arrow schema of the episode table."""
+    return pa.schema([(name, _row_type(schema, name)) for name in names])
+
+
+def _row_type(schema: Schema, name: str) -> pa.DataType:
+    if name == "tasks":
+        return pa.list_(pa.string())
+    if name.endswith("_timestamp"):
+        return pa.float64()
+    if not name.startswith("stats/"):
+        return pa.int64()
+    _, key, part = name.split("/")
+    if part == "count":
+        return pa.list_(pa.int64())
+    nested = pa.float64()
+    for _ in (BOOKKEEPING.get(key) or schema.features[key]).shape:
+        nested = pa.list_(nested)
+    return nested
+
+
+def _task_table(tasks: list[str]) -> pa.Table:
+    """The task table; pandas, with which lerobot reads it, takes the texts for the index of the rows."""
+    columns = [
+        {"name": "task_index", "pandas_type": "int64", "numpy_type": "int64"},
+        {"name": "task", "pandas_type": "unicode", "numpy_type": "object"},
+    ]
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [
+            {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+        ],
+        "columns": [{**column, "field_name": column["name"], "metadata": None} for column in columns],
+        "pandas_version": "2.0.0",
+    }
+    return pa.table(
+        {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())}
+    ).replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
 class V30Reader:
