@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, Self, TypeVar, cast
 
 import av
 import numpy as np
@@ -25,6 +25,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place, VideoError
 
 __all__ = [
+    "LIBRARY",
     "MODES",
     "Mode",
     "Picture",
@@ -50,6 +51,10 @@ Picture = VideoFrame
 """A decoded image: full-range planes of a JPEG, or packed RGB."""
 
 Bytes = NDArray[np.uint8]
+_Number = TypeVar("_Number", np.uint8, np.int16)
+
+LIBRARY = f"PyAV {av.__version__}"
+"""What makes the bytes of videos, apart from their settings."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ MODES: Mapping[Mode, VideoSettings] = {
         "h264",
         "libx264",
         # No B-frames: packets can then be cut and appended without encoding again.
-        {"preset": "veryfast", "crf": "23", "g": "10", "bf": "0"},
-        description="x264 veryfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: plays anywhere",
+        {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"},
+        description="x264 superfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: plays anywhere",
     ),
     "av1": VideoSettings(
         "av1",
@@ -193,9 +198,9 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
     Returns:
         int64 of shape (3, 256): how often each value of red, green and blue occurs. For 4:2:0 JPEG exactly the
         values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
-        jdcolor.c) up to the rounding of the inverse DCT.
+        jdcolor.c) up to the rounding of the inverse DCT, for even strides; else those of swscale.
     """
-    if picture.format.name == "yuvj420p":
+    if picture.format.name == "yuvj420p" and stride % 2 == 0:
         channels = _sampled_rgb(picture, stride)
     else:
         channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
@@ -203,33 +208,33 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
 
 
 def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
-    """Every `stride`-th pixel of a full-range 4:2:0 picture: shape (3, rows, columns)."""
+    """Every `stride`-th pixel of a full-range 4:2:0 picture, `stride` even: shape (3, rows, columns)."""
     luma, *chroma = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in picture.planes
     )
     y = luma[::stride, ::stride].astype(np.int32)
-    rows, columns = np.arange(0, picture.height, stride), np.arange(0, picture.width, stride)
-    cb, cr = (_upsampled(plane, rows, columns) - 128 for plane in chroma)
+    cb, cr = (_upsampled(plane, stride // 2).astype(np.int32) - 128 for plane in chroma)
     half = 1 << 15
-    red = y + ((91881 * cr + half) >> 16)
-    green = y + ((-22554 * cb - 46802 * cr + half) >> 16)
-    blue = y + ((116130 * cb + half) >> 16)
-    result: Bytes = np.clip(np.stack((red, green, blue)), 0, 255).astype(np.uint8)
+    channels = np.empty((3, *y.shape), np.int32)
+    channels[0] = y + ((91881 * cr + half) >> 16)
+    channels[1] = y + ((-22554 * cb - 46802 * cr + half) >> 16)
+    channels[2] = y + ((116130 * cb + half) >> 16)
+    result: Bytes = np.clip(channels, 0, 255, out=channels).astype(np.uint8)
     return result
 
 
-def _upsampled(plane: Bytes, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.int32]:
-    """Chroma at full-size positions, each 9:3:3:1 from the four nearest samples, rounded as libjpeg does."""
-    height, width = plane.shape
-    near_row, near_column = rows // 2, columns // 2
-    far_row = np.clip(near_row + np.where(rows % 2, 1, -1), 0, height - 1)
-    far_column = np.clip(near_column + np.where(columns % 2, 1, -1), 0, width - 1)
-    near, far = plane[near_row].astype(np.int32), plane[far_row].astype(np.int32)
-    sums = 3 * near + far
-    rounding = np.where(columns % 2, 7, 8)
-    result: NDArray[np.int32] = (3 * sums[:, near_column] + sums[:, far_column] + rounding) >> 4
+def _upsampled(plane: Bytes, stride: int) -> NDArray[np.int16]:
+    """Chroma where luma has even rows and columns: 9:3:3:1 of a sample and those above and left of it."""
+    sums = 3 * plane[::stride].astype(np.int16) + _before(plane, stride)
+    result: NDArray[np.int16] = (3 * sums[:, ::stride] + _before(sums.T, stride).T + 8) >> 4
     return result
+
+
+def _before(plane: NDArray[_Number], stride: int) -> NDArray[_Number]:
+    """The row before each `stride`-th row; the first stands for the one before it."""
+    rows = len(plane[::stride])
+    return np.concatenate((plane[:1], plane[stride - 1 :: stride][: rows - 1]))
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:
@@ -249,6 +254,7 @@ def for_encoder(picture: Picture) -> Picture:
             rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)[:, : source.width]
             data = np.pad(rows, ((0, 0), (0, target.line_size - source.width))).tobytes()
         target.update(data)
+    result.color_range = _LIMITED
     return result
 
 

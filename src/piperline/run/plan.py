@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import av
 from pydantic import TypeAdapter, ValidationError
 
 from piperline import __version__
@@ -18,6 +17,7 @@ from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, 
 from piperline.hdf5.safe import natural_key
 from piperline.layout import Layout
 from piperline.recording import CameraHeader, EpisodeHeader, Recording
+from piperline.video import LIBRARY
 
 __all__ = ["MAX_SECONDS", "Job", "LeftOut", "Plan", "PlannedEpisode", "find_recordings", "load_plan", "make_plan"]
 
@@ -297,7 +297,7 @@ def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpiso
     settings = {
         "layout": job.layout.model_dump(mode="json"),
         "encode": asdict(job.settings),
-        "made by": [__version__, av.__version__],
+        "made by": [__version__, LIBRARY],
     }
     seen: set[str] = set()
     for episode in planned:
