@@ -37,6 +37,15 @@ _add(
     'piperline convert ./aloha --layout aloha --task "fold the towel" --output out/towel',
 )
 
+_add(
+    app,
+    "demo",
+    "piperline.cli.demo:demo",
+    "Write recordings of a two-armed robot, convert them, and show what came out. Needs no robot and no network.",
+    "piperline demo",
+    "piperline demo /tmp/look",
+)
+
 app.command(layout := App(name="layout", help="Layouts: what recordings of one kind hold."))
 _add(layout, "list", "piperline.cli.layout:list_layouts", "List the built-in layouts.", "piperline layout list")
 _add(

@@ -1,9 +1,9 @@
 """`piperline convert`: recordings to a LeRobot dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -13,7 +13,11 @@ from piperline.errors import UsageError, printable
 from piperline.home import repo_folder
 from piperline.layout import Color
 
-__all__ = ["convert", "run_conversion"]
+if TYPE_CHECKING:
+    from piperline.run.convert import ConvertResult
+    from piperline.run.plan import LeftOut
+
+__all__ = ["convert", "run_conversion", "summary"]
 
 _WHAT = Group("What is recorded")
 _HOW = Group("What it becomes")
@@ -121,7 +125,8 @@ def _show_plan(
         out.data(f"  camera {name}: {header.width}x{header.height}, recorded as {header.storage}")
     for number, episode in enumerate(plan.episodes):
         out.data(f"  {number:6} {episode.source} {printable(episode.name)}: {episode.length} frames, {episode.task!r}")
-    _show_left_out(out, plan.left_out)
+    for line in _left_out(plan.left_out):
+        out.data(line)
     out.document(
         {
             "output": str(target),
@@ -159,20 +164,26 @@ def run_conversion(
         raise UsageError("uploading is not there yet", next_step="leave out --push; upload the folder with `hf upload`")
     with progress_bar(out) as watch:
         result = convert(inputs, target, make_job(**options), watch=watch, **run)
+    for line in summary(result):
+        out.data(line)
+    out.document(asdict(result))
+
+
+def summary(result: "ConvertResult") -> Iterator[str]:
+    """What came of a conversion, in lines for people."""
     rate = result.frames * result.cameras / result.seconds
-    out.data(
+    yield (
         f"{result.episodes} episodes, {result.frames} frames, {result.cameras} cameras, {len(result.tasks)} tasks"
         f" in {result.seconds:.1f} s ({rate:.0f} images/s)"
     )
     if result.reused:
-        out.data(f"{result.reused} episodes had been encoded by an earlier run")
-    _show_left_out(out, result.left_out)
+        yield f"{result.reused} episodes had been encoded by an earlier run"
+    yield from _left_out(result.left_out)
     sizes = f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
-    out.data(f"LeRobot {result.format} dataset: {result.output} ({sizes})")
-    out.document(asdict(result))
+    yield f"LeRobot {result.format} dataset: {result.output} ({sizes})"
 
 
-def _show_left_out(out: Output, left_out: Sequence[Any]) -> None:
+def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
     for item in left_out:
         where = f"{item.file}: {printable(item.episode)}" if item.episode else str(item.file)
-        out.data(f"left out: {where}: {item.reason}")
+        yield f"left out: {where}: {item.reason}"

@@ -1,0 +1,85 @@
+"""`piperline demo`: what the main command does, on recordings of our own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from piperline.cli.convert import summary
+from piperline.cli.output import Output, size_text
+from piperline.cli.progress import progress_bar
+from piperline.demo import Demo, Look, make_demo
+
+__all__ = ["demo"]
+
+_SHOWN_FILES = 8
+
+
+def demo(folder: Path = Path("piperline-demo"), /) -> None:
+    """Show what the package does, on recordings that it writes itself.
+
+    Args:
+        folder: where; made anew if it is an earlier demo, else it must be empty or absent.
+    """
+    out = Output()
+    with progress_bar(out) as watch:
+        made = make_demo(folder, note=out.note, watch=watch)
+    for line in _lines(made):
+        out.data(line)
+
+
+def _lines(made: Demo) -> Iterator[str]:
+    yield f"{made.folder}/"
+    yield from _tree(made.folder, "  ")
+    yield ""
+    yield from summary(made.result)
+    yield ""
+    yield from _head(made.look)
+    yield ""
+    yield from _counts(made.look)
+    yield ""
+    yield f"contact sheet, a row for each camera: {made.look.sheet}"
+    yield ""
+    yield "next:"
+    recordings = made.recordings[0].parent
+    for command in (
+        f"convert {recordings} --output {made.folder / 'exact'} --video copy",
+        "layout show piper > my_robot.toml",
+    ):
+        yield f"  piperline {command}"
+
+
+def _tree(folder: Path, indent: str) -> Iterator[str]:
+    """What lies in a folder; of many files the first and the last."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in entries if path.is_file()]
+    for path in (path for path in entries if path.is_dir()):
+        yield f"{indent}{path.name}/"
+        yield from _tree(path, indent + "  ")
+    shown = files if len(files) <= _SHOWN_FILES else [files[0], files[-1]]
+    for path in shown:
+        yield f"{indent}{path.name:<{44 - len(indent)}}{size_text(path.stat().st_size):>10}"
+    if len(shown) < len(files):
+        yield f"{indent}({len(files)} files in all)"
+
+
+def _head(look: Look) -> Iterator[str]:
+    yield f"first rows of episode 0, {look.episodes[0].task!r}:"
+    names = ("frame_index", "timestamp", "observation.state", "action")
+    yield "  {:>11}  {:>9}  {:42}  {}".format(*names)
+    for row in look.head.select(names).to_pylist():
+        state, action = (_short(row[name]) for name in names[2:])
+        yield f"  {row['frame_index']:>11}  {row['timestamp']:>9.3f}  {state:42}  {action}"
+
+
+def _short(values: Sequence[float]) -> str:
+    return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
+
+
+def _counts(look: Look) -> Iterator[str]:
+    cameras = list(look.episodes[0].frames)
+    short = [camera.removeprefix("observation.images.") for camera in cameras]
+    yield "decoded frames:  " + "".join(f"{name:>12}" for name in ("rows", *short)) + "  task"
+    for number, episode in enumerate(look.episodes):
+        counts = (episode.rows, *(episode.frames[camera] for camera in cameras))
+        yield f"  episode {number:<7}" + "".join(f"{count:>12}" for count in counts) + f"  {episode.task}"
