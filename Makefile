@@ -1,6 +1,6 @@
 # Everything here sets itself up: Python 3.11 and the package registries are all it takes.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench clean oracle-env
 
 CACHE := .cache
 UV := $(CACHE)/uv/bin/uv
@@ -30,14 +30,28 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: lint
+# The official readers, each LeRobot over one base: pip, since it takes the CPU build of torch where one is provided.
+ORACLE := $(CACHE)/oracle
+ORACLE_PIP := $(ORACLE)/base/bin/python -m pip install --quiet --disable-pip-version-check
+
+$(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.txt
+	rm -rf $(ORACLE)
+	python3 -m venv $(ORACLE)/base
+	$(ORACLE_PIP) --requirement tests/oracle/base.txt
+	$(ORACLE_PIP) --no-deps --target $(ORACLE)/v21 --requirement tests/oracle/v21.txt
+	$(ORACLE_PIP) --no-deps --target $(ORACLE)/v30 --requirement tests/oracle/v30.txt
+	touch $@
+
+oracle-env: $(ORACLE)/.ready
+
+test: lint oracle-env
 	.venv/bin/coverage erase
 	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
 
 bench: setup
-	.venv/bin/python bench/run.py
+	.venv/bin/python -m bench.run
 
 clean:
 	rm -rf .venv $(CACHE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
