@@ -149,7 +149,7 @@ class PictureDecoder:
 
     def __init__(self, *, swap: bool = False) -> None:
         self._swap = swap
-        self._codecs: dict[str, av.VideoCodecContext] = {}
+        self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
         """Decode a JPEG or PNG.
@@ -160,7 +160,7 @@ class PictureDecoder:
         Raises:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
-        picture = self._decode("png" if is_png(data) else "mjpeg", data)
+        picture = self._decode(data)
         if self._swap:
             return VideoFrame.from_ndarray(rgb(picture), format="bgr24")
         return picture
@@ -169,22 +169,25 @@ class PictureDecoder:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
         return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24")
 
-    def _decode(self, codec: str, data: bytes) -> Picture:
-        context = self._codecs.get(codec)
-        if context is None:
-            context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
-            context.thread_count = 1
-            # Without it FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half.
-            context.options = {"err_detect": "explode"}
-            self._codecs[codec] = context
+    def _decode(self, data: bytes) -> Picture:
+        # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets a decoder of its own.
+        context = _image_decoder("png") if is_png(data) else self._mjpeg
         try:
             pictures = context.decode(av.Packet(data))
         except av.FFmpegError as error:
-            del self._codecs[codec]
+            self._mjpeg = _image_decoder("mjpeg")
             raise ValueError(f"does not decode: {_words(error)}") from error
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
+
+
+def _image_decoder(codec: str) -> av.VideoCodecContext:
+    context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
+    context.thread_count = 1
+    # Without it FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half.
+    context.options = {"err_detect": "explode"}
+    return context
 
 
 def rgb(picture: Picture) -> Bytes:

@@ -27,9 +27,7 @@ def chosen_files(root: Path, files: list[Path] | None, *, every: bool) -> list[P
         UsageError: neither or both of `--all` and `--hdf5-files` are given.
     """
     if every == bool(files):
-        raise UsageError(
-            "which recordings?", expected="either --all, or --hdf5-files with names below --hdf5-root"
-        )
+        raise UsageError("which recordings?", expected="either --all, or --hdf5-files with names below --hdf5-root")
     return [root] if every else [root / file for file in files or []]
 
 
