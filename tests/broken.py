@@ -6,8 +6,7 @@ must say. Where one episode is broken, it is `episode_1` of three, so that `--sk
 
 import shutil
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +26,12 @@ class Broken:
         path: the argument of `piperline convert`.
         says: parts of the error message.
         code: the exit code.
-        skippable: whether `--skip-bad` leaves out `episode_1` and keeps the others.
         options: further arguments of the command.
     """
 
     path: Path
     says: tuple[str, ...]
     code: int = 3
-    skippable: bool = False
     options: tuple[str, ...] = ()
 
 
@@ -62,7 +59,7 @@ def _episode(*says: str) -> Callable[[Callable[[h5py.Group], None]], Builder]:
             path = _whole(folder)
             with h5py.File(path, "r+") as file:
                 change(file["episode_1"])
-            return Broken(path, ("day.hdf5", "episode_1", *says), skippable=True)
+            return Broken(path, ("day.hdf5", "episode_1", *says))
 
         EPISODES[change.__name__] = build
         return build
@@ -80,13 +77,13 @@ def _replace(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 @_file
 def missing_path(folder: Path) -> Broken:
-    return Broken(folder / "nowhere.hdf5", ("nowhere.hdf5", "does not exist"))
+    return Broken(folder / "nowhere.hdf5", ("nowhere.hdf5", "no such file"))
 
 
 @_file
 def folder_without_hdf5(folder: Path) -> Broken:
     (folder / "notes.txt").write_text("no recordings here")
-    return Broken(folder, ("no HDF5 files",))
+    return Broken(folder, ("no HDF5 files", ".hdf5 or .h5"))
 
 
 @_file
@@ -164,13 +161,6 @@ def no_task_text_in_the_layout(folder: Path) -> Broken:
 @_file
 def broken_frame_rate(folder: Path) -> Broken:
     return Broken(_whole(folder), ("29.97", "whole"), code=2, options=("--fps", "29.97"))
-
-
-@contextmanager
-def being_written(path: Path) -> Iterator[None]:
-    """Hold a recording open for writing, as a recorder does; its lock keeps readers of other descriptors out."""
-    with h5py.File(path, "r+"):
-        yield
 
 
 # --- structure ---------------------------------------------------------------------------------------------------
@@ -409,7 +399,7 @@ def jpeg_that_claims_absurd_size(group: h5py.Group) -> None:
     _image(group, bytes(data))
 
 
-@_episode("1,024", "seconds")
+@_episode("30720 frames", "1024 s")
 def longer_than_readers_allow(group: h5py.Group) -> None:
     rows = 1024 * 30 + 1
     for name in ("state", "action"):

@@ -65,7 +65,7 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     """
     output = Output()
     try:
-        result = tree(tokens, exit_on_error=False, print_error=True)
+        result = tree(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return 2
     except PiperlineError as error:

@@ -43,31 +43,35 @@ def open_file(path: Path) -> h5py.File:
         RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing elsewhere.
     """
     place = Place(file=path)
-    if not path.exists():
-        raise RecordingError("the file does not exist", place=place, next_step="check the path")
-    if path.is_dir():
-        raise RecordingError("this is a folder, not an HDF5 file", place=place)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing of that name"
+        raise RecordingError(
+            "there is no such file", place=place, expected="an HDF5 file", found=found, next_step="check the path"
+        )
     try:
         return h5py.File(path, "r")
-    except BlockingIOError as error:
-        raise RecordingError(
-            "the file is being written by another program", place=place, next_step="wait until it is closed"
-        ) from error
     except READ_ERRORS as error:
-        words = printable(str(error))
-        if "already open for write" in words:
-            raise RecordingError(
-                "the file was not closed by the program that wrote it, or is still being written",
-                place=place,
-                next_step="wait until it is closed; if that program has died: `h5clear -s FILE`",
-            ) from error
-        if "truncated" in words:
-            raise RecordingError(
-                "the file is cut short", place=place, found=words, next_step="copy or record it again"
-            ) from error
-        signature = "signature not found" in words
-        message = "this is not an HDF5 file" if signature else "the file cannot be opened"
-        raise RecordingError(message, place=place, found=words) from error
+        raise _cannot_open(error, place) from error
+
+
+def _cannot_open(error: Exception, place: Place) -> RecordingError:
+    """Say what h5py's error means for the user."""
+    words = printable(str(error))
+    if isinstance(error, BlockingIOError):
+        message, expected = "the file is being written by another program", "a file that is closed"
+        step = "wait until it is closed"
+    elif "already open for write" in words:
+        message = "the file was not closed by the program that wrote it, or is still being written"
+        expected, step = "a file that is closed", "wait until it is closed; if that program has died: `h5clear -s FILE`"
+    elif "truncated" in words:
+        message, expected = "the file is cut short", "as many bytes as its header says"
+        step = "copy or record it again"
+    elif "signature not found" in words:
+        message, expected = "this is not an HDF5 file", "an HDF5 file"
+        step = "name the recordings themselves; if this is one, copy or record it again"
+    else:
+        message, expected, step = "the file cannot be opened", "a whole HDF5 file", "copy or record it again"
+    return RecordingError(message, place=place, expected=expected, found=words, next_step=step)
 
 
 @contextmanager
@@ -78,7 +82,8 @@ def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterat
     except READ_ERRORS as error:
         words = printable(str(error))
         step = "copy or record it again, or leave it out with --skip-bad"
-        raise kind("the file cannot be read here", place=place, found=words, next_step=step) from error
+        message, expected = "the file cannot be read here", "undamaged data"
+        raise kind(message, place=place, expected=expected, found=words, next_step=step) from error
 
 
 def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Dataset | None:
@@ -104,12 +109,22 @@ def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Data
             if isinstance(link, h5py.SoftLink):
                 links += 1
                 if links > _MAX_LINKS:
-                    raise BadEpisode("links go in circles", place=where)
+                    raise _circles(where, link.path)
                 node = node.file if link.path.startswith("/") else node
                 parts = [item for item in link.path.split("/") if item not in {"", "."}] + parts
                 continue
             node = node[part]
     return node if isinstance(node, (h5py.Group, h5py.Dataset)) else None
+
+
+def _circles(place: Place, target: str) -> BadEpisode:
+    return BadEpisode(
+        "links go in circles",
+        place=place,
+        expected="a dataset, or a link to one",
+        found=f"a link to {printable(target)}, and so on",
+        next_step="repair the recording, or leave the episode out with --skip-bad",
+    )
 
 
 def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
@@ -129,6 +144,7 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
             raise BadEpisode(
                 "a filter that the dataset was written with is not installed",
                 place=place,
+                expected="gzip, szip, lzf, or a filter of the package hdf5plugin",
                 found=f"filter {code} ({printable(name.decode(errors='replace')) or 'without a name'})",
                 next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
             )

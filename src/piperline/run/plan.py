@@ -136,7 +136,13 @@ def find_recordings(inputs: Sequence[Path]) -> list[tuple[Path, str]]:
     for given in inputs:
         for path in _hdf5_files(given) if given.is_dir() else [given]:
             if not path.exists():
-                raise RecordingError("there is no such file or folder", place=Place(file=path))
+                raise RecordingError(
+                    "there is no such file or folder",
+                    place=Place(file=path),
+                    expected="HDF5 files, and folders of them",
+                    found="nothing of that name",
+                    next_step="check the path",
+                )
             found.setdefault(path.resolve(), (path, f"{path.resolve().parent.name}/{path.name}"))
     return list(found.values())
 
@@ -151,7 +157,7 @@ def _hdf5_files(folder: Path) -> list[Path]:
         place=Place(file=folder),
         expected="files that end with " + " or ".join(SUFFIXES),
         found=f"{below} of them in folders below" if below else "none",
-        next_step=f"name those folders: {folder}/*/" if below else None,
+        next_step=f"name those folders: {folder}/*/" if below else "name the folder in which the recordings lie",
     )
 
 
