@@ -1,33 +1,22 @@
 """convert: plan -> stage -> assemble."""
 
 import contextlib
-import fcntl
-import json
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from piperline import __version__
 from piperline.encode import EncodeSettings
-from piperline.episode import EncodedEpisode, sync
-from piperline.errors import OutputExists, PiperlineError, Place, RecordingError, TaskFailed, UsageError, output_error
-from piperline.features import Schema, layout_schema
-from piperline.groot.modality import write_modality
+from piperline.errors import PiperlineError, RecordingError, TaskFailed, UsageError
 from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
+from piperline.run.assemble import assemble, check_output
 from piperline.run.local import Failure, WorkerPool, usable_cpus
 from piperline.run.plan import Job, LeftOut, Plan, brief, make_plan
-from piperline.run.stage import Staging
+from piperline.run.stage import staging_area
 from piperline.video import MODES, Mode
 
-__all__ = ["PROVENANCE", "ConvertResult", "Progress", "assemble", "convert", "make_job", "plan_run"]
-
-PROVENANCE = Path("meta") / "piperline.json"
-"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
+__all__ = ["ConvertResult", "Progress", "convert", "make_job", "plan_run"]
 
 
 @dataclass
@@ -174,7 +163,7 @@ def convert(
         TaskFailed: workers died, or several episodes cannot be converted.
     """
     started = time.monotonic()
-    _check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(WorkerPool(workers or usable_cpus()))
         plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch)
@@ -229,70 +218,6 @@ class _Counter:
         self.watch(self.state)
 
 
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    if not output.exists() and not output.is_symlink():
-        return
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    ours = (output / PROVENANCE).is_file()
-    if overwrite and ours:
-        return
-    raise OutputExists(
-        "there is something at the place of the output; it is kept",
-        place=Place(file=output),
-        found="a dataset that piperline made" if ours else "something that piperline did not make",
-        next_step="name another place" + (", or replace it with --overwrite" if ours else ", or move it away"),
-    )
-
-
-@contextlib.contextmanager
-def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[Staging]:
-    """`OUTPUT.work`, for this process alone, with the plan in it.
-
-    Raises:
-        OutputExists: there is a folder of that name that piperline did not make, or another run is at work in it.
-        OutputError: it cannot be written.
-    """
-    staging = Staging(output.with_name(output.name + ".work"))
-    try:
-        if staging.root.exists() and not staging.plan_file.exists() and any(staging.root.iterdir()):
-            raise OutputExists(
-                "there is a folder in the place of the staging folder",
-                place=Place(file=staging.root),
-                next_step="move it away, or name another output",
-            )
-        staging.root.mkdir(parents=True, exist_ok=True)
-        with (staging.root / "lock").open("w") as lock:
-            _lock(lock.fileno(), staging.root)
-            if not resume:
-                for name in ("episodes", "pieces"):
-                    shutil.rmtree(staging.root / name, ignore_errors=True)
-            write_whole(staging.plan_file, plan.to_json())
-            yield staging
-    except OSError as error:
-        known = output_error(error, output)
-        if known is None:
-            raise
-        raise known from error
-
-
-def _lock(descriptor: int, root: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputExists(
-            "another run is at work on this output", place=Place(file=root), next_step="wait until it has ended"
-        ) from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    own = path.with_name(f".{path.name}.{os.getpid()}")
-    own.write_text(text, encoding="utf-8", errors="surrogatepass")
-    sync(own)
-    own.replace(path)
-
-
 def _without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
     """The plan less the bad episodes; raises where failures are not to be left out."""
     bad = {f.episode.key: f.error for f in failures if isinstance(f.error, RecordingError)}
@@ -317,71 +242,3 @@ def _failed(failures: Sequence[Failure], plan: Plan) -> PiperlineError:
     )
     error.add_note("\n".join([kept, *(f"- {f.episode.place}: {brief(f.error)}" for f in failures)]))
     return error
-
-
-def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
-    """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
-
-    Returns:
-        The dataset's schema.
-
-    Raises:
-        TaskFailed: an episode is not staged.
-        OutputExists: something came to lie at `output` meanwhile.
-    """
-    shutil.rmtree(staging.dataset, ignore_errors=True)
-    staging.dataset.mkdir()
-    schema = _schema(plan, _staged(staging, plan, 0))
-    writer = WRITERS[plan.job.format](staging.dataset, schema, link=True)
-    for number in range(len(plan.episodes)):
-        writer.add(_staged(staging, plan, number))
-    writer.finish()
-    if schema.groups:
-        write_modality(staging.dataset, schema)
-    write_whole(staging.dataset / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
-    for path in (*sorted(staging.dataset.rglob("*"), reverse=True), staging.dataset):
-        sync(path)
-    write_whole(staging.plan_file, plan.to_json())
-    _publish(staging.dataset, output, overwrite=overwrite)
-    shutil.rmtree(staging.root)
-    return schema
-
-
-def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
-    planned = plan.episodes[number]
-    episode = staging.load(planned.key)
-    if episode is None or episode.length != planned.length:
-        raise TaskFailed("an episode is not staged", place=planned.place, next_step="run the same command again")
-    return episode
-
-
-def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
-    cameras = {name: clip.info for name, clip in zip(plan.episodes[0].cameras, first.clips.values(), strict=True)}
-    return layout_schema(plan.job.layout, cameras=cameras, fps=plan.job.settings.fps, robot_type=plan.job.robot_type)
-
-
-def _provenance(plan: Plan) -> dict[str, Any]:
-    settings = plan.job.settings
-    return {
-        "made_by": f"piperline {__version__}",
-        "format": plan.job.format,
-        "layout": plan.job.layout.model_dump(mode="json"),
-        "video": asdict(settings.video),
-        "fps": settings.fps,
-        "size": settings.size,
-        "episodes": [{"source": e.source, "episode": e.name, "length": e.length} for e in plan.episodes],
-        "left_out": [
-            {"source": left.file.name, "episode": left.episode, "reason": left.reason} for left in plan.left_out
-        ],
-    }
-
-
-def _publish(dataset: Path, output: Path, *, overwrite: bool) -> None:
-    """Give the finished dataset its name, by one rename; one that it replaces is moved aside first."""
-    _check_output(output, overwrite=overwrite)
-    replaced = None
-    if (output / PROVENANCE).is_file():
-        replaced = dataset.with_name("replaced")
-        output.rename(replaced)
-    dataset.rename(output)
-    sync(output.parent)

@@ -3,28 +3,31 @@
     OUT.work/plan.json                        what the run does
     OUT.work/pieces/<key>/<camera>.mp4|json   cameras of episodes that are under way
     OUT.work/episodes/<key>/                  an episode, complete: it appears by one rename
-    OUT.work/dataset/                         the dataset while it is put together
+    OUT.work/dataset-*/                       the dataset while it is put together
 
 Several processes, also on several machines, may stage the same episode: their bytes are equal, every temporary
 name is their own, and the first rename stands.
 """
 
+import contextlib
+import fcntl
 import json
 import os
+import secrets
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from piperline.encode import encode_camera, episode_table
 from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode, sync
-from piperline.errors import BadEpisode
+from piperline.errors import BadEpisode, OutputExists, Place, output_error
 from piperline.features import camera_key
 from piperline.recording import Recording
-from piperline.run.plan import Job, PlannedEpisode
+from piperline.run.plan import Job, Plan, PlannedEpisode
 from piperline.stats import FeatureStats
 
-__all__ = ["Staging"]
+__all__ = ["Staging", "own_name", "staging_area", "write_whole"]
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +42,6 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.plan_file = root / "plan.json"
-        self.dataset = root / "dataset"
 
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not there whole."""
@@ -61,7 +63,7 @@ class Staging:
             return
         folder = self._pieces(episode.key)
         folder.mkdir(parents=True, exist_ok=True)
-        own = folder / f"{_own_name()}.{camera}"
+        own = folder / f"{own_name()}.{camera}"
         try:
             with Recording(episode.file, job.layout) as recording:
                 _unchanged(episode)
@@ -92,7 +94,7 @@ class Staging:
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress)
         pieces = {camera_key(camera): self._piece(episode, camera) for camera in episode.cameras}
-        own = self.root / "episodes" / f"{_own_name()}.{episode.key}"
+        own = self.root / "episodes" / f"{own_name()}.{episode.key}"
         own.mkdir(parents=True)
         try:
             clips, stats = {}, {}
@@ -136,8 +138,9 @@ class Staging:
         return load_clip(folder, record) if whole else None
 
 
-def _own_name() -> str:
-    return f"tmp-{socket.gethostname()}-{os.getpid()}"
+def own_name() -> str:
+    """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
+    return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _unchanged(episode: PlannedEpisode) -> None:
@@ -150,3 +153,54 @@ def _unchanged(episode: PlannedEpisode) -> None:
             found=f"{stat.st_size} bytes, or another time of change",
             next_step="run the same command again when nothing writes to it any more",
         )
+
+
+@contextlib.contextmanager
+def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[Staging]:
+    """`OUTPUT.work`, for this process alone, with the plan in it.
+
+    Raises:
+        OutputExists: there is a folder of that name that piperline did not make, or another run is at work in it.
+        OutputError: it cannot be written.
+    """
+    staging = Staging(output.with_name(output.name + ".work"))
+    try:
+        if staging.root.exists() and not staging.plan_file.exists() and any(staging.root.iterdir()):
+            raise OutputExists(
+                "there is a folder in the place of the staging folder",
+                place=Place(file=staging.root),
+                next_step="move it away, or name another output",
+            )
+        staging.root.mkdir(parents=True, exist_ok=True)
+        with (staging.root / "lock").open("w") as lock:
+            _lock(lock.fileno(), staging.root)
+            if not resume:
+                for name in ("episodes", "pieces"):
+                    shutil.rmtree(staging.root / name, ignore_errors=True)
+            write_whole(staging.plan_file, plan.to_json())
+            yield staging
+    except OSError as error:
+        known = output_error(error, output)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _lock(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputExists(
+            "another run is at work on this output", place=Place(file=root), next_step="wait until it has ended"
+        ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    own = path.with_name(f".{path.name}.{own_name()}")
+    try:
+        own.write_text(text, encoding="utf-8", errors="surrogatepass")
+        sync(own)
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)

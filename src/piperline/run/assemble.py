@@ -1,0 +1,133 @@
+"""Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from piperline import __version__
+from piperline.episode import EncodedEpisode, sync
+from piperline.errors import OutputExists, Place, TaskFailed
+from piperline.features import Schema, layout_schema
+from piperline.groot.modality import write_modality
+from piperline.lerobot import WRITERS
+from piperline.run.plan import Plan
+from piperline.run.stage import Staging, own_name, write_whole
+
+__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "write_dataset"]
+
+PROVENANCE = Path("meta") / "piperline.json"
+"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
+
+
+def check_output(output: Path, *, overwrite: bool = False) -> None:
+    """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
+
+    Raises:
+        OutputExists: something is there.
+    """
+    if not output.exists() and not output.is_symlink():
+        return
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    ours = (output / PROVENANCE).is_file()
+    if overwrite and ours:
+        return
+    raise OutputExists(
+        "there is something at the place of the output; it is kept",
+        place=Place(file=output),
+        found="a dataset that piperline made" if ours else "something that piperline did not make",
+        next_step="name another place" + (", or replace it with --overwrite" if ours else ", or move it away"),
+    )
+
+
+def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
+    """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
+
+    Returns:
+        The dataset's schema.
+
+    Raises:
+        TaskFailed: an episode is not staged.
+        OutputExists: something came to lie at `output` meanwhile.
+    """
+    folder = staging.root / f"dataset-{own_name()}"  # another attempt may be at work as well
+    schema = write_dataset(staging, plan, folder)
+    write_whole(staging.plan_file, plan.to_json())
+    publish(folder, output, overwrite=overwrite)
+    shutil.rmtree(staging.root)
+    return schema
+
+
+def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
+    """Write the dataset of a plan whose episodes are all staged.
+
+    Args:
+        staging: where the episodes are.
+        plan: which episodes, in which order.
+        folder: is made; the caller gives it its final name with `publish`.
+
+    Returns:
+        The dataset's schema.
+
+    Raises:
+        TaskFailed: an episode is not staged.
+    """
+    folder.mkdir()
+    schema = _schema(plan, _staged(staging, plan, 0))
+    writer = WRITERS[plan.job.format](folder, schema, link=True)
+    for number in range(len(plan.episodes)):
+        writer.add(_staged(staging, plan, number))
+    writer.finish()
+    if schema.groups:
+        write_modality(folder, schema)
+    write_whole(folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
+    return schema
+
+
+def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
+    planned = plan.episodes[number]
+    episode = staging.load(planned.key)
+    if episode is None or episode.length != planned.length:
+        raise TaskFailed("an episode is not staged", place=planned.place, next_step="run the same command again")
+    return episode
+
+
+def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
+    cameras = {name: clip.info for name, clip in zip(plan.episodes[0].cameras, first.clips.values(), strict=True)}
+    return layout_schema(plan.job.layout, cameras=cameras, fps=plan.job.settings.fps, robot_type=plan.job.robot_type)
+
+
+def _provenance(plan: Plan) -> dict[str, Any]:
+    settings = plan.job.settings
+    return {
+        "made_by": f"piperline {__version__}",
+        "format": plan.job.format,
+        "layout": plan.job.layout.model_dump(mode="json"),
+        "video": asdict(settings.video),
+        "fps": settings.fps,
+        "size": settings.size,
+        "episodes": [{"source": e.source, "episode": e.name, "length": e.length} for e in plan.episodes],
+        "left_out": [
+            {"source": left.file.name, "episode": left.episode, "reason": left.reason} for left in plan.left_out
+        ],
+    }
+
+
+def publish(folder: Path, output: Path, *, overwrite: bool = False) -> None:
+    """Give a finished dataset its name, by one rename; one that it replaces is moved aside first, and removed.
+
+    Raises:
+        OutputExists: there is something at `output` that is not to be replaced.
+    """
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        sync(path)
+    check_output(output, overwrite=overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    if (output / PROVENANCE).is_file():
+        output.rename(replaced)
+    folder.rename(output)
+    sync(output.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
