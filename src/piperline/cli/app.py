@@ -57,6 +57,42 @@ _add(
 )
 
 
+app.command(groot := App(name="groot", help="From a dataset to a training run with NVIDIA Isaac GR00T."))
+_add(
+    groot,
+    "config",
+    "piperline.cli.groot:config",
+    "Write the modality config, the launch script and modality.json of a GR00T version.",
+    "piperline groot config my_dataset",
+    "piperline groot config my_dataset --version n1.7 --relative left_arm right_arm --gpus 2 --batch 64",
+)
+_add(
+    groot,
+    "stats",
+    "piperline.cli.groot:stats",
+    "Write stats.json and relative_stats.json: the very numbers that GR00T N1.6 would compute.",
+    "piperline groot stats my_dataset",
+)
+_add(
+    groot,
+    "preflight",
+    "piperline.cli.groot:check",
+    "Check a dataset for a training run with GR00T, without a GPU. Exit code 1 if there is a finding of the severity "
+    "of --fail-on.",
+    "piperline groot preflight my_dataset",
+    "piperline groot preflight my_dataset --gpus 2 --batch 64 --fail-on warning --json",
+)
+_add(
+    groot,
+    "launch",
+    "piperline.cli.groot:launch",
+    "Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run. Nothing is "
+    "started if preflight finds an error.",
+    "piperline groot launch my_dataset --checkout ~/Isaac-GR00T --gpus 1 --batch 32",
+    "piperline groot launch my_dataset --checkout ~/Isaac-GR00T --run",
+)
+
+
 def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     """Run a command of `tree` and turn its errors into one message and an exit code.
 

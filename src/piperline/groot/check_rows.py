@@ -105,6 +105,8 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
     """NaN, infinity, outliers and constant dimensions of every group in use."""
     for column in used_columns(subject.meta, subject.choice):
         values = subject.rows.columns.get(column)
+        if values is None and column not in subject.meta.schema.features:
+            continue  # found with modality.json
         if values is None:
             message = f"not every Parquet file has the column {column}"
             yield Finding("column-missing", "error", message, Place(file=subject.meta.root))
@@ -130,8 +132,7 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
         if not len(finite) or finite[0] == finite[-1]:
             constant.append(name)
             continue
-        rare = max(1, int(len(finite) * _RARE))
-        low, high = finite[rare], finite[-1 - rare]
+        low, high = _ordinary(finite)
         farthest = max(finite[-1] - high, low - finite[0])
         if high > low and farthest > _SPIKE * (high - low):
             row = int(np.nanargmax(np.abs(np.where(np.isfinite(numbers), numbers, np.nan) - (low + high) / 2)))
@@ -144,6 +145,18 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
     if constant and len(values):
         message = f"{column}: {', '.join(constant)} never changes; GR00T normalises it to 0"
         yield Finding("constant", "warning", message, Place(file=subject.meta.root), {"dimensions": constant})
+
+
+def _ordinary(values: Values) -> tuple[Values, Values]:
+    """Minimum and maximum over the first axis, the rarest values on both sides left out."""
+    rare = min(max(1, int(len(values) * _RARE)), (len(values) - 1) // 2)
+    ordered = np.partition(values, (rare, len(values) - 1 - rare), axis=0)
+    return ordered[rare], ordered[len(values) - 1 - rare]
+
+
+def _range(values: Values) -> Values:
+    low, high = _ordinary(values)
+    return high - low
 
 
 def check_motion(subject: Subject) -> Iterator[Finding]:
@@ -171,7 +184,7 @@ def check_motion(subject: Subject) -> Iterator[Finding]:
 
 
 def _check_shift(actions: Values, states: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
-    scale = np.maximum(np.ptp(states, axis=0), np.ptp(actions, axis=0))
+    scale = np.maximum(_range(states), _range(actions))
     moving = scale > 0
     if not moving.any():
         return
@@ -202,7 +215,7 @@ def _mean_distance(a: Values, s: Values, spans: list[tuple[int, int]], lag: int)
 
 def _check_units(names: list[str], actions: Values, states: Values, place: Place) -> Iterator[Finding]:
     for index, name in enumerate(names):
-        a, s = actions[:, index], states[:, index]
+        a, s = (np.clip(values[:, index], *_ordinary(values[:, index])) for values in (actions, states))
         ranges = np.ptp(a), np.ptp(s)
         if min(ranges) == 0:
             continue
@@ -220,7 +233,7 @@ def _check_units(names: list[str], actions: Values, states: Values, place: Place
 
 
 def _check_idle(subject: Subject, values: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
-    limit = _STILL * np.ptp(values, axis=0)
+    limit = _STILL * _range(values)
     if not limit.any():
         return
     idle = 0
@@ -246,10 +259,11 @@ def check_timestamps(subject: Subject) -> Iterator[Finding]:
         return
     fps = subject.meta.schema.fps
     for index, (start, stop) in subject.rows.episodes(subject.meta).items():
-        off = np.abs(times[start:stop, 0] * fps - np.arange(stop - start))
+        steps = times[start:stop, 0] * fps
+        off = np.abs(steps - np.round(steps))
         if off.size and off.max() > _TIME_TOLERANCE:
             frame = int(off.argmax())
-            message = f"the timestamp {times[start + frame, 0]:.4f} is not frame {frame} at {fps} frames a second"
+            message = f"the timestamp {times[start + frame, 0]:.4f} is between the frames of {fps} a second"
             yield Finding("timestamps", "error", message, Place(subject.meta.data_file(index), frame=frame))
             return
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piperline.check.finding import Finding
+from piperline.check.finding import Finding, fails
 from piperline.errors import PiperlineError, Place
 from piperline.groot.arithmetic import Forecast, check_arithmetic, forecast
 from piperline.groot.check_modality import check_choice, check_modality, check_target
@@ -29,16 +29,11 @@ from piperline.groot.versions import DEFAULT_VERSION, target
 
 __all__ = ["Report", "preflight"]
 
-TABLE_CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
-    check_lengths,
-    check_language,
-    check_numbers,
-    check_motion,
-    check_timestamps,
-    check_stats,
-    check_arithmetic,
-)
-VIDEO_CHECKS = (check_headers, check_pictures)
+Check = Callable[[Subject], Iterator[Finding]]
+TABLE_CHECKS: tuple[Check, ...] = (check_lengths, check_language, check_numbers, check_timestamps, check_arithmetic)
+GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_stats)
+"""Of use only where groups and rows are right: otherwise they would find the same fault again."""
+VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_pictures)
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,8 @@ def preflight(
     found += [*check_choice(meta, choice, place), *check_target(meta, choice, goal)]
     columns = [*float_columns(meta), *used_columns(meta, choice), *filter(None, [language_column(meta, choice)])]
     subject = Subject(meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch())
-    for check in (*TABLE_CHECKS, *(VIDEO_CHECKS if videos else ())):
+    groups = () if fails(found, "error") else GROUP_CHECKS
+    for check in (*TABLE_CHECKS, *groups, *(VIDEO_CHECKS if videos else ())):
         found += check(subject)
     found.sort(key=lambda finding: finding.severity)
     return Report(tuple(found), forecast(subject))
@@ -107,7 +103,8 @@ def _choice(meta: Meta, config: Path | None, horizon: int | None, found: list[Fi
     if any(finding.code == "modality-syntax" for finding in found):
         return None
     try:
-        return read_choice(config) if config else default_choice(meta, horizon=horizon or DEFAULT_HORIZON)
+        steps = DEFAULT_HORIZON if horizon is None else horizon
+        return read_choice(config) if config else default_choice(meta, horizon=steps)
     except PiperlineError as error:
         message = f"{error.message}: {error.found}" if error.found else error.message
         found.append(Finding("config-broken", "error", message, error.place, {}, error.next_step))

@@ -109,15 +109,16 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
 
 def six_numbers(values: NDArray[np.float32], order: Iterable[str]) -> Stats:
     """Mean, std, min, max, q01, q99 over the first axis, as nested lists of Python floats, in `order`."""
-    low, high = _quantiles(values)
-    numbers = {
-        "mean": np.mean(values, axis=0),
-        "std": np.std(values, axis=0),
-        "min": np.min(values, axis=0),
-        "max": np.max(values, axis=0),
-        "q01": low,
-        "q99": high,
-    }
+    with np.errstate(invalid="ignore"):  # infinite values give NaN, as there
+        low, high = _quantiles(values)
+        numbers = {
+            "mean": np.mean(values, axis=0),
+            "std": np.std(values, axis=0),
+            "min": np.min(values, axis=0),
+            "max": np.max(values, axis=0),
+            "q01": low,
+            "q99": high,
+        }
     return {name: numbers[name].tolist() for name in order}
 
 

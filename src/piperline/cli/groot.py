@@ -1,0 +1,174 @@
+"""`piperline groot`: from a dataset to a training run."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from piperline.check.finding import Severity, fails
+from piperline.cli.output import Output
+from piperline.groot.choice import DEFAULT_HORIZON
+from piperline.groot.config import files, prepare, write_files
+from piperline.groot.launch import plan_launch, start
+from piperline.groot.modality import MODALITY_FILE
+from piperline.groot.preflight import Report, preflight
+from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE, write_groot_stats
+from piperline.groot.subject import Launch
+from piperline.groot.training import Settings
+from piperline.groot.versions import DEFAULT_VERSION, Version, target
+
+__all__ = ["check", "config", "launch", "stats"]
+
+Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True)]
+Training = Annotated[Settings, Parameter(name="*")]
+
+
+def config(
+    dataset: Path,
+    *,
+    version: Version = DEFAULT_VERSION,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Several = None,
+    cameras: Several = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+    settings: Training = Settings(),  # noqa: B008 - frozen
+) -> None:
+    """Write the modality config, the launch script and modality.json of a GR00T version.
+
+    Args:
+        dataset: folder of a LeRobot v2.1 dataset.
+        version: of GR00T.
+        horizon: steps of an action chunk.
+        relative: action groups relative to the state; the arms, if not told.
+        cameras: cameras in the order in which the model sees them; all, if not told.
+        output: folder of the files; config_for_gr00tn16 (or as the version is called) here, if not told.
+        overwrite: replace files there that differ.
+        settings: how to train.
+    """
+    words, goal = Output(), target(version)
+    meta, choice, guessed = prepare(dataset, goal, horizon=horizon, relative=relative, cameras=cameras)
+    folder = output or Path(goal.folder)
+    texts = files(meta, choice, goal, settings)
+    write_files(folder, texts, overwrite=overwrite)
+    if guessed:
+        write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
+        spans = ", ".join(f"{name} {span['start']}:{span['end']}" for name, span in meta.groups("action").items())
+        words.note(f"guessed the groups from the names of the dimensions: {spans}; correct them in {MODALITY_FILE}")
+    for name in texts:
+        words.data(str(folder / name))
+    words.note(f"next: piperline groot stats {dataset} --horizon {horizon}; piperline groot preflight {dataset}")
+
+
+def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = None) -> None:
+    """Write stats.json and relative_stats.json, the very numbers that GR00T N1.6 would compute.
+
+    Args:
+        dataset: folder of a LeRobot v2.1 dataset with meta/modality.json.
+        horizon: steps of an action chunk.
+        relative: action groups relative to the state; the arms, if not told.
+    """
+    write_groot_stats(dataset, horizon=horizon, relative=relative)
+    words = Output()
+    for name in (STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE):
+        words.data(str(dataset / name))
+
+
+def check(
+    dataset: Path,
+    *,
+    version: Version = DEFAULT_VERSION,
+    horizon: int | None = None,
+    config: Path | None = None,
+    gpus: int = Launch.gpus,
+    batch: int = Launch.batch,
+    workers: int = Launch.workers,
+    shard_size: int = Launch.shard_size,
+    sampling_rate: float = Launch.sampling_rate,
+    output_dir: Path | None = None,
+    tables_only: bool = False,
+    fail_on: Severity = "error",
+    json: bool = False,
+) -> int:
+    """Check a dataset for a training run with GR00T; no GPU needed.
+
+    Exit code 1 if there is a finding of the severity of --fail-on.
+
+    Args:
+        dataset: folder of a LeRobot dataset.
+        version: of GR00T.
+        horizon: steps of an action chunk; that of --config or 16, if not told.
+        config: modality config .py of N1.6 or N1.7, which is executed as training would; what `groot config`
+            would write, if not told.
+        gpus: GPUs of the training machine.
+        batch: samples of one step, on all GPUs together.
+        workers: data-loader processes of each GPU.
+        shard_size: steps of a shard (GR00T's --shard_size).
+        sampling_rate: share of an episode that goes into one shard (GR00T's --episode_sampling_rate).
+        output_dir: folder for checkpoints, looked into for old ones.
+        tables_only: leave the videos out.
+        fail_on: severity that makes the exit code 1.
+        json: findings and forecast as JSON.
+    """
+    settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir)
+    report = preflight(
+        dataset, version=version, horizon=horizon, config=config, launch=settings, videos=not tables_only
+    )
+    words = Output(json_wanted=json)
+    _show(words, report)
+    words.document(report.document())
+    return int(fails(report.findings, fail_on))
+
+
+def launch(
+    dataset: Path,
+    *,
+    checkout: Path,
+    version: Version = DEFAULT_VERSION,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Several = None,
+    config: Path | None = None,
+    run: bool = False,
+    settings: Training = Settings(),  # noqa: B008 - frozen
+) -> int:
+    """Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run.
+
+    Nothing is started if preflight finds an error.
+
+    Args:
+        dataset: folder of a LeRobot v2.1 dataset.
+        checkout: folder of Isaac-GR00T.
+        version: of GR00T, which the checkout must be of.
+        horizon: steps of an action chunk.
+        relative: action groups relative to the state; the arms, if not told.
+        config: modality config .py; the one in the checkout's config_for_gr00tn16, written if absent, if not told.
+        run: start the command.
+        settings: how to train.
+    """
+    words = Output()
+    plan = plan_launch(
+        dataset, checkout, version=version, horizon=horizon, relative=relative, config=config, settings=settings
+    )
+    _show(words, plan.report)
+    words.data(plan.line)
+    if fails(plan.report.findings, "error"):
+        words.note("not started: mend the errors first")
+        return 1
+    return start(plan) if run else 0
+
+
+def _show(words: Output, report: Report) -> None:
+    for finding in report.findings:
+        words.data(str(finding))
+    if not report.findings:
+        words.note("no findings")
+    if report.forecast is not None:
+        values = report.forecast
+        words.note(
+            f"{values.episodes} episodes, {values.frames} frames: {values.usable_steps} usable steps in "
+            f"{values.shards} shards, an epoch in {values.steps_per_epoch:.0f} steps; about "
+            f"{values.decode_cpu_ms_per_sample:.0f} ms CPU of decoding a sample "
+            f"({values.decoded_frames_per_sample:.1f} frames of each camera), "
+            f"{values.worker_memory_bytes / 1e9:.1f} GB a worker, "
+            f"{values.all_workers_memory_bytes / 1e9:.0f} GB all workers"
+        )

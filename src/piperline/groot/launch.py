@@ -1,0 +1,154 @@
+"""Start a fine-tuning: the checkout of Isaac-GR00T, preflight, the command."""
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from piperline.errors import DatasetError, PiperlineError, Place
+from piperline.groot.choice import DEFAULT_HORIZON, default_choice
+from piperline.groot.config import config_name, config_text, write_files
+from piperline.groot.folder import Meta, require_meta
+from piperline.groot.preflight import Report, preflight
+from piperline.groot.scripts import class_name
+from piperline.groot.subject import Launch
+from piperline.groot.training import Settings, arguments, launcher, output_folder
+from piperline.groot.versions import DEFAULT_VERSION, VERSIONS, Target, target
+
+__all__ = ["Plan", "checkout_version", "plan_launch", "require_modality", "start"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch that could be started.
+
+    Attributes:
+        checkout: the folder in which the command runs.
+        command: the program and its arguments.
+        report: what preflight says about it.
+    """
+
+    checkout: Path
+    command: tuple[str, ...]
+    report: Report
+
+    @property
+    def line(self) -> str:
+        """The command for a shell."""
+        return f"cd {shlex.quote(str(self.checkout))} && {shlex.join(self.command)}"
+
+
+def checkout_version(checkout: Path) -> Target:
+    """Which version of GR00T a checkout is, told by its files: branches and folders may be called anything.
+
+    Raises:
+        PiperlineError: it is none.
+    """
+    # The newest first: later versions may keep files of earlier ones.
+    for goal in reversed(list(VERSIONS.values())):
+        if (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file():
+            return goal
+    raise PiperlineError(
+        "this is no checkout of Isaac-GR00T N1.5, N1.6 or N1.7",
+        place=Place(file=checkout),
+        expected=" or ".join(dict.fromkeys(goal.marker for goal in VERSIONS.values())),
+        next_step=f"git clone -b {target(DEFAULT_VERSION).ref} https://github.com/NVIDIA/Isaac-GR00T",
+    )
+
+
+def plan_launch(
+    root: Path,
+    checkout: Path,
+    *,
+    version: str = DEFAULT_VERSION,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    config: Path | None = None,
+    settings: Settings | None = None,
+    videos: bool = True,
+) -> Plan:
+    """Check everything and make the command; nothing is started.
+
+    Args:
+        root: the dataset.
+        checkout: the folder of Isaac-GR00T.
+        version: that the checkout must be of.
+        horizon: steps of an action chunk.
+        relative: action groups relative to the state; None: the arms.
+        config: a modality config `.py`; None: the one in the checkout's `config_for_gr00tn16` (or as the version
+            is called), which is written if it is not there.
+        settings: how to train.
+        videos: preflight looks into videos too.
+
+    Raises:
+        PiperlineError: the checkout is of another version, or the settings do not fit together.
+        DatasetError: the dataset cannot be read, or has no modality.json.
+    """
+    goal = _wanted(checkout, target(version))
+    meta = require_modality(root)
+    settings = replace(settings or Settings(), dataset_path=str(root.resolve()))
+    name = config_name(meta)
+    if config is None:
+        config = checkout / goal.folder / f"{name}_config.py"
+        if not config.exists():
+            choice = default_choice(meta, horizon=horizon, relative=relative)
+            write_files(config.parent, {config.name: config_text(name, choice, goal)})
+    n15 = goal.version == "n1.5"
+    report = preflight(
+        root,
+        version=version,
+        horizon=horizon,
+        config=None if n15 else config,
+        launch=_launch(settings, checkout / output_folder(settings, name)),
+        videos=videos,
+    )
+    named = f"{config.stem}:{class_name(name)}" if n15 else str(config.resolve())
+    options = [word for option in arguments(goal, settings, named, name) for word in option]
+    # N1.5 imports the config by its module name.
+    before = ["env", f"PYTHONPATH={config.parent.resolve()}"] if n15 else []
+    return Plan(checkout, (*before, *launcher(goal, settings.gpus), *options), report)
+
+
+def start(plan: Plan) -> int:
+    """Run the command in the checkout, its words going where ours go; its exit code."""
+    return subprocess.run(plan.command, cwd=plan.checkout, check=False).returncode
+
+
+def require_modality(root: Path) -> Meta:
+    """The files of `meta/`, with `modality.json`.
+
+    Raises:
+        DatasetError: training could not read them, or there is no `modality.json`.
+    """
+    meta = require_meta(root)
+    if meta.modality is None:
+        raise DatasetError(
+            "the dataset has no meta/modality.json",
+            place=Place(file=root),
+            next_step=f"`piperline groot config {root}`",
+        )
+    return meta
+
+
+def _wanted(checkout: Path, goal: Target) -> Target:
+    found = checkout_version(checkout)
+    if found != goal:
+        raise PiperlineError(
+            f"the checkout is {found.title}, and cannot train {goal.title}",
+            place=Place(file=checkout),
+            expected=goal.marker,
+            found=found.marker,
+            next_step=f"git -C {shlex.quote(str(checkout))} fetch --tags && "
+            f"git -C {shlex.quote(str(checkout))} checkout {goal.ref}; or choose --version {found.version}",
+        )
+    return goal
+
+
+def _launch(settings: Settings, output: Path) -> Launch:
+    launch = Launch(settings.gpus, settings.batch, settings.workers, output=output)
+    return replace(
+        launch,
+        shard_size=settings.shard_size or launch.shard_size,
+        sampling_rate=settings.sampling_rate or launch.sampling_rate,
+    )

@@ -1,0 +1,441 @@
+"""One fault each in a good dataset: preflight finds that, and nothing else. Ten good datasets: it finds nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from piperline.groot.preflight import preflight
+from piperline.groot.stats import write_groot_stats
+from piperline.groot.subject import Launch
+from piperline.layout import load_layout
+from tests.groot.datasets import make_dataset, picture, write_clip
+
+VIDEO = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
+DATA = "data/chunk-000/episode_{:06d}.parquet"
+
+
+# --- tools: change one thing in a dataset ---
+
+
+def edit_json(root, name, change):
+    path = root / "meta" / name
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def edit_lines(root, name, change):
+    path = root / "meta" / name
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+
+
+def edit_column(root, column, change, episodes=None):
+    """Change a column, as float64 (rows, dimensions) in place or by return; statistics are made anew."""
+    for index, path in enumerate(sorted((root / "data").rglob("*.parquet"))):
+        if episodes is not None and index not in episodes:
+            continue
+        table = pq.read_table(path)
+        old = table[column].combine_chunks()
+        values = np.array(old.to_pylist(), dtype=np.float64).reshape(len(table), -1)
+        changed = change(values)
+        values = (values if changed is None else changed).astype(np.float32)
+        new = (
+            pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+            if column != "timestamp"
+            else values[:, 0]
+        )
+        pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(new)), path)
+    refresh(root)
+
+
+def refresh(root):
+    """Statistics of the changed data, so that these are not stale too."""
+    write_groot_stats(root)
+
+
+def column(root, name):
+    return np.concatenate(
+        [np.array(pq.read_table(p)[name].to_pylist()) for p in sorted(root.rglob("episode_*.parquet"))]
+    )
+
+
+def states_as_actions(root, shift):
+    for path in sorted((root / "data").rglob("*.parquet")):
+        table = pq.read_table(path)
+        state = np.array(table["observation.state"].to_pylist(), dtype=np.float32)
+        moved = state[np.clip(np.arange(len(state)) + shift, 0, len(state) - 1)]
+        new = pa.FixedSizeListArray.from_arrays(moved.ravel(), 14)
+        pq.write_table(table.set_column(table.column_names.index("action"), "action", new), path)
+    refresh(root)
+
+
+def video(root, camera, episode, pictures, **options):
+    path = root / VIDEO.format(camera, episode)
+    path.unlink()
+    write_clip(path, pictures, **options)
+
+
+# --- the faults: each changes the dataset in one way and names what must be found ---
+
+
+def spike(values):
+    values[10, 2] = 300
+
+
+def first_of(value):
+    def change(values):
+        values[5, 3] = value
+
+    return change
+
+
+def idle(values):
+    values[:20] = values[20]
+
+
+def set_span(part, group, start, end):
+    return lambda root: edit_json(
+        root, "modality.json", lambda v: v[part].update({group: {"start": start, "end": end}})
+    )
+
+
+def info(change):
+    return lambda root: edit_json(root, "info.json", change)
+
+
+def modality(change):
+    return lambda root: edit_json(root, "modality.json", change)
+
+
+def rows(column, change):
+    return lambda root: edit_column(root, column, change)
+
+
+def upside_down(values):
+    values[:, 1] *= -1
+
+
+def degrees(values):
+    values[:, 1] *= 57.3
+
+
+def stuck(values):
+    values[:, 4] = 0.25
+
+
+def stray(root):
+    shutil.copy(root / DATA.format(0), root / "data/chunk-000/leftover.parquet")
+    refresh(root)
+
+
+def cut_rows(root):
+    path = root / DATA.format(1)
+    pq.write_table(pq.read_table(path).slice(0, 43), path)
+    refresh(root)
+
+
+def promise(length):
+    def change(lines):
+        line = json.loads(lines[1]) | {"length": length}
+        return [lines[0], json.dumps(line), *lines[2:]]
+
+    def apply(root):
+        edit_lines(root, "episodes.jsonl", change)
+        refresh(root)
+
+    return apply
+
+
+def grown(root):
+    """New data under old statistics."""
+    kept = {name: (root / "meta" / name).read_bytes() for name in ("stats.json", "relative_stats.json")}
+
+    def triple(values):
+        values *= 3
+
+    edit_column(root, "action", triple)
+    edit_column(root, "observation.state", triple)
+    for name, data in kept.items():
+        (root / "meta" / name).write_bytes(data)
+    (root / "meta/relative_stats.json").unlink()
+
+
+def stale_relative(root):
+    edit_json(root, "relative_stats.json", lambda v: v["left_arm"]["max"][3].__setitem__(2, 9.0))
+
+
+def foreign(root):
+    """As lerobot 0.4 leaves it: quantiles that are means over episodes, and a count."""
+
+    def change(stats):
+        for entry in stats.values():
+            entry["q01"] = [
+                value + 0.05 * (high - value) for value, high in zip(entry["q01"], entry["max"], strict=True)
+            ]
+            entry["count"] = [120]
+
+    edit_json(root, "stats.json", change)
+
+
+def other_horizon(root):
+    write_groot_stats(root, horizon=8)
+
+
+def short_episode(root):
+    path = root / DATA.format(2)
+    pq.write_table(pq.read_table(path).slice(0, 10), path)
+    edit_lines(root, "episodes.jsonl", lambda lines: [*lines[:2], json.dumps(json.loads(lines[2]) | {"length": 10})])
+    for camera in ("left_wrist", "mid", "right_wrist"):
+        video(root, camera, 2, [picture(2, 0, frame, (48, 64)) for frame in range(10)])
+    refresh(root)
+
+
+def swapped(root):
+    """A wooden scene with red and blue exchanged."""
+    for episode, length in enumerate((40, 44, 36)):
+        frames = []
+        for frame in range(length):
+            image = picture(episode, 1, frame, (48, 64))
+            image[:, :, :] = np.where(image == 200, 200, np.array([180, 120, 60], dtype=np.uint8))
+            frames.append(image[:, :, ::-1].copy())
+        video(root, "mid", episode, frames)
+
+
+def other_size(root):
+    for episode, length in enumerate((40, 44, 36)):
+        video(root, "mid", episode, [picture(episode, 1, frame, (64, 64)) for frame in range(length)])
+    edit_json(root, "info.json", lambda v: v["features"]["observation.images.mid"].update(shape=[64, 64, 3]))
+
+
+def to_int(root):
+    edit_json(root, "info.json", lambda v: v["features"]["action"].update(dtype="int64"))
+    shutil.rmtree(root / "data")
+    (root / "meta/stats.json").unlink()
+
+
+def wrong_names(root):
+    """Grippers that begin a joint too early: neither too long nor overlapping."""
+
+    def change(value):
+        for part in ("state", "action"):
+            value[part].update(left_arm={"start": 0, "end": 5}, left_gripper={"start": 5, "end": 7})
+
+    edit_json(root, "modality.json", change)
+    refresh(root)
+
+
+def damage(root):
+    """Bytes of the pictures overwritten; the index in the header still right."""
+    path = root / VIDEO.format("mid", 1)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 8
+    data[start:] = bytes(len(data) - start)
+    path.write_bytes(data)
+
+
+def remove(root, name):
+    (root / name).unlink()
+    refresh(root)
+
+
+def drop_column(root):
+    path = root / DATA.format(1)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["action"]), path)
+    (root / "meta/piperline_stats.json").unlink()
+
+
+FAULTS = {
+    "dataset-missing": lambda root: (root / "meta/info.json").unlink(),
+    "dataset-v3": info(lambda v: v.update(codebase_version="v3.0")),
+    "meta-missing": lambda root: (root / "meta/tasks.jsonl").unlink(),
+    "meta-syntax": lambda root: edit_lines(root, "episodes.jsonl", lambda lines: [lines[0], "", *lines[1:]]),
+    "meta-syntax: info": lambda root: (root / "meta/info.json").write_text("{"),
+    "meta-syntax: list": lambda root: (root / "meta/info.json").write_text("[]"),
+    "meta-syntax: keys": info(lambda v: v.pop("data_path")),
+    "meta-syntax: features": info(lambda v: v.update(features={"action": 3})),
+    "meta-syntax: modality": lambda root: (root / "meta/modality.json").write_text(""),
+    "modality-missing": lambda root: (root / "meta/modality.json").unlink(),
+    "modality-syntax": modality(lambda v: v["state"].update(left_arm={"start": "0", "end": 6})),
+    "modality-syntax: empty": modality(lambda v: v.update(state={})),
+    "modality-syntax: video": modality(lambda v: v.update(video={"mid": "observation.images.mid"})),
+    "modality-range": set_span("state", "right_gripper", 13, 20),
+    "modality-overlap": set_span("action", "right_arm", 6, 12),
+    "modality-cover": modality(lambda v: [v[part].pop("right_gripper") for part in ("state", "action")]),
+    "modality-names": wrong_names,
+    "modality-column": modality(lambda v: v["state"].update(speed={"start": 0, "end": 7, "original_key": "x"})),
+    "modality-video": modality(lambda v: v["video"].update(mid={"original_key": "observation.images.middle"})),
+    "language-key": modality(lambda v: v.update(annotation={})),
+    "language-column": modality(lambda v: v.update(annotation={"human.task_description": {}})),
+    "column-missing": drop_column,
+    "data-missing": lambda root: remove(root, DATA.format(2)),
+    "data-unreadable": lambda root: (root / DATA.format(1)).write_bytes(b"PAR1 and no more"),
+    "data-stray": stray,
+    "episode-twice": lambda root: edit_lines(root, "episodes.jsonl", lambda lines: [*lines, lines[0]]),
+    "meta-longer": promise(45),
+    "meta-shorter": promise(42),
+    "task-unknown": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 7, "task": "wave"}']),
+    "task-empty": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
+    "nan": rows("action", first_of(np.nan)),
+    "inf": rows("observation.state", first_of(np.inf)),
+    "outlier": lambda root: edit_column(root, "observation.state", spike, episodes=[1]),
+    "constant": lambda root: [edit_column(root, name, stuck) for name in ("action",)],
+    "action-equals-state": lambda root: states_as_actions(root, 0),
+    "action-shifted": lambda root: states_as_actions(root, 1),
+    "action-shifted: late": lambda root: states_as_actions(root, -2),
+    "action-units": rows("action", degrees),
+    "action-inverted": rows("action", upside_down),
+    "idle-start": lambda root: [edit_column(root, name, idle) for name in ("action", "observation.state")],
+    "stats-syntax": lambda root: (root / "meta/stats.json").write_text(""),
+    "stats-stale": grown,
+    "stats-foreign": foreign,
+    "relative-stats-stale": stale_relative,
+    "relative-stats-horizon": other_horizon,
+    "episodes-short": short_episode,
+    "video-path": info(lambda v: v.update(video_path=None)),
+    "video-missing": lambda root: remove(root, VIDEO.format("mid", 1)),
+    "video-unreadable": lambda root: (root / VIDEO.format("mid", 1)).write_bytes(b"no video at all"),
+    "video-undecodable": damage,
+    "video-short": lambda root: video(root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(39)]),
+    "video-long": lambda root: video(root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(41)]),
+    "video-fps": lambda root: [
+        video(root, "mid", e, [picture(e, 1, f, (48, 64)) for f in range(n)], fps=15)
+        for e, n in enumerate((40, 44, 36))
+    ],
+    "video-size": info(lambda v: v["features"]["observation.images.mid"].update(shape=[96, 128, 3])),
+    "video-av1": lambda root: video(root, "mid", 0, [picture(0, 1, f, (64, 64))[:48] for f in range(40)], mode="av1"),
+    "video-frozen": lambda root: video(root, "mid", 1, [picture(1, 1, 0, (48, 64))] * 44),
+    "video-black": lambda root: video(root, "left_wrist", 1, [np.zeros((48, 64, 3), dtype=np.uint8)] * 44),
+    "video-red-blue": swapped,
+    "camera-sizes": other_size,
+}
+
+
+def codes(root, **options):
+    return [finding.code for finding in preflight(root, **options).findings]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_gives_exactly_its_finding(copy, name):
+    FAULTS[name](copy)
+    report = preflight(copy)
+    assert {finding.code for finding in report.findings} == {name.split(":")[0]}
+    for finding in report.findings:
+        assert finding.place is None or str(copy) in str(finding.place) or finding.place.camera
+        assert json.loads(json.dumps(finding.document()))["code"] == finding.code
+
+
+CLEAN: dict[str, dict[str, Any]] = {
+    "piper": {},
+    "one episode": {"lengths": (60,)},
+    "recorded JPEG": {"mode": "copy", "lengths": (40, 36)},
+    "aloha": {"names": load_layout("aloha").vectors["action"].names, "fps": 50},
+    "one arm, names of another robot": {
+        "names": ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"),
+        "cameras": ("front",),
+    },
+    "names that tell nothing": {"names": tuple(f"motor_{i}" for i in range(7)), "cameras": ("a", "b")},
+    "several tasks, one in Chinese": {"tasks": ("pick the cup", "拿起杯子", "Put it back!")},
+    "float64, another size": {"dtype": "float64", "size": (72, 96)},
+    "15 frames a second": {"fps": 15, "lengths": (80, 30)},
+    "many short episodes": {"lengths": (20,) * 8, "cameras": ("mid",)},
+}
+
+
+@pytest.mark.parametrize("version", ["n1.5", "n1.6", "n1.7"])
+@pytest.mark.parametrize("name", CLEAN)
+def test_clean_datasets_give_no_finding(clean, name, version):
+    assert preflight(clean(name), version=version).findings == ()
+
+
+# --- faults that only show with certain settings ---
+
+
+def test_shards_that_cannot_all_be_filled(copy):
+    findings = preflight(copy, launch=Launch(shard_size=2)).findings
+    assert [finding.code for finding in findings] == ["shards"]
+    # 40 + 44 + 36 frames, 15 of each unusable; 3 episodes in 10 parts.
+    assert findings[0].numbers == {"shards": 38, "parts": 30, "shard_size": 3}
+    assert preflight(copy, launch=Launch(shard_size=3)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("launch", "code"),
+    [
+        (Launch(gpus=3), "batch"),
+        (Launch(gpus=0), "batch"),
+        (Launch(shard_size=14_000), "memory"),
+    ],
+)
+def test_settings_that_do_not_fit(good, launch, code):
+    assert codes(good, launch=launch) == [code]
+
+
+def test_an_output_folder_with_a_checkpoint(good, tmp_path):
+    (tmp_path / "checkpoint-1000").mkdir()
+    assert codes(good, launch=Launch(output=tmp_path)) == ["output-resumes"]
+    assert codes(good, launch=Launch(output=tmp_path), version="n1.7") == []
+    assert codes(good, launch=Launch(output=tmp_path / "none")) == []
+
+
+def test_horizons_that_are_too_long(copy):
+    for name in ("stats.json", "relative_stats.json"):
+        (copy / "meta" / name).unlink()
+    assert codes(copy, horizon=41) == ["episodes-short"]
+    assert codes(copy, horizon=51) == ["horizon-checkpoint", "horizon-too-long"]
+    assert codes(copy, horizon=41, version="n1.7") == ["horizon-checkpoint", "episodes-short"]
+    assert codes(copy, horizon=0) == ["config-broken"]
+
+
+def test_more_dimensions_than_the_checkpoint_takes(tmp_path):
+    root = make_dataset(tmp_path / "set", names=[f"motor_{i}" for i in range(40)], cameras=("mid",), lengths=(40, 40))
+    assert codes(root, version="n1.5") == ["too-wide"]
+    assert codes(root) == []
+
+
+def test_timestamps_matter_to_n15_alone(copy):
+    edit_column(copy, "timestamp", lambda values: values + 0.01)
+    assert codes(copy, version="n1.5") == ["timestamps"]
+    assert codes(copy) == []
+
+
+def test_lerobot_statistics_are_worse_for_other_versions(copy):
+    foreign(copy)
+    severities = {
+        version: preflight(copy, version=version).findings[0].severity for version in ("n1.5", "n1.6", "n1.7")
+    }
+    assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
+
+
+def test_tables_alone(copy):
+    FAULTS["video-black"](copy)
+    assert preflight(copy, videos=False).findings == ()
+
+
+def test_the_forecast_counts_as_gr00t_does(good):
+    forecast = preflight(good, videos=False).forecast
+    assert forecast is not None
+    assert (forecast.episodes, forecast.frames, forecast.usable_steps, forecast.shards) == (3, 120, 75, 1)
+    # Ten parts of each episode, each decoding all of it: 10 x 120 frames for 75 samples.
+    assert forecast.decoded_frames_per_sample == pytest.approx(16)
+    assert forecast.steps_per_epoch == pytest.approx(75 / 256)
+    assert forecast.worker_memory_bytes == 44 * 3 * 48 * 64 * 3 + 2 * 1024 * 3 * 256 * 256 * 3
+    assert forecast.all_workers_memory_bytes == 32 * forecast.worker_memory_bytes
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory):
+    made: dict[str, Path] = {}
+
+    def build(name):
+        if name not in made:
+            made[name] = make_dataset(tmp_path_factory.mktemp("clean") / "set", **CLEAN[name])
+        return made[name]
+
+    return build
