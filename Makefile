@@ -1,6 +1,6 @@
 # Everything here sets itself up: Python 3.11 and the package registries are all it takes.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean oracle-env
+.PHONY: help setup system-packages demo test lint bench clean oracle-env
 
 CACHE := .cache
 UV := $(CACHE)/uv/bin/uv
@@ -21,6 +21,21 @@ $(UV):
 	touch $@
 
 setup: .venv/.ready
+
+# What tests use from Debian, as COMMAND:PACKAGE.
+SYSTEM_PACKAGES := h5diff:hdf5-tools
+
+system-packages:
+	@missing=; for pair in $(SYSTEM_PACKAGES); do \
+	  command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	else echo "the tests need these packages: apt-get install$$missing" >&2; exit 1; fi; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	$$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+	|| { echo "cannot install$$missing; do it by hand: apt-get install$$missing" >&2; exit 1; }
 
 demo: setup
 	.venv/bin/piperline demo demo

@@ -41,6 +41,7 @@ __all__ = [
     "VideoError",
     "output_error",
     "printable",
+    "size_text",
 ]
 
 
@@ -140,6 +141,15 @@ class UsageError(PiperlineError):
     """Options that cannot be, or do not go together."""
 
     exit_code = 2
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: `2.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - SI prefixes
+            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.2f} TB"
 
 
 class LayoutError(PiperlineError):

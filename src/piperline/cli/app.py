@@ -56,6 +56,63 @@ _add(
     "piperline layout show piper > my_robot.toml",
 )
 
+app.command(hdf5 := App(name="hdf5", help="HDF5 files: look into them, split them, repack them."))
+_HDF5 = "piperline.cli.hdf5"
+_add(
+    hdf5,
+    "inspect",
+    f"{_HDF5}:inspect",
+    "Show what an HDF5 file holds: its episodes, if it is a recording, and the tree of all objects.",
+    "piperline hdf5 inspect data.hdf5",
+    "piperline hdf5 inspect data.hdf5 --attrs --preview --max-level 2",
+)
+_add(
+    hdf5,
+    "shell",
+    f"{_HDF5}:shell",
+    "Walk about in an HDF5 file by commands. Commands may come from a pipe.",
+    "piperline hdf5 shell data.hdf5",
+    "echo 'preview episode_0/action[10:20]' | piperline hdf5 shell data.hdf5",
+)
+_add(
+    hdf5,
+    "frames",
+    f"{_HDF5}:frames",
+    "Write a contact sheet: pictures of an episode, camera by camera.",
+    "piperline hdf5 frames data.hdf5 --episode episode_0 --output sheet.png",
+    "piperline hdf5 frames data.hdf5 --episode episode_0 --camera mid --every 30 --output mid.png",
+)
+_add(
+    hdf5,
+    "groups",
+    f"{_HDF5}:groups",
+    "List the top-level groups of an HDF5 file.",
+    "piperline hdf5 groups data.hdf5",
+)
+_add(
+    hdf5,
+    "split",
+    f"{_HDF5}:split",
+    "Make a file of each top-level group. Nothing is lost, no file is overwritten unasked, each appears whole.",
+    "piperline hdf5 split data.hdf5 --output split_output",
+    "piperline hdf5 split data.hdf5 --groups episode_0 episode_1 --prefix piper_",
+)
+_add(
+    hdf5,
+    "repack",
+    f"{_HDF5}:repack",
+    "Put the episodes of many HDF5 files into files of equally many each.",
+    "piperline hdf5 repack ./data --output ./repacked --episodes-per-file 50 --dry-run",
+    "piperline hdf5 repack ./data --output ./repacked --episodes-per-file 50",
+)
+_add(
+    hdf5,
+    "analyze",
+    f"{_HDF5}:analyze",
+    "Tell how many episodes, frames and bytes each HDF5 file has, and what repacking would make of them.",
+    "piperline hdf5 analyze ./data --episodes-per-file 50",
+)
+
 
 app.command(groot := App(name="groot", help="From a dataset to a training run with NVIDIA Isaac GR00T."))
 _add(

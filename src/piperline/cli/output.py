@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from piperline.errors import size_text
+
 __all__ = ["Output", "size_text"]
 
 
@@ -36,12 +38,3 @@ class Output:
         """Why a command failed: message, place, expected, found, next step."""
         notes = getattr(error, "__notes__", [])
         sys.stderr.write("\n".join([f"error: {error}", *notes]) + "\n")
-
-
-def size_text(size: float) -> str:
-    """A number of bytes for people: `2.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - SI prefixes
-            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1000
-    return f"{size:.2f} TB"

@@ -29,11 +29,10 @@ READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
 _MAX_LINKS = 16
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
     """Sort key that puts `episode_2` before `episode_10`; equal numbers written differently keep a fixed order."""
-    parts = re.split(r"(\d+)", name)
-    numbered = tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
-    return numbered, name
+    parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)  # not int(): it refuses thousands of digits
+    return tuple((words, len(digits), digits) for words, digits in parts), name
 
 
 def open_file(path: Path) -> h5py.File:

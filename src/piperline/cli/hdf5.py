@@ -1,0 +1,288 @@
+"""`piperline hdf5`: look into HDF5 files, split them, repack them. The scripts of the same purpose run these, too."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from piperline.cli.output import Output
+from piperline.errors import RecordingError, printable, size_text
+
+if TYPE_CHECKING:
+    from piperline.hdf5.copy import NewFile
+    from piperline.hdf5.plan import TopGroup
+
+__all__ = ["analyze", "frames", "groups", "inspect", "repack", "shell", "split"]
+
+File = Annotated[Path, Parameter(name="FILE")]
+Input = Annotated[Path, Parameter(name=("--input", "-i"))]
+Flag = Parameter(negative=())
+Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
+PerFile = Annotated[int, Parameter(name=("--episodes-per-file", "-e"))]
+
+
+def inspect(
+    file: File,
+    /,
+    *,
+    attrs: Annotated[bool, Parameter(name=("--attrs", "-a"), negative=())] = False,
+    preview: Annotated[bool, Parameter(name=("--preview", "-p"), negative=())] = False,
+    max_level: Annotated[int | None, Parameter(name=("--max-level", "-l"))] = None,
+    interactive: Annotated[bool, Parameter(name=("--interactive", "-i"), negative=())] = False,
+    json: Annotated[bool, Flag] = False,
+) -> int:
+    """Show what an HDF5 file holds: the episodes, if it is a recording, and the tree of all objects.
+
+    Args:
+        file: the file.
+        attrs: show the attributes.
+        preview: show the first values of each dataset.
+        max_level: show the tree down to this level; the top-level groups are level 1.
+        interactive: walk about in the file by commands instead; `help` lists them.
+        json: print everything as JSON.
+    """
+    if interactive:
+        return shell(file)
+    from piperline.hdf5.inspect import inspect, report_lines  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.table import episode_table, table_lines  # noqa: PLC0415
+
+    out = Output(json_wanted=json)
+    report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
+    table = episode_table(file)
+    if table:
+        _show(out, table_lines(table))
+        out.data("")
+    _show(out, report_lines(report))
+    out.document({**report.to_dict(), "recording": asdict(table) if table else None})
+    return 3 if report.unreadable else 0
+
+
+def _show(out: Output, lines: Iterable[str]) -> None:
+    """Print lines, with colours on a terminal."""
+    if not sys.stdout.isatty():
+        for line in lines:
+            out.data(line)
+        return
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+
+    console = Console()
+    for line in lines:
+        console.print(line, markup=False, emoji=False, soft_wrap=True)
+
+
+def shell(file: File, /) -> int:
+    """Walk about in an HDF5 file by commands: ls, cd, info, preview, tree and more. Commands may come from a pipe.
+
+    Args:
+        file: the file.
+    """
+    from piperline.cli.prompt import interact  # noqa: PLC0415 - heavy: not for --help
+
+    return interact(file)
+
+
+def frames(
+    file: File,
+    /,
+    *,
+    episode: str,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    camera: Names = None,
+    every: int | None = None,
+    layout: str = "piper",
+) -> None:
+    """Write a contact sheet: pictures of an episode, camera by camera.
+
+    Args:
+        file: the recording.
+        episode: the episode's name.
+        output: the PNG file to write; none is overwritten.
+        camera: only these cameras.
+        every: every so-many-th frame; otherwise eight of the episode.
+        layout: a name from `piperline layout list`, or the path of a TOML file.
+    """
+    from piperline.hdf5.frames import frames_sheet, write_picture  # noqa: PLC0415 - heavy: not for --help
+    from piperline.layout import load_layout  # noqa: PLC0415
+
+    if every is not None and every < 1:
+        raise RecordingError("--every counts frames, from 1")
+    sheet = frames_sheet(file, load_layout(layout), episode, cameras=camera or (), every=every)
+    write_picture(output, sheet)
+    Output().data(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}")
+
+
+def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:  # noqa: A002 - the option's name
+    """List the top-level groups of an HDF5 file: what `split` would make files of.
+
+    Args:
+        input: the file.
+        json: print JSON.
+    """
+    from piperline.hdf5.plan import groups  # noqa: PLC0415 - heavy: not for --help
+
+    out = Output(json_wanted=json)
+    found, others = groups(input)
+    _list_groups(out, found)
+    for name in others:
+        out.note(f"not a group: {name}")
+    out.document([_group_record(group) for group in found])
+
+
+def _group_name(group: "TopGroup") -> str:
+    return printable(group.name.decode("utf-8", "surrogateescape"))
+
+
+def _list_groups(out: Output, found: "list[TopGroup]") -> None:
+    width = max(len(_group_name(group)) for group in found)
+    for group in found:
+        out.data(f"{_group_name(group):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}")
+
+
+def _group_record(group: "TopGroup") -> dict[str, object]:
+    return {"group": _group_name(group), "members": group.members, "stored_bytes": group.stored_bytes}
+
+
+def split(
+    input: Input,  # noqa: A002 - the option's name
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("split_output"),
+    groups: Annotated[list[str] | None, Parameter(name=("--groups", "-g"), consume_multiple=True, negative=())] = None,
+    prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "",
+    overwrite: Annotated[bool, Flag] = False,
+    dry_run: Annotated[bool, Flag] = False,
+    allow_external: Annotated[bool, Flag] = False,
+    json: Annotated[bool, Flag] = False,
+) -> None:
+    """Make a file of each top-level group of an HDF5 file: OUTPUT/<prefix><group>.hdf5.
+
+    Args:
+        input: the file.
+        output: the folder for the new files.
+        groups: only these groups.
+        prefix: what file names begin with.
+        overwrite: replace files that exist; otherwise they are kept.
+        dry_run: show what would be written, and write nothing.
+        allow_external: copy links and storage that reach outside of a group as they are.
+        json: print JSON.
+    """
+    from piperline.hdf5.plan import groups as list_groups  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+
+    out = Output(json_wanted=json)
+    for name in list_groups(input)[1]:
+        out.note(f"left out, it is not a group: {name}")
+    plan = split_plan(input, output, names=groups or (), prefix=prefix)
+    _write(out, plan, overwrite=overwrite, dry_run=dry_run, allow_external=allow_external, same_only=False)
+
+
+def repack(
+    input: Input,  # noqa: A002 - the option's name
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("repack_output"),
+    episodes_per_file: PerFile = 50,
+    pattern: str = "*.hdf5",
+    prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "repack_",
+    overwrite: Annotated[bool, Flag] = False,
+    dry_run: Annotated[bool, Flag] = False,
+    allow_external: Annotated[bool, Flag] = False,
+    json: Annotated[bool, Flag] = False,
+) -> None:
+    """Put the top-level groups (episodes) of many HDF5 files into files of equally many each.
+
+    Args:
+        input: a folder of files, or one file.
+        output: the folder for the new files.
+        episodes_per_file: how many episodes in a file.
+        pattern: which files of the folder.
+        prefix: what file names begin with; a number follows.
+        overwrite: replace files that exist; otherwise they are kept if they hold what is planned.
+        dry_run: show what would be written, and write nothing.
+        allow_external: copy links and storage that reach outside of a group as they are.
+        json: print JSON.
+    """
+    from piperline.hdf5.plan import check_leftovers, repack_plan  # noqa: PLC0415 - heavy: not for --help
+
+    out = Output(json_wanted=json)
+    plan = repack_plan(_episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix)
+    check_leftovers(plan, output, prefix)
+    _write(out, plan, overwrite=overwrite, dry_run=dry_run, allow_external=allow_external, same_only=True)
+
+
+def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
+    from piperline.hdf5.plan import episodes, find_files  # noqa: PLC0415 - heavy: not for --help
+
+    return [group for path in find_files(source, pattern) for group in episodes(path)]
+
+
+def _write(
+    out: Output, plan: "list[NewFile]", *, overwrite: bool, dry_run: bool, allow_external: bool, same_only: bool
+) -> None:
+    from piperline.hdf5.plan import write_plan  # noqa: PLC0415 - heavy: not for --help
+
+    records = []
+    done = write_plan(plan, overwrite=overwrite, allow_external=allow_external, same_only=same_only)
+    for new, outcome in ((new, "planned") for new in plan) if dry_run else done:
+        there = " (there is a file already)" if outcome == "planned" and new.path.exists() else ""
+        words = {"written": "written", "kept": "kept: it exists", "planned": "would be written" + there}[outcome]
+        count = f"{len(new.groups)} group" + ("s" if len(new.groups) > 1 else "")
+        out.data(f"{new.path}  {count}  {size_text(new.stored_bytes)}  {words}")
+        for item in new.groups if dry_run or len(new.groups) > 1 else ():
+            name, source = (printable(text.decode("utf-8", "surrogateescape")) for text in (item.name, item.group))
+            out.data(f"  {name}  <- {item.source.name}:/{source}  {size_text(item.stored_bytes)}")
+        records.append({**_file_record(new), "outcome": outcome})
+    out.document(records)
+
+
+def _file_record(new: "NewFile") -> dict[str, object]:
+    copies = [
+        {
+            "group": item.name.decode("utf-8", "backslashreplace"),
+            "source": str(item.source),
+            "source_group": item.group.decode("utf-8", "backslashreplace"),
+            "stored_bytes": item.stored_bytes,
+        }
+        for item in new.groups
+    ]
+    return {"file": str(new.path), "stored_bytes": new.stored_bytes, "groups": copies}
+
+
+def analyze(
+    input: Input,  # noqa: A002 - the option's name
+    *,
+    episodes_per_file: PerFile = 50,
+    pattern: str = "*.hdf5",
+    json: Annotated[bool, Flag] = False,
+) -> None:
+    """Tell how many episodes, frames and bytes there are in each file, and what repacking would make of them.
+
+    Args:
+        input: a folder of files, or one file.
+        episodes_per_file: how many episodes in a repacked file.
+        pattern: which files of the folder.
+        json: print JSON.
+    """
+    from piperline.hdf5.plan import repack_plan  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.table import frame_count  # noqa: PLC0415
+
+    out = Output(json_wanted=json)
+    found = _episodes(input, pattern)
+    files = list(dict.fromkeys(group.file for group in found))
+    records = []
+    for path in files:
+        mine = [group for group in found if group.file == path]
+        count, size = frame_count(path), path.stat().st_size
+        known = "? frames" if count is None else f"{count:,} frames"
+        out.data(f"{path}  {len(mine)} episodes  {known}  {size_text(size)}")
+        records.append({"file": str(path), "episodes": len(mine), "frames": count, "bytes": size})
+    plan = repack_plan(found, Path("repack_output"), per_file=episodes_per_file)
+    sizes = [len(new.groups) for new in plan]
+    even = f"{sizes[0]} episodes" if len(set(sizes)) == 1 else f"{sizes[0]} episodes, the last with {sizes[-1]}"
+    out.data(f"{len(files)} files, {len(found)} episodes, {size_text(sum(group.stored_bytes for group in found))}")
+    out.data(f"repacking would make {len(plan)} files of {even}")
+    renamed = [item for new in plan for item in new.groups if item.name != item.group]
+    if renamed:
+        out.data(f"{len(renamed)} episodes would be renamed: their file has another of that name")
+    out.document({"files": records, "episodes": len(found), "proposed": [_file_record(new) for new in plan]})

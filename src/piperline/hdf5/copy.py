@@ -1,0 +1,239 @@
+"""Groups of HDF5 files into new files, on HDF5's own object copy (H5Ocopy).
+
+Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, references, hard
+links and creation order survive. An output file is absent or complete.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from piperline.episode import sync
+from piperline.errors import OutputError, PiperlineError, Place, RecordingError, output_error, printable
+from piperline.hdf5.facts import facts
+from piperline.hdf5.files import FAULTS, Group, members, shown, walk
+from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
+from piperline.hdf5.safe import open_file
+
+__all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "sources_text", "write_file"]
+
+_STRAY = b"~obj_pointed_by_"  # what H5Ocopy calls objects that only a reference led to
+
+
+@dataclass(frozen=True)
+class GroupCopy:
+    """One group to be copied.
+
+    Attributes:
+        source: the file that holds it.
+        group: its name there, as stored.
+        name: its name in the output.
+        stored_bytes: what its datasets take in the source.
+    """
+
+    source: Path
+    group: bytes
+    name: bytes
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to be written.
+
+    Attributes:
+        path: where.
+        groups: what goes into it, in order.
+    """
+
+    path: Path
+    groups: Sequence[GroupCopy]
+
+    @property
+    def stored_bytes(self) -> int:
+        """About how large it will be."""
+        return sum(group.stored_bytes for group in self.groups)
+
+
+def sources_text(groups: Sequence[GroupCopy]) -> str:
+    """Where the groups of a file come from, as it is kept in the file (`SOURCES`)."""
+    return json.dumps({shown(item.name): [printable(item.source.name), shown(item.group)] for item in groups})
+
+
+def group_bytes(group: Group) -> int:
+    """What the datasets of a group take in the file, as `inspect` tells it."""
+    return sum(facts(entry.object).stored_bytes for entry in walk(group) if entry.kind == "dataset")
+
+
+def leaks(group: Group, name: bytes) -> Iterator[str]:
+    """What of a top-level group lies outside of it: one line for each link or dataset."""
+    for entry in walk(group, "/" + shown(name)):
+        if entry.kind == "unreadable":
+            raise RecordingError("an object cannot be copied", place=Place(hdf5_path=entry.path), found=entry.text)
+        if entry.kind == "dataset":
+            storage = facts(entry.object).storage
+            if storage.startswith(("external", "virtual")):
+                yield f"{entry.path}: its values lie elsewhere ({storage})"
+        if entry.kind == "group":
+            yield from _leaking_links(entry.object, entry.path, name)
+
+
+def _leaking_links(group: Group, path: str, name: bytes) -> Iterator[str]:
+    for member in members(group):
+        where = f"{path}/{shown(member.name)}"
+        if member.kind == "soft" and member.target[0].startswith(b"/") and not _inside(member.target[0], name):
+            yield f"{where}: a link to {shown(member.target[0])}, outside of its group"
+        if member.kind in {"external", "other"}:
+            yield f"{where}: a link into another file ({':'.join(map(shown, member.target))})"
+
+
+def _inside(target: bytes, name: bytes) -> bool:
+    return target.lstrip(b"/").split(b"/")[0] == name
+
+
+def write_file(
+    new: NewFile, *, allow_external: bool = False, on_group: Callable[[GroupCopy], None] | None = None
+) -> None:
+    """Copy the groups of a plan into their new file, which appears whole or not at all; an older one is replaced.
+
+    Args:
+        new: the plan.
+        allow_external: copy links and storage that lie outside of a group as they are, instead of refusing them.
+        on_group: told after each group.
+
+    Raises:
+        RecordingError: a source cannot be read, or a group reaches outside of itself.
+        OutputError: no space, no permission, or another process writes the same file.
+    """
+    try:
+        with _aside(new.path) as partial:
+            _write(partial, new, allow_external=allow_external, on_group=on_group)
+    except OSError as error:
+        raise output_error(error, new.path) or error from error
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over."""
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    partial = path.with_name(f".piperline-{digest}.part")
+    lock = _lock(partial, path)
+    try:
+        yield partial
+        os.fsync(lock)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(lock)
+    sync(path.parent)
+
+
+def _lock(partial: Path, path: Path) -> int:
+    """Open and lock the temporary file, unless another process has it, or has just renamed it."""
+    lock = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == partial.stat().st_ino:
+            return lock
+    os.close(lock)
+    raise OutputError("another process is writing this file", place=Place(file=path))
+
+
+def _write(partial: Path, new: NewFile, *, allow_external: bool, on_group: Callable[[GroupCopy], None] | None) -> None:
+    output = h5py.File(partial, "w", track_order=True, locking=False)
+    try:
+        output.attrs[SOURCES] = sources_text(new.groups)
+        sources = list(dict.fromkeys(item.source for item in new.groups))
+        attributes = {source: root_attributes(source) for source in sources}
+        shared = common(list(attributes.values()))
+        write_attributes(output.id, shared)
+        for source in sources:
+            own = {f"file:{shown(name)}".encode(): a for name, a in attributes[source].items() if name not in shared}
+            copied: dict[int, bytes] = {}
+            with open_file(source) as file:
+                for item in (item for item in new.groups if item.source == source):
+                    twin = copied.setdefault(_address(file, item), item.name)
+                    if twin != item.name:
+                        output.id.links.create_hard(item.name, output.id, twin)
+                        continue
+                    _copy_group(file, output, item, allow_external=allow_external)
+                    write_attributes(h5py.h5o.open(output.id, item.name), own)
+                    if on_group:
+                        on_group(item)
+        output.flush()
+    except BaseException:
+        _abandon(output)
+        raise
+    output.close()
+
+
+def _abandon(output: h5py.File) -> None:
+    """Close a file that cannot be written any more: HDF5 crashes at exit if its last writes fail, so let them go."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, output.id.get_vfd_handle())
+    os.close(nowhere)
+    with suppress(*FAULTS):
+        output.close()
+
+
+def _address(file: h5py.File, item: GroupCopy) -> int:
+    try:
+        return int(h5py.h5o.get_info(h5py.h5o.open(file.id, item.group)).addr)
+    except FAULTS as error:
+        raise _copy_error(error, Place(file=item.source, hdf5_path="/" + shown(item.group))) from error
+
+
+def _copy_group(file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool) -> None:
+    place = Place(file=item.source, hdf5_path="/" + shown(item.group))
+    options = h5py.h5p.create(h5py.h5p.OBJECT_COPY)
+    options.set_copy_object(h5py.h5o.COPY_EXPAND_REFERENCE_FLAG)
+    try:
+        outside = [] if allow_external else list(leaks(h5py.h5o.open(file.id, item.group), item.group))
+        if not outside:
+            h5py.h5o.copy(file.id, item.group, output.id, item.name, copypl=options)
+            if item.name != item.group:
+                _follow_rename(output.id, item)
+            outside = [] if allow_external else _strays(output.id)
+    except FAULTS as error:
+        raise _copy_error(error, place) from error
+    if outside:
+        raise RecordingError(
+            "the group reaches outside of itself, which is not followed",
+            place=place,
+            found="; ".join(outside[:5]) + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),  # noqa: PLR2004
+            next_step="if you trust the file: --allow-external keeps such links and storage as they are",
+        )
+
+
+def _copy_error(error: Exception, place: Place) -> Exception:
+    if isinstance(error, PiperlineError):
+        return error
+    if isinstance(error, OSError) and error.errno:
+        return error
+    words = printable(str(error))
+    if "write failed" in words or "No space" in words or "too large" in words:
+        return OutputError("the output cannot be written", found=words, next_step="make room, then run it again")
+    return RecordingError("the group cannot be copied", place=place, found=words, next_step="the file is damaged")
+
+
+def _strays(root: Group) -> list[str]:
+    return ["a reference to an object outside of the group" for m in members(root) if m.name.startswith(_STRAY)]
+
+
+def _follow_rename(root: Group, item: GroupCopy) -> None:
+    """Let absolute links within a renamed group lead to the copy, not to a group of the old name."""
+    for group in [entry.object for entry in walk(h5py.h5o.open(root, item.name)) if entry.kind == "group"]:
+        for member in members(group):
+            if member.kind == "soft" and member.target[0].startswith(b"/") and _inside(member.target[0], item.group):
+                rest = member.target[0].lstrip(b"/")[len(item.group) :]
+                h5py.Group(group).id.unlink(member.name)
+                h5py.Group(group).id.links.create_soft(member.name, b"/" + item.name + rest)
