@@ -45,13 +45,15 @@ def codes_of(path: Path, first: int = 0, count: int | None = None) -> list[int]:
     return [frame_code(frame) for frame in decode(path, first, count)]
 
 
-def make_clip(path: Path, codes: Sequence[int], mode: Mode = "h264") -> tuple[Clip, FeatureStats]:
-    """A video of numbered frames and its image statistics."""
+def make_clip(
+    path: Path, codes: Sequence[int], mode: Mode = "h264", size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> tuple[Clip, FeatureStats]:
+    """A video of numbered frames of `size` (height, width), and its image statistics."""
     decoder = PictureDecoder()
     histogram = np.zeros((3, 256), dtype=np.int64)
     with VideoWriter(path, MODES[mode], fps=FPS) as writer:
         for code in codes:
-            picture = decoder.raw(numbered_frame(code))
+            picture = decoder.raw(numbered_frame(code, *size))
             histogram += count_pixels(picture, 1)
             writer.add(picture)
     info, _ = probe(path)
@@ -66,6 +68,7 @@ def make_episode(
     cameras: Sequence[str] = ("mid",),
     tasks: Sequence[str] = ("pick the cup",),
     mode: Mode = "h264",
+    size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> EncodedEpisode:
     """An episode: state[i] = number + i/1000 + dimension, frame i of camera c shows number * 100 + c * 1000 + i."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,9 @@ def make_episode(
     for place, camera in enumerate(cameras):
         key = f"observation.images.{camera}"
         codes = [(number * 100 + place * 1000 + i) % 65536 for i in range(length)]
-        clips[key], stats[key] = make_clip(folder / f"{camera}-{number}-{length}-{mode}.mp4", codes, mode)
+        clips[key], stats[key] = make_clip(
+            folder / f"{camera}-{number}-{length}-{mode}-{size[0]}.mp4", codes, mode, size
+        )
     rows = np.arange(length)
     state = (number + rows[:, None] / 1000 + np.arange(14)[None, :]).astype(np.float32)
     table = pa.table(
@@ -84,7 +89,7 @@ def make_episode(
             "frame_index": pa.array(rows.astype(np.int64)),
         }
     )
-    several = len(tasks) > 1
+    several = len(tasks[:length]) > 1
     return EncodedEpisode(
         table=table,
         clips=clips,

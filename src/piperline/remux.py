@@ -13,9 +13,11 @@ from typing import TypeAlias
 from zlib import crc32
 
 import av
+from av.video.frame import VideoFrame
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place, VideoError
+from piperline.video import MP4_OPTIONS
 
 __all__ = ["Form", "Joiner", "NotCuttable", "Reader"]
 
@@ -63,6 +65,7 @@ class _File:
         if not self.container.streams.video:
             raise DatasetError("the file holds no video", place=Place(file=path))
         self.stream = self.container.streams.video[0]
+        self._fps = fps
         self._frames_per_tick = (self.stream.time_base or Fraction(1, fps)) * fps
         self.form = self._form()
 
@@ -90,6 +93,22 @@ class _File:
                     yield self._frames(packet.pts), packet
         except av.FFmpegError as error:
             raise DatasetError("the video cannot be read", place=Place(file=self.path), found=str(error)) from error
+
+    def pictures(self, first: int, count: int) -> Iterator[VideoFrame]:
+        """The decoded frames from number `first` on, in order."""
+        self.container.seek(round(first / self._frames_per_tick), stream=self.stream)
+        try:
+            for picture in self.container.decode(self.stream):
+                number = self._frames(picture.pts)
+                if number >= first:
+                    # Encoders would mix the file's ticks with their own frame numbers.
+                    picture.time_base = Fraction(1, self._fps)
+                    picture.pts = number - first
+                    yield picture
+                if number >= first + count - 1:
+                    return
+        except av.FFmpegError as error:
+            raise DatasetError("the video does not decode", place=Place(file=self.path), found=str(error)) from error
 
     def packet(self, number: int) -> bytes:
         """The bytes of one frame; empty if there is none."""
@@ -184,6 +203,31 @@ class Reader:
         """
         return self._file(clip).piece(clip)
 
+    def pictures(self, clip: Clip) -> Iterator[VideoFrame]:
+        """The decoded frames of `clip`, in order.
+
+        Raises:
+            DatasetError: they do not decode.
+        """
+        return self._file(clip).pictures(clip.first, clip.count)
+
+    def is_cuttable(self, clip: Clip) -> bool:
+        """Whether `clip` begins and, with B-frames, ends at key frames, so that its packets can stand alone.
+
+        Raises:
+            DatasetError: frames are missing.
+        """
+        if clip.whole:
+            return True
+        pieces = self.packets(clip)
+        try:
+            next(pieces)
+            for _ in pieces if self.form(clip).delay else ():
+                pass
+        except NotCuttable:
+            return False
+        return True
+
     def cut(self, clip: Clip, target: Path) -> None:
         """Write the frames of `clip` as a file of their own, and verify it.
 
@@ -224,7 +268,7 @@ class Joiner:
         self._reader = reader
         self._fps = first.info.fps
         self._pieces: list[_Piece] = []
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
         # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
         self._stream = self._container.add_stream_from_template(reader.template(first), opaque=True)
         self._stream.time_base = Fraction(1, self._fps)

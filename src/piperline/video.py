@@ -27,6 +27,7 @@ from piperline.errors import DatasetError, Place, VideoError
 __all__ = [
     "LIBRARY",
     "MODES",
+    "MP4_OPTIONS",
     "Mode",
     "Picture",
     "PictureDecoder",
@@ -94,6 +95,9 @@ MODES: Mapping[Mode, VideoSettings] = {
     "copy": VideoSettings("copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"),
 }
 """The ways to make a video, the default first."""
+
+MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
+"""Players can start before they have the whole file. No bit rate, which is a guess: equal packets make equal files."""
 
 _FULL_TO_LIMITED_LUMA = bytes(round(16 + value * 219 / 255) for value in range(256))
 _FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
@@ -280,7 +284,7 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
 
     def __enter__(self) -> Self:
         return self

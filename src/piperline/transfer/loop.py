@@ -1,0 +1,207 @@
+"""The loop of aggregate and migrate."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
+from piperline.lerobot import WRITERS, DatasetWriter
+from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.v30 import V30Writer
+from piperline.transfer.compare import MODALITY, check_cameras, check_compatible
+from piperline.transfer.images import Pictures
+from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
+
+__all__ = ["Options", "TransferResult", "aggregate", "migrate"]
+
+PROVENANCE = Path("meta") / "piperline.json"
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What came of it.
+
+    Attributes:
+        output: the dataset's folder.
+        format: its LeRobot version.
+        episodes, frames: how many.
+        tasks: the task texts, in the order of their numbers.
+        notes: what a person should know, one line each.
+        backup: where the dataset that was replaced is now.
+    """
+
+    output: Path
+    format: str
+    episodes: int
+    frames: int
+    tasks: tuple[str, ...]
+    notes: tuple[str, ...]
+    backup: Path | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How datasets are transferred.
+
+    Attributes:
+        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
+        reencode: encode again the pieces of videos that cannot be cut.
+        data_mb, video_mb: v3.0: MiB at which a new file is begun.
+        watch: told how many episodes of how many are done.
+    """
+
+    drop_missing_cameras: bool = False
+    reencode: bool = False
+    data_mb: float = 100
+    video_mb: float = 200
+    watch: Callable[[int, int], None] = lambda _done, _all: None
+
+
+DEFAULTS = Options()
+
+
+def aggregate(
+    datasets: Sequence[Path],
+    output: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    options: Options = DEFAULTS,
+) -> TransferResult:
+    """Make one dataset of many; their versions may differ. Tasks are merged by their text.
+
+    Args:
+        datasets: their folders, in order; empty datasets are left out.
+        output: the new dataset's folder; it is absent until it is complete.
+        format: "v2.1" or "v3.0"; None keeps v3.0 if all are, else v2.1.
+        options: how.
+
+    Raises:
+        DatasetError: a dataset cannot be read, or all are empty.
+        IncompatibleDatasets: they cannot become one; every difference is named.
+        OutputExists: there is something at `output`.
+        OutputError: the output cannot be written.
+    """
+    if not datasets:
+        raise UsageError("no datasets are named", next_step="name the folders of the datasets to aggregate")
+    check_output(output, datasets)
+    opened = [_opened(path, options) for path in datasets]
+    filled = [dataset for dataset in opened if len(dataset)]
+    if not filled:
+        raise DatasetError("all datasets are empty", place=Place(file=datasets[0]))
+    check_compatible(filled)
+    version = format or ("v3.0" if all(dataset.version == "v3.0" for dataset in filled) else "v2.1")
+    notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
+    with workplace(output, version) as made:
+        result = _transfer(filled, made, version, options)
+        made.rename(output)  # an empty folder there is replaced
+    return _finished(result, output, notes)
+
+
+def migrate(dataset: Path, to: str, *, output: Path | None = None, options: Options = Options()) -> TransferResult:
+    """Make another version of a dataset.
+
+    Args:
+        dataset: its folder.
+        to: "v2.1" or "v3.0".
+        output: the new dataset's folder; None puts it in the place of the old one, which is kept beside it as
+            `NAME_v30` (`NAME_v30_2`, ... where that is taken).
+        options: how.
+
+    Raises:
+        DatasetError: the dataset cannot be read.
+        UnsupportedVersion: it is of that version already.
+        OutputExists: there is something at `output`.
+        OutputError: the output cannot be written.
+    """
+    place = output or dataset.resolve()
+    if output is not None:
+        check_output(output, [dataset])
+    with workplace(place, to) as made:  # first: what a killed migration left in the place of `dataset` is put right
+        opened = _opened(dataset, options)
+        if opened.version == to:
+            raise UnsupportedVersion(f"the dataset is {to} already", place=Place(file=dataset))
+        result = _transfer([opened], made, to, options)
+        backup = None
+        if output is None:
+            backup = replace_dataset(made, place)
+        else:
+            made.rename(place)
+    return _finished(result, place, [], backup)
+
+
+def _opened(path: Path, options: Options) -> Dataset:
+    dataset = open_dataset(path)
+    if options.drop_missing_cameras:
+        return dataset.without(dataset.missing_cameras)
+    check_cameras(dataset)
+    return dataset
+
+
+def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Options) -> TransferResult:
+    tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
+    schema = datasets[0].schema
+    writer: DatasetWriter
+    if version == "v3.0":
+        writer = V30Writer(made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
+    else:
+        writer = WRITERS[version](made, schema, tasks=tasks)
+    pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
+    total, done, frames = sum(map(len, datasets)), 0, 0
+    for dataset in datasets:
+        for index, episode in enumerate(dataset):
+            writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
+            done, frames = done + 1, frames + episode.length
+            options.watch(done, total)
+    writer.finish()
+    pictures.close()
+    _carry_over(datasets, made, version)
+    sync_tree(made)
+    notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    if pictures.encoded:
+        notes.append(f"{pictures.encoded} pieces of videos were encoded again")
+    if pictures.measured:
+        notes.append(f"image statistics of {pictures.measured} clips were taken from their decoded videos")
+    return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
+
+
+def _carry_over(datasets: Sequence[Dataset], made: Path, version: str) -> None:
+    """Keep modality.json and how the datasets were made.
+
+    No stats.json: what lies in v3.0 is averaged, and GR00T would take it for the statistics of the dataset.
+    """
+    known = next((dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()), None)
+    if known:
+        shutil.copyfile(known, made / MODALITY)
+    documents = [_read(dataset.root / PROVENANCE) for dataset in datasets]
+    if all(documents):
+        merged = {**_merged(documents), "format": version}
+        (made / PROVENANCE).write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One record of how the datasets were made: episodes one behind the other, a list of values where they differ."""
+    merged = dict(documents[0])
+    for key in merged:
+        values = [document.get(key) for document in documents]
+        if key in {"episodes", "left_out"}:
+            merged[key] = [item for document in documents for item in document.get(key, [])]
+        elif any(value != values[0] for value in values):
+            merged[key] = values
+    return merged
+
+
+def _finished(result: TransferResult, output: Path, notes: Sequence[str], backup: Path | None = None) -> TransferResult:
+    return TransferResult(
+        output, result.format, result.episodes, result.frames, result.tasks, (*notes, *result.notes), backup
+    )

@@ -1,0 +1,165 @@
+"""Where a dataset is made, and how it comes into its place: absent or complete, old or new, never half.
+
+`OUTPUT.partial/` lies beside the output while it is made:
+
+    lock       held by the process at work, tells the version that is made; also the mark that the folder is ours
+    dataset/   the new dataset
+    pieces/    videos that had to be encoded again
+    swap/      while a dataset is replaced: first the new one, and after one atomic exchange the old one
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from piperline.episode import sync
+from piperline.errors import OutputExists, Place, UsageError, output_error
+from piperline.lerobot.info import Info
+
+__all__ = ["backup_name", "check_output", "replace_dataset", "sync_tree", "workplace"]
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+
+
+def check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """See that `output` is free and apart from the inputs.
+
+    Raises:
+        UsageError: it is one of the inputs, or lies in one.
+        OutputExists: something is there.
+    """
+    place = output.resolve()
+    for path in (path.resolve() for path in inputs):
+        if place == path or path in place.parents or place in path.parents:
+            raise UsageError(
+                "the output and an input are in each other's place",
+                expected="a folder of its own for the output",
+                found=f"{output} and {path}",
+            )
+    if output.is_symlink() or (output.exists() and not (output.is_dir() and not any(output.iterdir()))):
+        raise OutputExists(
+            "there is something at the place of the output; it is kept",
+            place=Place(file=output),
+            next_step="name another place, or move it away",
+        )
+
+
+@contextmanager
+def workplace(output: Path, version: str) -> Iterator[Path]:
+    """`OUTPUT.partial`, for this process alone, with an empty folder `dataset`; gone when left.
+
+    `version` is that of the dataset which is made there.
+
+    What an earlier process left there when it was killed is removed first; a swap that it had begun is finished.
+
+    Raises:
+        OutputExists: there is a folder of that name that piperline did not make, or another process works in it.
+        OutputError: it cannot be written.
+    """
+    place = output.with_name(output.name + ".partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not (place / "lock").is_file():
+            raise OutputExists(
+                "there is a folder in the place where the output would be made",
+                place=Place(file=place),
+                next_step="move it away, or name another output",
+            )
+        place.mkdir(exist_ok=True)
+        with (place / "lock").open("a+", encoding="utf-8") as lock:
+            _lock(lock.fileno(), place)
+            lock.seek(0)
+            _finish_swap(place, output, lock.read())
+            lock.truncate(0)
+            lock.write(version)
+            lock.flush()
+            for name in ("dataset", "pieces"):
+                shutil.rmtree(place / name, ignore_errors=True)
+            (place / "dataset").mkdir()
+            (place / "pieces").mkdir()
+            try:
+                yield place / "dataset"
+            finally:
+                _finish_swap(place, output, version)
+                shutil.rmtree(place, ignore_errors=True)
+    except OSError as error:
+        known = output_error(error, output)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _lock(descriptor: int, place: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputExists(
+            "another process is at work on this output", place=Place(file=place), next_step="wait until it has ended"
+        ) from error
+
+
+def sync_tree(root: Path) -> None:
+    """See that everything below `root` is on the disk."""
+    for path in (*root.rglob("*"), root):
+        sync(path)
+
+
+def backup_name(path: Path, version: str) -> Path:
+    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for a dataset of `version` ("v3.0") that is replaced."""
+    first = path.with_name(f"{path.name}_{version.replace('.', '')}")
+    number, name = 1, first
+    while name.exists() or name.is_symlink():
+        number += 1
+        name = first.with_name(f"{first.name}_{number}")
+    return name
+
+
+def replace_dataset(made: Path, path: Path) -> Path:
+    """Put the dataset `made` in the place of the one at `path`, which is kept beside it.
+
+    At every moment either the old or the new dataset is at `path`.
+
+    Returns:
+        Where the old one is.
+    """
+    backup = backup_name(path, Info.from_disk(path).version)
+    swap = made.with_name("swap")
+    made.rename(swap)
+    if not _exchange(swap, path):
+        # This file system has no exchange: the two renames are as near to it as can be.
+        path.rename(backup)
+        swap.rename(path)
+        return backup
+    swap.rename(backup)
+    sync(path.parent)
+    return backup
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.EINVAL, errno.ENOSYS}:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _finish_swap(place: Path, output: Path, target: str) -> None:
+    """Tidy `swap` after a kill: before the exchange it holds the new dataset, after it the old one."""
+    swap = place / "swap"
+    if not swap.exists():
+        return
+    version = Info.from_disk(swap).version
+    if version == target:
+        shutil.rmtree(swap)
+    else:
+        swap.rename(backup_name(output, version))

@@ -1,0 +1,224 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from piperline.episode import Clip
+from piperline.errors import DatasetError, OutputExists, UnsupportedVersion, UsageError
+from piperline.lerobot.dataset import open_dataset
+from piperline.transfer import Options, migrate, place
+from tests.datasets import assert_holds, tree, write_dataset
+from tests.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame
+
+KEY = "observation.images.mid"
+CAMERAS = ("mid", "left_wrist")
+
+
+@pytest.fixture
+def episodes(tmp_path):
+    return [
+        make_episode(tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"])
+        for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize(("old", "new"), [("v2.1", "v3.0"), ("v3.0", "v2.1")])
+def test_there_and_back(old, new, tmp_path, episodes):
+    first = write_dataset(tmp_path / "first", episodes, old)
+    before = tree(first)
+    result = migrate(first, new, output=tmp_path / "second")
+    assert (result.format, result.episodes, result.frames, result.output) == (new, 3, 12, tmp_path / "second")
+    assert_holds(open_dataset(result.output), episodes)
+    migrate(result.output, old, output=tmp_path / "third")
+    assert tree(first) == before
+    assert tree(tmp_path / "third") == before
+
+
+def test_modality_is_kept_and_averaged_statistics_are_not(tmp_path, episodes):
+    first = write_dataset(tmp_path / "first", episodes, "v3.0")
+    migrate(first, "v2.1", output=tmp_path / "second")
+    assert (tmp_path / "second/meta/modality.json").read_bytes() == (first / "meta/modality.json").read_bytes()
+    assert not (tmp_path / "second/meta/stats.json").exists()
+    assert (tmp_path / "second/meta/episodes_stats.jsonl").exists()
+    assert json.loads((tmp_path / "second/meta/piperline.json").read_text())["format"] == "v2.1"
+
+
+def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    before = tree(root)
+    result = migrate(root, "v2.1")
+    assert result.backup == tmp_path / "set_v30"
+    assert tree(tmp_path / "set_v30") == before
+    assert_holds(open_dataset(root), episodes)
+    migrate(root, "v3.0")
+    again = migrate(root, "v2.1")
+    assert again.backup == tmp_path / "set_v30_2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "set", "set_v21", "set_v30", "set_v30_2"]
+
+
+def test_a_file_system_without_exchange(tmp_path, episodes, monkeypatch):
+    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    assert migrate(root, "v2.1").backup == tmp_path / "set_v30"
+    assert_holds(open_dataset(root), episodes)
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_a_swap_that_was_killed_is_finished(tmp_path, episodes, exchanged):
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    work = tmp_path / "set.partial"
+    work.mkdir()
+    (work / "lock").write_text("v2.1")
+    write_dataset(work / "swap", episodes, "v2.1")
+    if exchanged:
+        assert place._exchange(work / "swap", root)
+        with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
+            migrate(root, "v2.1")
+        assert open_dataset(tmp_path / "set_v30").version == "v3.0"
+    else:
+        migrate(root, "v2.1")
+    assert open_dataset(root).version == "v2.1"
+    assert not work.exists()
+
+
+def test_the_same_version_is_refused(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
+        migrate(root, "v2.1", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "error"), [("set", UsageError), ("set/inside", UsageError), (".", UsageError), ("taken", OutputExists)]
+)
+def test_an_output_that_cannot_be(output, error, tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/file").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(error):
+        migrate(root, "v3.0", output=tmp_path / output)
+    assert tree(tmp_path) == before
+
+
+def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    (tmp_path / "out.partial").mkdir()
+    with pytest.raises(OutputExists, match="would be made"):
+        migrate(root, "v3.0", output=tmp_path / "out")
+    assert (tmp_path / "out.partial").exists()
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    left = tmp_path / "out.partial/dataset"
+    left.mkdir(parents=True)
+    (left.parent / "lock").touch()
+    (left / "half").touch()
+    migrate(root, "v3.0", output=tmp_path / "out")
+    assert not left.parent.exists()
+    assert not (tmp_path / "out/half").exists()
+
+
+def test_two_processes_do_not_work_on_one_output(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    with place.workplace(tmp_path / "out", "v3.0"), pytest.raises(OutputExists, match="at work"):
+        migrate(root, "v3.0", output=tmp_path / "out")
+
+
+def test_a_damaged_dataset_changes_nothing(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    (root / f"videos/{KEY}/chunk-000/file-000.mp4").write_bytes(b"")
+    before = tree(tmp_path)
+    with pytest.raises(DatasetError):
+        migrate(root, "v2.1")
+    assert tree(tmp_path) == before
+
+
+def joined_without_key_frames(tmp_path):
+    """A v3.0 dataset of two episodes whose video was encoded as one, with a single key frame."""
+    path = tmp_path / "long.mp4"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"bf": "0", "g": "100", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for code in [0, 1, 2, 3, 100, 101, 102]:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24")))
+        container.mux(stream.encode())
+    episodes = [make_episode(tmp_path / "in", 0, 4), make_episode(tmp_path / "in", 1, 3)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    (root / f"videos/{KEY}/chunk-000/file-000.mp4").write_bytes(path.read_bytes())
+    return root, episodes
+
+
+def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
+    root, episodes = joined_without_key_frames(tmp_path)
+    with pytest.raises(DatasetError, match="key frames") as caught:
+        migrate(root, "v2.1", output=tmp_path / "out")
+    assert "episode 1" in str(caught.value)
+    assert f"camera {KEY}" in str(caught.value)
+    assert "--reencode" in str(caught.value)
+    result = migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
+    assert result.notes == ("1 pieces of videos were encoded again",)
+    assert_holds(open_dataset(tmp_path / "out"), episodes)
+
+
+def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    (root / "meta/image_histograms.parquet").unlink()
+    result = migrate(root, "v3.0", output=tmp_path / "out")
+    assert result.notes == ("image statistics of 6 clips were taken from their decoded videos",)
+    stats = json.loads((tmp_path / "out/meta/stats.json").read_text())
+    exact = np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0) / 4
+    np.testing.assert_allclose(stats[KEY]["mean"], exact, atol=0.03)
+    assert np.shape(stats[KEY]["q50"]) == (3, 1, 1)
+
+
+def test_limits_of_v30_files_are_options(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    migrate(root, "v3.0", output=tmp_path / "out", options=Options(data_mb=1e-6, video_mb=1e-6))
+    assert len(list((tmp_path / "out").glob("data/*/*"))) == 3
+    assert len(list((tmp_path / "out").glob(f"videos/{KEY}/*/*"))) == 3
+    assert_holds(open_dataset(tmp_path / "out"), episodes)
+
+
+def test_a_longer_file_is_cut_where_the_episode_ends(tmp_path):
+    """Frames behind the last episode of a v3.0 file belong to nobody."""
+    episodes = [make_episode(tmp_path / "in", 0, 4)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    make_clip(root / f"videos/{KEY}/chunk-000/file-000.mp4", range(9))
+    migrate(root, "v2.1", output=tmp_path / "out")
+    assert codes_of(tmp_path / f"out/videos/chunk-000/{KEY}/episode_000000.mp4") == [0, 1, 2, 3]
+
+
+def test_the_real_v20_dataset(tmp_path):
+    here = Path(__file__).resolve().parents[2]
+    named = os.environ.get("PIPERLINE_REAL_DATASET")
+    root = Path(named) if named else here.parent / "shared" / "data" / "robot_sim.PickNPlace"
+    if not root.exists():
+        pytest.skip("the real v2.0 dataset is not here; PIPERLINE_REAL_DATASET names it")
+    with pytest.raises(DatasetError, match="egoview") as caught:
+        migrate(root, "v2.1", output=tmp_path / "v21")
+    assert "--drop-missing-cameras" in str(caught.value)
+    options = Options(drop_missing_cameras=True)
+    migrate(root, "v2.1", output=tmp_path / "v21", options=options)
+    migrate(tmp_path / "v21", "v3.0", output=tmp_path / "v30", options=options)
+    migrate(tmp_path / "v30", "v2.1", output=tmp_path / "again", options=options)
+    assert tree(tmp_path / "v21").keys() == tree(tmp_path / "again").keys()
+    original, again = open_dataset(root), open_dataset(tmp_path / "again")
+    assert list(again.tasks) == list(original.tasks)
+    for found, expected in zip(again, original.without(original.missing_cameras), strict=True):
+        assert found.table.equals(replace(expected, table=expected.table.cast(found.table.schema)).table)
+        assert found.tasks == expected.tasks
+        assert packets(found.clips["observation.images.ego_view"]) == packets(
+            expected.clips["observation.images.ego_view"]
+        )
+
+
+def packets(clip: Clip):
+    with av.open(str(clip.path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0)]
