@@ -1,0 +1,110 @@
+"""`piperline groot`: what is printed where, and the exit codes."""
+
+import json
+
+import pytest
+
+from piperline.cli.app import app, run
+from tests.groot.test_launch import make_checkout
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command: its exit code, what it prints, what it notes."""
+
+    def call(*words):
+        code = run(app, ["groot", *map(str, words)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_config_writes_and_names_the_files(call, good, tmp_path):
+    code, out, err = call("config", good, "--output", tmp_path / "c", "--relative", "left_arm", "right_arm")
+    assert code == 0
+    assert [line.rsplit("/", 1)[-1] for line in out.splitlines()] == [
+        "modality.json",
+        "bi_piper_config.py",
+        "finetune_bi_piper.sh",
+    ]
+    assert "piperline groot preflight" in err
+    code, _, err = call("config", good, "--output", tmp_path / "c", "--gpus", 1)
+    assert code == 5
+    assert "--overwrite" in err
+    assert call("config", good, "--output", tmp_path / "c", "--gpus", 1, "--overwrite")[0] == 0
+
+
+def test_config_goes_to_the_documented_folder(call, good, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call("config", good, "--version", "n1.7")[0] == 0
+    assert (tmp_path / "config_for_gr00tn17/lerobot_train_bi_piper.sh").exists()
+
+
+def test_config_says_that_it_guessed(call, copy, tmp_path):
+    before = json.loads((copy / "meta/modality.json").read_text())
+    (copy / "meta/modality.json").unlink()
+    code, _, err = call("config", copy, "--output", tmp_path / "c")
+    assert code == 0
+    assert "guessed the groups" in err
+    assert "left_gripper 6:7" in err
+    assert json.loads((copy / "meta/modality.json").read_text()) == before
+
+
+def test_stats_names_the_files(call, copy):
+    code, out, _ = call("stats", copy, "--horizon", 8)
+    assert code == 0
+    assert out.count("\n") == 3
+    assert len(json.loads((copy / "meta/relative_stats.json").read_text())["left_arm"]["max"]) == 8
+
+
+def test_preflight_of_a_clean_dataset(call, good):
+    code, out, err = call("preflight", good, "--fail-on", "warning")
+    assert (code, out) == (0, "")
+    assert "no findings" in err
+    assert "3 episodes, 120 frames: 75 usable steps in 1 shards" in err
+
+
+def test_preflight_fails_at_the_asked_severity(call, good):
+    short = ("preflight", good, "--tables-only", "--horizon", 16)
+    assert call(*short)[0] == 0
+    code, out, _ = call(*short, "--gpus", 3)
+    assert code == 1
+    assert "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]" in out
+    assert "next:  --batch 255" in out
+    warned = (*short, "--shard-size", 14000)
+    assert call(*warned)[0] == 0
+    assert call(*warned, "--fail-on", "warning")[0] == 1
+
+
+def test_preflight_as_json(call, copy):
+    (copy / "meta/tasks.jsonl").write_text("\n")
+    code, out, _ = call("preflight", copy, "--json")
+    assert code == 1
+    report = json.loads(out)
+    assert report["findings"][0]["code"] == "meta-syntax"
+    assert report["findings"][0]["place"] == {"file": str(copy / "meta/tasks.jsonl")}
+    assert report["forecast"] is None
+
+
+def test_launch_prints_the_command(call, good, tmp_path):
+    checkout = make_checkout(tmp_path / "gr00t", "n1.6")
+    code, out, _ = call("launch", good, "--checkout", checkout, "--gpus", 1, "--batch", 32)
+    assert code == 0
+    assert f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path nvidia/GR00T-N1.6-3B" in out
+    assert "--global_batch_size 32" in out
+
+
+def test_launch_starts_nothing_that_would_fail(call, copy, tmp_path):
+    checkout = make_checkout(tmp_path / "gr00t", "n1.6")
+    next((copy / "videos").rglob("*.mp4")).unlink()
+    code, out, err = call("launch", copy, "--checkout", checkout, "--run")
+    assert code == 1
+    assert "[video-missing]" in out
+    assert "not started" in err
+
+
+def test_launch_on_another_version_is_an_error(call, good, tmp_path):
+    code, _, err = call("launch", good, "--checkout", make_checkout(tmp_path / "gr00t", "n1.5"))
+    assert code == 1
+    assert "n1.6.1-release" in err
