@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -213,12 +214,6 @@ def other_size(root):
     edit_json(root, "info.json", lambda v: v["features"]["observation.images.mid"].update(shape=[64, 64, 3]))
 
 
-def to_int(root):
-    edit_json(root, "info.json", lambda v: v["features"]["action"].update(dtype="int64"))
-    shutil.rmtree(root / "data")
-    (root / "meta/stats.json").unlink()
-
-
 def wrong_names(root):
     """Grippers that begin a joint too early: neither too long nor overlapping."""
 
@@ -237,6 +232,19 @@ def damage(root):
     start = data.index(b"mdat") + 8
     data[start:] = bytes(len(data) - start)
     path.write_bytes(data)
+
+
+def mpeg1(root):
+    """A codec of the last century: no mistake of ours could write it."""
+    for episode, length in enumerate((40, 44, 36)):
+        with av.open(str(root / VIDEO.format("mid", episode)), "w") as container:
+            stream = container.add_stream("mpeg1video", rate=30)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for frame in range(length):
+                pixels = av.VideoFrame.from_ndarray(picture(episode, 1, frame, (48, 64)), format="rgb24")
+                container.mux(stream.encode(pixels))
+            container.mux(stream.encode())
 
 
 def remove(root, name):
@@ -261,10 +269,16 @@ FAULTS = {
     "meta-syntax: keys": info(lambda v: v.pop("data_path")),
     "meta-syntax: features": info(lambda v: v.update(features={"action": 3})),
     "meta-syntax: modality": lambda root: (root / "meta/modality.json").write_text(""),
+    "meta-syntax: shape": info(lambda v: v["features"]["action"].update(shape=["14"])),
+    "meta-syntax: chunks": info(lambda v: v.update(chunks_size=-1)),
+    "meta-syntax: template": info(lambda v: v.update(video_path="videos/{camera}.mp4")),
+    "meta-syntax: outside": info(lambda v: v.update(video_path="../{video_key}.mp4")),
+    "meta-syntax: task": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": null}']),
     "modality-missing": lambda root: (root / "meta/modality.json").unlink(),
     "modality-syntax": modality(lambda v: v["state"].update(left_arm={"start": "0", "end": 6})),
     "modality-syntax: empty": modality(lambda v: v.update(state={})),
     "modality-syntax: video": modality(lambda v: v.update(video={"mid": "observation.images.mid"})),
+    "modality-syntax: list": modality(lambda v: v.update(video=["mid"])),
     "modality-range": set_span("state", "right_gripper", 13, 20),
     "modality-overlap": set_span("action", "right_arm", 6, 12),
     "modality-cover": modality(lambda v: [v[part].pop("right_gripper") for part in ("state", "action")]),
@@ -274,6 +288,7 @@ FAULTS = {
     "language-key": modality(lambda v: v.update(annotation={})),
     "language-column": modality(lambda v: v.update(annotation={"human.task_description": {}})),
     "column-missing": drop_column,
+    "column-type": info(lambda v: v["features"]["action"].update(dtype="int64")),
     "data-missing": lambda root: remove(root, DATA.format(2)),
     "data-unreadable": lambda root: (root / DATA.format(1)).write_bytes(b"PAR1 and no more"),
     "data-stray": stray,
@@ -295,10 +310,14 @@ FAULTS = {
     "stats-syntax": lambda root: (root / "meta/stats.json").write_text(""),
     "stats-stale": grown,
     "stats-foreign": foreign,
+    "stats-stale: no numbers": lambda root: edit_json(
+        root, "stats.json", lambda v: v["action"].update(mean={"joint": "x"})
+    ),
     "relative-stats-stale": stale_relative,
     "relative-stats-horizon": other_horizon,
     "episodes-short": short_episode,
     "video-path": info(lambda v: v.update(video_path=None)),
+    "video-codec": mpeg1,
     "video-missing": lambda root: remove(root, VIDEO.format("mid", 1)),
     "video-unreadable": lambda root: (root / VIDEO.format("mid", 1)).write_bytes(b"no video at all"),
     "video-undecodable": damage,

@@ -38,9 +38,9 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
         for column, spans in by_column.items():
             yield from _check_column(meta, part, column, spans, place)
     for part in ("video", "annotation"):
-        broken = [name for name, entry in meta.groups(part).items() if not isinstance(entry, dict)]
-        if broken:
-            message = f"{part} {', '.join(broken)}: an entry is an object, empty or with original_key"
+        broken = [name for name, entry in meta.groups(part).items() if not _is_entry(entry)]
+        if broken or not isinstance((meta.modality or {}).get(part, {}), dict):
+            message = f"{part} {', '.join(broken)}: entries are objects, empty or with original_key, a text"
             yield Finding("modality-syntax", "error", message, place, remedy=remedy)
             return
     for camera in meta.groups("video"):
@@ -51,8 +51,12 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
             yield Finding("modality-video", "error", message, place, {"camera": camera}, remedy)
 
 
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("original_key", ""), str | None)
+
+
 def _is_span(entry: object) -> bool:
-    return isinstance(entry, dict) and all(type(entry.get(end)) is int for end in ("start", "end"))
+    return _is_entry(entry) and isinstance(entry, dict) and all(type(entry.get(key)) is int for key in ("start", "end"))
 
 
 def _check_column(meta: Meta, part: str, column: str, spans: Spans, place: Place) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from piperline.check.finding import Finding, Severity
 from piperline.errors import DatasetError, Place
@@ -86,10 +87,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
         return
     computed = relative_stats(subject.meta, subject.rows, subject.choice)
     there = [key for key in computed if isinstance(recorded.get(key), dict)]
-    shaped = [key for key in there if np.shape(recorded[key].get("min")) == np.shape(computed[key]["min"])]
+    shaped = [key for key in there if _array(recorded[key].get("min")).shape == np.shape(computed[key]["min"])]
     for key in there:
         if key not in shaped:
-            found = np.shape(recorded[key].get("min"))
+            found = _array(recorded[key].get("min")).shape
             message = (
                 f"{path.name} is of another horizon: {key} has the shape {found}, not {np.shape(computed[key]['min'])}"
             )
@@ -104,7 +105,15 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
 def _differ(recorded: Mapping[str, Any], computed: Mapping[str, Any], names: tuple[str, ...]) -> bool:
     allowed = _TOLERANCE * (np.asarray(computed["max"]) - np.asarray(computed["min"])) + 1e-6
     for name in names:
-        old, new = np.asarray(recorded.get(name), dtype=np.float64), np.asarray(computed[name])
+        old, new = _array(recorded.get(name)), np.asarray(computed[name])
         if old.shape != new.shape or not (np.abs(old - new) <= allowed).all():
             return not (np.isnan(new).any() and np.array_equal(old, new, equal_nan=True))
     return False
+
+
+def _array(value: object) -> NDArray[np.float64]:
+    """Numbers of a file as an array; an empty one where they are no numbers."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)

@@ -6,6 +6,7 @@ others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ __all__ = ["Meta", "Rows", "read_meta", "read_rows", "require", "require_meta"]
 
 DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
+_DEFAULT_FPS = 30  # GR00T's own
 _NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
 
@@ -65,8 +67,8 @@ class Meta:
 
     def groups(self, part: str) -> Mapping[str, Any]:
         """An object of `modality.json`: `state`, `action`, `video` or `annotation`."""
-        groups: Mapping[str, Any] = (self.modality or {}).get(part) or {}
-        return groups
+        groups = (self.modality or {}).get(part)
+        return groups if isinstance(groups, dict) else {}
 
     def video_key(self, camera: str) -> str:
         """The feature of a camera of `modality.json`."""
@@ -80,7 +82,7 @@ class Meta:
             key: Feature(str(entry.get("dtype")), tuple(entry.get("shape") or ()), _names(entry.get("names")))
             for key, entry in self.info["features"].items()
         }
-        return Schema(int(self.info.get("fps") or 30), self.info.get("robot_type"), features)
+        return Schema(_rate(self.info.get("fps")), self.info.get("robot_type"), features)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
     info = _json(root / "meta/info.json", found, "dataset-missing")
     if info is None or _is_v3(root, info, found) or _incomplete(root, info, found):
         return None
-    episodes = _json_lines(root / "meta/episodes.jsonl", ("episode_index", "length"), found)
-    tasks = _json_lines(root / "meta/tasks.jsonl", ("task_index", "task"), found)
+    episodes = _json_lines(root / "meta/episodes.jsonl", {"episode_index": int, "length": int}, found)
+    tasks = _json_lines(root / "meta/tasks.jsonl", {"task_index": int, "task": str}, found)
     if episodes is None or tasks is None:
         return None
     modality = None
@@ -151,8 +153,8 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
     return Meta(
         root,
         info,
-        tuple((int(line["episode_index"]), int(line["length"])) for line in episodes),
-        {int(line["task_index"]): str(line["task"]) for line in tasks},
+        tuple((line["episode_index"], line["length"]) for line in episodes),
+        {line["task_index"]: line["task"] for line in tasks},
         modality,
     )
 
@@ -241,15 +243,40 @@ def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
 
 def _incomplete(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
     missing = [key for key, kind in _NEEDED_INFO.items() if not isinstance(info.get(key), kind) or not info[key]]
-    if not missing and any(not isinstance(entry, dict) for entry in info["features"].values()):
-        missing = ["features as objects"]
+    if not missing and not all(_is_feature(entry) for entry in info["features"].values()):
+        missing = ["features with a dtype and a shape of whole numbers"]
+    if not missing and info["chunks_size"] < 1:
+        missing = ["a positive chunks_size"]
+    templates = (info.get("data_path"), info.get("video_path") or "")
+    if not missing and not all(_is_template(template) for template in templates):
+        missing = ["data_path and video_path of known fields, inside the dataset"]
     if missing:
         message = f"info.json lacks {', '.join(missing)}"
         found.append(Finding("meta-syntax", "error", message, Place(file=root / "meta/info.json")))
     return bool(missing)
 
 
-def _json_lines(path: Path, keys: tuple[str, ...], found: list[Finding]) -> list[dict[str, Any]] | None:
+def _is_feature(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    shape = entry.get("shape") or []
+    return isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)
+
+
+def _rate(fps: object) -> int:
+    return round(fps) if isinstance(fps, int | float) and 0 < fps < math.inf else _DEFAULT_FPS
+
+
+def _is_template(template: object) -> bool:
+    """Whether a path template gives a path inside the dataset."""
+    try:
+        path = Path(str(template).format(episode_chunk=0, episode_index=0, video_key="key"))
+    except (ValueError, LookupError, AttributeError):
+        return False
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _json_lines(path: Path, keys: Mapping[str, type], found: list[Finding]) -> list[dict[str, Any]] | None:
     """The lines of a JSONL file; a blank line is an error, for training's reader too."""
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
@@ -267,9 +294,10 @@ def _json_lines(path: Path, keys: tuple[str, ...], found: list[Finding]) -> list
     return values
 
 
-def _record(line: str, keys: tuple[str, ...]) -> dict[str, Any] | None:
+def _record(line: str, keys: Mapping[str, type]) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and all(key in value for key in keys) else None
+    fits = isinstance(value, dict) and all(type(value.get(key)) is kind for key, kind in keys.items())
+    return value if fits else None
