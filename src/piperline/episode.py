@@ -4,7 +4,6 @@ Readers of recordings and of datasets make `EncodedEpisode`; writers of datasets
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from piperline.disk import sync
 from piperline.stats import FeatureStats
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "load_clip",
     "load_episode",
     "save_episode",
-    "sync",
 ]
 
 TABLE, RECORD = "table.parquet", "episode.json"
@@ -160,12 +159,3 @@ def load_clip(folder: Path, record: Mapping[str, Any]) -> tuple[Clip, FeatureSta
     histogram = np.array(record["histogram"], dtype=np.int64)
     clip = Clip(folder / record["file"], 0, record["count"], VideoInfo(**record["info"]))
     return clip, FeatureStats.of_histogram(histogram, record["samples"])
-
-
-def sync(path: Path) -> None:
-    """See that a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,21 +8,22 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 
-from piperline.episode import sync
-from piperline.errors import OutputError, PiperlineError, Place, RecordingError, output_error, printable
+from piperline.disk import sync
+from piperline.errors import OutputError, Place, RecordingError, output_error, printable
 from piperline.hdf5.facts import facts
 from piperline.hdf5.files import FAULTS, Group, members, shown, walk
 from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
 from piperline.hdf5.safe import open_file
 
-__all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "sources_text", "write_file"]
+__all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "partial_path", "sources_text", "write_file"]
 
 _STRAY = b"~obj_pointed_by_"  # what H5Ocopy calls objects that only a reference led to
 
@@ -98,15 +99,12 @@ def _inside(target: bytes, name: bytes) -> bool:
     return target.lstrip(b"/").split(b"/")[0] == name
 
 
-def write_file(
-    new: NewFile, *, allow_external: bool = False, on_group: Callable[[GroupCopy], None] | None = None
-) -> None:
+def write_file(new: NewFile, *, allow_external: bool = False) -> None:
     """Copy the groups of a plan into their new file, which appears whole or not at all; an older one is replaced.
 
     Args:
         new: the plan.
         allow_external: copy links and storage that lie outside of a group as they are, instead of refusing them.
-        on_group: told after each group.
 
     Raises:
         RecordingError: a source cannot be read, or a group reaches outside of itself.
@@ -114,16 +112,22 @@ def write_file(
     """
     try:
         with _aside(new.path) as partial:
-            _write(partial, new, allow_external=allow_external, on_group=on_group)
-    except OSError as error:
-        raise output_error(error, new.path) or error from error
+            _write(partial, new, allow_external=allow_external)
+    except FAULTS as error:
+        cause = _copy_error(error, Place(file=new.path))
+        raise (output_error(cause, new.path) if isinstance(cause, OSError) else cause) or error from error
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file lies while it is written: beside its place, and never mistaken for an HDF5 file."""
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return path.with_name(f".piperline-{digest}.part")
 
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over."""
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    partial = path.with_name(f".piperline-{digest}.part")
+    partial = partial_path(path)
     lock = _lock(partial, path)
     try:
         yield partial
@@ -148,7 +152,7 @@ def _lock(partial: Path, path: Path) -> int:
     raise OutputError("another process is writing this file", place=Place(file=path))
 
 
-def _write(partial: Path, new: NewFile, *, allow_external: bool, on_group: Callable[[GroupCopy], None] | None) -> None:
+def _write(partial: Path, new: NewFile, *, allow_external: bool) -> None:
     output = h5py.File(partial, "w", track_order=True, locking=False)
     try:
         output.attrs[SOURCES] = sources_text(new.groups)
@@ -167,22 +171,12 @@ def _write(partial: Path, new: NewFile, *, allow_external: bool, on_group: Calla
                         continue
                     _copy_group(file, output, item, allow_external=allow_external)
                     write_attributes(h5py.h5o.open(output.id, item.name), own)
-                    if on_group:
-                        on_group(item)
         output.flush()
     except BaseException:
-        _abandon(output)
+        with suppress(*FAULTS):
+            output.close()
         raise
     output.close()
-
-
-def _abandon(output: h5py.File) -> None:
-    """Close a file that cannot be written any more: HDF5 crashes at exit if its last writes fail, so let them go."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, output.id.get_vfd_handle())
-    os.close(nowhere)
-    with suppress(*FAULTS):
-        output.close()
 
 
 def _address(file: h5py.File, item: GroupCopy) -> int:
@@ -215,14 +209,13 @@ def _copy_group(file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_ex
 
 
 def _copy_error(error: Exception, place: Place) -> Exception:
-    if isinstance(error, PiperlineError):
-        return error
     if isinstance(error, OSError) and error.errno:
         return error
+    if written := re.search(r"write failed.*errno = (\d+)", str(error), re.DOTALL):
+        number = int(written[1])
+        return OSError(number, os.strerror(number))
     words = printable(str(error))
-    if "write failed" in words or "No space" in words or "too large" in words:
-        return OutputError("the output cannot be written", found=words, next_step="make room, then run it again")
-    return RecordingError("the group cannot be copied", place=place, found=words, next_step="the file is damaged")
+    return RecordingError("this cannot be copied", place=place, found=words, next_step="the file is damaged: repair it")
 
 
 def _strays(root: Group) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +10,12 @@ from typing import Literal
 import h5py
 
 from piperline.errors import OutputError, OutputExists, Place, RecordingError, UsageError, printable
-from piperline.hdf5.copy import GroupCopy, NewFile, group_bytes, sources_text, write_file
+from piperline.hdf5.copy import GroupCopy, NewFile, group_bytes, sources_text
 from piperline.hdf5.files import FAULTS, Member, members, shown
 from piperline.hdf5.names import file_stems, unique
 from piperline.hdf5.root import SOURCES
 from piperline.hdf5.safe import listed, natural_key, open_file, text
+from piperline.hdf5.writer import write_files
 
 __all__ = [
     "Outcome",
@@ -219,16 +220,14 @@ def write_plan(
     overwrite: bool = False,
     allow_external: bool = False,
     same_only: bool = False,
-    on_group: Callable[[GroupCopy], None] | None = None,
 ) -> Iterator[tuple[NewFile, Outcome]]:
     """Write the files of a plan one after another, telling after each what became of it.
 
     Args:
         plan: what to write.
         overwrite: replace files that exist; else they are kept.
-        allow_external: see `write_file`.
+        allow_external: see `piperline.hdf5.copy.write_file`.
         same_only: refuse to keep a file that holds other groups than planned.
-        on_group: told after each group that was copied.
 
     Raises:
         OutputExists: `same_only`, and a file holds other groups than planned.
@@ -240,10 +239,9 @@ def write_plan(
         if same_only and new.path in kept:
             _check_same(new)
     _make_room([new for new in plan if new.path not in kept])
+    written = write_files([new for new in plan if new.path not in kept], allow_external=allow_external)
     for new in plan:
-        if new.path not in kept:
-            write_file(new, allow_external=allow_external, on_group=on_group)
-        yield new, "kept" if new.path in kept else "written"
+        yield (new, "kept") if new.path in kept else (next(written), "written")
 
 
 def _check_same(new: NewFile) -> None:

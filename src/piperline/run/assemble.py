@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.episode import EncodedEpisode, sync
+from piperline.disk import sync
+from piperline.episode import EncodedEpisode
 from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.groot.modality import write_modality

@@ -19,8 +19,9 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from piperline.disk import sync
 from piperline.encode import encode_camera, episode_table
-from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode, sync
+from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode
 from piperline.errors import BadEpisode, OutputExists, Place, output_error
 from piperline.features import camera_key
 from piperline.recording import Recording
