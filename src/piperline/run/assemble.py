@@ -91,6 +91,7 @@ def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
     planned = plan.episodes[number]
     episode = staging.load(planned.key)
     if episode is None or episode.length != planned.length:
+        staging.discard(planned.key)
         raise TaskFailed("an episode is not staged", place=planned.place, next_step="run the same command again")
     return episode
 

@@ -12,11 +12,11 @@ from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
 from piperline.run.assemble import assemble, check_output
 from piperline.run.local import Failure, WorkerPool, usable_cpus
-from piperline.run.plan import Job, LeftOut, Plan, brief, make_plan
-from piperline.run.stage import staging_area
+from piperline.run.plan import Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
+from piperline.run.stage import PLAN, staging_area, work_folder
 from piperline.video import MODES, Mode
 
-__all__ = ["ConvertResult", "Progress", "convert", "make_job", "plan_run"]
+__all__ = ["ConvertResult", "Progress", "Watcher", "convert", "make_job", "plan_run", "without_failures"]
 
 
 @dataclass
@@ -115,8 +115,11 @@ def plan_run(
     episodes: str | None = None,
     skip_bad: bool = False,
     watch: Watcher = lambda _: None,
+    previous: Plan | None = None,
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
+
+    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
 
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
@@ -128,7 +131,7 @@ def plan_run(
         progress.files_done, progress.files = done, files
         watch(progress)
 
-    return make_plan(inputs, job, episodes=episodes, skip_bad=skip_bad, progress=looked)
+    return make_plan(inputs, job, episodes=episodes, skip_bad=skip_bad, progress=looked, previous=previous)
 
 
 def convert(
@@ -166,13 +169,14 @@ def convert(
     check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(WorkerPool(workers or usable_cpus()))
-        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch)
+        previous = load_plan(work_folder(output) / PLAN) if resume else None
+        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous)
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
         reused = len(plan.episodes) - len(todo)
         progress = _Counter(plan, len(todo), sum(e.length * len(e.cameras) for e in todo), watch)
         failures = pool.stage(todo, job, staging.root, moved=progress.moved, done=progress.done)
-        plan = _without_failures(plan, failures, skip_bad=skip_bad)
+        plan = without_failures(plan, failures, skip_bad=skip_bad)
         progress.phase("assemble")
         made = assemble(staging, plan, output, overwrite=overwrite)
     return ConvertResult(
@@ -209,7 +213,7 @@ class _Counter:
         self.state.size_done += size
         self.watch(self.state)
 
-    def done(self) -> None:
+    def done(self, _episode: PlannedEpisode) -> None:
         self.state.episodes_done += 1
         self.watch(self.state)
 
@@ -218,8 +222,12 @@ class _Counter:
         self.watch(self.state)
 
 
-def _without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
-    """The plan less the bad episodes; raises where failures are not to be left out."""
+def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
+    """The plan less the episodes that failed.
+
+    Raises:
+        PiperlineError: they are not to be left out, or nothing would be left.
+    """
     bad = {f.episode.key: f.error for f in failures if isinstance(f.error, RecordingError)}
     if failures and not (skip_bad and len(bad) == len(failures) and len(bad) < len(plan.episodes)):
         raise _failed(failures, plan)

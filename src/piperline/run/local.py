@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from piperline.errors import OutputError, PiperlineError, TaskFailed
+from piperline.errors import OutputError, PiperlineError, Place, TaskFailed
 from piperline.run.plan import Job, PlannedEpisode
 from piperline.run.worker import Crashed, Done, Failed, Moved, Setup, Task
 
-__all__ = ["Failure", "WorkerPool", "usable_cpus"]
+__all__ = ["Failure", "WorkerPool", "died", "start_process", "usable_cpus"]
 
 _EPISODES_EACH = 4  # with fewer for each worker, cameras are handed out one by one
 
@@ -109,7 +109,7 @@ class WorkerPool:
         root: Path,
         *,
         moved: Callable[[int, int], None],
-        done: Callable[[], None],
+        done: Callable[[PlannedEpisode], None],
     ) -> list[Failure]:
         """Stage `episodes` below `root`.
 
@@ -141,7 +141,7 @@ class WorkerPool:
         return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
 
     def _answer(
-        self, worker: _Worker, queue: _Queue, moved: Callable[[int, int], None], done: Callable[[], None]
+        self, worker: _Worker, queue: _Queue, moved: Callable[[int, int], None], done: Callable[[PlannedEpisode], None]
     ) -> None:
         task = worker.task
         if task is None:
@@ -149,7 +149,7 @@ class WorkerPool:
         try:
             message = worker.connection.recv()
         except (EOFError, ConnectionResetError):
-            queue.fail(task, _died(worker.process.wait(), task))
+            queue.fail(task, died(worker.process.wait(), task.episode.place))
             self._replace(worker)
             self._next(worker, queue)
             return
@@ -159,7 +159,7 @@ class WorkerPool:
                 return
             case Done():
                 if queue.done(task):
-                    done()
+                    done(task.episode)
             case Failed(error):
                 if isinstance(error, OutputError):
                     raise error
@@ -189,19 +189,29 @@ class WorkerPool:
         self._send_setup(worker)
 
     def _start(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            start = f"from piperline.run.worker import main; main({theirs.fileno()})"
-            command = [sys.executable, "-c", start]
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        return _Worker(process, Connection(ours.detach()))
+        return _Worker(*start_process("piperline.run.worker"))
 
 
-def _died(code: int, task: Task) -> TaskFailed:
+def start_process(module: str, log: int | None = None) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a Python process that calls `main` of `module` with a socket; the other end is returned with it.
+
+    `log` is the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
+        process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    return process, Connection(ours.detach())
+
+
+def died(code: int, place: Place) -> TaskFailed:
+    """The error for a worker process that ended with `code` (negative: a signal) while it was at work on `place`."""
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return TaskFailed(
         "a worker process died",
-        place=task.episode.place,
+        place=place,
         found=how,
         next_step="run the same command again: it does only what is missing"
         + ("; if memory was short, with fewer --workers" if code == -signal.SIGKILL else ""),

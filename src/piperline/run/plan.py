@@ -19,13 +19,24 @@ from piperline.layout import Layout
 from piperline.recording import CameraHeader, EpisodeHeader, Recording
 from piperline.video import LIBRARY
 
-__all__ = ["MAX_SECONDS", "Job", "LeftOut", "Plan", "PlannedEpisode", "find_recordings", "load_plan", "make_plan"]
+__all__ = [
+    "MAX_SECONDS",
+    "Asked",
+    "Job",
+    "LeftOut",
+    "Plan",
+    "PlannedEpisode",
+    "find_recordings",
+    "load_plan",
+    "make_plan",
+]
 
 SUFFIXES = (".hdf5", ".h5")
 MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
 """The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
 
 _SHOWN = 10
+_MADE_BY = (__version__, LIBRARY)
 
 
 @dataclass(frozen=True)
@@ -88,17 +99,41 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What was asked for, besides the job: of the same, the plan is the same.
+
+    Attributes:
+        files: every recording: path, source, size in bytes, time of change in nanoseconds.
+        episodes: the selection; see `make_plan`.
+        skip_bad: whether what cannot be converted is left out.
+        made_by: versions of piperline and of FFmpeg.
+    """
+
+    files: tuple[tuple[Path, str, int, int], ...] = ()
+    episodes: str | None = None
+    skip_bad: bool = False
+    made_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, and what is left out."""
+    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from."""
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
+    asked: Asked = field(default=Asked())
 
     @property
     def frames(self) -> int:
         """How many time steps."""
         return sum(episode.length for episode in self.episodes)
+
+    @property
+    def key(self) -> str:
+        """Names what the plan makes: the same key, the same dataset."""
+        made = [self.job.format, self.job.robot_type, [episode.key for episode in self.episodes]]
+        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:32]
 
     def without(self, key: str, reason: str) -> "Plan":
         """The plan less one episode."""
@@ -168,6 +203,7 @@ def make_plan(
     episodes: str | None = None,
     skip_bad: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    previous: Plan | None = None,
 ) -> Plan:
     """Look at every episode, without reading its frames, and decide what a run does.
 
@@ -178,11 +214,15 @@ def make_plan(
             names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
         progress: told how many of how many files were looked at.
+        previous: a plan of an earlier run; it is taken as it is if it was made for the same job from the same files.
 
     Raises:
         RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
     """
     files = find_recordings(inputs)
+    asked = Asked(tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY)
+    if previous and (previous.job, previous.asked) == (job, asked):
+        return previous
     planner = _Planner(job, _selection(episodes))
     for done, (path, source) in enumerate(files, 1):
         planner.take(path, source)
@@ -193,7 +233,12 @@ def make_plan(
     if not planned:
         found = f"{planner.seen} episodes"
         raise RecordingError("no episode is chosen", expected=f"some that match {episodes}", found=found)
-    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)))
+    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
+
+
+def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
+    stat = path.stat()
+    return path, source, stat.st_size, stat.st_mtime_ns
 
 
 class _Planner:
@@ -303,7 +348,7 @@ def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpiso
     settings = {
         "layout": job.layout.model_dump(mode="json"),
         "encode": asdict(job.settings),
-        "made by": [__version__, LIBRARY],
+        "made by": _MADE_BY,
     }
     seen: set[str] = set()
     for episode in planned:

@@ -28,9 +28,16 @@ from piperline.recording import Recording
 from piperline.run.plan import Job, Plan, PlannedEpisode
 from piperline.stats import FeatureStats
 
-__all__ = ["Staging", "own_name", "staging_area", "write_whole"]
+__all__ = ["PLAN", "Staging", "own_name", "staging_area", "work_folder", "write_whole"]
 
 Progress = Callable[[int, int], None]
+
+PLAN = "plan.json"
+
+
+def work_folder(output: Path) -> Path:
+    """Where the run that makes `output` keeps what is done."""
+    return output.with_name(output.name + ".work")
 
 
 class Staging:
@@ -42,7 +49,18 @@ class Staging:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.plan_file = root / "plan.json"
+        self.plan_file = root / PLAN
+
+    def names(self) -> frozenset[str]:
+        """The keys of the episodes that are there, without a look inside."""
+        try:
+            return frozenset(path.name for path in (self.root / "episodes").iterdir())
+        except FileNotFoundError:
+            return frozenset()
+
+    def discard(self, key: str) -> None:
+        """Remove a staged episode that has come to harm, so that it is made again."""
+        shutil.rmtree(self._episode(key), ignore_errors=True)
 
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not there whole."""
@@ -164,7 +182,7 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
         OutputExists: there is a folder of that name that piperline did not make, or another run is at work in it.
         OutputError: it cannot be written.
     """
-    staging = Staging(output.with_name(output.name + ".work"))
+    staging = Staging(work_folder(output))
     try:
         if staging.root.exists() and not staging.plan_file.exists() and any(staging.root.iterdir()):
             raise OutputExists(

@@ -18,7 +18,7 @@ from piperline.errors import PiperlineError, output_error
 from piperline.run.plan import Job, PlannedEpisode
 from piperline.run.stage import Staging
 
-__all__ = ["Crashed", "Done", "Failed", "Moved", "Setup", "Task", "main"]
+__all__ = ["Crashed", "Done", "Failed", "Moved", "Reporter", "Setup", "Task", "die_with", "main"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _REPORT_SECONDS = 0.1
@@ -68,24 +68,26 @@ class Crashed:
     trace: str
 
 
-class _Reporter:
+class Reporter:
     """Sends progress, but not too often."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._frames, self._size, self._next = connection, 0, 0, 0.0
 
     def __call__(self, frames: int, size: int) -> None:
+        """Take note of frames and recorded bytes that were gone through."""
         self._frames, self._size = self._frames + frames, self._size + size
         if time.monotonic() >= self._next:
             self.flush()
 
     def flush(self) -> None:
+        """Send what was not sent yet."""
         self._connection.send(Moved(self._frames, self._size))
         self._frames = self._size = 0
         self._next = time.monotonic() + _REPORT_SECONDS
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask the kernel to end this process with its parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -94,7 +96,7 @@ def _die_with(parent: int) -> None:
 
 
 def _work(connection: Connection, setup: Setup, task: Task) -> Done | Failed | Crashed:
-    report = _Reporter(connection)
+    report = Reporter(connection)
     staging = Staging(setup.staging)
     try:
         if task.camera is None:
@@ -117,7 +119,7 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection:
         try:
             setup: Setup = connection.recv()
-            _die_with(setup.parent)
+            die_with(setup.parent)
             while True:
                 task: Task = connection.recv()
                 connection.send(_work(connection, setup, task))
