@@ -39,6 +39,7 @@ def convert(
     task: Annotated[str | None, Parameter(group=_WHAT)] = None,
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
     episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    groot: Annotated[bool, Parameter(group=_HOW)] = True,
     skip_bad: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
     workers: Annotated[int | None, Parameter(name=("--workers", "-w"), group=_RUN)] = None,
     overwrite: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
@@ -65,6 +66,7 @@ def convert(
         color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and blue exchanged
             before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
+        groot: write the statistics that GR00T would otherwise compute before training (v2.1).
         skip_bad: leave out what cannot be converted and list it, instead of failing.
         workers: processes; otherwise the CPUs that this process may use.
         overwrite: replace a dataset that piperline made at that place.
@@ -83,6 +85,7 @@ def convert(
         "color": color,
         "resize": _size(resize),
         "format": format,
+        "groot": groot,
     }
     run = {"episodes": episodes, "skip_bad": skip_bad}
     target = _target(repo_id, output, push=push)

@@ -11,7 +11,9 @@ from piperline.disk import sync
 from piperline.episode import EncodedEpisode
 from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.features import Schema, layout_schema
+from piperline.groot.choice import DEFAULT_HORIZON
 from piperline.groot.modality import write_modality
+from piperline.groot.stats import write_groot_stats
 from piperline.lerobot import WRITERS
 from piperline.run.plan import Plan
 from piperline.run.stage import Staging, own_name, write_whole
@@ -83,6 +85,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     writer.finish()
     if schema.groups:
         write_modality(folder, schema)
+        if plan.job.groot and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
+            write_groot_stats(folder)
     write_whole(folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
     return schema
 

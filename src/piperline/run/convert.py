@@ -82,6 +82,7 @@ def make_job(
     color: Color | None = None,
     resize: tuple[int, int] | None = None,
     format: str = "v2.1",  # noqa: A002 - the option's name
+    groot: bool = True,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -105,7 +106,9 @@ def make_job(
         raise UsageError("video of 4:2:0 colour has even sides", expected="even numbers", found=f"{resize}")
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
-    return Job(rules, EncodeSettings(MODES[video], int(rate), resize), format, robot_type or rules.robot_type, task)
+    settings = EncodeSettings(MODES[video], int(rate), resize)
+    statistics = groot and format == "v2.1"
+    return Job(rules, settings, format, robot_type or rules.robot_type, task, statistics)
 
 
 def plan_run(

@@ -49,6 +49,7 @@ class Job:
         format: the LeRobot version to write: `v2.1` or `v3.0`.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
+        groot: write the statistics that GR00T would compute before training (v2.1 only: it reads no other).
     """
 
     layout: Layout
@@ -56,6 +57,7 @@ class Job:
     format: str
     robot_type: str
     task: str | None = None
+    groot: bool = False
 
 
 @dataclass(frozen=True)
