@@ -197,7 +197,7 @@ def numbers_in_place_of_images(group: h5py.Group) -> None:
     _replace(group, CAMERA, np.zeros((LENGTH, 8), np.float32))
 
 
-@_episode("length", "None")
+@_episode("length", "no such attribute")
 def no_length(group: h5py.Group) -> None:
     del group.attrs["length"]
 
@@ -252,12 +252,12 @@ def not_a_number(group: h5py.Group) -> None:
     group["state"][FRAME, 3] = np.nan
 
 
-@_episode("action", "frame 2", "-inf", "right_gripper.pos")
+@_episode("action", "frame 2", "-inf", "2", "right_gripper.pos")
 def infinite(group: h5py.Group) -> None:
     group["action"][FRAME:, 13] = -np.inf
 
 
-@_episode("action", "frame 2", "inf")
+@_episode("action", "frame 2", "1e+300")
 def too_large_for_float32(group: h5py.Group) -> None:
     values = group["action"][()].astype(np.float64)
     values[FRAME, 0] = 1e300
@@ -347,7 +347,7 @@ def external_storage(group: h5py.Group) -> None:
     group.create_dataset("state", (LENGTH, 14), np.float32, external=[("/etc/passwd", 0, LENGTH * 14 * 4)])
 
 
-@_episode("virtual dataset", CAMERA)
+@_episode("virtual dataset", CAMERA, "other.h5")
 def virtual_dataset(group: h5py.Group) -> None:
     other = _other_file(group)
     source = h5py.VirtualSource(str(other), "/episode_0/state", shape=(LENGTH, 14), dtype=np.float32)
@@ -363,7 +363,7 @@ def links_in_circles(group: h5py.Group) -> None:
     group["state"] = h5py.SoftLink("state")
 
 
-@_episode("state", "missing")
+@_episode("state", "missing", "/nowhere")
 def dangling_link(group: h5py.Group) -> None:
     del group["state"]
     group["state"] = h5py.SoftLink("/nowhere")
@@ -439,7 +439,7 @@ def damaged_chunk(group: h5py.Group) -> None:
         raw.write(b"\xaa" * place.size)
 
 
-@_episode("image_mid", "cannot be read")
+@_episode("image_mid", "frame 2", "cannot be read")
 def damaged_heap(group: h5py.Group) -> None:
     """The references to the images lead nowhere."""
     group.file.flush()

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place
+from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, printable
 from piperline.hdf5.safe import (
     READ_ERRORS,
     describe,
@@ -37,6 +37,8 @@ Payload = bytes | NDArray[np.uint8]
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
 _MAX_VECTOR_BYTES, _MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 1 << 30, 256 << 20, 512 << 20
 _MIN_PNG = 24
+_TRIED = 3
+_REPAIR = "repair the recording, or leave the episode out with --skip-bad"
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,8 @@ class Recording:
         """
         if self.layout.episodes.at == "file":
             return [self.path.stem]
-        with reading(Place(file=self.path)):
-            names = [text(name) for name in self._file]
-            links = {name: self._file.get(name, getlink=True) for name in names}
-            groups = [
-                name
-                for name, link in links.items()
-                if not isinstance(link, h5py.HardLink) or self._file.get(name, getclass=True) is h5py.Group
-            ]
+        names = self._names()
+        groups = [name for name in names if self._may_be_episode(name)]
         if not groups:
             raise LayoutMismatch(
                 "the file holds no episodes",
@@ -117,6 +113,16 @@ class Recording:
                 next_step=self._suggestion(),
             )
         return sorted(groups, key=natural_key)
+
+    def _names(self) -> list[str]:
+        with reading(Place(file=self.path)):
+            return [text(name) for name in self._file]
+
+    def _may_be_episode(self, name: str) -> bool:
+        """Groups are; links too, so that they are refused and not passed over."""
+        with reading(Place(file=self.path)):
+            link = self._file.get(name, getlink=True)
+            return not isinstance(link, h5py.HardLink) or self._file.get(name, getclass=True) is h5py.Group
 
     def episode(self, name: str) -> "Episode":
         """One episode.
@@ -134,26 +140,33 @@ class Recording:
         return Episode(root, name, self.layout, place, suggestion=self._suggestion)
 
     def _suggestion(self) -> str:
-        """Which other layout would fit, as a next step."""
-        fitting = [name for name in builtin_layouts() if name != self.layout.name and self._fits(name)]
+        """What to do about something that does not fit the layout."""
+        if self._fits(self.layout):
+            return _REPAIR
+        others = (load_layout(name) for name in builtin_layouts() if name != self.layout.name)
+        fitting = [layout.name for layout in others if self._fits(layout)]
         if fitting:
             return f"the built-in layout {fitting[0]} fits this file: add --layout {fitting[0]}"
         return (
             "describe the file in a layout of its own: start from `piperline layout show piper` and give --layout FILE"
         )
 
-    def _fits(self, name: str) -> bool:
-        layout = load_layout(name)
-        try:
-            with Recording(self.path, layout) as other:
-                root = other._file
-                if layout.episodes.at == "groups":
-                    groups = [root[key] for key in root if isinstance(root.get(key, getlink=True), h5py.HardLink)]
-                    root = next(group for group in groups if isinstance(group, h5py.Group))
-                Episode(root, "", layout, Place()).header()
-        except (PiperlineError, StopIteration, *READ_ERRORS):
-            return False
-        return True
+    def _fits(self, layout: Layout) -> bool:
+        """Whether one of the first episodes is what `layout` says."""
+        roots = [self._file]
+        if layout.episodes.at == "groups":
+            groups = [name for name in self._names() if isinstance(self._file.get(name, getlink=True), h5py.HardLink)]
+            found = (self._file[name] for name in sorted(groups, key=natural_key)[:_TRIED])
+            roots = [group for group in found if isinstance(group, h5py.Group)]
+        return any(_has_header(root, layout) for root in roots)
+
+
+def _has_header(root: h5py.Group, layout: Layout) -> bool:
+    try:
+        Episode(root, "", layout, Place()).header()
+    except (PiperlineError, *READ_ERRORS):
+        return False
+    return True
 
 
 class Episode:
@@ -212,16 +225,18 @@ class Episode:
         data = self._vector(key, rule)
         place = self.at(data.name)
         with reading(place, BadEpisode), np.errstate(over="ignore"):
-            values: NDArray[np.float32] = data[:length].astype(np.float32)
+            recorded = data[:length]
+            values: NDArray[np.float32] = recorded.astype(np.float32)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             frame, dimension = (int(index) for index in bad[0])
+            first = f"{recorded[frame, dimension]} in dimension {dimension} ({rule.names[dimension]})"
             raise BadEpisode(
-                f"{key} holds {len(bad)} values that are not finite",
+                f"{key} holds values that are not finite",
                 place=self.at(data.name, frame=frame),
-                expected="finite numbers",
-                found=f"{values[frame, dimension]} in dimension {dimension} ({rule.names[dimension]})",
-                next_step="repair the recording, or leave the episode out with --skip-bad",
+                expected="finite numbers that float32 can hold",
+                found=first if len(bad) == 1 else f"{first}, the first of {len(bad)}",
+                next_step=_REPAIR,
             )
         return values
 
@@ -257,13 +272,20 @@ class Episode:
     def _dataset(self, path: str) -> h5py.Dataset:
         data = resolve(self._root, path, self.place)
         if not isinstance(data, h5py.Dataset):
-            found = describe(data) if data is not None else "beside it: " + listed([text(key) for key in self._root])
+            found = describe(data) if data is not None else self._instead_of(path)
             where = f"{self._root.name.rstrip('/')}/{path}"
             raise self.mismatch(
                 "a dataset is missing", where, f"the dataset {path} (layout {self._layout.name})", found
             )
         refuse_foreign_storage(data, self.at(data.name))
         return data
+
+    def _instead_of(self, path: str) -> str:
+        """What there is, where nothing lies at `path`."""
+        link = self._root.get(path, getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            return f"a link to {printable(link.path)}, where nothing lies"
+        return "beside it: " + listed([text(key) for key in self._root])
 
     def _length(self, rows: Mapping[str, int]) -> int:
         attribute = self._layout.episodes.length_attribute
@@ -289,7 +311,7 @@ class Episode:
                 place=self.at(shortest),
                 expected=f"at least {length} rows, the episode's {attribute}",
                 found=f"{rows[shortest]} rows",
-                next_step="repair the recording, or leave the episode out with --skip-bad",
+                next_step=_REPAIR,
             )
         return length
 
@@ -298,9 +320,9 @@ class Episode:
             value = self._root.attrs.get(attribute)
         number = np.asarray(value).reshape(-1) if isinstance(value, (int, np.integer, np.ndarray)) else None
         if number is None or len(number) != 1 or number.dtype.kind not in "iu":
-            raise self.mismatch(
-                f"the attribute {attribute} does not tell the length", self._root.name, "a whole number", repr(value)
-            )
+            found = "no such attribute" if value is None else repr(value)
+            message = f"the attribute {attribute} does not tell the length"
+            raise self.mismatch(message, self._root.name, "a whole number", found)
         return int(number[0])
 
     def _task(self) -> str | None:
@@ -398,7 +420,7 @@ class FrameStream:
             place=self._episode.at(self._data.name, camera=self.camera, frame=frame),
             expected="a whole JPEG or PNG of the size of the others",
             found=found,
-            next_step="repair the recording, or leave the episode out with --skip-bad",
+            next_step=_REPAIR,
         )
 
     def _check(self) -> bool:
@@ -426,9 +448,16 @@ class FrameStream:
 
     def _payloads(self, start: int, stop: int) -> Iterator[Payload]:
         place = self._episode.at(self._data.name, camera=self.camera, frame=start)
-        with reading(place, BadEpisode):
-            slab = self._data[start:stop]
-            lengths = self._lengths[:, start:stop] if self._lengths is not None else None
+        try:
+            with reading(place, BadEpisode):
+                slab = self._data[start:stop]
+                lengths = self._lengths[:, start:stop] if self._lengths is not None else None
+        except BadEpisode:
+            if stop - start == 1:
+                raise
+            for row in range(start, stop):  # one by one, to tell which it is
+                yield from self._payloads(row, row + 1)
+            return
         if self._raw:
             yield from slab
             return

@@ -133,7 +133,7 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
         BadEpisode: it is virtual, stored in another file, or needs a filter that is not installed.
     """
     if data.is_virtual:
-        raise _foreign("a virtual dataset", "another file", place)
+        raise _foreign("a virtual dataset", data.virtual_sources()[0].file_name, place)
     if data.external:
         raise _foreign("external storage", str(data.external[0][0]), place)
     filters = data.id.get_create_plist()

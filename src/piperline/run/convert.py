@@ -12,7 +12,7 @@ from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
 from piperline.run.assemble import assemble, check_output
 from piperline.run.local import Failure, WorkerPool, usable_cpus
-from piperline.run.plan import Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
+from piperline.run.plan import NOTHING_LEFT, Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
 from piperline.run.stage import PLAN, staging_area, work_folder
 from piperline.video import MODES, Mode
 
@@ -232,24 +232,27 @@ def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool)
         PiperlineError: they are not to be left out, or nothing would be left.
     """
     bad = {f.episode.key: f.error for f in failures if isinstance(f.error, RecordingError)}
-    if failures and not (skip_bad and len(bad) == len(failures) and len(bad) < len(plan.episodes)):
-        raise _failed(failures, plan)
+    nothing_left = skip_bad and len(bad) == len(plan.episodes)
+    if nothing_left or (failures and not (skip_bad and len(bad) == len(failures))):
+        raise _failed(failures, plan, nothing_left=nothing_left)
     for key, error in bad.items():
         plan = plan.without(key, brief(error))
     return plan
 
 
-def _failed(failures: Sequence[Failure], plan: Plan) -> PiperlineError:
+def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> PiperlineError:
     kept = f"{len(plan.episodes) - len(failures)} of {len(plan.episodes)} episodes are done and kept"
     first = failures[0].error
-    if len(failures) == 1:
+    if len(failures) == 1 and not nothing_left:
         first.add_note(f"{kept}; the same command goes on from there.")
         return first
+    step = "mend or leave them out (--skip-bad), then run the same command again: it does only what is missing"
     error = TaskFailed(
         f"{len(failures)} episodes could not be converted",
         place=first.place,
-        found=first.message,
-        next_step="mend or leave them out (--skip-bad), then run the same command again: it does only what is missing",
+        expected=first.expected,
+        found=brief(first),
+        next_step=NOTHING_LEFT if nothing_left else step,
     )
     error.add_note("\n".join([kept, *(f"- {f.episode.place}: {brief(f.error)}" for f in failures)]))
     return error

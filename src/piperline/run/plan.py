@@ -21,6 +21,7 @@ from piperline.video import LIBRARY
 
 __all__ = [
     "MAX_SECONDS",
+    "NOTHING_LEFT",
     "Asked",
     "Job",
     "LeftOut",
@@ -34,6 +35,8 @@ __all__ = [
 SUFFIXES = (".hdf5", ".h5")
 MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
 """The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
+
+NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
 
 _SHOWN = 10
 _MADE_BY = (__version__, LIBRARY)
@@ -231,7 +234,7 @@ def make_plan(
         progress(done, len(files))
     planned, problems = planner.planned, planner.problems
     if problems and not (skip_bad and planned):
-        raise _all_problems(problems, len(planned) + len(problems))
+        raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
     if not planned:
         found = f"{planner.seen} episodes"
         raise RecordingError("no episode is chosen", expected=f"some that match {episodes}", found=found)
@@ -372,14 +375,12 @@ def brief(error: PiperlineError) -> str:
     return printable(f"{error.message}: {error.found}" if error.found else error.message)
 
 
-def _all_problems(problems: Sequence[RecordingError], total: int) -> RecordingError:
+def _all_problems(problems: Sequence[RecordingError], total: int, *, skip_bad: bool) -> RecordingError:
     first = problems[0]
-    if len(problems) == 1:
-        return first
-    lines = [f"{error.place}: {brief(error)}" for error in problems[1:_SHOWN]]
-    more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-    error = type(first)(
-        first.message, place=first.place, expected=first.expected, found=first.found, next_step=first.next_step
-    )
-    error.add_note("\n".join([f"{len(problems)} of {total} cannot be converted; the others:", *lines, *more]))
+    step = NOTHING_LEFT if skip_bad else first.next_step
+    error = type(first)(first.message, place=first.place, expected=first.expected, found=first.found, next_step=step)
+    if len(problems) > 1:
+        lines = [f"{error.place}: {brief(error)}" for error in problems[1:_SHOWN]]
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        error.add_note("\n".join([f"{len(problems)} of {total} cannot be converted; the others:", *lines, *more]))
     return error
