@@ -4,11 +4,11 @@ Files are untrusted. Nothing outside a file is ever followed (external links, ex
 and sizes are checked before anything is read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
 import h5py
 import numpy as np
@@ -26,33 +26,13 @@ from piperline.hdf5.safe import (
     resolve,
     text,
 )
-from piperline.layout import Color, Layout, VectorRule, builtin_layouts, load_layout
-from piperline.video import is_png, jpeg_payload
+from piperline.hdf5.stream import REPAIR, CameraHeader, FrameStream, absurd, mismatch
+from piperline.layout import Layout, VectorRule, builtin_layouts, load_layout
 
-__all__ = ["CameraHeader", "Episode", "EpisodeHeader", "FrameStream", "Recording", "Storage"]
+__all__ = ["CameraHeader", "Episode", "EpisodeHeader", "FrameStream", "Recording"]
 
-Storage = Literal["jpeg", "png", "raw"]
-Payload = bytes | NDArray[np.uint8]
-
-_SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
-_MAX_VECTOR_BYTES, _MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 1 << 30, 256 << 20, 512 << 20
-_MIN_PNG = 24
+_MAX_VECTOR_BYTES = 1 << 30
 _TRIED = 3
-_REPAIR = "repair the recording, or leave the episode out with --skip-bad"
-
-
-@dataclass(frozen=True)
-class CameraHeader:
-    """What is known of a camera before its frames are read.
-
-    Attributes:
-        storage: how an image is stored.
-        height, width: of the first image, in pixels.
-    """
-
-    storage: Storage
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +122,7 @@ class Recording:
     def _suggestion(self) -> str:
         """What to do about something that does not fit the layout."""
         if self._fits(self.layout):
-            return _REPAIR
+            return REPAIR
         others = (load_layout(name) for name in builtin_layouts() if name != self.layout.name)
         fitting = [layout.name for layout in others if self._fits(layout)]
         if fitting:
@@ -206,7 +186,7 @@ class Episode:
         return EpisodeHeader(
             length=length,
             task=self._task(),
-            cameras={name: FrameStream(self, name, length).header() for name in cameras},
+            cameras={name: self.stream(name, length).header() for name in cameras},
         )
 
     def vectors(self, length: int) -> dict[str, NDArray[np.float32]]:
@@ -219,11 +199,16 @@ class Episode:
 
     def stream(self, camera: str, length: int) -> "FrameStream":
         """The first `length` frames of a camera, read as they are asked for."""
-        return FrameStream(self, camera, length)
+        rule = self._layout.cameras.get(camera) or self._layout.cameras["*"]
+        path = rule.path[:-1] + camera if rule.path.endswith("*") else rule.path
+        table = resolve(self._root, rule.lengths, self.place) if rule.lengths else None
+        place = replace(self.place, camera=camera)
+        data = self._dataset(path)
+        return FrameStream(data, rule.color, table, place=place, length=length, suggestion=self._suggestion)
 
     def _values(self, key: str, rule: VectorRule, length: int) -> NDArray[np.float32]:
         data = self._vector(key, rule)
-        place = self.at(data.name)
+        place = self._at(data.name)
         with reading(place, BadEpisode), np.errstate(over="ignore"):
             recorded = data[:length]
             values: NDArray[np.float32] = recorded.astype(np.float32)
@@ -233,10 +218,10 @@ class Episode:
             first = f"{recorded[frame, dimension]} in dimension {dimension} ({rule.names[dimension]})"
             raise BadEpisode(
                 f"{key} holds values that are not finite",
-                place=self.at(data.name, frame=frame),
+                place=self._at(data.name, frame=frame),
                 expected="finite numbers that float32 can hold",
                 found=first if len(bad) == 1 else f"{first}, the first of {len(bad)}",
-                next_step=_REPAIR,
+                next_step=REPAIR,
             )
         return values
 
@@ -244,9 +229,9 @@ class Episode:
         data = self._dataset(rule.path)
         expected = f"floating point, shape (length, {len(rule.names)}) for {key}"
         if data.dtype.kind != "f" or len(data.shape) != 2 or data.shape[1] != len(rule.names):  # noqa: PLR2004
-            raise self.mismatch("the dataset does not fit the layout", data.name, expected, describe(data))
+            raise self._mismatch("the dataset does not fit the layout", data.name, expected, describe(data))
         if data.nbytes > _MAX_VECTOR_BYTES:
-            raise self.absurd(data, data.nbytes, _MAX_VECTOR_BYTES)
+            raise absurd(data, self._at(data.name), data.nbytes, _MAX_VECTOR_BYTES)
         return data
 
     def _cameras(self) -> dict[str, h5py.Dataset]:
@@ -259,25 +244,18 @@ class Episode:
             if isinstance(folder, h5py.Group):
                 found |= {text(key): self._dataset(rule.path[:-1] + text(key)) for key in sorted(folder, key=text)}
             elif folder is not None:
-                raise self.mismatch("the cameras do not lie in a group", folder.name, "a group", describe(folder))
+                raise self._mismatch("the cameras do not lie in a group", folder.name, "a group", describe(folder))
         return found
-
-    def camera(self, name: str) -> tuple[h5py.Dataset, Color, h5py.Dataset | None]:
-        """The dataset of a camera, how its colours are meant, and the table of true lengths where there is one."""
-        rule = self._layout.cameras.get(name) or self._layout.cameras["*"]
-        path = rule.path[:-1] + name if rule.path.endswith("*") else rule.path
-        table = resolve(self._root, rule.lengths, self.place) if rule.lengths else None
-        return self._dataset(path), rule.color, table
 
     def _dataset(self, path: str) -> h5py.Dataset:
         data = resolve(self._root, path, self.place)
         if not isinstance(data, h5py.Dataset):
             found = describe(data) if data is not None else self._instead_of(path)
             where = f"{self._root.name.rstrip('/')}/{path}"
-            raise self.mismatch(
+            raise self._mismatch(
                 "a dataset is missing", where, f"the dataset {path} (layout {self._layout.name})", found
             )
-        refuse_foreign_storage(data, self.at(data.name))
+        refuse_foreign_storage(data, self._at(data.name))
         return data
 
     def _instead_of(self, path: str) -> str:
@@ -308,10 +286,10 @@ class Episode:
         if rows[shortest] < length:
             raise BadEpisode(
                 "a dataset is shorter than the episode",
-                place=self.at(shortest),
+                place=self._at(shortest),
                 expected=f"at least {length} rows, the episode's {attribute}",
                 found=f"{rows[shortest]} rows",
-                next_step=_REPAIR,
+                next_step=REPAIR,
             )
         return length
 
@@ -322,7 +300,7 @@ class Episode:
         if number is None or len(number) != 1 or number.dtype.kind not in "iu":
             found = "no such attribute" if value is None else repr(value)
             message = f"the attribute {attribute} does not tell the length"
-            raise self.mismatch(message, self._root.name, "a whole number", found)
+            raise self._mismatch(message, self._root.name, "a whole number", found)
         return int(number[0])
 
     def _task(self) -> str | None:
@@ -335,140 +313,8 @@ class Episode:
             value = value.decode("utf-8", errors="replace")
         return value.strip() or None if isinstance(value, str) else None
 
-    def at(self, path: str, camera: str | None = None, frame: int | None = None) -> Place:
-        """A place in this episode."""
-        return Place(file=self.place.file, hdf5_path=path, episode=self.name, camera=camera, frame=frame)
+    def _at(self, path: str, frame: int | None = None) -> Place:
+        return replace(self.place, hdf5_path=path, frame=frame)
 
-    def mismatch(self, message: str, path: str, expected: str, found: str) -> LayoutMismatch:
-        """The error for something that is not as the layout declares it."""
-        step = self._suggestion() if self._suggestion else None
-        return LayoutMismatch(message, place=self.at(path), expected=expected, found=found, next_step=step)
-
-    def absurd(self, data: h5py.Dataset, size: int, limit: int) -> BadEpisode:
-        """The error for a dataset of which `size` bytes would have to be in memory at once."""
-        return BadEpisode(
-            "a dataset claims a size that no recording has",
-            place=self.at(data.name),
-            expected=f"at most {limit >> 20} MiB at once",
-            found=f"{size >> 20} MiB: {describe(data)}",
-            next_step="leave the episode out with --skip-bad",
-        )
-
-
-class FrameStream:
-    """The recorded images of one camera of one episode, read in slabs, never a whole episode at once.
-
-    Args:
-        episode: the episode.
-        camera: the camera's name.
-        length: how many frames.
-    """
-
-    def __init__(self, episode: Episode, camera: str, length: int) -> None:
-        self.camera, self.length = camera, length
-        self._episode = episode
-        self._data, self.color, self._lengths = episode.camera(camera)
-        self._raw = self._check()
-
-    def header(self) -> CameraHeader:
-        """How the images are stored and how large the first is.
-
-        Raises:
-            BadEpisode: the first image is damaged.
-            LayoutMismatch: the declared colour order does not go with the way of storing.
-        """
-        first = next(self._payloads(0, 1))
-        if not isinstance(first, bytes):
-            header = CameraHeader("raw", *first.shape[:2])
-        elif is_png(first):
-            if len(first) < _MIN_PNG:
-                raise self.bad(0, "PNG cut short")
-            header = CameraHeader("png", int.from_bytes(first[20:24]), int.from_bytes(first[16:20]))
-        else:
-            header = CameraHeader("jpeg", *self.jpeg(0, first)[1:])
-        other = {"raw": "swapped-jpeg"}.get(header.storage, "bgr")
-        if self.color == other:
-            raise self._episode.mismatch(
-                f"the colour order {other} does not go with {header.storage} images",
-                self._data.name,
-                "rgb or bgr for raw images; rgb or swapped-jpeg for JPEG and PNG, which define their own order",
-                f"{header.storage} images declared as {other}",
-            )
-        return header
-
-    def __iter__(self) -> Iterator[Payload]:
-        """The images in order: bytes of a JPEG or PNG, perhaps padded with zeros, or uint8 arrays (H, W, 3)."""
-        rows = self._slab_rows()
-        for start in range(0, self.length, rows):
-            yield from self._payloads(start, min(start + rows, self.length))
-
-    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
-        """Check a JPEG: itself without padding, height, width.
-
-        Raises:
-            BadEpisode: it is empty, cut short, or not JPEG.
-        """
-        try:
-            return jpeg_payload(data)
-        except ValueError as error:
-            raise self.bad(frame, str(error)) from error
-
-    def bad(self, frame: int, found: str) -> BadEpisode:
-        """The error for an image that cannot be used."""
-        return BadEpisode(
-            "an image is damaged",
-            place=self._episode.at(self._data.name, camera=self.camera, frame=frame),
-            expected="a whole JPEG or PNG of the size of the others",
-            found=found,
-            next_step=_REPAIR,
-        )
-
-    def _check(self) -> bool:
-        """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
-        data, dtype = self._data, self._data.dtype
-        raw = dtype == np.uint8 and data.ndim == 4 and data.shape[3] == 3  # noqa: PLR2004 - (T, H, W, 3)
-        padded = dtype == np.uint8 and data.ndim == 2  # noqa: PLR2004 - (T, bytes)
-        one_each = data.ndim == 1 and (dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8)
-        if not (raw or padded or one_each):
-            expected = "an image for each frame: JPEG or PNG bytes, or uint8 of shape (length, height, width, 3)"
-            raise self._episode.mismatch("the dataset does not hold images", data.name, expected, describe(data))
-        image = dtype.itemsize * int(np.prod(data.shape[1:], dtype=np.int64))
-        chunk = dtype.itemsize * int(np.prod(data.chunks, dtype=np.int64)) if data.chunks else 0
-        for size, limit in ((image, _MAX_IMAGE_BYTES), (chunk, _MAX_CHUNK_BYTES)):
-            if size > limit:
-                raise self._episode.absurd(data, size, limit)
-        return bool(raw)
-
-    def _slab_rows(self) -> int:
-        """Frames to read at once: whole chunks, since HDF5 decompresses a chunk whole, within a bound of memory."""
-        image = max(1, self._data.dtype.itemsize * int(np.prod(self._data.shape[1:], dtype=np.int64)))
-        chunk = self._data.chunks[0] if self._data.chunks else 1
-        wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
-        return int(max(chunk, wanted // chunk * chunk)) if chunk <= self.length else wanted
-
-    def _payloads(self, start: int, stop: int) -> Iterator[Payload]:
-        place = self._episode.at(self._data.name, camera=self.camera, frame=start)
-        try:
-            with reading(place, BadEpisode):
-                slab = self._data[start:stop]
-                lengths = self._lengths[:, start:stop] if self._lengths is not None else None
-        except BadEpisode:
-            if stop - start == 1:
-                raise
-            for row in range(start, stop):  # one by one, to tell which it is
-                yield from self._payloads(row, row + 1)
-            return
-        if self._raw:
-            yield from slab
-            return
-        for row, image in enumerate(slab):
-            data = image if isinstance(image, bytes) else image.tobytes()
-            if lengths is not None:
-                self._check_length(start + row, data, lengths[:, row])
-            yield data
-
-    def _check_length(self, frame: int, data: bytes, lengths: NDArray[Any]) -> None:
-        size = len(data.rstrip(b"\0"))
-        if size not in lengths.astype(np.int64):
-            known = ", ".join(f"{int(length)}" for length in lengths)
-            raise self.bad(frame, f"{size} bytes, but the table of true lengths says {known}")
+    def _mismatch(self, message: str, path: str, expected: str, found: str) -> LayoutMismatch:
+        return mismatch(message, self._at(path), expected, found, self._suggestion)
