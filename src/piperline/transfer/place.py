@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from piperline.episode import sync
+from piperline.disk import sync
 from piperline.errors import OutputExists, Place, UsageError, output_error
 from piperline.lerobot.info import Info
 
