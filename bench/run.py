@@ -1,0 +1,182 @@
+"""Measure piperline against the original way, in one run on one machine: `make bench`.
+
+First the results are compared with the recordings, then whole commands are timed, start-up included. Prints a report
+and puts it into bench/README.md.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from bench import encoders
+from bench.compare import check
+from bench.floor import floor
+from bench.measure import Command, Cost, cost
+from bench.recordings import CAMERAS, jpegs, long, short
+from piperline.run.local import usable_cpus
+from piperline.video import Mode
+
+HERE = Path(__file__).parent
+CACHE = HERE.parent / ".cache"
+LOG = CACHE / "bench" / "log.txt"
+README = HERE / "README.md"
+START, END = "<!-- results: written by make bench -->\n", "<!-- end of results -->\n"
+
+PYTHON = Path(sys.executable)
+PIPERLINE = PYTHON.with_name("piperline")
+ORIGINAL_PYTHON = CACHE / "oracle" / "base" / "bin" / "python"
+ORIGINAL_PATH = CACHE / "bench" / "original"
+MODES: tuple[Mode, ...] = get_args(Mode)
+SHORT_IMAGES, LONG_IMAGES = 2 * 3 * 200 * 3, 2 * 1000 * 3
+
+
+@dataclass
+class Way:
+    """One way to convert, and what it cost each time.
+
+    Attributes:
+        name: for people.
+        video: our mode, or None for the original way.
+        costs: of each round.
+        floors: seconds of the floor in each round.
+        decibels: PSNR of the result against the recorded JPEG.
+        size: of the result's videos in MB.
+    """
+
+    name: str
+    video: Mode | None
+    costs: list[Cost] = field(default_factory=list)
+    floors: list[float] = field(default_factory=list)
+    decibels: float = 0
+    size: float = 0
+
+    @property
+    def seconds(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(cost.seconds for cost in self.costs)
+
+    def run(self, recordings: list[Path], output: Path) -> None:
+        """Convert once."""
+        if self.video is None:
+            command: Command = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original.py", output, *recordings]
+            environment = {
+                "PYTHONPATH": str(ORIGINAL_PATH),
+                "HF_HUB_OFFLINE": "1",
+                "HF_HOME": str(output.parent / "hf"),
+            }
+            self.costs.append(cost(command, LOG, environment))
+        else:
+            command = [PIPERLINE, "convert", *recordings, "--output", output, "--video", self.video]
+            self.costs.append(cost(command, LOG))
+
+    def look(self, recordings: list[Path], output: Path) -> None:
+        """Compare the result with the recordings."""
+        self.decibels = check(output, recordings)
+        self.size = sum(path.stat().st_size for path in output.rglob("*.mp4")) / 1e6
+
+
+def race(recordings: list[Path], modes: tuple[Mode, ...], rounds: int) -> list[Way]:
+    """Run the original way and ours in turn, `rounds` times; compare the results of the first round."""
+    ways = [Way("original (lerobot 0.4.2)", None), *(Way(f"piperline --video {mode}", mode) for mode in modes)]
+    for number in range(rounds):
+        for way in ways:
+            with tempfile.TemporaryDirectory(dir=CACHE / "bench") as folder:
+                output = Path(folder, "dataset")
+                way.run(recordings, output)
+                if number == 0:
+                    way.look(recordings, output)
+            if way.video in {"h264", "av1"}:
+                way.floors.append(floor(recordings, way.video))
+            print(f"{way.name}: {way.costs[-1].seconds:.1f} s", file=sys.stderr)
+    return ways
+
+
+def race_table(ways: list[Way], images: int) -> Iterator[str]:
+    """The lines of the table of a race."""
+    yield "| way | images/s | against the original | CPU ms per image | kB per image | PSNR dB | of the floor |"
+    yield "|---|---|---|---|---|---|---|"
+    for way in ways:
+        cpu = statistics.median(cost.cpu for cost in way.costs) / images * 1000
+        share = f"{statistics.median(way.floors) / way.seconds:.0%}" if way.floors else ""
+        yield (
+            f"| {way.name} | {images / way.seconds:.0f} | {ways[0].seconds / way.seconds:.1f}x | {cpu:.1f} "
+            f"| {way.size / images * 1000:.1f} | {way.decibels:.1f} | {share} |"
+        )
+
+
+def memory_table(cache: Path) -> Iterator[str]:
+    """Peak memory of a worker above the bare imports, for short and long episodes."""
+    bare = "import os, piperline.run.convert, bench.measure; print(bench.measure.peak_memory(os.getpid()))"
+    imports = float(subprocess.run([PYTHON, "-c", bare], check=True, capture_output=True).stdout)
+    yield f"| video | 3 episodes of 200 frames | 1 of 4,000 frames | (bare imports: {imports:.0f} MB)"
+    yield "|---|---|---|---|"
+    inputs = [short(cache)[0], long(cache, episodes=1, frames=4000)]
+    for mode in MODES:
+        peaks = []
+        for recording in inputs:
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                command: Command = [
+                    PIPERLINE,
+                    "convert",
+                    recording,
+                    "--output",
+                    Path(folder, "dataset"),
+                    "--video",
+                    mode,
+                ]
+                peaks.append(cost(command, LOG).worker_peak - imports)
+        yield f"| {mode} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB | |"
+
+
+def encoder_table(recording: Path) -> Iterator[str]:
+    """Settings of encoders on 300 frames of three cameras."""
+    footage = [jpegs(recording, "episode_0", camera)[:100] for camera in CAMERAS]
+    yield "| settings | kB per image | PSNR dB | encode | read in order | read at random |"
+    yield "|---|---|---|---|---|---|"
+    for row in encoders.table(footage):
+        yield (
+            f"| {row.name} | {row.kilobytes:.1f} | {row.decibels:.2f} | {row.encode_ms:.2f} "
+            f"| {row.sequential_ms:.2f} | {row.random_ms:.1f} |"
+        )
+
+
+def report(rounds: int) -> Iterator[str]:
+    """All of it, line by line."""
+    cache = CACHE / "bench"
+    recordings = short(cache)
+    yield f"{usable_cpus()} cores, medians of {rounds} rounds.\n"
+    yield "**6 episodes of 200 frames, 3 cameras of 480x640** (3,600 images)\n"
+    yield from race_table(race(recordings, MODES, rounds), SHORT_IMAGES)
+    yield "\n**2 episodes of 1,000 frames** (6,000 images), one round\n"
+    yield from race_table(race([long(cache, episodes=2, frames=1000)], ("h264", "copy"), 1), LONG_IMAGES)
+    helps = [cost([PIPERLINE, "--help"], LOG).cpu for _ in range(5)]
+    yield f"\n**`piperline --help`**: {statistics.median(helps):.2f} s of CPU\n"
+    yield "**Peak memory of a worker above the bare imports**\n"
+    yield from memory_table(cache)
+    yield "\n**Encoders**: CPU ms per image on one thread; reading with PyAV to RGB\n"
+    yield from encoder_table(recordings[0])
+
+
+def main() -> None:
+    """Print the report; put it into the README."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is run (default: 3)")
+    rounds = parser.parse_args().rounds
+    LOG.unlink(missing_ok=True)
+    text = ""
+    for line in report(rounds):
+        print(line, flush=True)
+        text += line + "\n"
+    before, _, rest = README.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    README.write_text(before + START + "\n" + text + "\n" + END + after)
+
+
+if __name__ == "__main__":
+    main()
