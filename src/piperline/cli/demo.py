@@ -50,13 +50,14 @@ def _lines(made: Demo) -> Iterator[str]:
 
 
 def _tree(folder: Path, indent: str) -> Iterator[str]:
-    """What lies in a folder; of many files the first and the last."""
+    """What lies in a folder; of many files of one kind the first and the last."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files = [path for path in entries if path.is_file()]
     for path in (path for path in entries if path.is_dir()):
         yield f"{indent}{path.name}/"
         yield from _tree(path, indent + "  ")
-    shown = files if len(files) <= _SHOWN_FILES else [files[0], files[-1]]
+    numbered = len(files) > _SHOWN_FILES and len({path.suffix for path in files}) == 1
+    shown = [files[0], files[-1]] if numbered else files
     for path in shown:
         yield f"{indent}{path.name:<{44 - len(indent)}}{size_text(path.stat().st_size):>10}"
     if len(shown) < len(files):

@@ -85,7 +85,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     writer.finish()
     if schema.groups:
         write_modality(folder, schema)
-        if plan.job.groot and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
+        wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other
+        if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
             write_groot_stats(folder)
     write_whole(folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
     return schema
@@ -114,6 +115,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "video": asdict(settings.video),
         "fps": settings.fps,
         "size": settings.size,
+        "groot": plan.job.groot,
         "episodes": [{"source": e.source, "episode": e.name, "length": e.length} for e in plan.episodes],
         "left_out": [
             {"source": left.file.name, "episode": left.episode, "reason": left.reason} for left in plan.left_out

@@ -107,8 +107,7 @@ def make_job(
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     settings = EncodeSettings(MODES[video], int(rate), resize)
-    statistics = groot and format == "v2.1"
-    return Job(rules, settings, format, robot_type or rules.robot_type, task, statistics)
+    return Job(rules, settings, format, robot_type or rules.robot_type, task, groot)
 
 
 def plan_run(

@@ -52,7 +52,7 @@ class Job:
         format: the LeRobot version to write: `v2.1` or `v3.0`.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
-        groot: write the statistics that GR00T would compute before training (v2.1 only: it reads no other).
+        groot: write the statistics that GR00T would compute before training, into v2.1: it reads no other.
     """
 
     layout: Layout

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
+from piperline.groot.choice import DEFAULT_HORIZON
+from piperline.groot.stats import write_groot_stats
 from piperline.lerobot import WRITERS, DatasetWriter
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.v30 import V30Writer
@@ -149,15 +151,15 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
     else:
         writer = WRITERS[version](made, schema, tasks=tasks)
     pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
-    total, done, frames = sum(map(len, datasets)), 0, 0
+    total, done, frames, longest = sum(map(len, datasets)), 0, 0, 0
     for dataset in datasets:
         for index, episode in enumerate(dataset):
             writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
-            done, frames = done + 1, frames + episode.length
+            done, frames, longest = done + 1, frames + episode.length, max(longest, episode.length)
             options.watch(done, total)
     writer.finish()
     pictures.close()
-    _carry_over(datasets, made, version)
+    _carry_over(datasets, made, version, longest)
     sync_tree(made)
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:
@@ -167,10 +169,10 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
     return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
 
 
-def _carry_over(datasets: Sequence[Dataset], made: Path, version: str) -> None:
-    """Keep modality.json and how the datasets were made.
+def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: int) -> None:
+    """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
 
-    No stats.json: what lies in v3.0 is averaged, and GR00T would take it for the statistics of the dataset.
+    A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
     """
     known = next((dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()), None)
     if known:
@@ -179,6 +181,9 @@ def _carry_over(datasets: Sequence[Dataset], made: Path, version: str) -> None:
     if all(documents):
         merged = {**_merged(documents), "format": version}
         (made / PROVENANCE).write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        wanted = version == "v2.1" and all(document.get("groot") for document in documents)
+        if known and wanted and longest >= DEFAULT_HORIZON:
+            write_groot_stats(made)
 
 
 def _read(path: Path) -> dict[str, Any]:
