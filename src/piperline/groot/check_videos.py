@@ -26,7 +26,8 @@ _SAME, _SAME_SHARE = 32, 1e-3
 a still picture stays below, an arm that moves does not."""
 _MOVED = 0.05
 _BLACK = 20
-_COLOURED, _BLUE_SHARE, _ORANGE_SHARE = 64, 0.2, 0.02
+_COLOURED, _BLUE_SHARE, _BLUE_TO_ORANGE = 24, 0.3, 10
+"""Red and blue are suspect where so much of a picture is blue by so many levels, and so many times less is orange."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
                 yield Finding("video-frozen", "warning", message, place, {}, "check the recording of this episode")
     for camera, shares in blue.items():
         blues, oranges = np.mean(shares, axis=0)
-        if blues > _BLUE_SHARE and oranges < _ORANGE_SHARE:
+        if blues > _BLUE_SHARE and blues > _BLUE_TO_ORANGE * oranges:
             message = (
                 f"{camera}: {100 * blues:.0f} % of the picture is blue where skin, wood and cardboard would be orange "
                 f"({100 * oranges:.0f} %): red and blue may be exchanged"
@@ -180,7 +181,7 @@ def _moves(subject: Subject, clip: _Clip) -> bool:
 
 
 def _colours(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The shares of pixels that are strongly blue, and strongly orange: each what the other is when exchanged."""
+    """The shares of pixels that are blue, and orange: each becomes the other when red and blue are exchanged."""
     red, green, blue = (frame[::4, ::4, channel].astype(np.int16) for channel in range(3))
     ordered = [(red < green) & (green < blue), (blue < green) & (green < red)]
     return np.array([(order & (np.abs(red - blue) > _COLOURED)).mean() for order in ordered])
