@@ -313,6 +313,14 @@ def test_names_that_lerobot_cannot_tell_apart(tmp_path):
         written(root, "n1.7")
 
 
+def test_long_lists_take_a_line_for_each_name(tmp_path):
+    sides = [f"{side}_{part}_1" for side in ("left", "right") for part in ("shoulder", "gripper", "finger", "leg")]
+    root = make_dataset(tmp_path / "set", names=[*sides, "waist", "neck", "head", "base"], cameras=("mid",))
+    text = written(root, "n1.6")["bi_piper_config.py"]
+    assert '        modality_keys=[\n            "left_arm",\n            "left_gripper",\n' in text
+    assert read_choice(write_files(tmp_path / "c", {"c.py": text})[0]).action[-4:] == ("waist", "neck", "head", "base")
+
+
 # --- bad input ---
 
 

@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from piperline.groot.arithmetic import shards
 from piperline.groot.preflight import preflight
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.subject import Launch
@@ -66,11 +69,12 @@ def column(root, name):
     )
 
 
-def states_as_actions(root, shift):
+def states_as_actions(root, shift, noise=0.0):
     for path in sorted((root / "data").rglob("*.parquet")):
         table = pq.read_table(path)
         state = np.array(table["observation.state"].to_pylist(), dtype=np.float32)
         moved = state[np.clip(np.arange(len(state)) + shift, 0, len(state) - 1)]
+        moved = moved + np.random.default_rng(0).normal(scale=noise, size=moved.shape).astype(np.float32)
         new = pa.FixedSizeListArray.from_arrays(moved.ravel(), 14)
         pq.write_table(table.set_column(table.column_names.index("action"), "action", new), path)
     refresh(root)
@@ -304,6 +308,8 @@ FAULTS = {
     "action-equals-state": lambda root: states_as_actions(root, 0),
     "action-shifted": lambda root: states_as_actions(root, 1),
     "action-shifted: late": lambda root: states_as_actions(root, -2),
+    "action-shifted: noisy": lambda root: states_as_actions(root, -3, noise=0.0005),
+    "constant: all": lambda root: [edit_column(root, name, np.zeros_like) for name in ("action", "observation.state")],
     "action-units": rows("action", degrees),
     "action-inverted": rows("action", upside_down),
     "idle-start": lambda root: [edit_column(root, name, idle) for name in ("action", "observation.state")],
@@ -401,6 +407,51 @@ def test_an_output_folder_with_a_checkpoint(good, tmp_path):
     assert codes(good, launch=Launch(output=tmp_path)) == ["output-resumes"]
     assert codes(good, launch=Launch(output=tmp_path), version="n1.7") == []
     assert codes(good, launch=Launch(output=tmp_path / "none")) == []
+
+
+def test_a_start_checkpoint_with_statistics_of_its_own(good, tmp_path):
+    launch = Launch(base_model=tmp_path)
+    assert codes(good, launch=launch) == []
+    (tmp_path / "statistics.json").write_text('{"gr1": {}}')
+    assert codes(good, launch=launch) == []
+    (tmp_path / "statistics.json").write_text('{"gr1": {}, "new_embodiment": {}}')
+    assert codes(good, launch=launch) == ["checkpoint-stats"]
+    assert codes(good, launch=launch, version="n1.7") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda video: video.pop("info"),
+        lambda video: video.update(names=["rows", "columns", "channels"]),
+        lambda video: video["info"].pop("video.channels"),
+    ],
+)
+def test_n15_asks_info_json_for_the_videos(copy, change):
+    edit_json(copy, "info.json", lambda v: change(v["features"]["observation.images.mid"]))
+    assert codes(copy, version="n1.5") == ["video-info"]
+    assert codes(copy) == []
+
+
+def dealt(usable, shard_size, splits):
+    """GR00T's dealing, step by step: each part of an episode goes to the shard that is shortest so far."""
+    shards = [0] * -(-sum(usable) // shard_size)
+    for steps in usable:
+        for part in range(splits):
+            shards[shards.index(min(shards))] += len(range(part, steps, splits))
+    return shards
+
+
+@given(
+    usable=st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any),
+    shard_size=st.integers(1, 40),
+    splits=st.sampled_from([1, 2, 10]),
+)
+def test_shards_are_predicted_as_gr00t_deals_them(usable, shard_size, splits):
+    wanted, parts = shards(usable, Launch(shard_size=shard_size, sampling_rate=1 / splits))
+    found = dealt(usable, shard_size, splits)
+    assert len(found) == wanted
+    assert (min(found) > 0) == (wanted <= parts)
 
 
 def test_horizons_that_are_too_long(copy):

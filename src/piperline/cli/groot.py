@@ -86,6 +86,7 @@ def check(
     shard_size: int = Launch.shard_size,
     sampling_rate: float = Launch.sampling_rate,
     output_dir: Path | None = None,
+    base_model: Path | None = None,
     tables_only: bool = False,
     fail_on: Severity = "error",
     json: bool = False,
@@ -106,11 +107,12 @@ def check(
         shard_size: steps of a shard (GR00T's --shard_size).
         sampling_rate: share of an episode that goes into one shard (GR00T's --episode_sampling_rate).
         output_dir: folder for checkpoints, looked into for old ones.
+        base_model: folder of the checkpoint to start from, looked into for statistics.
         tables_only: leave the videos out.
         fail_on: severity that makes the exit code 1.
         json: findings and forecast as JSON.
     """
-    settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir)
+    settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
     report = preflight(
         dataset, version=version, horizon=horizon, config=config, launch=settings, videos=not tables_only
     )

@@ -76,7 +76,7 @@ def forecast(subject: Subject) -> Forecast:
     amplification = decoded / steps if steps else 0.0
     features = [subject.meta.schema.features[key] for key in _camera_keys(subject)]
     pixels = [feature.shape[0] * feature.shape[1] for feature in features]
-    codecs = [_codec(subject, key) for key in _camera_keys(subject)]
+    codecs = [str(subject.meta.video_facts(key).get("video.codec")) for key in _camera_keys(subject)]
     frame_ms = sum(
         _DECODE_MS.get(codec, _DECODE_MS["h264"]) * count / _MEASURED_PIXELS
         for codec, count in zip(codecs, pixels, strict=True)
@@ -106,12 +106,6 @@ def _shape(subject: Subject, key: str) -> tuple[int, ...]:
     return subject.meta.schema.features[key].shape
 
 
-def _codec(subject: Subject, key: str) -> str:
-    entry = subject.meta.info["features"][key]
-    info = entry.get("info") or entry.get("video_info") or {}
-    return str(info.get("video.codec", "h264"))
-
-
 def check_arithmetic(subject: Subject) -> Iterator[Finding]:
     """Horizon against lengths, shards, batch against GPUs, memory, an old checkpoint in the output folder."""
     usable, launch, horizon = _usable(subject), subject.launch, subject.choice.horizon
@@ -138,9 +132,21 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
         )
         remedy = "store smaller images, split long episodes, or take fewer --workers"
         yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
-    if launch.output and any(launch.output.glob("checkpoint-*")) and subject.target.version == "n1.6":
+    if subject.target.version == "n1.6":
+        yield from _check_checkpoints(launch)
+
+
+def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
+    """Silent in N1.6: it goes on from the output folder, and keeps the statistics of the start checkpoint."""
+    if launch.output and any(launch.output.glob("checkpoint-*")):
         message = "the output folder holds checkpoints: GR00T N1.6 goes on from them without a word"
-        yield Finding("output-resumes", "warning", message, Place(file=launch.output), remedy="choose a new --output")
+        remedy = "choose a new --output-dir"
+        yield Finding("output-resumes", "warning", message, Place(file=launch.output), remedy=remedy)
+    statistics = launch.base_model / "statistics.json" if launch.base_model else None
+    if statistics and statistics.is_file() and b'"new_embodiment"' in statistics.read_bytes():
+        message = "the checkpoint to start from has statistics of NEW_EMBODIMENT: GR00T N1.6 keeps them for these data"
+        remedy = "remove new_embodiment from its statistics.json, unless the data are the same"
+        yield Finding("checkpoint-stats", "warning", message, Place(file=statistics), remedy=remedy)
 
 
 def _check_shards(usable: list[int], launch: Launch, place: Place) -> Iterator[Finding]:

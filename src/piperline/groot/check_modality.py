@@ -181,3 +181,17 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
         if width > limit:
             message = f"the {part} groups have {width} dimensions together, the {target.title} checkpoint takes {limit}"
             yield Finding("too-wide", "error", message, None, {"width": width, "limit": limit})
+    if target.version == "n1.5":
+        yield from _check_video_info(meta, choice)
+
+
+def _check_video_info(meta: Meta, choice: Choice) -> Iterator[Finding]:
+    """N1.5 asks `info.json` for sizes, channels and rate of each video (`LeRobotSingleDataset._get_metadata`)."""
+    for camera in choice.cameras:
+        key = meta.video_key(camera)
+        feature, facts = meta.schema.features.get(key), meta.video_facts(key)
+        names = set(feature.names or ()) if feature else set()
+        told = "video.fps" in facts and ("channel" in names or "video.channels" in facts)
+        if feature and not (told and {"height", "width"} <= names):
+            message = f"info.json lacks height, width, channels or rate of {camera}: N1.5 stops with a KeyError"
+            yield Finding("video-info", "error", message, Place(file=meta.root / "meta/info.json", camera=camera))

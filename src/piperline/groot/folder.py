@@ -75,6 +75,12 @@ class Meta:
         entry = self.groups("video").get(camera) or {}
         return str(entry.get("original_key") or f"observation.images.{camera}")
 
+    def video_facts(self, key: str) -> Mapping[str, Any]:
+        """What `info.json` tells about the files of a camera: `info`, which older versions call `video_info`."""
+        entry = self.info["features"].get(key) or {}
+        facts = entry.get("info") or entry.get("video_info")
+        return facts if isinstance(facts, dict) else {}
+
     @cached_property
     def schema(self) -> Schema:
         """The features of `info.json`; no groups: those are in `modality`."""

@@ -100,7 +100,7 @@ def plan_launch(
         version=version,
         horizon=horizon,
         config=None if n15 else config,
-        launch=_launch(settings, checkout / output_folder(settings, name)),
+        launch=_launch(settings, checkout, name),
         videos=videos,
     )
     named = f"{config.stem}:{class_name(name)}" if n15 else str(config.resolve())
@@ -145,8 +145,10 @@ def _wanted(checkout: Path, goal: Target) -> Target:
     return goal
 
 
-def _launch(settings: Settings, output: Path) -> Launch:
-    launch = Launch(settings.gpus, settings.batch, settings.workers, output=output)
+def _launch(settings: Settings, checkout: Path, name: str) -> Launch:
+    output = checkout / output_folder(settings, name)
+    base = checkout / settings.base_model if settings.base_model else None
+    launch = Launch(settings.gpus, settings.batch, settings.workers, output=output, base_model=base)
     return replace(
         launch,
         shard_size=settings.shard_size or launch.shard_size,

@@ -24,6 +24,7 @@ class Launch:
         shard_size: steps of a shard (`--shard_size`).
         sampling_rate: the share of an episode that goes into one shard (`--episode_sampling_rate`).
         output: the folder for checkpoints, if it is known.
+        base_model: the checkpoint to start from, if it is not the published one.
     """
 
     gpus: int = 8
@@ -32,6 +33,7 @@ class Launch:
     shard_size: int = 1024
     sampling_rate: float = 0.1
     output: Path | None = None
+    base_model: Path | None = None
 
 
 @dataclass(frozen=True)
