@@ -16,9 +16,9 @@ from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.lerobot import WRITERS
 from piperline.run.plan import Plan
-from piperline.run.stage import Staging, own_name, write_whole
+from piperline.run.stage import Staging, own_name, work_folder, write_whole
 
-__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "write_dataset"]
+__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "sweep", "write_dataset"]
 
 PROVENANCE = Path("meta") / "piperline.json"
 """How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
@@ -58,9 +58,34 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = Fa
     folder = staging.root / f"dataset-{own_name()}"  # another attempt may be at work as well
     schema = write_dataset(staging, plan, folder)
     write_whole(staging.plan_file, plan.to_json())
+    write_whole(staging.published_file, _identity(folder))
     publish(folder, output, overwrite=overwrite)
-    shutil.rmtree(staging.root)
+    _remove(staging)
     return schema
+
+
+def sweep(output: Path) -> None:
+    """Remove the staging folder of a run that was killed after its dataset had got its name."""
+    staging = Staging(work_folder(output))
+    marked = staging.published_file.is_file() and output.is_dir()
+    if marked and staging.published_file.read_text(encoding="utf-8") == _identity(output):
+        _remove(staging)
+
+
+def _remove(staging: Staging) -> None:
+    """Remove the staging folder; the mark that its dataset is published goes last."""
+    for path in staging.root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != staging.published_file:
+            path.unlink()
+    shutil.rmtree(staging.root)
+
+
+def _identity(folder: Path) -> str:
+    """What tells a folder from all others, and stays when it is renamed."""
+    stat = folder.stat()
+    return f"{stat.st_dev} {stat.st_ino}"
 
 
 def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:

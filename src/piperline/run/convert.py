@@ -10,7 +10,7 @@ from piperline.encode import EncodeSettings
 from piperline.errors import PiperlineError, RecordingError, TaskFailed, UsageError
 from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
-from piperline.run.assemble import assemble, check_output
+from piperline.run.assemble import assemble, check_output, sweep
 from piperline.run.local import Failure, WorkerPool, usable_cpus
 from piperline.run.plan import NOTHING_LEFT, Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
 from piperline.run.stage import PLAN, staging_area, work_folder
@@ -168,6 +168,7 @@ def convert(
         TaskFailed: workers died, or several episodes cannot be converted.
     """
     started = time.monotonic()
+    sweep(output)
     check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(WorkerPool(workers or usable_cpus()))

@@ -1,6 +1,7 @@
 """Staging: encoded episodes beside the output, each there whole or not at all.
 
     OUT.work/plan.json                        what the run does
+    OUT.work/published                        which folder got the output's name, should the run end before this goes
     OUT.work/pieces/<key>/<camera>.mp4|json   cameras of episodes that are under way
     OUT.work/episodes/<key>/                  an episode, complete: it appears by one rename
     OUT.work/dataset-*/                       the dataset while it is put together
@@ -50,6 +51,7 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.plan_file = root / PLAN
+        self.published_file = root / "published"
 
     def names(self) -> frozenset[str]:
         """The keys of the episodes that are there, without a look inside."""
