@@ -1,7 +1,7 @@
 """Groups of HDF5 files into new files, on HDF5's own object copy (H5Ocopy).
 
-Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, references, hard
-links and creation order survive. An output file is absent or complete.
+Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, hard links and
+creation order survive; references are made anew. An output file is absent or complete.
 """
 
 import fcntl
@@ -20,12 +20,11 @@ from piperline.disk import sync
 from piperline.errors import OutputError, Place, RecordingError, output_error, printable
 from piperline.hdf5.facts import facts
 from piperline.hdf5.files import FAULTS, Group, members, shown, walk
+from piperline.hdf5.references import renew_references
 from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
 from piperline.hdf5.safe import open_file
 
 __all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "partial_path", "sources_text", "write_file"]
-
-_STRAY = b"~obj_pointed_by_"  # what H5Ocopy calls objects that only a reference led to
 
 
 @dataclass(frozen=True)
@@ -188,18 +187,17 @@ def _address(file: h5py.File, item: GroupCopy) -> int:
 
 def _copy_group(file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool) -> None:
     place = Place(file=item.source, hdf5_path="/" + shown(item.group))
-    options = h5py.h5p.create(h5py.h5p.OBJECT_COPY)
-    options.set_copy_object(h5py.h5o.COPY_EXPAND_REFERENCE_FLAG)
     try:
-        outside = [] if allow_external else list(leaks(h5py.h5o.open(file.id, item.group), item.group))
-        if not outside:
-            h5py.h5o.copy(file.id, item.group, output.id, item.name, copypl=options)
+        source = h5py.h5o.open(file.id, item.group)
+        outside = list(leaks(source, item.group))
+        if not outside or allow_external:
+            h5py.h5o.copy(file.id, item.group, output.id, item.name)
+            outside += renew_references(source, h5py.h5o.open(output.id, item.name))
             if item.name != item.group:
                 _follow_rename(output.id, item)
-            outside = [] if allow_external else _strays(output.id)
     except FAULTS as error:
         raise _copy_error(error, place) from error
-    if outside:
+    if outside and not allow_external:
         raise RecordingError(
             "the group reaches outside of itself, which is not followed",
             place=place,
@@ -216,10 +214,6 @@ def _copy_error(error: Exception, place: Place) -> Exception:
         return OSError(number, os.strerror(number))
     words = printable(str(error))
     return RecordingError("this cannot be copied", place=place, found=words, next_step="the file is damaged: repair it")
-
-
-def _strays(root: Group) -> list[str]:
-    return ["a reference to an object outside of the group" for m in members(root) if m.name.startswith(_STRAY)]
 
 
 def _follow_rename(root: Group, item: GroupCopy) -> None:

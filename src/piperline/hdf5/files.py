@@ -100,16 +100,23 @@ def walk(start: Thing, path: str = "/") -> Iterator[Entry]:
         path: what to call it.
     """
     seen: dict[int, str] = {}
-    waiting = [Entry(path, path.encode(), 0, _kind(start), start)]
+    name = path.rsplit("/", 1)[-1].encode("utf-8", "surrogateescape")
+    waiting = [Entry(path, name, 0, _kind(start), start)]
     while waiting:
         entry = waiting.pop()
         if entry.object is not None:
-            first = seen.setdefault(h5py.h5o.get_info(entry.object).addr, entry.path)
-            if first != entry.path:
-                entry = Entry(entry.path, entry.name, entry.level, "again", text=first)
+            entry = _once(entry, seen)
         yield entry
         if entry.kind == "group":
             waiting.extend(reversed(_below(entry)))
+
+
+def _once(entry: Entry, seen: dict[int, str]) -> Entry:
+    try:
+        first = seen.setdefault(h5py.h5o.get_info(entry.object).addr, entry.path)
+    except FAULTS as error:
+        return Entry(entry.path, entry.name, entry.level, "unreadable", text=str(error))
+    return entry if first == entry.path else Entry(entry.path, entry.name, entry.level, "again", text=first)
 
 
 def _below(entry: Entry) -> list[Entry]:

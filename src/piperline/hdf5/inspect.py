@@ -10,7 +10,7 @@ import h5py
 
 from piperline.errors import PiperlineError, printable, size_text
 from piperline.hdf5.facts import Facts, attributes, facts, picture_of, preview
-from piperline.hdf5.files import FAULTS, Dataset, Entry, walk
+from piperline.hdf5.files import FAULTS, Dataset, Entry, shown, walk
 from piperline.hdf5.safe import open_file
 
 __all__ = ["Node", "Report", "inspect", "node", "node_lines", "report_lines"]
@@ -24,6 +24,7 @@ class Node:
 
     Attributes:
         path: its path.
+        name: the last part of it; a tampered name may hold a `/`.
         level: 0 for the file's root.
         kind: as in `piperline.hdf5.files.Entry`.
         text: in words: where a link leads to, how many members a group has, what cannot be read.
@@ -34,6 +35,7 @@ class Node:
     """
 
     path: str
+    name: str
     level: int
     kind: str
     text: str = ""
@@ -114,7 +116,7 @@ def node(entry: Entry, *, attrs: bool = False, previews: bool = False, pictures:
     try:
         return _node(entry, attrs=attrs, previews=previews, pictures=pictures)
     except FAULTS as error:
-        return Node(entry.path, entry.level, "unreadable", printable(str(error)))
+        return Node(entry.path, shown(entry.name), entry.level, "unreadable", printable(str(error)))
 
 
 def _node(entry: Entry, *, attrs: bool, previews: bool, pictures: bool) -> Node:
@@ -128,6 +130,7 @@ def _node(entry: Entry, *, attrs: bool, previews: bool, pictures: bool) -> Node:
         values = _preview(thing) if previews else None
     return Node(
         entry.path,
+        shown(entry.name),
         entry.level,
         entry.kind,
         text,
@@ -172,7 +175,7 @@ def node_lines(entry: Node, *, level: int | None = None, width: int = 0) -> Iter
         width: of the longest name beside it, to align what follows.
     """
     indent = "  " * (entry.level if level is None else level)
-    name = entry.path.rsplit("/", 1)[-1] + ("/" if entry.kind == "group" else "")
+    name = entry.name + ("/" if entry.kind == "group" else "")
     yield from _wrapped(indent + name.ljust(width), _parts(entry), indent)
     for key, value in (entry.attributes or {}).items():
         yield from _wrapped(f"{indent}    @{key} =", value.split(" "), indent + "    ", gap=" ")

@@ -111,10 +111,10 @@ class Shell:
         return []
 
     def _ls(self, argument: str) -> list[str]:
-        entries = [entry for entry in self._entries(argument) if entry.level <= 1]
-        shown_entries = entries[1:] if entries[0].kind == "group" else entries
-        width = max((len(entry.path.rsplit("/", 1)[-1]) + 1 for entry in shown_entries), default=0)
-        return [line for entry in shown_entries for line in node_lines(node(entry), level=0, width=min(width, 24))]
+        nodes = [node(entry) for entry in self._entries(argument) if entry.level <= 1]
+        nodes = nodes[1:] if nodes[0].kind == "group" else nodes
+        width = max((len(each.name) + 1 for each in nodes), default=0)
+        return [line for each in nodes for line in node_lines(each, level=0, width=min(width, 24))]
 
     def _tree(self, argument: str) -> list[str]:
         return [line for entry in self._entries(argument) for line in node_lines(node(entry))]

@@ -1,0 +1,158 @@
+"""Files that mean harm: nothing is written outside, nothing outside is read, nothing hangs or fills the memory."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from piperline.errors import OutputError, PiperlineError, RecordingError, UsageError
+from piperline.hdf5.copy import write_file
+from piperline.hdf5.facts import MOST_BYTES, preview
+from piperline.hdf5.inspect import inspect, report_lines
+from piperline.hdf5.plan import episodes, groups, repack_plan, split_plan, write_plan
+from piperline.hdf5.root import SOURCES
+from tests.hdf5.hostile import HARMLESS, LEAKING, NAMES, UNREADABLE, damaged_group, names, no_groups, path_in_a_name
+from tests.recordings import write_piper
+from tests.trees import tree
+
+
+@pytest.mark.parametrize("build", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_opened_is_an_error(tmp_path, build):
+    path = build(tmp_path)
+    for do in (inspect, groups, lambda path: split_plan(path, tmp_path / "out")):
+        with pytest.raises(RecordingError) as caught:
+            do(path)
+        assert str(path) in str(caught.value)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_groups_cannot_be_split(tmp_path):
+    with pytest.raises(RecordingError, match="no groups"):
+        groups(no_groups(tmp_path))
+
+
+def test_a_name_that_is_a_path_leads_nowhere(tmp_path):
+    source = path_in_a_name(tmp_path)
+    out = tmp_path / "deep" / "a" / "b"
+    found, others = groups(source)
+    assert [group.name for group in found] == [b"..", b"good"]
+    assert others == ["../../esc"]
+    done = list(write_plan(split_plan(source, out)))
+    assert sorted(new.path.name for new, _ in done) == ["_.hdf5", "good.hdf5"]
+    assert [path for path in tree(tmp_path) if path.endswith("esc.hdf5")] == []
+    report = "\n".join(report_lines(inspect(source)))
+    assert "../../esc" in report
+    assert "tampered" in report
+
+
+def test_every_name_becomes_a_usable_file_name(tmp_path):
+    source, out = names(tmp_path), tmp_path / "out"
+    done = [new for new, _ in write_plan(split_plan(source, out, prefix="p_"))]
+    assert len(done) == len(NAMES) + 1
+    written = [path.name for path in out.iterdir()]
+    assert len({name.casefold() for name in written}) == len(done)
+    assert all(name.startswith("p_") and name.isprintable() and len(name.encode()) < 255 for name in written)
+    assert "p_ep0_2.hdf5" in written  # one that was there keeps its name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5", "out"]
+    for new in done:
+        with h5py.File(source) as old, h5py.File(new.path) as file:
+            (name,) = (name if isinstance(name, bytes) else name.encode() for name in file)
+            assert name == new.groups[0].group  # the group keeps its own name
+            assert file[name]["x"][()] == old[name]["x"][()]
+
+
+def test_names_are_printed_without_control_characters(tmp_path):
+    lines = list(report_lines(inspect(names(tmp_path), attrs=True, previews=True)))
+    assert all(line.isprintable() for line in lines)
+    assert any("\\x1b[31mred" in line for line in lines)
+
+
+@pytest.mark.parametrize("prefix", ["../", "/elsewhere/", "a/b", "\n", ".", "x" * 51])
+def test_a_prefix_is_the_beginning_of_a_file_name(tmp_path, prefix):
+    source = write_piper(tmp_path / "in.h5")
+    with pytest.raises(UsageError):
+        split_plan(source, tmp_path / "out", prefix=prefix)
+
+
+def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(tmp_path):
+    source, out = write_piper(tmp_path / "in.h5", episodes=1), tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "precious").write_text("mine")
+    (out / "episode_0.hdf5").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError):
+        list(write_plan(split_plan(source, out), overwrite=True))
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("build", LEAKING.values(), ids=LEAKING)
+def test_what_lies_outside_is_refused_unless_allowed(tmp_path, build):
+    source, out = build(tmp_path), tmp_path / "out"
+    with pytest.raises(RecordingError) as caught:
+        list(write_plan(split_plan(source, out, names=["episode"])))
+    assert "--allow-external" in str(caught.value)
+    assert "/episode" in str(caught.value)
+    assert list(out.iterdir()) == []
+    list(write_plan(split_plan(source, out, names=["episode"]), allow_external=True))
+    assert [path.name for path in out.iterdir()] == ["episode.hdf5"]
+
+
+@pytest.mark.parametrize("build", [LEAKING["external_storage"], LEAKING["virtual"], LEAKING["external_link"]])
+def test_what_lies_outside_is_not_read(tmp_path, build):
+    text = "\n".join(report_lines(inspect(build(tmp_path), previews=True)))
+    assert "file" in text or "other datasets" in text
+    assert "115" not in text  # the first byte of the secret
+    assert "[0 1 2 3 4]" not in text
+
+
+@pytest.mark.parametrize("build", HARMLESS.values(), ids=HARMLESS)
+def test_what_only_looks_dangerous_is_shown_and_copied(tmp_path, build):
+    source = build(tmp_path)
+    assert list(report_lines(inspect(source, attrs=True, previews=True)))
+    (done,) = write_plan(split_plan(source, tmp_path / "out", names=["episode"]))
+    assert done[1] == "written"
+
+
+def test_a_bomb_is_not_decompressed(tmp_path):
+    with h5py.File(HARMLESS["bomb"](tmp_path)) as file:
+        for selection in ("", "0, 5", "0:3, 0"):
+            with pytest.raises(PiperlineError, match="one of its chunks claims 268"):
+                preview(file["episode/x"].id, selection)
+        assert file["episode/x"].chunks[1] > MOST_BYTES
+
+
+def test_a_damaged_group_is_told_and_not_copied(tmp_path):
+    source = damaged_group(tmp_path)
+    report = inspect(source)
+    assert report.unreadable == 1
+    assert "cannot be read" in "\n".join(report_lines(report))
+    with pytest.raises(RecordingError):
+        list(write_plan(split_plan(source, tmp_path / "out")))
+    assert not list(tmp_path.glob("out/*.hdf5"))
+
+
+def test_equal_names_both_survive_and_the_map_is_kept(tmp_path):
+    sources = [write_piper(tmp_path / f"{name}.hdf5", episodes=2, first=first) for name, first in (("b", 5), ("a", 0))]
+    for source in sources:
+        with h5py.File(source, "r+") as file:
+            file.move(f"episode_{5 if source.stem == 'b' else 0}", "episode")
+    found = [group for source in sources for group in episodes(source)]
+    (new,) = repack_plan(found, tmp_path / "out", per_file=9)
+    list(write_plan([new]))
+    with h5py.File(new.path) as file:
+        assert list(file) == ["episode", "episode_6", "episode_2", "episode_1"]
+        kept = json.loads(file.attrs[SOURCES])
+        assert kept["episode"] == ["b.hdf5", "episode"]
+        assert kept["episode_2"] == ["a.hdf5", "episode"]
+        with h5py.File(sources[1]) as old:
+            assert np.array_equal(file["episode_2/state"], old["episode/state"])
+
+
+def test_a_group_under_two_names_is_stored_once(tmp_path):
+    source = write_piper(tmp_path / "in.h5", episodes=1)
+    with h5py.File(source, "r+") as file:
+        file["again"] = file["episode_0"]
+    (new,) = repack_plan(episodes(source), tmp_path, per_file=2)
+    write_file(new)
+    with h5py.File(new.path) as file:
+        assert file["again"] == file["episode_0"]
