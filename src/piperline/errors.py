@@ -115,7 +115,7 @@ class PiperlineError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel from worker processes with all that they know."""
-        return (_rebuild, (type(self), self.message, self._known()))
+        return (_rebuild, (type(self), self.message, self._known()), vars(self))  # vars: notes as well
 
     def _known(self) -> dict[str, object]:
         return {

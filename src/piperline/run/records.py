@@ -1,0 +1,126 @@
+"""The folder of a job that is divided into ranks, and what is known there of each rank.
+
+    LOGS/JOB/run.json                 what is to be done, with the plan
+    LOGS/JOB/records/NNNNN.json       how a rank fares; `finish.json`: the last step
+    LOGS/JOB/slurm.json               the SLURM jobs that were submitted
+    LOGS/JOB/logs/task_NNNNN.log      what a rank says; written by datatrove, as are the following:
+    LOGS/JOB/completions, stats, executor.json, stats.json
+
+Records and outputs together tell what is done. datatrove's own marks in `completions` do not: they know nothing of
+changed inputs, of another number of ranks, or of outputs that have gone. They are made to agree before each run.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from piperline.run.stage import write_whole
+
+__all__ = ["FINISH", "JobFolder", "RankRecord"]
+
+FINISH = -1
+"""The number of the last step, which comes when all ranks are done."""
+
+
+@dataclass(frozen=True)
+class RankRecord:
+    """How a rank fares.
+
+    Attributes:
+        state: what it says of itself; `running` may mean that it was killed.
+        key: names what it makes: for another plan it is another one.
+        host, pid: the process; slurm: `JOB_INDEX` if SLURM started it, else empty.
+        started: seconds since 1970.
+        seconds: how long it has worked.
+        episodes, images: how much it has encoded; episodes that were there already do not count.
+        proof: names the output, where the key alone would not do.
+        error: why it failed.
+    """
+
+    state: Literal["running", "done", "failed"]
+    key: str
+    host: str
+    pid: int
+    slurm: str
+    started: float
+    seconds: float = 0
+    episodes: int = 0
+    images: int = 0
+    proof: str = ""
+    error: str = ""
+
+    @classmethod
+    def begin(cls, key: str) -> Self:
+        """The record of this process, as it begins."""
+        job, index = (os.environ.get(name, "") for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
+        return cls("running", key, socket.gethostname(), os.getpid(), f"{job}_{index}" if job else "", time.time())
+
+    def more(self, images: int) -> "RankRecord":
+        """The same with one more episode."""
+        return replace(
+            self, episodes=self.episodes + 1, images=self.images + images, seconds=time.time() - self.started
+        )
+
+    def ended(self, *, error: str = "") -> "RankRecord":
+        """The same at its end."""
+        return replace(self, state="failed" if error else "done", error=error, seconds=time.time() - self.started)
+
+
+class JobFolder:
+    """The folder `LOGS/JOB`.
+
+    Args:
+        root: its path.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run_file = root / "run.json"
+
+    def record(self, rank: int) -> RankRecord | None:
+        """What is known of a rank; None where nothing is."""
+        try:
+            return RankRecord(**json.loads(self._record(rank).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def note(self, rank: int, record: RankRecord) -> None:
+        """Take note of how a rank fares."""
+        path = self._record(rank)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(asdict(record), indent=1))
+
+    def agree(self, done: Collection[int]) -> None:
+        """Make datatrove's marks say that the ranks `done` are done, and no others."""
+        marks = self.root / "completions"
+        marks.mkdir(parents=True, exist_ok=True)
+        wanted = {f"{rank:05d}" for rank in done}
+        for mark in marks.iterdir():
+            if mark.name not in wanted:
+                mark.unlink()
+        for name in wanted:
+            (marks / name).touch()
+
+    def slurm_jobs(self) -> dict[str, list[int]]:
+        """The SLURM arrays that were submitted last: the ranks of each, in the order of its tasks, by id."""
+        try:
+            found: dict[str, list[int]] = json.loads((self.root / "slurm.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
+    def note_slurm_jobs(self, arrays: Mapping[str, Sequence[int]]) -> None:
+        """Take note of the SLURM arrays that were submitted."""
+        write_whole(self.root / "slurm.json", json.dumps(arrays))
+
+    def log_of(self, rank: int) -> Path:
+        """The log of a rank; it need not be there."""
+        return self.root / "finish/logs/task_00000.log" if rank == FINISH else self.root / f"logs/task_{rank:05d}.log"
+
+    def _record(self, rank: int) -> Path:
+        return self.root / "records" / ("finish.json" if rank == FINISH else f"{rank:05d}.json")

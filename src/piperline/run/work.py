@@ -1,0 +1,382 @@
+"""What is done in ranks: conversion (into one dataset, or into shards) and the aggregation of shards."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from piperline.errors import OutputError, OutputExists, PiperlineError, Place, RecordingError, TaskFailed, output_error
+from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset
+from piperline.run.convert import without_failures
+from piperline.run.local import Failure, WorkerPool
+from piperline.run.plan import Plan, PlannedEpisode, brief
+from piperline.run.records import FINISH, JobFolder, RankRecord
+from piperline.run.shards import Manifest, divide, find_shards, shard_folder, sizes
+from piperline.run.stage import Staging, own_name, work_folder, write_whole
+from piperline.transfer import aggregate
+
+__all__ = ["AggregateWork", "ConvertWork", "Diary", "Work", "load_work", "save_work"]
+
+
+@dataclass
+class Diary:
+    """Takes down what a rank does, in its log and in its record.
+
+    Args:
+        folder: of the job.
+        rank: its number.
+        say: puts a line into its log.
+        moved: told how many images and recorded bytes were gone through.
+        record: how it fares; replaced as it goes on.
+    """
+
+    folder: JobFolder
+    rank: int
+    say: Callable[[str], None]
+    moved: Callable[[int, int], None]
+    record: RankRecord
+
+    def begin(self, episodes: int, todo: int, frames: int) -> None:
+        """The rank knows what it has to do."""
+        kept = f", {episodes - todo} of them are done already" if todo < episodes else ""
+        self.say(f"{episodes} episodes, {frames} frames{kept}")
+        self._began, self._todo = time.monotonic(), todo
+
+    def done(self, episode: PlannedEpisode) -> None:
+        """An episode is done."""
+        images = episode.length * len(episode.cameras)
+        self.record = self.record.more(images)
+        rate = self.record.images / max(time.monotonic() - self._began, 1e-3)
+        self.say(
+            f"episode {self.record.episodes}/{self._todo}: {episode.place}: {episode.length} frames, "
+            f"{len(episode.cameras)} cameras; {rate:.0f} images/s so far"
+        )
+        self.folder.note(self.rank, self.record)
+
+    def prove(self, proof: str) -> None:
+        """Take down what names the output, before it appears."""
+        self.record = replace(self.record, proof=proof)
+        self.folder.note(self.rank, self.record)
+
+
+@dataclass(frozen=True)
+class ConvertWork:
+    """Recordings into one dataset, or into a dataset for each rank.
+
+    Attributes:
+        kind: `convert`: the ranks encode and the last step makes the dataset; `shards`: each rank makes a dataset.
+        target: the folder of the dataset; shards lie beside it.
+        world: how many ranks.
+        plan: what is to be done.
+        cpus: how many processes each rank has.
+        overwrite: replace a dataset that piperline made.
+        command: the options that make all shards again.
+    """
+
+    kind: Literal["convert", "shards"]
+    target: Path
+    world: int
+    plan: Plan
+    cpus: int = 1
+    overwrite: bool = False
+    command: tuple[str, ...] = ()
+
+    @cached_property
+    def parts(self) -> list[Plan]:
+        """What each rank does."""
+        return divide(self.plan, self.world)
+
+    @property
+    def staging_for(self) -> Path:
+        """The output whose staging folder the ranks share."""
+        return self.target if self.kind == "convert" else self.target.with_name(f"{self.target.name}.shards")
+
+    @property
+    def staging(self) -> Staging:
+        """Where the ranks put their episodes."""
+        return Staging(work_folder(self.staging_for))
+
+    @property
+    def images(self) -> int:
+        """How many images there are to encode."""
+        return sum(episode.length * len(episode.cameras) for episode in self.plan.episodes)
+
+    def key(self, rank: int) -> str:
+        """Names what a rank makes."""
+        return self.plan.key if rank == FINISH else self.parts[rank].key
+
+    def output(self, rank: int) -> Path:
+        """The folder of the dataset that a rank makes, or of the one that all make together."""
+        return self.target if self.kind == "convert" else shard_folder(self.target, self.world, rank)
+
+    def size(self, rank: int) -> int:
+        """How many episodes are a rank's part."""
+        return len(self.parts[rank].episodes)
+
+    def is_empty(self, rank: int) -> bool:
+        """Whether there is nothing for a rank to do."""
+        return not self.parts[rank].episodes
+
+    def check(self) -> None:
+        """See that the outputs can be put where they belong, and remove shards that are there no more.
+
+        Raises:
+            OutputExists: something is in the way.
+        """
+        if self.kind == "convert":
+            check_output(self.target, overwrite=self.overwrite)
+            return
+        sources = {episode.source for episode in self.plan.episodes}
+        for rank in range(self.world):
+            folder = self.output(rank)
+            manifest = Manifest.from_disk(folder)
+            if manifest is None or not (manifest.key == self.key(rank) or self.overwrite or sources & _sources(folder)):
+                _refuse(folder, ours=manifest is not None)
+            elif self.is_empty(rank):
+                shutil.rmtree(folder)
+
+    def done(self, folder: JobFolder) -> frozenset[int]:
+        """The ranks that have done their part, as records and outputs say; `FINISH` if the last step is done."""
+        finished = self.is_finished(folder)
+        last = {FINISH} if finished else set()
+        if self.kind == "convert":
+            there = self.staging.names() | self._bad().keys()
+            parts = enumerate(self.parts)
+            return frozenset(last | {r for r, part in parts if finished or all(e.key in there for e in part.episodes)})
+        return frozenset(last | {rank for rank in range(self.world) if self._is_made(rank, folder)})
+
+    def _is_made(self, rank: int, folder: JobFolder) -> bool:
+        if self.is_empty(rank):
+            return True
+        record = folder.record(rank)
+        manifest = Manifest.from_disk(self.output(rank))
+        if record is None or manifest is None:
+            return False
+        said = (record.state, record.key) == ("done", self.key(rank))
+        made = (manifest.plan, manifest.key) == (self.plan.key, self.key(rank))
+        return said and made and manifest.is_whole(self.output(rank))
+
+    def is_finished(self, folder: JobFolder) -> bool:
+        """Whether the last step has been done."""
+        if self.kind == "shards":
+            return not self.staging.root.exists()
+        record = folder.record(FINISH)
+        return record is not None and record.key == self.plan.key and record.proof == _digest(self.target)
+
+    def do(self, rank: int, diary: Diary) -> None:
+        """Do the part of a rank.
+
+        Raises:
+            PiperlineError: some of it cannot be done; the rest is.
+        """
+        part = self._without_bad(self.parts[rank])
+        staging = self.staging
+        todo = [episode for episode in part.episodes if not staging.is_staged(episode)]
+        diary.begin(len(part.episodes), len(todo), part.frames)
+        failures = self._stage(todo, staging, diary)
+        for failure in failures:
+            diary.say(f"failed: {failure.episode.place}: {failure.error}")
+        self._settle(part, failures)
+        if self.kind == "shards":
+            self._make_shard(rank)
+
+    def finish(self, diary: Diary) -> None:
+        """The last step: make the dataset of all episodes, or see that all shards are there.
+
+        Raises:
+            TaskFailed: an episode is missing.
+            DatasetError: a shard is missing.
+        """
+        if self.kind == "shards":
+            find_shards(self.target, self.world)
+        elif not self.is_finished(diary.folder):
+            folder = self._write(self.plan, "dataset")
+            diary.prove(_digest(folder))
+            publish(folder, self.target, overwrite=self.overwrite)
+        shutil.rmtree(self.staging.root, ignore_errors=True)
+
+    def _stage(self, todo: Sequence[PlannedEpisode], staging: Staging, diary: Diary) -> list[Failure]:
+        if self.cpus > 1:
+            with WorkerPool(self.cpus) as pool:
+                return pool.stage(todo, self.plan.job, staging.root, moved=diary.moved, done=diary.done)
+        failures = []
+        for episode in todo:
+            try:
+                staging.stage_episode(episode, self.plan.job, diary.moved)
+                diary.done(episode)
+            except OutputError:
+                raise
+            except PiperlineError as error:
+                failures.append(Failure(episode, error))
+            except OSError as error:
+                raise output_error(error, staging.root) or error from error
+        return failures
+
+    def _settle(self, part: Plan, failures: Sequence[Failure]) -> None:
+        """Take down the episodes that are to be left out; raise if they are not."""
+        bad = [failure for failure in failures if isinstance(failure.error, RecordingError)]
+        if not self.plan.asked.skip_bad or len(bad) < len(failures):
+            without_failures(part, failures, skip_bad=False)
+        folder = self.staging.root / "bad"
+        folder.mkdir(exist_ok=True)
+        for failure in bad:
+            write_whole(folder / failure.episode.key, brief(failure.error))
+
+    def _bad(self) -> dict[str, str]:
+        try:
+            return {path.name: path.read_text(encoding="utf-8") for path in (self.staging.root / "bad").iterdir()}
+        except FileNotFoundError:
+            return {}
+
+    def _without_bad(self, part: Plan) -> Plan:
+        bad = self._bad()
+        for episode in part.episodes:
+            if episode.key in bad:
+                part = part.without(episode.key, bad[episode.key])
+        return part
+
+    def _write(self, part: Plan, name: str) -> Path:
+        """Write the dataset of what is left of a part, into the staging folder."""
+        left = self._without_bad(part)
+        if not left.episodes:
+            raise TaskFailed("none of the episodes can be converted", found="\n".join(map(str, left.left_out)))
+        folder = self.staging.root / f"{name}-{own_name()}"
+        write_dataset(self.staging, left, folder)
+        return folder
+
+    def _make_shard(self, rank: int) -> None:
+        folder = self._write(self.parts[rank], f"shard-{rank}")
+        filled = sum(1 for part in self.parts if part.episodes)
+        try:
+            Manifest(self.plan.key, self.world, rank, filled, self.key(rank), self.command, sizes(folder)).to_disk(
+                folder
+            )
+            publish(folder, self.output(rank), overwrite=True)
+        except (OSError, OutputExists):
+            there = Manifest.from_disk(self.output(rank))  # another attempt at this rank was faster
+            if there is None or there.key != self.key(rank) or not there.is_whole(self.output(rank)):
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class AggregateWork:
+    """Shards into one dataset, by one rank.
+
+    Attributes:
+        kind: `aggregate`.
+        target: the folder of the repository id that the shards are of.
+        shards: how many shards there are.
+        dataset: the folder of the dataset that is made.
+    """
+
+    kind: Literal["aggregate"]
+    target: Path
+    shards: int
+    dataset: Path
+    world: int = 1
+
+    def key(self, _rank: int) -> str:
+        """Names what is made."""
+        keys = [manifest.key for _, manifest in find_shards(self.target, self.shards)]
+        return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
+
+    def output(self, _rank: int) -> Path:
+        """The dataset's folder."""
+        return self.dataset
+
+    def size(self, _rank: int) -> int:
+        """Not known before the shards are read."""
+        return 0
+
+    def is_empty(self, _rank: int) -> bool:
+        """There is always something to do."""
+        return False
+
+    def check(self) -> None:
+        """See that all shards are there and the dataset is not.
+
+        Raises:
+            DatasetError: shards are missing, damaged, or of different plans.
+            OutputExists: something is in the way.
+        """
+        find_shards(self.target, self.shards)
+        check_output(self.dataset)
+
+    def done(self, folder: JobFolder) -> frozenset[int]:
+        """Rank 0, if the dataset is there and was made of these shards."""
+        record = folder.record(0)
+        said = record is not None and record.state == "done" and record.key == self.key(0)
+        return frozenset({0} if said and record and record.proof == _digest(self.dataset) != "" else ())
+
+    def is_finished(self, folder: JobFolder) -> bool:
+        """There is no last step."""
+        return bool(self.done(folder))
+
+    def do(self, _rank: int, diary: Diary) -> None:
+        """Make the dataset.
+
+        Raises:
+            DatasetError: shards are missing, damaged, or of different plans.
+            OutputExists: something is in the way.
+        """
+        shards = [folder for folder, _ in find_shards(self.target, self.shards)]
+        diary.say(f"{len(shards)} shards with episodes, {self.shards - len(shards)} empty")
+        result = aggregate(shards, self.dataset)
+        for note in result.notes:
+            diary.say(note)
+        diary.say(f"{result.episodes} episodes, {result.frames} frames: {result.output}")
+        diary.prove(_digest(self.dataset))
+
+
+Work = ConvertWork | AggregateWork
+_ADAPTER: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
+
+
+def save_work(folder: JobFolder, work: Work) -> None:
+    """Put into the folder of a job what is to be done."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    write_whole(folder.run_file, _ADAPTER.dump_json(work, indent=1).decode())
+
+
+def load_work(folder: JobFolder) -> Work | None:
+    """What is to be done in a job; None where nothing is that this version understands."""
+    try:
+        return _ADAPTER.validate_json(folder.run_file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def _digest(dataset: Path) -> str:
+    """Names how a dataset was made; empty where there is none."""
+    try:
+        return hashlib.sha256((dataset / PROVENANCE).read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _sources(dataset: Path) -> set[str]:
+    try:
+        made = json.loads((dataset / PROVENANCE).read_text(encoding="utf-8"))
+        return {episode["source"] for episode in made["episodes"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _refuse(folder: Path, *, ours: bool) -> None:
+    """Raise if there is something in the way at `folder`."""
+    if ours:
+        raise OutputExists(
+            "there is a shard of other recordings at the place of a shard; it is kept",
+            place=Place(file=folder),
+            next_step="give another --repo-id, or replace it with --overwrite",
+        )
+    check_output(folder)
