@@ -23,11 +23,11 @@ $(UV):
 setup: .venv/.ready
 
 # What tests use from Debian, as COMMAND:PACKAGE.
-SYSTEM_PACKAGES := h5diff:hdf5-tools
+SYSTEM_PACKAGES := h5diff:hdf5-tools slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge
 
 system-packages:
 	@missing=; for pair in $(SYSTEM_PACKAGES); do \
-	  command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
+	  PATH="$$PATH:/usr/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \

@@ -121,6 +121,7 @@ def test_pieces_of_an_episode_are_kept(tmp_path):
     job = make_job()
     planned = make_plan([path], job).episodes[0]
     staging = Staging(tmp_path / "out.work")
+    staging.root.mkdir()
     staging.stage_camera(planned, job, "mid", lambda _frames, _size: None)
     piece = next((staging.root / "pieces").rglob("mid.mp4"))
     before = piece.stat().st_mtime_ns
@@ -137,6 +138,7 @@ def test_a_damaged_staged_episode_is_made_again(tmp_path):
     job = make_job()
     planned = make_plan([path], job).episodes[0]
     staging = Staging(tmp_path / "out.work")
+    staging.root.mkdir()
     staging.stage_episode(planned, job, lambda _frames, _size: None)
     video = next((staging.root / "episodes").rglob("mid.mp4"))
     whole = video.read_bytes()

@@ -35,6 +35,7 @@ _add(
     "piperline convert ./data --repo-id my-lab/pick-apples",
     "piperline convert day1.hdf5 day2.hdf5 --output out/apples --video copy",
     'piperline convert ./aloha --layout aloha --task "fold the towel" --output out/towel',
+    "piperline convert ./data --repo-id my-lab/pick-apples --slurm --workers 50 --cpus-per-task 8 --wait",
 )
 
 _add(
@@ -111,6 +112,34 @@ _add(
     f"{_HDF5}:analyze",
     "Tell how many episodes, frames and bytes each HDF5 file has, and what repacking would make of them.",
     "piperline hdf5 analyze ./data --episodes-per-file 50",
+)
+
+
+app.command(shards := App(name="shards", help="Convert in parallel, on one machine or on a SLURM cluster."))
+_add(
+    shards,
+    "convert",
+    "piperline.cli.shards:convert",
+    "Convert recordings into shards: datasets of consecutive episodes, equally many frames in each. A second run does "
+    "only what is missing.",
+    "piperline shards convert --hdf5-root ./data --all --repo-id my-lab/apples --workers 4",
+    "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm 1 --partition cpu --cpus-per-task 8",
+)
+_add(
+    shards,
+    "aggregate",
+    "piperline.cli.shards:aggregate",
+    "Make one dataset of the shards; not before all of them are complete and of one plan.",
+    "piperline shards aggregate --repo-id my-lab/apples --num-shards 4",
+    "piperline shards aggregate --repo-id my-lab/apples --num-shards 100 --slurm 1 --output-repo-id my-lab/all-apples",
+)
+_add(
+    shards,
+    "status",
+    "piperline.cli.shards:status",
+    "Show how the parts of a job fare, of shards or of `piperline convert --slurm`: done, running, queued, failed and "
+    "why, missing.",
+    "piperline shards status --job-name convert_hdf5",
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from piperline.cli.cluster import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
 from piperline.cli.output import Output, size_text
 from piperline.cli.progress import progress_bar
 from piperline.errors import UsageError, printable
@@ -47,6 +48,10 @@ def convert(
     dry_run: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
     push: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
     json: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    slurm: Annotated[bool, Parameter(group=SLURM, negative=())] = False,
+    logs_dir: Annotated[Path, Parameter(group=SLURM)] = LOGS,
+    job_name: Annotated[str | None, Parameter(group=SLURM)] = None,
+    cluster: ClusterFlags = NO_FLAGS,
 ) -> None:
     """Convert HDF5 recordings into a LeRobot dataset.
 
@@ -74,6 +79,10 @@ def convert(
         dry_run: show the plan and write nothing.
         push: upload the dataset to the Hugging Face Hub as --repo-id.
         json: print the result as JSON.
+        slurm: submit the work as --workers SLURM tasks; a last job puts the dataset together.
+        logs_dir: where the folder of the job lies: its records and logs.
+        job_name: the folder of the job; otherwise convert_ and the name of the dataset.
+        cluster: what is asked of SLURM.
     """
     out = Output(json_wanted=json)
     options = {
@@ -92,8 +101,52 @@ def convert(
     if dry_run:
         _show_plan(out, inputs, target, options, run)
         return
+    if slurm:
+        logs = logs_dir / (job_name or f"convert_{target.name}")
+        convert_on_slurm(
+            out, inputs, target, options, {**run, "world": workers, "overwrite": overwrite}, logs=logs, flags=cluster
+        )
+        return
     more = {"workers": workers, "overwrite": overwrite, "resume": resume}
     run_conversion(out, inputs, target, options, {**run, **more}, push_to=repo_id if push else None)
+
+
+def convert_on_slurm(
+    out: Output,
+    inputs: list[Path],
+    target: Path,
+    options: Mapping[str, Any],
+    run: Mapping[str, Any],
+    *,
+    logs: Path,
+    flags: ClusterFlags,
+) -> None:
+    """Submit a conversion to SLURM, or what is missing of it.
+
+    Args:
+        out: where to say so.
+        inputs: files and folders.
+        target: the dataset's folder, on a disk that all nodes share.
+        options: of `piperline.run.convert.make_job`.
+        run: of `piperline.run.launch.prepare`.
+        logs: the folder of the job, on that disk too.
+        flags: what is asked of SLURM.
+    """
+    from piperline.run.convert import make_job  # noqa: PLC0415 - heavy: not for --help
+    from piperline.run.launch import prepare  # noqa: PLC0415
+    from piperline.run.records import JobFolder  # noqa: PLC0415
+
+    if run["world"] is None:
+        raise UsageError("among how many SLURM tasks is the work to be divided?", next_step="give --workers N")
+    folder = JobFolder(logs.absolute())
+    with progress_bar(out) as watch:
+        cpus = flags.cpus_per_task
+        work = prepare("convert", inputs, target, make_job(**options), folder, cpus=cpus, watch=watch, **run)
+    for line in _left_out(work.plan.left_out):
+        out.data(line)
+    launched = run_job(out, folder, work, flags)
+    if launched.complete or flags.wait:
+        out.data(f"LeRobot {work.plan.job.format} dataset: {target}")
 
 
 def _target(repo_id: str | None, output: Path | None, *, push: bool) -> Path:

@@ -4,17 +4,64 @@ import importlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from piperline.errors import OutputExists, PiperlineError, Place, TaskFailed, UsageError
-from piperline.run.convert import Progress, Watcher
+from piperline.run.convert import Progress, Watcher, plan_run
 from piperline.run.local import usable_cpus
+from piperline.run.plan import Job
 from piperline.run.records import FINISH, JobFolder
 from piperline.run.slurm import SlurmOptions, queued
 from piperline.run.stage import staging_area
-from piperline.run.work import ConvertWork, Work, save_work
+from piperline.run.work import ConvertWork, Work, load_work, save_work
 
-__all__ = ["Launched", "launch"]
+__all__ = ["Launched", "launch", "prepare"]
+
+
+def prepare(
+    kind: Literal["convert", "shards"],
+    inputs: Sequence[Path],
+    target: Path,
+    job: Job,
+    folder: JobFolder,
+    *,
+    world: int,
+    cpus: int = 1,
+    episodes: str | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    command: tuple[str, ...] = (),
+    watch: Watcher = lambda _: None,
+) -> ConvertWork:
+    """Plan a conversion in ranks. The plan of an earlier run is taken as it is if nothing has changed.
+
+    Args:
+        kind: into one dataset, or into shards.
+        inputs: HDF5 files, and folders of them.
+        target: the dataset's folder; shards lie beside it.
+        job: what is to be done, from `make_job`.
+        folder: of the job.
+        world: how many ranks.
+        cpus: how many processes each has.
+        episodes: which episodes; see `make_plan`.
+        skip_bad: leave out episodes that cannot be converted.
+        overwrite: replace what piperline made.
+        command: the options that make all shards again.
+        watch: told how far the planning is.
+
+    Raises:
+        UsageError: there is no rank.
+        RecordingError: something cannot be converted, or there is nothing to do.
+    """
+    if world < 1:
+        raise UsageError("there must be at least one worker", found=f"--workers {world}")
+    known = load_work(folder)
+    previous = known.plan if isinstance(known, ConvertWork) else None
+    here = [path.absolute() for path in inputs]  # a SLURM task may run elsewhere
+    plan = plan_run(here, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous)
+    return ConvertWork(kind, target.absolute(), world, plan, cpus, overwrite, command)
 
 
 @dataclass(frozen=True)

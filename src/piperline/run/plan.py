@@ -137,8 +137,8 @@ class Plan:
     @property
     def key(self) -> str:
         """Names what the plan makes: the same key, the same dataset."""
-        made = [self.job.format, self.job.robot_type, [episode.key for episode in self.episodes]]
-        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:32]
+        job = TypeAdapter(Job).dump_json(self.job)
+        return hashlib.sha256(job + "".join(episode.key for episode in self.episodes).encode()).hexdigest()[:32]
 
     def without(self, key: str, reason: str) -> "Plan":
         """The plan less one episode."""

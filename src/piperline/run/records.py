@@ -90,7 +90,10 @@ class JobFolder:
             return None
 
     def note(self, rank: int, record: RankRecord) -> None:
-        """Take note of how a rank fares."""
+        """Take note of how a rank fares, unless a later attempt at it has done so."""
+        there = self.record(rank)
+        if there and there.key == record.key and there.started > record.started:
+            return
         path = self._record(rank)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(asdict(record), indent=1))

@@ -64,7 +64,11 @@ def _parts_needed(costs: Sequence[int], limit: int) -> int:
 def divide(plan: Plan, world: int) -> list[Plan]:
     """The part of `plan` that each of `world` ranks does, balanced by frames."""
     parts = balanced([episode.length for episode in plan.episodes], world)
-    return [replace(plan, episodes=plan.episodes[part.start : part.stop], left_out=()) for part in parts]
+    left_out = [plan.left_out, *[()] * (world - 1)]
+    return [
+        replace(plan, episodes=plan.episodes[part.start : part.stop], left_out=left)
+        for part, left in zip(parts, left_out, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

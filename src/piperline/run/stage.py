@@ -82,8 +82,7 @@ class Staging:
         """
         if self._piece(episode, camera) is not None:
             return
-        folder = self._pieces(episode.key)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._made(self._pieces(episode.key))
         own = folder / f"{own_name()}.{camera}"
         try:
             with Recording(episode.file, job.layout) as recording:
@@ -115,8 +114,7 @@ class Staging:
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress)
         pieces = {camera_key(camera): self._piece(episode, camera) for camera in episode.cameras}
-        own = self.root / "episodes" / f"{own_name()}.{episode.key}"
-        own.mkdir(parents=True)
+        own = self._made(self.root / "episodes" / f"{own_name()}.{episode.key}")
         try:
             clips, stats = {}, {}
             for key, piece in pieces.items():
@@ -131,6 +129,12 @@ class Staging:
         finally:
             shutil.rmtree(own, ignore_errors=True)
         shutil.rmtree(self._pieces(episode.key), ignore_errors=True)
+
+    def _made(self, folder: Path) -> Path:
+        """Make a folder two levels below the root. An attempt that outlives its run does not bring back the root."""
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _publish(self, own: Path, episode: PlannedEpisode) -> None:
         final = self._episode(episode.key)

@@ -203,8 +203,9 @@ class ConvertWork:
         shutil.rmtree(self.staging.root, ignore_errors=True)
 
     def _stage(self, todo: Sequence[PlannedEpisode], staging: Staging, diary: Diary) -> list[Failure]:
-        if self.cpus > 1:
-            with WorkerPool(self.cpus) as pool:
+        workers = min(self.cpus, sum(max(len(episode.cameras), 1) for episode in todo))
+        if workers > 1:
+            with WorkerPool(workers) as pool:
                 return pool.stage(todo, self.plan.job, staging.root, moved=diary.moved, done=diary.done)
         failures = []
         for episode in todo:

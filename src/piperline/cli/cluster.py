@@ -1,0 +1,116 @@
+"""What the commands that work in ranks have in common: the options of SLURM, and what is said of a job."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from piperline.cli.output import Output
+from piperline.cli.progress import progress_bar
+from piperline.errors import UsageError
+
+if TYPE_CHECKING:
+    from piperline.run.launch import Launched
+    from piperline.run.records import JobFolder
+    from piperline.run.slurm import SlurmOptions
+    from piperline.run.work import Work
+
+__all__ = ["LOGS", "NO_FLAGS", "SLURM", "ClusterFlags", "run_job", "status_command"]
+
+LOGS = Path("./logs")
+SLURM = Group("On SLURM")
+
+
+@Parameter(name="*", group=SLURM)
+@dataclass(frozen=True)
+class ClusterFlags:
+    """What is asked of SLURM; what is not given is left to the cluster.
+
+    Attributes:
+        partition: the partition.
+        time: the time limit of a task, as sbatch takes it: 04:00:00, or 2-00.
+        qos: the quality of service.
+        cpus_per_task: CPUs of a task; it has as many processes.
+        mem_per_cpu: memory, as sbatch takes it: 4000M.
+        sbatch: further options of sbatch, without the dashes: --sbatch account=robots --sbatch exclusive
+        env_command: a shell command that makes the environment on the node; otherwise this very interpreter is used.
+        wait: follow the jobs until they end; Ctrl-C ends the following, not the jobs.
+    """
+
+    partition: str | None = None
+    time: str | None = None
+    qos: str | None = None
+    cpus_per_task: int = 1
+    mem_per_cpu: str | None = None
+    sbatch: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    env_command: str | None = None
+    wait: Annotated[bool, Parameter(negative=())] = False
+
+    def options(self) -> "SlurmOptions":
+        """For the library."""
+        from piperline.run.slurm import SlurmOptions  # noqa: PLC0415 - not for --help
+
+        if self.cpus_per_task < 1:
+            raise UsageError("--cpus-per-task is at least 1", found=str(self.cpus_per_task))
+        return SlurmOptions(
+            self.partition,
+            self.time,
+            self.qos,
+            self.cpus_per_task,
+            self.mem_per_cpu,
+            self.sbatch,
+            self.env_command,
+        )
+
+
+NO_FLAGS = ClusterFlags()
+
+
+def status_command(folder: "JobFolder") -> str:
+    """The command that shows how a job fares."""
+    return f"piperline shards status --logs-dir {folder.root.parent} --job-name {folder.root.name}"
+
+
+def run_job(
+    out: Output,
+    folder: "JobFolder",
+    work: "Work",
+    flags: ClusterFlags | None,
+    *,
+    slots: int | None = None,
+) -> "Launched":
+    """Do what is missing of a job, and say so.
+
+    Args:
+        out: where to say it.
+        folder: of the job.
+        work: what is to be done.
+        flags: submit it to SLURM; None does it here.
+        slots: how many ranks at a time, here.
+    """
+    from piperline.run.launch import launch  # noqa: PLC0415 - heavy: not for --help
+    from piperline.run.status import follow  # noqa: PLC0415
+
+    with progress_bar(out) as watch:
+        launched = launch(folder, work, slurm=flags.options() if flags else None, slots=slots, watch=watch)
+    if not launched.ranks and launched.complete and not launched.jobs:
+        out.data(f"Nothing to do: {_all_of(launched)} done.")
+        out.data(f"To start afresh, give another --job-name, or remove the log folder {folder.root}.")
+        return launched
+    if launched.kept:
+        out.data(f"{len(launched.kept)} of {len(launched.kept) + len(launched.ranks)} parts were done already")
+    if not launched.jobs:
+        return launched
+    out.data(f"submitted SLURM jobs: {' '.join(launched.jobs)} ({len(launched.ranks)} tasks)")
+    if flags is None or not flags.wait:
+        out.data(f"how they fare: {status_command(folder)}")
+        return launched
+    with progress_bar(out) as watch:
+        follow(folder, watch)
+    return launched
+
+
+def _all_of(launched: "Launched") -> str:
+    count = len(launched.kept)
+    return f"all {count} parts are" if count > 1 else "it is"
