@@ -6,12 +6,12 @@ absolute stands in the modality config (see `piperline.groot.config`), not here.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from piperline.disk import write_whole
 from piperline.features import Feature, Schema
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "labels",
     "modality",
     "write_modality",
-    "write_whole",
 ]
 
 MODALITY_FILE = "meta/modality.json"
@@ -57,16 +56,6 @@ def modality(schema: Schema) -> dict[str, Any]:
 def write_modality(root: Path, schema: Schema) -> None:
     """Write `meta/modality.json` into the dataset folder `root`, whole or not at all."""
     write_whole(root / MODALITY_FILE, json.dumps(modality(schema), indent=4, ensure_ascii=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` aside and rename it into place, so that no reader ever sees half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def guess_groups(feature: Feature) -> dict[str, tuple[int, int]]:

@@ -17,10 +17,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from piperline.check.finding import Finding
+from piperline.disk import write_whole
 from piperline.errors import DatasetError, Place
 from piperline.groot.choice import DEFAULT_HORIZON, Choice, default_choice
 from piperline.groot.folder import Meta, Rows, read_rows, require, require_meta
-from piperline.groot.modality import write_whole
 
 __all__ = [
     "FINGERPRINT_FILE",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.disk import sync
+from piperline.disk import own_name, sync, write_whole
 from piperline.episode import EncodedEpisode
 from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.features import Schema, layout_schema
@@ -16,7 +16,7 @@ from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.lerobot import WRITERS
 from piperline.run.plan import Plan
-from piperline.run.stage import Staging, own_name, work_folder, write_whole
+from piperline.run.stage import Staging, work_folder
 
 __all__ = ["PROVENANCE", "assemble", "check_output", "publish", "sweep", "write_dataset"]
 

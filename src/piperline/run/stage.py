@@ -14,13 +14,11 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from piperline.disk import sync
+from piperline.disk import own_name, sync, write_whole
 from piperline.encode import encode_camera, episode_table
 from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode
 from piperline.errors import BadEpisode, OutputExists, Place, output_error
@@ -29,7 +27,7 @@ from piperline.recording import Recording
 from piperline.run.plan import Job, Plan, PlannedEpisode
 from piperline.stats import FeatureStats
 
-__all__ = ["PLAN", "Staging", "own_name", "staging_area", "work_folder", "write_whole"]
+__all__ = ["PLAN", "Staging", "staging_area", "work_folder"]
 
 Progress = Callable[[int, int], None]
 
@@ -163,11 +161,6 @@ class Staging:
         return load_clip(folder, record) if whole else None
 
 
-def own_name() -> str:
-    """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
-    return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
 def _unchanged(episode: PlannedEpisode) -> None:
     stat = episode.file.stat()
     if (stat.st_size, stat.st_mtime_ns) != (episode.size, episode.mtime_ns):
@@ -218,14 +211,3 @@ def _lock(descriptor: int, root: Path) -> None:
         raise OutputExists(
             "another run is at work on this output", place=Place(file=root), next_step="wait until it has ended"
         ) from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    own = path.with_name(f".{path.name}.{own_name()}")
-    try:
-        own.write_text(text, encoding="utf-8", errors="surrogatepass")
-        sync(own)
-        own.replace(path)
-    finally:
-        own.unlink(missing_ok=True)
