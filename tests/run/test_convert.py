@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ from piperline.errors import (
     BadEpisode,
     LayoutMismatch,
     OutputExists,
+    Place,
     RecordingError,
     TaskFailed,
     UsageError,
@@ -23,6 +25,9 @@ from piperline.run.convert import convert, make_job, plan_run
 from piperline.video import decode, probe
 from tests.recordings import (
     STORAGES,
+    Color,
+    Pixels,
+    Storage,
     actions,
     has_true_colors,
     jpeg,
@@ -35,7 +40,8 @@ from tests.recordings import (
 from tests.trees import tree
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
-COLORS = {"raw": ("rgb", "bgr"), **{storage: ("rgb", "swapped-jpeg") for storage in STORAGES if storage != "raw"}}
+COLORS: dict[Storage, tuple[Color, ...]] = dict.fromkeys(STORAGES, ("rgb", "swapped-jpeg"))
+COLORS["raw"] = ("rgb", "bgr")
 CASES = [(storage, color, video) for storage in STORAGES for color in COLORS[storage] for video in ("h264", "av1")]
 CASES += [(storage, "rgb", "copy") for storage in STORAGES if storage.startswith("jpeg")]
 
@@ -45,12 +51,12 @@ def data_folder(tmp_path):
     (tmp_path / "data").mkdir()
 
 
-def frames_of(dataset: Path, camera: str, episode: int) -> list[np.ndarray]:
+def frames_of(dataset: Path, camera: str, episode: int) -> list[Pixels]:
     return list(decode(dataset / f"videos/chunk-000/observation.images.{camera}/episode_{episode:06d}.mp4"))
 
 
-def rows_of(dataset: Path, episode: int) -> dict[str, list]:
-    return pq.read_table(dataset / f"data/chunk-000/episode_{episode:06d}.parquet").to_pydict()
+def rows_of(dataset: Path, episode: int) -> dict[str, list[Any]]:
+    return dict(pq.read_table(dataset / f"data/chunk-000/episode_{episode:06d}.parquet").to_pydict())
 
 
 @pytest.mark.parametrize(("storage", "color", "video"), CASES)
@@ -253,8 +259,7 @@ def test_a_bad_episode_loses_nothing_and_the_same_command_goes_on(tmp_path):
     spoil(path, "episode_1", "image_mid", 3, good[: len(good) // 2])
     with pytest.raises(BadEpisode) as caught:
         convert([path], tmp_path / "out", make_job(), workers=2)
-    place = caught.value.place
-    assert (place.episode, place.camera, place.frame) == ("episode_1", "mid", 3)
+    assert caught.value.place == Place(path, "/episode_1/image_mid", "episode_1", "mid", 3)
     assert "2 of 3 episodes are done and kept" in caught.value.__notes__[0]
     assert not (tmp_path / "out").exists()
     spoil(path, "episode_1", "image_mid", 3, good)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piperline.errors import OutputExists, TaskFailed
+from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.run.assemble import publish
 from piperline.run.convert import convert, make_job
 from piperline.run.local import WorkerPool
@@ -109,7 +109,7 @@ def test_a_worker_that_dies_costs_only_its_episode(tmp_path):
 
     with pytest.raises(TaskFailed, match="SIGKILL") as caught:
         convert([path], tmp_path / "out", make_job(), workers=1, watch=kill_one)
-    assert caught.value.place.episode == "episode_0"
+    assert caught.value.place == Place(path, episode="episode_0")
     assert "3 of 4 episodes are done and kept" in caught.value.__notes__[0]
     assert not (tmp_path / "out").exists()
     result = convert([path], tmp_path / "out", make_job(), workers=1)
