@@ -1,0 +1,190 @@
+"""The Hugging Face Hub: push a dataset, download one. The only module that knows huggingface_hub.
+
+Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move the version tag.
+Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then they see the version before.
+The token comes from `HF_TOKEN` or from `hf auth login`, never from an option.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from piperline.errors import HubError, OutputExists, Place
+from piperline.home import check_repo_id
+from piperline.lerobot.card import card_text
+from piperline.lerobot.dataset import open_dataset
+
+__all__ = ["PushResult", "pull", "push"]
+
+_TEMPORARY = ["images/", ".cache/", "*.partial/"]
+_CONTENT = ["data/**", "videos/**", "meta/**"]
+_LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
+
+
+# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own error is made of.
+_TransportError = HfHubHTTPError.__bases__[0]
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Where a dataset was pushed to.
+
+    Attributes:
+        url: its page.
+        commit: the commit that the tag is on.
+        tag: the version tag.
+    """
+
+    url: str
+    commit: str
+    tag: str
+
+
+def push(
+    root: Path, repo_id: str, *, private: bool = False, branch: str | None = None, prune: bool = False
+) -> PushResult:
+    """Upload the dataset at `root` and put its version tag on the new commit.
+
+    Args:
+        root: the dataset's folder.
+        repo_id: owner/name; made if there is none.
+        private: make it private, if it is made.
+        branch: the branch to push to instead of main; made if there is none.
+        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not have.
+
+    Raises:
+        DatasetError: there is no dataset at `root`.
+        PiperlineError: the repository id is malformed.
+        HubError: the Hub refused, or cannot be reached.
+    """
+    dataset = open_dataset(root)
+    api = HfApi(library_name="piperline")
+    with _hub(check_repo_id(repo_id)):
+        url = api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+        if branch:
+            api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
+        if not (root / "README.md").exists():
+            api.upload_file(
+                path_or_fileobj=card_text(dataset.info, list(dataset.tasks)).encode(),
+                path_in_repo="README.md",
+                repo_id=repo_id,
+                repo_type="dataset",
+                revision=branch,
+                commit_message="Add the dataset card",
+            )
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=root,
+            repo_type="dataset",
+            revision=branch,
+            ignore_patterns=_TEMPORARY,
+            delete_patterns=_CONTENT if prune else None,
+            commit_message=f"Upload {len(dataset)} episodes (LeRobot {dataset.version})",
+        )
+        # An existing tag does not move, so it is made anew.
+        with suppress(RevisionNotFoundError):
+            api.delete_tag(repo_id, tag=dataset.version, repo_type="dataset")
+        api.create_tag(repo_id, tag=dataset.version, revision=commit.oid, repo_type="dataset")
+    return PushResult(str(url), commit.oid, dataset.version)
+
+
+def pull(repo_id: str, target: Path, *, revision: str | None = None, version: str | None = None) -> Path:
+    """Download a dataset to `target`, which is absent until all of it is there.
+
+    A download that broke off goes on where it was: it lies in `TARGET.download` until it is complete.
+
+    Args:
+        repo_id: owner/name.
+        target: the folder to make.
+        revision: a branch, tag or commit; None takes `version`'s tag if there is one, else main.
+        version: "v2.1" or "v3.0": the tag to prefer.
+
+    Returns:
+        `target`.
+
+    Raises:
+        OutputExists: there is something at `target`.
+        DatasetError: what was downloaded is not a dataset.
+        HubError: there is no such repository or revision, or the Hub cannot be reached.
+    """
+    check_repo_id(repo_id)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise OutputExists(
+            "there is something at the place of the download; it is kept",
+            place=Place(file=target),
+            next_step="name another place, or move it away",
+        )
+    place = target.with_name(target.name + ".download")
+    disable_progress_bars()
+    with _hub(repo_id):
+        chosen = revision or _tag(repo_id, version)
+        snapshot_download(repo_id, repo_type="dataset", revision=chosen, local_dir=place)
+    shutil.rmtree(place / ".cache", ignore_errors=True)
+    open_dataset(place)
+    place.rename(target)
+    return target
+
+
+def _tag(repo_id: str, version: str | None) -> str | None:
+    if version is None:
+        return None
+    tags = HfApi().list_repo_refs(repo_id, repo_type="dataset").tags
+    return version if any(tag.name == version for tag in tags) else None
+
+
+@contextmanager
+def _hub(repo_id: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises into one error that says what to do."""
+    try:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise HubError(
+            "the Hub is switched off by HF_HUB_OFFLINE", next_step="unset HF_HUB_OFFLINE to push or download"
+        ) from error
+    except HfHubHTTPError as error:
+        raise _refused(error, repo_id) from error
+    except (_TransportError, ConnectionError) as error:
+        raise HubError(
+            "the Hugging Face Hub cannot be reached",
+            found=f"{type(error).__name__}: {error}",
+            next_step="see that there is a network, then run the same command again: it goes on where it was",
+        ) from error
+
+
+def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
+    status = error.response.status_code
+    if status == 401:  # noqa: PLR2004 - HTTP status codes
+        return HubError(
+            f"the Hub does not know who asks for {repo_id}, or there is no such repository",
+            found="no token, or one that is not valid (401)",
+            next_step=_LOGIN,
+        )
+    if status == 403:  # noqa: PLR2004
+        return HubError(f"the token may not do this to {repo_id}", found=_words(error), next_step=_LOGIN)
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(f"{repo_id} has no such revision", found=_words(error), next_step="name one that it has")
+    if isinstance(error, RepositoryNotFoundError):
+        return HubError(
+            f"there is no dataset {repo_id} on the Hub, or the token may not see it",
+            next_step="check its name; for a private one, " + _LOGIN,
+        )
+    return HubError(
+        f"the Hub answered with an error ({status})",
+        found=_words(error),
+        next_step="run the same command again: what is uploaded is not uploaded twice",
+    )
+
+
+def _words(error: HfHubHTTPError) -> str:
+    return (error.server_message or str(error)).splitlines()[0]

@@ -1,0 +1,197 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import huggingface_hub
+import pytest
+
+from piperline import hub
+from piperline.errors import DatasetError, HubError, OutputExists, PiperlineError
+from piperline.lerobot.dataset import open_dataset
+from tests.datasets import assert_holds, tree, write_dataset
+from tests.episodes import make_episode
+from tests.hub_server import READ, WRITE, Fault, HubServer
+
+REPO = "lab/apples"
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    with HubServer() as server:
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        yield server
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)])
+
+
+def test_what_is_pushed_can_be_pulled(server, dataset, tmp_path):
+    result = hub.push(dataset, REPO)
+    repository = server.repositories[REPO]
+    assert result.url == f"{server.url}/datasets/{REPO}"
+    assert repository.tags == {"v2.1": result.commit}
+    assert repository.branches["main"] == result.commit
+    assert repository.commits[result.commit] == tree(dataset)
+    assert not repository.private
+    assert hub.pull(REPO, tmp_path / "pulled") == tmp_path / "pulled"
+    assert tree(tmp_path / "pulled") == tree(dataset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "pulled", "set"]
+
+
+def test_the_tag_moves_to_the_new_commit(server, dataset, tmp_path):
+    first = hub.push(dataset, REPO)
+    (dataset / "meta/modality.json").write_text("{}")
+    second = hub.push(dataset, REPO)
+    assert second.commit != first.commit
+    assert server.repositories[REPO].tags == {"v2.1": second.commit}
+    hub.pull(REPO, tmp_path / "old", revision=first.commit)
+    assert (tmp_path / "old/meta/modality.json").read_text() != "{}"
+
+
+def test_old_files_stay_unless_asked(server, dataset, tmp_path):
+    hub.push(dataset, REPO)
+    smaller = write_dataset(tmp_path / "small", [make_episode(tmp_path / "in", 0, 3)])
+    hub.push(smaller, REPO)
+    gone = "data/chunk-000/episode_000001.parquet"
+    repository = server.repositories[REPO]
+    assert gone in repository.commits[repository.branches["main"]]
+    hub.push(smaller, REPO, prune=True)
+    assert repository.commits[repository.branches["main"]] == tree(smaller)
+
+
+def test_private_and_on_a_branch(server, dataset):
+    result = hub.push(dataset, REPO, private=True, branch="trial")
+    repository = server.repositories[REPO]
+    assert repository.private
+    assert repository.branches["trial"] == result.commit
+    assert repository.commits[repository.branches["main"]] == {}
+    assert repository.tags == {"v2.1": result.commit}
+
+
+def test_a_dataset_without_a_card_gets_one(server, dataset):
+    (dataset / "README.md").unlink()
+    commit = hub.push(dataset, REPO).commit
+    assert b"| episodes | 2 |" in server.repositories[REPO].commits[commit]["README.md"]
+    assert not (dataset / "README.md").exists()
+
+
+def test_the_tag_of_a_version_is_preferred(server, dataset, tmp_path):
+    hub.push(dataset, REPO)
+    repository = server.repositories[REPO]
+    repository.commits["f" * 40] = {"meta/info.json": b"newer"}
+    repository.branches["main"] = "f" * 40
+    hub.pull(REPO, tmp_path / "tagged", version="v2.1")
+    assert tree(tmp_path / "tagged") == tree(dataset)
+    with pytest.raises(DatasetError, match="not JSON"):
+        hub.pull(REPO, tmp_path / "main", version="v3.0")
+
+
+def test_uploads_that_fail_for_a_while_are_repeated(server, dataset):
+    server.faults = [Fault("PUT", "/blob/", 503, times=2)]
+    commit = hub.push(dataset, REPO).commit
+    assert server.repositories[REPO].commits[commit] == tree(dataset)
+
+
+@pytest.mark.parametrize("status", [503, 0])
+def test_a_push_that_failed_is_finished_by_the_next(status, server, dataset):
+    server.faults = [Fault("POST", "/commit/", status, times=100)]
+    with pytest.raises(HubError) as caught:
+        hub.push(dataset, REPO)
+    assert "same command again" in str(caught.value)
+    assert server.repositories[REPO].tags == {}
+    server.faults = []
+    commit = hub.push(dataset, REPO).commit
+    assert server.repositories[REPO].commits[commit] == tree(dataset)
+
+
+def test_a_download_that_broke_off_goes_on(server, dataset, tmp_path):
+    hub.push(dataset, REPO)
+    server.faults = [Fault("GET", "episode_000001.parquet", 404, times=100)]
+    with pytest.raises(HubError):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    server.faults = []
+    hub.pull(REPO, tmp_path / "pulled")
+    assert tree(tmp_path / "pulled") == tree(dataset)
+    assert not (tmp_path / "pulled.download").exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [(None, "does not know who asks"), ("hf_wrong", "401"), (READ, "may not do this")]
+)
+def test_tokens_that_do_not_do(token, said, server, dataset, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match="hf auth login") as caught:
+        hub.push(dataset, REPO)
+    assert said in str(caught.value)
+    assert server.repositories == {}
+
+
+def test_the_hub_is_not_there(dataset, monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    with pytest.raises(HubError, match="cannot be reached"):
+        hub.push(dataset, REPO)
+    with pytest.raises(HubError, match="cannot be reached"):
+        hub.pull(REPO, tmp_path / "pulled")
+
+
+def test_offline_mode(dataset, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+        hub.push(dataset, REPO)
+
+
+@pytest.mark.usefixtures("server")
+def test_what_is_not_on_the_hub(dataset, tmp_path):
+    with pytest.raises(HubError, match=f"no dataset {REPO}"):
+        hub.pull(REPO, tmp_path / "pulled")
+    hub.push(dataset, REPO)
+    with pytest.raises(HubError, match="no such revision"):
+        hub.pull(REPO, tmp_path / "pulled", revision="v9")
+
+
+@pytest.mark.usefixtures("server")
+def test_what_is_refused_before_the_hub_is_asked(dataset, tmp_path):
+    with pytest.raises(PiperlineError, match="not a repository id"):
+        hub.push(dataset, "no slash")
+    with pytest.raises(DatasetError, match="no such dataset"):
+        hub.push(tmp_path / "nothing", REPO)
+    with pytest.raises(OutputExists):
+        hub.pull(REPO, dataset)
+
+
+def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, tmp_path):
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": server.url,
+        "HF_TOKEN": WRITE,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    command = [sys.executable, "-m", "piperline"]
+    pushed = subprocess.run(
+        [*command, "push", dataset, "--repo-id", REPO], env=environment, capture_output=True, text=True, check=True
+    )
+    assert f"{server.url}/datasets/{REPO}" in pushed.stdout
+    subprocess.run([*command, "pull", REPO], env=environment, check=True)
+    assert tree(tmp_path / "home/lerobot" / REPO) == tree(dataset)
+    shutil.rmtree(dataset)
+    environment["HF_TOKEN"] = ""
+    failed = subprocess.run([*command, "pull", "a/b"], env=environment, capture_output=True, text=True, check=False)
+    assert failed.returncode == 8
+    assert failed.stderr.startswith("error: there is no dataset a/b")
+    assert "Traceback" not in failed.stderr
+    assert_holds(
+        open_dataset(tmp_path / "home/lerobot" / REPO),
+        [make_episode(tmp_path / "again", number, 3) for number in range(2)],
+    )
