@@ -14,18 +14,20 @@ from pathlib import Path
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils.tqdm import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
-from piperline.errors import HubError, OutputExists, Place
+from piperline.errors import HubError, printable
 from piperline.home import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
+from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
 
-__all__ = ["PushResult", "pull", "push"]
+__all__ = ["PushResult", "pull", "push", "show_progress"]
 
 _TEMPORARY = ["images/", ".cache/", "*.partial/"]
 _CONTENT = ["data/**", "videos/**", "meta/**"]
@@ -33,7 +35,7 @@ _LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
 
 
 # The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own error is made of.
-_TransportError = HfHubHTTPError.__bases__[0]
+_TransportError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class PushResult:
     url: str
     commit: str
     tag: str
+
+
+def show_progress(*, wanted: bool) -> None:
+    """Whether huggingface_hub draws its progress bars on standard error."""
+    (enable_progress_bars if wanted else disable_progress_bars)()
 
 
 def push(
@@ -99,7 +106,9 @@ def push(
     return PushResult(str(url), commit.oid, dataset.version)
 
 
-def pull(repo_id: str, target: Path, *, revision: str | None = None, version: str | None = None) -> Path:
+def pull(
+    repo_id: str, target: Path, *, revision: str | None = None, version: str | None = None, replace: bool = False
+) -> Path:
     """Download a dataset to `target`, which is absent until all of it is there.
 
     A download that broke off goes on where it was: it lies in `TARGET.download` until it is complete.
@@ -109,6 +118,7 @@ def pull(repo_id: str, target: Path, *, revision: str | None = None, version: st
         target: the folder to make.
         revision: a branch, tag or commit; None takes `version`'s tag if there is one, else main.
         version: "v2.1" or "v3.0": the tag to prefer.
+        replace: a dataset that is at `target` gives way; it is kept beside it.
 
     Returns:
         `target`.
@@ -119,21 +129,38 @@ def pull(repo_id: str, target: Path, *, revision: str | None = None, version: st
         HubError: there is no such repository or revision, or the Hub cannot be reached.
     """
     check_repo_id(repo_id)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise OutputExists(
-            "there is something at the place of the download; it is kept",
-            place=Place(file=target),
-            next_step="name another place, or move it away",
-        )
+    if not replace:
+        check_output(target, [])
     place = target.with_name(target.name + ".download")
-    disable_progress_bars()
     with _hub(repo_id):
-        chosen = revision or _tag(repo_id, version)
-        snapshot_download(repo_id, repo_type="dataset", revision=chosen, local_dir=place)
+        _fetch(repo_id, revision or _tag(repo_id, version), place)
     shutil.rmtree(place / ".cache", ignore_errors=True)
     open_dataset(place)
-    place.rename(target)
+    sync_tree(place)
+    if replace and target.exists():
+        with workplace(target, "download") as made:
+            made.rmdir()
+            place.rename(made)
+            replace_dataset(made, target)
+    else:
+        place.rename(target)
     return target
+
+
+def _fetch(repo_id: str, revision: str | None, place: Path) -> None:
+    """Download all files of a revision, and see that they are there.
+
+    The commit is asked for first: without an answer, `snapshot_download` would take what is in `place` for the whole.
+    """
+    info = HfApi().dataset_info(repo_id, revision=revision)
+    snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
+    missing = [item.rfilename for item in info.siblings or () if not (place / item.rfilename).exists()]
+    if missing:
+        raise HubError(
+            "the download is not complete",
+            found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
+            next_step="run the same command again: it goes on where it was",
+        )
 
 
 def _tag(repo_id: str, version: str | None) -> str | None:
@@ -148,18 +175,24 @@ def _hub(repo_id: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one error that says what to do."""
     try:
         yield
-    except OfflineModeIsEnabled as error:
-        raise HubError(
+    except (HfHubHTTPError, _TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled, RuntimeError) as error:
+        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened instead of an answer.
+        wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(error.__cause__, Exception)
+        raise _explained(error.__cause__ if wrapped else error, repo_id) from error
+
+
+def _explained(error: BaseException | None, repo_id: str) -> HubError:
+    if isinstance(error, OfflineModeIsEnabled):
+        return HubError(
             "the Hub is switched off by HF_HUB_OFFLINE", next_step="unset HF_HUB_OFFLINE to push or download"
-        ) from error
-    except HfHubHTTPError as error:
-        raise _refused(error, repo_id) from error
-    except (_TransportError, ConnectionError) as error:
-        raise HubError(
-            "the Hugging Face Hub cannot be reached",
-            found=f"{type(error).__name__}: {error}",
-            next_step="see that there is a network, then run the same command again: it goes on where it was",
-        ) from error
+        )
+    if isinstance(error, HfHubHTTPError) and hasattr(error.response, "status_code"):
+        return _refused(error, repo_id)
+    return HubError(
+        "the Hugging Face Hub cannot be reached, or hung up",
+        found=f"{type(error).__name__}: {error}".splitlines()[0],
+        next_step="see that there is a network, then run the same command again: it goes on where it was",
+    )
 
 
 def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:

@@ -38,6 +38,42 @@ _add(
     "piperline convert ./data --repo-id my-lab/pick-apples --slurm --workers 50 --cpus-per-task 8 --wait",
 )
 
+_DATASET = "piperline.cli.dataset"
+_add(
+    app,
+    "migrate",
+    f"{_DATASET}:migrate",
+    "Make another LeRobot version of a dataset, v2.1 or v3.0, without encoding anything again. Without --output the "
+    "dataset is replaced, and the old one kept beside it.",
+    "piperline migrate out/apples --to v3.0 --output out/apples-v3",
+    "piperline migrate ~/.cache/huggingface/lerobot/lerobot/pusht --to v2.1",
+)
+_add(
+    app,
+    "aggregate",
+    f"{_DATASET}:aggregate",
+    "Make one dataset of many; LeRobot v2.1 and v3.0 may be mixed. Tasks are merged by their text. What does not fit "
+    "together is told before any work, all at once.",
+    "piperline aggregate out/monday out/tuesday --output out/week",
+    "piperline aggregate out/part_* --repo-id my-lab/pick-apples",
+)
+_add(
+    app,
+    "push",
+    f"{_DATASET}:push",
+    "Upload a dataset to the Hugging Face Hub and move its version tag to the new commit. The token comes from "
+    "HF_TOKEN or `hf auth login`.",
+    "piperline push out/apples --repo-id my-lab/pick-apples --private",
+)
+_add(
+    app,
+    "pull",
+    f"{_DATASET}:pull",
+    "Download a dataset from the Hugging Face Hub. A download that broke off goes on where it was.",
+    "piperline pull lerobot/pusht",
+    "piperline pull lerobot/pusht --revision v2.1 --output out/pusht",
+)
+
 _add(
     app,
     "demo",

@@ -1,0 +1,224 @@
+"""`piperline migrate`, `aggregate`, `push` and `pull`: whole datasets."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from piperline.cli.output import Output
+from piperline.errors import UsageError, printable
+from piperline.home import check_repo_id, repo_folder
+
+if TYPE_CHECKING:
+    from piperline.transfer import TransferResult
+
+__all__ = ["aggregate", "migrate", "migrate_script", "pull", "push", "push_dataset"]
+
+Version = Literal["v2.1", "v3.0"]
+Flag = Annotated[bool, Parameter(negative=())]
+
+_LINE_SECONDS = 5.0
+
+
+class _Lines:
+    """Says every few seconds how far a transfer is."""
+
+    def __init__(self, out: Output) -> None:
+        self._out, self._next = out, time.monotonic() + _LINE_SECONDS
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LINE_SECONDS
+            self._out.note(f"episodes {done}/{total}")
+
+
+def _options(out: Output, *, drop_missing_cameras: bool, reencode: bool, data_mb: float, video_mb: float) -> Any:  # noqa: ANN401 - its class is imported late
+    from piperline.transfer import Options  # noqa: PLC0415 - heavy: not for --help
+
+    if data_mb <= 0 or video_mb <= 0:
+        raise UsageError("a file size limit is not positive", found=f"{min(data_mb, video_mb)} MiB")
+    return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out))
+
+
+def migrate(
+    dataset: Path,
+    /,
+    *,
+    to: Version,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    reencode: Flag = False,
+    drop_missing_cameras: Flag = False,
+    data_mb: float = 100,
+    video_mb: float = 200,
+    json: Flag = False,
+) -> None:
+    """Make another LeRobot version of a dataset.
+
+    Args:
+        dataset: the dataset's folder, v2.0, v2.1 or v3.0.
+        to: the version to make.
+        output: the folder to make; otherwise the dataset is replaced, and the old one kept beside it (NAME_v30).
+        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
+        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file is begun.
+        json: print the result as JSON.
+    """
+    from piperline.transfer import migrate as run  # noqa: PLC0415 - heavy: not for --help
+
+    out = Output(json_wanted=json)
+    options = _options(
+        out,
+        drop_missing_cameras=drop_missing_cameras,
+        reencode=reencode,
+        data_mb=data_mb,
+        video_mb=video_mb,
+    )
+    result = run(dataset, to, output=output, options=options)
+    _show(out, result)
+
+
+def aggregate(
+    datasets: Annotated[list[Path], Parameter(name="DATASET", negative=(), consume_multiple=True)],
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    repo_id: str | None = None,
+    format: Version | None = None,  # noqa: A002 - the option's name
+    reencode: Flag = False,
+    drop_missing_cameras: Flag = False,
+    data_mb: float = 100,
+    video_mb: float = 200,
+    json: Flag = False,
+) -> None:
+    """Make one dataset of many; v2.1 and v3.0 may be mixed.
+
+    Args:
+        datasets: the folders of the datasets, in order.
+        output: the folder to make.
+        repo_id: owner/name, instead of --output; the dataset goes to $HF_LEROBOT_HOME/owner/name.
+        format: the version to make; otherwise v3.0 if all are, else v2.1.
+        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
+        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file is begun.
+        json: print the result as JSON.
+    """
+    from piperline.transfer import aggregate as run  # noqa: PLC0415 - heavy: not for --help
+
+    out = Output(json_wanted=json)
+    if (output is None) == (repo_id is None):
+        raise UsageError("where shall the dataset go?", next_step="add either --output FOLDER or --repo-id owner/name")
+    target = output or repo_folder(str(repo_id))
+    options = _options(
+        out,
+        drop_missing_cameras=drop_missing_cameras,
+        reencode=reencode,
+        data_mb=data_mb,
+        video_mb=video_mb,
+    )
+    result = run(datasets, target, format=format, options=options)
+    _show(out, result)
+
+
+def _show(out: Output, result: "TransferResult") -> None:
+    for note in result.notes:
+        out.note(printable(note))
+    out.data(f"{result.episodes} episodes, {result.frames} frames, {len(result.tasks)} tasks")
+    if result.backup:
+        out.data(f"the old dataset is kept: {result.backup}")
+    out.data(f"LeRobot {result.format} dataset: {result.output}")
+    out.document(asdict(result))
+
+
+def push(
+    dataset: Path,
+    /,
+    *,
+    repo_id: str,
+    private: Flag = False,
+    branch: str | None = None,
+    prune: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Upload a dataset to the Hugging Face Hub and move its version tag to the new commit.
+
+    Args:
+        dataset: the dataset's folder.
+        repo_id: owner/name; made if there is none.
+        private: make it private, if it is made.
+        branch: push to this branch instead of main.
+        prune: delete what the repository has in data/, videos/ and meta/ and the dataset has not.
+        json: print the result as JSON.
+    """
+    push_dataset(Output(json_wanted=json), dataset, repo_id, private=private, branch=branch, prune=prune)
+
+
+def push_dataset(out: Output, dataset: Path, repo_id: str, **how: Any) -> None:  # noqa: ANN401 - see piperline.hub.push
+    """Push a dataset and say where it is."""
+    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+
+    hub.show_progress(wanted=sys.stderr.isatty())
+    result = hub.push(dataset, repo_id, **how)
+    out.data(f"{result.url} (tag {result.tag})")
+    out.document(asdict(result))
+
+
+def pull(
+    repo_id: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    revision: str | None = None,
+    json: Flag = False,
+) -> None:
+    """Download a dataset from the Hugging Face Hub.
+
+    Args:
+        repo_id: owner/name.
+        output: the folder to make; otherwise $HF_LEROBOT_HOME/owner/name.
+        revision: a branch, a tag (v2.1) or a commit; otherwise main.
+        json: print the result as JSON.
+    """
+    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+
+    out = Output(json_wanted=json)
+    hub.show_progress(wanted=sys.stderr.isatty())
+    target = hub.pull(repo_id, output or repo_folder(repo_id), revision=revision)
+    out.data(f"dataset: {target}")
+    out.document({"output": str(target)})
+
+
+migrate_script = App(
+    name="lerobot_v30_to_v21.py",
+    help="Convert a LeRobot v3.0 dataset to v2.1, in its place; the v3.0 dataset is kept beside it as NAME_v30.",
+    help_format="markdown",
+    help_epilogue='Examples:\n\n    python convert_parallel/lerobot_v30_to_v21.py --repo-id "lerobot/pusht"',
+)
+
+
+@migrate_script.default
+def lerobot_v30_to_v21(
+    *, repo_id: str, root: Path | None = None, force_conversion: Flag = False, reencode: Flag = False
+) -> None:
+    """Convert a LeRobot v3.0 dataset to v2.1.
+
+    Args:
+        repo_id: owner/name; downloaded if there is no local copy.
+        root: the folder that holds owner/name; otherwise $HF_LEROBOT_HOME.
+        force_conversion: ignore the local copy and download again; the local copy is kept beside it.
+        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
+    """
+    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import Options  # noqa: PLC0415
+    from piperline.transfer import migrate as run  # noqa: PLC0415
+
+    out = Output()
+    place = root / check_repo_id(repo_id) if root else repo_folder(repo_id)
+    if force_conversion or not place.exists():
+        hub.show_progress(wanted=sys.stderr.isatty())
+        hub.pull(repo_id, place, version="v3.0", replace=True)
+    _show(out, run(place, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))
