@@ -130,6 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._blob(parts[1])
         elif parts[:3] == ["api", "repos", "create"]:
             self._create()
+        elif parts[:2] == ["api", "whoami-v2"]:
+            if self._allowed(write=False):
+                self._answer({"type": "user", "name": "lab", "orgs": []})
         elif parts[:2] == ["api", "validate-yaml"]:
             self._answer({"errors": [], "warnings": []})
         elif parts[:2] == ["api", "datasets"]:

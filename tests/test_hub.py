@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -8,11 +9,13 @@ import huggingface_hub
 import pytest
 
 from piperline import hub
+from piperline.cli.app import app, run
 from piperline.errors import DatasetError, HubError, OutputExists, PiperlineError
 from piperline.lerobot.dataset import open_dataset
 from tests.datasets import assert_holds, tree, write_dataset
 from tests.episodes import make_episode
 from tests.hub_server import READ, WRITE, Fault, HubServer
+from tests.recordings import write_piper
 
 REPO = "lab/apples"
 
@@ -140,6 +143,9 @@ def test_tokens_that_do_not_do(token, said, server, dataset, monkeypatch):
     with pytest.raises(HubError, match="hf auth login") as caught:
         hub.push(dataset, REPO)
     assert said in str(caught.value)
+    if token != READ:
+        with pytest.raises(HubError, match="hf auth login"):
+            hub.check_login(REPO)
     assert server.repositories == {}
 
 
@@ -175,6 +181,20 @@ def test_what_is_refused_before_the_hub_is_asked(dataset, tmp_path):
         hub.push(tmp_path / "nothing", REPO)
     with pytest.raises(OutputExists):
         hub.pull(REPO, dataset)
+
+
+def test_convert_uploads_what_it_made(server, tmp_path, monkeypatch, capsys):
+    write_piper(tmp_path / "day.hdf5", episodes=2, lengths=3)
+    monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
+    assert (
+        run(app, ["convert", str(tmp_path / "day.hdf5"), "--repo-id", REPO, "--push", "--workers", "1", "--json"]) == 0
+    )
+    commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
+    assert commit == tree(tmp_path / "home" / REPO)
+    assert json.loads(capsys.readouterr().out)["pushed"]["tag"] == "v2.1"
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert run(app, ["convert", str(tmp_path / "day.hdf5"), "--repo-id", "lab/pears", "--push"]) == 8
+    assert not (tmp_path / "home/lab/pears").exists()
 
 
 def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, tmp_path):

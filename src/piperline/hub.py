@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -27,7 +28,7 @@ from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
 
-__all__ = ["PushResult", "pull", "push", "show_progress"]
+__all__ = ["PushResult", "check_login", "pull", "push", "show_progress"]
 
 _TEMPORARY = ["images/", ".cache/", "*.partial/"]
 _CONTENT = ["data/**", "videos/**", "meta/**"]
@@ -56,6 +57,17 @@ class PushResult:
 def show_progress(*, wanted: bool) -> None:
     """Whether huggingface_hub draws its progress bars on standard error."""
     (enable_progress_bars if wanted else disable_progress_bars)()
+
+
+def check_login(repo_id: str) -> None:
+    """See that the Hub knows the token, before hours of work that end with an upload to `repo_id`.
+
+    Raises:
+        PiperlineError: the repository id is malformed.
+        HubError: there is no valid token, or the Hub cannot be reached.
+    """
+    with _hub(check_repo_id(repo_id)):
+        HfApi(library_name="piperline").whoami()
 
 
 def push(
@@ -175,6 +187,8 @@ def _hub(repo_id: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one error that says what to do."""
     try:
         yield
+    except LocalTokenNotFoundError as error:
+        raise HubError("there is no token for the Hub", next_step=_LOGIN) from error
     except (HfHubHTTPError, _TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled, RuntimeError) as error:
         # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened instead of an answer.
         wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(error.__cause__, Exception)

@@ -217,12 +217,19 @@ def run_conversion(
     from piperline.run.convert import convert, make_job  # noqa: PLC0415 - heavy: not for --help
 
     if push_to:
-        raise UsageError("uploading is not there yet", next_step="leave out --push; upload the folder with `hf upload`")
+        from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+
+        hub.check_login(push_to)
     with progress_bar(out) as watch:
         result = convert(inputs, target, make_job(**options), watch=watch, **run)
     for line in summary(result):
         out.data(line)
-    out.document(asdict(result))
+    document = asdict(result)
+    if push_to:
+        pushed = hub.push(target, push_to)
+        out.data(f"{pushed.url} (tag {pushed.tag})")
+        document["pushed"] = asdict(pushed)
+    out.document(document)
 
 
 def summary(result: "ConvertResult") -> Iterator[str]:
