@@ -1,7 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from piperline.cli.app import app, run
 from tests.oracle.official import OfficialReader
 
 
@@ -10,3 +11,15 @@ def official_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Offici
     reader = OfficialReader(tmp_path_factory.mktemp("oracle"))
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def convert(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `piperline convert`: exit code, standard output, the error message."""
+
+    def command(*tokens: object) -> tuple[int, str, str]:
+        code = run(app, ["convert", *map(str, tokens), "--workers", "1"])
+        out, err = capsys.readouterr()
+        return code, out, err[err.find("error:") :] if "error:" in err else ""
+
+    return command

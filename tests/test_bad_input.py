@@ -1,6 +1,5 @@
 """Bad input gives one clear error, loses nothing, and leaves no output; `--skip-bad` keeps the rest."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -16,28 +15,12 @@ from piperline.video import decode
 from tests.broken import EPISODES, FILES, Broken
 from tests.golden import FOLDER, assert_golden
 from tests.recordings import read_code, write_piper
+from tests.trees import tree
 
 MID = "observation.images.mid"
 PIPERLINE = Path(sys.executable).with_name("piperline")
 OTHERS = {"all_bad", "being_written", "several_bad", "sizes_differ"}
-
-
-@pytest.fixture
-def convert(capsys):
-    """Run `piperline convert`: exit code, standard output, the error message."""
-
-    def command(*tokens: object) -> tuple[int, str, str]:
-        code = run(app, ["convert", *map(str, tokens), "--workers", "1"])
-        out, err = capsys.readouterr()
-        return code, out, err[err.find("error:") :] if "error:" in err else ""
-
-    return command
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """What lies in a folder, by digest."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+OUTPUTS = {"output_below_a_file", "output_exists", "output_of_others", "staging_of_others"}  # test_bad_output.py
 
 
 def codes(root: Path) -> list[list[tuple[int, int, int]]]:
@@ -46,13 +29,13 @@ def codes(root: Path) -> list[list[tuple[int, int, int]]]:
 
 
 def test_every_way_to_be_broken_has_its_text():
-    assert {path.stem for path in (FOLDER / "errors").glob("*.txt")} == {*FILES, *EPISODES, *OTHERS}
+    assert {path.stem for path in (FOLDER / "errors").glob("*.txt")} == {*FILES, *EPISODES, *OTHERS, *OUTPUTS}
 
 
 @pytest.mark.parametrize("name", [*FILES, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     broken = (FILES | EPISODES)[name](tmp_path)
-    before = contents(tmp_path)
+    before = tree(tmp_path)
     output = tmp_path / "out" / "dataset"
     output.parent.mkdir()
     code, out, err = convert(broken.path, "--output", output, *broken.options)
@@ -64,7 +47,7 @@ def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     assert [label for label in labels if f"\n{label}" not in err] == []
     assert err.replace("\n", "").isprintable()
     assert not output.exists()
-    assert {path: digest for path, digest in contents(tmp_path).items() if not path.startswith("out/")} == before
+    assert {path: digest for path, digest in tree(tmp_path).items() if path.split("/")[0] != "out"} == before
     assert_golden(f"errors/{name}", err.replace(str(tmp_path), "<dir>"))
 
 
@@ -89,7 +72,7 @@ def test_a_bad_episode_is_left_out_and_the_others_are_as_without_it(tmp_path, co
     [left] = json.loads((output / "meta/piperline.json").read_text())["left_out"]
     assert left["episode"].startswith("episode_1")
     assert left["reason"] in line
-    assert {path for path, _ in contents(whole).items() - contents(output).items()} == {"meta/piperline.json"}
+    assert {path for path, _ in tree(whole).items() - tree(output).items()} == {"meta/piperline.json"}
     assert codes(output) == [[(episode, 1, frame) for frame in range(4)] for episode in (0, 2)]
 
 
@@ -117,7 +100,7 @@ def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, conve
     code, out, _ = convert(broken.path, "--output", output, "--skip-bad")
     assert code == 0
     assert "2 episodes had been encoded by an earlier run" in out
-    assert {path for path, _ in contents(whole).items() - contents(output).items()} == {"meta/piperline.json"}
+    assert {path for path, _ in tree(whole).items() - tree(output).items()} == {"meta/piperline.json"}
     assert not (tmp_path / "dataset.work").exists()
 
 

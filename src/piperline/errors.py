@@ -216,10 +216,12 @@ class HubError(PiperlineError):
     exit_code = 8
 
 
-_NO_PLACE = {
+_NO_ROOM = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file size limit is reached",
+}
+_NO_PLACE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
@@ -229,12 +231,15 @@ _NO_PLACE = {
 
 def output_error(error: OSError, path: Path) -> OutputError | None:
     """The error for output that cannot be written at `path`, or None where `error` is about something else."""
-    reason = _NO_PLACE.get(error.errno or 0)
+    code = error.errno or 0
+    reason = _NO_ROOM.get(code) or _NO_PLACE.get(code)
     if reason is None:
         return None
+    step = "make room: what is done is kept, and the same command goes on from there; or name another place"
     return OutputError(
         reason,
         place=Place(file=path),
+        expected="room for the output" if code in _NO_ROOM else "a folder in which this user can write",
         found=printable(str(error)),
-        next_step="make room, or name another place; what is done is kept, and the same command goes on from there",
+        next_step=step if code in _NO_ROOM else "name another place",
     )

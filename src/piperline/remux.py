@@ -300,6 +300,8 @@ class Joiner:
     def _mux(self, packet: Packet) -> None:
         try:
             self._container.mux_one(packet)
+        except OSError:  # the disk is full: not FFmpeg's fault
+            raise
         except av.FFmpegError as error:
             raise VideoError("FFmpeg failed", place=Place(file=self.path), found=str(error)) from error
 

@@ -7,7 +7,7 @@ costs the encoder time and bytes.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -293,7 +293,7 @@ class VideoWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None and self._stream is not None and self._settings.codec is not None:
-            self._mux(self._stream.encode())
+            self._encode(self._stream, None)
         self._container.close()
 
     def add(self, picture: Picture) -> None:
@@ -305,10 +305,7 @@ class VideoWriter:
             self._stream = self._open(self._settings.codec, picture.width, picture.height)
         picture.pts = self.frames
         self.frames += 1
-        try:
-            self._mux(self._stream.encode(picture))
-        except av.FFmpegError as error:
-            raise VideoError("FFmpeg failed", place=Place(file=self._path), found=_words(error)) from error
+        self._encode(self._stream, picture)
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
@@ -339,9 +336,15 @@ class VideoWriter:
         stream.codec_context.colorspace = _BT601
         return stream
 
-    def _mux(self, packets: "Iterable[av.Packet[av.VideoStream]]") -> None:
-        for packet in packets:
-            self._container.mux_one(packet)
+    def _encode(self, stream: av.VideoStream, picture: Picture | None) -> None:
+        """Encode a picture, or with None what the encoder still holds back."""
+        try:
+            for packet in stream.encode(picture):
+                self._container.mux_one(packet)
+        except OSError:  # the disk is full: not the encoder's fault
+            raise
+        except av.FFmpegError as error:
+            raise VideoError("FFmpeg failed", place=Place(file=self._path), found=_words(error)) from error
 
 
 def _words(error: av.FFmpegError) -> str:

@@ -14,7 +14,7 @@ from piperline.episode import Clip
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
 from piperline.remux import Joiner, Reader
 
-__all__ = ["TableFiles", "VideoFiles"]
+__all__ = ["TableFiles", "TableWriter", "VideoFiles"]
 
 LONGEST_FILE_SECONDS = 1000
 """lerobot compares times as float32: beyond 1,024 s, a sum of two times no longer finds its frame."""
@@ -37,6 +37,14 @@ class _Numbers:
         return {"chunk_index": chunk, "file_index": file}
 
 
+class TableWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
+    """Writes a Parquet file; one that is not closed is given up."""
+
+    def __del__(self) -> None:
+        """Do not finish it: on a full disk pyarrow would fail once more, and print that."""
+        self.is_open = False
+
+
 class TableFiles:
     """Parquet files that tables are appended to, each table a row group.
 
@@ -49,7 +57,7 @@ class TableFiles:
     def __init__(self, root: Path, template: str, limit: float) -> None:
         self._root, self._template, self._limit = root, template, limit
         self._numbers = _Numbers()
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: TableWriter | None = None
         self._rows = 0
         self.paths: list[Path] = []
 
@@ -68,7 +76,7 @@ class TableFiles:
     def append(self, table: pa.Table) -> None:
         """Write `table` to the file that `place` named."""
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self.paths[-1], table.schema)
+            self._writer = TableWriter(self.paths[-1], table.schema)
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._rows += table.num_rows
 

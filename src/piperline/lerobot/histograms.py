@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
+from piperline.lerobot.files import TableWriter
 from piperline.stats import FeatureStats
 
 __all__ = ["HistogramFile", "Histograms"]
@@ -39,7 +40,7 @@ class HistogramFile:
         self._cameras = cameras
         self._schema = pa.schema([(key, _COUNTS) for key in cameras])
         self._rows: list[dict[str, NDArray[np.int32] | None]] = []
-        self._writer = pq.ParquetWriter(_path(root), self._schema) if cameras else None
+        self._writer = TableWriter(_path(root), self._schema) if cameras else None
 
     def add(self, stats: Mapping[str, FeatureStats]) -> None:
         """Add the next episode's camera statistics."""

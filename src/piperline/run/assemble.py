@@ -40,6 +40,7 @@ def check_output(output: Path, *, overwrite: bool = False) -> None:
     raise OutputExists(
         "there is something at the place of the output; it is kept",
         place=Place(file=output),
+        expected="nothing, or an empty folder",
         found="a dataset that piperline made" if ours else "something that piperline did not make",
         next_step="name another place" + (", or replace it with --overwrite" if ours else ", or move it away"),
     )

@@ -187,6 +187,8 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
             raise OutputExists(
                 "there is a folder in the place of the staging folder",
                 place=Place(file=staging.root),
+                expected="nothing, or the staging folder of an earlier run",
+                found="a folder without a plan",
                 next_step="move it away, or name another output",
             )
         staging.root.mkdir(parents=True, exist_ok=True)

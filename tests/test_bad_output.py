@@ -1,0 +1,121 @@
+"""Output that cannot be written: one clear error, what is done is kept, and nothing of others is touched."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piperline.lerobot.dataset import open_dataset
+from tests.golden import assert_golden
+from tests.recordings import write_piper
+from tests.trees import tree
+
+PIPERLINE = Path(sys.executable).with_name("piperline")
+
+
+def may_mount() -> bool:
+    """Whether a process may have file systems of its own here."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+own_mounts = pytest.mark.skipif(not may_mount(), reason="no user namespaces here")
+
+
+def shell(script: str, *arguments: object, mounts: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script, with file systems of its own that end with it."""
+    command = [*(["unshare", "-rm"] if mounts else []), "sh", "-c", script, "sh", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Two episodes that become about 40 kB of video each."""
+    path = tmp_path_factory.mktemp("recording") / "day.hdf5"
+    return write_piper(path, lengths=60, size=(120, 160))
+
+
+FULL = """
+mount -t tmpfs -o size=$4k tmpfs "$3" || exit 99
+"$1" convert "$2" --output "$3/dataset" --workers 1 --format "$5" && exit 98
+echo "code $?"; ls -A "$3"
+mount -o remount,size=8m "$3"
+"$1" convert "$2" --output "$3/dataset" --workers 1 --format "$5"
+echo "code $?"; ls -A "$3"; ls "$3/dataset/meta/info.json"
+"""
+
+
+@own_mounts
+@pytest.mark.parametrize(("kilobytes", "version"), [(12, "v2.1"), (60, "v2.1"), (150, "v3.0"), (220, "v3.0")])
+def test_a_full_disk_keeps_what_is_done_and_the_same_command_finishes_it(tmp_path, recording, kilobytes, version):
+    done = shell(FULL, PIPERLINE, recording, tmp_path, kilobytes, version)
+    words = [line for line in done.stdout.splitlines() if not line.startswith(("2 episodes", "LeRobot", "1 episodes"))]
+    assert words == ["code 5", "dataset.work", "code 0", "dataset", f"{tmp_path}/dataset/meta/info.json"], done.stderr
+    assert "error: the disk is full" in done.stderr
+    assert "\nexpected: room for the output" in done.stderr
+    assert "the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@own_mounts
+def test_a_read_only_file_system(tmp_path, recording):
+    script = 'mount --bind "$3" "$3" && mount -o remount,ro,bind "$3"; "$1" convert "$2" --output "$3/a" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "error: the file system is read-only" in done.stderr
+    assert "\nnext:     name another place" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_of_file_size(tmp_path, recording):
+    script = 'ulimit -f 4; "$1" convert "$2" --output "$3/dataset" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path, mounts=False)
+    assert done.returncode == 5, done.stderr
+    assert "error: the file size limit is reached" in done.stderr
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_path_through_a_file(tmp_path, convert, recording):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = convert(recording, "--output", tmp_path / "file" / "dataset")
+    assert code == 5
+    assert tree(tmp_path).keys() == {"file"}
+    assert_golden("errors/output_below_a_file", err.replace(str(tmp_path), "<dir>"))
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize("name", ["file", "folder"])
+def test_what_piperline_did_not_make_is_kept(tmp_path, convert, recording, name, overwrite):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    before = tree(tmp_path)
+    code, _, err = convert(recording, "--output", tmp_path / name, *overwrite)
+    assert code == 5
+    assert tree(tmp_path) == before
+    assert_golden("errors/output_of_others", err.replace(str(tmp_path / name), "<dir>/there"))
+
+
+def test_a_dataset_is_replaced_only_on_demand(tmp_path, convert, recording):
+    output = tmp_path / "dataset"
+    assert convert(recording, "--output", output, "--episodes", "0")[0] == 0
+    before = tree(output)
+    code, _, err = convert(recording, "--output", output)
+    assert code == 5
+    assert tree(output) == before
+    assert_golden("errors/output_exists", err.replace(str(tmp_path), "<dir>"))
+    assert convert(recording, "--output", output, "--overwrite")[0] == 0
+    assert len(open_dataset(output)) == 2
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recording):
+    (tmp_path / "dataset.work").mkdir()
+    (tmp_path / "dataset.work" / "thesis.txt").write_text("mine")
+    code, _, err = convert(recording, "--output", tmp_path / "dataset")
+    assert code == 5
+    assert tree(tmp_path).keys() == {"dataset.work", "dataset.work/thesis.txt"}
+    assert_golden("errors/staging_of_others", err.replace(str(tmp_path), "<dir>"))
