@@ -21,12 +21,11 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
-from piperline.disk import sync
+from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
 from piperline.run.local import died, start_process
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size, submit
-from piperline.run.stage import own_name
 from piperline.run.work import ConvertWork, Diary, Work, load_work
 from piperline.run.worker import Crashed, Done, Failed, Moved, Reporter, die_with
 

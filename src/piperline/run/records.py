@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from piperline.run.stage import write_whole
+from piperline.disk import write_whole
 
 __all__ = ["FINISH", "JobFolder", "RankRecord"]
 

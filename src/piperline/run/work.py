@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from piperline.disk import own_name, write_whole
 from piperline.errors import OutputError, OutputExists, PiperlineError, Place, RecordingError, TaskFailed, output_error
 from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset
 from piperline.run.convert import without_failures
@@ -19,7 +20,7 @@ from piperline.run.local import Failure, WorkerPool
 from piperline.run.plan import Plan, PlannedEpisode, brief
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.shards import Manifest, divide, find_shards, shard_folder, sizes
-from piperline.run.stage import Staging, own_name, work_folder, write_whole
+from piperline.run.stage import Staging, work_folder
 from piperline.transfer import aggregate
 
 __all__ = ["AggregateWork", "ConvertWork", "Diary", "Work", "load_work", "save_work"]
