@@ -224,7 +224,7 @@ def test_damage_inside_the_file_is_told_with_its_frame(tmp_path):
     path.write_bytes(raw)
     with Recording(path, PIPER) as recording, pytest.raises(BadEpisode, match="cannot be read") as caught:
         list(recording.episode("episode_0").stream("mid", 40))
-    assert caught.value.place == Place(path, "/episode_0/image_mid", "episode_0", "mid", 32)
+    assert caught.value.place == Place(path, "/episode_0/image_mid", "episode_0", "mid", 33)
 
 
 def test_files_that_are_no_recordings(tmp_path):
