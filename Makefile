@@ -6,6 +6,7 @@ CACHE := .cache
 UV := $(CACHE)/uv/bin/uv
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
+export UV_COMPILE_BYTECODE := 1
 
 help:
 	@echo "make demo   write recordings, convert them, show the result"
