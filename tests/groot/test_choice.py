@@ -80,6 +80,7 @@ def test_a_fault_in_a_config_gives_exactly_its_finding(copy, tmp_path, name):
     if name in {"relative-gripper", "horizon-checkpoint"}:
         (copy / "meta/relative_stats.json").unlink()  # of other groups, or another horizon
     found = preflight(copy, config=config(tmp_path, **FAULTS[name])).findings
+    assert all(finding.remedy for finding in found)
     lost = {"episodes-short", "horizon-too-long"} if name == "horizon-checkpoint" else set()
     assert {finding.code for finding in found} - lost == {name.split(":")[0]}
 

@@ -352,6 +352,7 @@ def test_a_fault_gives_exactly_its_finding(copy, name):
     report = preflight(copy)
     assert {finding.code for finding in report.findings} == {name.split(":")[0]}
     for finding in report.findings:
+        assert finding.remedy
         assert finding.place is None or str(copy) in str(finding.place) or finding.place.camera
         assert json.loads(json.dumps(finding.document()))["code"] == finding.code
 

@@ -1,12 +1,13 @@
 """What a check finds: data, not an exception."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from piperline.errors import Place, printable
 
-__all__ = ["Finding", "Severity", "fails"]
+__all__ = ["Finding", "Severity", "command", "fails"]
 
 Severity = Literal["error", "warning"]
 """`error`: what comes next fails, or silently does the wrong thing. `warning`: it may; a person should look."""
@@ -53,6 +54,11 @@ class Finding:
             "numbers": dict(self.numbers),
             "remedy": self.remedy,
         }
+
+
+def command(*words: object) -> str:
+    """A command line as remedies show it, words quoted where a shell needs it."""
+    return f"`{shlex.join(map(str, words))}`"
 
 
 def fails(findings: Iterable[Finding], at: Severity) -> bool:

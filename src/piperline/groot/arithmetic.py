@@ -9,9 +9,10 @@ its whole episode.
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from piperline.check.finding import Finding
+from piperline.check.finding import Finding, command
 from piperline.errors import Place
 from piperline.groot.subject import Launch, Subject
 
@@ -123,9 +124,11 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
         yield Finding("horizon-too-long", "error", message, place, {"horizon": horizon}, "a shorter --horizon")
     elif (lost := sum(steps == 0 for steps in usable)) and subject.target.version != "n1.5":
         message = f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, and never used"
-        yield Finding("episodes-short", "warning", message, place, {"episodes": lost, "horizon": horizon})
+        longest = min(length for length in subject.lengths if length)
+        remedy = command("piperline", "groot", "config", subject.meta.root, "--horizon", longest)
+        yield Finding("episodes-short", "warning", message, place, {"episodes": lost, "horizon": horizon}, remedy)
     if subject.target.version == "n1.6":
-        yield from _check_shards(usable, launch, place)
+        yield from _check_shards(usable, launch, subject.meta.root)
     if (memory := forecast(subject).worker_memory_bytes) > _MEMORY_LIMIT:
         message = (
             f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are {launch.workers * launch.gpus}"
@@ -149,7 +152,7 @@ def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
         yield Finding("checkpoint-stats", "warning", message, Place(file=statistics), remedy=remedy)
 
 
-def _check_shards(usable: list[int], launch: Launch, place: Place) -> Iterator[Finding]:
+def _check_shards(usable: list[int], launch: Launch, root: Path) -> Iterator[Finding]:
     wanted, parts = shards(usable, launch)
     if wanted <= parts or not parts:
         return
@@ -158,5 +161,7 @@ def _check_shards(usable: list[int], launch: Launch, place: Place) -> Iterator[F
         f"GR00T wants {wanted} shards and has {parts} parts of episodes to fill them: "
         '"All shards must have length greater than 0"'
     )
-    remedy = f"`piperline groot config DATASET --shard-size {size}`, or record shorter episodes"
-    yield Finding("shards", "error", message, place, {"shards": wanted, "parts": parts, "shard_size": size}, remedy)
+    remedy = command("piperline", "groot", "config", root, "--shard-size", size) + ", or record shorter episodes"
+    yield Finding(
+        "shards", "error", message, Place(file=root), {"shards": wanted, "parts": parts, "shard_size": size}, remedy
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from piperline.check.finding import Finding
+from piperline.check.finding import Finding, command
 from piperline.errors import Place
 from piperline.features import Feature
 from piperline.groot.choice import Choice
@@ -17,14 +17,13 @@ from piperline.groot.versions import Target
 
 __all__ = ["check_choice", "check_modality", "check_target"]
 
-REMEDY = "mend meta/modality.json, or delete it and run `piperline groot config {root}`"
 Spans = Mapping[str, tuple[int, int]]
 
 
 def check_modality(meta: Meta) -> Iterator[Finding]:
     """Spans inside their vectors, apart from each other, covering them; columns and cameras that exist."""
     place = Place(file=meta.root / MODALITY_FILE)
-    remedy = REMEDY.format(root=meta.root)
+    remedy = _mend(meta)
     for part in ("state", "action"):
         broken = [name for name, entry in meta.groups(part).items() if not _is_span(entry)]
         if broken or not meta.groups(part):
@@ -61,7 +60,7 @@ def _is_span(entry: object) -> bool:
 
 def _check_column(meta: Meta, part: str, column: str, spans: Spans, place: Place) -> Iterator[Finding]:
     feature = meta.schema.features.get(column)
-    remedy = REMEDY.format(root=meta.root)
+    remedy = _mend(meta)
     if feature is None:
         message = f"the {part} groups {', '.join(spans)} lie in {column}, which info.json does not know"
         yield Finding("modality-column", "error", message, place, remedy=remedy)
@@ -70,7 +69,8 @@ def _check_column(meta: Meta, part: str, column: str, spans: Spans, place: Place
         message = (
             f"{column} is {feature.dtype}: GR00T makes statistics of float features only and stops with a KeyError"
         )
-        yield Finding("column-type", "error", message, Place(file=meta.root / "meta/info.json"))
+        place = Place(file=meta.root / "meta/info.json")
+        yield Finding("column-type", "error", message, place, remedy="convert again: vectors are float32")
     width = feature.shape[0] if feature.shape else 1
     for code, severity, message, numbers in _span_problems(part, column, feature, spans, width):
         yield Finding(code, severity, message, place, numbers, remedy)
@@ -104,6 +104,14 @@ def _span_problems(part: str, column: str, feature: Feature, spans: Spans, width
             yield "modality-names", "warning", message, {"start": start, "end": end}
 
 
+def _mend(meta: Meta) -> str:
+    return f"mend it, or delete it and {command('piperline', 'groot', 'config', meta.root)}"
+
+
+def _anew(meta: Meta) -> str:
+    return "write the config anew: " + command("piperline", "groot", "config", meta.root, "--overwrite")
+
+
 def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
     """A modality config against `modality.json`: what GR00T asserts, and what it does not.
 
@@ -117,16 +125,16 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
         unknown = [name for name in names if name not in meta.groups(part)]
         if unknown:
             message = f"the config uses {part} {', '.join(unknown)}; modality.json has {', '.join(meta.groups(part))}"
-            yield Finding("config-keys", "error", message, config, remedy=f"`piperline groot config {meta.root}`")
+            yield Finding("config-keys", "error", message, config, remedy=_anew(meta))
     if len(choice.representations) != len(choice.action):
         message = f"{len(choice.action)} action groups and {len(choice.representations)} action_configs: one for each"
-        yield Finding("config-actions", "error", message, config)
+        yield Finding("config-actions", "error", message, config, remedy=_anew(meta))
     if choice.state_deltas[-1:] != choice.action_deltas[:1] and choice.relative:
         message = (
             f"relative actions need the last state delta ({choice.state_deltas[-1]}) to be the first action "
             f"delta ({choice.action_deltas[0]}): GR00T stops with a bare AssertionError"
         )
-        yield Finding("config-deltas", "error", message, config)
+        yield Finding("config-deltas", "error", message, config, remedy=_anew(meta))
     yield from _check_relative(meta, choice, config)
     yield from _check_language(meta, choice, config)
 
@@ -138,10 +146,10 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
         _, start, end = meta.column("action", action)
         if state not in choice.state or state not in meta.groups("state"):
             message = f"action group {action} is relative to the state group {state}, which the config does not use"
-            yield Finding("config-relative", "error", message, config)
+            yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
         elif end - start != (width := meta.column("state", state)[2] - meta.column("state", state)[1]):
             message = f"relative action group {action} has {end - start} dimensions, state group {state} has {width}"
-            yield Finding("config-relative", "error", message, config)
+            yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
         elif "gripper" in action.lower():
             message = f"{action} is relative: grippers are commanded in absolute openings, and drift if they are not"
             yield Finding("relative-gripper", "warning", message, config, remedy="make it ABSOLUTE in the config")
@@ -154,13 +162,13 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
 def _check_language(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
     if len(choice.language) != 1 or tuple(choice.language_deltas) != (0,):
         message = f"GR00T takes one language key at delta 0, not {list(choice.language)} at {choice.language_deltas}"
-        yield Finding("config-language", "error", message, config)
+        yield Finding("config-language", "error", message, config, remedy=_anew(meta))
         return
     key = choice.language[0]
     if key in {"task", "sub_task"} or key.removeprefix("annotation.") in meta.groups("annotation"):
         return
     message = f"the language key {key} is not among the annotations of modality.json: {list(meta.groups('annotation'))}"
-    yield Finding("language-key", "error", message, config, remedy=REMEDY.format(root=meta.root))
+    yield Finding("language-key", "error", message, config, remedy=_mend(meta))
 
 
 def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding]:
@@ -169,8 +177,9 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
         message = (
             f"the {target.title} checkpoint predicts {target.horizon} steps at most, the horizon is {choice.horizon}"
         )
+        remedy = command("piperline", "groot", "config", meta.root, "--horizon", target.horizon)
         yield Finding(
-            "horizon-checkpoint", "error", message, None, {"horizon": choice.horizon, "limit": target.horizon}
+            "horizon-checkpoint", "error", message, None, {"horizon": choice.horizon, "limit": target.horizon}, remedy
         )
     for part, names, limit in (
         ("state", choice.state, target.state_width),
@@ -180,7 +189,9 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
         width = sum(end - start for _, start, end in spans)
         if width > limit:
             message = f"the {part} groups have {width} dimensions together, the {target.title} checkpoint takes {limit}"
-            yield Finding("too-wide", "error", message, None, {"width": width, "limit": limit})
+            yield Finding(
+                "too-wide", "error", message, None, {"width": width, "limit": limit}, "use fewer groups in the config"
+            )
     if target.version == "n1.5":
         yield from _check_video_info(meta, choice)
 
@@ -194,4 +205,6 @@ def _check_video_info(meta: Meta, choice: Choice) -> Iterator[Finding]:
         told = "video.fps" in facts and ("channel" in names or "video.channels" in facts)
         if feature and not (told and {"height", "width"} <= names):
             message = f"info.json lacks height, width, channels or rate of {camera}: N1.5 stops with a KeyError"
-            yield Finding("video-info", "error", message, Place(file=meta.root / "meta/info.json", camera=camera))
+            place = Place(file=meta.root / "meta/info.json", camera=camera)
+            remedy = 'add names ["height", "width", "channels"] and info with video.channels and video.fps'
+            yield Finding("video-info", "error", message, place, remedy=remedy)

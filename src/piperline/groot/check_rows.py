@@ -45,13 +45,15 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     missing = [path for path in expected if path not in spans and not path.exists()]
     if missing:
         message = f"{len(missing)} of {len(expected)} episodes have no Parquet file where info.json says"
-        yield Finding("data-missing", "error", message, Place(file=missing[0]), {"episodes": len(missing)})
+        remedy = "convert again, or correct data_path and chunks_size in meta/info.json"
+        yield Finding("data-missing", "error", message, Place(file=missing[0]), {"episodes": len(missing)}, remedy)
     stray = [path for path in spans if path not in expected]
     if stray:
         message = f"{len(stray)} Parquet files belong to no episode, but GR00T's statistics count them"
         yield Finding("data-stray", "warning", message, Place(file=stray[0]), {"files": len(stray)}, "remove them")
     if len(expected) < len(meta.episodes):
-        yield Finding("episode-twice", "error", "an episode_index occurs twice in episodes.jsonl", place)
+        message = "an episode_index occurs twice in episodes.jsonl"
+        yield Finding("episode-twice", "error", message, place, remedy="remove one of the lines")
     rows = {path: stop - start for path, (start, stop) in spans.items() if path in expected}
     longer = [path for path in rows if rows[path] < expected[path][1]]
     shorter = [path for path in rows if rows[path] > expected[path][1]]
@@ -68,6 +70,7 @@ def _lengths(wrong: list[Path], rows: dict[Path, int], expected: dict[Path, tupl
     return {
         "place": Place(file=wrong[0], episode=str(index)),
         "numbers": {"episodes": len(wrong), "rows": rows[wrong[0]], "length": length},
+        "remedy": "correct the lengths in meta/episodes.jsonl, or convert the episodes again",
     }
 
 
@@ -79,14 +82,15 @@ def check_language(subject: Subject) -> Iterator[Finding]:
     values = subject.rows.columns.get(column)
     if values is None:
         message = f"the texts are chosen by the column {column}, which not every Parquet file has"
-        yield Finding("language-column", "error", message, Place(file=meta.root))
+        remedy = "name the right column in meta/modality.json: original_key, such as task_index"
+        yield Finding("language-column", "error", message, Place(file=meta.root), remedy=remedy)
         return
     used = [int(value) for value in np.unique(values[np.isfinite(values)])]
     unknown = [index for index in used if index not in meta.tasks]
     place = Place(file=meta.root / "meta/tasks.jsonl")
     if unknown:
         message = f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: GR00T stops"
-        yield Finding("task-unknown", "error", message, place, {"tasks": unknown[:5]})
+        yield Finding("task-unknown", "error", message, place, {"tasks": unknown[:5]}, "add them to tasks.jsonl")
     # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
     empty = [index for index in used if index in meta.tasks and not any(c.isalnum() for c in meta.tasks[index])]
     if empty:
@@ -109,7 +113,8 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
             continue  # found with modality.json
         if values is None:
             message = f"not every Parquet file has the column {column}"
-            yield Finding("column-missing", "error", message, Place(file=subject.meta.root))
+            remedy = "convert the episodes again that lack it"
+            yield Finding("column-missing", "error", message, Place(file=subject.meta.root), remedy=remedy)
             continue
         for code, bad in (("nan", np.isnan(values)), ("inf", np.isinf(values))):
             if bad.any():
@@ -144,7 +149,8 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
             yield Finding("outlier", "warning", message, _place(subject, row), found, "drop the episode, or mend it")
     if constant and len(values):
         message = f"{column}: {', '.join(constant)} never changes; GR00T normalises it to 0"
-        yield Finding("constant", "warning", message, Place(file=subject.meta.root), {"dimensions": constant})
+        place, remedy = Place(file=subject.meta.root), "nothing, if it rested in all episodes; else check the recorder"
+        yield Finding("constant", "warning", message, place, {"dimensions": constant}, remedy)
 
 
 def _ordinary(values: Values) -> tuple[Values, Values]:
@@ -196,7 +202,8 @@ def _check_shift(actions: Values, states: Values, spans: list[tuple[int, int]], 
         yield Finding("action-equals-state", "warning", message, place, remedy="check which dataset the layout reads")
     elif best and errors[best] == 0:
         message = f"the actions are the states of {best:+d} frames, not commands"
-        yield Finding("action-shifted", "warning", message, place, {"frames": best})
+        remedy = "check which dataset the layout reads"
+        yield Finding("action-shifted", "warning", message, place, {"frames": best}, remedy)
     elif best < 0 and errors[best] < _CLEARLY * errors[0]:
         message = f"the actions follow the states by {-best} frames, where commands go ahead of them"
         yield Finding("action-shifted", "warning", message, place, {"frames": best}, "check the recorder's timing")
@@ -229,7 +236,8 @@ def _check_units(names: list[str], actions: Values, states: Values, place: Place
             yield Finding("action-units", "warning", message, place, {"ratio": ratio}, "record both in the same unit")
         elif (correlation := float(np.corrcoef(a, s)[0, 1])) < -_CLEARLY:
             message = f"{name}: actions go against the states (correlation {correlation:.2f}): one is upside down"
-            yield Finding("action-inverted", "warning", message, place, {"correlation": correlation})
+            remedy = "give both the same sign"
+            yield Finding("action-inverted", "warning", message, place, {"correlation": correlation}, remedy)
 
 
 def _check_idle(subject: Subject, values: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
@@ -264,7 +272,8 @@ def check_timestamps(subject: Subject) -> Iterator[Finding]:
         if off.size and off.max() > _TIME_TOLERANCE:
             frame = int(off.argmax())
             message = f"the timestamp {times[start + frame, 0]:.4f} is between the frames of {fps} a second"
-            yield Finding("timestamps", "error", message, Place(subject.meta.data_file(index), frame=frame))
+            place = Place(subject.meta.data_file(index), frame=frame)
+            yield Finding("timestamps", "error", message, place, remedy="convert again: timestamps are frame / fps")
             return
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.check.finding import Finding, Severity
+from piperline.check.finding import Finding, Severity, command
 from piperline.errors import DatasetError, Place
 from piperline.groot.stats import (
     RELATIVE_FILE,
@@ -54,7 +54,7 @@ def check_stats(subject: Subject) -> Iterator[Finding]:
 
 
 def _again(subject: Subject) -> str:
-    return f"`piperline groot stats {subject.meta.root} --horizon {subject.choice.horizon}`"
+    return command("piperline", "groot", "stats", subject.meta.root, "--horizon", subject.choice.horizon)
 
 
 def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) -> Iterator[Finding]:

@@ -62,7 +62,8 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
     clips = _clips(subject)
     if not clips and subject.choice.cameras and subject.rows.spans:
         message = "info.json has no video_path: GR00T would train without images"
-        yield Finding("video-path", "error", message, Place(file=subject.meta.root / "meta/info.json"))
+        place = Place(file=subject.meta.root / "meta/info.json")
+        yield Finding("video-path", "error", message, place, remedy="tell video_path there, or convert again")
     with ThreadPoolExecutor(_THREADS) as pool:
         probed = list(zip(clips, pool.map(_probe, clips), strict=True))
     cameras: dict[str, list[tuple[_Clip, VideoInfo]]] = {}
@@ -78,7 +79,7 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{camera} {width}x{height}" for camera, (width, height) in sizes.items())
         message = f"the cameras differ in size ({listed}): GR00T N1.6 before 2026-02-24 stops at mixed aspect ratios"
-        remedy = "convert all cameras to one size, or use tag n1.6.1-release"
+        remedy = "convert with --resize 320x240, or use the tag n1.6.1-release"
         yield Finding("camera-sizes", "warning", message, Place(file=subject.meta.root), {"sizes": sizes}, remedy)
 
 
@@ -89,7 +90,8 @@ def _probe(clip: _Clip) -> tuple[VideoInfo, int] | Finding:
     try:
         return probe(clip.path)
     except DatasetError as error:
-        return Finding("video-unreadable", "error", f"{error.message}: {error.found or ''}".rstrip(": "), place)
+        message = f"{error.message}: {error.found or ''}".rstrip(": ")
+        return Finding("video-unreadable", "error", message, place, remedy="convert the episode again")
 
 
 def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
@@ -120,10 +122,11 @@ def _check_kind(subject: Subject, camera: str, entries: list[tuple[_Clip, VideoI
         message = (
             f"{camera}: info.json says {shape[:2]} (height, width), the files {(first.height, first.width)} or various"
         )
-        yield Finding("video-size", severity, message, place)
+        yield Finding("video-size", severity, message, place, remedy="convert all episodes with one --resize")
     if first.fps != fps:
         message = f"{camera}: the video runs at {first.fps} frames a second, info.json says {fps}"
-        yield Finding("video-fps", severity, message, place, {"video": first.fps, "info": fps})
+        numbers = {"video": first.fps, "info": fps}
+        yield Finding("video-fps", severity, message, place, numbers, "convert again with the right --fps")
 
 
 def check_pictures(subject: Subject) -> Iterator[Finding]:
@@ -135,7 +138,8 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
         for clip, frames in zip(chosen, pool.map(_frames, chosen), strict=True):
             place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
             if not frames:
-                yield Finding("video-undecodable", "error", "the video does not decode", place)
+                message = "the video does not decode"
+                yield Finding("video-undecodable", "error", message, place, remedy="convert the episode again")
                 continue
             blue.setdefault(clip.camera, []).extend(_colours(frame) for frame in frames)
             if max(int(frame.max()) for frame in frames) < _BLACK:

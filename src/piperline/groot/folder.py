@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from piperline.check.finding import Finding
+from piperline.check.finding import Finding, command
 from piperline.errors import DatasetError, Place
 from piperline.features import Feature, Schema
 from piperline.groot.modality import MODALITY_FILE
@@ -27,6 +27,7 @@ __all__ = ["Meta", "Rows", "read_meta", "read_rows", "require", "require_meta"]
 
 DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
+_REMEDY = "put the file back from a copy, or convert again"
 _DEFAULT_FPS = 30  # GR00T's own
 _NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
@@ -184,7 +185,8 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 length = file.metadata.num_rows
             values = {name: _matrix(table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
-            found.append(Finding("data-unreadable", "error", f"Parquet file cannot be read: {error}", Place(file=path)))
+            message = f"Parquet file cannot be read: {error}"
+            found.append(Finding("data-unreadable", "error", message, Place(file=path), remedy=_REMEDY))
             continue
         for name in list(parts):
             if name in values:
@@ -226,24 +228,28 @@ def _json(path: Path, found: list[Finding], missing: str) -> dict[str, Any] | No
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        found.append(Finding(missing, "error", f"{path.name} is missing: this is no LeRobot dataset", Place(file=path)))
+        message = f"{path.name} is missing: this is no LeRobot dataset"
+        found.append(Finding(missing, "error", message, Place(file=path), remedy="check the path"))
         return None
     except (ValueError, OSError) as error:
-        found.append(Finding("meta-syntax", "error", f"{path.name} cannot be read: {error}", Place(file=path)))
+        found.append(_broken(path, f"{path.name} cannot be read: {error}"))
         return None
     if not isinstance(value, dict):
-        found.append(Finding("meta-syntax", "error", f"{path.name} holds no JSON object", Place(file=path)))
+        found.append(_broken(path, f"{path.name} holds no JSON object"))
         return None
     return value
+
+
+def _broken(path: Path, message: str, **numbers: int) -> Finding:
+    return Finding("meta-syntax", "error", message, Place(file=path), numbers, _REMEDY)
 
 
 def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
     if not str(info.get("codebase_version", "")).startswith("v3") and not (root / "meta/episodes").is_dir():
         return False
     message = "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing meta/episodes.jsonl"
-    found.append(
-        Finding("dataset-v3", "error", message, Place(file=root), remedy=f"`piperline migrate {root} --to v2.1`")
-    )
+    remedy = command("piperline", "migrate", root, "--to", "v2.1")
+    found.append(Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy))
     return True
 
 
@@ -257,8 +263,7 @@ def _incomplete(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bo
     if not missing and not all(_is_template(template) for template in templates):
         missing = ["data_path and video_path of known fields, inside the dataset"]
     if missing:
-        message = f"info.json lacks {', '.join(missing)}"
-        found.append(Finding("meta-syntax", "error", message, Place(file=root / "meta/info.json")))
+        found.append(_broken(root / "meta/info.json", f"info.json lacks {', '.join(missing)}"))
     return bool(missing)
 
 
@@ -287,14 +292,15 @@ def _json_lines(path: Path, keys: Mapping[str, type], found: list[Finding]) -> l
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        found.append(Finding("meta-missing", "error", f"{path.name} cannot be read: {error}", Place(file=path)))
+        message = f"{path.name} cannot be read: {error}"
+        found.append(Finding("meta-missing", "error", message, Place(file=path), remedy=_REMEDY))
         return None
     values = []
     for number, line in enumerate(lines, 1):
         value = _record(line, keys)
         if value is None:
             message = f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: {line[:60]!r}"
-            found.append(Finding("meta-syntax", "error", message, Place(file=path), {"line": number}))
+            found.append(_broken(path, message, line=number))
             return None
         values.append(value)
     return values

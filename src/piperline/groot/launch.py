@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from piperline.check.finding import command
 from piperline.errors import DatasetError, PiperlineError, Place
 from piperline.groot.choice import DEFAULT_HORIZON, default_choice
 from piperline.groot.config import config_name, config_text, write_files
@@ -126,7 +127,7 @@ def require_modality(root: Path) -> Meta:
         raise DatasetError(
             "the dataset has no meta/modality.json",
             place=Place(file=root),
-            next_step=f"`piperline groot config {root}`",
+            next_step=command("piperline", "groot", "config", root),
         )
     return meta
 

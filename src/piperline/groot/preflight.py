@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piperline.check.finding import Finding, fails
+from piperline.check.finding import Finding, command, fails
 from piperline.errors import PiperlineError, Place
 from piperline.groot.arithmetic import Forecast, check_arithmetic, forecast
 from piperline.groot.check_modality import check_choice, check_modality, check_target
@@ -94,7 +94,7 @@ def preflight(
 
 def _choice(meta: Meta, config: Path | None, horizon: int | None, found: list[Finding]) -> Choice | None:
     """What training is to use; None, with a finding, where that cannot be said."""
-    remedy = f"`piperline groot config {meta.root}`"
+    remedy = command("piperline", "groot", "config", meta.root)
     if meta.modality is None:
         message = "meta/modality.json is missing: GR00T does not know which dimensions are an arm"
         found.append(Finding("modality-missing", "error", message, Place(file=meta.root / MODALITY_FILE), {}, remedy))
