@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from piperline.cli.output import Output
-from piperline.errors import RecordingError, printable, size_text
+from piperline.errors import UsageError, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
@@ -108,7 +108,7 @@ def frames(
     from piperline.layout import load_layout  # noqa: PLC0415
 
     if every is not None and every < 1:
-        raise RecordingError("--every counts frames, from 1")
+        raise UsageError("--every counts frames, from 1", found=str(every))
     sheet = frames_sheet(file, load_layout(layout), episode, cameras=camera or (), every=every)
     write_picture(output, sheet)
     Output().data(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}")

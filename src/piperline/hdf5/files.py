@@ -92,12 +92,13 @@ def _member(group: Group, name: bytes) -> Member:
     return Member(name, "other")
 
 
-def walk(start: Thing, path: str = "/") -> Iterator[Entry]:
+def walk(start: Thing, path: str = "/", *, deepest: int | None = None) -> Iterator[Entry]:
     """Pass every object below `start` once, parents first, siblings in natural order; links are not followed.
 
     Args:
         start: where to begin.
         path: what to call it.
+        deepest: do not enter groups at this level; `start` is at level 0.
     """
     seen: dict[int, str] = {}
     name = path.rsplit("/", 1)[-1].encode("utf-8", "surrogateescape")
@@ -107,7 +108,7 @@ def walk(start: Thing, path: str = "/") -> Iterator[Entry]:
         if entry.object is not None:
             entry = _once(entry, seen)
         yield entry
-        if entry.kind == "group":
+        if entry.kind == "group" and entry.level != deepest:
             waiting.extend(reversed(_below(entry)))
 
 

@@ -10,6 +10,8 @@ __all__ = ["Picture", "read_picture"]
 
 _SUM_OF_K1 = 3688
 """The sum of the luminance table of T.81 K.1: libjpeg multiplies each of its 64 numbers by one factor."""
+_SUM_OF_FIRST, _FIRST, _LARGEST = 132, 10, 255
+"""The sum of its first ten, which tell where others have been cut to what fits into a byte."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SUBSAMPLING = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
@@ -63,7 +65,8 @@ def _read_jpeg(data: bytes) -> Picture | None:
 def _quality(body: bytes) -> int | None:
     wide = bool(body and body[0] >> 4)
     table = struct.unpack(">64H", body[1:129]) if wide and len(body) > 128 else tuple(body[1:65])  # noqa: PLR2004
-    scale = 100 * sum(table) / _SUM_OF_K1
+    cut = _LARGEST in table
+    scale = 100 * sum(table[:_FIRST]) / _SUM_OF_FIRST if cut else 100 * sum(table) / _SUM_OF_K1
     if scale == 0:
         return None
     return max(1, min(100, round(5000 / scale if scale > 100 else (200 - scale) / 2)))  # noqa: PLR2004 - percent

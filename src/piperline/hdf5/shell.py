@@ -87,7 +87,7 @@ class Shell:
         """The lines that `line` may become: commands, or names of the group that it is about to name."""
         command, space, argument = line.partition(" ")
         if not space:
-            return [name for name in self._commands if name.startswith(command)]
+            return [f"{name} " for name in self._commands if name.startswith(command)]
         folder, slash, start = argument.rpartition("/")
         try:
             names = self._names(self._resolve(folder + slash)[1])
@@ -111,7 +111,7 @@ class Shell:
         return []
 
     def _ls(self, argument: str) -> list[str]:
-        nodes = [node(entry) for entry in self._entries(argument) if entry.level <= 1]
+        nodes = [node(entry) for entry in self._entries(argument, deepest=1)]
         nodes = nodes[1:] if nodes[0].kind == "group" else nodes
         width = max((len(each.name) + 1 for each in nodes), default=0)
         return [line for each in nodes for line in node_lines(each, level=0, width=min(width, 24))]
@@ -120,11 +120,11 @@ class Shell:
         return [line for entry in self._entries(argument) for line in node_lines(node(entry))]
 
     def _info(self, argument: str) -> list[str]:
-        entry = next(iter(self._entries(argument)))
+        entry = next(self._entries(argument, deepest=0))
         return [entry.path, *node_lines(node(entry, attrs=True, previews=True), level=0)]
 
     def _attrs(self, argument: str) -> list[str]:
-        found = node(next(iter(self._entries(argument))), attrs=True).attributes or {}
+        found = node(next(self._entries(argument, deepest=0)), attrs=True).attributes or {}
         return [f"@{name} = {value}" for name, value in found.items()] or ["no attributes"]
 
     def _preview(self, argument: str) -> list[str]:
@@ -151,7 +151,7 @@ class Shell:
     def _image(self, dataset: Dataset, selection: str, *, wanted: bool) -> NDArray[np.uint8] | None:
         frame = int(selection) if re.fullmatch(r"-?\d+", selection) else 0
         if len(dataset.shape) == 4 and dataset.dtype == "uint8" and dataset.shape[3] == 3:  # noqa: PLR2004 - RGB frames
-            if -len(dataset) <= frame < len(dataset):
+            if -dataset.shape[0] <= frame < dataset.shape[0]:
                 return cast("NDArray[np.uint8]", read(dataset, frame))
         elif (data := picture_bytes(dataset, frame)) and data[:2] in {b"\xff\xd8", b"\x89P"}:
             return decode_image(data)
@@ -159,9 +159,9 @@ class Shell:
             raise RecordingError("there is no such picture", expected="a row of a camera: NAME[5] FILE.png")
         return None
 
-    def _entries(self, argument: str) -> Iterator[Entry]:
+    def _entries(self, argument: str, *, deepest: int | None = None) -> Iterator[Entry]:
         place, thing = self._resolve(argument)
-        return walk(thing, "/" + "/".join(place))
+        return walk(thing, "/" + "/".join(place), deepest=deepest)
 
     def _names(self, group: Thing) -> list[str]:
         return [shown(member.name) for member in members(group)] if isinstance(group, h5py.h5g.GroupID) else []

@@ -1,0 +1,341 @@
+"""The documented command lines, as processes, from a folder as a user has it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pexpect
+import pytest
+from PIL import Image
+
+from tests.hdf5.hostile import UNREADABLE
+from tests.recordings import read_code, write_piper
+
+REPOSITORY = Path(__file__).parents[2]
+READ, SPLIT, REPACK = (
+    REPOSITORY / script
+    for script in ("hdf5_tools/read_hdf5.py", "hdf5_tools/split_hdf5.py", "convert_parallel/repack_hdf5.py")
+)
+PIPERLINE = Path(sys.executable).with_name("piperline")
+
+
+def run(folder: Path, *command: object, code: int = 0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=folder, input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def differs(one: Path, other: Path, group: str, name: str | None = None) -> str:
+    """What h5diff has to say about two groups; nothing if they are the same."""
+    command = ["h5diff", "-v", str(one), str(other), f"/{group}", f"/{name or group}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 and "not comparable" not in done.stdout else done.stdout + done.stderr
+
+
+@pytest.fixture
+def data(tmp_path):
+    """`data.h5` with 3 episodes, and `data/` with files of 10 and 15."""
+    write_piper(tmp_path / "data.h5", episodes=3)
+    (tmp_path / "data").mkdir()
+    write_piper(tmp_path / "data" / "file1.hdf5", episodes=10, lengths=2)
+    write_piper(
+        tmp_path / "data" / "file2.hdf5", episodes=15, lengths=2, first=20, names=[f"episode_{i}" for i in range(15)]
+    )
+    return tmp_path
+
+
+def test_read(data):
+    plain = run(data, READ, "data.h5").stdout
+    assert "recording, layout piper: 3 episodes, 15 frames, 0.5 s at 30 frames a second" in plain
+    assert "  camera mid: jpeg 64x48\n" in plain
+    assert "pick up the cube" in plain
+    assert "image_left  (5,) vlen uint8  contiguous" in plain
+    assert "JPEG 64x48 quality ~90 4:2:0" in plain
+    assert max(map(len, plain.splitlines())) <= 80
+    assert "\x1b" not in plain
+    assert "@instruction" not in plain
+    full = run(data, READ, "data.h5", "--attrs", "--preview").stdout
+    assert "@instruction = pick up the cube" in full
+    assert "| [[0.14975 0.18967" in full
+    assert run(data, READ, "data.h5", "-a", "-p").stdout == full
+    flat = run(data, READ, "data.h5", "--max-level", "1").stdout
+    assert "episode_2/  5 members" in flat
+    assert "image_left" not in flat
+    assert flat.splitlines()[:11] == plain.splitlines()[:11]  # the sums are of the whole file
+    assert run(data, READ, "data.h5", "-l", "1").stdout == flat
+
+
+def test_read_as_json(data):
+    found = json.loads(run(data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs").stdout)
+    assert (found["groups"], found["datasets"], found["links"]) == (3, 15, 0)
+    assert found["recording"]["rows"][1]["task"] == "put it into the bowl"
+    action = next(node for node in found["nodes"] if node["path"] == "/episode_0/action")
+    assert action["facts"]["shape"] == [5, 14]
+    assert action["facts"]["stored_bytes"] == 5 * 14 * 4
+
+
+def test_list_groups(data):
+    listed = run(data, SPLIT, "list-hdf5-groups", "--input", "data.h5").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["episode_0", "episode_1", "episode_2"]
+    assert run(data, PIPERLINE, "hdf5", "groups", "data.h5").stdout == listed
+
+
+def test_split(data):
+    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output")
+    for number in range(3):
+        assert differs(data / "data.h5", data / "split_output" / f"episode_{number}.hdf5", f"episode_{number}") == ""
+    before = (data / "split_output" / "episode_0.hdf5").stat()
+    again = run(data, SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output").stdout
+    assert again.count("kept: it exists") == 3
+    assert "split_output/episode_2.hdf5" in again
+    assert (data / "split_output" / "episode_0.hdf5").stat().st_mtime_ns == before.st_mtime_ns
+    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--overwrite")
+    assert (data / "split_output" / "episode_0.hdf5").stat().st_ino != before.st_ino
+
+
+@pytest.mark.parametrize(
+    "wanted", [("--groups", "episode_0", "episode_2"), ("--groups", "episode_2", "--groups", "episode_0")]
+)
+def test_split_some_groups_with_a_prefix(data, wanted):
+    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", *wanted, "--prefix", "piper_")
+    assert sorted(p.name for p in (data / "split_output").iterdir()) == ["piper_episode_0.hdf5", "piper_episode_2.hdf5"]
+
+
+def test_split_of_a_group_that_is_not_there_says_what_is(data):
+    failed = run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--groups", "episode_7", code=3)
+    assert "there is no group episode_7" in failed.stderr
+    assert "episode_0, episode_1, episode_2" in failed.stderr
+    assert not (data / "split_output").exists()
+
+
+def test_dry_runs_write_nothing(data):
+    before = sorted(data.rglob("*"))
+    plan = run(data, PIPERLINE, "hdf5", "split", "data.h5", "--output", "new/out", "--dry-run").stdout
+    assert "new/out/episode_1.hdf5  1 group" in plan
+    plan = run(data, REPACK, "repack", "--input", "./data", "--output", "./repacked", "-e", "5", "--dry-run").stdout
+    assert "repacked/repack_0004.hdf5  5 groups" in plan
+    assert "  episode_14  <- file2.hdf5:/episode_14  " in plan
+    assert sorted(data.rglob("*")) == before
+
+
+def test_analyze(data):
+    text = run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "10").stdout
+    assert "data/file1.hdf5  10 episodes  20 frames" in text
+    assert "repacking would make 3 files of 10 episodes, the last with 5" in text
+    assert run(data, REPACK, "analyze", "--input", "./data", "--pattern", "*.hdf5", "-e", "10").stdout == text
+    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "100").stdout
+    assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
+
+
+def test_repack(data):
+    command = [REPACK, "repack", "--input", "./data", "--output", "./repacked", "--episodes-per-file"]
+    run(data, *command, "5")
+    made = sorted((data / "repacked").iterdir())
+    assert [path.name for path in made] == [f"repack_000{number}.hdf5" for number in range(5)]
+    places = [(path, name) for path in made for name in h5py.File(path)]
+    originals = [(1, f"episode_{i}") for i in range(10)] + [(2, f"episode_{i}") for i in range(15)]
+    for (path, name), (number, original) in zip(places, originals, strict=True):
+        assert differs(data / "data" / f"file{number}.hdf5", path, original, name) == ""
+    assert run(data, *command, "5").stdout.count("kept: it exists") == 5
+    assert run(data, *command, "5", "--overwrite").stdout.count("  written") == 5
+    assert "another repacking" in run(data, *command, "50", code=5).stderr
+    run(data, *command, "100", "--prefix", "shard_")
+    with h5py.File(data / "repacked" / "shard_0000.hdf5") as file:
+        assert len(file) == 25
+        assert {"episode_0", "episode_0_2"} <= set(file)
+    assert (
+        "holds other episodes" in run(data, *command, "90", "--prefix", "shard_", "--pattern", "file1*", code=5).stderr
+    )
+
+
+def test_repack_refuses_what_it_would_lose(data):
+    with h5py.File(data / "data" / "file1.hdf5", "r+") as file:
+        file["camera_matrix"] = np.eye(3)
+    failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50", code=3)
+    assert "camera_matrix" in failed.stderr
+    assert not (data / "repacked").exists()
+
+
+def test_what_recorders_say_of_a_file_is_kept(data):
+    for number in (1, 2):
+        with h5py.File(data / "data" / f"file{number}.hdf5", "r+") as file:
+            file.attrs["robot"] = "piper"
+            file.attrs["operator"] = f"operator {number}"
+            file.attrs["nothing"] = h5py.Empty("f4")
+            file.attrs["see"] = file["episode_0"].ref
+    run(data, PIPERLINE, "hdf5", "repack", "data", "--episodes-per-file", "100")
+    with h5py.File(data / "repack_output" / "repack_0000.hdf5") as file:
+        assert file.attrs["robot"] == "piper"
+        assert isinstance(file.attrs["nothing"], h5py.Empty)
+        assert "operator" not in file.attrs
+        assert file["episode_3"].attrs["file:operator"] == "operator 1"
+        assert file["episode_3_2"].attrs["file:operator"] == "operator 2"
+
+
+@pytest.mark.parametrize("build", UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_files_are_errors(tmp_path, build):
+    path = build(tmp_path)
+    failed = run(tmp_path, PIPERLINE, "hdf5", "inspect", path, code=3)
+    assert failed.stderr.startswith("error: ")
+    assert failed.stdout == ""
+
+
+def test_a_file_that_is_being_written_is_an_error(data):
+    with h5py.File(data / "data.h5", "r+"):
+        assert "written" in run(data, READ, "data.h5", code=3).stderr
+    assert "no file matches" in run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3).stderr
+    assert "no such file" in run(data, REPACK, "repack", "-i", "nowhere", code=3).stderr
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(data):
+    limited = f"ulimit -f 20; exec {sys.executable} {SPLIT} split-hdf5-file -i big.h5"  # in blocks of 1,024 bytes
+    with h5py.File(data / "big.h5", "w") as file:
+        rows = file.create_dataset("images/x", (50,), h5py.vlen_dtype(np.uint8))
+        for place in range(50):
+            rows[place] = np.zeros(5000, np.uint8)
+        file["raw/x"] = np.ones(50_000)
+    for group in ("images", "raw"):
+        command = ["bash", "-c", f"{limited} --groups {group}"]
+        failed = subprocess.run(command, cwd=data, capture_output=True, text=True, check=False)
+        assert failed.returncode == 5, failed.stderr
+        assert failed.stderr.startswith("error: ")
+        assert list((data / "split_output").iterdir()) == []
+
+
+def test_a_kill_leaves_no_broken_output(data):
+    with h5py.File(data / "data.h5", "r+") as file:
+        file.create_group("a")["x"] = np.zeros(5_000_000)
+    out = data / "split_output"
+    for delay in (0.4, 0.7, 0.9):
+        process = subprocess.Popen(
+            [sys.executable, SPLIT, "split-hdf5-file", "-i", "data.h5"], cwd=data, start_new_session=True
+        )
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for path in out.glob("*.hdf5"):
+            assert differs(data / "data.h5", path, path.stem) == ""
+    run(data, SPLIT, "split-hdf5-file", "-i", "data.h5")
+    assert sorted(path.name for path in out.iterdir()) == ["a.hdf5", *(f"episode_{number}.hdf5" for number in range(3))]
+
+
+def test_the_process_that_writes_dies(data, monkeypatch):
+    from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
+    from piperline.hdf5 import writer  # noqa: PLC0415
+    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+
+    plan = split_plan(data / "data.h5", data)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(OutputError, match="died"):
+        list(writer.write_files(plan))
+    assert not list(data.glob(".piperline*"))
+    assert not list(writer.write_files([]))
+
+
+def test_two_at_once_do_not_write_one_file(data):
+    from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
+    from piperline.hdf5 import copy  # noqa: PLC0415
+    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+
+    new = split_plan(data / "data.h5", data)[0]
+    with copy._aside(new.path) as partial:
+        partial.write_bytes(b"ours")
+        with pytest.raises(OutputError, match="another process"):
+            copy.write_file(new)
+    assert new.path.read_bytes() == b"ours"
+
+
+def test_frames(data):
+    sheet = data / "sheet.png"
+    run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "episode_1", "--output", sheet)
+    picture = np.asarray(Image.open(sheet))
+    assert picture.shape == (4 + 3 * 52, 4 + 5 * 68, 3)
+    assert [read_code(picture[4 + 52 * row :][:48, 4 + 68 * i :][:, :64]) for row in (0, 2) for i in (0, 4)] == [
+        (1, 0, 0),
+        (1, 0, 4),
+        (1, 2, 0),
+        (1, 2, 4),
+    ]
+    again = ("hdf5", "frames", "data.h5", "--episode", "episode_1")
+    assert "already" in run(data, PIPERLINE, *again, "--output", sheet, code=5).stderr
+    run(data, PIPERLINE, *again, "--camera", "mid", "--every", "2", "--output", "mid.png")
+    picture = np.asarray(Image.open(data / "mid.png"))
+    assert read_code(picture[4:52, 4 + 68 : 68 + 68]) == (1, 1, 2)
+    run(data, PIPERLINE, *again, "--camera", "top", "--output", "x.png", code=3)
+    run(data, PIPERLINE, *again, "--every", "0", "--output", "x.png", code=2)
+    assert (
+        "episode_0, "
+        in run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "x", "-o", "x.png", code=3).stderr
+    )
+
+
+def test_shell_from_a_pipe(data):
+    lines = "cd episode_1\npwd\n\nls\nfly\npreview action[1:2]\nexit\npwd\n"
+    done = run(data, READ, "data.h5", "--interactive", text=lines, code=1)
+    assert done.stdout.startswith("/episode_1\naction ")
+    assert "[[1.35874" in done.stdout
+    assert done.stdout.count("/episode_1\n") == 1
+    assert "there is no such command" in done.stderr
+    assert "preview" in done.stderr
+    assert run(data, READ, "data.h5", "-i", text="ls").stdout.count("members") == 3
+
+
+def test_shell_on_a_terminal(data):
+    with h5py.File(data / "data.h5", "r+") as file:
+        file["a b/c d"] = 1
+    environment = {**os.environ, "TERM": "dumb", "INPUTRC": "/dev/null"}
+    shell = pexpect.spawn(
+        sys.executable,
+        [str(PIPERLINE), "hdf5", "shell", "data.h5"],
+        cwd=data,
+        env=environment,
+        timeout=30,
+        encoding="utf-8",
+    )
+    shell.setecho(False)
+    shell.expect_exact("/> ")
+    shell.send("cd epi\t1\r")  # completes as far as the names agree
+    shell.expect_exact("/episode_1> ")
+    shell.send("prev\timage_m\t[2]\r")
+    shell.expect("\x1b\\[38;2;[0-9;]+m")  # the picture, in colours
+    shell.expect_exact("/episode_1> ")
+    shell.send("pw\x03")  # Ctrl-C gives up the line
+    shell.expect_exact("/episode_1> ")
+    shell.send("cd ../a\t\r")
+    shell.expect_exact("/a b> ")
+    shell.send("info c\t\r")
+    shell.expect("scalar int64")
+    shell.expect_exact("/a b> ")
+    shell.send("\x1b[A\x1b[A\r")  # the line before the last, from the history
+    shell.expect_exact("there is nothing of this name")
+    shell.expect_exact("/a b> ")
+    shell.send("\x04")  # Ctrl-D
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert shell.exitstatus == 0
+
+
+def test_read_on_a_terminal_has_colours(data):
+    shown = pexpect.run(
+        f"{PIPERLINE} hdf5 inspect data.h5",
+        cwd=data,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+        encoding="utf-8",
+    )
+    assert "\x1b[" in shown
+    assert "episode_2" in shown
+
+
+@pytest.mark.parametrize("command", ["inspect", "shell", "frames", "groups", "split", "repack", "analyze"])
+def test_help_has_an_example(data, command):
+    shown = run(data, PIPERLINE, "hdf5", command, "--help").stdout
+    assert f"piperline hdf5 {command} " in shown.split("Example")[1]
