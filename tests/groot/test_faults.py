@@ -18,6 +18,7 @@ from piperline.groot.preflight import preflight
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.subject import Launch
 from piperline.layout import load_layout
+from tests.golden import assert_golden
 from tests.groot.datasets import make_dataset, picture, write_clip
 
 VIDEO = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
@@ -355,6 +356,8 @@ def test_a_fault_gives_exactly_its_finding(copy, name):
         assert finding.remedy
         assert finding.place is None or str(copy) in str(finding.place) or finding.place.camera
         assert json.loads(json.dumps(finding.document()))["code"] == finding.code
+    text = "".join(f"{finding}\n" for finding in report.findings)
+    assert_golden(f"groot/findings/{name.replace(': ', '.').replace(' ', '-')}", text.replace(str(copy), "DATASET"))
 
 
 CLEAN: dict[str, dict[str, Any]] = {

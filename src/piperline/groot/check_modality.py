@@ -39,7 +39,9 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
     for part in ("video", "annotation"):
         broken = [name for name, entry in meta.groups(part).items() if not _is_entry(entry)]
         if broken or not isinstance((meta.modality or {}).get(part, {}), dict):
-            message = f"{part} {', '.join(broken)}: entries are objects, empty or with original_key, a text"
+            message = (
+                f"{part} is no object of objects, empty or with the text original_key: {', '.join(broken) or part}"
+            )
             yield Finding("modality-syntax", "error", message, place, remedy=remedy)
             return
     for camera in meta.groups("video"):

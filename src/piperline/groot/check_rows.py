@@ -44,12 +44,12 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     expected = {meta.data_file(index): (index, length) for index, length in meta.episodes}
     missing = [path for path in expected if path not in spans and not path.exists()]
     if missing:
-        message = f"{len(missing)} of {len(expected)} episodes have no Parquet file where info.json says"
+        message = f"episodes without a Parquet file where info.json says: {len(missing)} of {len(expected)}"
         remedy = "convert again, or correct data_path and chunks_size in meta/info.json"
         yield Finding("data-missing", "error", message, Place(file=missing[0]), {"episodes": len(missing)}, remedy)
     stray = [path for path in spans if path not in expected]
     if stray:
-        message = f"{len(stray)} Parquet files belong to no episode, but GR00T's statistics count them"
+        message = f"Parquet files of no episode: {len(stray)}; GR00T's statistics count them"
         yield Finding("data-stray", "warning", message, Place(file=stray[0]), {"files": len(stray)}, "remove them")
     if len(expected) < len(meta.episodes):
         message = "an episode_index occurs twice in episodes.jsonl"
@@ -58,10 +58,10 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     longer = [path for path in rows if rows[path] < expected[path][1]]
     shorter = [path for path in rows if rows[path] > expected[path][1]]
     if longer:
-        message = "episodes.jsonl promises more frames than there are: an IndexError in a worker, during training"
+        message = f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError during training"
         yield Finding("meta-longer", "error", message, **_lengths(longer, rows, expected))
     if shorter:
-        message = "episodes.jsonl promises fewer frames than there are: the rest is never used"
+        message = f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is never used"
         yield Finding("meta-shorter", "warning", message, **_lengths(shorter, rows, expected))
 
 
@@ -119,7 +119,7 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
         for code, bad in (("nan", np.isnan(values)), ("inf", np.isinf(values))):
             if bad.any():
                 row, dimension = (int(index[0]) for index in np.nonzero(bad))
-                message = f"{column}: {code} in {int(bad.any(axis=1).sum())} frames; one is enough to ruin training"
+                message = f"{column}[{dimension}]: {code} in {int(bad.any(axis=1).sum())} frames; one is enough to ruin training"
                 numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
                 yield Finding(
                     code, "error", message, _place(subject, row), numbers, "record the episode again, or drop it"
@@ -201,7 +201,7 @@ def _check_shift(actions: Values, states: Values, spans: list[tuple[int, int]], 
         message = "the actions are the states: a model that copies them stands still"
         yield Finding("action-equals-state", "warning", message, place, remedy="check which dataset the layout reads")
     elif best and errors[best] == 0:
-        message = f"the actions are the states of {best:+d} frames, not commands"
+        message = f"action[t] is exactly state[t{best:+d}]: recorded positions, no commands"
         remedy = "check which dataset the layout reads"
         yield Finding("action-shifted", "warning", message, place, {"frames": best}, remedy)
     elif best < 0 and errors[best] < _CLEARLY * errors[0]:
