@@ -214,14 +214,18 @@ def run_conversion(
         run: of `piperline.run.convert.convert`.
         push_to: the repository to upload the dataset to.
     """
-    from piperline.run.convert import convert, make_job  # noqa: PLC0415 - heavy: not for --help
+    from piperline.run.local import WorkerPool, usable_cpus  # noqa: PLC0415 - heavy: not for --help
 
-    if push_to:
-        from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+    workers = run["workers"] if run.get("workers") else usable_cpus()
+    with WorkerPool(workers) as pool:  # they load their libraries while this process loads its own
+        from piperline.run.convert import convert, make_job  # noqa: PLC0415
 
-        hub.check_login(push_to)
-    with progress_bar(out) as watch:
-        result = convert(inputs, target, make_job(**options), watch=watch, **run)
+        if push_to:
+            from piperline import hub  # noqa: PLC0415
+
+            hub.check_login(push_to)
+        with progress_bar(out) as watch:
+            result = convert(inputs, target, make_job(**options), watch=watch, pool=pool, **run)
     for line in summary(result):
         out.data(line)
     document = asdict(result)

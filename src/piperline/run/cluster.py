@@ -24,10 +24,11 @@ from datatrove.utils.stats import PipelineStats
 from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
 from piperline.run.local import died, start_process
+from piperline.run.messages import Crashed, Done, Failed, Moved
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size, submit
 from piperline.run.work import ConvertWork, Diary, Work, load_work
-from piperline.run.worker import Crashed, Done, Failed, Moved, Reporter, die_with
+from piperline.run.worker import Reporter, die_with
 
 __all__ = ["RankStep", "do_rank", "main", "run_here", "submit_ranks"]
 

@@ -147,6 +147,7 @@ def convert(
     overwrite: bool = False,
     resume: bool = True,
     watch: Watcher = lambda _: None,
+    pool: WorkerPool | None = None,
 ) -> ConvertResult:
     """Turn recordings into a LeRobot dataset.
 
@@ -160,6 +161,7 @@ def convert(
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         watch: told how far the run is.
+        pool: worker processes that were started beforehand, instead of `workers`.
 
     Raises:
         RecordingError: recordings cannot be converted. What could be is staged and kept.
@@ -171,7 +173,7 @@ def convert(
     sweep(output)
     check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(WorkerPool(workers or usable_cpus()))
+        pool = pool or stack.enter_context(WorkerPool(workers or usable_cpus()))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous)
         staging = stack.enter_context(staging_area(output, plan, resume=resume))

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from piperline.errors import OutputError, PiperlineError, Place, TaskFailed
-from piperline.run.plan import Job, PlannedEpisode
-from piperline.run.worker import Crashed, Done, Failed, Moved, Setup, Task
+from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
+
+if TYPE_CHECKING:
+    from piperline.run.plan import Job, PlannedEpisode
 
 __all__ = ["Failure", "WorkerPool", "died", "start_process", "usable_cpus"]
 
@@ -26,7 +28,7 @@ _EPISODES_EACH = 4  # with fewer for each worker, cameras are handed out one by 
 class Failure:
     """An episode that could not be staged."""
 
-    episode: PlannedEpisode
+    episode: "PlannedEpisode"
     error: PiperlineError
 
 
@@ -46,7 +48,7 @@ class _Queue:
     failed: dict[str, Failure] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, episodes: Sequence[PlannedEpisode], workers: int) -> Self:
+    def of(cls, episodes: "Sequence[PlannedEpisode]", workers: int) -> Self:
         """Longest episodes first, so that no worker is left with a long one at the end."""
         ordered = sorted(episodes, key=lambda episode: -episode.length)
         if len(episodes) >= workers * _EPISODES_EACH or workers == 1:
@@ -104,12 +106,12 @@ class WorkerPool:
 
     def stage(
         self,
-        episodes: Sequence[PlannedEpisode],
-        job: Job,
+        episodes: "Sequence[PlannedEpisode]",
+        job: "Job",
         root: Path,
         *,
         moved: Callable[[int, int], None],
-        done: Callable[[PlannedEpisode], None],
+        done: "Callable[[PlannedEpisode], None]",
     ) -> list[Failure]:
         """Stage `episodes` below `root`.
 
@@ -141,7 +143,11 @@ class WorkerPool:
         return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
 
     def _answer(
-        self, worker: _Worker, queue: _Queue, moved: Callable[[int, int], None], done: Callable[[PlannedEpisode], None]
+        self,
+        worker: _Worker,
+        queue: _Queue,
+        moved: Callable[[int, int], None],
+        done: "Callable[[PlannedEpisode], None]",
     ) -> None:
         task = worker.task
         if task is None:

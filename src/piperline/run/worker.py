@@ -10,62 +10,16 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from piperline.errors import PiperlineError, output_error
-from piperline.run.plan import Job, PlannedEpisode
+from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 from piperline.run.stage import Staging
 
-__all__ = ["Crashed", "Done", "Failed", "Moved", "Reporter", "Setup", "Task", "die_with", "main"]
+__all__ = ["Reporter", "die_with", "main"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _REPORT_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The first message to a worker."""
-
-    job: Job
-    staging: Path
-    parent: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """Stage an episode, or with `camera`, that piece of it."""
-
-    episode: PlannedEpisode
-    camera: str | None = None
-
-
-@dataclass(frozen=True)
-class Moved:
-    """So many frames and recorded bytes since the last report."""
-
-    frames: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """The task is done."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The task failed in a way that the user can mend."""
-
-    error: PiperlineError
-
-
-@dataclass(frozen=True)
-class Crashed:
-    """The task failed by a fault of the program."""
-
-    trace: str
 
 
 class Reporter:
