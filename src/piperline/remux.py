@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place, VideoError
-from piperline.video import MP4_OPTIONS
+from piperline.video import MP4_OPTIONS, UNDECODED
 
 __all__ = ["Form", "Joiner", "NotCuttable", "Reader"]
 
@@ -33,14 +33,13 @@ class Form:
     """What two videos must have in common to share a file.
 
     Attributes:
-        codec, pix_fmt: FFmpeg's names.
+        codec: FFmpeg's name.
         width, height: in pixels.
         extradata: the codec's global headers.
         delay: by how many frames decoding runs ahead of showing; 0 without B-frames.
     """
 
     codec: str
-    pix_fmt: str | None
     width: int
     height: int
     extradata: bytes | None
@@ -57,7 +56,7 @@ class _File:
     def __init__(self, path: Path, fps: int) -> None:
         self.path = path
         try:
-            self.container = av.open(str(path))
+            self.container = av.open(str(path), stream_options=UNDECODED)
         except FileNotFoundError as error:
             raise DatasetError("the video is missing", place=Place(file=path)) from error
         except av.FFmpegError as error:
@@ -67,6 +66,8 @@ class _File:
         self.stream = self.container.streams.video[0]
         self._fps = fps
         self._frames_per_tick = (self.stream.time_base or Fraction(1, fps)) * fps
+        # A packet's number in whole numbers: Fractions would take most of the time that a packet takes.
+        self._twice, self._divisor = 2 * self._frames_per_tick.numerator, 2 * self._frames_per_tick.denominator
         self.form = self._form()
 
     def _form(self) -> Form:
@@ -74,7 +75,6 @@ class _File:
         first = next((packet for packet in self.container.demux(self.stream) if packet.pts is not None), None)
         return Form(
             codec=context.name,
-            pix_fmt=context.pix_fmt,
             width=context.width,
             height=context.height,
             extradata=context.extradata,
@@ -82,7 +82,8 @@ class _File:
         )
 
     def _frames(self, ticks: int | None) -> int:
-        return round((ticks or 0) * self._frames_per_tick)
+        """Ticks of the file as frames, rounded."""
+        return ((ticks or 0) * self._twice + self._divisor // 2) // self._divisor
 
     def packets(self, first: int) -> Iterator[tuple[int, Packet]]:
         """Packets in the order of decoding, each with its frame's number, from the key frame at or before `first`."""
@@ -96,6 +97,7 @@ class _File:
 
     def pictures(self, first: int, count: int) -> Iterator[VideoFrame]:
         """The decoded frames from number `first` on, in order."""
+        self.stream.codec_context.skip_frame = "DEFAULT"
         self.container.seek(round(first / self._frames_per_tick), stream=self.stream)
         try:
             for picture in self.container.decode(self.stream):
@@ -271,7 +273,8 @@ class Joiner:
         self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
         # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
         self._stream = self._container.add_stream_from_template(reader.template(first), opaque=True)
-        self._stream.time_base = Fraction(1, self._fps)
+        self._tick = Fraction(1, self._fps)
+        self._stream.time_base = self._tick
 
     def add(self, clip: Clip) -> None:
         """Append a clip of the same form.
@@ -288,7 +291,7 @@ class Joiner:
             if number == clip.count - 1:
                 last_crc = crc32(packet)
             packet.stream = self._stream
-            packet.time_base = Fraction(1, self._fps)
+            packet.time_base = self._tick
             packet.pts = self.frames + number
             packet.dts = self.frames + place - self.form.delay
             packet.duration = 1

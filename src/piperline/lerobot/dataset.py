@@ -79,7 +79,7 @@ class Dataset:
         self._reader = reader
         self._cameras = info.schema.cameras if cameras is None else tuple(cameras)
         self._histograms = Histograms(root, self._cameras)
-        self._probed: tuple[Path, tuple[VideoInfo, int]] | None = None
+        self._probed: dict[str, tuple[Path, VideoInfo, int]] = {}
         if len(reader.episodes) != info.episodes:
             raise DatasetError(
                 "the episode table does not agree with info.json: the dataset was not written to its end",
@@ -219,9 +219,11 @@ class Dataset:
 
     def _probe(self, index: int, camera: str) -> tuple[VideoInfo, int]:
         path, _ = self._reader.span(index, camera)
-        if self._probed is None or self._probed[0] != path:
-            self._probed = (path, probe(path))
-        info, frames = self._probed[1]
+        known = self._probed.get(camera)
+        if known is None or known[0] != path:
+            # The pixel format is that of the camera's first video; to look for it takes most of the time.
+            known = self._probed[camera] = (path, *probe(path, pix_fmt=known[1].pix_fmt if known else None))
+        _, info, frames = known
         if info.fps != self.info.fps:
             raise DatasetError(
                 "the video has another frame rate than the dataset",
