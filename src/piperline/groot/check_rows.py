@@ -119,11 +119,12 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
         for code, bad in (("nan", np.isnan(values)), ("inf", np.isinf(values))):
             if bad.any():
                 row, dimension = (int(index[0]) for index in np.nonzero(bad))
-                message = f"{column}[{dimension}]: {code} in {int(bad.any(axis=1).sum())} frames; one is enough to ruin training"
                 numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
-                yield Finding(
-                    code, "error", message, _place(subject, row), numbers, "record the episode again, or drop it"
+                message = (
+                    f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is enough to ruin training"
                 )
+                remedy = "record the episode again, or drop it"
+                yield Finding(code, "error", message, _place(subject, row), numbers, remedy)
         yield from _check_ranges(subject, column, values)
 
 
