@@ -38,6 +38,8 @@ class Broken:
 Builder = Callable[[Path], Broken]
 FILES: dict[str, Builder] = {}
 """What is wrong with the whole input."""
+OPTIONS: dict[str, Builder] = {}
+"""Options that do not go with good recordings."""
 EPISODES: dict[str, Builder] = {}
 """What is wrong with one episode of three."""
 
@@ -159,8 +161,44 @@ def no_task_text_in_the_layout(folder: Path) -> Broken:
 
 
 @_file
-def broken_frame_rate(folder: Path) -> Broken:
-    return Broken(_whole(folder), ("29.97", "whole"), code=2, options=("--fps", "29.97"))
+def table_of_lengths_is_wrong(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        file["compress_len"][:, FRAME] = 10
+    says = ("episode_0.hdf5", "camera cam_high", "frame 2", "10, 10, 10")
+    return Broken(path, says, options=("--layout", "aloha", "--task", "fold the towel"))
+
+
+@_file
+def cameras_are_no_group(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["observations/images"]
+        file["observations/images"] = np.zeros(5)
+    return Broken(path, ("observations/images", "a group"), options=("--layout", "aloha", "--task", "fold it"))
+
+
+# --- options -----------------------------------------------------------------------------------------------------
+
+
+def _option(code: int, *says: str, options: str, **recording: object) -> Callable[[str], None]:
+    def build(folder: Path) -> Broken:
+        return Broken(_whole(folder, **recording), says, code, tuple(options.split()))
+
+    return lambda name: OPTIONS.__setitem__(name, build)
+
+
+_option(2, "29.97", "whole", options="--fps 29.97")("broken_frame_rate")
+_option(2, "even", options="--resize 33x24")("odd_size")
+_option(2, "320x240", options="--resize small")("size_in_words")
+_option(2, "no layout", "piper", options="--layout pipper")("unknown_layout")
+_option(3, "no episode", "episode_9*", options="--episodes episode_9*")("no_episode_chosen")
+_option(6, "png, not JPEG", "camera left_wrist", options="--video copy", storage="png-vlen")("copy_of_png")
+_option(6, "raw, not JPEG", "camera left_wrist", options="--video copy", storage="raw")("copy_of_raw")
+_option(6, "exchanged", options="--video copy --color swapped-jpeg")("copy_of_swapped_colours")
+_option(6, "--resize", options="--video copy --resize 32x24")("copy_of_other_size")
+_option(3, "swapped-jpeg", "raw", options="--color swapped-jpeg", storage="raw")("swapped_raw")
+_option(3, "bgr", "jpeg", options="--color bgr")("bgr_jpeg")
 
 
 # --- structure ---------------------------------------------------------------------------------------------------

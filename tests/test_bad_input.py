@@ -12,11 +12,12 @@ import pytest
 from piperline.cli.app import app, run
 from piperline.lerobot.dataset import open_dataset
 from piperline.video import decode
-from tests.broken import EPISODES, FILES, Broken
-from tests.golden import FOLDER, assert_golden
+from tests.broken import EPISODES, FILES, OPTIONS, Broken
+from tests.pinned import FOLDER, assert_golden
 from tests.recordings import read_code, write_piper
 from tests.trees import tree
 
+LABELS = ("where:", "expected:", "found:", "next:")
 MID = "observation.images.mid"
 PIPERLINE = Path(sys.executable).with_name("piperline")
 OTHERS = {"all_bad", "being_written", "several_bad", "sizes_differ"}
@@ -29,12 +30,12 @@ def codes(root: Path) -> list[list[tuple[int, int, int]]]:
 
 
 def test_every_way_to_be_broken_has_its_text():
-    assert {path.stem for path in (FOLDER / "errors").glob("*.txt")} == {*FILES, *EPISODES, *OTHERS, *OUTPUTS}
+    assert {path.stem for path in (FOLDER / "errors").glob("*.txt")} == {*FILES, *OPTIONS, *EPISODES, *OTHERS, *OUTPUTS}
 
 
-@pytest.mark.parametrize("name", [*FILES, *EPISODES])
+@pytest.mark.parametrize("name", [*FILES, *OPTIONS, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
-    broken = (FILES | EPISODES)[name](tmp_path)
+    broken = (FILES | OPTIONS | EPISODES)[name](tmp_path)
     before = tree(tmp_path)
     output = tmp_path / "out" / "dataset"
     output.parent.mkdir()
@@ -43,7 +44,7 @@ def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     assert [part for part in broken.says if part not in err] == []
     if name in EPISODES:
         assert "--skip-bad" in err or "--task" in err or "HDF5_PLUGIN_PATH" in err
-    labels = ("expected:", "found:", "next:") if code == 2 else ("where:", "expected:", "found:", "next:")
+    labels = ("expected:", "next:") if code == 2 or "--episodes" in broken.options else LABELS
     assert [label for label in labels if f"\n{label}" not in err] == []
     assert err.replace("\n", "").isprintable()
     assert not output.exists()

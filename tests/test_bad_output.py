@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from piperline.lerobot.dataset import open_dataset
-from tests.golden import assert_golden
+from tests.pinned import assert_golden
 from tests.recordings import write_piper
 from tests.trees import tree
 

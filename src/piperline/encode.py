@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from piperline.episode import Clip
-from piperline.errors import VideoError
+from piperline.errors import Place, VideoError
 from piperline.recording import CameraHeader, Episode, FrameStream
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video import Picture, PictureDecoder, VideoSettings, VideoWriter, count_pixels, probe, resized
@@ -36,7 +36,7 @@ class EncodeSettings:
     size: tuple[int, int] | None = None
 
 
-def refuse_copy(settings: EncodeSettings, camera: str, header: CameraHeader, *, swapped: bool) -> None:
+def refuse_copy(settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool) -> None:
     """See that the recorded images of a camera can be kept as they are, where that is asked for.
 
     Raises:
@@ -50,7 +50,8 @@ def refuse_copy(settings: EncodeSettings, camera: str, header: CameraHeader, *, 
     reason = next((text for text, holds in reasons.items() if holds), None)
     if settings.video.codec is None and reason:
         raise VideoError(
-            f"the images of camera {camera} cannot be kept as they are",
+            "the images cannot be kept as they are",
+            place=place,
             expected="standard JPEG of the wanted size",
             found=reason,
             next_step="use --video h264 or --video av1, which encode",

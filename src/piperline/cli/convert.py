@@ -164,7 +164,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
-        raise UsageError("--resize takes WIDTHxHEIGHT", expected="for example 320x240", found=text)
+        raise UsageError(
+            "--resize takes WIDTHxHEIGHT", expected="two whole numbers", found=text, next_step="for example 320x240"
+        )
     return int(parts[0]), int(parts[1])
 
 

@@ -107,12 +107,15 @@ class FrameStream:
             header = CameraHeader("jpeg", *self.jpeg(0, first)[1:])
         other = {"raw": "swapped-jpeg"}.get(header.storage, "bgr")
         if self.color == other:
-            raise mismatch(
+            fitting = (
+                "rgb or bgr" if header.storage == "raw" else "rgb or swapped-jpeg: JPEG and PNG define their order"
+            )
+            raise LayoutMismatch(
                 f"the colour order {other} does not go with {header.storage} images",
-                self._place,
-                "rgb or bgr for raw images; rgb or swapped-jpeg for JPEG and PNG, which define their own order",
-                f"{header.storage} images declared as {other}",
-                self._suggestion,
+                place=self._place,
+                expected=fitting,
+                found=f"{header.storage} images declared as {other}",
+                next_step="give the right one with --color, or in the layout",
             )
         return header
 

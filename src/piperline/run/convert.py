@@ -103,7 +103,13 @@ def make_job(
             next_step="give the whole rate that was meant, for example --fps 30",
         )
     if resize and any(side < 2 or side % 2 for side in resize):  # noqa: PLR2004
-        raise UsageError("video of 4:2:0 colour has even sides", expected="even numbers", found=f"{resize}")
+        width, height = (max(2, round(side / 2) * 2) for side in resize)
+        raise UsageError(
+            "video of 4:2:0 colour has even sides",
+            expected="even numbers of pixels",
+            found=f"{resize[0]}x{resize[1]}",
+            next_step=f"for example --resize {width}x{height}",
+        )
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     settings = EncodeSettings(MODES[video], int(rate), resize)

@@ -237,7 +237,10 @@ def make_plan(
         raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
     if not planned:
         found = f"{planner.seen} episodes"
-        raise RecordingError("no episode is chosen", expected=f"some that match {episodes}", found=found)
+        step = "see which there are: the same command with --dry-run and without --episodes"
+        raise RecordingError(
+            "no episode is chosen", expected=f"some that match {episodes}", found=found, next_step=step
+        )
     return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
 
 
@@ -287,7 +290,7 @@ def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedE
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
         rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
-        refuse_copy(job.settings, camera, found, swapped=rule.color == "swapped-jpeg")
+        refuse_copy(job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg")
     task = header.task or job.task
     if not task:
         attribute = job.layout.task.attribute
