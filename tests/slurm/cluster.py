@@ -1,5 +1,6 @@
-"""A real SLURM on this machine: one controller and three nodes, each a slurmd of its own, as an ordinary user can
-start them. Everything lies in one folder, and only processes that were started here are ever ended.
+"""A real SLURM on this machine: one controller and three nodes, each a slurmd of its own.
+
+Any user can start it. Everything lies in one folder, and only processes that were started here are ever ended.
 """
 
 import contextlib
