@@ -169,7 +169,7 @@ class ConvertWork:
         if self.kind == "shards":
             return not self.staging.root.exists()
         record = folder.record(FINISH)
-        return record is not None and record.key == self.plan.key and record.proof == _digest(self.target)
+        return record is not None and record.key == self.plan.key and record.proof == _digest(self.target) != ""
 
     def do(self, rank: int, diary: Diary) -> None:
         """Do the part of a rank.
