@@ -222,6 +222,7 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
         0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130 after Ctrl-C.
     """
     output = Output()
+    tree.suppress_keyboard_interrupt = False
     try:
         result = tree(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
