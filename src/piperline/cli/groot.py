@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from piperline.check.finding import Severity, fails
+from piperline.check.finding import Severity, command, fails
 from piperline.cli.output import Output
 from piperline.groot.choice import DEFAULT_HORIZON
 from piperline.groot.config import files, prepare, write_files
@@ -57,7 +57,9 @@ def config(
         words.note(f"guessed the groups from the names of the dimensions: {spans}; correct them in {MODALITY_FILE}")
     for name in texts:
         words.data(str(folder / name))
-    words.note(f"next: piperline groot stats {dataset} --horizon {horizon}; piperline groot preflight {dataset}")
+    chosen = ["--relative", *choice.relative] if relative else []
+    again = command("piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen)
+    words.note(f"next: {again}, then {command('piperline', 'groot', 'preflight', dataset)}")
 
 
 def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = None) -> None:
