@@ -17,8 +17,8 @@ from piperline.groot.choice import read_choice
 from piperline.groot.config import files, prepare, write_files
 from piperline.groot.training import Settings
 from piperline.groot.versions import VERSIONS, target
-from tests.golden import assert_golden
 from tests.groot.datasets import make_dataset
+from tests.pinned import assert_golden
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = Settings(dataset_path="dataset/bi_piper")

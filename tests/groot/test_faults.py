@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from piperline.groot.arithmetic import shards
 from piperline.groot.preflight import preflight
 from piperline.groot.stats import write_groot_stats
-from piperline.groot.subject import Launch
+from piperline.groot.training import Launch
 from piperline.layout import load_layout
-from tests.golden import assert_golden
 from tests.groot.datasets import make_dataset, picture, write_clip
+from tests.pinned import assert_golden
 
 VIDEO = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
 DATA = "data/chunk-000/episode_{:06d}.parquet"

@@ -1,21 +1,17 @@
 """`piperline groot`: from a dataset to a training run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from piperline.check.finding import Severity, command, fails
 from piperline.cli.output import Output
-from piperline.groot.choice import DEFAULT_HORIZON
-from piperline.groot.config import files, prepare, write_files
-from piperline.groot.launch import plan_launch, start
-from piperline.groot.modality import MODALITY_FILE
-from piperline.groot.preflight import Report, preflight
-from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE, write_groot_stats
-from piperline.groot.subject import Launch
-from piperline.groot.training import Settings
-from piperline.groot.versions import DEFAULT_VERSION, Version, target
+from piperline.groot.training import Launch, Settings
+from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, Version, target
+
+if TYPE_CHECKING:
+    from piperline.groot.preflight import Report
 
 __all__ = ["check", "config", "launch", "stats"]
 
@@ -46,6 +42,9 @@ def config(
         overwrite: replace files there that differ.
         settings: how to train.
     """
+    from piperline.groot.config import files, prepare, write_files  # noqa: PLC0415 - heavy: not for --help
+    from piperline.groot.modality import MODALITY_FILE  # noqa: PLC0415
+
     words, goal = Output(), target(version)
     meta, choice, guessed = prepare(dataset, goal, horizon=horizon, relative=relative, cameras=cameras)
     folder = output or Path(goal.folder)
@@ -70,9 +69,11 @@ def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = 
         horizon: steps of an action chunk.
         relative: action groups relative to the state; the arms, if not told.
     """
-    write_groot_stats(dataset, horizon=horizon, relative=relative)
+    from piperline.groot import stats as groot  # noqa: PLC0415 - heavy: not for --help
+
+    groot.write_groot_stats(dataset, horizon=horizon, relative=relative)
     words = Output()
-    for name in (STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE):
+    for name in (groot.STATS_FILE, groot.RELATIVE_FILE, groot.FINGERPRINT_FILE):
         words.data(str(dataset / name))
 
 
@@ -114,6 +115,8 @@ def check(
         fail_on: severity that makes the exit code 1.
         json: findings and forecast as JSON.
     """
+    from piperline.groot.preflight import preflight  # noqa: PLC0415 - heavy: not for --help
+
     settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
     report = preflight(
         dataset, version=version, horizon=horizon, config=config, launch=settings, videos=not tables_only
@@ -149,6 +152,8 @@ def launch(
         run: start the command.
         settings: how to train.
     """
+    from piperline.groot.launch import plan_launch, start  # noqa: PLC0415 - heavy: not for --help
+
     words = Output()
     plan = plan_launch(
         dataset, checkout, version=version, horizon=horizon, relative=relative, config=config, settings=settings
@@ -161,7 +166,7 @@ def launch(
     return start(plan) if run else 0
 
 
-def _show(words: Output, report: Report) -> None:
+def _show(words: Output, report: "Report") -> None:
     for finding in report.findings:
         words.data(str(finding))
     if not report.findings:

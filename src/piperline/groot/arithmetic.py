@@ -14,7 +14,8 @@ from typing import Any
 
 from piperline.check.finding import Finding, command
 from piperline.errors import Place
-from piperline.groot.subject import Launch, Subject
+from piperline.groot.subject import Subject
+from piperline.groot.training import Launch
 
 __all__ = ["Forecast", "check_arithmetic", "forecast", "shards"]
 

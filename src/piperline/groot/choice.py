@@ -15,11 +15,9 @@ from typing import Any
 from piperline.errors import PiperlineError, Place
 from piperline.groot.folder import Meta
 from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY
+from piperline.groot.versions import DEFAULT_HORIZON
 
-__all__ = ["DEFAULT_HORIZON", "Choice", "default_choice", "read_choice"]
-
-DEFAULT_HORIZON = 16
-"""Steps of an action chunk, of GR00T's own examples."""
+__all__ = ["Choice", "default_choice", "read_choice"]
 
 
 @dataclass(frozen=True)

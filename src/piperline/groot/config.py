@@ -9,12 +9,12 @@ from pathlib import Path
 from piperline.disk import write_whole
 from piperline.errors import DatasetError, OutputExists, PiperlineError, Place
 from piperline.groot.check_modality import check_choice, check_modality, check_target
-from piperline.groot.choice import DEFAULT_HORIZON, Choice, default_choice
+from piperline.groot.choice import Choice, default_choice
 from piperline.groot.folder import Meta, require, require_meta
 from piperline.groot.modality import modality
 from piperline.groot.scripts import class_name, lerobot_text, script_text
 from piperline.groot.training import Settings
-from piperline.groot.versions import Target
+from piperline.groot.versions import DEFAULT_HORIZON, Target
 
 __all__ = ["config_name", "config_text", "files", "prepare", "write_files"]
 

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from piperline.check.finding import command
 from piperline.errors import DatasetError, PiperlineError, Place
-from piperline.groot.choice import DEFAULT_HORIZON, default_choice
+from piperline.groot.choice import default_choice
 from piperline.groot.config import config_name, config_text, write_files
 from piperline.groot.folder import Meta, require_meta
 from piperline.groot.preflight import Report, preflight
 from piperline.groot.scripts import class_name
-from piperline.groot.subject import Launch
-from piperline.groot.training import Settings, arguments, launcher, output_folder
-from piperline.groot.versions import DEFAULT_VERSION, VERSIONS, Target, target
+from piperline.groot.training import Launch, Settings, arguments, launcher, output_folder
+from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, VERSIONS, Target, target
 
 __all__ = ["Plan", "checkout_version", "plan_launch", "require_modality", "start"]
 

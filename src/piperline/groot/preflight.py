@@ -20,12 +20,13 @@ from piperline.groot.check_rows import (
 )
 from piperline.groot.check_stats import check_stats
 from piperline.groot.check_videos import check_headers, check_pictures
-from piperline.groot.choice import DEFAULT_HORIZON, Choice, default_choice, read_choice
+from piperline.groot.choice import Choice, default_choice, read_choice
 from piperline.groot.folder import Meta, read_meta, read_rows
 from piperline.groot.modality import MODALITY_FILE
 from piperline.groot.stats import float_columns
-from piperline.groot.subject import Launch, Subject
-from piperline.groot.versions import DEFAULT_VERSION, target
+from piperline.groot.subject import Subject
+from piperline.groot.training import Launch
+from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, target
 
 __all__ = ["Report", "preflight"]
 

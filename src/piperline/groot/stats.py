@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from piperline.check.finding import Finding
 from piperline.disk import write_whole
 from piperline.errors import DatasetError, Place
-from piperline.groot.choice import DEFAULT_HORIZON, Choice, default_choice
+from piperline.groot.choice import Choice, default_choice
 from piperline.groot.folder import Meta, Rows, read_rows, require, require_meta
+from piperline.groot.versions import DEFAULT_HORIZON
 
 __all__ = [
     "FINGERPRINT_FILE",

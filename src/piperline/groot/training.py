@@ -5,13 +5,12 @@ Names and defaults of options are those of `gr00t/experiment/launch_finetune.py`
 """
 
 from dataclasses import dataclass
-
-import numpy as np
+from pathlib import Path
 
 from piperline.errors import PiperlineError
 from piperline.groot.versions import Target
 
-__all__ = ["Settings", "arguments", "launcher", "output_folder"]
+__all__ = ["Launch", "Settings", "arguments", "launcher", "output_folder"]
 
 _SCIENTIFIC = 1e-3
 COLOR_JITTER = (0.3, 0.4, 0.5, 0.08)
@@ -56,6 +55,29 @@ class Settings:
     base_model: str | None = None
     shard_size: int | None = None
     sampling_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The settings of a launch that the data have to fit. Defaults: the documented ones, and GR00T's own.
+
+    Attributes:
+        gpus: how many.
+        batch: samples of one step on all GPUs together.
+        workers: data-loader processes of each GPU.
+        shard_size: steps of a shard (`--shard_size`).
+        sampling_rate: the share of an episode that goes into one shard (`--episode_sampling_rate`).
+        output: the folder for checkpoints, if it is known.
+        base_model: the checkpoint to start from, if it is not the published one.
+    """
+
+    gpus: int = 8
+    batch: int = 256
+    workers: int = 4
+    shard_size: int = 1024
+    sampling_rate: float = 0.1
+    output: Path | None = None
+    base_model: Path | None = None
 
 
 def output_folder(settings: Settings, name: str) -> str:
@@ -133,4 +155,7 @@ def _n16_arguments(settings: Settings, config: str) -> list[tuple[str, ...]]:
 
 def _number(value: float) -> str:
     """The shortest usual form: 0.05, 1e-4."""
-    return f"{value:g}" if value >= _SCIENTIFIC else np.format_float_scientific(value, trim="-", exp_digits=1)
+    if value == 0 or abs(value) >= _SCIENTIFIC:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -10,10 +10,12 @@ from typing import Literal
 
 from piperline.errors import PiperlineError
 
-__all__ = ["DEFAULT_VERSION", "VERSIONS", "Target", "Version", "target"]
+__all__ = ["DEFAULT_HORIZON", "DEFAULT_VERSION", "VERSIONS", "Target", "Version", "target"]
 
 Version = Literal["n1.5", "n1.6", "n1.7"]
 DEFAULT_VERSION: Version = "n1.6"
+DEFAULT_HORIZON = 16
+"""Steps of an action chunk, of GR00T's own examples."""
 
 
 @dataclass(frozen=True)

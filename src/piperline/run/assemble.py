@@ -11,9 +11,9 @@ from piperline.disk import own_name, sync, write_whole
 from piperline.episode import EncodedEpisode
 from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.features import Schema, layout_schema
-from piperline.groot.choice import DEFAULT_HORIZON
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
+from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WRITERS
 from piperline.run.plan import Plan
 from piperline.run.stage import Staging, work_folder

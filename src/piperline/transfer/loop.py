@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
-from piperline.groot.choice import DEFAULT_HORIZON
 from piperline.groot.stats import write_groot_stats
+from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WRITERS, DatasetWriter
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.v30 import V30Writer
