@@ -1,6 +1,8 @@
 """`piperline groot`: what is printed where, and the exit codes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -108,3 +110,10 @@ def test_launch_on_another_version_is_an_error(call, good, tmp_path):
     code, _, err = call("launch", good, "--checkout", make_checkout(tmp_path / "gr00t", "n1.5"))
     assert code == 1
     assert "n1.6.1-release" in err
+
+
+def test_help_imports_nothing_heavy():
+    """Only what is light: parameters and their defaults."""
+    program = "import sys, piperline.cli.groot; print(sorted({'av', 'h5py', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

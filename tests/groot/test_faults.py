@@ -64,12 +64,6 @@ def refresh(root):
     write_groot_stats(root)
 
 
-def column(root, name):
-    return np.concatenate(
-        [np.array(pq.read_table(p)[name].to_pylist()) for p in sorted(root.rglob("episode_*.parquet"))]
-    )
-
-
 def states_as_actions(root, shift, noise=0.0):
     for path in sorted((root / "data").rglob("*.parquet")):
         table = pq.read_table(path)
@@ -485,6 +479,29 @@ def test_lerobot_statistics_are_worse_for_other_versions(copy):
         version: preflight(copy, version=version).findings[0].severity for version in ("n1.5", "n1.6", "n1.7")
     }
     assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
+
+
+def idle_left(values):
+    values[:20, :7] = values[20, :7]
+
+
+def resting_arm(root):
+    """The right arm hangs still, a little below where it was told to be; all that changes is noise."""
+    for name, offset in (("observation.state", 0.5), ("action", 0.53)):
+        noise = np.random.default_rng(len(name)).normal(scale=0.0005, size=(44, 7))
+
+        def rest(values, offset=offset, noise=noise):
+            values[:, 7:] = offset + noise[: len(values)]
+
+        edit_column(root, name, rest)
+
+
+def test_an_arm_at_rest_is_no_fault_and_hides_none(copy):
+    resting_arm(copy)
+    assert codes(copy) == []
+    for name in ("action", "observation.state"):
+        edit_column(copy, name, idle_left)
+    assert codes(copy) == ["idle-start"]
 
 
 def test_tables_alone(copy):

@@ -31,6 +31,8 @@ _RARE = 0.001
 _STILL = 0.01
 """A frame is still while no dimension left this share of its range."""
 _IDLE_SHARE = 0.1
+_REST = 0.005
+"""A dimension rests if its range is less than this share of the widest: what is left is noise of an arm at rest."""
 _LAGS = range(-5, 6)
 _CLEARLY = 0.5
 _UNITS = 10
@@ -184,6 +186,12 @@ def check_motion(subject: Subject) -> Iterator[Finding]:
     # Broken numbers have their own finding; here they must not hide the rest.
     whole = np.isfinite(actions).all(axis=1) & np.isfinite(states).all(axis=1)
     actions[~whole] = states[~whole] = 0
+    ranges = np.maximum(_range(actions), _range(states))
+    moving = ranges > _REST * ranges.max()
+    if not moving.any():
+        return
+    names = [name for name, moves in zip(names, moving, strict=True) if moves]
+    actions, states = actions[:, moving], states[:, moving]
     spans = [span for span in subject.rows.episodes(subject.meta).values() if span[1] > span[0]]
     yield from _check_shift(actions, states, spans, place)
     yield from _check_units(names, actions[whole], states[whole], place)
@@ -192,10 +200,7 @@ def check_motion(subject: Subject) -> Iterator[Finding]:
 
 def _check_shift(actions: Values, states: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
     scale = np.maximum(_range(states), _range(actions))
-    moving = scale > 0
-    if not moving.any():
-        return
-    a, s = actions[:, moving] / scale[moving], states[:, moving] / scale[moving]
+    a, s = actions / scale, states / scale
     errors = {lag: _mean_distance(a, s, spans, lag) for lag in _LAGS}
     best = min(errors, key=lambda lag: (errors[lag], abs(lag)))
     if errors[0] == 0:
@@ -243,8 +248,6 @@ def _check_units(names: list[str], actions: Values, states: Values, place: Place
 
 def _check_idle(subject: Subject, values: Values, spans: list[tuple[int, int]], place: Place) -> Iterator[Finding]:
     limit = _STILL * _range(values)
-    if not limit.any():
-        return
     idle = 0
     for start, stop in spans:
         moved = (np.abs(values[start:stop] - values[start]) > limit).any(axis=1)
