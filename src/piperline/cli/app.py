@@ -1,5 +1,7 @@
 """The command tree. Commands are named by their import path, so that `--help` imports nothing heavy."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -219,17 +221,22 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     """Run a command of `tree` and turn its errors into one message and an exit code.
 
     Returns:
-        0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130 after Ctrl-C.
+        0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130 after Ctrl-C,
+        141 if nobody reads the output any more.
     """
     output = Output()
     tree.suppress_keyboard_interrupt = False
     try:
         result = tree(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
     except CycloptsError:
         return 2
     except PiperlineError as error:
         output.error(error)
         return error.exit_code
+    except BrokenPipeError:  # whoever reads, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         output.error(error)
         return 1

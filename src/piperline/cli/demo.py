@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -41,12 +42,18 @@ def _lines(made: Demo) -> Iterator[str]:
     yield f"contact sheet, a row for each camera: {made.look.sheet}"
     yield ""
     yield "next:"
-    recordings = made.recordings[0].parent
-    for command in (
-        f"convert {recordings} --output {made.folder / 'exact'} --video copy",
-        "layout show piper > my_robot.toml",
-    ):
+    for command in _commands(made):
         yield f"  piperline {command}"
+
+
+def _commands(made: Demo) -> Iterator[str]:
+    """What one would type next."""
+    recordings, dataset, exact = (
+        quote(str(path)) for path in (made.recordings[0].parent, made.result.output, made.folder / "exact")
+    )
+    yield f"hdf5 inspect {quote(str(made.recordings[0]))} --preview"
+    yield f"convert {recordings} --output {exact} --video copy"
+    yield f"groot preflight {dataset}"
 
 
 def _tree(folder: Path, indent: str) -> Iterator[str]:
