@@ -32,10 +32,13 @@ def write_files(files: Sequence[NewFile], *, allow_external: bool = False) -> It
         return
     command = [sys.executable, "-m", "piperline.hdf5.writer"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        ended = False
         try:
             yield from _answers(process, files, allow_external=allow_external)
+            ended = True
         finally:
-            process.kill()
+            if not ended:
+                process.kill()
 
 
 def _answers(
@@ -59,6 +62,7 @@ def _answers(
                 process.wait()
                 partial_path(new.path).unlink(missing_ok=True)
         if isinstance(answer, Exception):
+            process.wait()
             raise answer
         yield new
 
