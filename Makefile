@@ -74,6 +74,7 @@ $(CACHE)/bench/original/.ready: bench/original.txt | oracle-env
 
 bench: setup $(CACHE)/bench/original/.ready
 	.venv/bin/python -m bench.run
+	.venv/bin/python -m bench.transfer
 
 clean:
 	rm -rf .venv $(CACHE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -1,13 +1,14 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 import pytest
 
 from piperline.episode import Clip
-from piperline.errors import DatasetError
+from piperline.errors import DatasetError, VideoError
 from piperline.remux import Joiner, NotCuttable, Reader
-from piperline.video import probe
-from tests.episodes import FPS, codes_of, make_clip, numbered_frame
+from piperline.video import probe, rgb
+from tests.episodes import FPS, codes_of, frame_code, make_clip, numbered_frame
 
 
 @pytest.fixture
@@ -111,3 +112,57 @@ def test_many_files_are_not_kept_open(tmp_path, reader):
     for number in range(12):
         reader.form(make_clip(tmp_path / f"{number}.mp4", range(2))[0])
     assert len(reader._files) <= 8
+
+
+def test_frames_are_decoded_by_number(tmp_path, reader):
+    clip, _ = make_clip(tmp_path / "clip.mp4", range(25))
+    part = Clip(clip.path, 13, 4, clip.info, whole=False)
+    assert [frame_code(rgb(picture)) for picture in reader.pictures(part)] == [13, 14, 15, 16]
+
+
+@pytest.mark.parametrize("way", ["packets", "pictures"])
+def test_damage_inside_a_file_is_told(way, tmp_path, reader):
+    clip, _ = make_clip(tmp_path / "clip.mp4", range(25))
+    data = bytearray(clip.path.read_bytes())
+    if way == "pictures":
+        data[len(data) * 2 // 3 :] = bytes(len(data) - len(data) * 2 // 3)
+    else:
+        del data[len(data) * 2 // 3 :]
+    clip.path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"decode|lacks frames|read"):
+        list(getattr(reader, way)(clip))
+
+
+def test_a_file_without_video(tmp_path, reader):
+    clip, _ = make_clip(tmp_path / "clip.mp4", range(2))
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.rate, frame.pts = 8000, 0
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DatasetError, match="holds no video"):
+        reader.form(Clip(path, 0, 2, clip.info))
+
+
+def test_what_was_written_is_compared_with_what_was_read(tmp_path, reader):
+    clip, _ = make_clip(tmp_path / "clip.mp4", range(5))
+    joiner = Joiner(tmp_path / "joined.mp4", clip, reader)
+    joiner.add(clip)
+    joiner._pieces[0] = replace(joiner._pieces[0], last_crc=0)
+    with pytest.raises(VideoError, match="not what was read"):
+        joiner.close()
+
+
+def test_clips_of_two_forms_do_not_mix_unseen(tmp_path, reader):
+    """The muxer refuses what would not be in order: B-frames behind a file that has none."""
+    plain, _ = make_clip(tmp_path / "plain.mp4", range(4))
+    other = with_b_frames(tmp_path / "other.mp4", range(6), gop=6)
+    joiner = Joiner(tmp_path / "joined.mp4", plain, reader)
+    joiner.add(plain)
+    with pytest.raises((VideoError, OSError)):
+        joiner.add(other)
+    joiner._container.close()

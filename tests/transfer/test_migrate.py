@@ -1,18 +1,24 @@
+import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from piperline.episode import Clip
-from piperline.errors import DatasetError, OutputExists, UnsupportedVersion, UsageError
+from piperline.errors import DatasetError, OutputError, OutputExists, UnsupportedVersion, UsageError
+from piperline.features import Feature
 from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.v21 import V21Writer
+from piperline.stills import encode_png
 from piperline.transfer import Options, migrate, place
 from tests.datasets import assert_holds, tree, write_dataset
-from tests.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame
+from tests.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -222,3 +228,63 @@ def test_the_real_v20_dataset(tmp_path):
 def packets(clip: Clip):
     with av.open(str(clip.path)) as container:
         return [bytes(packet) for packet in container.demux(video=0)]
+
+
+def with_images(episode):
+    """`episode` with a column of PNG images and a matrix."""
+    images = [{"bytes": encode_png(numbered_frame(number)), "path": None} for number in range(episode.length)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    grid = pa.array([[[number, 1.0], [2.0, 3.0]] for number in range(episode.length)], pa.list_(pa.list_(pa.float32())))
+    table = episode.table.append_column("picture", pa.array(images, kind)).append_column("grid", grid)
+    return replace(episode, table=table)
+
+
+def test_images_and_matrices_in_columns(tmp_path):
+    episodes = [with_images(make_episode(tmp_path / "in", number, 3)) for number in range(2)]
+    root = tmp_path / "set"
+    root.mkdir()
+    schema = schema_of(episodes[0])
+    more = {"picture": Feature("image", (48, 64, 3)), "grid": Feature("float32", (2, 2))}
+    writer = V21Writer(root, replace(schema, features={**schema.features, **more}))
+    for episode in episodes:
+        writer.add(episode)
+    writer.finish()
+    migrate(root, "v3.0", output=tmp_path / "there")
+    migrate(tmp_path / "there", "v2.1", output=tmp_path / "back")
+    back = open_dataset(tmp_path / "back")
+    for found, expected in zip(back, episodes, strict=True):
+        assert (
+            found.table.select(["picture", "grid"]).to_pydict()
+            == expected.table.select(["picture", "grid"]).to_pydict()
+        )
+        assert found.camera_stats["picture"].mean.shape == (3, 1, 1)
+    stats = json.loads((tmp_path / "there/meta/stats.json").read_text())
+    assert stats["grid"]["max"] == [[2.0, 1.0], [2.0, 3.0]]
+    assert stats["grid"]["q50"] == [[1.0, 1.0], [2.0, 3.0]]
+
+
+def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch):
+    root = write_dataset(tmp_path / "set", episodes)
+    before = tree(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr("piperline.remux.Joiner._mux", full)
+    with pytest.raises(OutputError, match="nothing was changed"):
+        migrate(root, "v3.0")
+    assert tree(tmp_path) == before
+
+
+def test_other_faults_of_the_disk_pass_as_they_are(tmp_path, episodes, monkeypatch):
+    root = write_dataset(tmp_path / "set", episodes)
+
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("piperline.remux.Joiner._mux", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        migrate(root, "v3.0")
+    with pytest.raises(FileNotFoundError):
+        place._exchange(tmp_path / "nothing", tmp_path / "nowhere")

@@ -94,11 +94,11 @@ class VideoFiles:
         root: the dataset.
         key: the camera.
         limit: bytes at which a new file is begun.
-        reader: reads the clips.
     """
 
-    def __init__(self, root: Path, key: str, limit: float, reader: Reader) -> None:
-        self._root, self._key, self._limit, self._reader = root, key, limit, reader
+    def __init__(self, root: Path, key: str, limit: float) -> None:
+        self._root, self._key, self._limit = root, key, limit
+        self._reader = Reader()
         self._numbers = _Numbers()
         self._joiner: Joiner | None = None
 
@@ -127,3 +127,8 @@ class VideoFiles:
         if self._joiner is not None:
             self._joiner.close()
         self._joiner = None
+
+    def finish(self) -> None:
+        """Finish the last file, and close the clips."""
+        self.close()
+        self._reader.close()

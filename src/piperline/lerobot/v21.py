@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class V21Writer:
         self._numbering = Numbering(schema, "Sequence", tasks=tasks)
         (root / "meta").mkdir()
         self._histograms = HistogramFile(root, schema.cameras)
-        self._reader = Reader()
+        # A thread and a reader for each camera: reading and writing packets is FFmpeg's work, outside of Python's lock.
+        self._readers = {key: Reader() for key in schema.cameras}
+        self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
 
     def add(self, episode: EncodedEpisode) -> None:
         """Write the next episode.
@@ -64,8 +67,11 @@ class V21Writer:
         placed = self._numbering.place(episode)
         where = {"episode_chunk": placed.index // CHUNKS_SIZE, "episode_index": placed.index}
         pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
-        for key in self._schema.cameras:
-            self._write_clip(episode.clips[key], self._file(V21_VIDEO_PATH.format(video_key=key, **where)))
+        targets = [self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers]
+        for _ in self._pool.map(
+            self._write_clip, self._readers, map(episode.clips.__getitem__, self._readers), targets
+        ):
+            pass
         stats = {"episode_index": placed.index, "stats": stats_document(placed.stats, quantiles=False)}
         self._append("episodes_stats.jsonl", json.dumps(stats) + "\n")
         self._append("episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk())
@@ -74,7 +80,9 @@ class V21Writer:
     def finish(self) -> None:
         """Write what is known only at the end: task table, info.json and the dataset card."""
         self._histograms.finish()
-        self._reader.close()
+        self._pool.shutdown()
+        for reader in self._readers.values():
+            reader.close()
         numbering = self._numbering
         for name in ("episodes.jsonl", "episodes_stats.jsonl"):
             self._append(name, "")
@@ -100,9 +108,9 @@ class V21Writer:
         with (self._root / "meta" / name).open("a", encoding="utf-8") as file:
             file.write(text)
 
-    def _write_clip(self, clip: Clip, target: Path) -> None:
+    def _write_clip(self, camera: str, clip: Clip, target: Path) -> None:
         if not clip.whole:
-            self._reader.cut(clip, target)
+            self._readers[camera].cut(clip, target)
         elif self._link:
             _link_or_copy(clip.path, target)
         else:

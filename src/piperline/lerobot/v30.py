@@ -3,6 +3,7 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -20,7 +21,6 @@ from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.rows import Numbering, PlacedEpisode, half_written, is_numeric, stats_document, table_of
-from piperline.remux import Reader
 from piperline.stats import FeatureStats, merge_stats
 
 __all__ = ["V30Reader", "V30Writer"]
@@ -56,9 +56,10 @@ class V30Writer:
         self._numbering = Numbering(schema, "List", quantiles=True, tasks=tasks)
         (root / "meta").mkdir()
         self._histograms = HistogramFile(root, schema.cameras)
-        self._reader = Reader()
         self._data = TableFiles(root, V30_DATA_PATH, data_mb * _MIB)
-        self._videos = {key: VideoFiles(root, key, video_mb * _MIB, self._reader) for key in schema.cameras}
+        self._videos = {key: VideoFiles(root, key, video_mb * _MIB) for key in schema.cameras}
+        # A thread for each camera: reading and writing packets is FFmpeg's work, outside of Python's lock.
+        self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
         self._rows = TableFiles(root, _EPISODES_PATH, data_mb * _MIB)
         self._waiting: list[dict[str, Any]] = []
         self._stats: dict[str, FeatureStats] = {}
@@ -80,8 +81,8 @@ class V30Writer:
             "dataset_to_index": placed.first_row + episode.length,
         }
         self._data.append(placed.table)
-        for key, files in self._videos.items():
-            row |= files.add(episode.clips[key])
+        for columns in self._pool.map(lambda key: self._videos[key].add(episode.clips[key]), self._videos):
+            row |= columns
         self._waiting.append(row | _stats_columns(placed))
         if len(self._waiting) == _EPISODES_PER_GROUP:
             self._write_rows()
@@ -102,10 +103,10 @@ class V30Writer:
         self._write_rows()
         self._data.close()
         self._rows.close()
+        self._pool.shutdown()
         for files in self._videos.values():
-            files.close()
+            files.finish()
         self._histograms.finish()
-        self._reader.close()
         numbering = self._numbering
         meta = self._root / "meta"
         pq.write_table(_task_table(list(numbering.tasks)), meta / "tasks.parquet")

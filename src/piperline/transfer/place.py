@@ -92,6 +92,7 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
         known = output_error(error, output)
         if known is None:
             raise
+        known.next_step = "make room, or name another place; nothing was changed"
         raise known from error
 
 

@@ -1,0 +1,175 @@
+"""Measure migration and aggregation against the original way, and against copying the bytes: `make bench-transfer`.
+
+First the results are compared, then whole commands are timed, start-up included. Prints a table.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import av
+
+from bench.measure import Command, cost
+from bench.recordings import long
+from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
+from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.transfer import aggregate
+
+ROUNDS, SHARDS = 3, 20
+FOLDER = CACHE / "bench"
+LEROBOT = {"PYTHONPATH": str(CACHE / "oracle" / "v30"), "HF_HUB_OFFLINE": "1"}
+
+
+def shard() -> Path:
+    """3 episodes of 600 frames (20 s) and 3 cameras, as v3.0."""
+    path = FOLDER / "shard_v30"
+    if not path.exists():
+        command: Command = [
+            PIPERLINE,
+            "convert",
+            long(FOLDER, episodes=3, frames=600),
+            "--output",
+            path,
+            "--format",
+            "v3.0",
+        ]
+        cost(command, LOG)
+    return path
+
+
+def whole(shards: int) -> Path:
+    """Many shards as one v3.0 dataset."""
+    path = FOLDER / f"whole_{shards}_v30"
+    if not path.exists():
+        aggregate([shard()] * shards, path)
+    return path
+
+
+def packets(dataset: Dataset) -> Iterator[list[bytes]]:
+    """The packets of each clip: equal packets are equal frames."""
+    files: dict[Path, list[bytes]] = {}
+    for episode in dataset:
+        for clip in episode.clips.values():
+            if clip.path not in files:
+                files = {path: held for path, held in files.items() if path.parent.parent != clip.path.parent.parent}
+                with av.open(str(clip.path)) as container:
+                    files[clip.path] = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+            yield files[clip.path][clip.first : clip.first + clip.count]
+
+
+def check_ours(source: Path, output: Path) -> None:
+    """See that the output holds the rows and the packets of the source."""
+    before, after = open_dataset(source), open_dataset(output)
+    for one, other in zip(before, after, strict=True):
+        if not one.table.equals(other.table):
+            raise AssertionError("rows differ")
+    for theirs, ours in zip(packets(before), packets(after), strict=True):
+        if theirs != ours:
+            raise AssertionError("packets differ")
+
+
+def frames_of(folder: Path) -> int:
+    """How many frames all videos below a folder have."""
+    total = 0
+    for path in folder.rglob("*.mp4"):
+        with av.open(str(path)) as container:
+            total += container.streams.video[0].frames
+    return total
+
+
+def timed(
+    command: Callable[[Path], Command], look: Callable[[Path], object], environment: Mapping[str, str] | None = None
+) -> float:
+    """The median seconds of a command that makes a folder; the first result is looked at."""
+    seconds = []
+    for number in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            output = Path(folder, "output")
+            environment = {**(environment or {}), "HF_HOME": folder}
+            seconds.append(cost(command(output), LOG, environment).seconds)
+            if number == 0:
+                look(output)
+    return statistics.median(seconds)
+
+
+def peak(command: Command) -> float:
+    """Peak of resident memory of a command, in MB."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, [str(part) for part in command])
+    return usage.ru_maxrss * 1024 / 1e6
+
+
+def rows(ffmpeg: str) -> Iterator[tuple[str, float, float, float]]:
+    """Name, seconds of the original way, of ours, and of copying the source."""
+    source, part = whole(SHARDS), shard()
+    script: list[str | Path] = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original_transfer.py"]
+    frames = frames_of(source)
+
+    def all_there(output: Path) -> None:
+        if abs(frames_of(output) - frames) > 0.02 * frames:  # cuts by seconds may be a frame off
+            raise AssertionError("the original way lost frames")
+
+    copied = timed(lambda out: ["cp", "-r", source, out], lambda _: None)
+    yield (
+        "v3.0 to v2.1",
+        timed(lambda out: [*script, "split", source, out, ffmpeg], all_there),
+        timed(lambda out: [PIPERLINE, "migrate", source, "--to", "v2.1", "-o", out], lambda o: check_ours(source, o)),
+        copied,
+    )
+    parts = [part] * SHARDS
+    yield (
+        "aggregate v3.0",
+        timed(lambda out: [*script, "aggregate", out, *parts], all_there, LEROBOT),
+        timed(lambda out: [PIPERLINE, "aggregate", *parts, "-o", out], lambda o: check_ours(source, o)),
+        copied,
+    )
+
+
+def memory() -> Iterator[str]:
+    """Peak memory for few and for many episodes."""
+    for name, arguments in (("migrate", ["--to", "v2.1", "-o"]), ("aggregate", ["--format", "v3.0", "-o"])):
+        peaks = []
+        for shards in (SHARDS, 5 * SHARDS):
+            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+                peaks.append(peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")]))
+        yield f"| {name} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB |"
+
+
+def find_ffmpeg() -> str:
+    """FFmpeg's program: the machine's, else the one of imageio-ffmpeg, installed into the bench's own folder."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    folder = FOLDER / "ffmpeg"
+    if not folder.exists():
+        pip: Command = [ORIGINAL_PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        subprocess.run([*pip, "imageio-ffmpeg"], check=True)
+    return str(next(folder.glob("imageio_ffmpeg/binaries/ffmpeg-*")))
+
+
+def main() -> None:
+    """Print the tables."""
+    ffmpeg = find_ffmpeg()
+    episodes = 3 * SHARDS
+    print(f"{episodes} episodes of 600 frames, 3 cameras of 480x640; medians of {ROUNDS} rounds, start-up included\n")
+    print("| | original | piperline | faster | cp -r | times cp -r |\n|---|---|---|---|---|---|")
+    for name, original, ours, copied in rows(ffmpeg):
+        print(
+            f"| {name} | {original:.1f} s | {ours:.2f} s | {original / ours:.1f}x | {copied:.2f} s "
+            f"| {ours / copied:.1f} |",
+            flush=True,
+        )
+    print(f"\n| peak memory | {episodes} episodes | {5 * episodes} episodes |\n|---|---|---|")
+    for line in memory():
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
