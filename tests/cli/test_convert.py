@@ -35,6 +35,7 @@ def test_the_command_makes_a_dataset_and_says_so(data, tmp_path, capsys):
     said = capsys.readouterr()
     assert "3 episodes, 12 frames, 3 cameras, 2 tasks" in said.out
     assert f"LeRobot v2.1 dataset: {tmp_path / 'out'}" in said.out
+    assert said.out.splitlines()[-1] == f"next: piperline groot preflight {tmp_path / 'out'}"
 
 
 def test_a_repository_id_names_the_folder(data, tmp_path, monkeypatch):

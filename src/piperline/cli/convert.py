@@ -1,5 +1,6 @@
 """`piperline convert`: recordings to a LeRobot dataset."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -250,6 +251,8 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     yield from _left_out(result.left_out)
     sizes = f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
     yield f"LeRobot {result.format} dataset: {result.output} ({sizes})"
+    further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[result.format]
+    yield "next: piperline " + further.format(shlex.quote(str(result.output)))
 
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
