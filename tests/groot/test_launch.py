@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -100,4 +99,10 @@ def test_it_starts_in_the_checkout_and_returns_its_exit_code(good, checkout, tmp
     arguments, folder = json.loads((checkout / "called.json").read_text())
     assert folder == str(checkout)
     assert arguments[arguments.index("--global_batch_size") + 1] == "8"
-    shutil.rmtree(tmp_path / "bin")
+
+
+def test_without_the_environment_of_gr00t(good, checkout, monkeypatch, tmp_path):
+    plan = plan_launch(good, checkout, videos=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PiperlineError, match="there is no torchrun here"):
+        start(plan)

@@ -1,6 +1,7 @@
 """Start a fine-tuning: the checkout of Isaac-GR00T, preflight, the command."""
 
 import shlex
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -111,7 +112,18 @@ def plan_launch(
 
 
 def start(plan: Plan) -> int:
-    """Run the command in the checkout, its words going where ours go; its exit code."""
+    """Run the command in the checkout, its words going where ours go; its exit code.
+
+    Raises:
+        PiperlineError: there is no such program: GR00T's environment is not active.
+    """
+    program = next(word for word in plan.command if word in {"python", "torchrun"})
+    if shutil.which(program) is None:
+        raise PiperlineError(
+            f"there is no {program} here",
+            place=Place(file=plan.checkout),
+            next_step="activate GR00T's environment: source .venv/bin/activate in the checkout",
+        )
     return subprocess.run(plan.command, cwd=plan.checkout, check=False).returncode
 
 
