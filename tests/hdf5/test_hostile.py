@@ -1,6 +1,7 @@
 """Files that mean harm: nothing is written outside, nothing outside is read, nothing hangs or fills the memory."""
 
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -156,3 +157,46 @@ def test_a_group_under_two_names_is_stored_once(tmp_path):
     write_file(new)
     with h5py.File(new.path) as file:
         assert file["again"] == file["episode_0"]
+
+
+def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_output(tmp_path, monkeypatch):
+    source = write_piper(tmp_path / "in.h5", episodes=1)
+    (new,) = split_plan(source, tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("Unable to flush (file write failed: time = now\n, errno = 28, error message = 'No space')")
+
+    monkeypatch.setattr("piperline.hdf5.copy._copy_group", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_file(new)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    source = write_piper(tmp_path / "in.h5", episodes=1)
+    with pytest.raises(OutputError, match="not a folder"):
+        list(write_plan(split_plan(source, source)))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
+    with pytest.raises(OutputError, match="not enough room"):
+        list(write_plan(split_plan(source, tmp_path / "out")))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_episode_in_a_file_is_no_plan(tmp_path):
+    with pytest.raises(UsageError, match="at least 1"):
+        repack_plan(episodes(write_piper(tmp_path / "in.h5")), tmp_path, per_file=0)
+
+
+def test_damaged_attributes_and_references_do_not_become_wrong_ones(tmp_path):
+    source = tmp_path / "in.h5"
+    with h5py.File(source, "w") as file:
+        group = file.create_group("episode")
+        group["gone"] = 1
+        references = group.create_dataset("references", (2,), h5py.ref_dtype)
+        references[0] = group["gone"].ref
+        group.create_dataset("regions", (1,), h5py.regionref_dtype)
+        del group["gone"]
+    (new,) = split_plan(source, tmp_path / "out")
+    list(write_plan([new]))
+    with h5py.File(new.path) as file:
+        assert not any(bool(reference) for reference in file["episode/references"])

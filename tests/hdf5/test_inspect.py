@@ -225,7 +225,8 @@ def test_an_episode_that_does_not_fit_is_told(tmp_path):
     assert table is not None
     assert [row.problem is None for row in table.rows] == [True, False, False]
     text = "\n".join(table_lines(table))
-    assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in text
+    assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
     assert "2 of 3 episodes do not fit" in text
     assert frame_count(path) == 10  # the values of state are not looked at for that
     assert "…" in text

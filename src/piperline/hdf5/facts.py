@@ -183,13 +183,7 @@ def read(dataset: Dataset, selection: Selection, *, most: int | None = None) -> 
     Raises:
         RecordingError: the values lie in another file, are too many or too large to look at, or damaged.
     """
-    if elsewhere := _elsewhere(dataset):
-        raise RecordingError(f"not read: {elsewhere}")
-    properties = dataset.get_create_plist()
-    if properties.get_layout() == h5py.h5d.CHUNKED:
-        chunk = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
-        if chunk > MOST_BYTES and properties.get_nfilters():
-            raise RecordingError(f"not read: one of its chunks claims {size_text(chunk)}")
+    _refuse(dataset)
     try:
         asked = int(np.broadcast_to(np.uint8(0), dataset.shape)[selection].size)  # takes no memory
         if asked > (most or asked) or asked * dataset.get_type().get_size() > MOST_BYTES:
@@ -197,6 +191,37 @@ def read(dataset: Dataset, selection: Selection, *, most: int | None = None) -> 
         return h5py.Dataset(dataset)[selection]
     except (IndexError, *FAULTS) as error:
         raise RecordingError(f"cannot be read: {error}") from error
+
+
+def _refuse(dataset: Dataset) -> None:
+    """Refuse values in other files, and chunks that would fill the memory when they are decompressed."""
+    if elsewhere := _elsewhere(dataset):
+        raise RecordingError(f"not read: {elsewhere}")
+    properties = dataset.get_create_plist()
+    if properties.get_layout() == h5py.h5d.CHUNKED:
+        chunk = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+        if chunk > MOST_BYTES and properties.get_nfilters():
+            raise RecordingError(f"not read: one of its chunks claims {size_text(chunk)}")
+
+
+def _row(dataset: Dataset, dtype: np.dtype[Any], number: int) -> Value:
+    """One row, by HDF5's own calls: several times faster than h5py's indexing, which counts with thousands of cameras.
+
+    Raises:
+        RecordingError: as `read`.
+    """
+    _refuse(dataset)
+    count = (1, *dataset.shape[1:])
+    if math.prod(count) * dtype.itemsize > MOST_BYTES:
+        raise RecordingError("not read: one row is too large")
+    space = dataset.get_space()
+    try:
+        space.select_hyperslab((number % dataset.shape[0], *[0] * (len(count) - 1)), count)
+        value = np.empty(count, dtype)
+        dataset.read(h5py.h5s.create_simple(count), space, value)
+    except FAULTS as error:
+        raise RecordingError(f"cannot be read: {error}") from error
+    return value[0]
 
 
 def picture_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
@@ -209,14 +234,10 @@ def picture_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
         return None
     if h5py.check_ref_dtype(dtype) is not None:
         return None
-    value = read(dataset, frame)
-    return (
-        value.tobytes()
-        if isinstance(value, np.ndarray | np.void)
-        else bytes(value)
-        if isinstance(value, bytes)
-        else None
-    )
+    value = _row(dataset, dtype, frame)
+    if isinstance(value, np.ndarray | np.void):
+        return value.tobytes()
+    return bytes(value) if isinstance(value, bytes) else None
 
 
 def picture_of(dataset: Dataset) -> Picture | str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from piperline.errors import PiperlineError, printable
 from piperline.layout import builtin_layouts, load_layout
@@ -124,7 +125,7 @@ def table_lines(table: EpisodeTable) -> Iterator[str]:
     width = min(24, max([7, *(len(printable(row.name)) for row in table.rows)]))
     yield f"  {'episode':{width}} {'frames':>6} {'seconds':>7} {'state':>15} {'action':>15}  instruction"
     for row in table.rows:
-        yield _line(row, width, table.fps)
+        yield from _lines(row, width, table.fps)
     if bad:
         yield f"  {bad} of {len(table.rows)} episodes do not fit"
 
@@ -141,11 +142,12 @@ def _camera_lines(rows: Sequence[EpisodeRow]) -> Iterator[str]:
         yield f"  camera {printable(camera)}: {', '.join(several if len(several) > 1 else counts)}"
 
 
-def _line(row: EpisodeRow, width: int, fps: int) -> str:
+def _lines(row: EpisodeRow, width: int, fps: int) -> Iterator[str]:
     name = f"  {printable(row.name):{width}}"
     if row.frames is None or row.ranges is None:
-        return f"{name} does not fit: {row.problem}"
+        yield from wrap(f"{name} does not fit: {row.problem}", _WIDTH, subsequent_indent="      ")
+        return
     ranges = [f"{low:.3g} .. {high:.3g}" for low, high in row.ranges.values()][:2]
     text = f"{name} {row.frames:6} {row.frames / fps:7.1f}" + "".join(f" {part:>15}" for part in ranges)
     text += f"  {printable(row.task or '(none)')}"
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    yield text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
