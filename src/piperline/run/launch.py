@@ -113,8 +113,11 @@ def launch(
     kept = tuple(rank for rank in ranks if rank in done and rank not in empty)
     missing = tuple(rank for rank in ranks if rank not in done and rank not in empty)
     if not missing and work.is_finished(folder):
+        work.adopt(kept)
+        work.tidy()
         return Launched((), kept, empty, (), complete=True)
     work.check()
+    work.adopt(kept)
     save_work(folder, work)
     folder.agree({*kept, *empty})
     with ExitStack() as stack:

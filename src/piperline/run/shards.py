@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from piperline.disk import write_whole
 from piperline.errors import DatasetError, Place
 from piperline.run.plan import Plan
 
@@ -103,7 +104,7 @@ class Manifest:
 
     def to_disk(self, folder: Path) -> None:
         """Write it into the dataset in `folder`."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
 
     def is_whole(self, folder: Path) -> bool:
         """Whether every file is there with its size."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,9 @@ from piperline.errors import OutputError, OutputExists, PiperlineError, Place, R
 from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset
 from piperline.run.convert import without_failures
 from piperline.run.local import Failure, WorkerPool
-from piperline.run.plan import Plan, PlannedEpisode, brief
+from piperline.run.plan import Plan, PlannedEpisode, brief, load_plan
 from piperline.run.records import FINISH, JobFolder, RankRecord
-from piperline.run.shards import Manifest, divide, find_shards, shard_folder, sizes
+from piperline.run.shards import MANIFEST, Manifest, divide, find_shards, shard_folder, sizes
 from piperline.run.stage import Staging, work_folder
 from piperline.transfer import aggregate
 
@@ -105,6 +105,11 @@ class ConvertWork:
         return Staging(work_folder(self.staging_for))
 
     @property
+    def filled(self) -> int:
+        """How many ranks have something to do."""
+        return sum(1 for part in self.parts if part.episodes)
+
+    @property
     def images(self) -> int:
         """How many images there are to encode."""
         return sum(episode.length * len(episode.cameras) for episode in self.plan.episodes)
@@ -134,14 +139,23 @@ class ConvertWork:
         if self.kind == "convert":
             check_output(self.target, overwrite=self.overwrite)
             return
+        folders = [self.output(rank) for rank in range(self.world)]
+        found = {rank: manifest for rank, path in enumerate(folders) if (manifest := Manifest.from_disk(path))}
         sources = {episode.source for episode in self.plan.episodes}
-        for rank in range(self.world):
-            folder = self.output(rank)
-            manifest = Manifest.from_disk(folder)
-            if manifest is None or not (manifest.key == self.key(rank) or self.overwrite or sources & _sources(folder)):
-                _refuse(folder, ours=manifest is not None)
+        ours = self.overwrite or not found or any(sources & _sources(folders[rank]) for rank in found)
+        for rank, folder in enumerate(folders):
+            if rank not in found or not ours:
+                _refuse(folder, ours=rank in found)
             elif self.is_empty(rank):
                 shutil.rmtree(folder)
+
+    def adopt(self, ranks: Collection[int]) -> None:
+        """Take shards that are as they would be made now into this plan, if they were made for another one."""
+        if self.kind == "shards":
+            for rank in ranks:
+                there = Manifest.from_disk(self.output(rank))
+                if there and (there.plan, there.filled) != (self.plan.key, self.filled):
+                    self._manifest(rank, self.output(rank)).to_disk(self.output(rank))
 
     def done(self, folder: JobFolder) -> frozenset[int]:
         """The ranks that have done their part, as records and outputs say; `FINISH` if the last step is done."""
@@ -161,7 +175,7 @@ class ConvertWork:
         if record is None or manifest is None:
             return False
         said = (record.state, record.key) == ("done", self.key(rank))
-        made = (manifest.plan, manifest.key) == (self.plan.key, self.key(rank))
+        made = (manifest.world, manifest.key) == (self.world, self.key(rank))
         return said and made and manifest.is_whole(self.output(rank))
 
     def is_finished(self, folder: JobFolder) -> bool:
@@ -202,6 +216,11 @@ class ConvertWork:
             diary.prove(_digest(folder))
             publish(folder, self.target, overwrite=self.overwrite)
         shutil.rmtree(self.staging.root, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove the staging folder of a run that was killed after its dataset had got its name."""
+        if self.kind == "convert" and load_plan(self.staging.plan_file) == self.plan:
+            shutil.rmtree(self.staging.root, ignore_errors=True)
 
     def _stage(self, todo: Sequence[PlannedEpisode], staging: Staging, diary: Diary) -> list[Failure]:
         workers = min(self.cpus, sum(max(len(episode.cameras), 1) for episode in todo))
@@ -253,13 +272,14 @@ class ConvertWork:
         write_dataset(self.staging, left, folder)
         return folder
 
+    def _manifest(self, rank: int, folder: Path) -> Manifest:
+        files = {name: size for name, size in sizes(folder).items() if name != MANIFEST.as_posix()}
+        return Manifest(self.plan.key, self.world, rank, self.filled, self.key(rank), self.command, files)
+
     def _make_shard(self, rank: int) -> None:
         folder = self._write(self.parts[rank], f"shard-{rank}")
-        filled = sum(1 for part in self.parts if part.episodes)
         try:
-            Manifest(self.plan.key, self.world, rank, filled, self.key(rank), self.command, sizes(folder)).to_disk(
-                folder
-            )
+            self._manifest(rank, folder).to_disk(folder)
             publish(folder, self.output(rank), overwrite=True)
         except (OSError, OutputExists):
             there = Manifest.from_disk(self.output(rank))  # another attempt at this rank was faster
@@ -322,6 +342,12 @@ class AggregateWork:
     def is_finished(self, folder: JobFolder) -> bool:
         """There is no last step."""
         return bool(self.done(folder))
+
+    def tidy(self) -> None:
+        """There is nothing to remove."""
+
+    def adopt(self, ranks: Collection[int]) -> None:
+        """There is one dataset, and no other plan."""
 
     def do(self, _rank: int, diary: Diary) -> None:
         """Make the dataset.
