@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_only_the_last_parts_are_empty_and_only_with_fewer_items(costs, parts):
     assert sum(filled) == min(len(costs), parts)
 
 
-def make_shard(target: Path, rank: int, **changes: object) -> Path:
+def make_shard(target: Path, rank: int, **changes: Any) -> Path:
     folder = shard_folder(target, 3, rank)
     (folder / "meta").mkdir(parents=True)
     (folder / "meta/info.json").write_text("{}")

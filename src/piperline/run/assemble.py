@@ -18,7 +18,7 @@ from piperline.lerobot import WRITERS
 from piperline.run.plan import Plan
 from piperline.run.stage import Staging, work_folder
 
-__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "sweep", "write_dataset"]
+__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "sweep", "write_dataset", "write_provenance"]
 
 PROVENANCE = Path("meta") / "piperline.json"
 """How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
@@ -114,8 +114,13 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other
         if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
             write_groot_stats(folder)
-    write_whole(folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
+    write_provenance(plan, folder)
     return schema
+
+
+def write_provenance(plan: Plan, folder: Path) -> None:
+    """Write down how the dataset in `folder` was made: layout, settings, sources, and what was left out."""
+    write_whole(folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n")
 
 
 def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:

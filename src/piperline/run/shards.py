@@ -113,6 +113,11 @@ class Manifest:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
+    @property
+    def is_dataset(self) -> bool:
+        """Whether any episode is in it: with --skip-bad all of them may have been left out."""
+        return "meta/info.json" in self.files
+
     @cached_property
     def again(self) -> str:
         """The command that makes what is missing."""

@@ -62,6 +62,16 @@ class Staging:
         """Remove a staged episode that has come to harm, so that it is made again."""
         shutil.rmtree(self._episode(key), ignore_errors=True)
 
+    def remove(self) -> None:
+        """Remove all of it, the plan last: what a kill leaves is still known as a staging folder."""
+        if self.root.is_dir():
+            for path in self.root.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path != self.plan_file:
+                    path.unlink(missing_ok=True)
+            shutil.rmtree(self.root, ignore_errors=True)
+
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not there whole."""
         return load_episode(self._episode(key))

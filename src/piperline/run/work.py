@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from piperline.disk import own_name, write_whole
 from piperline.errors import OutputError, OutputExists, PiperlineError, Place, RecordingError, TaskFailed, output_error
-from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset
+from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset, write_provenance
 from piperline.run.convert import without_failures
 from piperline.run.local import Failure, WorkerPool
 from piperline.run.plan import Plan, PlannedEpisode, brief, load_plan
@@ -131,7 +131,7 @@ class ConvertWork:
         return not self.parts[rank].episodes
 
     def check(self) -> None:
-        """See that the outputs can be put where they belong, and remove shards that are there no more.
+        """See that the outputs can be put where they belong.
 
         Raises:
             OutputExists: something is in the way.
@@ -146,16 +146,15 @@ class ConvertWork:
         for rank, folder in enumerate(folders):
             if rank not in found or not ours:
                 _refuse(folder, ours=rank in found)
-            elif self.is_empty(rank):
-                shutil.rmtree(folder)
 
     def adopt(self, ranks: Collection[int]) -> None:
-        """Take shards that are as they would be made now into this plan, if they were made for another one."""
-        if self.kind == "shards":
-            for rank in ranks:
-                there = Manifest.from_disk(self.output(rank))
-                if there and (there.plan, there.filled) != (self.plan.key, self.filled):
-                    self._manifest(rank, self.output(rank)).to_disk(self.output(rank))
+        """Take shards that were made for another plan, and would be the same now, into this one; remove the others."""
+        for rank in range(self.world) if self.kind == "shards" else ():
+            there = Manifest.from_disk(self.output(rank))
+            if there and self.is_empty(rank):
+                shutil.rmtree(self.output(rank))
+            elif there and rank in ranks and (there.plan, there.filled) != (self.plan.key, self.filled):
+                replace(there, plan=self.plan.key, filled=self.filled, command=self.command).to_disk(self.output(rank))
 
     def done(self, folder: JobFolder) -> frozenset[int]:
         """The ranks that have done their part, as records and outputs say; `FINISH` if the last step is done."""
@@ -215,12 +214,12 @@ class ConvertWork:
             folder = self._write(self.plan, "dataset")
             diary.prove(_digest(folder))
             publish(folder, self.target, overwrite=self.overwrite)
-        shutil.rmtree(self.staging.root, ignore_errors=True)
+        self.staging.remove()
 
     def tidy(self) -> None:
         """Remove the staging folder of a run that was killed after its dataset had got its name."""
         if self.kind == "convert" and load_plan(self.staging.plan_file) == self.plan:
-            shutil.rmtree(self.staging.root, ignore_errors=True)
+            self.staging.remove()
 
     def _stage(self, todo: Sequence[PlannedEpisode], staging: Staging, diary: Diary) -> list[Failure]:
         workers = min(self.cpus, sum(max(len(episode.cameras), 1) for episode in todo))
@@ -266,10 +265,15 @@ class ConvertWork:
     def _write(self, part: Plan, name: str) -> Path:
         """Write the dataset of what is left of a part, into the staging folder."""
         left = self._without_bad(part)
-        if not left.episodes:
-            raise TaskFailed("none of the episodes can be converted", found="\n".join(map(str, left.left_out)))
         folder = self.staging.root / f"{name}-{own_name()}"
-        write_dataset(self.staging, left, folder)
+        if left.episodes:
+            write_dataset(self.staging, left, folder)
+        elif self.kind == "shards":  # other shards have episodes; this one tells why it has none
+            (folder / PROVENANCE).parent.mkdir(parents=True)
+            write_provenance(left, folder)
+        else:
+            reasons = "\n".join(f"- {item.file.name}: {item.reason}" for item in left.left_out)
+            raise TaskFailed("none of the episodes can be converted", found=f"\n{reasons}")
         return folder
 
     def _manifest(self, rank: int, folder: Path) -> Manifest:
@@ -356,7 +360,7 @@ class AggregateWork:
             DatasetError: shards are missing, damaged, or of different plans.
             OutputExists: something is in the way.
         """
-        shards = [folder for folder, _ in find_shards(self.target, self.shards)]
+        shards = [folder for folder, manifest in find_shards(self.target, self.shards) if manifest.is_dataset]
         diary.say(f"{len(shards)} shards with episodes, {self.shards - len(shards)} empty")
         result = aggregate(shards, self.dataset)
         for note in result.notes:
