@@ -170,6 +170,15 @@ def table_of_lengths_is_wrong(folder: Path) -> Broken:
 
 
 @_file
+def lengths_differ(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        _replace(file, "action", file["action"][:3])
+    says = ("differ in length", "/action 3", "/observations/qpos 5", "/observations/images/cam_high 5")
+    return Broken(path, says, options=("--layout", "aloha", "--task", "fold the towel"))
+
+
+@_file
 def cameras_are_no_group(folder: Path) -> Broken:
     path = write_aloha(folder / "episode_0.hdf5")
     with h5py.File(path, "r+") as file:
@@ -405,6 +414,13 @@ def links_in_circles(group: h5py.Group) -> None:
 def dangling_link(group: h5py.Group) -> None:
     del group["state"]
     group["state"] = h5py.SoftLink("/nowhere")
+
+
+@_episode("not a group", "nothing")
+def episode_by_dangling_link(group: h5py.Group) -> None:
+    root, name = group.file, group.name
+    del root[name]
+    root[name] = h5py.SoftLink("/nowhere")
 
 
 # --- too much ----------------------------------------------------------------------------------------------------

@@ -115,7 +115,13 @@ class Recording:
         if self.layout.episodes.at == "groups":
             found = resolve(self._file, name, place)
             if not isinstance(found, h5py.Group):
-                raise BadEpisode("the episode is not a group", place=place, found=describe(found))
+                raise BadEpisode(
+                    "the episode is not a group",
+                    place=place,
+                    expected="a group",
+                    found=describe(found),
+                    next_step=REPAIR,
+                )
             root = found
         return Episode(root, name, self.layout, place, suggestion=self._suggestion)
 
@@ -271,7 +277,13 @@ class Episode:
         if attribute is None:
             if len(set(rows.values())) > 1:
                 known = ", ".join(f"{name} {count}" for name, count in rows.items())
-                raise BadEpisode("the datasets differ in length", place=self.place, expected="one length", found=known)
+                raise BadEpisode(
+                    "the datasets differ in length",
+                    place=self.place,
+                    expected="one length",
+                    found=known,
+                    next_step=REPAIR,
+                )
             length = rows[shortest]
         else:
             length = self._length_attribute(attribute)
