@@ -11,7 +11,7 @@ from piperline.errors import OutputError, PiperlineError, RecordingError, UsageE
 from piperline.hdf5.copy import write_file
 from piperline.hdf5.facts import MOST_BYTES, preview
 from piperline.hdf5.inspect import inspect, report_lines
-from piperline.hdf5.plan import episodes, groups, repack_plan, split_plan, write_plan
+from piperline.hdf5.plan import episodes, find_files, groups, repack_plan, split_plan, write_plan
 from piperline.hdf5.root import SOURCES
 from tests.hdf5.hostile import HARMLESS, LEAKING, NAMES, UNREADABLE, damaged_group, names, no_groups, path_in_a_name
 from tests.recordings import write_piper
@@ -200,3 +200,13 @@ def test_damaged_attributes_and_references_do_not_become_wrong_ones(tmp_path):
     list(write_plan([new]))
     with h5py.File(new.path) as file:
         assert not any(bool(reference) for reference in file["episode/references"])
+
+
+def test_a_file_whose_top_is_damaged_has_no_groups(tmp_path):
+    source = write_piper(tmp_path / "in.h5")
+    data = source.read_bytes()
+    source.write_bytes(data.replace(b"HEAP", b"PAEH", 1))
+    with pytest.raises(RecordingError):
+        groups(source)
+    with pytest.raises(RecordingError):
+        find_files(tmp_path / "nowhere")

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piperline.errors import OutputExists, PiperlineError, RecordingError
+from piperline.errors import BadEpisode, OutputExists, PiperlineError, RecordingError
 from piperline.hdf5.facts import facts, picture_bytes, picture_of, preview
+from piperline.hdf5.frames import frames_sheet
 from piperline.hdf5.inspect import inspect, report_lines
 from piperline.hdf5.names import file_stems, unique
 from piperline.hdf5.picture import Picture, read_picture
 from piperline.hdf5.safe import natural_key
 from piperline.hdf5.shell import Shell
 from piperline.hdf5.table import episode_table, frame_count, table_lines
+from piperline.layout import load_layout
 from tests.hdf5.kinds import KINDS
 from tests.recordings import STORAGES, jpeg, paint, png, read_code, write_aloha, write_piper
 
@@ -264,3 +266,33 @@ def test_file_names():
 def test_natural_order():
     names = ["e10", "e2", "e", "e02", "1" * 5000, "e2b"]
     assert sorted(names, key=natural_key) == ["1" * 5000, "e", "e02", "e2", "e2b", "e10"]
+
+
+def test_a_sheet_of_damaged_or_too_many_frames_is_refused(tmp_path, monkeypatch):
+    path, piper = write_piper(tmp_path / "in.h5", episodes=1), load_layout("piper")
+    with monkeypatch.context() as patch:
+        patch.setattr("piperline.hdf5.frames._MOST", 3)
+        with pytest.raises(RecordingError, match="more than 3 frames"):
+            frames_sheet(path, piper, "episode_0", every=1)
+    with h5py.File(path, "r+") as file:
+        file["episode_0/image_mid"][2] = np.frombuffer(b"no picture", np.uint8)
+    assert frames_sheet(path, piper, "episode_0", cameras=["left_wrist"]).shape[2] == 3
+    with pytest.raises(BadEpisode) as caught:
+        frames_sheet(path, piper, "episode_0", every=2)
+    assert "frame 2" in str(caught.value)
+
+
+def test_what_h5py_cannot_read_is_still_shown(tmp_path):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
+        h5py.h5a.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
+        file.create_dataset("wide", (2, 70_000_000), "u1", chunks=(1, 1000))
+        file.create_dataset("far", (2, 3), "u1", maxshape=(None, 3), chunks=(2, 3))
+        file["bytes"] = np.array([b"\xff\xfe", b"ok"])
+    text = "\n".join(report_lines(inspect(tmp_path / "in.h5", attrs=True, previews=True)))
+    assert "(3,) unknown type" in text
+    assert "@time = unreadable" in text
+    assert "\\udcff" in text
+    with h5py.File(tmp_path / "in.h5") as file, pytest.raises(RecordingError, match="too large"):
+        picture_bytes(file["wide"].id)

@@ -64,6 +64,8 @@ def _answers(
         if isinstance(answer, Exception):
             process.wait()
             raise answer
+        if new is files[-1]:
+            process.wait()
         yield new
 
 
