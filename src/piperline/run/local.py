@@ -23,6 +23,8 @@ __all__ = ["Failure", "WorkerPool", "died", "start_process", "usable_cpus"]
 
 _EPISODES_EACH = 4  # with fewer for each worker, cameras are handed out one by one
 
+_SECONDS_TO_END = 5
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -99,10 +101,15 @@ class WorkerPool:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for worker in self._workers:
-            worker.connection.close()
-            worker.process.kill()
+            worker.connection.close()  # idle ones end by themselves
+            if worker.task:
+                worker.process.kill()
         for worker in self._workers:
-            worker.process.wait()
+            try:
+                worker.process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
 
     def stage(
         self,
