@@ -21,7 +21,13 @@ LABELS = ("where:", "expected:", "found:", "next:")
 MID = "observation.images.mid"
 PIPERLINE = Path(sys.executable).with_name("piperline")
 OTHERS = {"all_bad", "being_written", "several_bad", "sizes_differ"}
-OUTPUTS = {"output_below_a_file", "output_exists", "output_of_others", "staging_of_others"}  # test_bad_output.py
+OUTPUTS = {  # test_bad_output.py
+    "demo_without_room",
+    "output_below_a_file",
+    "output_exists",
+    "output_of_others",
+    "staging_of_others",
+}
 
 
 def codes(root: Path) -> list[list[tuple[int, int, int]]]:
@@ -103,6 +109,17 @@ def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, conve
     assert "2 episodes had been encoded by an earlier run" in out
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {"meta/piperline.json"}
     assert not (tmp_path / "dataset.work").exists()
+
+
+def test_a_dry_run_tells_what_would_be_left_out(tmp_path, convert):
+    broken = EPISODES["thirteen_joints"](tmp_path)
+    before = tree(tmp_path)
+    assert convert(broken.path, "--output", tmp_path / "dataset", "--dry-run")[0] == 3
+    code, out, _ = convert(broken.path, "--output", tmp_path / "dataset", "--dry-run", "--skip-bad")
+    assert code == 0
+    assert f"left out: {broken.path}: episode_1: the dataset does not fit the layout" in out
+    assert "2 episodes, 8 frames" in out
+    assert tree(tmp_path) == before
 
 
 def test_several_bad_episodes_are_named_at_once(tmp_path, convert):

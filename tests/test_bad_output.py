@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from piperline.lerobot.dataset import open_dataset
+from tests.broken import EPISODES
 from tests.pinned import assert_golden
 from tests.recordings import write_piper
 from tests.trees import tree
@@ -112,6 +113,16 @@ def test_a_dataset_is_replaced_only_on_demand(tmp_path, convert, recording):
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.parametrize("name", ["truncated_image", "length_zero"])
+def test_a_dataset_is_not_replaced_by_a_run_that_fails(tmp_path, convert, recording, name):
+    output = tmp_path / "dataset"
+    assert convert(recording, "--output", output)[0] == 0
+    before = tree(output)
+    bad = EPISODES[name](tmp_path)
+    assert convert(bad.path, "--output", output, "--overwrite")[0] == 3
+    assert tree(output) == before
+
+
 def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recording):
     (tmp_path / "dataset.work").mkdir()
     (tmp_path / "dataset.work" / "thesis.txt").write_text("mine")
@@ -119,3 +130,12 @@ def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recordin
     assert code == 5
     assert tree(tmp_path).keys() == {"dataset.work", "dataset.work/thesis.txt"}
     assert_golden("errors/staging_of_others", err.replace(str(tmp_path), "<dir>"))
+
+
+@own_mounts
+def test_the_demo_needs_room(tmp_path):
+    script = 'mount -t tmpfs -o size=50m tmpfs "$2" && "$1" demo "$2/demo"; code=$?; ls -A "$2"; exit $code'
+    done = shell(script, PIPERLINE, tmp_path)
+    assert done.returncode == 5
+    assert done.stdout == ""
+    assert_golden("errors/demo_without_room", done.stderr.replace(str(tmp_path), "<dir>"))

@@ -1,17 +1,19 @@
 """A demonstration without a robot: realistic recordings, and what becomes of them."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from piperline.demo.look import EpisodeCount, Look, look_at
 from piperline.demo.session import write_recordings
-from piperline.errors import OutputExists, Place
+from piperline.errors import OutputError, OutputExists, Place
 from piperline.run.convert import ConvertResult, Progress, convert, make_job
 
 __all__ = ["Demo", "EpisodeCount", "Look", "look_at", "make_demo", "write_recordings"]
 
 _MARK = ".piperline-demo"
+_ROOM = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def make_demo(
 
     Raises:
         OutputExists: something else is already there.
+        OutputError: there is too little room.
     """
     _claim(folder)
     note("writing recordings of a session that never took place")
@@ -60,7 +63,7 @@ def make_demo(
 
 
 def _claim(folder: Path) -> None:
-    """Make the folder ours; see that nothing of others is in it."""
+    """Make the folder ours; see that nothing of others is in it, and that there is room for it."""
     if folder.exists() and not (folder / _MARK).exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise OutputExists(
             "there is already something else at the place of the demo",
@@ -68,5 +71,20 @@ def _claim(folder: Path) -> None:
             expected="nothing, an empty folder, or an earlier demo",
             next_step="name another folder: piperline demo DIR",
         )
+    _check_room(folder.absolute())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).write_text("Made by `piperline demo`, which makes it anew when it is run again.\n")
+
+
+def _check_room(folder: Path) -> None:
+    """HDF5 does not survive a disk that fills up while it writes."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < _ROOM:
+        raise OutputError(
+            "the disk has too little room for the demo",
+            place=Place(file=folder),
+            expected=f"{_ROOM // 1_000_000} MB",
+            found=f"{free // 1_000_000} MB",
+            next_step="name a folder on another disk: piperline demo DIR",
+        )
