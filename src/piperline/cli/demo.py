@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from piperline.cli.convert import summary
 from piperline.cli.output import Output, size_text
 from piperline.cli.progress import progress_bar
-from piperline.demo import Demo, Look, make_demo
+
+if TYPE_CHECKING:
+    from piperline.demo import Demo, Look
 
 __all__ = ["demo"]
 
@@ -22,6 +23,8 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
     Args:
         folder: where; made anew if it is an earlier demo, else it must be empty or absent.
     """
+    from piperline.demo import make_demo  # noqa: PLC0415 - heavy: not for --help
+
     out = Output()
     with progress_bar(out) as watch:
         made = make_demo(folder, note=out.note, watch=watch)
@@ -29,7 +32,7 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
         out.data(line)
 
 
-def _lines(made: Demo) -> Iterator[str]:
+def _lines(made: "Demo") -> Iterator[str]:
     yield f"{made.folder}/"
     yield from _tree(made.folder, "  ")
     yield ""
@@ -46,7 +49,7 @@ def _lines(made: Demo) -> Iterator[str]:
         yield f"  piperline {command}"
 
 
-def _commands(made: Demo) -> Iterator[str]:
+def _commands(made: "Demo") -> Iterator[str]:
     """What one would type next."""
     recordings, dataset, exact = (
         quote(str(path)) for path in (made.recordings[0].parent, made.result.output, made.folder / "exact")
@@ -71,7 +74,7 @@ def _tree(folder: Path, indent: str) -> Iterator[str]:
         yield f"{indent}({len(files)} files in all)"
 
 
-def _head(look: Look) -> Iterator[str]:
+def _head(look: "Look") -> Iterator[str]:
     yield f"first rows of episode 0, {look.episodes[0].task!r}:"
     names = ("frame_index", "timestamp", "observation.state", "action")
     yield "  {:>11}  {:>9}  {:42}  {}".format(*names)
@@ -81,10 +84,12 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _short(values: Sequence[float]) -> str:
+    import numpy as np  # noqa: PLC0415 - not for --help
+
     return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
 
 
-def _counts(look: Look) -> Iterator[str]:
+def _counts(look: "Look") -> Iterator[str]:
     cameras = list(look.episodes[0].frames)
     short = [camera.removeprefix("observation.images.") for camera in cameras]
     yield "decoded frames:  " + "".join(f"{name:>12}" for name in ("rows", *short)) + "  task"
