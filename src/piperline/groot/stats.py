@@ -47,6 +47,8 @@ _BLOCK = 1024  # rows that are transposed at once: they fit into the cache, whic
 def write_groot_stats(root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None) -> None:
     """Write `stats.json`, `relative_stats.json` and their fingerprint into `meta/`, each whole.
 
+    Takes about 1 GB of memory for a million frames and relative arms of six joints.
+
     Args:
         root: a v2.1 dataset with `modality.json`.
         horizon: steps of an action chunk.
