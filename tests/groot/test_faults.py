@@ -246,6 +246,23 @@ def mpeg1(root):
             container.mux(stream.encode())
 
 
+def put(name, make):
+    """Replace a column of one file."""
+
+    def apply(root):
+        path = root / DATA.format(1)
+        table = pq.read_table(path)
+        column = pa.array([make(row) for row in range(len(table))])
+        pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
+
+    return apply
+
+
+def no_rows(root):
+    path = root / DATA.format(1)
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+
 def remove(root, name):
     (root / name).unlink()
     refresh(root)
@@ -290,11 +307,17 @@ FAULTS = {
     "column-type": info(lambda v: v["features"]["action"].update(dtype="int64")),
     "data-missing": lambda root: remove(root, DATA.format(2)),
     "data-unreadable": lambda root: (root / DATA.format(1)).write_bytes(b"PAR1 and no more"),
+    "data-unreadable: text": put("action", lambda _: ["up"] * 14),
+    "data-unreadable: ragged": put("action", lambda row: [0.5] * (row % 3 + 1)),
+    "data-unreadable: empty": no_rows,
+    "column-width": put("action", lambda row: [row / 10, 0.1]),
     "data-stray": stray,
     "episode-twice": lambda root: edit_lines(root, "episodes.jsonl", lambda lines: [*lines, lines[0]]),
     "meta-longer": promise(45),
     "meta-shorter": promise(42),
     "task-unknown": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 7, "task": "wave"}']),
+    "task-unknown: half": put("task_index", lambda _: 0.5),
+    "task-unknown: null": put("task_index", lambda row: row % 2 or None),
     "task-empty": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
     "nan": rows("action", first_of(np.nan)),
     "inf": rows("observation.state", first_of(np.inf)),

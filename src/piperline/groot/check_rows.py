@@ -19,6 +19,7 @@ __all__ = [
     "check_motion",
     "check_numbers",
     "check_timestamps",
+    "check_widths",
     "language_column",
     "used_columns",
 ]
@@ -87,12 +88,12 @@ def check_language(subject: Subject) -> Iterator[Finding]:
         remedy = "name the right column in meta/modality.json: original_key, such as task_index"
         yield Finding("language-column", "error", message, Place(file=meta.root), remedy=remedy)
         return
-    used = [int(value) for value in np.unique(values[np.isfinite(values)])]
-    unknown = [index for index in used if index not in meta.tasks]
+    used = [value.item() for value in np.unique(values)]
+    unknown = [value for value in used if value not in meta.tasks]
     place = Place(file=meta.root / "meta/tasks.jsonl")
     if unknown:
         message = f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: GR00T stops"
-        yield Finding("task-unknown", "error", message, place, {"tasks": unknown[:5]}, "add them to tasks.jsonl")
+        yield Finding("task-unknown", "error", message, place, {"tasks": list(map(str, unknown[:5]))}, "add them there")
     # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
     empty = [index for index in used if index in meta.tasks and not any(c.isalnum() for c in meta.tasks[index])]
     if empty:
@@ -128,6 +129,17 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
                 remedy = "record the episode again, or drop it"
                 yield Finding(code, "error", message, _place(subject, row), numbers, remedy)
         yield from _check_ranges(subject, column, values)
+
+
+def check_widths(subject: Subject) -> Iterator[Finding]:
+    """Vectors as wide as `info.json` says, in every file."""
+    for column in used_columns(subject.meta, subject.choice):
+        feature, values = subject.meta.schema.features.get(column), subject.rows.columns.get(column)
+        width = feature.shape[0] if feature and feature.shape else 1
+        if feature and values is not None and values.shape[1] != width:
+            message = f"{column} has {values.shape[1]} dimensions in a Parquet file, info.json says {width}"
+            place, remedy = Place(file=subject.meta.root), "convert again; do not mix recordings of different robots"
+            yield Finding("column-width", "error", message, place, {"width": values.shape[1]}, remedy)
 
 
 def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Finding]:

@@ -183,7 +183,9 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
             with pq.ParquetFile(path) as file:
                 table = file.read([name for name in wanted if name in file.schema_arrow.names], use_threads=False)
                 length = file.metadata.num_rows
-            values = {name: _matrix(table.column(name)) for name in table.column_names}
+            if not length:
+                raise ValueError("it holds no rows")  # noqa: TRY301 - one way to leave a file out
+            values = {name: _matrix(name, table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"
             found.append(Finding("data-unreadable", "error", message, Place(file=path), remedy=_REMEDY))
@@ -203,16 +205,17 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate([part[:, :width] for part in parts])
 
 
-def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
+def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Shape (rows, dimensions); nulls become NaN."""
     array = column.combine_chunks()
-    if pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        flat = array.flatten()
-        rows = max(len(array), 1)
-        if len(flat) % rows or (not pa.types.is_fixed_size_list(array.type) and _ragged(array)):
-            raise ValueError("rows of different widths")
-        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(array), -1)
-    return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(-1, 1)
+    lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)
+    flat = array.flatten() if lists or pa.types.is_fixed_size_list(array.type) else array
+    if len(flat) % len(array) or (lists and _ragged(array)):
+        raise ValueError(f"{name} has rows of different widths")
+    values = np.asarray(flat.to_numpy(zero_copy_only=False))
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds no numbers")
+    return values.reshape(len(array), -1)
 
 
 def _ragged(array: pa.Array) -> bool:

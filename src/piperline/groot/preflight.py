@@ -15,6 +15,7 @@ from piperline.groot.check_rows import (
     check_motion,
     check_numbers,
     check_timestamps,
+    check_widths,
     language_column,
     used_columns,
 )
@@ -86,6 +87,7 @@ def preflight(
     found += [*check_choice(meta, choice, place), *check_target(meta, choice, goal)]
     columns = [*float_columns(meta), *used_columns(meta, choice), *filter(None, [language_column(meta, choice)])]
     subject = Subject(meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch())
+    found += check_widths(subject)
     groups = () if fails(found, "error") else GROUP_CHECKS
     for check in (*TABLE_CHECKS, *groups, *(VIDEO_CHECKS if videos else ())):
         found += check(subject)
