@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,6 @@ CAMERAS = ("image_left", "image_mid", "image_right")
 HEIGHT, WIDTH = 480, 640
 FRAMES = 300
 JPEG_BYTES = 55_000
-ROUNDS = 3
 
 
 def copy_group(source: h5py.Group, target: h5py.Group) -> None:
@@ -132,10 +130,10 @@ def same(source: Path, output: Path) -> None:
                 raise AssertionError(f"{path}: {name} differs")
 
 
-def measured(command: Command, output: Path, log: Path) -> list[Cost]:
+def measured(command: Command, output: Path, log: Path, rounds: int) -> list[Cost]:
     """What a command costs, several times over, its output removed each time."""
     costs = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         shutil.rmtree(output, ignore_errors=True)
         costs.append(cost(command, log))
         subprocess.run(["sync"], check=True)
@@ -151,13 +149,13 @@ def line(name: str, costs: Sequence[Cost]) -> tuple[float, float]:
     return seconds, cpu
 
 
-def compare(kind: str, source: Path, folder: Path) -> None:
+def compare(kind: str, source: Path, folder: Path, rounds: int) -> None:
     """Split and repack one file in both ways, and copy it."""
     output, log = folder / "out", folder / "log.txt"
     print(f"{kind}: {source.stat().st_size / 1e6:.0f} MB")
     plain = line(
         "cp and sync",
-        measured(["bash", "-c", f"mkdir {output} && cp {source} {output}/x && sync {output}/x"], output, log),
+        measured(["bash", "-c", f"mkdir {output} && cp {source} {output}/x && sync {output}/x"], output, log, rounds),
     )
     for what in ("split", "repack"):
         ours: Command = [PIPERLINE, "hdf5", what, source, "--output", output]
@@ -165,7 +163,8 @@ def compare(kind: str, source: Path, folder: Path) -> None:
         cost(ours, log)
         same(source, output)
         old, new = (
-            line(f"{what}, {name}", measured(way, output, log)) for name, way in (("original", theirs), ("ours", ours))
+            line(f"{what}, {name}", measured(way, output, log, rounds))
+            for name, way in (("original", theirs), ("ours", ours))
         )
         print(f"    {old[0] / new[0]:.1f}x faster, {old[1] / new[1]:.1f}x less CPU; {new[0] / plain[0]:.1f} times cp")
     shutil.rmtree(output)
@@ -175,6 +174,7 @@ def main() -> None:
     """Make the files, compare, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="of the JPEG recording")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--original", nargs=3, metavar=("WHAT", "SOURCE", "OUTPUT"), help="one run of the original way")
     arguments = parser.parse_args()
     if arguments.original:
@@ -183,14 +183,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compare("JPEG", jpeg_file(folder / "jpeg.hdf5", arguments.megabytes), folder)
+        compare("JPEG", jpeg_file(folder / "jpeg.hdf5", arguments.megabytes), folder, arguments.rounds)
         (folder / "jpeg.hdf5").unlink()
-        compare("raw with gzip", gzip_file(folder / "gzip.hdf5", arguments.megabytes // 2), folder)
+        compare("raw with gzip", gzip_file(folder / "gzip.hdf5", arguments.megabytes // 2), folder, arguments.rounds)
         wide = wide_file(folder / "wide.hdf5", 10_000)
         print(f"inspect: 1,000 episodes, {wide.stat().st_size / 1e6:.0f} MB")
-        start = time.monotonic()
-        line("inspect", [cost([PIPERLINE, "hdf5", "inspect", wide], folder / "log.txt") for _ in range(ROUNDS)])
-        print(f"  {time.monotonic() - start:.1f} s for {ROUNDS} runs")
+        line(
+            "inspect", [cost([PIPERLINE, "hdf5", "inspect", wide], folder / "log.txt") for _ in range(arguments.rounds)]
+        )
 
 
 if __name__ == "__main__":
