@@ -108,6 +108,7 @@ def launch(
     """
     cluster = _datatrove()
     _refuse_second_run(folder)
+    folder.sweep()
     done, ranks = work.done(folder), range(work.world)
     empty = tuple(rank for rank in ranks if work.is_empty(rank))
     kept = tuple(rank for rank in ranks if rank in done and rank not in empty)

@@ -98,6 +98,12 @@ class JobFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(asdict(record), indent=1))
 
+    def sweep(self) -> None:
+        """Remove what was half written when a process was killed."""
+        for folder in (self.root, self.root / "records"):
+            for path in folder.glob(".*.json.tmp-*"):
+                path.unlink(missing_ok=True)
+
     def agree(self, done: Collection[int]) -> None:
         """Make datatrove's marks say that the ranks `done` are done, and no others."""
         marks = self.root / "completions"

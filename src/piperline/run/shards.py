@@ -103,7 +103,9 @@ class Manifest:
             return None
 
     def to_disk(self, folder: Path) -> None:
-        """Write it into the dataset in `folder`."""
+        """Write it into the dataset in `folder`, and remove what was half written when a process was killed."""
+        for path in (folder / MANIFEST).parent.glob(f".{MANIFEST.name}.tmp-*"):
+            path.unlink(missing_ok=True)
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
 
     def is_whole(self, folder: Path) -> bool:
