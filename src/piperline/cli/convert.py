@@ -42,6 +42,8 @@ def convert(
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
     episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
     groot: Annotated[bool, Parameter(group=_HOW)] = True,
+    data_mb: Annotated[float, Parameter(group=_HOW)] = 100,
+    video_mb: Annotated[float, Parameter(group=_HOW)] = 200,
     skip_bad: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
     workers: Annotated[int | None, Parameter(name=("--workers", "-w"), group=_RUN)] = None,
     overwrite: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
@@ -73,6 +75,8 @@ def convert(
             before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file is begun.
         skip_bad: leave out what cannot be converted and list it, instead of failing.
         workers: processes; otherwise the CPUs that this process may use.
         overwrite: replace a dataset that piperline made at that place.
@@ -96,6 +100,8 @@ def convert(
         "resize": _size(resize),
         "format": format,
         "groot": groot,
+        "data_mb": data_mb,
+        "video_mb": video_mb,
     }
     run = {"episodes": episodes, "skip_bad": skip_bad}
     target = _target(repo_id, output, push=push)

@@ -62,7 +62,7 @@ class V21Writer:
                 place=Place(episode=str(self._numbering.episodes)),
                 expected=f"at most {LONGEST_SECONDS * self._schema.fps} frames ({LONGEST_SECONDS} s)",
                 found=f"{episode.length} frames",
-                next_step="write it with `--format v3.0`, or split the recording",
+                next_step="cut it in the recording, and convert that again",
             )
         placed = self._numbering.place(episode)
         where = {"episode_chunk": placed.index // CHUNKS_SIZE, "episode_index": placed.index}

@@ -14,7 +14,7 @@ from piperline.features import Schema, layout_schema
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import WRITERS
+from piperline.lerobot import open_writer
 from piperline.run.plan import Plan
 from piperline.run.stage import Staging, work_folder
 
@@ -105,7 +105,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     """
     folder.mkdir()
     schema = _schema(plan, _staged(staging, plan, 0))
-    writer = WRITERS[plan.job.format](folder, schema, link=True)
+    job = plan.job
+    writer = open_writer(job.format, folder, schema, link=True, data_mb=job.data_mb, video_mb=job.video_mb)
     for number in range(len(plan.episodes)):
         writer.add(_staged(staging, plan, number))
     writer.finish()

@@ -83,6 +83,8 @@ def make_job(
     resize: tuple[int, int] | None = None,
     format: str = "v2.1",  # noqa: A002 - the option's name
     groot: bool = True,
+    data_mb: float = 100,
+    video_mb: float = 200,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -112,8 +114,15 @@ def make_job(
         )
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
+    if min(data_mb, video_mb) <= 0:
+        raise UsageError(
+            "a file size limit is not positive",
+            expected="MiB, for example --video-mb 200",
+            found=f"{min(data_mb, video_mb)}",
+            next_step="give a positive number",
+        )
     settings = EncodeSettings(MODES[video], int(rate), resize)
-    return Job(rules, settings, format, robot_type or rules.robot_type, task, groot)
+    return Job(rules, settings, format, robot_type or rules.robot_type, task, groot, data_mb, video_mb)
 
 
 def plan_run(

@@ -53,6 +53,7 @@ class Job:
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
         groot: write the statistics that GR00T would compute before training, into v2.1: it reads no other.
+        data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
     """
 
     layout: Layout
@@ -61,6 +62,8 @@ class Job:
     robot_type: str
     task: str | None = None
     groot: bool = False
+    data_mb: float = 100
+    video_mb: float = 200
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from typing import Any
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import WRITERS, DatasetWriter
+from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
-from piperline.lerobot.v30 import V30Writer
 from piperline.transfer.compare import MODALITY, check_cameras, check_compatible
 from piperline.transfer.images import Pictures
 from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
@@ -145,11 +144,7 @@ def _opened(path: Path, options: Options) -> Dataset:
 def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Options) -> TransferResult:
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
     schema = datasets[0].schema
-    writer: DatasetWriter
-    if version == "v3.0":
-        writer = V30Writer(made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
-    else:
-        writer = WRITERS[version](made, schema, tasks=tasks)
+    writer = open_writer(version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
     pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
     total, done, frames, longest = sum(map(len, datasets)), 0, 0, 0
     for dataset in datasets:
