@@ -13,6 +13,7 @@ from piperline.hdf5.facts import MOST_BYTES, preview
 from piperline.hdf5.inspect import inspect, report_lines
 from piperline.hdf5.plan import episodes, find_files, groups, repack_plan, split_plan, write_plan
 from piperline.hdf5.root import SOURCES
+from piperline.hdf5.shell import Shell
 from tests.hdf5.hostile import HARMLESS, LEAKING, NAMES, UNREADABLE, damaged_group, names, no_groups, path_in_a_name
 from tests.recordings import write_piper
 from tests.trees import tree
@@ -130,6 +131,11 @@ def test_a_damaged_group_is_told_and_not_copied(tmp_path):
     with pytest.raises(RecordingError):
         list(write_plan(split_plan(source, tmp_path / "out")))
     assert not list(tmp_path.glob("out/*.hdf5"))
+    with h5py.File(source) as file:
+        shell = Shell(file)
+        assert "cannot be read" in "\n".join(shell.run("ls"))
+        with pytest.raises(RecordingError, match="cannot be done"):
+            shell.run("cd bad/y")
 
 
 def test_equal_names_both_survive_and_the_map_is_kept(tmp_path):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import PiperlineError, Place, RecordingError, printable
 from piperline.hdf5.facts import picture_bytes, preview, read
-from piperline.hdf5.files import Dataset, Entry, Thing, lookup, members, shown, walk
+from piperline.hdf5.files import FAULTS, Dataset, Entry, Thing, lookup, members, shown, walk
 from piperline.hdf5.frames import write_picture
 from piperline.hdf5.inspect import node, node_lines
 from piperline.stills import contact_sheet, decode_image
@@ -81,7 +81,10 @@ class Shell:
             raise PiperlineError(
                 "there is no such command", found=printable(command), expected=", ".join(self._commands)
             )
-        return self._commands[command](argument.strip())
+        try:
+            return self._commands[command](argument.strip())
+        except FAULTS as error:
+            raise RecordingError("this cannot be done", found=printable(str(error))) from error
 
     def complete(self, line: str) -> list[str]:
         """The lines that `line` may become: commands, or names of the group that it is about to name."""
