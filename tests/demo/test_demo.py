@@ -60,7 +60,7 @@ def test_what_is_not_ours_is_kept(tmp_path, capsys):
 
 def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "a look"
-    monkeypatch.setattr("piperline.cli.demo.make_demo", partial(make_demo, record=quick))
+    monkeypatch.setattr("piperline.demo.make_demo", partial(make_demo, record=quick))
     assert run(app, ["demo", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{folder}/"

@@ -235,7 +235,7 @@ def run_conversion(
             hub.check_login(push_to)
         with progress_bar(out) as watch:
             result = convert(inputs, target, make_job(**options), watch=watch, pool=pool, **run)
-    for line in summary(result):
+    for line in (*summary(result), _next(result)):
         out.data(line)
     document = asdict(result)
     if push_to:
@@ -257,8 +257,11 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     yield from _left_out(result.left_out)
     sizes = f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
     yield f"LeRobot {result.format} dataset: {result.output} ({sizes})"
+
+
+def _next(result: "ConvertResult") -> str:
     further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[result.format]
-    yield "next: piperline " + further.format(shlex.quote(str(result.output)))
+    return "next: piperline " + further.format(shlex.quote(str(result.output)))
 
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
