@@ -13,7 +13,9 @@ help:
 	@echo "make test   all that CI runs: lint, types, tests, coverage"
 	@echo "make bench  measure speed against the original way"
 
+# Debian's Python comes without venv.
 $(UV):
+	@python3 -c 'import ensurepip' 2>/dev/null || .ci/apt-install python3-venv
 	python3 -m venv $(CACHE)/uv
 	$(CACHE)/uv/bin/python -m pip install --quiet uv
 
@@ -30,13 +32,7 @@ system-packages:
 	@missing=; for pair in $(SYSTEM_PACKAGES); do \
 	  PATH="$$PATH:/usr/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
-	else echo "the tests need these packages: apt-get install$$missing" >&2; exit 1; fi; \
-	echo "installing$$missing"; \
-	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	$$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
-	|| { echo "cannot install$$missing; do it by hand: apt-get install$$missing" >&2; exit 1; }
+	[ -z "$$missing" ] || .ci/apt-install $$missing
 
 demo: setup
 	.venv/bin/piperline demo demo
