@@ -46,7 +46,7 @@ lint: setup
 ORACLE := $(CACHE)/oracle
 ORACLE_PIP := $(ORACLE)/base/bin/python -m pip install --quiet --disable-pip-version-check
 
-$(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.txt
+$(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.txt | $(UV)
 	rm -rf $(ORACLE)
 	python3 -m venv $(ORACLE)/base
 	$(ORACLE_PIP) --requirement tests/oracle/base.txt
@@ -56,7 +56,7 @@ $(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.tx
 
 oracle-env: $(ORACLE)/.ready
 
-test: lint oracle-env
+test: lint system-packages oracle-env
 	.venv/bin/coverage erase
 	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
 	.venv/bin/coverage combine --quiet
