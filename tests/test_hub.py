@@ -195,6 +195,20 @@ def test_convert_uploads_what_it_made(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert run(app, ["convert", str(tmp_path / "day.hdf5"), "--repo-id", "lab/pears", "--push"]) == 8
     assert not (tmp_path / "home/lab/pears").exists()
+    assert run(app, ["convert", str(tmp_path / "day.hdf5"), "--repo-id", "lab/pears", "--push", "--slurm"]) == 2
+
+
+def test_an_upload_that_fails_keeps_the_dataset_and_says_how_to_go_on(server, tmp_path, capsys):
+    write_piper(tmp_path / "day.hdf5", episodes=1, lengths=3)
+    server.faults = [Fault("POST", "/commit/", 503, times=100)]
+    out = str(tmp_path / "out")
+    command = ["convert", str(tmp_path / "day.hdf5"), "--output", out, "--repo-id", REPO, "--push", "--workers", "1"]
+    assert run(app, command) == 8
+    assert f"piperline push {out} --repo-id {REPO}" in capsys.readouterr().err
+    server.faults = []
+    assert run(app, ["push", out, "--repo-id", REPO]) == 0
+    commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
+    assert commit == tree(tmp_path / "out")
 
 
 def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, tmp_path):

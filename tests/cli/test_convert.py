@@ -196,3 +196,21 @@ def test_interruptions_and_system_errors_end_with_a_word(data, tmp_path, monkeyp
         monkeypatch.setattr("piperline.run.convert.plan_run", broken)
         assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]) == code
         assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "0"], "at least one worker"),
+        (["--workers", "-3"], "at least one worker"),
+        (["--partition", "cpu"], "--slurm is not"),
+        (["--slurm", "--workers", "2", "--json"], "does not go with --slurm"),
+        (["--slurm", "--workers", "2", "--no-resume"], "--no-resume"),
+        (["--repo-id", "lab/apples", "--push", "--slurm"], "piperline push"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(data, tmp_path, capsys, options, words):
+    assert run(app, ["convert", str(data), "--output", str(tmp_path / "out"), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.work").exists()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LOGS", "NO_FLAGS", "SLURM", "ClusterFlags", "run_job", "status_command"]
 
 LOGS = Path("./logs")
-SLURM = Group("On SLURM")
+SLURM = Group("On SLURM", sort_key=4)
 
 
 @Parameter(name="*", group=SLURM)

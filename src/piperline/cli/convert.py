@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from piperline.cli.cluster import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
 from piperline.cli.output import Output, size_text
 from piperline.cli.progress import progress_bar
-from piperline.errors import UsageError, printable
+from piperline.errors import HubError, UsageError, printable
 from piperline.home import repo_folder
 from piperline.layout import Color
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["convert", "run_conversion", "summary"]
 
-_WHAT = Group("What is recorded")
-_HOW = Group("What it becomes")
-_RUN = Group("How the run goes")
+_WHAT = Group("What is recorded", sort_key=1)
+_HOW = Group("What it becomes", sort_key=2)
+_RUN = Group("How the run goes", sort_key=3)
 
 
 def convert(
@@ -105,6 +105,7 @@ def convert(
     }
     run = {"episodes": episodes, "skip_bad": skip_bad}
     target = _target(repo_id, output, push=push)
+    _check_slurm({"--push": push, "--json": json, "--no-resume": not resume}, cluster, slurm=slurm)
     if dry_run:
         _show_plan(out, inputs, target, options, run)
         return
@@ -166,6 +167,16 @@ def _target(repo_id: str | None, output: Path | None, *, push: bool) -> Path:
     raise UsageError("where shall the dataset go?", next_step="add --repo-id owner/name, or --output FOLDER")
 
 
+def _check_slurm(options: Mapping[str, bool], cluster: ClusterFlags, *, slurm: bool) -> None:
+    """See that no option is given that would have no effect."""
+    here = [name for name, given in options.items() if given]
+    if slurm and here:
+        step = "push the dataset when the jobs are done: piperline push" if "--push" in here else "leave it out"
+        raise UsageError("an option does not go with --slurm", found=", ".join(here), next_step=step)
+    if not slurm and cluster != NO_FLAGS:
+        raise UsageError("options of SLURM are given, and --slurm is not", next_step="add --slurm, or leave them out")
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -225,8 +236,10 @@ def run_conversion(
     """
     from piperline.run.local import WorkerPool, usable_cpus  # noqa: PLC0415 - heavy: not for --help
 
-    workers = run["workers"] if run.get("workers") else usable_cpus()
-    with WorkerPool(workers) as pool:  # they load their libraries while this process loads its own
+    workers = run.get("workers")
+    with WorkerPool(
+        usable_cpus() if workers is None else workers
+    ) as pool:  # they load their libraries while this process loads its own
         from piperline.run.convert import convert, make_job  # noqa: PLC0415
 
         if push_to:
@@ -239,7 +252,12 @@ def run_conversion(
         out.data(line)
     document = asdict(result)
     if push_to:
-        pushed = hub.push(target, push_to)
+        try:
+            pushed = hub.push(target, push_to)
+        except HubError as error:
+            command = shlex.join(["piperline", "push", str(target), "--repo-id", push_to])
+            error.add_note(f"The dataset is complete; only the upload is to be run again: {command}")
+            raise
         out.data(f"{pushed.url} (tag {pushed.tag})")
         document["pushed"] = asdict(pushed)
     out.document(document)

@@ -183,12 +183,13 @@ def convert(
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
         TaskFailed: workers died, or several episodes cannot be converted.
+        UsageError: there are to be no workers.
     """
     started = time.monotonic()
     sweep(output)
     check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
-        pool = pool or stack.enter_context(WorkerPool(workers or usable_cpus()))
+        pool = pool or stack.enter_context(WorkerPool(usable_cpus() if workers is None else workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous)
         staging = stack.enter_context(staging_area(output, plan, resume=resume))

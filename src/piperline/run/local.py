@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from piperline.errors import OutputError, PiperlineError, Place, TaskFailed
+from piperline.errors import OutputError, PiperlineError, Place, TaskFailed, UsageError
 from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 
 if TYPE_CHECKING:
@@ -86,9 +86,14 @@ class WorkerPool:
 
     Args:
         count: how many.
+
+    Raises:
+        UsageError: there are to be none.
     """
 
     def __init__(self, count: int) -> None:
+        if count < 1:
+            raise UsageError("there must be at least one worker process", found=f"--workers {count}")
         self._count = count
         self._log: Path | None = None
         self._setup: Setup | None = None
