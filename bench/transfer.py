@@ -5,17 +5,17 @@ what it wrote is on the disk (fsync) before it gives it its name; the original w
 compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
 """
 
-import os
 import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
 
-from bench.measure import Command, Cost, cost
+from bench.measure import Command, Cost, cost, peak_memory
 from bench.recordings import long
 from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
 from piperline.lerobot.dataset import Dataset, open_dataset
@@ -98,13 +98,15 @@ def timed(
 
 
 def peak(command: Command) -> float:
-    """Peak of resident memory of a command, in MB."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    """Peak of resident memory of a command, in MB; looked at while it runs."""
+    most = 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, peak_memory(process.pid))
+            time.sleep(0.02)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, [str(part) for part in command])
-    return usage.ru_maxrss * 1024 / 1e6
+    return most
 
 
 def rows(ffmpeg: str) -> Iterator[tuple[str, Cost, Cost]]:
