@@ -177,6 +177,7 @@ class Episode:
         self.name = name
         self.place = place
         self._root, self._layout, self._suggestion = root, layout, suggestion
+        self._opened: dict[str, h5py.Dataset] = {}
 
     def header(self) -> EpisodeHeader:
         """Check the episode's structure and read the first image of each camera; no other frame is read.
@@ -254,6 +255,8 @@ class Episode:
         return found
 
     def _dataset(self, path: str) -> h5py.Dataset:
+        if path in self._opened:
+            return self._opened[path]
         data = resolve(self._root, path, self.place)
         if not isinstance(data, h5py.Dataset):
             found = describe(data) if data is not None else self._instead_of(path)
@@ -262,6 +265,7 @@ class Episode:
                 "a dataset is missing", where, f"the dataset {path} (layout {self._layout.name})", found
             )
         refuse_foreign_storage(data, self._at(data.name))
+        self._opened[path] = data
         return data
 
     def _instead_of(self, path: str) -> str:

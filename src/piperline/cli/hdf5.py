@@ -56,7 +56,8 @@ def inspect(
         _show(out, table_lines(table))
         out.data("")
     _show(out, report_lines(report))
-    out.document({**report.to_dict(), "recording": asdict(table) if table else None})
+    if out.json_wanted:  # of many objects, worth the question
+        out.document({**report.to_dict(), "recording": asdict(table) if table else None})
     return 3 if report.unreadable else 0
 
 

@@ -98,22 +98,39 @@ def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Data
         part = parts.pop(0)
         if not isinstance(node, h5py.Group):
             return None
-        where = Place(file=place.file, hdf5_path=f"{node.name.rstrip('/')}/{part}", episode=place.episode)
-        with reading(where, BadEpisode):
-            link = node.get(part, getlink=True)
-            if link is None:
-                return None
-            if isinstance(link, h5py.ExternalLink):
-                raise _foreign("an external link", link.filename, where)
-            if isinstance(link, h5py.SoftLink):
-                links += 1
-                if links > _MAX_LINKS:
-                    raise _circles(where, link.path)
-                node = node.file if link.path.startswith("/") else node
-                parts = [item for item in link.path.split("/") if item not in {"", "."}] + parts
-                continue
-            node = node[part]
+        try:
+            found = _follow(node, part)
+        except READ_ERRORS:
+            with reading(_below(node, part, place), BadEpisode):
+                raise
+        if isinstance(found, h5py.ExternalLink):
+            raise _foreign("an external link", found.filename, _below(node, part, place))
+        if isinstance(found, h5py.SoftLink):
+            links += 1
+            if links > _MAX_LINKS:
+                raise _circles(_below(node, part, place), found.path)
+            node = node.file if found.path.startswith("/") else node
+            parts = [item for item in found.path.split("/") if item not in {"", "."}] + parts
+            continue
+        node = found
     return node if isinstance(node, (h5py.Group, h5py.Dataset)) else None
+
+
+def _follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - h5py has no types
+    """A member of a group: a group, a dataset, a link that is not followed, or None. Low-level calls are faster."""
+    stored = name.encode("utf-8", "surrogateescape")
+    if not group.id.links.exists(stored):
+        return None
+    if group.id.links.get_info(stored).type != h5py.h5l.TYPE_HARD:
+        return group.get(name, getlink=True)
+    opened = h5py.h5o.open(group.id, stored)
+    if isinstance(opened, h5py.h5g.GroupID):
+        return h5py.Group(opened)
+    return h5py.Dataset(opened) if isinstance(opened, h5py.h5d.DatasetID) else None
+
+
+def _below(group: h5py.Group, name: str, place: Place) -> Place:
+    return Place(file=place.file, hdf5_path=f"{group.name.rstrip('/')}/{name}", episode=place.episode)
 
 
 def _circles(place: Place, target: str) -> BadEpisode:
@@ -132,11 +149,11 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
     Raises:
         BadEpisode: it is virtual, stored in another file, or needs a filter that is not installed.
     """
-    if data.is_virtual:
-        raise _foreign("a virtual dataset", data.virtual_sources()[0].file_name, place)
-    if data.external:
-        raise _foreign("external storage", str(data.external[0][0]), place)
     filters = data.id.get_create_plist()
+    if filters.get_layout() == h5py.h5d.VIRTUAL:
+        raise _foreign("a virtual dataset", data.virtual_sources()[0].file_name, place)
+    if filters.get_external_count():
+        raise _foreign("external storage", str(data.external[0][0]), place)
     for index in range(filters.get_nfilters()):
         code, _, _, name = filters.get_filter(index)
         if not h5py.h5z.filter_avail(code):
