@@ -9,7 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SHELLS = {"sh", "bash"}
+SHELLS = {"sh", "bash"}
 _PROGRESS = re.compile(r"(episodes \d+/\d+|looking at recordings|putting the dataset)")
 
 
@@ -34,7 +34,7 @@ def lines(text: str) -> list[str]:
 
 def shell_lines(page: str) -> list[str]:
     """All lines of the shell blocks of a document."""
-    return [line for fence in fences(page) if fence.language in _SHELLS for line in lines(fence.text)]
+    return [line for fence in fences(page) if fence.language in SHELLS for line in lines(fence.text)]
 
 
 def programs(line: str) -> Iterator[list[str]]:
