@@ -201,6 +201,13 @@ def test_png_images_do_not_add_up():
         assert np.array_equal(rgb(decoder.encoded(png(pixels))), pixels)
 
 
+def test_a_png_that_is_cut_short_is_refused():
+    whole = png(paint(0, 0, 3))
+    with pytest.raises(ValueError, match="cut short"):
+        PictureDecoder().encoded(whole[:-12])
+    assert np.array_equal(rgb(PictureDecoder().encoded(whole + bytes(9))), paint(0, 0, 3))
+
+
 def test_a_missing_encoder_is_named(tmp_path):
     settings = VideoSettings("h264", "libnothing")
     with pytest.raises(VideoError, match="libnothing"), VideoWriter(tmp_path / "a.mp4", settings, fps=30) as writer:

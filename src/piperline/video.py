@@ -108,6 +108,7 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 # Start-of-frame markers of ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -174,6 +175,8 @@ class PictureDecoder:
         return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
+        if is_png(data) and not data.rstrip(b"\0").endswith(_PNG_END):
+            raise ValueError("PNG cut short: its last chunk is missing")
         # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets a decoder of its own.
         context = _image_decoder("png") if is_png(data) else self._mjpeg
         try:
