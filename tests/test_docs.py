@@ -369,3 +369,4 @@ def test_the_help_of_every_command_is_light_and_has_examples():
         assert part.startswith(f"piperline {' '.join(words)}")
         assert f"piperline {' '.join(words)}" in part.split("Examples:")[1]
         assert max(map(len, part.splitlines())) <= 80
+        assert not re.search(r"--empty-|default: (False|None|\(|\])", part)

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from piperline import __version__
 from piperline.cli.output import Output
@@ -13,12 +13,20 @@ from piperline.errors import PiperlineError
 
 __all__ = ["app", "main", "run"]
 
+
+def _default_text(value: object) -> str | None:
+    """How the help shows a default; nothing for a flag that is off, or for what is left out."""
+    if value is False or value in (None, (), ""):
+        return None
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 app = App(
     name="piperline",
     version=__version__,
     help="Robot recordings in HDF5 to LeRobot datasets that NVIDIA Isaac GR00T trains on.",
     help_format="markdown",
-    default_parameter=None,
+    default_parameter=Parameter(negative_iterable=(), show_default=_default_text),
 )
 
 

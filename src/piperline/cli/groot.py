@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "config", "launch", "stats"]
 
 Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True)]
+Flag = Annotated[bool, Parameter(negative=())]
 Training = Annotated[Settings, Parameter(name="*")]
 
 
@@ -27,7 +28,7 @@ def config(
     relative: Several = None,
     cameras: Several = None,
     output: Path | None = None,
-    overwrite: bool = False,
+    overwrite: Flag = False,
     settings: Training = Settings(),  # noqa: B008 - frozen
 ) -> None:
     """Write the modality config, the launch script and modality.json of a GR00T version.
@@ -90,9 +91,9 @@ def check(
     sampling_rate: float = Launch.sampling_rate,
     output_dir: Path | None = None,
     base_model: Path | None = None,
-    tables_only: bool = False,
+    tables_only: Flag = False,
     fail_on: Severity = "error",
-    json: bool = False,
+    json: Flag = False,
 ) -> int:
     """Check a dataset for a training run with GR00T; no GPU needed.
 
@@ -135,7 +136,7 @@ def launch(
     horizon: int = DEFAULT_HORIZON,
     relative: Several = None,
     config: Path | None = None,
-    run: bool = False,
+    run: Flag = False,
     settings: Training = Settings(),  # noqa: B008 - frozen
 ) -> int:
     """Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run.

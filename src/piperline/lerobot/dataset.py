@@ -47,13 +47,14 @@ class DatasetReader(Protocol):
         """An episode's statistics as LeRobot's JSON has them; empty if there are none."""
 
 
-def open_dataset(root: Path) -> "Dataset":
+def open_dataset(root: Path | str) -> "Dataset":
     """Open the LeRobot dataset (v2.0, v2.1 or v3.0) in the folder `root`.
 
     Raises:
         DatasetError: it is not a dataset, or its tables do not agree with each other.
         UnsupportedVersion: it is of another version.
     """
+    root = Path(root)
     info = Info.from_disk(root)
     reader: DatasetReader = V30Reader(root, info) if info.version == "v3.0" else V21Reader(root, info)
     return Dataset(root, info, reader)

@@ -126,7 +126,7 @@ def make_job(
 
 
 def plan_run(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | str],
     job: Job,
     *,
     episodes: str | None = None,
@@ -152,8 +152,8 @@ def plan_run(
 
 
 def convert(
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Sequence[Path | str],
+    output: Path | str,
     job: Job,
     *,
     episodes: str | None = None,
@@ -186,6 +186,7 @@ def convert(
         UsageError: there are to be no workers.
     """
     started = time.monotonic()
+    output = Path(output)
     sweep(output)
     check_output(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:

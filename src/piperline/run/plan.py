@@ -165,7 +165,7 @@ def load_plan(path: Path) -> Plan | None:
         return None
 
 
-def find_recordings(inputs: Sequence[Path]) -> list[tuple[Path, str]]:
+def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
     """The recordings that `inputs` name: files as they are, folders by what lies directly in them.
 
     Returns:
@@ -176,7 +176,7 @@ def find_recordings(inputs: Sequence[Path]) -> list[tuple[Path, str]]:
         RecordingError: an input is missing, or a folder holds no HDF5 file.
     """
     found: dict[Path, tuple[Path, str]] = {}
-    for given in inputs:
+    for given in map(Path, inputs):
         for path in _hdf5_files(given) if given.is_dir() else [given]:
             if not path.exists():
                 raise RecordingError(
@@ -205,7 +205,7 @@ def _hdf5_files(folder: Path) -> list[Path]:
 
 
 def make_plan(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | str],
     job: Job,
     *,
     episodes: str | None = None,
