@@ -4,6 +4,7 @@ Files are untrusted. Nothing outside a file is ever followed (external links, ex
 and sizes are checked before anything is read.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -234,11 +235,12 @@ class Episode:
 
     def _vector(self, key: str, rule: VectorRule) -> h5py.Dataset:
         data = self._dataset(rule.path)
-        expected = f"floating point, shape (length, {len(rule.names)}) for {key}"
-        if data.dtype.kind != "f" or len(data.shape) != 2 or data.shape[1] != len(rule.names):  # noqa: PLR2004
+        dtype, shape = data.dtype, data.shape
+        if dtype.kind != "f" or len(shape) != 2 or shape[1] != len(rule.names):  # noqa: PLR2004 - (length, D)
+            expected = f"floating point, shape (length, {len(rule.names)}) for {key}"
             raise self._mismatch("the dataset does not fit the layout", data.name, expected, describe(data))
-        if data.nbytes > _MAX_VECTOR_BYTES:
-            raise absurd(data, self._at(data.name), data.nbytes, _MAX_VECTOR_BYTES)
+        if (size := dtype.itemsize * math.prod(shape)) > _MAX_VECTOR_BYTES:
+            raise absurd(data, self._at(data.name), size, _MAX_VECTOR_BYTES)
         return data
 
     def _cameras(self) -> dict[str, h5py.Dataset]:

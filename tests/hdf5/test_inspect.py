@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from piperline.errors import BadEpisode, OutputExists, PiperlineError, RecordingError
+from piperline.hdf5.beside import start_table
 from piperline.hdf5.facts import facts, picture_bytes, picture_of, preview
 from piperline.hdf5.frames import frames_sheet
 from piperline.hdf5.inspect import inspect, report_lines
@@ -296,3 +297,11 @@ def test_what_h5py_cannot_read_is_still_shown(tmp_path):
     assert "\\udcff" in text
     with h5py.File(tmp_path / "in.h5") as file, pytest.raises(RecordingError, match="too large"):
         picture_bytes(file["wide"].id)
+
+
+def test_the_table_of_a_large_file_is_made_beside_the_tree(tmp_path, monkeypatch):
+    path = write_piper(tmp_path / "a.hdf5", episodes=2)
+    monkeypatch.setattr("piperline.hdf5.beside._WORTH_A_PROCESS", 0)
+    assert start_table(path)() == episode_table(path)
+    monkeypatch.setattr("piperline.hdf5.beside._PROGRAM", "raise SystemExit(1)")
+    assert start_table(path)() == episode_table(path)

@@ -46,12 +46,15 @@ def inspect(
     """
     if interactive:
         return shell(file)
+    from piperline.hdf5.beside import start_table  # noqa: PLC0415
+
+    begun = start_table(file)
     from piperline.hdf5.inspect import inspect, report_lines  # noqa: PLC0415 - heavy: not for --help
-    from piperline.hdf5.table import episode_table, table_lines  # noqa: PLC0415
+    from piperline.hdf5.table import table_lines  # noqa: PLC0415
 
     out = Output(json_wanted=json)
     report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
-    table = episode_table(file)
+    table = begun()
     if table:
         _show(out, table_lines(table))
         out.data("")

@@ -1,5 +1,6 @@
 """The recorded images of a camera, as a stream; and the errors about datasets that do not hold what they should."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -148,16 +149,16 @@ class FrameStream:
 
     def _check(self) -> bool:
         """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
-        data, dtype = self._data, self._data.dtype
-        raw = dtype == np.uint8 and data.ndim == 4 and data.shape[3] == 3  # noqa: PLR2004 - (T, H, W, 3)
-        padded = dtype == np.uint8 and data.ndim == 2  # noqa: PLR2004 - (T, bytes)
-        one_each = data.ndim == 1 and (dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8)
+        data, dtype, shape = self._data, self._data.dtype, self._data.shape
+        raw = dtype == np.uint8 and len(shape) == 4 and shape[3] == 3  # noqa: PLR2004 - (T, H, W, 3)
+        padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
+        one_each = len(shape) == 1 and (dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8)
         if not (raw or padded or one_each):
             expected = "an image for each frame: JPEG or PNG bytes, or uint8 of shape (length, height, width, 3)"
             message = "the dataset does not hold images"
             raise mismatch(message, self._place, expected, describe(data), self._suggestion)
-        image = dtype.itemsize * int(np.prod(data.shape[1:], dtype=np.int64))
-        chunk = dtype.itemsize * int(np.prod(data.chunks, dtype=np.int64)) if data.chunks else 0
+        image = dtype.itemsize * math.prod(shape[1:])
+        chunk = dtype.itemsize * math.prod(data.chunks or (0,))
         for size, limit in ((image, _MAX_IMAGE_BYTES), (chunk, _MAX_CHUNK_BYTES)):
             if size > limit:
                 raise absurd(data, self._place, size, limit)
@@ -165,7 +166,7 @@ class FrameStream:
 
     def _slab_rows(self) -> int:
         """Frames to read at once: whole chunks, since HDF5 decompresses a chunk whole, within a bound of memory."""
-        image = max(1, self._data.dtype.itemsize * int(np.prod(self._data.shape[1:], dtype=np.int64)))
+        image = max(1, self._data.dtype.itemsize * math.prod(self._data.shape[1:]))
         chunk = self._data.chunks[0] if self._data.chunks else 1
         wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
         return int(max(chunk, wanted // chunk * chunk)) if chunk <= self.length else wanted

@@ -1,5 +1,7 @@
 """The episodes of a recording at a glance: what is in it for a conversion, and what would not fit."""
 
+import pickle
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from piperline.errors import PiperlineError, printable
 from piperline.layout import builtin_layouts, load_layout
 from piperline.recording import EpisodeHeader, Recording
 
-__all__ = ["EpisodeRow", "EpisodeTable", "episode_table", "frame_count", "table_lines"]
+__all__ = ["EpisodeRow", "EpisodeTable", "episode_table", "frame_count", "main", "table_lines"]
 
 _TRIES = 3
 _WIDTH = 80
@@ -64,6 +66,11 @@ def episode_table(path: Path) -> EpisodeTable | None:
             return None
         rows = [_row(recording, episode) for episode in recording.episodes()]
         return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
+
+
+def main(path: str) -> None:
+    """Write the table of a file to standard output, for `piperline.hdf5.beside`."""
+    sys.stdout.buffer.write(pickle.dumps(episode_table(Path(path))))
 
 
 def frame_count(path: Path) -> int | None:
