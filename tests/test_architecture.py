@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "piperline"
 
 ROOMS = [  # from the top; a module may import its own room and those below
     {"cli"},
-    {"report", "hub", "demo"},
+    {"hub", "demo"},
     {"run", "transfer"},
     {"groot"},
     {"check"},
