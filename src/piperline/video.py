@@ -208,9 +208,9 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
     Returns:
         int64 of shape (3, 256): how often each value of red, green and blue occurs. For 4:2:0 JPEG exactly the
         values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
-        jdcolor.c) up to the rounding of the inverse DCT, for even strides; else those of swscale.
+        jdcolor.c) up to the rounding of the inverse DCT; for other pictures those of swscale.
     """
-    if picture.format.name == "yuvj420p" and stride % 2 == 0:
+    if picture.format.name == "yuvj420p":
         channels = _sampled_rgb(picture, stride)
     else:
         channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
@@ -218,13 +218,18 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
 
 
 def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
-    """Every `stride`-th pixel of a full-range 4:2:0 picture, `stride` even: shape (3, rows, columns)."""
+    """Every `stride`-th pixel of a full-range 4:2:0 picture: shape (3, rows, columns)."""
     luma, *chroma = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in picture.planes
     )
     y = luma[::stride, ::stride].astype(np.int32)
-    cb, cr = (_upsampled(plane, stride // 2).astype(np.int32) - 128 for plane in chroma)
+    if stride % 2:
+        height, width = luma.shape
+        wide = [_upsampled(plane)[:height:stride, :width:stride] for plane in chroma]
+    else:
+        wide = [_upsampled_evenly(plane, stride // 2) for plane in chroma]
+    cb, cr = (plane.astype(np.int32) - 128 for plane in wide)
     half = 1 << 15
     channels = np.empty((3, *y.shape), np.int32)
     channels[0] = y + ((91881 * cr + half) >> 16)
@@ -234,8 +239,19 @@ def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
     return result
 
 
-def _upsampled(plane: Bytes, stride: int) -> NDArray[np.int16]:
-    """Chroma where luma has even rows and columns: 9:3:3:1 of a sample and those above and left of it."""
+def _upsampled(plane: Bytes) -> NDArray[np.int16]:
+    """Chroma at twice the height and width: 9:3:3:1 of the four samples around each place."""
+    around = np.pad(plane.astype(np.int16), 1, mode="edge")
+    rows = np.stack((3 * around[1:-1] + around[:-2], 3 * around[1:-1] + around[2:]), axis=1).reshape(
+        -1, around.shape[1]
+    )
+    left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
+    result: NDArray[np.int16] = np.stack(((3 * middle + left + 8) >> 4, (3 * middle + right + 7) >> 4), axis=2)
+    return result.reshape(len(rows), -1)
+
+
+def _upsampled_evenly(plane: Bytes, stride: int) -> NDArray[np.int16]:
+    """The same where luma has even rows and columns: of a sample and those above and left of it. Makes no more."""
     sums = 3 * plane[::stride].astype(np.int16) + _before(plane, stride)
     result: NDArray[np.int16] = (3 * sums[:, ::stride] + _before(sums.T, stride).T + 8) >> 4
     return result
