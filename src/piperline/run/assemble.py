@@ -61,7 +61,7 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = Fa
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, _identity(folder))
     publish(folder, output, overwrite=overwrite)
-    _remove(staging)
+    staging.remove()
     return schema
 
 
@@ -70,17 +70,7 @@ def sweep(output: Path) -> None:
     staging = Staging(work_folder(output))
     marked = staging.published_file.is_file() and output.is_dir()
     if marked and staging.published_file.read_text(encoding="utf-8") == _identity(output):
-        _remove(staging)
-
-
-def _remove(staging: Staging) -> None:
-    """Remove the staging folder; the mark that its dataset is published goes last."""
-    for path in staging.root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path != staging.published_file:
-            path.unlink()
-    shutil.rmtree(staging.root)
+        staging.remove()
 
 
 def _identity(folder: Path) -> str:

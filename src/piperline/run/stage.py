@@ -63,14 +63,15 @@ class Staging:
         shutil.rmtree(self._episode(key), ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it, the plan last: what a kill leaves is still known as a staging folder."""
-        if self.root.is_dir():
-            for path in self.root.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                elif path != self.plan_file:
-                    path.unlink(missing_ok=True)
-            shutil.rmtree(self.root, ignore_errors=True)
+        """Remove all of it, the mark that its dataset is published last: `sweep` knows by it what a kill leaves."""
+        if not self.root.is_dir():
+            return
+        for path in self.root.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != self.published_file:
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not there whole."""
@@ -193,7 +194,8 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
     """
     staging = Staging(work_folder(output))
     try:
-        if staging.root.exists() and not staging.plan_file.exists() and any(staging.root.iterdir()):
+        ours = staging.plan_file.exists() or staging.published_file.exists()
+        if staging.root.exists() and not ours and any(staging.root.iterdir()):
             raise OutputExists(
                 "there is a folder in the place of the staging folder",
                 place=Place(file=staging.root),
