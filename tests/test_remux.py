@@ -11,8 +11,11 @@ from piperline.video import probe, rgb
 from tests.episodes import FPS, codes_of, frame_code, make_clip, numbered_frame
 
 
-@pytest.fixture
-def reader():
+@pytest.fixture(params=["bytes", "packets"])
+def reader(request, monkeypatch):
+    """By byte ranges where that is possible, and all through FFmpeg."""
+    if request.param == "packets":
+        monkeypatch.setattr("piperline.remux.read_track", lambda *_: None)
     reader = Reader()
     yield reader
     reader.close()

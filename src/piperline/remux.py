@@ -1,4 +1,6 @@
-"""Videos at the level of packets: cut and append by frame number, nothing decoded or encoded.
+"""Cut and append videos by frame number, nothing decoded or encoded.
+
+Simple files (see `mp4`) are cut and appended by byte ranges, all others packet by packet through FFmpeg.
 
 Frame numbers are whole: a packet's number is its time in the file times the frame rate, rounded, so the small drift of
 videos that were joined with times in microseconds (FFmpeg's concat demuxer) does no harm. What is written has exact
@@ -17,9 +19,10 @@ from av.video.frame import VideoFrame
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place, VideoError
+from piperline.mp4 import Track, read_track, write_pieces
 from piperline.video import MP4_OPTIONS, UNDECODED
 
-__all__ = ["Form", "Joiner", "NotCuttable", "Reader"]
+__all__ = ["Form", "Joiner", "NotCuttable", "Reader", "Splicer", "new_file"]
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
@@ -35,7 +38,7 @@ class Form:
     Attributes:
         codec: FFmpeg's name.
         width, height: in pixels.
-        extradata: the codec's global headers.
+        extradata: the codec's global headers; of a simple file, all boxes of its sample entry.
         delay: by how many frames decoding runs ahead of showing; 0 without B-frames.
     """
 
@@ -165,6 +168,23 @@ class Reader:
 
     def __init__(self) -> None:
         self._files: dict[Path, _File] = {}
+        self._tracks: dict[Path, Track | None] = {}
+
+    def _track(self, clip: Clip) -> Track | None:
+        if clip.path not in self._tracks:
+            if len(self._tracks) == _OPEN_FILES:
+                self._tracks.pop(next(iter(self._tracks)))
+            self._tracks[clip.path] = read_track(clip.path, clip.info.fps)
+        return self._tracks[clip.path]
+
+    def piece(self, clip: Clip) -> Track | None:
+        """The byte ranges of `clip`; None where only FFmpeg can cut it, or tell why it cannot be cut."""
+        track = self._track(clip)
+        return track and track.piece(clip.first, clip.count)
+
+    def is_simple(self, clip: Clip) -> bool:
+        """Whether the clip's file can be cut and appended by byte ranges."""
+        return self._track(clip) is not None
 
     def _file(self, clip: Clip) -> _File:
         file = self._files.pop(clip.path, None) or _File(clip.path, clip.info.fps)
@@ -185,10 +205,14 @@ class Reader:
         Raises:
             DatasetError: the file is missing, or not a video.
         """
-        return self._file(clip).form
+        track = self._track(clip)
+        return Form(track.codec, *track.dimensions, track.parameters, 0) if track else self._file(clip).form
 
     def size(self, clip: Clip) -> float:
         """About how many bytes the clip takes: its share of its file."""
+        track = self._track(clip)
+        if track:
+            return clip.path.stat().st_size * clip.count / len(track.sizes)
         frames = self._file(clip).stream.frames or clip.count
         return clip.path.stat().st_size * clip.count / frames
 
@@ -219,7 +243,7 @@ class Reader:
         Raises:
             DatasetError: frames are missing.
         """
-        if clip.whole:
+        if clip.whole or self.piece(clip):
             return True
         pieces = self.packets(clip)
         try:
@@ -238,7 +262,7 @@ class Reader:
             DatasetError: it lacks frames.
             VideoError: FFmpeg failed, or what it wrote is not the piece.
         """
-        joiner = Joiner(target, clip, self)
+        joiner = new_file(target, clip, self)
         joiner.add(clip)
         joiner.close()
 
@@ -254,7 +278,7 @@ class _Piece:
 
 
 class Joiner:
-    """Writes one mp4 from clips, one behind the other.
+    """Writes one mp4 from clips, one behind the other, packet by packet.
 
     Args:
         path: the file to make.
@@ -321,3 +345,52 @@ class Joiner:
             if crcs != (piece.first_crc, piece.last_crc) or written.stream.frames != self.frames:
                 raise VideoError("what FFmpeg wrote is not what was read", place=Place(file=self.path))
         written.container.close()
+
+
+class Splicer:
+    """Writes one mp4 from clips of simple files, one behind the other. They are read when it is closed.
+
+    Args:
+        path: the file to make.
+        first: a clip of the form that all others must have.
+        reader: reads the clips.
+    """
+
+    def __init__(self, path: Path, first: Clip, reader: Reader) -> None:
+        self.path = path
+        self.frames = 0
+        self.bytes = 0
+        self.form = reader.form(first)
+        self._reader = reader
+        self._fps = first.info.fps
+        self._pieces: list[Track] = []
+
+    def add(self, clip: Clip) -> None:
+        """Append a clip of the same form.
+
+        Raises:
+            NotCuttable: it has to be encoded again.
+            DatasetError: it lacks frames.
+        """
+        piece = self._reader.piece(clip)
+        if piece is None or self._reader.form(clip) != self.form:
+            for _ in self._reader.packets(clip):  # tells what is wrong
+                pass
+            raise VideoError("videos of two forms cannot share a file", place=Place(file=clip.path))
+        self._pieces.append(piece)
+        self.frames += clip.count
+        self.bytes += int(piece.sizes.sum())
+
+    def close(self) -> None:
+        """Write the file, and verify it.
+
+        Raises:
+            DatasetError: a clip is gone.
+            VideoError: what was written is not what was read.
+        """
+        write_pieces(self.path, self._pieces, self._fps)
+
+
+def new_file(path: Path, first: Clip, reader: Reader) -> Joiner | Splicer:
+    """What writes the mp4 `path` from clips of the form of `first`: by byte ranges where that is possible."""
+    return (Splicer if reader.is_simple(first) else Joiner)(path, first, reader)

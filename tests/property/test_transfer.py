@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piperline.episode import Clip
-from piperline.remux import Joiner, Reader
+from piperline.remux import Joiner, Reader, Splicer
 from piperline.transfer import aggregate
 from piperline.video import probe
 from tests.datasets import tree, write_dataset
@@ -37,13 +37,17 @@ def clip_of(shelf, length, mode):
 
 
 @settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 24), min_size=1, max_size=5), mode=st.sampled_from(["h264", "av1"]))
-def test_what_is_appended_is_cut_back(shelf, lengths, mode):
+@given(
+    lengths=st.lists(st.integers(1, 24), min_size=1, max_size=5),
+    mode=st.sampled_from(["h264", "av1"]),
+    kind=st.sampled_from([Joiner, Splicer]),
+)
+def test_what_is_appended_is_cut_back(shelf, lengths, mode, kind):
     clips = [clip_of(shelf, length, mode) for length in lengths]
     reader = Reader()
     with tempfile.TemporaryDirectory() as folder:
         joined, piece = Path(folder) / "joined.mp4", Path(folder) / "piece.mp4"
-        joiner = Joiner(joined, clips[0], reader)
+        joiner = kind(joined, clips[0], reader)
         for clip in clips:
             joiner.add(clip)
         joiner.close()

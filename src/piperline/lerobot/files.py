@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from piperline.episode import Clip
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
-from piperline.remux import Joiner, Reader
+from piperline.remux import Joiner, Reader, Splicer, new_file
 
 __all__ = ["TableFiles", "TableWriter", "VideoFiles"]
 
@@ -100,7 +100,7 @@ class VideoFiles:
         self._root, self._key, self._limit = root, key, limit
         self._reader = Reader()
         self._numbers = _Numbers()
-        self._joiner: Joiner | None = None
+        self._joiner: Joiner | Splicer | None = None
 
     def add(self, clip: Clip) -> dict[str, Any]:
         """Append `clip`; the episode table's columns for it."""
@@ -108,13 +108,13 @@ class VideoFiles:
             self.close()
             path = self._root / V30_VIDEO_PATH.format(video_key=self._key, **self._numbers.next())
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._joiner = Joiner(path, clip, self._reader)
+            self._joiner = new_file(path, clip, self._reader)
         first = self._joiner.frames
         self._joiner.add(clip)
         times = {"from_timestamp": first / clip.info.fps, "to_timestamp": (first + clip.count) / clip.info.fps}
         return {f"videos/{self._key}/{name}": value for name, value in (self._numbers.now() | times).items()}
 
-    def _fits(self, joiner: Joiner, clip: Clip) -> bool:
+    def _fits(self, joiner: Joiner | Splicer, clip: Clip) -> bool:
         seconds = (joiner.frames + clip.count) / clip.info.fps
         return (
             joiner.bytes + self._reader.size(clip) < self._limit

@@ -103,9 +103,9 @@ class V30Writer:
         self._write_rows()
         self._data.close()
         self._rows.close()
+        for _ in self._pool.map(VideoFiles.finish, self._videos.values()):
+            pass
         self._pool.shutdown()
-        for files in self._videos.values():
-            files.finish()
         self._histograms.finish()
         numbering = self._numbering
         meta = self._root / "meta"

@@ -22,7 +22,7 @@ class Pictures:
 
     Args:
         schema: of the episodes.
-        folder: where videos that are encoded again lie until the next episode.
+        folder: where videos that are encoded again lie until the dataset is written.
         quantiles: whether image statistics must have quantiles.
         reencode: whether to encode again what cannot be cut.
     """
@@ -48,8 +48,6 @@ class Pictures:
         Raises:
             DatasetError: a clip does not begin at a key frame, and is not to be encoded again.
         """
-        for path in self._folder.iterdir():
-            path.unlink()
         stats = {key: self._clip_stats(episode, key) for key in self._schema.cameras}
         for key in self._schema.columns:
             if self._schema.features[key].dtype == "image":
