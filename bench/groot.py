@@ -22,8 +22,9 @@ from piperline.groot.preflight import preflight
 from piperline.groot.stats import float_columns, relative_stats, write_groot_stats
 from piperline.layout import load_layout
 from piperline.lerobot.v21 import V21Writer
+from piperline.pixels import count_pixels
 from piperline.stats import FeatureStats
-from piperline.video import MODES, PictureDecoder, VideoWriter, count_pixels, probe
+from piperline.video import MODES, PictureDecoder, VideoWriter, probe
 
 LENGTH, HORIZON = 300, 16
 LAYOUT = load_layout("piper")

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode
 from piperline.features import Feature, Schema, camera_feature
+from piperline.pixels import count_pixels
 from piperline.stats import FeatureStats
-from piperline.video import MODES, Mode, PictureDecoder, VideoWriter, count_pixels, decode, probe
+from piperline.video import MODES, Mode, PictureDecoder, VideoWriter, decode, probe
 
 FPS = 30
 HEIGHT, WIDTH = 48, 64

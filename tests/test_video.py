@@ -10,13 +10,13 @@ from PIL import Image
 from piperline.demo.motion import plan_motion
 from piperline.demo.scene import Scene
 from piperline.errors import DatasetError, VideoError
+from piperline.pixels import count_pixels
 from piperline.stats import FeatureStats, image_stride
 from piperline.video import (
     MODES,
     PictureDecoder,
     VideoSettings,
     VideoWriter,
-    count_pixels,
     decode,
     jpeg_payload,
     probe,

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
+from piperline.pixels import count_pixels
 from piperline.recording import CameraHeader, Episode, FrameStream
 from piperline.stats import FeatureStats, image_stride, sample_frames
-from piperline.video import Picture, PictureDecoder, VideoSettings, VideoWriter, count_pixels, probe, resized
+from piperline.video import Picture, PictureDecoder, VideoSettings, VideoWriter, probe, resized
 
 __all__ = ["EncodeSettings", "encode_camera", "episode_table", "refuse_copy"]
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
+from piperline.pixels import count_pixels
 from piperline.remux import Reader
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.stills import decode_image
-from piperline.video import MODES, VideoWriter, count_pixels, probe
+from piperline.video import MODES, VideoWriter, probe
 
 __all__ = ["Pictures"]
 
