@@ -294,6 +294,15 @@ def test_shell_from_a_pipe(data):
     assert run(data, READ, "data.h5", "-i", text="ls").stdout.count("members") == 3
 
 
+def interrupted(shell, prompt):
+    """Press Ctrl-C until the prompt comes: Python misses one that arrives just before it waits for a key."""
+    for _ in range(10):
+        shell.send("\x03")
+        if shell.expect_exact([prompt, pexpect.TIMEOUT], timeout=3) == 0:
+            return True
+    return False
+
+
 def test_shell_on_a_terminal(data):
     with h5py.File(data / "data.h5", "r+") as file:
         file["a b/c d"] = 1
@@ -313,8 +322,8 @@ def test_shell_on_a_terminal(data):
     shell.send("prev\timage_m\t[2]\r")
     shell.expect("\x1b\\[38;2;[0-9;]+m")  # the picture, in colours
     shell.expect_exact("/episode_1> ")
-    shell.send("pw\x03")  # Ctrl-C gives up the line
-    shell.expect_exact("/episode_1> ")
+    shell.send("pw")
+    assert interrupted(shell, "/episode_1> ")  # Ctrl-C gives up the line
     shell.send("cd ../a\t\r")
     shell.expect_exact("/a b> ")
     shell.send("info c\t\r")
