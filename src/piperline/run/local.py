@@ -95,7 +95,6 @@ class WorkerPool:
         if count < 1:
             raise UsageError("there must be at least one worker process", found=f"--workers {count}")
         self._count = count
-        self._log: Path | None = None
         self._setup: Setup | None = None
         self._workers = [self._start() for _ in range(count)]
 
