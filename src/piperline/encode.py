@@ -83,17 +83,19 @@ def encode_camera(
     histogram = np.zeros((3, 256), dtype=np.int64)
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
+        pix_fmt = "yuv420p"
         frames = size = 0
         for number, payload in enumerate(stream):
             picture = reader.take(number, payload, wanted=number in samples)
             if picture is not None and number in samples:
+                pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
                 histogram += count_pixels(picture, image_stride(picture.height, picture.width))
             frames, size = frames + 1, size + len(payload) if isinstance(payload, bytes) else size + payload.nbytes
             if frames == _REPORT_FRAMES:
                 progress(frames, size)
                 frames = size = 0
         progress(frames, size)
-    info, count = probe(path)
+    info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(
             "the video does not hold every frame",

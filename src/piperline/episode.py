@@ -131,8 +131,10 @@ def load_episode(folder: Path) -> EncodedEpisode | None:
         if any((folder / name).stat().st_size != size for name, size in record["sizes"].items()):
             return None
         cameras = {key: load_clip(folder, clip) for key, clip in record["clips"].items()}
+        with pq.ParquetFile(folder / TABLE) as file:
+            table = file.read()
         return EncodedEpisode(
-            table=pq.read_table(folder / TABLE),
+            table=table,
             clips={key: clip for key, (clip, _) in cameras.items()},
             camera_stats={key: stats for key, (_, stats) in cameras.items()},
             tasks=tuple(record["tasks"]),

@@ -3,14 +3,11 @@
 The built-in ones lie in `piperline/layouts/*.toml`; any other TOML file of the same form works as well.
 """
 
-import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing import Any, ClassVar, Literal
 
 from piperline.errors import LayoutError, Place
 
@@ -35,10 +32,10 @@ Color = Literal["rgb", "bgr", "swapped-jpeg"]
 """
 
 
-def _one_component(name: str) -> str:
-    if not name or name != name.strip() or any(not (c.isalnum() or c in "_.-") for c in name) or name in {".", ".."}:
-        raise ValueError("names are letters, digits, '_', '-' and '.'")
-    return name
+def _check_names(names: Mapping[str, object]) -> None:
+    for name in names:
+        if not name or any(not (c.isalnum() or c in "_.-") for c in name) or name in {".", ".."}:
+            raise ValueError(f"the name {name!r}: names are letters, digits, '_', '-' and '.'")
 
 
 def _inside(path: str) -> str:
@@ -48,14 +45,14 @@ def _inside(path: str) -> str:
     return "/".join(parts)
 
 
-Name = Annotated[str, AfterValidator(_one_component)]
-InnerPath = Annotated[str, AfterValidator(_inside)]
+@dataclass(frozen=True)
+class _Rule:
+    """A part of a layout: a plain dataclass, so that worker processes need no pydantic; it reads them from files."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
+@dataclass(frozen=True)
 class EpisodeRule(_Rule):
     """Where the episodes of a file are.
 
@@ -69,6 +66,7 @@ class EpisodeRule(_Rule):
     length_attribute: str | None = None
 
 
+@dataclass(frozen=True)
 class TaskRule(_Rule):
     """Where an episode's task text is.
 
@@ -79,6 +77,7 @@ class TaskRule(_Rule):
     attribute: str | None = None
 
 
+@dataclass(frozen=True)
 class VectorRule(_Rule):
     """A vector of numbers for each frame.
 
@@ -88,14 +87,16 @@ class VectorRule(_Rule):
         groups: named spans of dimensions, half-open; they become GR00T's modality groups.
     """
 
-    path: InnerPath
-    names: Annotated[tuple[str, ...], Field(min_length=1)]
-    groups: Mapping[Name, tuple[int, int]] = Field(default_factory=dict)
+    path: str
+    names: tuple[str, ...]
+    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _groups_lie_inside(self) -> Self:
-        if len(set(self.names)) != len(self.names):
-            raise ValueError("names must differ from each other")
+    def __post_init__(self) -> None:
+        """See that it can be; a path loses the slashes around it."""
+        object.__setattr__(self, "path", _inside(self.path))
+        _check_names(self.groups)
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError("there must be names, and they must differ from each other")
         taken: set[int] = set()
         for name, (start, end) in self.groups.items():
             if not 0 <= start < end <= len(self.names):
@@ -103,9 +104,9 @@ class VectorRule(_Rule):
             if taken & set(range(start, end)):
                 raise ValueError(f"group {name} overlaps another group")
             taken |= set(range(start, end))
-        return self
 
 
+@dataclass(frozen=True)
 class CameraRule(_Rule):
     """A camera, or with `*` as the last part of the path, every camera there under its own name.
 
@@ -116,11 +117,18 @@ class CameraRule(_Rule):
             exists; its rows are matched by their values, since recorders do not agree on their order.
     """
 
-    path: InnerPath
+    path: str
     color: Color = "rgb"
-    lengths: InnerPath | None = None
+    lengths: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that it can be; paths lose the slashes around them."""
+        object.__setattr__(self, "path", _inside(self.path))
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", _inside(self.lengths))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layout(_Rule):
     """What recordings of one kind hold.
 
@@ -135,28 +143,32 @@ class Layout(_Rule):
             that ends with `*`.
     """
 
-    name: Name
+    name: str
     description: str = ""
     robot_type: str
-    fps: Annotated[int, Field(gt=0)] = 30
+    fps: int = 30
     episodes: EpisodeRule
     task: TaskRule = TaskRule()
-    vectors: Annotated[Mapping[Name, VectorRule], Field(min_length=1)]
-    cameras: Mapping[Literal["*"] | Name, CameraRule] = Field(default_factory=dict)
+    vectors: Mapping[str, VectorRule]
+    cameras: Mapping[str, CameraRule] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _names_and_paths_fit(self) -> Self:
+    def __post_init__(self) -> None:
+        """See that names and paths fit together."""
+        _check_names({self.name: None, **self.vectors, **{name: None for name in self.cameras if name != "*"}})
+        if not self.vectors:
+            raise ValueError("there must be vectors: what the robot measured and was told")
+        if self.fps <= 0:
+            raise ValueError(f"fps must be above 0, not {self.fps}")
         for key in self.vectors:
             if "image" in key:
                 raise ValueError(f"vector {key}: LeRobot takes every feature with 'image' in its name for a camera")
         for name, rule in self.cameras.items():
             if (name == "*") != rule.path.endswith("*") or "*" in rule.path.removesuffix("*"):
                 raise ValueError(f"camera {name}: the name '*' goes with a path that ends with '/*', and only there")
-        return self
 
 
 def _folder() -> Path:
-    return Path(str(resources.files("piperline") / "layouts"))
+    return Path(__file__).with_name("layouts")
 
 
 def builtin_layouts() -> list[str]:
@@ -180,9 +192,13 @@ def load_layout(name: str | Path) -> Layout:
     Raises:
         LayoutError: there is none of that name, or the file is not a layout.
     """
+    import tomllib  # noqa: PLC0415 - worker processes, which get layouts that have been read, do without both
+
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
     path = _find(str(name))
     try:
-        return Layout.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return TypeAdapter(Layout).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LayoutError(f"the layout is not TOML: {error}", place=Place(file=path)) from error
     except ValidationError as error:

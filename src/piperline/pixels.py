@@ -1,5 +1,6 @@
 """Counting the pixels of pictures, for image statistics: those that libjpeg would show. numpy only."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -22,14 +23,23 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
         jdcolor.c) up to the rounding of the inverse DCT; for other pictures those of swscale.
     """
     if picture.format.name == "yuvj420p":
-        channels = _sampled_rgb(picture, stride)
-    else:
-        channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
+        return np.stack(
+            [_clipped(np.bincount(channel.ravel(), minlength=3 * 256)) for channel in _sampled(picture, stride)]
+        )
+    channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
     return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
 
-def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
-    """Every `stride`-th pixel of a full-range 4:2:0 picture: shape (3, rows, columns)."""
+def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts of values from -256 to 511 as those of the values clipped to 0 to 255."""
+    result = counts[256:512].copy()
+    result[0] += counts[:256].sum()
+    result[-1] += counts[512:].sum()
+    return result
+
+
+def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
+    """Red, green and blue of every `stride`-th pixel of a full-range 4:2:0 picture, not yet clipped, and plus 256."""
     luma, *chroma = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in picture.planes
@@ -41,13 +51,10 @@ def _sampled_rgb(picture: Picture, stride: int) -> Bytes:
     else:
         wide = [_upsampled_evenly(plane, stride // 2) for plane in chroma]
     cb, cr = (plane.astype(np.int32) - 128 for plane in wide)
-    half = 1 << 15
-    channels = np.empty((3, *y.shape), np.int32)
-    channels[0] = y + ((91881 * cr + half) >> 16)
-    channels[1] = y + ((-22554 * cb - 46802 * cr + half) >> 16)
-    channels[2] = y + ((116130 * cb + half) >> 16)
-    result: Bytes = np.clip(channels, 0, 255, out=channels).astype(np.uint8)
-    return result
+    rounding = (1 << 15) + (256 << 16)
+    yield y + ((91881 * cr + rounding) >> 16)
+    yield y + ((-22554 * cb - 46802 * cr + rounding) >> 16)
+    yield y + ((116130 * cb + rounding) >> 16)
 
 
 def _upsampled(plane: Bytes) -> NDArray[np.int16]:

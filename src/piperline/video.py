@@ -190,8 +190,9 @@ class PictureDecoder:
 def _image_decoder(codec: str) -> av.VideoCodecContext:
     context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     context.thread_count = 1
-    # Without it FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half.
-    context.options = {"err_detect": "explode"}
+    # Without "explode" FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half. Of its inverse DCTs
+    # "xvid" is the fastest and the nearest to libjpeg's: 1.8 % of the pixels differ, by 1, and their mean does not.
+    context.options = {"err_detect": "explode", "idct": "xvid"}
     return context
 
 

@@ -232,6 +232,10 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
         0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130 after Ctrl-C,
         141 if nobody reads the output any more.
     """
+    # numpy is not loaded yet. The threads of its linear algebra, which nothing here uses, would spin at every start,
+    # here and in the processes that are started from here: a third of the CPU that starting costs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than reading a layout
     output = Output()
     tree.suppress_keyboard_interrupt = False
     try:

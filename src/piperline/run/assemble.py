@@ -133,7 +133,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
     return {
         "made_by": f"piperline {__version__}",
         "format": plan.job.format,
-        "layout": plan.job.layout.model_dump(mode="json"),
+        "layout": asdict(plan.job.layout),
         "video": asdict(settings.video),
         "fps": settings.fps,
         "size": settings.size,

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piperline.encode import EncodeSettings
@@ -94,8 +94,8 @@ def make_job(
     """
     rules = layout if isinstance(layout, Layout) else load_layout(layout)
     if color:
-        cameras = {name: rule.model_copy(update={"color": color}) for name, rule in rules.cameras.items()}
-        rules = rules.model_copy(update={"cameras": cameras})
+        cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
+        rules = replace(rules, cameras=cameras)
     rate = rules.fps if fps is None else fps
     if rate != int(rate) or rate < 1:
         raise UsageError(

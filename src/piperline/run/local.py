@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from piperline.run.plan import Job, PlannedEpisode
 
 __all__ = ["Failure", "WorkerPool", "died", "start_process", "usable_cpus"]
-
-_EPISODES_EACH = 4  # with fewer for each worker, cameras are handed out one by one
 
 _SECONDS_TO_END = 5
 
@@ -43,25 +42,23 @@ class _Worker:
 
 @dataclass
 class _Queue:
-    """What is still to do: cameras first where they are handed out one by one, then the episode they belong to."""
+    """What is still to do: the cameras of an episode one by one, so that none waits long for the last, then itself."""
 
-    tasks: list[Task]
+    tasks: deque[Task]
     waiting: dict[str, int] = field(default_factory=dict)  # cameras under way or to come, by episode key
     failed: dict[str, Failure] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, episodes: "Sequence[PlannedEpisode]", workers: int) -> Self:
+    def of(cls, episodes: "Sequence[PlannedEpisode]") -> Self:
         """Longest episodes first, so that no worker is left with a long one at the end."""
         ordered = sorted(episodes, key=lambda episode: -episode.length)
-        if len(episodes) >= workers * _EPISODES_EACH or workers == 1:
-            return cls([Task(episode) for episode in ordered])
         cameras = [Task(episode, camera) for episode in ordered for camera in episode.cameras]
         bare = [Task(episode) for episode in ordered if not episode.cameras]
-        return cls(cameras + bare, {episode.key: len(episode.cameras) for episode in ordered})
+        return cls(deque(cameras + bare), {episode.key: len(episode.cameras) for episode in ordered})
 
     def pop(self) -> Task | None:
         while self.tasks:
-            task = self.tasks.pop(0)
+            task = self.tasks.popleft()
             if task.episode.key not in self.failed:
                 return task
         return None
@@ -72,7 +69,7 @@ class _Queue:
             return True
         self.waiting[task.episode.key] -= 1
         if self.waiting[task.episode.key] == 0:
-            self.tasks.insert(0, Task(task.episode))
+            self.tasks.appendleft(Task(task.episode))
         return False
 
     def fail(self, task: Task, error: PiperlineError) -> None:
@@ -94,7 +91,6 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         if count < 1:
             raise UsageError("there must be at least one worker process", found=f"--workers {count}")
-        self._count = count
         self._setup: Setup | None = None
         self._workers = [self._start() for _ in range(count)]
 
@@ -124,7 +120,7 @@ class WorkerPool:
         moved: Callable[[int, int], None],
         done: "Callable[[PlannedEpisode], None]",
     ) -> list[Failure]:
-        """Stage `episodes` below `root`.
+        """Stage `episodes` below `root`; once, the workers end with it.
 
         Args:
             episodes: what is to do.
@@ -141,7 +137,7 @@ class WorkerPool:
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         self._setup = Setup(job, root, os.getpid())
-        queue = _Queue.of(episodes, self._count)
+        queue = _Queue.of(episodes)
         for worker in self._workers:
             self._send_setup(worker)
             self._next(worker, queue)
@@ -150,6 +146,8 @@ class WorkerPool:
             for worker in busy:
                 if worker.connection in ready:
                     self._answer(worker, queue, moved, done)
+        for worker in self._workers:
+            worker.connection.close()  # they end while the caller goes on
         order = {episode.key: number for number, episode in enumerate(episodes)}
         return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
 
@@ -218,7 +216,12 @@ def start_process(module: str, log: int | None = None) -> tuple[subprocess.Popen
     with theirs:
         command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
         process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,  # its threads would only spin
         )
     return process, Connection(ours.detach())
 

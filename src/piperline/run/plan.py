@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
 from piperline.encode import EncodeSettings, refuse_copy
@@ -18,6 +17,9 @@ from piperline.hdf5.safe import natural_key
 from piperline.layout import Layout
 from piperline.recording import CameraHeader, EpisodeHeader, Recording
 from piperline.video import LIBRARY
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = [
     "MAX_SECONDS",
@@ -140,7 +142,7 @@ class Plan:
     @property
     def key(self) -> str:
         """Names what the plan makes: the same key, the same dataset."""
-        job = TypeAdapter(Job).dump_json(self.job)
+        job: bytes = _adapter(Job).dump_json(self.job)
         return hashlib.sha256(job + "".join(episode.key for episode in self.episodes).encode()).hexdigest()[:32]
 
     def without(self, key: str, reason: str) -> "Plan":
@@ -151,18 +153,24 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON text."""
-        return _ADAPTER.dump_json(self, indent=1).decode()
+        text: bytes = _adapter(Plan).dump_json(self, indent=1)
+        return text.decode()
 
 
-_ADAPTER = TypeAdapter(Plan)
+@cache
+def _adapter(kind: type) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 - worker processes do without it
+
+    return TypeAdapter(kind)
 
 
 def load_plan(path: Path) -> Plan | None:
     """Read a plan; None where there is none that this version understands."""
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        plan: Plan = _adapter(Plan).validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    return plan
 
 
 def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
@@ -357,7 +365,7 @@ def _matches(token: str, number: int, name: str) -> bool:
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
     settings = {
-        "layout": job.layout.model_dump(mode="json"),
+        "layout": asdict(job.layout),
         "encode": asdict(job.settings),
         "made by": _MADE_BY,
     }
