@@ -115,9 +115,17 @@ def test_an_output_that_cannot_be(output, error, tmp_path, episodes):
 def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial/notes").write_text("mine")
     with pytest.raises(OutputExists, match="would be made"):
         migrate(root, "v3.0", output=tmp_path / "out")
-    assert (tmp_path / "out.partial").exists()
+    assert (tmp_path / "out.partial/notes").read_text() == "mine"
+
+
+def test_a_workplace_whose_maker_was_killed_at_its_end_is_used(tmp_path, episodes):
+    root = write_dataset(tmp_path / "set", episodes)
+    (tmp_path / "out.partial").mkdir()  # the lock goes last, then the folder
+    migrate(root, "v3.0", output=tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path, episodes):

@@ -8,6 +8,7 @@
     swap/      while a dataset is replaced: first the new one, and after one atomic exchange the old one
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -15,7 +16,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from piperline.disk import sync
@@ -50,7 +50,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def workplace(output: Path, version: str) -> Iterator[Path]:
     """`OUTPUT.partial`, for this process alone, with an empty folder `dataset`; gone when left.
 
@@ -65,7 +65,7 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
     place = output.with_name(output.name + ".partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not (place / "lock").is_file():
+        if place.exists() and not (place / "lock").is_file() and any(place.iterdir()):
             raise OutputExists(
                 "there is a folder in the place where the output would be made",
                 place=Place(file=place),
@@ -87,7 +87,7 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
                 yield place / "dataset"
             finally:
                 _finish_swap(place, output, version)
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
     except OSError as error:
         known = output_error(error, output)
         if known is None:
@@ -103,6 +103,15 @@ def _lock(descriptor: int, place: Path) -> None:
         raise OutputExists(
             "another process is at work on this output", place=Place(file=place), next_step="wait until it has ended"
         ) from error
+
+
+def _remove(place: Path) -> None:
+    """Remove a workplace, the lock last: a kill on the way leaves one that the next process knows as ours."""
+    for name in ("dataset", "pieces"):
+        shutil.rmtree(place / name, ignore_errors=True)
+    (place / "lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else lies there: another process has begun, or a user's file
+        place.rmdir()
 
 
 def sync_tree(root: Path) -> None:
@@ -157,12 +166,15 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _finish_swap(place: Path, output: Path, target: str) -> None:
-    """Tidy `swap` after a kill: before the exchange it holds the new dataset, after it the old one."""
+    """Tidy `swap` after a kill: before the exchange it holds the new dataset, after it the old one.
+
+    Each by one rename, so that a kill here as well leaves what can be told apart.
+    """
     swap = place / "swap"
     if not swap.exists():
         return
     version = Info.from_disk(swap).version
     if version == target:
-        shutil.rmtree(swap)
+        swap.rename(place / "dataset")  # its place when it is not wanted: the caller clears it
     else:
         swap.rename(backup_name(output, version))
