@@ -68,7 +68,9 @@ $(CACHE)/bench/original/.ready: bench/original.txt | oracle-env
 	$(ORACLE_PIP) --no-deps --target $(@D) --requirement bench/original.txt
 	touch $@
 
+# torchcodec reads through Debian's FFmpeg.
 bench: setup $(CACHE)/bench/original/.ready
+	@command -v ffmpeg >/dev/null || .ci/apt-install ffmpeg
 	.venv/bin/python -m bench.run
 	.venv/bin/python -m bench.transfer
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -54,17 +54,21 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; times are CPU milliseconds per frame on one thread."""
+    """One line of the table; times are CPU milliseconds per frame on one thread, read with PyAV and torchcodec."""
 
     name: str
     kilobytes: float
     decibels: float
     encode_ms: float
-    sequential_ms: float
-    random_ms: float
+    pyav: tuple[float, float]
+    torchcodec: tuple[float, float]
 
 
-def table(footage: Footage) -> Iterator[Row]:
+Reader = Callable[[Sequence[Path]], tuple[float, float]]
+"""CPU milliseconds per frame, read in order and at random."""
+
+
+def table(footage: Footage, torchcodec: Reader) -> Iterator[Row]:
     """Measure each of the settings."""
     decoder = PictureDecoder()
     pictures = [[for_encoder(decoder.encoded(data)) for data in camera] for camera in footage]
@@ -72,10 +76,10 @@ def table(footage: Footage) -> Iterator[Row]:
         picture.color_range = LIMITED  # else the writer converts them once more
     for settings in SETTINGS:
         with tempfile.TemporaryDirectory() as folder:
-            yield _measure(settings, footage, pictures, Path(folder))
+            yield _measure(settings, footage, pictures, Path(folder), torchcodec)
 
 
-def _measure(settings: VideoSettings, footage: Footage, pictures: Pictures, folder: Path) -> Row:
+def _measure(settings: VideoSettings, footage: Footage, pictures: Pictures, folder: Path, torchcodec: Reader) -> Row:
     """Make a video of each camera, then read it in order and at random."""
     paths = [folder / f"{camera}.mp4" for camera in range(len(footage))]
     frames = sum(map(len, footage))
@@ -94,8 +98,8 @@ def _measure(settings: VideoSettings, footage: Footage, pictures: Pictures, fold
         kilobytes=sum(path.stat().st_size for path in paths) / frames / 1000,
         decibels=float(np.mean(errors)),
         encode_ms=encoding.ms / frames,
-        sequential_ms=reading.ms / frames,
-        random_ms=seeking.ms / (READS * len(paths)),
+        pyav=(reading.ms / frames, seeking.ms / (READS * len(paths))),
+        torchcodec=torchcodec(paths),
     )
 
 
