@@ -8,10 +8,41 @@ from numpy.typing import NDArray
 
 from piperline.video import Picture, rgb
 
-__all__ = ["count_pixels"]
+__all__ = ["PixelCounter", "count_pixels"]
 
 Bytes = NDArray[np.uint8]
 _Number = TypeVar("_Number", np.uint8, np.int16)
+
+_AT_ONCE = 4
+
+
+class PixelCounter:
+    """Counts the pixels of many pictures of one size.
+
+    It waits for a few and counts those one after the other: between two frames of an encoder, which fills the CPU's
+    caches with its own, the same work takes half as long again.
+
+    Args:
+        stride: see `count_pixels`.
+    """
+
+    def __init__(self, stride: int) -> None:
+        self._stride = stride
+        self._waiting: list[Picture] = []
+        self._counts = np.zeros((3, 256), dtype=np.int64)
+
+    def add(self, picture: Picture) -> None:
+        """Count a picture, now or later."""
+        self._waiting.append(picture)
+        if len(self._waiting) == _AT_ONCE:
+            self.counts()
+
+    def counts(self) -> NDArray[np.int64]:
+        """The counts of all pictures so far: int64 of shape (3, 256)."""
+        for picture in self._waiting:
+            self._counts += count_pixels(picture, self._stride)
+        self._waiting.clear()
+        return self._counts
 
 
 def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:

@@ -1,7 +1,9 @@
 """A kill at any moment loses no finished work and leaves nothing half-done that looks done."""
 
+import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from piperline.run.assemble import publish
 from piperline.run.convert import convert, make_job
 from piperline.run.local import WorkerPool
 from piperline.run.plan import make_plan
-from piperline.run.stage import Staging
+from piperline.run.stage import Staging, staging_area
 from tests.recordings import write_piper
 from tests.trees import tree
 
@@ -131,6 +133,43 @@ def test_pieces_of_an_episode_are_kept(tmp_path):
     assert staging.is_staged(planned)
     assert next((staging.root / "episodes").rglob("mid.mp4")).stat().st_mtime_ns == before
     assert not (staging.root / "pieces" / planned.key).exists()
+
+
+@pytest.mark.parametrize("left", [(), ("lock",), ("lock", ".plan.json.tmp-host-1-00000000"), ("lock", "published")])
+def test_what_a_kill_leaves_of_a_staging_folder_is_ours(tmp_path, left):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
+    (tmp_path / "out.work").mkdir()
+    for name in left:
+        (tmp_path / "out.work" / name).touch()
+    convert([path], tmp_path / "out", make_job())
+    assert not (tmp_path / "out.work").exists()
+
+
+@pytest.mark.parametrize("killed_after", range(4))
+def test_a_removal_that_is_killed_leaves_what_is_known_as_ours(tmp_path, monkeypatch, killed_after):
+    """The staging folder of shards, which get no mark that they are published, and are many."""
+    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
+    staging = Staging(tmp_path / "out.work")
+    with staging_area(tmp_path / "out", make_plan([path], make_job())):
+        for name in ("episodes", "pieces", "bad"):
+            (staging.root / name / "something").mkdir(parents=True)
+    steps = itertools.count()
+
+    def or_killed(step):
+        def done(*words, **options):
+            if next(steps) >= killed_after:
+                raise KeyboardInterrupt
+            return step(*words, **options)
+
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", or_killed(shutil.rmtree))
+        patch.setattr(Path, "unlink", or_killed(Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            staging.remove()
+    convert([path], tmp_path / "out", make_job())
+    assert not staging.root.exists()
 
 
 def test_a_damaged_staged_episode_is_made_again(tmp_path):

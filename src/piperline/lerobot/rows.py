@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -97,7 +96,7 @@ def column_values(column: pa.ChunkedArray, key: str, feature: Feature) -> NDArra
     """
     values = column
     while pa.types.is_nested(values.type):
-        values = pc.list_flatten(values)
+        values = pa.chunked_array([chunk.flatten() for chunk in values.chunks], values.type.value_type)
     shape = (len(column), *feature.shape)
     if values.null_count or column.null_count or len(values) != np.prod(shape):
         raise DatasetError(

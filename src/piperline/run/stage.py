@@ -50,6 +50,7 @@ class Staging:
         self.root = root
         self.plan_file = root / PLAN
         self.published_file = root / "published"
+        self.lock_file = root / "lock"
 
     def names(self) -> frozenset[str]:
         """The keys of the episodes that are there, without a look inside."""
@@ -63,15 +64,29 @@ class Staging:
         shutil.rmtree(self._episode(key), ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it, the mark that its dataset is published last: `sweep` knows by it what a kill leaves."""
+        """Remove all of it; a kill on the way leaves what the next run knows as ours.
+
+        So the plan goes after the folders, then the mark that the dataset is published, by which `sweep` knows what
+        is to go, and last the lock.
+        """
         if not self.root.is_dir():
             return
+        last = (self.plan_file, self.published_file, self.lock_file)
         for path in self.root.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path != self.published_file:
+            elif path not in last:
                 path.unlink(missing_ok=True)
+        for path in last:
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def is_foreign(self) -> bool:
+        """Whether there is a folder in its place that piperline did not make."""
+        if self.plan_file.exists() or self.published_file.exists() or not self.root.exists():
+            return False
+        unfinished = f".{PLAN}.tmp-"  # a run was killed before it had written its plan
+        return any(path != self.lock_file and not path.name.startswith(unfinished) for path in self.root.iterdir())
 
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not there whole."""
@@ -194,8 +209,7 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
     """
     staging = Staging(work_folder(output))
     try:
-        ours = staging.plan_file.exists() or staging.published_file.exists()
-        if staging.root.exists() and not ours and any(staging.root.iterdir()):
+        if staging.is_foreign():
             raise OutputExists(
                 "there is a folder in the place of the staging folder",
                 place=Place(file=staging.root),
@@ -204,7 +218,7 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
                 next_step="move it away, or name another output",
             )
         staging.root.mkdir(parents=True, exist_ok=True)
-        with (staging.root / "lock").open("w") as lock:
+        with staging.lock_file.open("w") as lock:
             _lock(lock.fileno(), staging.root)
             if not resume:
                 for name in ("episodes", "pieces"):
