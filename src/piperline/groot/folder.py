@@ -197,7 +197,8 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 del parts[name]
         spans[path] = (row, row + length)
         row += length
-    return Rows({name: _joined(values) for name, values in parts.items() if values}, spans)
+    names = [name for name, values in parts.items() if values]
+    return Rows({name: _joined(parts.pop(name)) for name in names}, spans)  # one column at a time is there twice
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

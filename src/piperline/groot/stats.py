@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from piperline.check.finding import Finding
@@ -42,12 +41,11 @@ FINGERPRINT_FILE = "meta/piperline_stats.json"
 Stats = dict[str, Any]
 _LOW, _HIGH = 0.01, 0.99
 _BLOCK = 1024  # rows that are transposed at once: they fit into the cache, which is ten times as fast
+_AT_ONCE = 2  # of the first dimension of values, for memory; of a single one numpy would sum in another order
 
 
 def write_groot_stats(root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None) -> None:
     """Write `stats.json`, `relative_stats.json` and their fingerprint into `meta/`, each whole.
-
-    Takes about 1 GB of memory for a million frames and relative arms of six joints.
 
     Args:
         root: a v2.1 dataset with `modality.json`.
@@ -94,7 +92,16 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     if missing:
         raise DatasetError(f"no column for the feature {', '.join(missing)}", place=Place(file=meta.root))
     order = ("mean", "std", "min", "max", "q01", "q99")
-    return {name: six_numbers(rows.columns[name].astype(np.float32), order) for name in float_columns(meta)}
+    stats: dict[str, Stats] = {}
+    for name in float_columns(meta):
+        values = rows.columns[name]
+        if values.ndim == 1:
+            stats[name] = six_numbers(values.astype(np.float32), order)
+        else:
+            stats[name] = _joined(
+                six_numbers(values[:, start:stop].astype(np.float32), order) for start, stop in _spans(values.shape[1])
+            )
+    return stats
 
 
 def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
@@ -107,8 +114,29 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
         DatasetError: no episode is as long as the horizon, or a group does not fit its state group.
     """
     order = ("max", "min", "q01", "q99", "mean", "std")
-    pairs = sorted(choice.relative.items())
-    return {action: six_numbers(_differences(meta, rows, choice, action, state), order) for action, state in pairs}
+    spans = _spans(len(choice.action_deltas))
+    return {
+        action: _joined(
+            six_numbers(_differences(meta, rows, choice, (action, state), choice.action_deltas[start:stop]), order)
+            for start, stop in spans
+        )
+        for action, state in sorted(choice.relative.items())
+    }
+
+
+def _spans(width: int) -> list[tuple[int, int]]:
+    """`width` places in spans of two, the last of three where they are odd; one alone makes one span."""
+    starts = range(0, max(width - 1, 1), _AT_ONCE)
+    return list(zip(starts, [*starts[1:], width], strict=True))
+
+
+def _joined(parts: Iterable[Stats]) -> Stats:
+    """The numbers of one span behind those of the other."""
+    whole: Stats = {}
+    for part in parts:
+        for name, numbers in part.items():
+            whole.setdefault(name, []).extend(numbers)
+    return whole
 
 
 def six_numbers(values: NDArray[np.float32], order: Iterable[str]) -> Stats:
@@ -151,8 +179,11 @@ def _between(columns: NDArray[np.float32], position: float) -> NDArray[np.float6
     return low + step * share if share < 0.5 else high - step * (1 - share)  # noqa: PLR2004 - the middle
 
 
-def _differences(meta: Meta, rows: Rows, choice: Choice, action: str, state: str) -> NDArray[np.float32]:
-    """Shape (windows, horizon, dimensions), episode after episode."""
+def _differences(
+    meta: Meta, rows: Rows, choice: Choice, groups: tuple[str, str], deltas: Sequence[int]
+) -> NDArray[np.float32]:
+    """Shape (windows, len(deltas), dimensions), episode after episode; `groups` of the action and of the state."""
+    action, state = groups
     actions, states = _group(meta, rows, "action", action), _group(meta, rows, "state", state)
     if actions.shape[1] != states.shape[1]:
         raise DatasetError(
@@ -160,7 +191,7 @@ def _differences(meta: Meta, rows: Rows, choice: Choice, action: str, state: str
             "relative needs equal widths",
             place=Place(file=meta.root),
         )
-    deltas, reach = np.array(choice.action_deltas), choice.action_deltas[-1]
+    reach = choice.action_deltas[-1]
     spans = [(start, stop) for start, stop in rows.episodes(meta).values() if stop - start > reach]
     if not spans:
         raise DatasetError(
@@ -172,10 +203,10 @@ def _differences(meta: Meta, rows: Rows, choice: Choice, action: str, state: str
     row = 0
     for start, stop in spans:
         count = stop - start - reach
-        windows = sliding_window_view(actions[start:stop], reach + 1, axis=0)[..., deltas]
         now = states[start + choice.state_deltas[-1] :][:count]
-        # Subtracted in the type of the files, then float32, as there.
-        result[row : row + count] = windows.transpose(0, 2, 1) - now[:, None]
+        for place, delta in enumerate(deltas):
+            # Subtracted in the type of the files, then float32, as there.
+            result[row : row + count, place] = actions[start + delta :][:count] - now
         row += count
     return result
 

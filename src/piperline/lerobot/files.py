@@ -4,8 +4,11 @@ The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), size
 file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +17,30 @@ from piperline.episode import Clip
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
 from piperline.remux import Joiner, Reader, Splicer, new_file
 
-__all__ = ["TableFiles", "TableWriter", "VideoFiles"]
+__all__ = ["TableFiles", "TableWriter", "VideoFiles", "meanwhile"]
+
+_Result = TypeVar("_Result")
 
 LONGEST_FILE_SECONDS = 1000
 """lerobot compares times as float32: beyond 1,024 s, a sum of two times no longer finds its frame."""
+
+
+@contextmanager
+def meanwhile(
+    pool: Executor, work: Callable[..., _Result], *arguments: Iterable[Any]
+) -> Iterator[list[Future[_Result]]]:
+    """Do `work` with each of `arguments` in threads while the body is done. All of it has ended when this is left.
+
+    Raises:
+        Exception: what `work` raised, unless the body did.
+    """
+    futures = [pool.submit(work, *each) for each in zip(*arguments, strict=True)]
+    try:
+        yield futures
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()
 
 
 class _Numbers:

@@ -16,6 +16,7 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.lerobot.card import card_text
+from piperline.lerobot.files import meanwhile
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow, read_jsonl
 from piperline.lerobot.rows import Numbering, stats_document, table_of
@@ -64,14 +65,13 @@ class V21Writer:
                 found=f"{episode.length} frames",
                 next_step="cut it in the recording, and convert that again",
             )
-        placed = self._numbering.place(episode)
-        where = {"episode_chunk": placed.index // CHUNKS_SIZE, "episode_index": placed.index}
-        pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
+        index = self._numbering.episodes
+        where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
         targets = [self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers]
-        for _ in self._pool.map(
-            self._write_clip, self._readers, map(episode.clips.__getitem__, self._readers), targets
-        ):
-            pass
+        clips = [episode.clips[key] for key in self._readers]
+        with meanwhile(self._pool, self._write_clip, self._readers, clips, targets):
+            placed = self._numbering.place(episode)
+            pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
         stats = {"episode_index": placed.index, "stats": stats_document(placed.stats, quantiles=False)}
         self._append("episodes_stats.jsonl", json.dumps(stats) + "\n")
         self._append("episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk())

@@ -16,7 +16,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import TableFiles, VideoFiles
+from piperline.lerobot.files import TableFiles, VideoFiles, meanwhile
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
 from piperline.lerobot.quantiles import column_quantiles
@@ -71,18 +71,19 @@ class V30Writer:
             DatasetError: its columns are not those of the schema, or a clip lacks frames.
             NotCuttable: a clip has to be encoded again.
         """
-        placed = self._numbering.place(episode)
-        row: dict[str, Any] = {
-            "episode_index": placed.index,
-            "tasks": list(placed.tasks),
-            "length": episode.length,
-            **{f"data/{name}": value for name, value in self._data.place(episode.length).items()},
-            "dataset_from_index": placed.first_row,
-            "dataset_to_index": placed.first_row + episode.length,
-        }
-        self._data.append(placed.table)
-        for columns in self._pool.map(lambda key: self._videos[key].add(episode.clips[key]), self._videos):
-            row |= columns
+        with meanwhile(self._pool, lambda key: self._videos[key].add(episode.clips[key]), self._videos) as joined:
+            placed = self._numbering.place(episode)
+            row: dict[str, Any] = {
+                "episode_index": placed.index,
+                "tasks": list(placed.tasks),
+                "length": episode.length,
+                **{f"data/{name}": value for name, value in self._data.place(episode.length).items()},
+                "dataset_from_index": placed.first_row,
+                "dataset_to_index": placed.first_row + episode.length,
+            }
+            self._data.append(placed.table)
+        for columns in joined:
+            row |= columns.result()
         self._waiting.append(row | _stats_columns(placed))
         if len(self._waiting) == _EPISODES_PER_GROUP:
             self._write_rows()
@@ -313,10 +314,10 @@ class _Groups:
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         self.path = path
-        with _opened(path) as file:
-            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            self._columns = [name for name in file.schema_arrow.names if name.startswith(prefix)]
-            self._empty = file.schema_arrow.empty_table()
+        self._file = file = _opened(path)
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        self._columns = [name for name in file.schema_arrow.names if name.startswith(prefix)]
+        self._empty = file.schema_arrow.empty_table()
         self._starts = [0, *accumulate(sizes)]
         self._held: tuple[int, pa.Table] | None = None
 
@@ -334,8 +335,7 @@ class _Groups:
     def _group(self, number: int) -> pa.Table:
         if self._held is None or self._held[0] != number:
             try:
-                with pq.ParquetFile(self.path) as file:
-                    self._held = (number, file.read_row_group(number, self._columns))
+                self._held = (number, self._file.read_row_group(number, self._columns))
             except (OSError, pa.ArrowException) as error:
                 raise half_written(self.path, error) from error
         return self._held[1]

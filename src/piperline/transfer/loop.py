@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
@@ -14,7 +16,7 @@ from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.transfer.compare import MODALITY, check_cameras, check_compatible
 from piperline.transfer.images import Pictures
-from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
+from piperline.transfer.place import check_output, replace_dataset, sync_tree, syncing, workplace
 
 __all__ = ["Options", "TransferResult", "aggregate", "migrate"]
 
@@ -148,20 +150,33 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
     pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
     total, done, frames, longest = sum(map(len, datasets)), 0, 0, 0
     for dataset in datasets:
-        for index, episode in enumerate(dataset):
+        for index, episode in enumerate(_read_ahead(dataset)):
             writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
             done, frames, longest = done + 1, frames + episode.length, max(longest, episode.length)
             options.watch(done, total)
     writer.finish()
     pictures.close()
-    _carry_over(datasets, made, version, longest)
-    sync_tree(made)
+    with syncing(made):
+        _carry_over(datasets, made, version, longest)
+    sync_tree(made / "meta")
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:
         notes.append(f"{pictures.encoded} pieces of videos were encoded again")
     if pictures.measured:
         notes.append(f"image statistics of {pictures.measured} clips were taken from their decoded videos")
     return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
+
+
+def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
+    """The episodes of `dataset`; the next one is read while the caller waits for bytes to be copied."""
+    following: Future[EncodedEpisode] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for index in range(len(dataset)):
+            current, following = following, pool.submit(dataset.episode, index)
+            if current:
+                yield current.result()
+        if following:
+            yield following.result()
 
 
 def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: int) -> None:

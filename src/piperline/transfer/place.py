@@ -22,7 +22,7 @@ from piperline.disk import sync
 from piperline.errors import OutputExists, Place, UsageError, output_error
 from piperline.lerobot.info import Info
 
-__all__ = ["backup_name", "check_output", "replace_dataset", "sync_tree", "workplace"]
+__all__ = ["backup_name", "check_output", "replace_dataset", "sync_tree", "syncing", "workplace"]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
@@ -114,11 +114,20 @@ def _remove(place: Path) -> None:
         place.rmdir()
 
 
+@contextlib.contextmanager
+def syncing(root: Path) -> Iterator[None]:
+    """See that everything that is below `root` now is on the disk when this is left; the body runs meanwhile."""
+    with ThreadPoolExecutor(8) as pool:  # a disk takes many requests at once better than one after the other
+        under_way = [pool.submit(sync, path) for path in (*root.rglob("*"), root)]
+        yield
+    for done in under_way:
+        done.result()
+
+
 def sync_tree(root: Path) -> None:
     """See that everything below `root` is on the disk."""
-    with ThreadPoolExecutor(8) as pool:  # a disk takes many requests at once better than one after the other
-        for _ in pool.map(sync, (*root.rglob("*"), root)):
-            pass
+    with syncing(root):
+        pass
 
 
 def backup_name(path: Path, version: str) -> Path:
