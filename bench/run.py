@@ -21,14 +21,13 @@ from bench.compare import check
 from bench.floor import floor
 from bench.measure import Command, Cost, cost
 from bench.recordings import CAMERAS, jpegs, long, short
+from bench.results import publish
 from piperline.run.local import usable_cpus
 from piperline.video import Mode
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent / ".cache"
 LOG = CACHE / "bench" / "log.txt"
-README = HERE / "README.md"
-START, END = "<!-- results: written by make bench -->\n", "<!-- end of results -->\n"
 
 PYTHON = Path(sys.executable)
 PIPERLINE = PYTHON.with_name("piperline")
@@ -182,13 +181,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is run (default: 3)")
     rounds = parser.parse_args().rounds
     LOG.unlink(missing_ok=True)
-    text = ""
-    for line in report(rounds):
-        print(line, flush=True)
-        text += line + "\n"
-    before, _, rest = README.read_text().partition(START)
-    _, _, after = rest.partition(END)
-    README.write_text(before + START + "\n" + text + "\n" + END + after)
+    publish("convert", report(rounds))
 
 
 if __name__ == "__main__":

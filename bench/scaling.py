@@ -50,7 +50,7 @@ def main() -> None:
 def measure_workers(folder: Path, rounds: int) -> None:
     """One worker, all of them, and all of them through datatrove, in turn."""
     paths, cpus = short(CACHE), usable_cpus()
-    images = 2 * 3 * 200 * 3
+    images = 4 * 3 * 200 * 3
     root = paths[0].parent
     seconds: dict[str, list[float]] = {}
     for number in range(rounds):

@@ -1,8 +1,8 @@
 """Measure migration and aggregation against the original way, and against copying the bytes.
 
-First the results are compared, then whole commands are timed, start-up included. Prints a table. piperline sees that
-what it wrote is on the disk (fsync) before it gives it its name; the original way does not. So the copy that it is
-compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
+First the results are compared, then whole commands are timed, start-up included; the tables go into bench/README.md.
+piperline sees that what it wrote is on the disk (fsync) before it gives it its name; the original way does not. So the
+copy that it is compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
 """
 
 import shutil
@@ -17,23 +17,25 @@ import av
 
 from bench.measure import Command, Cost, cost, peak_memory
 from bench.recordings import long
+from bench.results import publish
 from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.transfer import aggregate
 
 ROUNDS, SHARDS = 3, 20
+LENGTHS = (600, 3000)  # frames of an episode: 20 s, 100 s
 FOLDER = CACHE / "bench"
 LEROBOT = {"PYTHONPATH": str(CACHE / "oracle" / "v30"), "HF_HUB_OFFLINE": "1"}
 
 
-def shard() -> Path:
-    """3 episodes of 600 frames (20 s) and 3 cameras, as v3.0."""
-    path = FOLDER / "shard_v30"
+def shard(frames: int) -> Path:
+    """3 episodes of `frames` frames and 3 cameras, as v3.0."""
+    path = FOLDER / f"shard_{frames}_v30"
     if not path.exists():
         command: Command = [
             PIPERLINE,
             "convert",
-            long(FOLDER, episodes=3, frames=600),
+            long(FOLDER, episodes=3, frames=frames),
             "--output",
             path,
             "--format",
@@ -43,11 +45,11 @@ def shard() -> Path:
     return path
 
 
-def whole(shards: int) -> Path:
+def whole(frames: int, shards: int) -> Path:
     """Many shards as one v3.0 dataset."""
-    path = FOLDER / f"whole_{shards}_v30"
+    path = FOLDER / f"whole_{frames}x{shards}_v30"
     if not path.exists():
-        aggregate([shard()] * shards, path)
+        aggregate([shard(frames)] * shards, path)
     return path
 
 
@@ -109,9 +111,9 @@ def peak(command: Command) -> float:
     return most
 
 
-def rows(ffmpeg: str) -> Iterator[tuple[str, Cost, Cost]]:
+def rows(ffmpeg: str, length: int) -> Iterator[tuple[str, Cost, Cost]]:
     """Name, cost of the original way, and of ours."""
-    source, part = whole(SHARDS), shard()
+    source, part = whole(length, SHARDS), shard(length)
     script: list[str | Path] = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original_transfer.py"]
     frames = frames_of(source)
 
@@ -132,12 +134,13 @@ def rows(ffmpeg: str) -> Iterator[tuple[str, Cost, Cost]]:
     )
 
 
-def copies() -> Iterator[tuple[str, float]]:
+def copies(length: int) -> tuple[float, float]:
     """Seconds of copying the bytes: left to the system's memory, and on the disk."""
-    source = whole(SHARDS)
-    yield "cp -r", timed(lambda out: ["cp", "-r", source, out], lambda _: None).seconds
+    source = whole(length, SHARDS)
     script = 'cp -r "$0" "$1" && sync "$1"/*/*/*/* "$1"/*/*/*'
-    yield "cp -r and sync", timed(lambda out: ["sh", "-c", script, source, out], lambda _: None).seconds
+    left = timed(lambda out: ["cp", "-r", source, out], lambda _: None)
+    synced = timed(lambda out: ["sh", "-c", script, source, out], lambda _: None)
+    return left.seconds, synced.seconds
 
 
 def memory() -> Iterator[str]:
@@ -146,7 +149,7 @@ def memory() -> Iterator[str]:
         peaks = []
         for shards in (SHARDS, 5 * SHARDS):
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                peaks.append(peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")]))
+                peaks.append(peak([PIPERLINE, name, whole(LENGTHS[0], shards), *arguments, Path(folder, "output")]))
         yield f"| {name} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB |"
 
 
@@ -162,23 +165,31 @@ def find_ffmpeg() -> str:
     return str(next(folder.glob("imageio_ffmpeg/binaries/ffmpeg-*")))
 
 
-def main() -> None:
-    """Print the tables."""
-    ffmpeg = find_ffmpeg()
+def report(ffmpeg: str) -> Iterator[str]:
+    """All of it, line by line."""
     episodes = 3 * SHARDS
-    print(f"{episodes} episodes of 600 frames, 3 cameras of 480x640; medians of {ROUNDS} rounds, start-up included\n")
-    for name, seconds in copies():
-        print(f"{name}: {seconds:.2f} s")
-    print("\n| | original | piperline | faster | less CPU |\n|---|---|---|---|---|")
-    for name, original, ours in rows(ffmpeg):
-        print(
-            f"| {name} | {original.seconds:.1f} s | {ours.seconds:.2f} s | {original.seconds / ours.seconds:.1f}x "
-            f"| {original.cpu / ours.cpu:.1f}x |",
-            flush=True,
+    for length in LENGTHS:
+        megabytes = sum(path.stat().st_size for path in whole(length, SHARDS).rglob("*.*")) / 1e6
+        left, synced = copies(length)
+        yield (
+            f"**{episodes} episodes of {length} frames, 3 cameras of 480x640** ({megabytes:.0f} MB); "
+            f"`cp -r` {left:.2f} s, with sync {synced:.2f} s\n"
         )
-    print(f"\n| peak memory | {episodes} episodes | {5 * episodes} episodes |\n|---|---|---|")
-    for line in memory():
-        print(line, flush=True)
+        yield "| | original | piperline | faster | less CPU | of `cp -r` | of `cp -r` with sync |"
+        yield "|---|---|---|---|---|---|---|"
+        for name, original, ours in rows(ffmpeg, length):
+            yield (
+                f"| {name} | {original.seconds:.1f} s | {ours.seconds:.2f} s | {original.seconds / ours.seconds:.1f}x "
+                f"| {original.cpu / ours.cpu:.1f}x | {ours.seconds / left:.1f}x | {ours.seconds / synced:.1f}x |"
+            )
+        yield ""
+    yield f"| peak memory | {episodes} episodes | {5 * episodes} episodes |\n|---|---|---|"
+    yield from memory()
+
+
+def main() -> None:
+    """Print the tables and put them into the README."""
+    publish("transfer", report(find_ffmpeg()))
 
 
 if __name__ == "__main__":
