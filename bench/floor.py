@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.recordings import CAMERAS, episodes_of, jpegs
-from piperline.run.local import usable_cpus
+from piperline.process import usable_cpus
 from piperline.video import MODES, Mode, PictureDecoder, VideoWriter
 
 

@@ -22,7 +22,7 @@ from bench.floor import floor
 from bench.measure import Command, Cost, cost
 from bench.recordings import CAMERAS, jpegs, long, short
 from bench.results import publish
-from piperline.run.local import usable_cpus
+from piperline.process import usable_cpus
 from piperline.video import Mode
 
 HERE = Path(__file__).parent

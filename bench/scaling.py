@@ -20,9 +20,9 @@ import numpy as np
 
 from bench.measure import Command, cost
 from bench.recordings import short
+from piperline.process import usable_cpus
 from piperline.run.convert import make_job
 from piperline.run.launch import prepare
-from piperline.run.local import usable_cpus
 from piperline.run.records import JobFolder, RankRecord
 from piperline.run.shards import Manifest, sizes
 from piperline.run.work import save_work

@@ -234,7 +234,8 @@ def run_conversion(
         run: of `piperline.run.convert.convert`.
         push_to: the repository to upload the dataset to.
     """
-    from piperline.run.local import WorkerPool, usable_cpus  # noqa: PLC0415 - heavy: not for --help
+    from piperline.process import usable_cpus  # noqa: PLC0415 - heavy: not for --help
+    from piperline.run.local import WorkerPool  # noqa: PLC0415
 
     workers = run.get("workers")
     with WorkerPool(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from piperline.errors import UsageError, printable, size_text
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
     from piperline.hdf5.plan import TopGroup
+    from piperline.hdf5.writer import Writers
 
 __all__ = ["analyze", "frames", "groups", "inspect", "repack", "shell", "split"]
 
@@ -172,14 +174,15 @@ def split(
         allow_external: copy links and storage that reach outside of a group as they are.
         json: print JSON.
     """
-    from piperline.hdf5.plan import groups as list_groups  # noqa: PLC0415 - heavy: not for --help
-    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
-
     out = Output(json_wanted=json)
-    for name in list_groups(input)[1]:
-        out.note(f"left out, it is not a group: {name}")
-    plan = split_plan(input, output, names=groups or (), prefix=prefix)
-    _write(out, plan, overwrite=overwrite, dry_run=dry_run, allow_external=allow_external, same_only=False)
+    with _writers(dry_run=dry_run) as writers:
+        from piperline.hdf5.plan import groups as list_groups  # noqa: PLC0415 - heavy: not for --help
+        from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+
+        for name in list_groups(input)[1]:
+            out.note(f"left out, it is not a group: {name}")
+        plan = split_plan(input, output, names=groups or (), prefix=prefix)
+        _write(out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False)
 
 
 def repack(
@@ -207,12 +210,13 @@ def repack(
         allow_external: copy links and storage that reach outside of a group as they are.
         json: print JSON.
     """
-    from piperline.hdf5.plan import check_leftovers, repack_plan  # noqa: PLC0415 - heavy: not for --help
-
     out = Output(json_wanted=json)
-    plan = repack_plan(_episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix)
-    check_leftovers(plan, output, prefix)
-    _write(out, plan, overwrite=overwrite, dry_run=dry_run, allow_external=allow_external, same_only=True)
+    with _writers(dry_run=dry_run) as writers:
+        from piperline.hdf5.plan import check_leftovers, repack_plan  # noqa: PLC0415 - heavy: not for --help
+
+        plan = repack_plan(_episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix)
+        check_leftovers(plan, output, prefix)
+        _write(out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=True)
 
 
 def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
@@ -221,13 +225,26 @@ def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
     return [group for path in find_files(source, pattern) for group in episodes(path)]
 
 
+def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
+    """Processes that write, which load their libraries while this one loads its own; none for a dry run."""
+    from piperline.hdf5.writer import Writers  # noqa: PLC0415 - only where files are written
+
+    return nullcontext() if dry_run else Writers()
+
+
 def _write(
-    out: Output, plan: "list[NewFile]", *, overwrite: bool, dry_run: bool, allow_external: bool, same_only: bool
+    out: Output,
+    plan: "list[NewFile]",
+    writers: "Writers | None",
+    *,
+    overwrite: bool,
+    allow_external: bool,
+    same_only: bool,
 ) -> None:
     from piperline.hdf5.plan import write_plan  # noqa: PLC0415 - heavy: not for --help
 
-    records = []
-    done = write_plan(plan, overwrite=overwrite, allow_external=allow_external, same_only=same_only)
+    records, dry_run = [], writers is None
+    done = write_plan(plan, overwrite=overwrite, allow_external=allow_external, same_only=same_only, writers=writers)
     for new, outcome in ((new, "planned") for new in plan) if dry_run else done:
         there = " (there is a file already)" if outcome == "planned" and new.path.exists() else ""
         words = {"written": "written", "kept": "kept: it exists", "planned": "would be written" + there}[outcome]

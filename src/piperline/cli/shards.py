@@ -91,9 +91,9 @@ def _convert(
     logs: Path,
     flags: ClusterFlags | None,
 ) -> None:
+    from piperline.process import usable_cpus  # noqa: PLC0415
     from piperline.run.convert import make_job  # noqa: PLC0415 - heavy: not for --help
     from piperline.run.launch import prepare  # noqa: PLC0415
-    from piperline.run.local import usable_cpus  # noqa: PLC0415
     from piperline.run.records import JobFolder  # noqa: PLC0415
 
     out, folder = Output(), JobFolder(logs.absolute())

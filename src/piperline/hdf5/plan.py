@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from piperline.hdf5.files import FAULTS, Member, members, shown
 from piperline.hdf5.names import file_stems, unique
 from piperline.hdf5.root import SOURCES
 from piperline.hdf5.safe import listed, natural_key, open_file, text
-from piperline.hdf5.writer import write_files
+from piperline.hdf5.writer import Writers
 
 __all__ = [
     "Outcome",
@@ -220,14 +221,16 @@ def write_plan(
     overwrite: bool = False,
     allow_external: bool = False,
     same_only: bool = False,
+    writers: Writers | None = None,
 ) -> Iterator[tuple[NewFile, Outcome]]:
-    """Write the files of a plan one after another, telling after each what became of it.
+    """Write the files of a plan, several at once, telling of each in order what became of it.
 
     Args:
         plan: what to write.
         overwrite: replace files that exist; else they are kept.
         allow_external: see `piperline.hdf5.copy.write_file`.
         same_only: refuse to keep a file that holds other groups than planned.
+        writers: processes that were started beforehand.
 
     Raises:
         OutputExists: `same_only`, and a file holds other groups than planned.
@@ -238,10 +241,14 @@ def write_plan(
     for new in plan:
         if same_only and new.path in kept:
             _check_same(new)
-    _make_room([new for new in plan if new.path not in kept])
-    written = write_files([new for new in plan if new.path not in kept], allow_external=allow_external)
-    for new in plan:
-        yield (new, "kept") if new.path in kept else (next(written), "written")
+    todo = [new for new in plan if new.path not in kept]
+    _make_room(todo)
+    with ExitStack() as stack:
+        if todo and writers is None:
+            writers = stack.enter_context(Writers())
+        written = writers.write(todo, allow_external=allow_external) if writers else iter(())
+        for new in plan:
+            yield (new, "kept") if new.path in kept else (next(written), "written")
 
 
 def _check_same(new: NewFile) -> None:

@@ -1,75 +1,119 @@
-"""Write files in a process of its own.
+"""Write files in processes of their own, several at once. Light to import: they start before all else is loaded.
 
 HDF5 2.0 crashes in the middle of a copy when the disk fills up or a limit is reached, and a damaged source may do
-the same to it. So the copying process may die: this one lives on, clears up, and says what happened.
+the same to it. So a copying process may die: this one lives on, clears up, and says what happened.
 """
 
-import pickle
 import signal
 import subprocess
-import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from piperline.errors import OutputError, Place
-from piperline.hdf5.copy import NewFile, partial_path, write_file
+from piperline.process import start_process, usable_cpus
 
-__all__ = ["write_files"]
+if TYPE_CHECKING:
+    from piperline.hdf5.copy import NewFile
+
+__all__ = ["Writers", "main"]
+
+_SECONDS_TO_END = 5
 
 
-def write_files(files: Sequence[NewFile], *, allow_external: bool = False) -> Iterator[NewFile]:
-    """Write files one after another; gives each when it is complete.
+@dataclass
+class _Writer:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    number: int = -1
+    new: "NewFile | None" = None
 
-    Args:
-        files: what to write.
-        allow_external: see `piperline.hdf5.copy.write_file`.
+    def begin(self, number: int, new: "NewFile", *, allow_external: bool) -> None:
+        self.number, self.new = number, new
+        with suppress(BrokenPipeError, ConnectionResetError):  # its death is noticed when it should answer
+            self.connection.send((new, allow_external))
 
-    Raises:
-        RecordingError: a source cannot be copied; the files before it are complete.
-        OutputError: there is no room or no permission, or the copying process died.
+    def answer(self) -> Exception | None:
+        """What came of the file; None if it is written."""
+        try:
+            error: Exception | None = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            error = _died(self.process.wait(), self.new) if self.new else None
+            self.give_up()
+        self.new = None
+        return error
+
+    def give_up(self) -> None:
+        """End the process in the middle of its file, of which nothing is left."""
+        from piperline.hdf5.copy import partial_path  # noqa: PLC0415 - heavy: not before processes are started
+
+        self.process.kill()
+        self.process.wait()
+        if self.new:
+            partial_path(self.new.path).unlink(missing_ok=True)
+
+
+class Writers:
+    """Processes that write files; a context manager, leaving it ends them.
+
+    One is started at once, to load its libraries while the caller makes a plan; more when there are more files.
     """
-    if not files:
-        return
-    command = [sys.executable, "-m", "piperline.hdf5.writer"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        ended = False
-        try:
-            yield from _answers(process, files, allow_external=allow_external)
-            ended = True
-        finally:
-            if not ended:
-                process.kill()
+
+    def __init__(self) -> None:
+        self._writers = [_Writer(*start_process(__name__))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for writer in self._writers:
+            writer.connection.close()  # idle ones end by themselves
+        for writer in self._writers:
+            try:
+                writer.process.wait(0 if writer.new else _SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                writer.give_up()
+
+    def write(self, files: "Sequence[NewFile]", *, allow_external: bool = False) -> Iterator["NewFile"]:
+        """Write files; gives each, in order, when it is complete.
+
+        Args:
+            files: what to write.
+            allow_external: see `piperline.hdf5.copy.write_file`.
+
+        Raises:
+            RecordingError: a source cannot be copied; the files before it are complete.
+            OutputError: there is no room or no permission, or a copying process died.
+        """
+        while len(self._writers) < min(len(files), usable_cpus()):
+            self._writers.append(_Writer(*start_process(__name__)))
+        todo, told = deque(enumerate(files)), 0
+        answers: dict[int, Exception | None] = {}
+        while True:
+            for writer in self._writers:
+                if todo and not writer.new and not any(answers.values()):
+                    writer.begin(*todo.popleft(), allow_external=allow_external)
+            busy = {writer.connection: writer for writer in self._writers if writer.new}
+            if not busy:
+                break
+            for connection in wait(list(busy)):
+                writer = busy[connection]  # type: ignore[index]  # wait gives what it was given
+                answers[writer.number] = writer.answer()
+            while told in answers and answers[told] is None:
+                yield files[told]
+                told += 1
+        failed = next((error for _, error in sorted(answers.items()) if error), None)
+        if failed:
+            raise failed
 
 
-def _answers(
-    process: "subprocess.Popen[bytes]", files: Sequence[NewFile], *, allow_external: bool
-) -> Iterator[NewFile]:
-    """Each file, when the process says that it is written."""
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError
-    with suppress(BrokenPipeError), process.stdin:
-        pickle.dump((files, allow_external), process.stdin)
-    for new in files:
-        finished = False
-        try:
-            answer = pickle.load(process.stdout)  # noqa: S301 - our own process wrote it
-            finished = True
-        except EOFError:
-            raise _died(process.wait(), new) from None
-        finally:
-            if not finished:
-                process.kill()
-                process.wait()
-                partial_path(new.path).unlink(missing_ok=True)
-        if isinstance(answer, Exception):
-            process.wait()
-            raise answer
-        if new is files[-1]:
-            process.wait()
-        yield new
-
-
-def _died(code: int, new: NewFile) -> OutputError:
+def _died(code: int, new: "NewFile") -> OutputError:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return OutputError(
         "the process that wrote this file died; nothing is left of it",
@@ -79,22 +123,18 @@ def _died(code: int, new: NewFile) -> OutputError:
     )
 
 
-def _main() -> None:
-    """The process: a plan comes on standard input, an answer for each file goes to standard output."""
+def main(descriptor: int) -> None:
+    """The process: what to write comes over a socket, and what came of it goes back."""
+    from piperline.hdf5.copy import write_file  # noqa: PLC0415 - heavy: the parent does without
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    files, allow_external = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
-    for new in files:
-        answer = None
-        try:
-            write_file(new, allow_external=allow_external)
-        except Exception as error:  # noqa: BLE001 - the parent raises it
-            answer = error
-        pickle.dump(answer, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        if answer is not None:
-            return
-
-
-if __name__ == "__main__":
-    _main()
+    with Connection(descriptor) as parent, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            new, allow_external = parent.recv()
+            answer = None
+            try:
+                write_file(new, allow_external=allow_external)
+            except Exception as error:  # noqa: BLE001 - the parent raises it
+                answer = error
+            parent.send(answer)

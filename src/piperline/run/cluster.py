@@ -23,7 +23,8 @@ from datatrove.utils.stats import PipelineStats
 
 from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
-from piperline.run.local import died, start_process
+from piperline.process import start_process
+from piperline.run.local import died
 from piperline.run.messages import Crashed, Done, Failed, Moved
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size, submit

@@ -10,8 +10,9 @@ from piperline.encode import EncodeSettings
 from piperline.errors import PiperlineError, RecordingError, TaskFailed, UsageError
 from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
+from piperline.process import usable_cpus
 from piperline.run.assemble import assemble, check_output, sweep
-from piperline.run.local import Failure, WorkerPool, usable_cpus
+from piperline.run.local import Failure, WorkerPool
 from piperline.run.plan import NOTHING_LEFT, Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
 from piperline.run.stage import PLAN, staging_area, work_folder
 from piperline.video import MODES, Mode

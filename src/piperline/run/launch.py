@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Literal
 
 from piperline.errors import OutputExists, PiperlineError, Place, TaskFailed, UsageError
+from piperline.process import usable_cpus
 from piperline.run.convert import Progress, Watcher, plan_run
-from piperline.run.local import usable_cpus
 from piperline.run.plan import Job
 from piperline.run.records import FINISH, JobFolder
 from piperline.run.slurm import SlurmOptions, queued

@@ -3,9 +3,7 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from piperline.errors import OutputError, PiperlineError, Place, TaskFailed, UsageError
+from piperline.process import start_process
 from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 
 if TYPE_CHECKING:
     from piperline.run.plan import Job, PlannedEpisode
 
-__all__ = ["Failure", "WorkerPool", "died", "start_process", "usable_cpus"]
+__all__ = ["Failure", "WorkerPool", "died"]
 
 _SECONDS_TO_END = 5
 
@@ -207,25 +206,6 @@ class WorkerPool:
         return _Worker(*start_process("piperline.run.worker"))
 
 
-def start_process(module: str, log: int | None = None) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a Python process that calls `main` of `module` with a socket; the other end is returned with it.
-
-    `log` is the descriptor of a file that takes what the process prints; None leaves it where ours goes.
-    """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
-        process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,  # its threads would only spin
-        )
-    return process, Connection(ours.detach())
-
-
 def died(code: int, place: Place) -> TaskFailed:
     """The error for a worker process that ended with `code` (negative: a signal) while it was at work on `place`."""
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -236,8 +216,3 @@ def died(code: int, place: Place) -> TaskFailed:
         next_step="run the same command again: it does only what is missing"
         + ("; if memory was short, with fewer --workers" if code == -signal.SIGKILL else ""),
     )
-
-
-def usable_cpus() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0))
