@@ -72,6 +72,7 @@ $(CACHE)/bench/original/.ready: bench/original.txt | oracle-env
 bench: setup $(CACHE)/bench/original/.ready
 	@command -v ffmpeg >/dev/null || .ci/apt-install ffmpeg
 	.venv/bin/python -m bench.run
+	.venv/bin/python -m bench.floor
 	.venv/bin/python -m bench.transfer
 
 clean:

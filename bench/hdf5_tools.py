@@ -135,7 +135,7 @@ def measured(command: Command, output: Path, log: Path, rounds: int) -> list[Cos
     costs = []
     for _ in range(rounds):
         shutil.rmtree(output, ignore_errors=True)
-        costs.append(cost(command, log))
+        costs.append(cost(command, log, memory=True))
         subprocess.run(["sync"], check=True)
     return costs
 

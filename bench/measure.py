@@ -17,7 +17,7 @@ class Cost:
     Attributes:
         seconds: from start to end.
         cpu: CPU seconds.
-        worker_peak: the largest peak of resident memory of a child process, in MB.
+        worker_peak: the largest peak of resident memory of a child process, in MB; 0 if it was not watched.
     """
 
     seconds: float
@@ -25,8 +25,10 @@ class Cost:
     worker_peak: float
 
 
-def cost(command: Command, log: Path, environment: Mapping[str, str] | None = None) -> Cost:
+def cost(command: Command, log: Path, environment: Mapping[str, str] | None = None, *, memory: bool = False) -> Cost:
     """Run a command to its end; what it prints goes to `log`.
+
+    Watching its `memory` takes CPU from it.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -36,7 +38,7 @@ def cost(command: Command, log: Path, environment: Mapping[str, str] | None = No
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(environment or {})})
         peak = 0.0
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG if memory else 0)
             if pid:
                 break
             peak = max([peak, *(peak_memory(child) for child in _children(process.pid))])

@@ -18,7 +18,6 @@ from typing import get_args
 
 from bench import encoders
 from bench.compare import check
-from bench.floor import floor
 from bench.measure import Command, Cost, cost
 from bench.recordings import CAMERAS, jpegs, long, short
 from bench.results import publish
@@ -45,7 +44,6 @@ class Way:
         name: for people.
         video: our mode, or None for the original way.
         costs: of each round.
-        floors: seconds of the floor in each round.
         decibels: PSNR of the result against the recorded JPEG.
         size: of the result's videos in MB.
     """
@@ -53,7 +51,6 @@ class Way:
     name: str
     video: Mode | None
     costs: list[Cost] = field(default_factory=list)
-    floors: list[float] = field(default_factory=list)
     decibels: float = 0
     size: float = 0
 
@@ -92,22 +89,19 @@ def race(recordings: list[Path], modes: tuple[Mode, ...], rounds: int) -> list[W
                 way.run(recordings, output)
                 if number == 0:
                     way.look(recordings, output)
-            if way.video in {"h264", "av1"}:
-                way.floors.append(floor(recordings, way.video))
             print(f"{way.name}: {way.costs[-1].seconds:.1f} s", file=sys.stderr)
     return ways
 
 
 def race_table(ways: list[Way], images: int) -> Iterator[str]:
     """The lines of the table of a race."""
-    yield "| way | images/s | against the original | CPU ms per image | kB per image | PSNR dB | of the floor |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| way | images/s | against the original | CPU ms per image | kB per image | PSNR dB |"
+    yield "|---|---|---|---|---|---|"
     for way in ways:
         cpu = statistics.median(cost.cpu for cost in way.costs) / images * 1000
-        share = f"{statistics.median(way.floors) / way.seconds:.0%}" if way.floors else ""
         yield (
             f"| {way.name} | {images / way.seconds:.0f} | {ways[0].seconds / way.seconds:.1f}x | {cpu:.1f} "
-            f"| {way.size / images * 1000:.1f} | {way.decibels:.1f} | {share} |"
+            f"| {way.size / images * 1000:.1f} | {way.decibels:.1f} |"
         )
 
 
@@ -132,7 +126,7 @@ def memory_table(cache: Path) -> Iterator[str]:
                     "--video",
                     mode,
                 ]
-                peaks.append(cost(command, LOG).worker_peak - imports)
+                peaks.append(cost(command, LOG, memory=True).worker_peak - imports)
         yield f"| {mode} | {' | '.join(f'{peak:.0f} MB' for peak in peaks)} |"
 
 

@@ -74,6 +74,7 @@ def test_read(data):
     assert "image_left" not in flat
     assert flat.splitlines()[:11] == plain.splitlines()[:11]  # the sums are of the whole file
     assert run(data, READ, "data.h5", "-l", "1").stdout == flat
+    assert run(data, READ, "data.h5", "--max-level", "2").stdout == plain  # there are no deeper levels
 
 
 def test_read_as_json(data):
@@ -129,12 +130,52 @@ def test_dry_runs_write_nothing(data):
     assert sorted(data.rglob("*")) == before
 
 
+REPACKED = ("--input", "./data", "--output", "./repacked", "--episodes-per-file")
+EPISODES = [f"episode_{number}" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "files"),
+    [
+        ((SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output"), "split_output", EPISODES),
+        (
+            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--prefix", "piper_"),
+            "split_output",
+            [f"piper_{name}" for name in EPISODES],
+        ),
+        (
+            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--overwrite"),
+            "split_output",
+            EPISODES,
+        ),
+        ((SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output"), "split_output", EPISODES),
+        ((REPACK, "repack", *REPACKED, "50"), "repacked", ["repack_0000"]),
+        ((REPACK, "repack", *REPACKED, "10"), "repacked", ["repack_0000", "repack_0001", "repack_0002"]),
+        ((REPACK, "repack", *REPACKED, "100", "--prefix", "shard_"), "repacked", ["shard_0000"]),
+        ((REPACK, "repack", *REPACKED, "50", "--overwrite"), "repacked", ["repack_0000"]),
+        ((REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50"), "repacked", ["repack_0000"]),
+        ((REPACK, "repack", "-i", "./data"), "repack_output", ["repack_0000"]),
+    ],
+)
+def test_documented_commands_write_all_episodes(data, command, folder, files):
+    run(data, *command)
+    made = sorted((data / folder).iterdir())
+    assert [path.stem for path in made] == files
+    episodes = 0
+    for path in made:
+        with h5py.File(path) as file:
+            episodes += len(file)
+    assert episodes == (25 if command[0] == REPACK else 3)
+
+
 def test_analyze(data):
     text = run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "10").stdout
     assert "data/file1.hdf5  10 episodes  20 frames" in text
     assert "repacking would make 3 files of 10 episodes, the last with 5" in text
     assert run(data, REPACK, "analyze", "--input", "./data", "--pattern", "*.hdf5", "-e", "10").stdout == text
-    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "100").stdout
+    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "50").stdout
+    pattern = ("--pattern", "*.hdf5", "--episodes-per-file", "100")
+    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", *pattern).stdout
     assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
 
 
