@@ -5,12 +5,13 @@ piperline sees that what it wrote is on the disk (fsync) before it gives it its 
 copy that it is compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
 """
 
+import argparse
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -169,10 +170,10 @@ def find_ffmpeg() -> str:
     return str(next(folder.glob("imageio_ffmpeg/binaries/ffmpeg-*")))
 
 
-def report(ffmpeg: str) -> Iterator[str]:
+def report(ffmpeg: str, lengths: Sequence[int]) -> Iterator[str]:
     """All of it, line by line."""
     episodes = 3 * SHARDS
-    for length in LENGTHS:
+    for length in lengths:
         megabytes = sum(path.stat().st_size for path in whole(length, SHARDS).rglob("*.*")) / 1e6
         left, synced = copies(length)
         yield (
@@ -193,7 +194,9 @@ def report(ffmpeg: str) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables and put them into the README."""
-    publish("transfer", report(find_ffmpeg()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="frames of an episode")
+    publish("transfer", report(find_ffmpeg(), parser.parse_args().lengths))
 
 
 if __name__ == "__main__":
