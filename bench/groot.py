@@ -148,7 +148,7 @@ def footage(path: Path) -> tuple[Clip, FeatureStats]:
             image[160:260, 2 * frame : 2 * frame + 40] = 200
             image += noise.integers(-6, 7, size=image.shape, dtype=np.int16)
             picture = decoder.raw(image.astype(np.uint8))
-            histogram += count_pixels([picture], 4)
+            histogram += count_pixels(picture, 4)
             writer.add(picture)
     return Clip(path, 0, LENGTH, probe(path)[0]), FeatureStats.of_histogram(histogram, LENGTH)
 

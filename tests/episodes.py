@@ -55,7 +55,7 @@ def make_clip(
     with VideoWriter(path, MODES[mode], fps=FPS) as writer:
         for code in codes:
             picture = decoder.raw(numbered_frame(code, *size))
-            histogram += count_pixels([picture], 1)
+            histogram += count_pixels(picture, 1)
             writer.add(picture)
     info, _ = probe(path)
     return Clip(path, 0, len(codes), info), FeatureStats.of_histogram(histogram, len(codes))

@@ -61,7 +61,7 @@ def test_image_statistics_are_those_of_libjpeg_pixels(size):
     data = as_jpeg(textured(size))
     stride = image_stride(*size)
     picture = PictureDecoder().encoded(data)
-    ours = FeatureStats.of_histogram(count_pixels([picture], stride), 1)
+    ours = FeatureStats.of_histogram(count_pixels(picture, stride), 1)
     pixels = by_libjpeg(data)[::stride, ::stride].reshape(-1, 3).astype(float) / 255
     assert np.allclose(ours.mean.ravel(), pixels.mean(axis=0), atol=0.0005)
     assert np.allclose(ours.std.ravel(), pixels.std(axis=0), atol=0.0005)
@@ -69,7 +69,7 @@ def test_image_statistics_are_those_of_libjpeg_pixels(size):
 
 def test_image_statistics_of_raw_pixels_are_exact():
     pixels = textured()
-    counted = count_pixels([PictureDecoder().raw(pixels)], 2)
+    counted = count_pixels(PictureDecoder().raw(pixels), 2)
     expected = [np.bincount(pixels[::2, ::2, channel].ravel(), minlength=256) for channel in range(3)]
     assert np.array_equal(counted, expected)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
-from piperline.pixels import PixelCounter
+from piperline.pixels import count_pixels
 from piperline.recording import CameraHeader, Episode, FrameStream
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video import Picture, PictureDecoder, VideoSettings, VideoWriter, probe, resized
@@ -80,8 +80,7 @@ def encode_camera(
         VideoError: the encoder fails, or the file does not hold every frame.
     """
     samples = frozenset(sample_frames(stream.length))
-    width, height = settings.size or (header.width, header.height)
-    pixels = PixelCounter(image_stride(height, width))
+    histogram = np.zeros((3, 256), dtype=np.int64)
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
         pix_fmt = "yuv420p"
@@ -90,7 +89,7 @@ def encode_camera(
             picture = reader.take(number, payload, wanted=number in samples)
             if picture is not None and number in samples:
                 pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
-                pixels.add(picture)
+                histogram += count_pixels(picture, image_stride(picture.height, picture.width))
             frames, size = frames + 1, size + len(payload) if isinstance(payload, bytes) else size + payload.nbytes
             if frames == _REPORT_FRAMES:
                 progress(frames, size)
@@ -103,7 +102,7 @@ def encode_camera(
             expected=f"{stream.length} frames",
             found=f"{writer.frames} given to the encoder, {count} in {path.name}",
         )
-    return Clip(path, 0, count, info), FeatureStats.of_histogram(pixels.counts(), len(samples))
+    return Clip(path, 0, count, info), FeatureStats.of_histogram(histogram, len(samples))
 
 
 class _PictureReader:

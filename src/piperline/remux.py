@@ -277,13 +277,18 @@ class _Piece:
     last_crc: int
 
 
-class Joiner:
-    """Writes one mp4 from clips, one behind the other, packet by packet.
+class _NewFile:
+    """One mp4 that is made from clips, one behind the other.
 
     Args:
         path: the file to make.
         first: a clip of the form that all others must have.
         reader: reads the clips.
+
+    Attributes:
+        path: the file.
+        form: what all its clips have in common.
+        frames, bytes: how many there are so far.
     """
 
     def __init__(self, path: Path, first: Clip, reader: Reader) -> None:
@@ -293,6 +298,13 @@ class Joiner:
         self.form = reader.form(first)
         self._reader = reader
         self._fps = first.info.fps
+
+
+class Joiner(_NewFile):
+    """Writes the file packet by packet."""
+
+    def __init__(self, path: Path, first: Clip, reader: Reader) -> None:
+        super().__init__(path, first, reader)
         self._pieces: list[_Piece] = []
         self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
         # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
@@ -347,22 +359,11 @@ class Joiner:
         written.container.close()
 
 
-class Splicer:
-    """Writes one mp4 from clips of simple files, one behind the other. They are read when it is closed.
-
-    Args:
-        path: the file to make.
-        first: a clip of the form that all others must have.
-        reader: reads the clips.
-    """
+class Splicer(_NewFile):
+    """Writes the file from clips of simple files, by byte ranges. They are read when it is closed."""
 
     def __init__(self, path: Path, first: Clip, reader: Reader) -> None:
-        self.path = path
-        self.frames = 0
-        self.bytes = 0
-        self.form = reader.form(first)
-        self._reader = reader
-        self._fps = first.info.fps
+        super().__init__(path, first, reader)
         self._pieces: list[Track] = []
 
     def add(self, clip: Clip) -> None:

@@ -48,7 +48,7 @@ def write_clip(path: Path, pictures: Sequence[np.ndarray], mode: Mode = "h264", 
     decoder, histogram = PictureDecoder(), np.zeros((3, 256), dtype=np.int64)
     with VideoWriter(path, MODES[mode], fps=fps) as writer:
         for pixels in pictures:
-            histogram += count_pixels([decoder.raw(pixels)], 1)
+            histogram += count_pixels(decoder.raw(pixels), 1)
             if mode == "copy":
                 writer.add_jpeg(*jpeg_payload(encode_jpeg(pixels)))
             else:

@@ -1,6 +1,7 @@
 """What `inspect`, the shell and the names of files are made of."""
 
 import io
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -303,5 +304,5 @@ def test_the_table_of_a_large_file_is_made_beside_the_tree(tmp_path, monkeypatch
     path = write_piper(tmp_path / "a.hdf5", episodes=2)
     monkeypatch.setattr("piperline.hdf5.beside._WORTH_A_PROCESS", 0)
     assert start_table(path)() == episode_table(path)
-    monkeypatch.setattr("piperline.hdf5.beside._PROGRAM", "raise SystemExit(1)")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     assert start_table(path)() == episode_table(path)

@@ -1,12 +1,11 @@
 """The table of episodes, made beside the tree of objects. Light to import: it starts before all else is loaded."""
 
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from piperline.process import start_process
 
 if TYPE_CHECKING:
     from piperline.hdf5.table import EpisodeTable
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["start_table"]
 
 _WORTH_A_PROCESS = 50_000_000  # bytes; a process costs a third of a second of CPU
-_PROGRAM = "import sys; from piperline.hdf5.table import main; main(sys.argv[1])"
 
 
 def start_table(path: Path) -> "Callable[[], EpisodeTable | None]":
@@ -31,11 +29,16 @@ def start_table(path: Path) -> "Callable[[], EpisodeTable | None]":
 
     if not path.is_file() or path.stat().st_size < _WORTH_A_PROCESS:
         return here
-    process = subprocess.Popen([sys.executable, "-c", _PROGRAM, os.fspath(path)], stdout=subprocess.PIPE)
+    process, connection = start_process("piperline.hdf5.table")
+    with suppress(BrokenPipeError, ConnectionResetError):  # its death is noticed when it should answer
+        connection.send(path)
 
     def wait() -> "EpisodeTable | None":
-        said, _ = process.communicate()
-        table: EpisodeTable | None = here() if process.returncode else pickle.loads(said)  # noqa: S301 - ours
+        with process, connection:
+            try:
+                table: EpisodeTable | None = connection.recv()
+            except (EOFError, ConnectionResetError):  # it failed, or died: the same here says why
+                table = here()
         return table
 
     return wait

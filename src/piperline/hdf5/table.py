@@ -1,10 +1,9 @@
 """The episodes of a recording at a glance: what is in it for a conversion, and what would not fit."""
 
-import pickle
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from textwrap import wrap
 
@@ -68,9 +67,10 @@ def episode_table(path: Path) -> EpisodeTable | None:
         return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
 
 
-def main(path: str) -> None:
-    """Write the table of a file to standard output, for `piperline.hdf5.beside`."""
-    sys.stdout.buffer.write(pickle.dumps(episode_table(Path(path))))
+def main(descriptor: int) -> None:
+    """The process of `piperline.hdf5.beside`: a path comes over a socket, and the table of that file goes back."""
+    with Connection(descriptor) as parent:
+        parent.send(episode_table(parent.recv()))
 
 
 def frame_count(path: Path) -> int | None:

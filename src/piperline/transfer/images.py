@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
-from piperline.pixels import PixelCounter
+from piperline.pixels import count_pixels
 from piperline.remux import Reader
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.stills import decode_image
@@ -63,11 +63,12 @@ class Pictures:
         self.measured += 1
         clip = episode.clips[key]
         samples = set(sample_frames(clip.count))
-        pixels = PixelCounter(image_stride(clip.info.height, clip.info.width))
+        stride = image_stride(clip.info.height, clip.info.width)
+        histogram = np.zeros((3, 256), dtype=np.int64)
         for number, picture in enumerate(self._reader.pictures(clip)):
             if number in samples:
-                pixels.add(picture)
-        return FeatureStats.of_histogram(pixels.counts(), len(samples))
+                histogram += count_pixels(picture, stride)
+        return FeatureStats.of_histogram(histogram, len(samples))
 
     def _clip(self, clip: Clip, place: Place) -> Clip:
         if self._reader.is_cuttable(clip):
