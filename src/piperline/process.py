@@ -4,28 +4,102 @@ import os
 import socket
 import subprocess
 import sys
-from multiprocessing.connection import Connection
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
 
-__all__ = ["start_process", "usable_cpus"]
+__all__ = ["Child", "ChildDied", "heard_from", "parent", "usable_cpus"]
+
+_SECONDS_TO_END = 5
 
 
-def start_process(module: str, log: int | None = None) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a Python process that calls `main` of `module` with a socket; the other end is returned with it.
+class ChildDied(Exception):
+    """A process ended where it should have answered.
 
-    `log` is the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+    Attributes:
+        code: its exit code; negative, the signal that ended it.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
-        process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,  # its threads would only spin
-        )
-    return process, Connection(ours.detach())
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Child:
+    """A Python process that runs `main(descriptor)` of a module, at the other end of a socket.
+
+    It may die at any moment, also while something is sent to it: that is told when it should answer, and only then.
+
+    Args:
+        module: its name.
+        log: the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+    """
+
+    def __init__(self, module: str, log: int | None = None) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,  # its threads would only spin
+            )
+        self._connection = Connection(ours.detach())
+
+    def fileno(self) -> int:
+        """The socket, for `heard_from`."""
+        return self._connection.fileno()
+
+    def send(self, message: object) -> None:
+        """Send a message."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.send(message)
+
+    def receive(self) -> Any:  # noqa: ANN401 - what was sent
+        """Wait for the next message.
+
+        Raises:
+            ChildDied: there will be none.
+        """
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:  # OSError: in the middle of a message
+            raise ChildDied(self._process.wait()) from error
+
+    def hang_up(self) -> None:
+        """Close the socket: the process ends by itself when it has done what it was told."""
+        self._connection.close()
+
+    def end(self, *, at_once: bool = False) -> None:
+        """See that the process has ended: after what it was told, if it does not take too long, or at once."""
+        self.hang_up()
+        if at_once:
+            self._process.kill()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+_Kind = TypeVar("_Kind", bound=Child)
+
+
+def heard_from(children: Sequence[_Kind]) -> list[_Kind]:
+    """Wait until some of `children` have said something, or died; which."""
+    heard: list[Any] = wait(children)  # type: ignore[arg-type]  # all that it needs is fileno()
+    return heard
+
+
+@contextmanager
+def parent(descriptor: int) -> Iterator[Connection]:
+    """In the process: the socket; what is done with it ends when the parent has closed it, or died."""
+    with Connection(descriptor) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        yield connection
 
 
 def usable_cpus() -> int:

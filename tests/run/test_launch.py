@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.errors import OutputExists, RecordingError, TaskFailed, UsageError
+from piperline.run import cluster
 from piperline.run.assemble import PROVENANCE
 from piperline.run.convert import convert, make_job
 from piperline.run.launch import launch, prepare
@@ -151,6 +153,29 @@ def test_what_is_bad_fails_its_rank_only(site):
     assert "changed since the run was planned" in found[1].why
     assert "failed: file" in (site / "logs/job/logs/task_00001.log").read_text()
     assert done_by(site, 2) == (1,)
+
+
+def test_a_rank_that_is_killed_before_it_hears_anything_costs_only_itself(site, monkeypatch):
+    class Stillborn(cluster._Slot):
+        def begin(self, rank: int) -> None:
+            if rank == 1:
+                os.kill(self._process.pid, signal.SIGKILL)
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            super().begin(rank)
+
+    with monkeypatch.context() as patched, pytest.raises(TaskFailed, match="SIGKILL") as caught:
+        patched.setattr(cluster, "_Slot", Stillborn)
+        done_by(site, 3)
+    assert "2 of 3 ranks are done and kept" in "".join(caught.value.__notes__)
+    assert done_by(site, 3) == (1,)
+
+
+def test_statistics_that_were_being_written_when_a_rank_was_killed(site):
+    assert done_by(site, 2) == (0, 1)
+    (site / "logs/job/stats/00000.json").write_text('[{"name": "pip')
+    (shard(site, 2, 1) / "meta/info.json").unlink()
+    assert done_by(site, 2) == (1,)
+    assert json.loads((site / "logs/job/stats.json").read_text())
 
 
 def test_all_that_fails_is_told(site):

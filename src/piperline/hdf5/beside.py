@@ -1,11 +1,10 @@
 """The table of episodes, made beside the tree of objects. Light to import: it starts before all else is loaded."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piperline.process import start_process
+from piperline.process import Child, ChildDied
 
 if TYPE_CHECKING:
     from piperline.hdf5.table import EpisodeTable
@@ -29,16 +28,15 @@ def start_table(path: Path) -> "Callable[[], EpisodeTable | None]":
 
     if not path.is_file() or path.stat().st_size < _WORTH_A_PROCESS:
         return here
-    process, connection = start_process("piperline.hdf5.table")
-    with suppress(BrokenPipeError, ConnectionResetError):  # its death is noticed when it should answer
-        connection.send(path)
+    child = Child("piperline.hdf5.table")
+    child.send(path)
 
     def wait() -> "EpisodeTable | None":
-        with process, connection:
-            try:
-                table: EpisodeTable | None = connection.recv()
-            except (EOFError, ConnectionResetError):  # it failed, or died: the same here says why
-                table = here()
+        try:
+            table: EpisodeTable | None = child.receive()
+        except ChildDied:  # it failed, or was killed: the same here says why
+            table = here()
+        child.end()
         return table
 
     return wait

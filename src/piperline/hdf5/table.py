@@ -1,14 +1,14 @@
 """The episodes of a recording at a glance: what is in it for a conversion, and what would not fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from textwrap import wrap
 
 from piperline.errors import PiperlineError, printable
 from piperline.layout import builtin_layouts, load_layout
+from piperline.process import parent
 from piperline.recording import EpisodeHeader, Recording
 
 __all__ = ["EpisodeRow", "EpisodeTable", "episode_table", "frame_count", "main", "table_lines"]
@@ -69,8 +69,8 @@ def episode_table(path: Path) -> EpisodeTable | None:
 
 def main(descriptor: int) -> None:
     """The process of `piperline.hdf5.beside`: a path comes over a socket, and the table of that file goes back."""
-    with Connection(descriptor) as parent:
-        parent.send(episode_table(parent.recv()))
+    with parent(descriptor) as connection, suppress(PiperlineError, OSError):  # the caller finds out itself
+        connection.send(episode_table(connection.recv()))
 
 
 def frame_count(path: Path) -> int | None:

@@ -5,44 +5,34 @@ the same to it. So a copying process may die: this one lives on, clears up, and 
 """
 
 import signal
-import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from piperline.errors import OutputError, Place
-from piperline.process import start_process, usable_cpus
+from piperline.process import Child, ChildDied, heard_from, parent, usable_cpus
 
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
 
 __all__ = ["Writers", "main"]
 
-_SECONDS_TO_END = 5
 
-
-@dataclass
-class _Writer:
-    process: subprocess.Popen[bytes]
-    connection: Connection
+class _Writer(Child):
     number: int = -1
     new: "NewFile | None" = None
 
     def begin(self, number: int, new: "NewFile", *, allow_external: bool) -> None:
         self.number, self.new = number, new
-        with suppress(BrokenPipeError, ConnectionResetError):  # its death is noticed when it should answer
-            self.connection.send((new, allow_external))
+        self.send((new, allow_external))
 
     def answer(self) -> Exception | None:
         """What came of the file; None if it is written."""
         try:
-            error: Exception | None = self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            error = _died(self.process.wait(), self.new) if self.new else None
+            error: Exception | None = self.receive()
+        except ChildDied as death:
+            error = _died(death.code, self.new) if self.new else None
             self.give_up()
         self.new = None
         return error
@@ -51,8 +41,7 @@ class _Writer:
         """End the process in the middle of its file, of which nothing is left."""
         from piperline.hdf5.copy import partial_path  # noqa: PLC0415 - heavy: not before processes are started
 
-        self.process.kill()
-        self.process.wait()
+        self.end(at_once=True)
         if self.new:
             partial_path(self.new.path).unlink(missing_ok=True)
 
@@ -64,7 +53,7 @@ class Writers:
     """
 
     def __init__(self) -> None:
-        self._writers = [_Writer(*start_process(__name__))]
+        self._writers = [_Writer(__name__)]
 
     def __enter__(self) -> Self:
         return self
@@ -73,12 +62,12 @@ class Writers:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for writer in self._writers:
-            writer.connection.close()  # idle ones end by themselves
+            writer.hang_up()
         for writer in self._writers:
-            try:
-                writer.process.wait(0 if writer.new else _SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
+            if writer.new:
                 writer.give_up()
+            else:
+                writer.end()
 
     def write(self, files: "Sequence[NewFile]", *, allow_external: bool = False) -> Iterator["NewFile"]:
         """Write files; gives each, in order, when it is complete.
@@ -92,18 +81,17 @@ class Writers:
             OutputError: there is no room or no permission, or a copying process died.
         """
         while len(self._writers) < min(len(files), usable_cpus()):
-            self._writers.append(_Writer(*start_process(__name__)))
+            self._writers.append(_Writer(__name__))
         todo, told = deque(enumerate(files)), 0
         answers: dict[int, Exception | None] = {}
         while True:
             for writer in self._writers:
                 if todo and not writer.new and not any(answers.values()):
                     writer.begin(*todo.popleft(), allow_external=allow_external)
-            busy = {writer.connection: writer for writer in self._writers if writer.new}
+            busy = [writer for writer in self._writers if writer.new]
             if not busy:
                 break
-            for connection in wait(list(busy)):
-                writer = busy[connection]  # type: ignore[index]  # wait gives what it was given
+            for writer in heard_from(busy):
                 answers[writer.number] = writer.answer()
             while told in answers and answers[told] is None:
                 yield files[told]
@@ -129,12 +117,12 @@ def main(descriptor: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with Connection(descriptor) as parent, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with parent(descriptor) as connection:
         while True:
-            new, allow_external = parent.recv()
+            new, allow_external = connection.recv()
             answer = None
             try:
                 write_file(new, allow_external=allow_external)
             except Exception as error:  # noqa: BLE001 - the parent raises it
                 answer = error
-            parent.send(answer)
+            connection.send(answer)

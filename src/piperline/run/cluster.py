@@ -7,12 +7,11 @@ import json
 import os
 import pickle
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from datatrove.utils.stats import PipelineStats
 
 from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
-from piperline.process import start_process
+from piperline.process import Child, ChildDied, heard_from, parent
 from piperline.run.local import died
 from piperline.run.messages import Crashed, Done, Failed, Moved
 from piperline.run.records import FINISH, JobFolder, RankRecord
@@ -121,14 +120,11 @@ class Setup:
 
 def main(descriptor: int) -> None:
     """Do the ranks whose numbers come over the socket `descriptor`, until it is closed."""
-    with Connection(descriptor) as connection:
-        try:
-            setup: Setup = connection.recv()
-            die_with(setup.parent)
-            while True:
-                connection.send(_answer(setup, connection.recv(), Reporter(connection)))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+    with parent(descriptor) as connection:
+        setup: Setup = connection.recv()
+        die_with(setup.parent)
+        while True:
+            connection.send(_answer(setup, connection.recv(), Reporter(connection)))
 
 
 def _answer(setup: Setup, rank: int, report: Reporter) -> Done | Failed | Crashed:
@@ -142,13 +138,14 @@ def _answer(setup: Setup, rank: int, report: Reporter) -> Done | Failed | Crashe
     return Done()
 
 
-@dataclass
-class _Slot:
+class _Slot(Child):
     """A process that does ranks one after the other."""
 
-    process: subprocess.Popen[bytes]
-    connection: Connection
     rank: int
+
+    def begin(self, rank: int) -> None:
+        self.rank = rank
+        self.send(rank)
 
 
 def run_here(
@@ -166,28 +163,22 @@ def run_here(
             while queue or busy:
                 while queue and len(busy) < slots:
                     busy.append(_start(folder, work, queue.pop(0), log.fileno()))
-                ready = wait([slot.connection for slot in busy])
-                for slot in [slot for slot in busy if slot.connection in ready]:
+                for slot in heard_from(busy):
                     if _heard(slot, queue, failed, moved, folder):
                         busy.remove(slot)
+                        slot.end()
         finally:
             for slot in busy:
-                slot.process.kill()
-                _close(slot)
+                slot.end(at_once=True)
     _merge_statistics(folder)
     return failed
 
 
 def _start(folder: JobFolder, work: Work, rank: int, log: int) -> _Slot:
-    slot = _Slot(*start_process(__name__, log), rank)
-    slot.connection.send(Setup(folder.root, work.world, os.getpid()))
-    slot.connection.send(rank)
+    slot = _Slot(__name__, log)
+    slot.send(Setup(folder.root, work.world, os.getpid()))
+    slot.begin(rank)
     return slot
-
-
-def _close(slot: _Slot) -> None:
-    slot.connection.close()
-    slot.process.wait()
 
 
 def _heard(
@@ -197,12 +188,11 @@ def _heard(
     moved: Callable[[int, int], None],
     folder: JobFolder,
 ) -> bool:
-    """Take what a process says; whether it has ended."""
+    """Take what a process says; whether there is nothing more for it to do, or it died."""
     try:
-        message = slot.connection.recv()
-    except (EOFError, ConnectionResetError):
-        failed[slot.rank] = died(slot.process.wait(), Place(file=folder.log_of(slot.rank)))
-        _close(slot)
+        message = slot.receive()
+    except ChildDied as death:
+        failed[slot.rank] = died(death.code, Place(file=folder.log_of(slot.rank)))
         return True
     match message:
         case Moved(images, size):
@@ -214,19 +204,19 @@ def _heard(
             failed[slot.rank] = PiperlineError(
                 "a fault in piperline, please report it", place=Place(file=folder.log_of(slot.rank)), found=trace
             )
-    if not queue:
-        _close(slot)
-        return True
-    slot.rank = queue.pop(0)
-    slot.connection.send(slot.rank)
-    return False
+    if queue:
+        slot.begin(queue.pop(0))
+        return False
+    return True
 
 
 def _merge_statistics(folder: JobFolder) -> None:
-    files = sorted((folder.root / "stats").glob("*.json"))
-    parts = [PipelineStats.from_json(json.loads(file.read_text(encoding="utf-8"))) for file in files]
-    with (folder.root / "stats.json").open("w", encoding="utf-8") as merged:
-        sum(parts, start=PipelineStats()).save_to_disk(merged)
+    merged = PipelineStats()
+    for file in sorted((folder.root / "stats").glob("*.json")):
+        with suppress(ValueError):  # the rank was killed while datatrove wrote them
+            merged += PipelineStats.from_json(json.loads(file.read_text(encoding="utf-8")))
+    with (folder.root / "stats.json").open("w", encoding="utf-8") as target:
+        merged.save_to_disk(target)
 
 
 class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]

@@ -1,19 +1,16 @@
 """Worker processes on this machine: they stage what they are told, and one that dies costs only its episode."""
 
-import contextlib
 import os
 import signal
-import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from piperline.errors import OutputError, PiperlineError, Place, TaskFailed, UsageError
-from piperline.process import start_process
+from piperline.process import Child, ChildDied, heard_from
 from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "WorkerPool", "died"]
 
-_SECONDS_TO_END = 5
+_MODULE = "piperline.run.worker"
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,7 @@ class Failure:
     error: PiperlineError
 
 
-@dataclass
-class _Worker:
-    process: subprocess.Popen[bytes]
-    connection: Connection
+class _Worker(Child):
     task: Task | None = None
 
 
@@ -91,7 +85,7 @@ class WorkerPool:
         if count < 1:
             raise UsageError("there must be at least one worker process", found=f"--workers {count}")
         self._setup: Setup | None = None
-        self._workers = [self._start() for _ in range(count)]
+        self._workers = [_Worker(_MODULE) for _ in range(count)]
 
     def __enter__(self) -> Self:
         return self
@@ -100,15 +94,9 @@ class WorkerPool:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for worker in self._workers:
-            worker.connection.close()  # idle ones end by themselves
-            if worker.task:
-                worker.process.kill()
+            worker.hang_up()
         for worker in self._workers:
-            try:
-                worker.process.wait(_SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+            worker.end(at_once=worker.task is not None)
 
     def stage(
         self,
@@ -138,15 +126,13 @@ class WorkerPool:
         self._setup = Setup(job, root, os.getpid())
         queue = _Queue.of(episodes)
         for worker in self._workers:
-            self._send_setup(worker)
+            worker.send(self._setup)
             self._next(worker, queue)
         while busy := [worker for worker in self._workers if worker.task]:
-            ready = wait([worker.connection for worker in busy])
-            for worker in busy:
-                if worker.connection in ready:
-                    self._answer(worker, queue, moved, done)
+            for worker in heard_from(busy):
+                self._answer(worker, queue, moved, done)
         for worker in self._workers:
-            worker.connection.close()  # they end while the caller goes on
+            worker.hang_up()  # they end while the caller goes on
         order = {episode.key: number for number, episode in enumerate(episodes)}
         return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
 
@@ -161,11 +147,10 @@ class WorkerPool:
         if task is None:
             raise AssertionError("only busy workers answer")
         try:
-            message = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
-            queue.fail(task, died(worker.process.wait(), task.episode.place))
-            self._replace(worker)
-            self._next(worker, queue)
+            message = worker.receive()
+        except ChildDied as death:
+            queue.fail(task, died(death.code, task.episode.place))
+            self._next(self._replace(worker), queue)
             return
         match message:
             case Moved(frames, size):
@@ -187,23 +172,13 @@ class WorkerPool:
     def _next(self, worker: _Worker, queue: _Queue) -> None:
         worker.task = queue.pop()
         if worker.task:
-            with contextlib.suppress(
-                BrokenPipeError, ConnectionResetError
-            ):  # its death is noticed when it should answer
-                worker.connection.send(worker.task)
+            worker.send(worker.task)
 
-    def _send_setup(self, worker: _Worker) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.connection.send(self._setup)
-
-    def _replace(self, worker: _Worker) -> None:
-        worker.connection.close()
-        fresh = self._start()
-        worker.process, worker.connection = fresh.process, fresh.connection
-        self._send_setup(worker)
-
-    def _start(self) -> _Worker:
-        return _Worker(*start_process("piperline.run.worker"))
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.hang_up()
+        fresh = self._workers[self._workers.index(worker)] = _Worker(_MODULE)
+        fresh.send(self._setup)
+        return fresh
 
 
 def died(code: int, place: Place) -> TaskFailed:

@@ -13,6 +13,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 from piperline.errors import PiperlineError, output_error
+from piperline.process import parent
 from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 from piperline.run.stage import Staging
 
@@ -70,12 +71,9 @@ def _work(connection: Connection, setup: Setup, task: Task) -> Done | Failed | C
 
 def main(descriptor: int) -> None:
     """Serve the parent over the socket `descriptor`, until it closes it."""
-    with Connection(descriptor) as connection:
-        try:
-            setup: Setup = connection.recv()
-            die_with(setup.parent)
-            while True:
-                task: Task = connection.recv()
-                connection.send(_work(connection, setup, task))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+    with parent(descriptor) as connection:
+        setup: Setup = connection.recv()
+        die_with(setup.parent)
+        while True:
+            task: Task = connection.recv()
+            connection.send(_work(connection, setup, task))

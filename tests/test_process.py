@@ -1,0 +1,86 @@
+"""Processes of our own may die at any moment: that is told when they should answer, and never before."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from piperline.process import Child, ChildDied, heard_from
+
+ECHO = """
+from piperline.process import parent
+def main(descriptor):
+    with parent(descriptor) as connection:
+        while True:
+            connection.send(connection.recv())
+"""
+HALF = """
+import os, signal
+def main(descriptor):
+    os.write(descriptor, (1000).to_bytes(4, "big") + b"the beginning of a message")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module that children can import."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def made(name: str, text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return made
+
+
+def pid_of(child: Child) -> int:
+    return child._process.pid
+
+
+def test_what_is_sent_comes_back(module):
+    child = Child(module("echo", ECHO))
+    child.send({"frames": 3})
+    assert heard_from([child]) == [child]
+    assert child.receive() == {"frames": 3}
+    child.end()
+    assert not Path(f"/proc/{pid_of(child)}").exists()
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20], ids=["small", "larger-than-the-socket-holds"])
+def test_a_death_is_told_when_an_answer_is_due(module, size):
+    child = Child(module("echo", ECHO))
+    child.send("is there")
+    child.receive()
+    os.kill(pid_of(child), signal.SIGKILL)
+    os.waitid(os.P_PID, pid_of(child), os.WEXITED | os.WNOWAIT)
+    child.send(b"x" * size)
+    child.send(b"x" * size)
+    with pytest.raises(ChildDied) as death:
+        child.receive()
+    assert death.value.code == -signal.SIGKILL
+    child.end(at_once=True)
+
+
+def test_a_death_in_the_middle_of_a_message(module):
+    child = Child(module("half", HALF))
+    with pytest.raises(ChildDied) as death:
+        child.receive()
+    assert death.value.code == -signal.SIGKILL
+    child.end()
+
+
+def test_one_that_is_at_work_is_ended_at_once(module):
+    child = Child(module("sleeper", "import time\ndef main(descriptor):\n    time.sleep(600)\n"))
+    child.end(at_once=True)
+    assert not Path(f"/proc/{pid_of(child)}").exists()
+
+
+def test_the_same_python(module):
+    text = "import sys\nfrom piperline.process import parent\n"
+    text += "def main(descriptor):\n    with parent(descriptor) as c:\n        c.send(sys.executable)\n"
+    child = Child(module("where", text))
+    assert child.receive() == sys.executable
+    child.end()
