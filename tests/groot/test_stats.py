@@ -1,6 +1,7 @@
 """GR00T's statistics: against a plain implementation of the formulas, and against what NVIDIA ships."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -103,10 +104,22 @@ def test_other_deltas_and_state_groups(good):
 
 
 def test_quantiles_of_few_and_of_broken_values():
-    one = six_numbers(np.array([[3.0]], dtype=np.float32), ("q01", "q99"))
-    assert one == {"q01": [3.0], "q99": [3.0]}
-    broken = six_numbers(np.array([[1, 2], [np.nan, 3], [4, 5]], dtype=np.float32), ("q01", "max"))
-    assert np.isnan(broken["q01"]).tolist() == [True, False]
+    one = six_numbers(np.array([3.0], dtype=np.float32))
+    assert one == {"mean": 3, "std": 0, "min": 3, "max": 3, "q01": 3, "q99": 3}
+    broken = six_numbers(np.array([1, np.nan, 4], dtype=np.float32))
+    assert np.isnan(list(broken.values())).all()
+    wide = six_numbers(np.array([-np.inf, 3, np.inf], dtype=np.float32))
+    assert (wide["min"], wide["max"]) == (-np.inf, np.inf)
+    assert np.isnan([wide["mean"], wide["std"]]).all()
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (14,), (16, 6), (1, 1), (2, 1)], ids=str)
+def test_one_dimension_at_a_time_is_what_numpy_gives_of_all_at_once(shape):
+    values = np.random.default_rng(1).normal(0.3, 2, (5003, *shape)).astype(np.float32)
+    at_once = {name: getattr(np, name)(values, axis=0) for name in ("mean", "std", "min", "max")}
+    for place in np.ndindex(shape):
+        found = six_numbers(values[(slice(None), *place)].copy(), alone=math.prod(shape) == 1)
+        assert {name: found[name] for name in at_once} == {name: float(all_[place]) for name, all_ in at_once.items()}
 
 
 def test_the_fingerprint_tells_when_files_are_of_other_data(copy):

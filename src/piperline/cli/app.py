@@ -235,6 +235,7 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     # numpy is not loaded yet. The threads of its linear algebra, which nothing here uses, would spin at every start,
     # here and in the processes that are started from here: a third of the CPU that starting costs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own pool would keep 30 MB more
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than reading a layout
     output = Output()
     tree.suppress_keyboard_interrupt = False

@@ -174,14 +174,13 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
         wanted: the names of the columns; those that a file lacks are left out.
         found: files that cannot be read are appended here.
     """
-    wanted = list(wanted)
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in wanted}
+    columns: dict[str, NDArray[Any] | None] = dict.fromkeys(wanted)
     spans: dict[Path, tuple[int, int]] = {}
     row = 0
     for path in sorted(meta.root.glob(DATA_GLOB)):
         try:
             with pq.ParquetFile(path) as file:
-                table = file.read([name for name in wanted if name in file.schema_arrow.names], use_threads=False)
+                table = file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
                 length = file.metadata.num_rows
             if not length:
                 raise ValueError("it holds no rows")  # noqa: TRY301 - one way to leave a file out
@@ -190,20 +189,22 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
             message = f"Parquet file cannot be read: {error}"
             found.append(Finding("data-unreadable", "error", message, Place(file=path), remedy=_REMEDY))
             continue
-        for name in list(parts):
-            if name in values:
-                parts[name].append(values[name])
-            else:
-                del parts[name]
+        columns = {name: _extended(column, values[name]) for name, column in columns.items() if name in values}
         spans[path] = (row, row + length)
         row += length
-    names = [name for name, values in parts.items() if values]
-    return Rows({name: _joined(parts.pop(name)) for name in names}, spans)  # one column at a time is there twice
+    return Rows({name: column for name, column in columns.items() if column is not None}, spans)
 
 
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    width = min(part.shape[1] for part in parts)
-    return np.concatenate([part[:, :width] for part in parts])
+def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
+    """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
+    if column is None:
+        return more.copy()
+    width, dtype, rows = min(column.shape[1], more.shape[1]), np.result_type(column, more), len(column)
+    if (column.shape[1], column.dtype) != (width, dtype):
+        column = column[:, :width].astype(dtype)
+    column.resize((rows + len(more), width), refcheck=False)  # in place: large datasets are not there twice
+    column[rows:] = more[:, :width]
+    return column
 
 
 def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:

@@ -8,9 +8,12 @@ them tells us.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +43,7 @@ FINGERPRINT_FILE = "meta/piperline_stats.json"
 
 Stats = dict[str, Any]
 _LOW, _HIGH = 0.01, 0.99
-_BLOCK = 1024  # rows that are transposed at once: they fit into the cache, which is ten times as fast
-_AT_ONCE = 2  # of the first dimension of values, for memory; of a single one numpy would sum in another order
+_THREADS = 2  # for memory as well; numpy works outside of Python's lock
 
 
 def write_groot_stats(root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None) -> None:
@@ -94,14 +96,13 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     order = ("mean", "std", "min", "max", "q01", "q99")
     stats: dict[str, Stats] = {}
     for name in float_columns(meta):
-        values = rows.columns[name]
-        if values.ndim == 1:
-            stats[name] = six_numbers(values.astype(np.float32), order)
-        else:
-            stats[name] = _joined(
-                six_numbers(values[:, start:stop].astype(np.float32), order) for start, stop in _spans(values.shape[1])
-            )
+        found = _of_each(rows.columns[name].shape[1], partial(_of_column, rows.columns[name]))
+        stats[name] = {key: [numbers[key] for numbers in found] for key in order}
     return stats
+
+
+def _of_column(values: NDArray[Any], dimension: int) -> dict[str, float]:
+    return six_numbers(values[:, dimension].astype(np.float32), alone=values.shape[1] == 1)
 
 
 def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
@@ -114,101 +115,96 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
         DatasetError: no episode is as long as the horizon, or a group does not fit its state group.
     """
     order = ("max", "min", "q01", "q99", "mean", "std")
-    spans = _spans(len(choice.action_deltas))
-    return {
-        action: _joined(
-            six_numbers(_differences(meta, rows, choice, (action, state), choice.action_deltas[start:stop]), order)
-            for start, stop in spans
-        )
-        for action, state in sorted(choice.relative.items())
-    }
+    firsts = _first_rows(meta, rows, choice) if choice.relative else np.empty(0, np.intp)
+    stats: dict[str, Stats] = {}
+    for action, state in sorted(choice.relative.items()):
+        actions, states = _group(meta, rows, "action", action), _group(meta, rows, "state", state)
+        if actions.shape[1] != states.shape[1]:
+            raise DatasetError(
+                f"action group {action} has {actions.shape[1]} dimensions, state group {state} has {states.shape[1]}: "
+                "relative needs equal widths",
+                place=Place(file=meta.root),
+            )
+        found = _of_each(actions.shape[1], partial(_of_differences, actions, states, firsts, choice))
+        steps = range(len(choice.action_deltas))
+        stats[action] = {key: [[numbers[step][key] for numbers in found] for step in steps] for key in order}
+    return stats
 
 
-def _spans(width: int) -> list[tuple[int, int]]:
-    """`width` places in spans of two, the last of three where they are odd; one alone makes one span."""
-    starts = range(0, max(width - 1, 1), _AT_ONCE)
-    return list(zip(starts, [*starts[1:], width], strict=True))
+def _of_differences(
+    actions: NDArray[Any], states: NDArray[Any], firsts: NDArray[np.intp], choice: Choice, dimension: int
+) -> list[dict[str, float]]:
+    """Six numbers for each step of the chunks that begin at the rows `firsts`."""
+    action, now = actions[:, dimension].copy(), states[firsts + choice.state_deltas[-1], dimension]
+    alone = len(choice.action_deltas) * actions.shape[1] == 1
+    # Subtracted in the type of the files, then float32, as there.
+    differences = (action[firsts + delta] - now for delta in choice.action_deltas)
+    return [six_numbers(values.astype(np.float32), alone=alone) for values in differences]
 
 
-def _joined(parts: Iterable[Stats]) -> Stats:
-    """The numbers of one span behind those of the other."""
-    whole: Stats = {}
-    for part in parts:
-        for name, numbers in part.items():
-            whole.setdefault(name, []).extend(numbers)
-    return whole
-
-
-def six_numbers(values: NDArray[np.float32], order: Iterable[str]) -> Stats:
-    """Mean, std, min, max, q01, q99 over the first axis, as nested lists of Python floats, in `order`."""
-    with np.errstate(invalid="ignore"):  # infinite values give NaN, as there
-        low, high = _quantiles(values)
-        numbers = {
-            "mean": np.mean(values, axis=0),
-            "std": np.std(values, axis=0),
-            "min": np.min(values, axis=0),
-            "max": np.max(values, axis=0),
-            "q01": low,
-            "q99": high,
-        }
-    return {name: numbers[name].tolist() for name in order}
-
-
-def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`np.quantile(values, [0.01, 0.99], axis=0)` as numpy 1.26 gives it; numpy 2 would round it to float32."""
-    rows = values.reshape(len(values), -1)
-    columns = np.empty((rows.shape[1], len(rows)), np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        columns[:, start : start + _BLOCK] = rows[start : start + _BLOCK].T
-    last = len(values) - 1
-    positions = [last * q for q in (_LOW, _HIGH)]
-    ranks = sorted({rank for position in positions for rank in (int(position), min(int(position) + 1, last))} | {last})
-    columns.partition(ranks, axis=1)
-    results = [_between(columns, position) for position in positions]
-    # A NaN is sorted to the end.
-    broken = np.isnan(columns[:, last])
-    return np.where(broken, np.nan, np.stack(results)).reshape(2, *values.shape[1:])
-
-
-def _between(columns: NDArray[np.float32], position: float) -> NDArray[np.float64]:
-    rank = int(position)
-    share = position - rank
-    low, high = columns[:, rank], columns[:, min(rank + 1, columns.shape[1] - 1)]
-    step = (high - low).astype(np.float64)
-    # From the nearer side, as numpy's `_lerp`: rounding then never leaves the interval.
-    return low + step * share if share < 0.5 else high - step * (1 - share)  # noqa: PLR2004 - the middle
-
-
-def _differences(
-    meta: Meta, rows: Rows, choice: Choice, groups: tuple[str, str], deltas: Sequence[int]
-) -> NDArray[np.float32]:
-    """Shape (windows, len(deltas), dimensions), episode after episode; `groups` of the action and of the state."""
-    action, state = groups
-    actions, states = _group(meta, rows, "action", action), _group(meta, rows, "state", state)
-    if actions.shape[1] != states.shape[1]:
-        raise DatasetError(
-            f"action group {action} has {actions.shape[1]} dimensions, state group {state} has {states.shape[1]}: "
-            "relative needs equal widths",
-            place=Place(file=meta.root),
-        )
+def _first_rows(meta: Meta, rows: Rows, choice: Choice) -> NDArray[np.intp]:
+    """The rows at which a whole action chunk of an episode begins."""
     reach = choice.action_deltas[-1]
-    spans = [(start, stop) for start, stop in rows.episodes(meta).values() if stop - start > reach]
+    spans = [(start, stop - reach) for start, stop in rows.episodes(meta).values() if stop - start > reach]
     if not spans:
         raise DatasetError(
             f"no episode has the {choice.horizon} frames of an action chunk",
             place=Place(file=meta.root),
             next_step="choose a shorter --horizon",
         )
-    result = np.empty((sum(stop - start - reach for start, stop in spans), len(deltas), actions.shape[1]), np.float32)
-    row = 0
-    for start, stop in spans:
-        count = stop - start - reach
-        now = states[start + choice.state_deltas[-1] :][:count]
-        for place, delta in enumerate(deltas):
-            # Subtracted in the type of the files, then float32, as there.
-            result[row : row + count, place] = actions[start + delta :][:count] - now
-        row += count
-    return result
+    return np.concatenate([np.arange(start, stop, dtype=np.intp) for start, stop in spans])
+
+
+_Numbers = TypeVar("_Numbers")
+
+
+def _of_each(dimensions: int, work: Callable[[int], _Numbers]) -> list[_Numbers]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(work, range(dimensions)))
+
+
+def six_numbers(values: NDArray[np.float32], *, alone: bool = False) -> dict[str, float]:
+    """Mean, std, min, max, q01, q99 of one dimension, as GR00T has them of all at once.
+
+    Args:
+        values: shape (N,); they come to lie in another order.
+        alone: it is the only one. numpy then adds pairwise; of several dimensions it adds row after row.
+    """
+    count = np.float32(len(values))
+    add = np.add.reduce if alone else _add_in_order
+    with np.errstate(invalid="ignore"):  # infinite values give NaN, as there
+        mean = add(values) / count
+        deviations = values - mean
+        deviations *= deviations
+        numbers = {"mean": mean, "std": np.sqrt(add(deviations) / count), "min": values.min(), "max": values.max()}
+        del deviations
+        low, high = _quantiles(values)
+    return {name: float(number) for name, number in {**numbers, "q01": low, "q99": high}.items()}
+
+
+def _add_in_order(values: NDArray[np.float32]) -> np.float32:
+    total: np.float32 = np.add.accumulate(values)[-1]
+    return total
+
+
+def _quantiles(values: NDArray[np.float32]) -> tuple[float, ...]:
+    """`np.quantile(values, [0.01, 0.99])` as numpy 1.26 gives it; numpy 2 would round it to float32."""
+    last = len(values) - 1
+    positions = [last * q for q in (_LOW, _HIGH)]
+    ranks = sorted({rank for position in positions for rank in (int(position), min(int(position) + 1, last))} | {last})
+    values.partition(ranks)
+    if np.isnan(values[last]):  # a NaN is sorted to the end
+        return math.nan, math.nan
+    return tuple(_between(values, position) for position in positions)
+
+
+def _between(values: NDArray[np.float32], position: float) -> float:
+    rank = int(position)
+    share = position - rank
+    low, high = values[rank], values[min(rank + 1, len(values) - 1)]
+    step = float(high - low)
+    # From the nearer side, as numpy's `_lerp`: rounding then never leaves the interval.
+    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)  # noqa: PLR2004 - the middle
 
 
 def _group(meta: Meta, rows: Rows, part: str, group: str) -> NDArray[Any]:

@@ -21,6 +21,9 @@ class DatasetWriter(Protocol):
     def finish(self) -> None:
         """Write what is known only at the end; without it the folder is no dataset."""
 
+    def close(self) -> None:
+        """See that nothing is under way any more, also where `finish` was not reached."""
+
 
 WRITERS: Mapping[str, type[V21Writer] | type[V30Writer]] = {"v2.1": V21Writer, "v3.0": V30Writer}
 """By the name of the format; each is made with `(root, schema, *, link, tasks)`."""

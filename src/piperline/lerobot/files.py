@@ -4,9 +4,9 @@ The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), size
 file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,30 +17,53 @@ from piperline.episode import Clip
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
 from piperline.remux import Joiner, Reader, Splicer, new_file
 
-__all__ = ["TableFiles", "TableWriter", "VideoFiles", "meanwhile"]
+__all__ = ["Lanes", "TableFiles", "TableWriter", "VideoFiles"]
 
 _Result = TypeVar("_Result")
 
 LONGEST_FILE_SECONDS = 1000
 """lerobot compares times as float32: beyond 1,024 s, a sum of two times no longer finds its frame."""
 
+_AHEAD = 64  # rounds; a file that is finished holds up its lane for as long as a hundred episodes' rows take
 
-@contextmanager
-def meanwhile(
-    pool: Executor, work: Callable[..., _Result], *arguments: Iterable[Any]
-) -> Iterator[list[Future[_Result]]]:
-    """Do `work` with each of `arguments` in threads while the body is done. All of it has ended when this is left.
 
-    Raises:
-        Exception: what `work` raised, unless the body did.
+class Lanes:
+    """A thread for each of some keys: videos are copied in order, while the caller goes on with the next rows.
+
+    Reading and writing videos is the system's work, outside of Python's lock.
+
+    Args:
+        keys: of the lanes: cameras.
     """
-    futures = [pool.submit(work, *each) for each in zip(*arguments, strict=True)]
-    try:
-        yield futures
-    finally:
-        wait(futures)
-    for future in futures:
-        future.result()
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._pools = {key: ThreadPoolExecutor(1) for key in keys}
+        self._rounds: deque[dict[str, Future[Any]]] = deque()
+
+    def do(self, work: Callable[[str], _Result]) -> dict[str, Future[_Result]]:
+        """Have `work(key)` done in each lane, after what was asked for before; what comes of it, by key.
+
+        Raises:
+            Exception: what earlier work raised.
+        """
+        self.wait(_AHEAD)
+        self._rounds.append(asked := {key: pool.submit(work, key) for key, pool in self._pools.items()})
+        return asked
+
+    def close(self) -> None:
+        """See that nothing is under way any more; what has not begun is dropped."""
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
+
+    def wait(self, left: int = 0) -> None:
+        """Wait until no more than `left` rounds are under way.
+
+        Raises:
+            Exception: what the work raised.
+        """
+        while len(self._rounds) > left:
+            for done in self._rounds.popleft().values():
+                done.result()
 
 
 class _Numbers:

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import meanwhile
+from piperline.lerobot.files import Lanes
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow, read_jsonl
 from piperline.lerobot.rows import Numbering, stats_document, table_of
@@ -47,15 +46,15 @@ class V21Writer:
         self._numbering = Numbering(schema, "Sequence", tasks=tasks)
         (root / "meta").mkdir()
         self._histograms = HistogramFile(root, schema.cameras)
-        # A thread and a reader for each camera: reading and writing packets is FFmpeg's work, outside of Python's lock.
         self._readers = {key: Reader() for key in schema.cameras}
-        self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
+        self._lanes = Lanes(schema.cameras)
 
     def add(self, episode: EncodedEpisode) -> None:
-        """Write the next episode.
+        """Write the next episode; its videos are copied while the caller goes on.
 
         Raises:
-            DatasetError: its columns are not those of the schema, or it is longer than v2.1 readers can open.
+            DatasetError: its columns are not those of the schema, or it is longer than v2.1 readers can open; or the
+                video of an earlier episode cannot be read.
         """
         if episode.length > LONGEST_SECONDS * self._schema.fps:
             raise DatasetError(
@@ -67,20 +66,23 @@ class V21Writer:
             )
         index = self._numbering.episodes
         where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
-        targets = [self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers]
-        clips = [episode.clips[key] for key in self._readers]
-        with meanwhile(self._pool, self._write_clip, self._readers, clips, targets):
-            placed = self._numbering.place(episode)
-            pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
+        targets = {key: self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers}
+        self._lanes.do(lambda key: self._write_clip(self._readers[key], episode.clips[key], targets[key]))
+        placed = self._numbering.place(episode)
+        pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
         stats = {"episode_index": placed.index, "stats": stats_document(placed.stats, quantiles=False)}
         self._append("episodes_stats.jsonl", json.dumps(stats) + "\n")
         self._append("episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk())
         self._histograms.add(episode.camera_stats)
 
     def finish(self) -> None:
-        """Write what is known only at the end: task table, info.json and the dataset card."""
+        """Write what is known only at the end: task table, info.json and the dataset card.
+
+        Raises:
+            DatasetError: a video cannot be read.
+        """
         self._histograms.finish()
-        self._pool.shutdown()
+        self._lanes.wait()
         for reader in self._readers.values():
             reader.close()
         numbering = self._numbering
@@ -99,6 +101,10 @@ class V21Writer:
         info.to_disk(self._root)
         (self._root / "README.md").write_text(card_text(info, list(numbering.tasks)), encoding="utf-8")
 
+    def close(self) -> None:
+        """See that nothing is under way any more; without `finish`, the folder is no dataset."""
+        self._lanes.close()
+
     def _file(self, path: str) -> Path:
         file = self._root / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,9 +114,9 @@ class V21Writer:
         with (self._root / "meta" / name).open("a", encoding="utf-8") as file:
             file.write(text)
 
-    def _write_clip(self, camera: str, clip: Clip, target: Path) -> None:
+    def _write_clip(self, reader: Reader, clip: Clip, target: Path) -> None:
         if not clip.whole:
-            self._readers[camera].cut(clip, target)
+            reader.cut(clip, target)
         elif self._link:
             _link_or_copy(clip.path, target)
         else:

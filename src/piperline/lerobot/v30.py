@@ -3,8 +3,8 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import TableFiles, VideoFiles, meanwhile
+from piperline.lerobot.files import Lanes, TableFiles, VideoFiles
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
 from piperline.lerobot.quantiles import column_quantiles
@@ -28,6 +28,21 @@ __all__ = ["V30Reader", "V30Writer"]
 _MIB = 1 << 20
 _EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _EPISODES_PER_GROUP = 64
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A row of the episode table; where its videos lie is known when they are appended."""
+
+    numbers: dict[str, Any]
+    videos: Mapping[str, Future[dict[str, Any]]]
+    stats: dict[str, Any]
+
+    def row(self) -> dict[str, Any]:
+        row = self.numbers
+        for columns in self.videos.values():
+            row = row | columns.result()
+        return row | self.stats
 
 
 class V30Writer:
@@ -58,33 +73,30 @@ class V30Writer:
         self._histograms = HistogramFile(root, schema.cameras)
         self._data = TableFiles(root, V30_DATA_PATH, data_mb * _MIB)
         self._videos = {key: VideoFiles(root, key, video_mb * _MIB) for key in schema.cameras}
-        # A thread for each camera: reading and writing packets is FFmpeg's work, outside of Python's lock.
-        self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
+        self._lanes = Lanes(schema.cameras)
         self._rows = TableFiles(root, _EPISODES_PATH, data_mb * _MIB)
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[_Waiting] = []
         self._stats: dict[str, FeatureStats] = {}
 
     def add(self, episode: EncodedEpisode) -> None:
-        """Write the next episode.
+        """Write the next episode; its videos are appended while the caller goes on.
 
         Raises:
-            DatasetError: its columns are not those of the schema, or a clip lacks frames.
-            NotCuttable: a clip has to be encoded again.
+            DatasetError: its columns are not those of the schema; or a clip of an earlier episode lacks frames.
+            NotCuttable: a clip of an earlier episode has to be encoded again.
         """
-        with meanwhile(self._pool, lambda key: self._videos[key].add(episode.clips[key]), self._videos) as joined:
-            placed = self._numbering.place(episode)
-            row: dict[str, Any] = {
-                "episode_index": placed.index,
-                "tasks": list(placed.tasks),
-                "length": episode.length,
-                **{f"data/{name}": value for name, value in self._data.place(episode.length).items()},
-                "dataset_from_index": placed.first_row,
-                "dataset_to_index": placed.first_row + episode.length,
-            }
-            self._data.append(placed.table)
-        for columns in joined:
-            row |= columns.result()
-        self._waiting.append(row | _stats_columns(placed))
+        joined = self._lanes.do(lambda key: self._videos[key].add(episode.clips[key]))
+        placed = self._numbering.place(episode)
+        row: dict[str, Any] = {
+            "episode_index": placed.index,
+            "tasks": list(placed.tasks),
+            "length": episode.length,
+            **{f"data/{name}": value for name, value in self._data.place(episode.length).items()},
+            "dataset_from_index": placed.first_row,
+            "dataset_to_index": placed.first_row + episode.length,
+        }
+        self._data.append(placed.table)
+        self._waiting.append(_Waiting(row, joined, _stats_columns(placed)))
         if len(self._waiting) == _EPISODES_PER_GROUP:
             self._write_rows()
         self._histograms.add(episode.camera_stats)
@@ -95,18 +107,21 @@ class V30Writer:
         if not self._waiting:
             return
         where = {f"meta/episodes/{name}": value for name, value in self._rows.place(len(self._waiting)).items()}
-        schema = _row_schema(self._schema, [*self._waiting[0], *where])
-        self._rows.append(pa.Table.from_pylist([row | where for row in self._waiting], schema=schema))
+        rows = [waiting.row() | where for waiting in self._waiting]
+        self._rows.append(pa.Table.from_pylist(rows, schema=_row_schema(self._schema, rows[0])))
         self._waiting = []
 
     def finish(self) -> None:
-        """Write what is known only at the end: statistics, task table, info.json and the dataset card."""
+        """Write what is known only at the end: statistics, task table, info.json and the dataset card.
+
+        Raises:
+            DatasetError: a clip lacks frames.
+            NotCuttable: a clip has to be encoded again.
+        """
+        self._lanes.do(lambda key: self._videos[key].finish())
         self._write_rows()
         self._data.close()
         self._rows.close()
-        for _ in self._pool.map(VideoFiles.finish, self._videos.values()):
-            pass
-        self._pool.shutdown()
         self._histograms.finish()
         numbering = self._numbering
         meta = self._root / "meta"
@@ -126,8 +141,13 @@ class V30Writer:
             data_mb=self._data_mb,
             video_mb=self._video_mb,
         )
+        self._lanes.wait()
         info.to_disk(self._root)
         (self._root / "README.md").write_text(card_text(info, list(numbering.tasks)), encoding="utf-8")
+
+    def close(self) -> None:
+        """See that nothing is under way any more; without `finish`, the folder is no dataset."""
+        self._lanes.close()
 
     def _dataset_stats(self) -> dict[str, FeatureStats]:
         """Statistics of the dataset: quantiles of columns from all rows, those of cameras from all histograms."""

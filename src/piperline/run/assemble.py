@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,10 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     schema = _schema(plan, _staged(staging, plan, 0))
     job = plan.job
     writer = open_writer(job.format, folder, schema, link=True, data_mb=job.data_mb, video_mb=job.video_mb)
-    for number in range(len(plan.episodes)):
-        writer.add(_staged(staging, plan, number))
-    writer.finish()
+    with closing(writer):
+        for number in range(len(plan.episodes)):
+            writer.add(_staged(staging, plan, number))
+        writer.finish()
     if schema.groups:
         write_modality(folder, schema)
         wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,15 +147,16 @@ def _opened(path: Path, options: Options) -> Dataset:
 def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Options) -> TransferResult:
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
     schema = datasets[0].schema
-    writer = open_writer(version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
     pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
     total, done, frames, longest = sum(map(len, datasets)), 0, 0, 0
-    for dataset in datasets:
-        for index, episode in enumerate(_read_ahead(dataset)):
-            writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
-            done, frames, longest = done + 1, frames + episode.length, max(longest, episode.length)
-            options.watch(done, total)
-    writer.finish()
+    writer = open_writer(version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
+    with closing(writer):
+        for dataset in datasets:
+            for index, episode in enumerate(_read_ahead(dataset)):
+                writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
+                done, frames, longest = done + 1, frames + episode.length, max(longest, episode.length)
+                options.watch(done, total)
+        writer.finish()
     pictures.close()
     with syncing(made):
         _carry_over(datasets, made, version, longest)
