@@ -1,7 +1,8 @@
-"""Measure split, repack and inspect: `.venv/bin/python -m bench.hdf5_tools [--megabytes 1000]`.
+"""Measure split, repack and inspect: `.venv/bin/python -m bench.hdf5_tools`.
 
 The original way is rebuilt here from its description: a recursive `copy_group` that reads every dataset whole and
 writes it again with the same compression. Results are compared with the source by h5diff before anything is timed.
+The table goes into bench/README.md.
 """
 
 import argparse
@@ -10,13 +11,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from bench.measure import Command, Cost, cost
+from bench.results import publish
 from piperline.stills import encode_jpeg
 
 PIPERLINE = Path(sys.executable).with_name("piperline")
@@ -24,6 +26,8 @@ CAMERAS = ("image_left", "image_mid", "image_right")
 HEIGHT, WIDTH = 480, 640
 FRAMES = 300
 JPEG_BYTES = 55_000
+GZIP_FRAMES, GZIP_BYTES = 100, 445_000
+PER_FILE = 10
 
 
 def copy_group(source: h5py.Group, target: h5py.Group) -> None:
@@ -46,17 +50,15 @@ def copy_group(source: h5py.Group, target: h5py.Group) -> None:
 
 
 def original(what: str, source: Path, output: Path) -> None:
-    """Split, or repack into one file, the original way."""
+    """Split, or repack, the original way."""
     output.mkdir()
     with h5py.File(source) as file:
-        if what == "repack":
-            with h5py.File(output / "repack_0000.hdf5", "w") as made:
-                for name, group in file.items():
-                    copy_group(group, made.create_group(name))
-            return
-        for name, group in file.items():
-            with h5py.File(output / f"{name}.hdf5", "w") as made:
-                copy_group(group, made.create_group(name))
+        names = sorted(file)
+        step = PER_FILE if what == "repack" else 1
+        for start in range(0, len(names), step):
+            with h5py.File(output / f"{what}_{start:04d}.hdf5", "w") as made:
+                for name in names[start : start + step]:
+                    copy_group(file[name], made.create_group(name))
 
 
 def jpeg_file(path: Path, megabytes: int) -> Path:
@@ -74,17 +76,21 @@ def jpeg_file(path: Path, megabytes: int) -> Path:
 
 
 def gzip_file(path: Path, megabytes: int) -> Path:
-    """A recording of raw frames with noise, compressed with gzip."""
+    """A recording of raw frames with noise, compressed with gzip to about `megabytes`."""
     random = np.random.default_rng(0)
-    frames = max(10, round(megabytes * 1e6 / (2 * HEIGHT * WIDTH * 3)))
+    episodes = max(2, round(megabytes * 1e6 / (GZIP_FRAMES * GZIP_BYTES)))
     slope = np.add.outer(np.arange(HEIGHT) // 4, np.arange(WIDTH) // 8).astype(np.uint8)
     with h5py.File(path, "w") as file:
-        for number in range(2):
+        for number in range(episodes):
             group = _episode(file, number)
             rows = group.create_dataset(
-                "image_mid", (frames, HEIGHT, WIDTH, 3), np.uint8, chunks=(1, HEIGHT, WIDTH, 3), compression="gzip"
+                "image_mid",
+                (GZIP_FRAMES, HEIGHT, WIDTH, 3),
+                np.uint8,
+                chunks=(1, HEIGHT, WIDTH, 3),
+                compression="gzip",
             )
-            for frame in range(frames):
+            for frame in range(GZIP_FRAMES):
                 rows[frame] = slope[..., None] + random.integers(0, 4, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     return path
 
@@ -130,50 +136,56 @@ def same(source: Path, output: Path) -> None:
                 raise AssertionError(f"{path}: {name} differs")
 
 
-def measured(command: Command, output: Path, log: Path, rounds: int) -> list[Cost]:
-    """What a command costs, several times over, its output removed each time."""
+def measured(command: Command, output: Path, log: Path, rounds: int) -> Cost:
+    """What a command costs, medians of the rounds, its output removed each time; the largest peak of memory."""
     costs = []
     for _ in range(rounds):
         shutil.rmtree(output, ignore_errors=True)
-        costs.append(cost(command, log, memory=True))
         subprocess.run(["sync"], check=True)
-    return costs
+        costs.append(cost(command, log, memory=True))
+    seconds, cpu = (statistics.median(getattr(item, name) for item in costs) for name in ("seconds", "cpu"))
+    return Cost(seconds, cpu, max(item.worker_peak for item in costs))
 
 
-def line(name: str, costs: Sequence[Cost]) -> tuple[float, float]:
-    """Print the medians; gives seconds and CPU seconds."""
-    seconds = statistics.median(item.seconds for item in costs)
-    cpu = statistics.median(item.cpu for item in costs)
-    peak = max(item.worker_peak for item in costs)
-    print(f"  {name:24} {seconds:7.2f} s {cpu:7.2f} s CPU" + (f"  peak of the writer {peak:.0f} MB" if peak else ""))
-    return seconds, cpu
-
-
-def compare(kind: str, source: Path, folder: Path, rounds: int) -> None:
+def compare(kind: str, source: Path, folder: Path, rounds: int) -> Iterator[str]:
     """Split and repack one file in both ways, and copy it."""
     output, log = folder / "out", folder / "log.txt"
-    print(f"{kind}: {source.stat().st_size / 1e6:.0f} MB")
-    plain = line(
-        "cp and sync",
-        measured(["bash", "-c", f"mkdir {output} && cp {source} {output}/x && sync {output}/x"], output, log, rounds),
-    )
-    for what in ("split", "repack"):
-        ours: Command = [PIPERLINE, "hdf5", what, source, "--output", output]
+    size = f"{source.stat().st_size / 1e9:.1f} GB of {kind}"
+    script = 'mkdir "$1" && cp "$0" "$1/x" && sync "$1/x"'
+    copied = measured(["sh", "-c", script, source, output], output, log, rounds)
+    for what, more in (("split", []), ("repack", ["--episodes-per-file", str(PER_FILE)])):
+        ours: Command = [PIPERLINE, "hdf5", what, source, "--output", output, *more]
         theirs: Command = [sys.executable, "-m", "bench.hdf5_tools", "--original", what, source, output]
         cost(ours, log)
         same(source, output)
-        old, new = (
-            line(f"{what}, {name}", measured(way, output, log, rounds))
-            for name, way in (("original", theirs), ("ours", ours))
+        old, new = measured(theirs, output, log, rounds), measured(ours, output, log, rounds)
+        yield (
+            f"| {what}, {size} | {old.seconds:.1f} s, {old.cpu:.1f} s CPU | {new.seconds:.2f} s, {new.cpu:.2f} s CPU "
+            f"| {old.seconds / new.seconds:.1f}x | {old.cpu / new.cpu:.1f}x | {new.seconds / copied.seconds:.1f}x "
+            f"| {new.worker_peak:.0f} MB |"
         )
-        print(f"    {old[0] / new[0]:.1f}x faster, {old[1] / new[1]:.1f}x less CPU; {new[0] / plain[0]:.1f} times cp")
     shutil.rmtree(output)
+
+
+def report(folder: Path, megabytes: int, rounds: int) -> Iterator[str]:
+    """All of it, line by line."""
+    yield "| what | original, not synced | piperline | faster | less CPU | of `cp` with sync | peak of a writer |"
+    yield "|---|---|---|---|---|---|---|"
+    for kind, make in (("JPEG", jpeg_file), ("raw frames with gzip", gzip_file)):
+        for size in (megabytes // 10, megabytes):
+            source = make(folder / "source.hdf5", size)
+            yield from compare(kind, source, folder, rounds)
+            source.unlink()
+    wide = wide_file(folder / "wide.hdf5", 10_000)
+    command: Command = [PIPERLINE, "hdf5", "inspect", wide]
+    look = measured(command, folder / "none", folder / "log.txt", rounds)
+    yield f"| inspect, 10 GB in 1,000 episodes | | {look.seconds:.2f} s, {look.cpu:.2f} s CPU | | | | |"
 
 
 def main() -> None:
     """Make the files, compare, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=1000, help="of the JPEG recording")
+    parser.add_argument("--megabytes", type=int, default=3000, help="of the larger recordings")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--original", nargs=3, metavar=("WHAT", "SOURCE", "OUTPUT"), help="one run of the original way")
     arguments = parser.parse_args()
@@ -182,15 +194,7 @@ def main() -> None:
         original(what, Path(source), Path(output))
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        compare("JPEG", jpeg_file(folder / "jpeg.hdf5", arguments.megabytes), folder, arguments.rounds)
-        (folder / "jpeg.hdf5").unlink()
-        compare("raw with gzip", gzip_file(folder / "gzip.hdf5", arguments.megabytes // 2), folder, arguments.rounds)
-        wide = wide_file(folder / "wide.hdf5", 10_000)
-        print(f"inspect: 1,000 episodes, {wide.stat().st_size / 1e6:.0f} MB")
-        line(
-            "inspect", [cost([PIPERLINE, "hdf5", "inspect", wide], folder / "log.txt") for _ in range(arguments.rounds)]
-        )
+        publish("hdf5", report(Path(name), arguments.megabytes, arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,16 @@
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from piperline.cli.app import app, run
 from tests.oracle.official import OfficialReader
+
+# The same examples in each run: a change fails by what it changed. `HYPOTHESIS_PROFILE=explore` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

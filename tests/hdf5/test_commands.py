@@ -277,9 +277,9 @@ def test_a_kill_leaves_no_broken_output(data):
 def test_the_process_that_writes_dies(data, monkeypatch):
     from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
     from piperline.hdf5 import writer  # noqa: PLC0415
-    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
 
-    plan = split_plan(data / "data.h5", data)
+    plan = split_plan(groups(data / "data.h5")[0], data)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with writer.Writers() as stopping, pytest.raises(OutputError, match="died"):
         list(stopping.write(plan))
@@ -289,10 +289,10 @@ def test_the_process_that_writes_dies(data, monkeypatch):
 def test_two_at_once_do_not_write_one_file(data):
     from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
     from piperline.hdf5 import copy  # noqa: PLC0415
-    from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
 
-    new = split_plan(data / "data.h5", data)[0]
-    with copy._aside(new.path) as partial:
+    new = split_plan(groups(data / "data.h5")[0], data)[0]
+    with copy._aside(new.path) as (partial, _):
         partial.write_bytes(b"ours")
         with pytest.raises(OutputError, match="another process"):
             copy.write_file(new)

@@ -22,7 +22,7 @@ from tests.trees import tree
 @pytest.mark.parametrize("build", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_opened_is_an_error(tmp_path, build):
     path = build(tmp_path)
-    for do in (inspect, groups, lambda path: split_plan(path, tmp_path / "out")):
+    for do in (inspect, groups, lambda path: split_plan(groups(path)[0], tmp_path / "out")):
         with pytest.raises(RecordingError) as caught:
             do(path)
         assert str(path) in str(caught.value)
@@ -40,7 +40,7 @@ def test_a_name_that_is_a_path_leads_nowhere(tmp_path):
     found, others = groups(source)
     assert [group.name for group in found] == [b"..", b"good"]
     assert others == ["../../esc"]
-    done = list(write_plan(split_plan(source, out)))
+    done = list(write_plan(split_plan(groups(source)[0], out)))
     assert sorted(new.path.name for new, _ in done) == ["_.hdf5", "good.hdf5"]
     assert [path for path in tree(tmp_path) if path.endswith("esc.hdf5")] == []
     report = "\n".join(report_lines(inspect(source)))
@@ -50,7 +50,7 @@ def test_a_name_that_is_a_path_leads_nowhere(tmp_path):
 
 def test_every_name_becomes_a_usable_file_name(tmp_path):
     source, out = names(tmp_path), tmp_path / "out"
-    done = [new for new, _ in write_plan(split_plan(source, out, prefix="p_"))]
+    done = [new for new, _ in write_plan(split_plan(groups(source)[0], out, prefix="p_"))]
     assert len(done) == len(NAMES) + 1
     written = [path.name for path in out.iterdir()]
     assert len({name.casefold() for name in written}) == len(done)
@@ -74,7 +74,7 @@ def test_names_are_printed_without_control_characters(tmp_path):
 def test_a_prefix_is_the_beginning_of_a_file_name(tmp_path, prefix):
     source = write_piper(tmp_path / "in.h5")
     with pytest.raises(UsageError):
-        split_plan(source, tmp_path / "out", prefix=prefix)
+        split_plan(groups(source)[0], tmp_path / "out", prefix=prefix)
 
 
 def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(tmp_path):
@@ -83,7 +83,7 @@ def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(tmp_pat
     (tmp_path / "precious").write_text("mine")
     (out / "episode_0.hdf5").symlink_to(tmp_path / "precious")
     with pytest.raises(OutputError):
-        list(write_plan(split_plan(source, out), overwrite=True))
+        list(write_plan(split_plan(groups(source)[0], out), overwrite=True))
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -91,11 +91,11 @@ def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(tmp_pat
 def test_what_lies_outside_is_refused_unless_allowed(tmp_path, build):
     source, out = build(tmp_path), tmp_path / "out"
     with pytest.raises(RecordingError) as caught:
-        list(write_plan(split_plan(source, out, names=["episode"])))
+        list(write_plan(split_plan(groups(source)[0], out, names=["episode"])))
     assert "--allow-external" in str(caught.value)
     assert "/episode" in str(caught.value)
     assert list(out.iterdir()) == []
-    list(write_plan(split_plan(source, out, names=["episode"]), allow_external=True))
+    list(write_plan(split_plan(groups(source)[0], out, names=["episode"]), allow_external=True))
     assert [path.name for path in out.iterdir()] == ["episode.hdf5"]
 
 
@@ -111,7 +111,7 @@ def test_what_lies_outside_is_not_read(tmp_path, build):
 def test_what_only_looks_dangerous_is_shown_and_copied(tmp_path, build):
     source = build(tmp_path)
     assert list(report_lines(inspect(source, attrs=True, previews=True)))
-    (done,) = write_plan(split_plan(source, tmp_path / "out", names=["episode"]))
+    (done,) = write_plan(split_plan(groups(source)[0], tmp_path / "out", names=["episode"]))
     assert done[1] == "written"
 
 
@@ -129,7 +129,7 @@ def test_a_damaged_group_is_told_and_not_copied(tmp_path):
     assert report.unreadable == 1
     assert "cannot be read" in "\n".join(report_lines(report))
     with pytest.raises(RecordingError):
-        list(write_plan(split_plan(source, tmp_path / "out")))
+        list(write_plan(split_plan(groups(source)[0], tmp_path / "out")))
     assert {path.name for path in tmp_path.glob("out/*.hdf5")} <= {"fine.hdf5"}  # another process may have had it
     with h5py.File(source) as file:
         shell = Shell(file)
@@ -167,7 +167,7 @@ def test_a_group_under_two_names_is_stored_once(tmp_path):
 
 def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_output(tmp_path, monkeypatch):
     source = write_piper(tmp_path / "in.h5", episodes=1)
-    (new,) = split_plan(source, tmp_path)
+    (new,) = split_plan(groups(source)[0], tmp_path)
 
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("Unable to flush (file write failed: time = now\n, errno = 28, error message = 'No space')")
@@ -181,10 +181,10 @@ def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_output(tmp_path, 
 def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     source = write_piper(tmp_path / "in.h5", episodes=1)
     with pytest.raises(OutputError, match="not a folder"):
-        list(write_plan(split_plan(source, source)))
+        list(write_plan(split_plan(groups(source)[0], source)))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(OutputError, match="not enough room"):
-        list(write_plan(split_plan(source, tmp_path / "out")))
+        list(write_plan(split_plan(groups(source)[0], tmp_path / "out")))
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -202,7 +202,7 @@ def test_damaged_attributes_and_references_do_not_become_wrong_ones(tmp_path):
         references[0] = group["gone"].ref
         group.create_dataset("regions", (1,), h5py.regionref_dtype)
         del group["gone"]
-    (new,) = split_plan(source, tmp_path / "out")
+    (new,) = split_plan(groups(source)[0], tmp_path / "out")
     list(write_plan([new]))
     with h5py.File(new.path) as file:
         assert not any(bool(reference) for reference in file["episode/references"])

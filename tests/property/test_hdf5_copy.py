@@ -7,10 +7,11 @@ from typing import Any
 import h5py
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from piperline.hdf5.copy import write_file
 from piperline.hdf5.plan import episodes, repack_plan, split_plan
+from piperline.hdf5.plan import groups as top_groups
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 
@@ -48,13 +49,23 @@ def same(before: Path, group: str, after: Path, name: str) -> None:
 def test_split_keeps_every_tree(groups):
     with tempfile.TemporaryDirectory() as folder:
         source = make_file(Path(folder, "in.h5"), groups)
-        for new in split_plan(source, Path(folder)):
+        for new in split_plan(top_groups(source)[0], Path(folder)):
             write_file(new)
             (copy,) = new.groups
             same(source, copy.group.decode(), new.path, copy.name.decode())
 
 
+LINKS_IN_ORDER = {
+    "link": "absolute_soft_link",
+    "hard": "hard_link",
+    "soft": "soft_link",
+    "more": "absolute_soft_link",
+    "inner": {"images": "images"},
+}
+
+
 @given(st.lists(st.dictionaries(names, trees, min_size=1, max_size=3), min_size=1, max_size=2), st.integers(1, 4))
+@example([{"a": {}}, {"a": {"in order": LINKS_IN_ORDER, "any": LINKS_IN_ORDER}}], 9)
 @settings(max_examples=40, deadline=None)
 def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
     with tempfile.TemporaryDirectory() as folder:

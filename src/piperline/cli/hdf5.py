@@ -179,9 +179,10 @@ def split(
         from piperline.hdf5.plan import groups as list_groups  # noqa: PLC0415 - heavy: not for --help
         from piperline.hdf5.plan import split_plan  # noqa: PLC0415
 
-        for name in list_groups(input)[1]:
+        found, others = list_groups(input)
+        for name in others:
             out.note(f"left out, it is not a group: {name}")
-        plan = split_plan(input, output, names=groups or (), prefix=prefix)
+        plan = split_plan(found, output, names=groups or (), prefix=prefix)
         _write(out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False)
 
 

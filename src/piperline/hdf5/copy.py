@@ -9,22 +9,27 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import h5py
 
 from piperline.disk import sync
 from piperline.errors import OutputError, Place, RecordingError, output_error, printable
 from piperline.hdf5.facts import facts
-from piperline.hdf5.files import FAULTS, Group, members, shown, walk
+from piperline.hdf5.files import FAULTS, Group, Member, members, shown, walk
 from piperline.hdf5.references import renew_references
 from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
 from piperline.hdf5.safe import open_file
 
 __all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "partial_path", "sources_text", "write_file"]
+
+_METADATA_CACHE = 256 << 10  # bytes
+_COPYING = Lock()  # HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,8 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
         OutputError: no space, no permission, or another process writes the same file.
     """
     try:
-        with _aside(new.path) as partial:
-            _write(partial, new, allow_external=allow_external)
+        with _aside(new.path) as (partial, flush), _COPYING:
+            _write(partial, new, flush, allow_external=allow_external)
     except FAULTS as error:
         cause = _copy_error(error, Place(file=new.path))
         raise (output_error(cause, new.path) if isinstance(cause, OSError) else cause) or error from error
@@ -124,12 +129,24 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over."""
+def _aside(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over.
+
+    Gives with it what to call now and then: what is written by then goes to the disk while more is written.
+    """
     partial = partial_path(path)
     lock = _lock(partial, path)
     try:
-        yield partial
+        with ThreadPoolExecutor(1) as pool:
+            flushes = [pool.submit(os.fdatasync, lock)]
+
+            def flush() -> None:
+                if flushes[-1].done():
+                    flushes.append(pool.submit(os.fdatasync, lock))
+
+            yield partial, flush
+        for done in flushes:
+            done.result()
         os.fsync(lock)
         partial.replace(path)
     except BaseException:
@@ -151,8 +168,9 @@ def _lock(partial: Path, path: Path) -> int:
     raise OutputError("another process is writing this file", place=Place(file=path))
 
 
-def _write(partial: Path, new: NewFile, *, allow_external: bool) -> None:
+def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_external: bool) -> None:
     output = h5py.File(partial, "w", track_order=True, locking=False)
+    _keep_little(output)
     try:
         output.attrs[SOURCES] = sources_text(new.groups)
         sources = list(dict.fromkeys(item.source for item in new.groups))
@@ -163,6 +181,7 @@ def _write(partial: Path, new: NewFile, *, allow_external: bool) -> None:
             own = {f"file:{shown(name)}".encode(): a for name, a in attributes[source].items() if name not in shared}
             copied: dict[int, bytes] = {}
             with open_file(source) as file:
+                _keep_little(file)
                 for item in (item for item in new.groups if item.source == source):
                     twin = copied.setdefault(_address(file, item), item.name)
                     if twin != item.name:
@@ -170,12 +189,24 @@ def _write(partial: Path, new: NewFile, *, allow_external: bool) -> None:
                         continue
                     _copy_group(file, output, item, allow_external=allow_external)
                     write_attributes(h5py.h5o.open(output.id, item.name), own)
+                    flush()
         output.flush()
     except BaseException:
         with suppress(*FAULTS):
             output.close()
         raise
     output.close()
+
+
+def _keep_little(file: h5py.File) -> None:
+    """Give HDF5's metadata cache a size that stays in the processor's.
+
+    Values of variable length pass through it. In its usual 32 MB, each image takes a way through memory.
+    """
+    config = file.id.get_mdc_config()
+    config.set_initial_size, config.initial_size, config.min_size, config.max_size = True, *[_METADATA_CACHE] * 3
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # neither grow nor shrink
+    file.id.set_mdc_config(config)
 
 
 def _address(file: h5py.File, item: GroupCopy) -> int:
@@ -219,8 +250,34 @@ def _copy_error(error: Exception, place: Place) -> Exception:
 def _follow_rename(root: Group, item: GroupCopy) -> None:
     """Let absolute links within a renamed group lead to the copy, not to a group of the old name."""
     for group in [entry.object for entry in walk(h5py.h5o.open(root, item.name)) if entry.kind == "group"]:
-        for member in members(group):
-            if member.kind == "soft" and member.target[0].startswith(b"/") and _inside(member.target[0], item.group):
-                rest = member.target[0].lstrip(b"/")[len(item.group) :]
-                h5py.Group(group).id.unlink(member.name)
-                h5py.Group(group).id.links.create_soft(member.name, b"/" + item.name + rest)
+        targets = {
+            member.name: b"/" + item.name + member.target[0].lstrip(b"/")[len(item.group) :]
+            for member in members(group)
+            if member.kind == "soft" and member.target[0].startswith(b"/") and _inside(member.target[0], item.group)
+        }
+        for member in _made_since(group, targets) if targets else ():
+            _make_again(group, member, targets)
+
+
+def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
+    """The links `names` of a group; where it keeps the order of creation, also all that were made after the first."""
+    found = {member.name: member for member in members(group)}
+    if not group.get_create_plist().get_link_creation_order():
+        return [found[name] for name in names]
+    order: list[bytes] = []
+    group.links.iterate(order.append, idx_type=h5py.h5.INDEX_CRT_ORDER)
+    return [found[name] for name in order[min(order.index(name) for name in names) :]]
+
+
+def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) -> None:
+    """Put a link of a group behind its other links, with a new target if `targets` has one."""
+    if member.kind == "other":  # nobody else knows how it was made
+        return
+    thing = h5py.h5o.open(group, member.name) if member.kind == "hard" else None
+    group.unlink(member.name)
+    if member.kind == "hard":
+        h5py.h5o.link(thing, group, member.name)
+    elif member.kind == "soft":
+        group.links.create_soft(member.name, targets.get(member.name, member.target[0]))
+    else:
+        group.links.create_external(member.name, *member.target)

@@ -101,22 +101,24 @@ def episodes(path: Path) -> list[TopGroup]:
     return found
 
 
-def split_plan(path: Path, output: Path, *, names: Sequence[str] = (), prefix: str = "") -> list[NewFile]:
+def split_plan(
+    found: Sequence[TopGroup], output: Path, *, names: Sequence[str] = (), prefix: str = ""
+) -> list[NewFile]:
     """A file for each top-level group, named `<prefix><group>.hdf5`, with the group under its own name.
 
     Args:
-        path: the file to split.
+        found: the groups of the file to split, from `groups`.
         output: the folder for the new files.
         names: the groups that are wanted; all if empty.
         prefix: what file names begin with.
 
     Raises:
-        RecordingError: the file cannot be read, or has no such group.
+        RecordingError: the file has no such group.
         UsageError: the prefix is not the beginning of a file name.
         OutputError: an output would be the input.
     """
     _check_prefix(prefix)
-    found, _ = groups(path)
+    path = found[0].file
     stems = dict(zip((shown(group.name) for group in found), file_stems([text(g.name) for g in found]), strict=True))
     missing = [name for name in names if name not in stems]
     if missing:

@@ -7,6 +7,9 @@ the same to it. So a copying process may die: this one lives on, clears up, and 
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,34 +19,40 @@ from piperline.process import Child, ChildDied, heard_from, parent, usable_cpus
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
 
+_AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
+
 __all__ = ["Writers", "main"]
 
 
 class _Writer(Child):
-    number: int = -1
-    new: "NewFile | None" = None
+    """A process and the files that it is writing, by number."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__)
+        self.files: dict[int, NewFile] = {}
 
     def begin(self, number: int, new: "NewFile", *, allow_external: bool) -> None:
-        self.number, self.new = number, new
-        self.send((new, allow_external))
+        self.files[number] = new
+        self.send((number, new, allow_external))
 
-    def answer(self) -> Exception | None:
-        """What came of the file; None if it is written."""
+    def answers(self) -> dict[int, Exception | None]:
+        """What came of a file: None if it is written; of all its files, if the process died."""
         try:
-            error: Exception | None = self.receive()
+            number, error = self.receive()
         except ChildDied as death:
-            error = _died(death.code, self.new) if self.new else None
             self.give_up()
-        self.new = None
-        return error
+            lost, self.files = self.files, {}
+            return {number: _died(death.code, new) for number, new in lost.items()}
+        del self.files[number]
+        return {number: error}
 
     def give_up(self) -> None:
-        """End the process in the middle of its file, of which nothing is left."""
+        """End the process in the middle of its files, of which nothing is left."""
         from piperline.hdf5.copy import partial_path  # noqa: PLC0415 - heavy: not before processes are started
 
         self.end(at_once=True)
-        if self.new:
-            partial_path(self.new.path).unlink(missing_ok=True)
+        for new in self.files.values():
+            partial_path(new.path).unlink(missing_ok=True)
 
 
 class Writers:
@@ -53,7 +62,7 @@ class Writers:
     """
 
     def __init__(self) -> None:
-        self._writers = [_Writer(__name__)]
+        self._writers = [_Writer()]
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +73,7 @@ class Writers:
         for writer in self._writers:
             writer.hang_up()
         for writer in self._writers:
-            if writer.new:
+            if writer.files:
                 writer.give_up()
             else:
                 writer.end()
@@ -81,18 +90,18 @@ class Writers:
             OutputError: there is no room or no permission, or a copying process died.
         """
         while len(self._writers) < min(len(files), usable_cpus()):
-            self._writers.append(_Writer(__name__))
+            self._writers.append(_Writer())
         todo, told = deque(enumerate(files)), 0
         answers: dict[int, Exception | None] = {}
         while True:
-            for writer in self._writers:
-                if todo and not writer.new and not any(answers.values()):
+            for writer in self._writers * _AT_ONCE:
+                if todo and len(writer.files) < _AT_ONCE and not any(answers.values()):
                     writer.begin(*todo.popleft(), allow_external=allow_external)
-            busy = [writer for writer in self._writers if writer.new]
+            busy = [writer for writer in self._writers if writer.files]
             if not busy:
                 break
             for writer in heard_from(busy):
-                answers[writer.number] = writer.answer()
+                answers |= writer.answers()
             while told in answers and answers[told] is None:
                 yield files[told]
                 told += 1
@@ -117,12 +126,17 @@ def main(descriptor: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with parent(descriptor) as connection:
-        while True:
-            new, allow_external = connection.recv()
+    with parent(descriptor) as connection, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def write(number: int, new: "NewFile", allow_external: bool) -> None:
             answer = None
             try:
                 write_file(new, allow_external=allow_external)
             except Exception as error:  # noqa: BLE001 - the parent raises it
                 answer = error
-            connection.send(answer)
+            with sending, suppress(BrokenPipeError, ConnectionResetError):
+                connection.send((number, answer))
+
+        sending = Lock()
+        while True:
+            pool.submit(write, *connection.recv())
