@@ -1,6 +1,6 @@
 # Everything here sets itself up: Python 3.11 and the package registries are all it takes.
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint bench clean oracle-env
+.PHONY: help setup system-packages demo test test-newest lint bench clean oracle-env
 
 CACHE := .cache
 UV := $(CACHE)/uv/bin/uv
@@ -11,6 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 help:
 	@echo "make demo   write recordings, convert them, show the result"
 	@echo "make test   all that CI runs: lint, types, tests, coverage"
+	@echo "make test-newest  the tests with official readers, with LeRobot 0.6 (needs Python 3.12)"
 	@echo "make bench  measure speed against the original way"
 
 # Debian's Python comes without venv.
@@ -61,6 +62,19 @@ test: lint system-packages oracle-env
 	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
+
+# LeRobot 0.6 needs Python 3.12 and 5 GB: not a part of `make test`, which needs neither.
+NEWEST := $(CACHE)/newest
+PYTHON312 ?= python3.12
+
+$(NEWEST)/.ready: tests/oracle/newest.txt
+	rm -rf $(NEWEST)
+	$(PYTHON312) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/oracle/newest.txt
+	touch $@
+
+test-newest: setup oracle-env $(NEWEST)/.ready
+	LEROBOT_V30_PYTHON=$(CURDIR)/$(NEWEST)/bin/python .venv/bin/pytest -n 2 -m oracle
 
 # The original way, over the base of the official readers.
 $(CACHE)/bench/original/.ready: bench/original.txt | oracle-env

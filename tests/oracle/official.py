@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".cache" / "oracle"
 OVERLAYS = {"v2.1": "v21", "v3.0": "v30"}
 """Format version to the folder with the LeRobot that reads it: 0.3.3 and 0.4.4."""
+NEWEST = os.environ.get("LEROBOT_V30_PYTHON")
+"""A Python with another LeRobot to read v3.0 with (`make test-newest`)."""
 
 Arrays = Mapping[str, NDArray[Any]]
 Stats = dict[str, dict[str, Any]]
@@ -63,16 +65,22 @@ class Server:
         if not (ENVIRONMENT / ".ready").exists():
             raise RuntimeError("the environment of the official readers is missing: run `make oracle-env`")
         self.arrays = folder / "arrays.npz"
+        serve: list[str | Path] = [ENVIRONMENT / "base" / "bin" / "python", "-W", "ignore", HERE / "serve.py"]
+        overlay = {"PYTHONPATH": str(ENVIRONMENT / OVERLAYS[version])}
+        if version == "v3.0" and NEWEST:
+            serve[0], overlay = NEWEST, {}
+        else:
+            serve.append("--declare-operators")
         environment = {
             **os.environ,
-            "PYTHONPATH": str(ENVIRONMENT / OVERLAYS[version]),
+            **overlay,
             "HF_HOME": str(folder),
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
         }
         self._log = (folder / "server.log").open("w+")
         self._process = subprocess.Popen(
-            [ENVIRONMENT / "base" / "bin" / "python", "-W", "ignore", HERE / "serve.py"],
+            serve,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

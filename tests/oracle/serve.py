@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-# The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be declared.
-_LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-_LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+if sys.argv[1:] == ["--declare-operators"]:
+    # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be declared.
+    _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
+    _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 from lerobot.datasets.compute_stats import compute_episode_stats  # noqa: E402 - after the declaration
 from lerobot.datasets.lerobot_dataset import CODEBASE_VERSION, LeRobotDataset  # noqa: E402
