@@ -5,13 +5,12 @@ piperline sees that what it wrote is on the disk (fsync) before it gives it its 
 copy that it is compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
 """
 
-import argparse
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
@@ -23,20 +22,21 @@ from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.transfer import aggregate
 
-ROUNDS, SHARDS = 3, 20
-LENGTHS = (600, 3000)  # frames of an episode: 20 s, 100 s
+ROUNDS = 3
+FRAMES = 600  # of an episode: 20 s
+SHARDS = (20, 100)  # of 3 episodes each
 FOLDER = CACHE / "bench"
 LEROBOT = {"PYTHONPATH": str(CACHE / "oracle" / "v30"), "HF_HUB_OFFLINE": "1"}
 
 
-def shard(frames: int) -> Path:
-    """3 episodes of `frames` frames and 3 cameras, as v3.0."""
-    path = FOLDER / f"shard_{frames}_v30"
+def shard() -> Path:
+    """3 episodes of 3 cameras, as v3.0."""
+    path = FOLDER / f"shard_{FRAMES}_v30"
     if not path.exists():
         command: Command = [
             PIPERLINE,
             "convert",
-            long(FOLDER, episodes=3, frames=frames),
+            long(FOLDER, episodes=3, frames=FRAMES),
             "--output",
             path,
             "--format",
@@ -46,11 +46,11 @@ def shard(frames: int) -> Path:
     return path
 
 
-def whole(frames: int, shards: int) -> Path:
+def whole(shards: int) -> Path:
     """Many shards as one v3.0 dataset."""
-    path = FOLDER / f"whole_{frames}x{shards}_v30"
+    path = FOLDER / f"whole_{FRAMES}x{shards}_v30"
     if not path.exists():
-        aggregate([shard(frames)] * shards, path)
+        aggregate([shard()] * shards, path)
     return path
 
 
@@ -116,9 +116,9 @@ def peak(command: Command) -> float:
     return most
 
 
-def rows(ffmpeg: str, length: int) -> Iterator[tuple[str, Cost, Cost]]:
+def rows(ffmpeg: str, shards: int) -> Iterator[tuple[str, Cost, Cost]]:
     """Name, cost of the original way, and of ours."""
-    source, part = whole(length, SHARDS), shard(length)
+    source = whole(shards)
     script: list[str | Path] = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original_transfer.py"]
     frames = frames_of(source)
 
@@ -131,7 +131,7 @@ def rows(ffmpeg: str, length: int) -> Iterator[tuple[str, Cost, Cost]]:
         timed(lambda out: [*script, "split", source, out, ffmpeg], all_there, rounds=1),
         timed(lambda out: [PIPERLINE, "migrate", source, "--to", "v2.1", "-o", out], lambda o: check_ours(source, o)),
     )
-    parts = [part] * SHARDS
+    parts = [shard()] * shards
     yield (
         "aggregate v3.0",
         timed(lambda out: [*script, "aggregate", out, *parts], all_there, LEROBOT, rounds=1),
@@ -139,9 +139,9 @@ def rows(ffmpeg: str, length: int) -> Iterator[tuple[str, Cost, Cost]]:
     )
 
 
-def copies(length: int) -> tuple[float, float]:
+def copies(shards: int) -> tuple[float, float]:
     """Seconds of copying the bytes: left to the system's memory, and on the disk."""
-    source = whole(length, SHARDS)
+    source = whole(shards)
     script = 'cp -r "$0" "$1" && sync "$1"/*/*/*/* "$1"/*/*/*'
     left = timed(lambda out: ["cp", "-r", source, out], lambda _: None)
     synced = timed(lambda out: ["sh", "-c", script, source, out], lambda _: None)
@@ -152,9 +152,9 @@ def memory() -> Iterator[str]:
     """Peak memory for few and for many episodes."""
     for name, arguments in (("migrate", ["--to", "v2.1", "-o"]), ("aggregate", ["--format", "v3.0", "-o"])):
         peaks = []
-        for shards in (SHARDS, 5 * SHARDS):
+        for shards in SHARDS:
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                peaks.append(peak([PIPERLINE, name, whole(LENGTHS[0], shards), *arguments, Path(folder, "output")]))
+                peaks.append(peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")]))
         yield f"| {name} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB |"
 
 
@@ -170,33 +170,30 @@ def find_ffmpeg() -> str:
     return str(next(folder.glob("imageio_ffmpeg/binaries/ffmpeg-*")))
 
 
-def report(ffmpeg: str, lengths: Sequence[int]) -> Iterator[str]:
+def report(ffmpeg: str) -> Iterator[str]:
     """All of it, line by line."""
-    episodes = 3 * SHARDS
-    for length in lengths:
-        megabytes = sum(path.stat().st_size for path in whole(length, SHARDS).rglob("*.*")) / 1e6
-        left, synced = copies(length)
+    for shards in SHARDS:
+        megabytes = sum(path.stat().st_size for path in whole(shards).rglob("*.*")) / 1e6
+        left, synced = copies(shards)
         yield (
-            f"**{episodes} episodes of {length} frames, 3 cameras of 480x640** ({megabytes:.0f} MB); "
+            f"**{3 * shards} episodes of {FRAMES} frames, 3 cameras of 480x640** ({megabytes:.0f} MB); "
             f"`cp -r` {left:.2f} s, with sync {synced:.2f} s\n"
         )
         yield "| | original | piperline | faster | less CPU | of `cp -r` | of `cp -r` with sync |"
         yield "|---|---|---|---|---|---|---|"
-        for name, original, ours in rows(ffmpeg, length):
+        for name, original, ours in rows(ffmpeg, shards):
             yield (
                 f"| {name} | {original.seconds:.1f} s | {ours.seconds:.2f} s | {original.seconds / ours.seconds:.1f}x "
                 f"| {original.cpu / ours.cpu:.1f}x | {ours.seconds / left:.1f}x | {ours.seconds / synced:.1f}x |"
             )
         yield ""
-    yield f"| peak memory | {episodes} episodes | {5 * episodes} episodes |\n|---|---|---|"
+    yield "| peak memory | " + " | ".join(f"{3 * shards} episodes" for shards in SHARDS) + " |\n|---|---|---|"
     yield from memory()
 
 
 def main() -> None:
     """Print the tables and put them into the README."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="frames of an episode")
-    publish("transfer", report(find_ffmpeg(), parser.parse_args().lengths))
+    publish("transfer", report(find_ffmpeg()))
 
 
 if __name__ == "__main__":

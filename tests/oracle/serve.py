@@ -21,8 +21,8 @@ if sys.argv[1:] == ["--declare-operators"]:
     _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
     _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from lerobot.datasets.compute_stats import compute_episode_stats  # noqa: E402 - after the declaration
-from lerobot.datasets.lerobot_dataset import CODEBASE_VERSION, LeRobotDataset  # noqa: E402
+from lerobot.datasets.compute_stats import compute_episode_stats
+from lerobot.datasets.lerobot_dataset import CODEBASE_VERSION, LeRobotDataset
 
 
 def read(request):
