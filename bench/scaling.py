@@ -99,9 +99,10 @@ def measure_planning(folder: Path, episodes: int) -> None:
         (dataset / "meta").mkdir(parents=True)
         for name in ("info.json", "stats.json", "piperline.json", "modality.json", *(f"{n}.mp4" for n in range(6))):
             (dataset / "meta" / name).write_text("{}")
-        manifest = Manifest(work.plan.key, SHARDS, rank, SHARDS, part.key, work.command, sizes(dataset))
+        manifest = Manifest(work.plan.key, SHARDS, rank, SHARDS, part.key, work.command, (), sizes(dataset))
         manifest.to_disk(dataset)
         job.note(rank, RankRecord.begin(part.key).ended())
+        job.prove(part.key, "")
     command: Command = [PIPERLINE, "shards", "convert", "--hdf5-root", data, "--all", "--repo-id", "bench/many"]
     more: Command = ["--workers", str(SHARDS), "--logs-dir", job.root.parent]
     log = folder / "again.txt"

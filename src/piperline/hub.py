@@ -26,7 +26,7 @@ from piperline.errors import HubError, printable
 from piperline.home import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer.place import check_output, replace_dataset, sync_tree, workplace
+from piperline.transfer.place import check_free, replace_dataset, sync_tree, workplace
 
 __all__ = ["PushResult", "check_login", "pull", "push", "show_progress"]
 
@@ -142,7 +142,7 @@ def pull(
     """
     check_repo_id(repo_id)
     if not replace:
-        check_output(target, [])
+        check_free(target)
     place = target.with_name(target.name + ".download")
     with _hub(repo_id):
         _fetch(repo_id, revision or _tag(repo_id, version), place)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 _SBATCH = """\
 #!{python}
-import os, pathlib, re, subprocess, sys
+import os, pathlib, re, shlex, subprocess, sys
 state = pathlib.Path({state!r})
 if (state / "refuse").exists():
     sys.exit("sbatch: error: " + (state / "refuse").read_text())
@@ -20,7 +20,7 @@ ready = all((state / f"{{job}}.ok").exists() for jobs in wanted for job in jobs.
 print(number)
 if not ready or (state / "hold").exists():
     sys.exit()
-given = dict(re.findall(r"#SBATCH --([\\w-]+)=(.*)", script))
+given = {{name: shlex.split(value)[0] for name, value in re.findall(r"#SBATCH --([\\w-]+)=(.*)", script)}}
 exported = dict(re.findall(r"(\\w+)=(\\w+)", next(arg for arg in sys.argv if arg.startswith("--export"))))
 codes = []
 for index in range(int(given["array"].split("-")[1]) + 1):

@@ -20,7 +20,7 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.lerobot.dataset import open_dataset
-from piperline.run.assemble import PROVENANCE
+from piperline.lerobot.info import PROVENANCE
 from piperline.run.convert import convert, make_job, plan_run
 from piperline.video import decode, probe
 from tests.recordings import (

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +16,14 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.errors import OutputExists, RecordingError, TaskFailed, UsageError
+from piperline.lerobot.info import PROVENANCE
 from piperline.run import cluster
-from piperline.run.assemble import PROVENANCE
 from piperline.run.convert import convert, make_job
 from piperline.run.launch import launch, prepare
 from piperline.run.records import FINISH, JobFolder, RankRecord
+from piperline.run.stage import staging_area
 from piperline.run.status import follow, states
-from piperline.run.work import AggregateWork, ConvertWork
+from piperline.run.work import AggregateWork, ConvertWork, save_work
 from tests.recordings import PIPER_CAMERAS, write_piper
 from tests.trees import tree
 
@@ -109,7 +112,7 @@ def test_other_numbers_of_workers_and_starting_afresh(site):
     assert done_by(site, 9) == (0, 1, 2, 3)
     assert not shard(site, 9, 4).exists()
     assert [state.state for state in states(JobFolder(site / "logs/job"))] == ["done"] * 4 + ["empty"] * 5 + ["done"]
-    assert done_by(site, 2) == (0, 1)  # another plan was done in this folder since
+    assert done_by(site, 2) == ()  # those of two are still there
     assert done_by(site, 2, job="another") == (0, 1)
 
 
@@ -188,18 +191,22 @@ def test_all_that_fails_is_told(site):
 
 
 @pytest.mark.parametrize("workers", [2, 3])  # of three shards, one has nothing but the bad episode
-def test_bad_episodes_are_left_out_if_asked(site, workers):
+def test_bad_episodes_are_left_out_if_asked(site, workers, capsys):
     damage_last_image(site / "data/file1.hdf5")
     with pytest.raises(RecordingError, match="image"):
         done_by(site, workers)
     assert len(done_by(site, workers, skip_bad=True)) == 1
     assert launch(JobFolder(site / "logs/aggregate"), aggregation(site, workers)).complete
     convert([site / "data"], site / "expected", make_job(format="v3.0"), workers=1, skip_bad=True)
-    found, wanted = tree(site / "home" / REPO), tree(site / "expected")
-    if workers == 3:
-        assert "left_out" in (shard(site, 3, 1) / PROVENANCE).read_text()
-        del found[str(PROVENANCE)], wanted[str(PROVENANCE)]
-    assert found == wanted
+    assert tree(site / "home" / REPO) == tree(site / "expected")
+    (shard_without,) = [
+        rank for rank in range(workers) if "damaged" in (shard(site, workers, rank) / PROVENANCE).read_text()
+    ]
+    assert (shard(site, workers, shard_without) / "meta/info.json").exists() == (workers == 2)
+    assert run(app, ["shards", "status", "--logs-dir", "logs", "--job-name", "job"]) == 0
+    said = capsys.readouterr().out
+    assert "    left out: " in said
+    assert "file1.hdf5, episode episode_2: an image is damaged" in said
 
 
 def damage_last_image(path: Path) -> None:
@@ -213,6 +220,63 @@ def test_aggregation_waits_for_all_shards(site):
     (shard(site, 2, 0) / "meta/shard.json").unlink()
     assert run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]) == 4
     assert not (site / "home" / REPO).exists()
+
+
+def test_two_commands_do_not_share_a_job(site):
+    """What ranks do is read from the job folder when they begin: nobody may write something else there meanwhile."""
+    work = shards(site, 2)
+    folder = JobFolder(site / "logs/job")
+    with folder.locked(), pytest.raises(OutputExists, match="another command is at work"):
+        launch(folder, work)
+    assert [path.name for path in folder.root.iterdir()] == ["lock"]
+    digest = save_work(folder, work)
+    save_work(folder, shards(site, 3))
+    with pytest.raises(UsageError, match="tells of another run"):
+        cluster.do_rank(folder.root, 0, digest)
+    with staging_area(work.staging_for, work.plan), pytest.raises(OutputExists, match="another run is at work"):
+        launch(folder, work)
+    assert done_by(site, 2) == (0, 1)
+
+
+def test_a_file_of_the_aggregated_dataset_has_gone(site, capsys):
+    done_by(site, 2)
+    words = ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
+    assert run(app, words) == 0
+    (site / "home" / REPO / "meta/stats.json").write_text("{}")  # training may write it anew
+    assert run(app, words) == 0
+    assert "Nothing to do: it is done." in capsys.readouterr().out
+    min((site / "home" / REPO).rglob("*.mp4")).unlink()
+    assert run(app, words) == 5
+    assert "replace it with --overwrite" in capsys.readouterr().err
+    assert run(app, [*words, "--overwrite"]) == 0
+    assert tree(site / "home" / REPO) == expected(site)
+    assert {path.name for path in (site / "home/lab").iterdir()} == {
+        "apples",
+        "apples_world_2_rank_0",
+        "apples_world_2_rank_1",
+    }
+
+
+def test_recordings_of_the_same_names_elsewhere_are_others(site):
+    done_by(site, 1)
+    before = tree(shard(site, 1, 0))
+    (site / "day1").mkdir()
+    (site / "data").rename(site / "day1/data")
+    write_piper(site / "day2/data/file0.hdf5", episodes=2, lengths=4)
+    words = ["--hdf5-root", "day2/data", "--all", "--repo-id", REPO, "--workers", "1", "--job-name", "day2"]
+    assert run(app, ["shards", "convert", *words]) == 5
+    assert tree(shard(site, 1, 0)) == before
+
+
+def test_the_command_that_makes_what_is_missing(site, capsys):
+    words = ["--hdf5-root", "data", "--all", "--repo-id", REPO, "--workers", "2", "--logs-dir", "my logs"]
+    assert run(app, ["shards", "convert", *words]) == 0
+    shutil.rmtree(shard(site, 2, 1))
+    capsys.readouterr()
+    assert run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]) == 4
+    command = capsys.readouterr().err.partition("this command makes what is missing: ")[2].splitlines()[0]
+    assert run(app, shlex.split(command)[1:]) == 0
+    assert "1 of 2 parts were done already" in capsys.readouterr().out
 
 
 def test_the_commands(site, capsys):

@@ -10,6 +10,7 @@ from piperline.run.convert import convert, make_job
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size
 from piperline.run.status import states
+from piperline.run.work import load_work
 from tests.recordings import write_piper
 from tests.run.standin import StandIn
 from tests.trees import tree
@@ -66,6 +67,39 @@ def test_a_conversion_in_one_step(tmp_path, standin, capsys):
     assert "Nothing to do: it is done." in capsys.readouterr().out
     (tmp_path / "out/README.md").touch()
     assert run(app, [*words, "--job-name", "other"]) == 5
+
+
+def test_names_with_spaces(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "my set", "--slurm", "--workers", "2", "--logs-dir", "the logs", "--wait"]
+    assert run(app, [*words, "--job-name", "my job"]) == 0
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
+    assert tree(tmp_path / "my set") == tree(tmp_path / "expected")
+    standin.hold()
+    (tmp_path / "my set").rename(tmp_path / "elsewhere")
+    assert run(app, [*words[:-1], "--job-name", "my job"]) == 0
+    command = f"piperline shards status --logs-dir '{tmp_path}/the logs' --job-name 'my job'"
+    assert command in capsys.readouterr().out
+
+
+def test_a_task_that_dies_before_it_can_say_anything(standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    assert run(app, [*words, "--env-command", "echo no such module >&2; false"]) == 7
+    said = capsys.readouterr().err
+    assert "2 failed" in said
+    assert "no such module" in said
+    assert run(app, ["shards", "status", "--job-name", "convert_out"]) == 0
+    assert "rank 0: failed, 2 episodes\n    it ended before it began\n" in capsys.readouterr().out
+
+
+def test_a_file_of_the_dataset_has_gone(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    assert run(app, words) == 0
+    min((tmp_path / "out").rglob("*.mp4")).unlink()
+    assert run(app, words) == 5
+    assert "replace it with --overwrite" in capsys.readouterr().err
+    assert run(app, [*words, "--overwrite"]) == 0
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
+    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster(standin):
@@ -144,7 +178,9 @@ def test_a_rank_that_fails_and_the_last_step(tmp_path, standin, capsys):
     recording.write_bytes(recording.read_bytes() + b"\0")
     folder = JobFolder(tmp_path / "logs/convert_hdf5")
     before = json.loads(folder.run_file.read_text())
-    folder.note(0, RankRecord("running", "key", "gone.example", 1, "1_0", 0.0))
+    work = load_work(folder)
+    assert work is not None
+    folder.note(0, RankRecord("running", work.key(0), "gone.example", 1, "1_0", 0.0))
     found = states(folder)
     assert [state.state for state in found] == ["failed", "missing", "missing"]
     assert found[0].why.startswith("it was killed")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from piperline.run.slurm import SlurmOptions
     from piperline.run.work import Work
 
-__all__ = ["LOGS", "NO_FLAGS", "SLURM", "ClusterFlags", "run_job", "status_command"]
+__all__ = ["LOGS", "NO_FLAGS", "SLURM", "ClusterFlags", "run_job", "unused_flags"]
 
 LOGS = Path("./logs")
 SLURM = Group("On SLURM", sort_key=4)
@@ -67,9 +67,10 @@ class ClusterFlags:
 NO_FLAGS = ClusterFlags()
 
 
-def status_command(folder: "JobFolder") -> str:
-    """The command that shows how a job fares."""
-    return f"piperline shards status --logs-dir {folder.root.parent} --job-name {folder.root.name}"
+def unused_flags(out: Output, flags: ClusterFlags) -> None:
+    """Say that options of SLURM have no effect, where they are given and SLURM is not asked for."""
+    if flags != NO_FLAGS:
+        out.note("the options of SLURM have no effect without --slurm 1: this machine does the work")
 
 
 def run_job(
@@ -96,19 +97,33 @@ def run_job(
         launched = launch(folder, work, slurm=flags.options() if flags else None, slots=slots, watch=watch)
     if not launched.ranks and launched.complete and not launched.jobs:
         out.data(f"Nothing to do: {_all_of(launched)} done.")
-        out.data(f"To start afresh, give another --job-name, or remove the log folder {folder.root}.")
+        afresh = f"give another --job-name, or remove the log folder {folder.root}"
+        if work.kind != "shards":  # shards are made again in their place
+            afresh += f"; and add --overwrite, or move {work.output(0)} away"
+        out.data(f"To start afresh, {afresh}.")
+        _show_left_out(out, folder, work)
         return launched
     if launched.kept:
         out.data(f"{len(launched.kept)} of {len(launched.kept) + len(launched.ranks)} parts were done already")
     if not launched.jobs:
+        _show_left_out(out, folder, work)
         return launched
     out.data(f"submitted SLURM jobs: {' '.join(launched.jobs)} ({len(launched.ranks)} tasks)")
     if flags is None or not flags.wait:
-        out.data(f"how they fare: {status_command(folder)}")
+        out.data(f"how they fare: {folder.status_command}")
         return launched
     with progress_bar(out) as watch:
         follow(folder, watch)
+    _show_left_out(out, folder, work)
     return launched
+
+
+def _show_left_out(out: Output, folder: "JobFolder", work: "Work") -> None:
+    """Name what ranks found that cannot be converted; what the plan leaves out has been named before."""
+    for rank in range(work.world):
+        record = folder.record(rank)
+        for line in record.left_out if record and record.key == work.key(rank) else ():
+            out.data(f"left out: {line}")
 
 
 def _all_of(launched: "Launched") -> str:

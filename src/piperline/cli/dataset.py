@@ -35,12 +35,14 @@ class _Lines:
             self._out.note(f"episodes {done}/{total}")
 
 
-def _options(out: Output, *, drop_missing_cameras: bool, reencode: bool, data_mb: float, video_mb: float) -> Any:  # noqa: ANN401 - its class is imported late
+def _options(
+    out: Output, *, drop_missing_cameras: bool, reencode: bool, data_mb: float, video_mb: float, overwrite: bool
+) -> Any:  # noqa: ANN401 - its class is imported late
     from piperline.transfer import Options  # noqa: PLC0415 - heavy: not for --help
 
     if data_mb <= 0 or video_mb <= 0:
         raise UsageError("a file size limit is not positive", found=f"{min(data_mb, video_mb)} MiB")
-    return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out))
+    return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out), overwrite)
 
 
 def migrate(
@@ -53,6 +55,7 @@ def migrate(
     drop_missing_cameras: Flag = False,
     data_mb: float = 100,
     video_mb: float = 200,
+    overwrite: Flag = False,
     json: Flag = False,
 ) -> None:
     """Make another LeRobot version of a dataset.
@@ -65,6 +68,7 @@ def migrate(
         drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
+        overwrite: replace a dataset that piperline made at the place of the output.
         json: print the result as JSON.
     """
     from piperline.transfer import migrate as run  # noqa: PLC0415 - heavy: not for --help
@@ -76,6 +80,7 @@ def migrate(
         reencode=reencode,
         data_mb=data_mb,
         video_mb=video_mb,
+        overwrite=overwrite,
     )
     result = run(dataset, to, output=output, options=options)
     _show(out, result)
@@ -92,6 +97,7 @@ def aggregate(
     drop_missing_cameras: Flag = False,
     data_mb: float = 100,
     video_mb: float = 200,
+    overwrite: Flag = False,
     json: Flag = False,
 ) -> None:
     """Make one dataset of many; v2.1 and v3.0 may be mixed.
@@ -105,6 +111,7 @@ def aggregate(
         drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
+        overwrite: replace a dataset that piperline made at the place of the output.
         json: print the result as JSON.
     """
     from piperline.transfer import aggregate as run  # noqa: PLC0415 - heavy: not for --help
@@ -119,6 +126,7 @@ def aggregate(
         reencode=reencode,
         data_mb=data_mb,
         video_mb=video_mb,
+        overwrite=overwrite,
     )
     result = run(datasets, target, format=format, options=options)
     _show(out, result)

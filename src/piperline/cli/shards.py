@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from piperline.cli.app import run
-from piperline.cli.cluster import LOGS, NO_FLAGS, ClusterFlags, run_job
+from piperline.cli.cluster import LOGS, NO_FLAGS, ClusterFlags, run_job, unused_flags
 from piperline.cli.output import Output
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
@@ -72,9 +72,10 @@ def convert(
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
     options = {"layout": layout, "video": video, "fps": fps, "robot_type": robot_type, "task": task, "format": format}
     chosen = ["--all"] if all else ["--hdf5-files", *map(str, hdf5_files or [])]
-    typed = ["--hdf5-root", str(hdf5_root), *chosen, "--repo-id", repo_id, "--job-name", job_name]
+    typed = ["--hdf5-root", str(hdf5_root), *chosen, "--repo-id", repo_id]
+    typed += ["--logs-dir", str(logs_dir), "--job-name", job_name]
     typed += [text for name, value in options.items() if value is not None for text in (_option(name), str(value))]
-    run = {"workers": workers, "skip_bad": skip_bad, "overwrite": overwrite, "typed": typed}
+    run = {"workers": workers, "skip_bad": skip_bad, "overwrite": overwrite, "typed": typed, "cluster": cluster}
     _convert(inputs, repo_folder(repo_id), options, run, logs=logs_dir / job_name, flags=cluster if slurm else None)
 
 
@@ -114,6 +115,8 @@ def _convert(
             watch=watch,
         )
     _show_plan(out, work)
+    if not flags:
+        unused_flags(out, run["cluster"])
     launched = run_job(out, folder, work, flags, slots=min(world, usable_cpus()))
     if launched.complete or (flags and flags.wait):
         repo_id = f"{target.parent.name}/{target.name}"
@@ -142,6 +145,7 @@ def aggregate(
     workers: int = 1,  # noqa: ARG001 - a documented option
     logs_dir: Path = LOGS,
     job_name: str = "aggregate_hdf5",
+    overwrite: Flag = False,
     cluster: ClusterFlags = NO_FLAGS,
 ) -> None:
     """Make one dataset of shards.
@@ -154,6 +158,7 @@ def aggregate(
         workers: documented, and without effect: one process appends the shards in order, as fast as the disk goes.
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
+        overwrite: replace a dataset that piperline made at that place.
         cluster: what is asked of SLURM.
     """
     from piperline.run.records import JobFolder  # noqa: PLC0415 - heavy: not for --help
@@ -163,7 +168,10 @@ def aggregate(
     if num_shards < 1:
         raise UsageError("there must be at least one shard", found=f"--num-shards {num_shards}")
     target, dataset = repo_folder(repo_id).absolute(), repo_folder(output_repo_id or repo_id).absolute()
-    launched = run_job(out, folder, AggregateWork("aggregate", target, num_shards, dataset), cluster if slurm else None)
+    if not slurm:
+        unused_flags(out, cluster)
+    work = AggregateWork("aggregate", target, num_shards, dataset, overwrite)
+    launched = run_job(out, folder, work, cluster if slurm else None)
     if launched.complete or (slurm and cluster.wait):
         out.data(f"the dataset: {dataset}")
 
@@ -197,7 +205,8 @@ def _line(state: "RankState", *, last: bool) -> str:
         text += f"; {record.episodes} encoded, {record.images / record.seconds:.0f} images/s"
     if record and state.state == "running":
         text += f"; on {record.host} since {datetime.fromtimestamp(record.started, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return "\n".join([text, *(f"    {line}" for line in state.why.splitlines())])
+    left_out = [f"left out: {line}" for line in record.left_out] if record else []
+    return "\n".join([text, *(f"    {line}" for line in (*left_out, *state.why.splitlines()))])
 
 
 def _script(command: Callable[..., None], name: str, words: str, example: str) -> Callable[[], int]:

@@ -12,10 +12,12 @@ from typing import Any
 from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.features import BOOKKEEPING, Feature, Schema
 
-__all__ = ["CHUNKS_SIZE", "VERSIONS", "EpisodeRow", "Info", "TaskRow", "read_jsonl"]
+__all__ = ["CHUNKS_SIZE", "PROVENANCE", "VERSIONS", "EpisodeRow", "Info", "TaskRow", "read_jsonl"]
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")
 CHUNKS_SIZE = 1000
+PROVENANCE = Path("meta") / "piperline.json"
+"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
 
 V21_DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 V21_VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"

@@ -1,7 +1,6 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
 import json
-import shutil
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -10,41 +9,18 @@ from typing import Any
 from piperline import __version__
 from piperline.disk import own_name, sync, write_whole
 from piperline.episode import EncodedEpisode
-from piperline.errors import OutputExists, Place, TaskFailed
+from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
+from piperline.lerobot.info import PROVENANCE
 from piperline.run.plan import Plan
 from piperline.run.stage import Staging, work_folder
+from piperline.transfer.place import check_free, give_name
 
-__all__ = ["PROVENANCE", "assemble", "check_output", "publish", "sweep", "write_dataset", "write_provenance"]
-
-PROVENANCE = Path("meta") / "piperline.json"
-"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
-
-
-def check_output(output: Path, *, overwrite: bool = False) -> None:
-    """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
-
-    Raises:
-        OutputExists: something is there.
-    """
-    if not output.exists() and not output.is_symlink():
-        return
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    ours = (output / PROVENANCE).is_file()
-    if overwrite and ours:
-        return
-    raise OutputExists(
-        "there is something at the place of the output; it is kept",
-        place=Place(file=output),
-        expected="nothing, or an empty folder",
-        found="a dataset that piperline made" if ours else "something that piperline did not make",
-        next_step="name another place" + (", or replace it with --overwrite" if ours else ", or move it away"),
-    )
+__all__ = ["assemble", "publish", "sweep", "write_dataset", "write_provenance"]
 
 
 def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
@@ -148,18 +124,13 @@ def _provenance(plan: Plan) -> dict[str, Any]:
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool = False) -> None:
-    """Give a finished dataset its name, by one rename; one that it replaces is moved aside first, and removed.
+    """Give a finished dataset its name, by one rename; one that it replaces is exchanged with it, and removed.
 
     Raises:
         OutputExists: there is something at `output` that is not to be replaced.
     """
     for path in (*sorted(folder.rglob("*"), reverse=True), folder):
         sync(path)
-    check_output(output, overwrite=overwrite)
+    check_free(output, overwrite=overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
-    replaced = folder.with_name(f"{folder.name}.replaced")
-    if (output / PROVENANCE).is_file():
-        output.rename(replaced)
-    folder.rename(output)
-    sync(output.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    give_name(folder, output)

@@ -9,9 +9,10 @@ import pickle
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +25,33 @@ from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
 from piperline.process import Child, ChildDied, heard_from, parent
 from piperline.run.local import died
-from piperline.run.messages import Crashed, Done, Failed, Moved
+from piperline.run.messages import Crashed, Done, Failed, Moved, Staged
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size, submit
-from piperline.run.work import ConvertWork, Diary, Work, load_work
+from piperline.run.work import NOBODY, ConvertWork, Diary, Listener, Work, load_work
 from piperline.run.worker import Reporter, die_with
 
 __all__ = ["RankStep", "do_rank", "main", "run_here", "submit_ranks"]
 
 
-def _silent(*_: object) -> None:
-    pass
-
-
 def do_rank(
     root: Path,
     rank: int,
-    say: Callable[[str], None] = _silent,
-    moved: Callable[[int, int], None] = _silent,
+    digest: str,
+    listener: Listener = NOBODY,
 ) -> RankRecord:
     """Do the part of one rank of the job in the folder `root`, or the last step, and take down how it went.
+
+    `digest` is that of the work, from `save_work`.
 
     Raises:
         PiperlineError: it failed.
     """
     folder = JobFolder(root)
-    work = load_work(folder)
+    work = load_work(folder, digest)
     if work is None:
         raise PiperlineError("the job folder tells nothing to do", place=Place(file=folder.run_file))
-    diary = Diary(folder, rank, say, moved, RankRecord.begin(work.key(rank)))
+    diary = Diary(folder, rank, listener, RankRecord.begin(work.key(rank)))
     folder.note(rank, diary.record)
     try:
         if rank != FINISH:
@@ -72,21 +71,23 @@ class RankStep(PipelineStep):  # type: ignore[misc]
 
     Args:
         folder: the job's folder.
+        digest: of the work, from `save_work`.
         finish: it is the last step that is to be done, not a rank.
-        moved: told of images and bytes.
+        listener: who is told what it does, besides its log.
     """
 
     name = "piperline"
     type = "robot recordings"
 
-    def __init__(self, folder: str, *, finish: bool = False, moved: Callable[[int, int], None] = _silent) -> None:
+    def __init__(self, folder: str, digest: str, *, finish: bool = False, listener: Listener = NOBODY) -> None:
         super().__init__()
-        self.folder, self.finish, self._moved = folder, finish, moved
+        self.folder, self.digest, self.finish, self._listener = folder, digest, finish, listener
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ANN401, ARG002 - datatrove's signature
         """Do the part of `rank`."""
         with self.track_time("rank"):
-            record = do_rank(Path(self.folder), FINISH if self.finish else rank, logger.info, self._moved)
+            number = FINISH if self.finish else rank
+            record = do_rank(Path(self.folder), number, self.digest, replace(self._listener, say=logger.info))
         self.stat_update("episodes", value=record.episodes)
         self.stat_update("images", value=record.images)
         return data
@@ -114,6 +115,7 @@ class Setup:
     """The first message to a process that does ranks."""
 
     folder: Path
+    digest: str
     world: int
     parent: int
 
@@ -124,12 +126,14 @@ def main(descriptor: int) -> None:
         setup: Setup = connection.recv()
         die_with(setup.parent)
         while True:
-            connection.send(_answer(setup, connection.recv(), Reporter(connection)))
+            connection.send(_answer(setup, connection.recv(), connection))
 
 
-def _answer(setup: Setup, rank: int, report: Reporter) -> Done | Failed | Crashed:
+def _answer(setup: Setup, rank: int, connection: Connection) -> Done | Failed | Crashed:
+    report = Reporter(connection)
+    listener = Listener(moved=report, staged=lambda: connection.send(Staged()))
     try:
-        _Local(RankStep(str(setup.folder), moved=report), setup.world, rank).run()
+        _Local(RankStep(str(setup.folder), setup.digest, listener=listener), setup.world, rank).run()
         report.flush()
     except PiperlineError as error:
         return Failed(error)
@@ -149,22 +153,37 @@ class _Slot(Child):
 
 
 def run_here(
-    folder: JobFolder, work: Work, ranks: Sequence[int], slots: int, moved: Callable[[int, int], None]
+    folder: JobFolder,
+    work: Work,
+    digest: str,
+    ranks: Sequence[int],
+    *,
+    slots: int,
+    listener: Listener,
 ) -> dict[int, PiperlineError]:
-    """Do `ranks` on this machine, `slots` at a time; one that dies costs only its rank.
+    """Do ranks on this machine; one that dies costs only itself.
+
+    Args:
+        folder: of the job.
+        work: what it does.
+        digest: of the work, from `save_work`.
+        ranks: those that are to be done.
+        slots: how many at a time.
+        listener: who is told what they do.
 
     Returns:
         What went wrong, by rank.
     """
     queue, failed, busy = list(ranks), dict[int, PiperlineError](), list[_Slot]()
-    _Local(RankStep(str(folder.root)), work.world, 0).save_executor_as_json()
+    _Local(RankStep(str(folder.root), digest), work.world, 0).save_executor_as_json()
+    setup = Setup(folder.root, digest, work.world, os.getpid())
     with (folder.root / "workers.log").open("ab") as log:
         try:
             while queue or busy:
                 while queue and len(busy) < slots:
-                    busy.append(_start(folder, work, queue.pop(0), log.fileno()))
+                    busy.append(_start(setup, queue.pop(0), log.fileno()))
                 for slot in heard_from(busy):
-                    if _heard(slot, queue, failed, moved, folder):
+                    if _heard(slot, queue, failed, folder, listener):
                         busy.remove(slot)
                         slot.end()
         finally:
@@ -174,9 +193,9 @@ def run_here(
     return failed
 
 
-def _start(folder: JobFolder, work: Work, rank: int, log: int) -> _Slot:
+def _start(setup: Setup, rank: int, log: int) -> _Slot:
     slot = _Slot(__name__, log)
-    slot.send(Setup(folder.root, work.world, os.getpid()))
+    slot.send(setup)
     slot.begin(rank)
     return slot
 
@@ -185,8 +204,8 @@ def _heard(
     slot: _Slot,
     queue: list[int],
     failed: dict[int, PiperlineError],
-    moved: Callable[[int, int], None],
     folder: JobFolder,
+    listener: Listener,
 ) -> bool:
     """Take what a process says; whether there is nothing more for it to do, or it died."""
     try:
@@ -196,7 +215,10 @@ def _heard(
         return True
     match message:
         case Moved(images, size):
-            moved(images, size)
+            listener.moved(images, size)
+            return False
+        case Staged():
+            listener.staged()
             return False
         case Failed(error):
             failed[slot.rank] = error
@@ -261,7 +283,8 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
         """Only what was asked for."""
         base = super().get_sbatch_args(max_array)
         kept = {name: base[name] for name in ("job-name", "output", "error", "array", "requeue", "nodes")}
-        return {**kept, "kill-on-invalid-dep": "yes", **self.options.directives()}
+        wanted = {**kept, "kill-on-invalid-dep": "yes", **self.options.directives()}
+        return {name: shlex.quote(str(value)) if value else value for name, value in wanted.items()}
 
     def launch(self, arrays: dict[str, list[int]]) -> None:
         """Submit the ranks, as many arrays as it takes; they wait for all of `arrays`, and are put behind them."""
@@ -285,8 +308,8 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
         self._run_for_rank(max(self.ranks[index], 0))
 
 
-def submit_ranks(folder: JobFolder, work: Work, ranks: Sequence[int], options: SlurmOptions) -> list[str]:
-    """Submit `ranks` to SLURM, and for a conversion the last step, which begins when all of them have succeeded.
+def submit_ranks(folder: JobFolder, work: Work, digest: str, ranks: Sequence[int], options: SlurmOptions) -> list[str]:
+    """Submit `ranks` of the work of `digest` to SLURM; for a conversion also the last step, after their success.
 
     Returns:
         The ids of the jobs; that of the last step is the last one.
@@ -299,10 +322,10 @@ def submit_ranks(folder: JobFolder, work: Work, ranks: Sequence[int], options: S
     root, name = folder.root, folder.root.name
     try:
         if ranks:
-            step = RankStep(str(root))
+            step = RankStep(str(root), digest)
             _Slurm(step, work.world, ranks, options=options, name=name, root=root).launch(arrays)
         if isinstance(work, ConvertWork):
-            step = RankStep(str(root), finish=True)
+            step = RankStep(str(root), digest, finish=True)
             _Slurm(step, 1, [FINISH], options=options, name=f"{name}_finish", root=root / "finish").launch(arrays)
     finally:
         folder.note_slurm_jobs(arrays)  # also of those that were taken before one was refused

@@ -11,10 +11,11 @@ from piperline.errors import PiperlineError, RecordingError, TaskFailed, UsageEr
 from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
 from piperline.process import usable_cpus
-from piperline.run.assemble import assemble, check_output, sweep
+from piperline.run.assemble import assemble, sweep
 from piperline.run.local import Failure, WorkerPool
 from piperline.run.plan import NOTHING_LEFT, Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
 from piperline.run.stage import PLAN, staging_area, work_folder
+from piperline.transfer.place import check_free
 from piperline.video import MODES, Mode
 
 __all__ = ["ConvertResult", "Progress", "Watcher", "convert", "make_job", "plan_run", "without_failures"]
@@ -189,7 +190,7 @@ def convert(
     started = time.monotonic()
     output = Path(output)
     sweep(output)
-    check_output(output, overwrite=overwrite)
+    check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(WorkerPool(usable_cpus() if workers is None else workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None

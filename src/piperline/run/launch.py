@@ -15,7 +15,7 @@ from piperline.run.plan import Job
 from piperline.run.records import FINISH, JobFolder
 from piperline.run.slurm import SlurmOptions, queued
 from piperline.run.stage import staging_area
-from piperline.run.work import ConvertWork, Work, load_work, save_work
+from piperline.run.work import ConvertWork, Listener, Work, load_work, save_work
 
 __all__ = ["Launched", "launch", "prepare"]
 
@@ -107,32 +107,37 @@ def launch(
         PiperlineError: the only rank failed.
     """
     cluster = _datatrove()
-    _refuse_second_run(folder)
-    folder.sweep()
-    done, ranks = work.done(folder), range(work.world)
-    empty = tuple(rank for rank in ranks if work.is_empty(rank))
-    kept = tuple(rank for rank in ranks if rank in done and rank not in empty)
-    missing = tuple(rank for rank in ranks if rank not in done and rank not in empty)
-    if not missing and work.is_finished(folder):
-        work.adopt(kept)
-        work.tidy()
-        return Launched((), kept, empty, (), complete=True)
-    work.check()
-    work.adopt(kept)
-    save_work(folder, work)
-    folder.agree({*kept, *empty})
     with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        _refuse_second_run(folder)
+        folder.sweep()
+        done, ranks = work.done(folder), range(work.world)
+        empty = tuple(rank for rank in ranks if work.is_empty(rank))
+        kept = tuple(rank for rank in ranks if rank in done and rank not in empty)
+        missing = tuple(rank for rank in ranks if rank not in done and rank not in empty)
+        if not missing and work.is_finished(folder):
+            work.adopt(kept)
+            work.tidy()
+            save_work(folder, work)
+            return Launched((), kept, empty, (), complete=True)
+        work.check()
         if isinstance(work, ConvertWork):
             stack.enter_context(staging_area(work.staging_for, work.plan))
+        work.adopt(kept)
+        digest = save_work(folder, work)
+        folder.agree({*kept, *empty})
         if slurm and (missing or work.kind == "convert"):
-            jobs = cluster.submit_ranks(folder, work, missing, slurm)
+            jobs = cluster.submit_ranks(folder, work, digest, missing, slurm)
             return Launched(missing, kept, empty, tuple(jobs), complete=False)
         counter = _Counter(work, missing, watch)
-        failed: dict[int, PiperlineError] = cluster.run_here(folder, work, missing, slots or usable_cpus(), counter)
+        listener = Listener(moved=counter.moved, staged=counter.staged)
+        failed: dict[int, PiperlineError] = cluster.run_here(
+            folder, work, digest, missing, slots=slots or usable_cpus(), listener=listener
+        )
         if failed:
             raise _failed(failed, folder, len(missing) + len(kept))
         if isinstance(work, ConvertWork):
-            cluster.do_rank(folder.root, FINISH)
+            cluster.do_rank(folder.root, FINISH, digest)
     return Launched(missing, kept, empty, (), complete=True)
 
 
@@ -161,8 +166,7 @@ def _refuse_second_run(folder: JobFolder) -> None:
             "SLURM jobs are still at work on this",
             place=Place(file=folder.root),
             found=f"{len(waiting)} tasks of the jobs {', '.join(jobs)}",
-            next_step=f"see `piperline shards status --logs-dir {folder.root.parent} --job-name {folder.root.name}`; "
-            f"wait, or end them with `scancel {' '.join(jobs)}`",
+            next_step=f"see `{folder.status_command}`; wait, or end them with `scancel {' '.join(jobs)}`",
         )
 
 
@@ -176,9 +180,13 @@ class _Counter:
         self._watch = watch
         watch(self._state)
 
-    def __call__(self, images: int, size: int) -> None:
+    def moved(self, images: int, size: int) -> None:
         self._state.images_done += images
         self._state.size_done += size
+        self._watch(self._state)
+
+    def staged(self) -> None:
+        self._state.episodes_done += 1
         self._watch(self._state)
 
 

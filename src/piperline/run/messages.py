@@ -9,7 +9,7 @@ from piperline.errors import PiperlineError
 if TYPE_CHECKING:
     from piperline.run.plan import Job, PlannedEpisode
 
-__all__ = ["Crashed", "Done", "Failed", "Moved", "Setup", "Task"]
+__all__ = ["Crashed", "Done", "Failed", "Moved", "Setup", "Staged", "Task"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Moved:
 
     frames: int
     size: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A rank has done one more episode."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Manifest:
         filled: how many of the shards hold episodes.
         key: the key of this shard's part of the plan.
         command: the options that make all shards again.
+        recordings: the paths of the recordings of its part.
         files: the size of every file in bytes, by path below the dataset's folder; this file is not among them.
     """
 
@@ -91,6 +92,7 @@ class Manifest:
     filled: int
     key: str
     command: tuple[str, ...]
+    recordings: tuple[str, ...]
     files: dict[str, int]
 
     @classmethod
@@ -98,7 +100,7 @@ class Manifest:
         """Read the manifest of the shard in `folder`; None where there is none."""
         try:
             found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return cls(**{**found, "command": tuple(found["command"])})
+            return cls(**{**found, **{name: tuple(found[name]) for name in ("command", "recordings")}})
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 

@@ -1,6 +1,5 @@
 """SLURM's commands: sbatch, squeue, scontrol. Never sacct, which many clusters do not have."""
 
-import getpass
 import os
 import re
 import shutil
@@ -13,7 +12,9 @@ from piperline.errors import TaskFailed, UsageError
 __all__ = ["SlurmOptions", "max_array_size", "queued", "submit"]
 
 DEFAULT_ARRAY_SIZE = 1001  # slurm.conf(5), MaxArraySize
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|_PASS$|_PAT$|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def queued(jobs: Collection[str]) -> dict[str, str]:
         return {}
     if shutil.which("squeue") is None:  # the records were made elsewhere
         return {}
-    done = _run(["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%F|%K|%T|%r"])
+    done = _run(["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r"])
     if done.returncode:
         raise TaskFailed("SLURM does not answer", found=done.stderr.strip(), next_step="try again later")
     rows = (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3)  # noqa: PLR2004

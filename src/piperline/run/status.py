@@ -80,6 +80,8 @@ def _waiting(folder: JobFolder) -> dict[int, str]:
 
 def _state(rank: int, folder: JobFolder, work: Work, waiting: Mapping[int, str], *, is_done: bool) -> RankState:
     record, why = folder.record(rank), ""
+    if record and record.key != work.key(rank):  # of another plan, with the same rank
+        record = None
     if rank == FINISH:
         empty, episodes, output = False, 0, work.output(0).parent if work.kind == "shards" else work.output(0)
     else:
@@ -87,29 +89,39 @@ def _state(rank: int, folder: JobFolder, work: Work, waiting: Mapping[int, str],
     if empty or is_done:
         state = "empty" if empty else "done"
     else:
-        state, why = _fares(record, waiting.get(rank), folder.log_of(rank))
+        state, why = _fares(record, waiting.get(rank), folder, rank)
     return RankState(rank, state, episodes, output, record, why)
 
 
-def _fares(record: RankRecord | None, waiting: str | None, log: Path) -> tuple[str, str]:
+def _fares(record: RankRecord | None, waiting: str | None, folder: JobFolder, rank: int) -> tuple[str, str]:
     """The state of what is not done, and why."""
     if waiting is not None and not (record and record.state == "running" and waiting == "RUNNING"):
         return ("running", "") if waiting == "RUNNING" else ("queued", waiting)
     if record is None:
-        return "missing", ""
+        words = _tail(folder.slurm_log_of(rank))
+        return ("failed", f"it ended before it began\n{words}") if words else ("missing", "")
     if record.state == "running":
         alive = waiting is not None or (not record.slurm and _is_alive(record))
-        return ("running", "") if alive else ("failed", f"it was killed, or its machine died\n{_tail(log)}".rstrip())
+        words = f"it was killed, or its machine died\n{_tail(folder.log_of(rank))}".rstrip()
+        return ("running", "") if alive else ("failed", words)
     if record.state == "failed":
         return "failed", record.error
-    return "missing", "it was done, for another plan or until its output changed"
+    return "missing", "it was done; its output has changed or gone since"
 
 
 def _is_alive(record: RankRecord) -> bool:
-    return record.host == socket.gethostname() and Path(f"/proc/{record.pid}").exists()
+    """Whether the process of a record is at work here; one that was killed may wait as a zombie for its parent."""
+    if record.host != socket.gethostname():
+        return False
+    try:
+        return Path(f"/proc/{record.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
-def _tail(path: Path) -> str:
+def _tail(path: Path | None) -> str:
+    if path is None:
+        return ""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -1,7 +1,6 @@
 """What is done in ranks: conversion (into one dataset, or into shards) and the aggregation of shards."""
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -13,17 +12,51 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from piperline.disk import own_name, write_whole
-from piperline.errors import OutputError, OutputExists, PiperlineError, Place, RecordingError, TaskFailed, output_error
-from piperline.run.assemble import PROVENANCE, check_output, publish, write_dataset, write_provenance
+from piperline.errors import (
+    OutputError,
+    OutputExists,
+    PiperlineError,
+    Place,
+    RecordingError,
+    TaskFailed,
+    UsageError,
+    output_error,
+    printable,
+)
+from piperline.lerobot.info import PROVENANCE
+from piperline.run.assemble import publish, write_dataset, write_provenance
 from piperline.run.convert import without_failures
 from piperline.run.local import Failure, WorkerPool
-from piperline.run.plan import Plan, PlannedEpisode, brief, load_plan
+from piperline.run.plan import LeftOut, Plan, PlannedEpisode, brief, load_plan
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.shards import MANIFEST, Manifest, divide, find_shards, shard_folder, sizes
 from piperline.run.stage import Staging, work_folder
-from piperline.transfer import aggregate
+from piperline.transfer import Options, aggregate
+from piperline.transfer.place import check_free
 
-__all__ = ["AggregateWork", "ConvertWork", "Diary", "Work", "load_work", "save_work"]
+__all__ = ["NOBODY", "AggregateWork", "ConvertWork", "Diary", "Listener", "Work", "load_work", "save_work"]
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what a rank does.
+
+    Attributes:
+        say: takes a line for its log.
+        moved: told how many images and recorded bytes were gone through.
+        staged: told of each episode that is done.
+    """
+
+    say: Callable[[str], None] = _silent
+    moved: Callable[[int, int], None] = _silent
+    staged: Callable[[], None] = _silent
+
+
+NOBODY = Listener()
 
 
 @dataclass
@@ -33,16 +66,18 @@ class Diary:
     Args:
         folder: of the job.
         rank: its number.
-        say: puts a line into its log.
-        moved: told how many images and recorded bytes were gone through.
+        listener: who is told of it.
         record: how it fares; replaced as it goes on.
     """
 
     folder: JobFolder
     rank: int
-    say: Callable[[str], None]
-    moved: Callable[[int, int], None]
+    listener: Listener
     record: RankRecord
+
+    def say(self, line: str) -> None:
+        """Put a line into the log."""
+        self.listener.say(line)
 
     def begin(self, episodes: int, todo: int, frames: int) -> None:
         """The rank knows what it has to do."""
@@ -54,6 +89,7 @@ class Diary:
         """An episode is done."""
         images = episode.length * len(episode.cameras)
         self.record = self.record.more(images)
+        self.listener.staged()
         rate = self.record.images / max(time.monotonic() - self._began, 1e-3)
         self.say(
             f"episode {self.record.episodes}/{self._todo}: {episode.place}: {episode.length} frames, "
@@ -61,10 +97,17 @@ class Diary:
         )
         self.folder.note(self.rank, self.record)
 
-    def prove(self, proof: str) -> None:
-        """Take down what names the output, before it appears."""
-        self.record = replace(self.record, proof=proof)
+    def left_out(self, episodes: Sequence[LeftOut]) -> None:
+        """Take down the episodes that are left out."""
+        lines = tuple(printable(f"{left.file}, episode {left.episode}: {left.reason}") for left in episodes)
+        for line in lines:
+            self.say(f"left out: {line}")
+        self.record = replace(self.record, left_out=lines)
         self.folder.note(self.rank, self.record)
+
+    def prove(self, proof: str = "") -> None:
+        """Take down that the rank has made its output, before or after that appears; `proof` tells whether it is it."""
+        self.folder.prove(self.record.key, proof)
 
 
 @dataclass(frozen=True)
@@ -137,12 +180,12 @@ class ConvertWork:
             OutputExists: something is in the way.
         """
         if self.kind == "convert":
-            check_output(self.target, overwrite=self.overwrite)
+            check_free(self.target, overwrite=self.overwrite)
             return
         folders = [self.output(rank) for rank in range(self.world)]
         found = {rank: manifest for rank, path in enumerate(folders) if (manifest := Manifest.from_disk(path))}
-        sources = {episode.source for episode in self.plan.episodes}
-        ours = self.overwrite or not found or any(sources & _sources(folders[rank]) for rank in found)
+        recorded = set(_recordings(self.plan))
+        ours = self.overwrite or not found or any(recorded & set(there.recordings) for there in found.values())
         for rank, folder in enumerate(folders):
             if rank not in found or not ours:
                 _refuse(folder, ours=rank in found)
@@ -169,20 +212,17 @@ class ConvertWork:
     def _is_made(self, rank: int, folder: JobFolder) -> bool:
         if self.is_empty(rank):
             return True
-        record = folder.record(rank)
         manifest = Manifest.from_disk(self.output(rank))
-        if record is None or manifest is None:
+        if manifest is None or folder.proof(self.key(rank)) is None:
             return False
-        said = (record.state, record.key) == ("done", self.key(rank))
-        made = (manifest.world, manifest.key) == (self.world, self.key(rank))
-        return said and made and manifest.is_whole(self.output(rank))
+        same = (manifest.world, manifest.key) == (self.world, self.key(rank))
+        return same and manifest.is_whole(self.output(rank))
 
     def is_finished(self, folder: JobFolder) -> bool:
         """Whether the last step has been done."""
         if self.kind == "shards":
             return not self.staging.root.exists()
-        record = folder.record(FINISH)
-        return record is not None and record.key == self.plan.key and record.proof == _digest(self.target) != ""
+        return _is_proved(folder, self.plan.key, self.target)
 
     def do(self, rank: int, diary: Diary) -> None:
         """Do the part of a rank.
@@ -190,16 +230,19 @@ class ConvertWork:
         Raises:
             PiperlineError: some of it cannot be done; the rest is.
         """
-        part = self._without_bad(self.parts[rank])
+        part = self.parts[rank]
         staging = self.staging
-        todo = [episode for episode in part.episodes if not staging.is_staged(episode)]
-        diary.begin(len(part.episodes), len(todo), part.frames)
+        good = self._without_bad(part).episodes
+        todo = [episode for episode in good if not staging.is_staged(episode)]
+        diary.begin(len(good), len(todo), part.frames)
         failures = self._stage(todo, staging, diary)
         for failure in failures:
             diary.say(f"failed: {failure.episode.place}: {failure.error}")
         self._settle(part, failures)
+        diary.left_out(self._without_bad(part).left_out[len(part.left_out) :])
         if self.kind == "shards":
             self._make_shard(rank)
+            diary.prove()
 
     def finish(self, diary: Diary) -> None:
         """The last step: make the dataset of all episodes, or see that all shards are there.
@@ -212,7 +255,7 @@ class ConvertWork:
             find_shards(self.target, self.world)
         elif not self.is_finished(diary.folder):
             folder = self._write(self.plan, "dataset")
-            diary.prove(_digest(folder))
+            diary.prove(_proof(folder))
             publish(folder, self.target, overwrite=self.overwrite)
         self.staging.remove()
 
@@ -225,11 +268,11 @@ class ConvertWork:
         workers = min(self.cpus, sum(max(len(episode.cameras), 1) for episode in todo))
         if workers > 1:
             with WorkerPool(workers) as pool:
-                return pool.stage(todo, self.plan.job, staging.root, moved=diary.moved, done=diary.done)
+                return pool.stage(todo, self.plan.job, staging.root, moved=diary.listener.moved, done=diary.done)
         failures = []
         for episode in todo:
             try:
-                staging.stage_episode(episode, self.plan.job, diary.moved)
+                staging.stage_episode(episode, self.plan.job, diary.listener.moved)
                 diary.done(episode)
             except OutputError:
                 raise
@@ -278,7 +321,16 @@ class ConvertWork:
 
     def _manifest(self, rank: int, folder: Path) -> Manifest:
         files = {name: size for name, size in sizes(folder).items() if name != MANIFEST.as_posix()}
-        return Manifest(self.plan.key, self.world, rank, self.filled, self.key(rank), self.command, files)
+        return Manifest(
+            self.plan.key,
+            self.world,
+            rank,
+            self.filled,
+            self.key(rank),
+            self.command,
+            _recordings(self.parts[rank]),
+            files,
+        )
 
     def _make_shard(self, rank: int) -> None:
         folder = self._write(self.parts[rank], f"shard-{rank}")
@@ -308,12 +360,13 @@ class AggregateWork:
     target: Path
     shards: int
     dataset: Path
+    overwrite: bool = False
     world: int = 1
 
     def key(self, _rank: int) -> str:
-        """Names what is made."""
+        """Names what is made, and where."""
         keys = [manifest.key for _, manifest in find_shards(self.target, self.shards)]
-        return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
+        return hashlib.sha256("\n".join([str(self.dataset), *keys]).encode()).hexdigest()[:32]
 
     def output(self, _rank: int) -> Path:
         """The dataset's folder."""
@@ -335,13 +388,11 @@ class AggregateWork:
             OutputExists: something is in the way.
         """
         find_shards(self.target, self.shards)
-        check_output(self.dataset)
+        check_free(self.dataset, overwrite=self.overwrite)
 
     def done(self, folder: JobFolder) -> frozenset[int]:
         """Rank 0, if the dataset is there and was made of these shards."""
-        record = folder.record(0)
-        said = record is not None and record.state == "done" and record.key == self.key(0)
-        return frozenset({0} if said and record and record.proof == _digest(self.dataset) != "" else ())
+        return frozenset({0} if _is_proved(folder, self.key(0), self.dataset) else ())
 
     def is_finished(self, folder: JobFolder) -> bool:
         """There is no last step."""
@@ -360,47 +411,74 @@ class AggregateWork:
             DatasetError: shards are missing, damaged, or of different plans.
             OutputExists: something is in the way.
         """
-        shards = [folder for folder, manifest in find_shards(self.target, self.shards) if manifest.is_dataset]
+        found = find_shards(self.target, self.shards)
+        shards = [folder for folder, manifest in found if manifest.is_dataset]
         diary.say(f"{len(shards)} shards with episodes, {self.shards - len(shards)} empty")
-        result = aggregate(shards, self.dataset)
+        options = Options(
+            overwrite=self.overwrite,
+            made_from=tuple(folder for folder, _ in found),
+            ready=lambda made: diary.prove(_proof(made)),
+        )
+        result = aggregate(shards, self.dataset, options=options)
         for note in result.notes:
             diary.say(note)
         diary.say(f"{result.episodes} episodes, {result.frames} frames: {result.output}")
-        diary.prove(_digest(self.dataset))
 
 
 Work = ConvertWork | AggregateWork
 _ADAPTER: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
 
 
-def save_work(folder: JobFolder, work: Work) -> None:
-    """Put into the folder of a job what is to be done."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    write_whole(folder.run_file, _ADAPTER.dump_json(work, indent=1).decode())
+def save_work(folder: JobFolder, work: Work) -> str:
+    """Put into the folder of a job what is to be done; gives its digest, by which a rank knows it again."""
+    text = _ADAPTER.dump_json(work, indent=1)
+    if not folder.run_file.is_file() or folder.run_file.read_bytes() != text:
+        write_whole(folder.run_file, text.decode())
+    return hashlib.sha256(text).hexdigest()
 
 
-def load_work(folder: JobFolder) -> Work | None:
-    """What is to be done in a job; None where nothing is that this version understands."""
+def load_work(folder: JobFolder, digest: str | None = None) -> Work | None:
+    """What is to be done in a job; None where nothing is that this version understands.
+
+    Raises:
+        UsageError: it is no longer what `digest` was given for.
+    """
     try:
-        return _ADAPTER.validate_json(folder.run_file.read_bytes())
+        text = folder.run_file.read_bytes()
+        if digest and hashlib.sha256(text).hexdigest() != digest:
+            raise UsageError(
+                "the job folder tells of another run by now",
+                place=Place(file=folder.run_file),
+                next_step="run the command again that this was a part of",
+            )
+        return _ADAPTER.validate_json(text)
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 
 
-def _digest(dataset: Path) -> str:
-    """Names how a dataset was made; empty where there is none."""
+_OURS = ("data/**/*", "videos/**/*", "meta/info.json", "meta/tasks*", "meta/episodes*", "meta/episodes/**/*")
+"""The files of a dataset that nobody writes anew: training may do so with the rest of `meta`."""
+
+
+def _proof(dataset: Path) -> str:
+    """Names how a dataset was made, and how much of it is there; empty where there is none."""
     try:
-        return hashlib.sha256((dataset / PROVENANCE).read_bytes()).hexdigest()
+        made = hashlib.sha256((dataset / PROVENANCE).read_bytes()).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return ""
+    sizes = [path.stat().st_size for pattern in _OURS for path in dataset.glob(pattern) if path.is_file()]
+    return f"{made} {len(sizes)} files {sum(sizes)} bytes"
 
 
-def _sources(dataset: Path) -> set[str]:
-    try:
-        made = json.loads((dataset / PROVENANCE).read_text(encoding="utf-8"))
-        return {episode["source"] for episode in made["episodes"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+def _is_proved(folder: JobFolder, key: str, dataset: Path) -> bool:
+    """Whether the dataset that was made under `key` is there, with all its files."""
+    proof = folder.proof(key)
+    return bool(proof) and proof == _proof(dataset)
+
+
+def _recordings(plan: Plan) -> tuple[str, ...]:
+    """The paths of the recordings of a plan."""
+    return tuple(sorted({str(episode.file.resolve()) for episode in plan.episodes}))
 
 
 def _refuse(folder: Path, *, ours: bool) -> None:
@@ -411,4 +489,4 @@ def _refuse(folder: Path, *, ours: bool) -> None:
             place=Place(file=folder),
             next_step="give another --repo-id, or replace it with --overwrite",
         )
-    check_output(folder)
+    check_free(folder)

@@ -15,13 +15,12 @@ from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.info import PROVENANCE
 from piperline.transfer.compare import MODALITY, check_cameras, check_compatible
 from piperline.transfer.images import Pictures
-from piperline.transfer.place import check_output, replace_dataset, sync_tree, syncing, workplace
+from piperline.transfer.place import check_output, give_name, replace_dataset, sync_tree, syncing, workplace
 
 __all__ = ["Options", "TransferResult", "aggregate", "migrate"]
-
-PROVENANCE = Path("meta") / "piperline.json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ class Options:
         reencode: encode again the pieces of videos that cannot be cut.
         data_mb, video_mb: v3.0: MiB at which a new file is begun.
         watch: told how many episodes of how many are done.
+        overwrite: replace a dataset that piperline made, at the output.
+        made_from: folders whose records of how they were made go into the new one's; None for the datasets'.
+        ready: told of the new dataset when it is complete, before it gets its name.
     """
 
     drop_missing_cameras: bool = False
@@ -62,6 +64,9 @@ class Options:
     data_mb: float = 100
     video_mb: float = 200
     watch: Callable[[int, int], None] = lambda _done, _all: None
+    overwrite: bool = False
+    made_from: Sequence[Path] | None = None
+    ready: Callable[[Path], None] = lambda _made: None
 
 
 DEFAULTS = Options()
@@ -90,7 +95,7 @@ def aggregate(
     """
     if not datasets:
         raise UsageError("no datasets are named", next_step="name the folders of the datasets to aggregate")
-    check_output(output, datasets)
+    check_output(output, datasets, overwrite=options.overwrite)
     opened = [_opened(path, options) for path in datasets]
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
@@ -100,7 +105,8 @@ def aggregate(
     notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
     with workplace(output, version) as made:
         result = _transfer(filled, made, version, options)
-        made.rename(output)  # an empty folder there is replaced
+        options.ready(made)
+        give_name(made, output)
     return _finished(result, output, notes)
 
 
@@ -122,7 +128,7 @@ def migrate(dataset: Path, to: str, *, output: Path | None = None, options: Opti
     """
     place = output or dataset.resolve()
     if output is not None:
-        check_output(output, [dataset])
+        check_output(output, [dataset], overwrite=options.overwrite)
     with workplace(place, to) as made:  # first: what a killed migration left in the place of `dataset` is put right
         opened = _opened(dataset, options)
         if opened.version == to:
@@ -132,7 +138,7 @@ def migrate(dataset: Path, to: str, *, output: Path | None = None, options: Opti
         if output is None:
             backup = replace_dataset(made, place)
         else:
-            made.rename(place)
+            give_name(made, place)
     return _finished(result, place, [], backup)
 
 
@@ -159,7 +165,7 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
         writer.finish()
     pictures.close()
     with syncing(made):
-        _carry_over(datasets, made, version, longest)
+        _carry_over(datasets, made, version, longest, options.made_from or [dataset.root for dataset in datasets])
     sync_tree(made / "meta")
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:
@@ -181,7 +187,7 @@ def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
             yield following.result()
 
 
-def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: int) -> None:
+def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: int, made_from: Sequence[Path]) -> None:
     """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
 
     A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
@@ -189,7 +195,7 @@ def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: 
     known = next((dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()), None)
     if known:
         shutil.copyfile(known, made / MODALITY)
-    documents = [_read(dataset.root / PROVENANCE) for dataset in datasets]
+    documents = [_read(folder / PROVENANCE) for folder in made_from]
     if all(documents):
         merged = {**_merged(documents), "format": version}
         (made / PROVENANCE).write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,15 +20,50 @@ from pathlib import Path
 
 from piperline.disk import sync
 from piperline.errors import OutputExists, Place, UsageError, output_error
-from piperline.lerobot.info import Info
+from piperline.lerobot.info import PROVENANCE, Info
 
-__all__ = ["backup_name", "check_output", "replace_dataset", "sync_tree", "syncing", "workplace"]
+__all__ = [
+    "backup_name",
+    "check_free",
+    "check_output",
+    "give_name",
+    "replace_dataset",
+    "sync_tree",
+    "syncing",
+    "workplace",
+]
 
+_FOLDERS = ("dataset", "dataset.replaced", "pieces")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
-def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """See that `output` is free and apart from the inputs.
+def check_free(output: Path, *, overwrite: bool | None = None) -> None:
+    """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
+
+    `overwrite` tells whether to replace one; None where that is not for the caller to choose.
+
+    Raises:
+        OutputExists: something is there.
+    """
+    if not output.exists() and not output.is_symlink():
+        return
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    ours = (output / PROVENANCE).is_file()
+    if overwrite and ours:
+        return
+    raise OutputExists(
+        "there is something at the place of the output; it is kept",
+        place=Place(file=output),
+        expected="nothing, or an empty folder",
+        found="a dataset that piperline made" if ours else "something that piperline did not make",
+        next_step="name another place, or "
+        + ("replace it with --overwrite" if ours and overwrite is False else "move it away"),
+    )
+
+
+def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None = None) -> None:
+    """As `check_free`; and see that `output` is apart from the inputs.
 
     Raises:
         UsageError: it is one of the inputs, or lies in one.
@@ -42,12 +77,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
             )
-    if output.is_symlink() or (output.exists() and not (output.is_dir() and not any(output.iterdir()))):
-        raise OutputExists(
-            "there is something at the place of the output; it is kept",
-            place=Place(file=output),
-            next_step="name another place, or move it away",
-        )
+    check_free(output, overwrite=overwrite)
 
 
 @contextlib.contextmanager
@@ -79,7 +109,7 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
             lock.truncate(0)
             lock.write(version)
             lock.flush()
-            for name in ("dataset", "pieces"):
+            for name in _FOLDERS:
                 shutil.rmtree(place / name, ignore_errors=True)
             (place / "dataset").mkdir()
             (place / "pieces").mkdir()
@@ -107,7 +137,7 @@ def _lock(descriptor: int, place: Path) -> None:
 
 def _remove(place: Path) -> None:
     """Remove a workplace, the lock last: a kill on the way leaves one that the next process knows as ours."""
-    for name in ("dataset", "pieces"):
+    for name in _FOLDERS:
         shutil.rmtree(place / name, ignore_errors=True)
     (place / "lock").unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else lies there: another process has begun, or a user's file
@@ -128,6 +158,19 @@ def sync_tree(root: Path) -> None:
     """See that everything below `root` is on the disk."""
     with syncing(root):
         pass
+
+
+def give_name(made: Path, output: Path) -> None:
+    """Rename the dataset `made` to `output`; one that is there is replaced in one step, and removed."""
+    replaced = made
+    if not output.exists() or not any(output.iterdir()):
+        made.rename(output)
+    elif not _exchange(made, output):  # the two renames are as near to it as can be
+        replaced = made.with_name(f"{made.name}.replaced")
+        output.rename(replaced)
+        made.rename(output)
+    sync(output.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def backup_name(path: Path, version: str) -> Path:
