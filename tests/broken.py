@@ -4,6 +4,7 @@ Each builder takes an empty folder, makes what a user would hand to `piperline c
 must say. Where one episode is broken, it is `episode_1` of three, so that `--skip-bad` has something to keep.
 """
 
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -178,6 +179,87 @@ def lengths_differ(folder: Path) -> Broken:
     return Broken(path, says, options=("--layout", "aloha", "--task", "fold the towel"))
 
 
+_ALOHA = ("--layout", "aloha", "--task", "fold the towel")
+
+
+@_file
+def table_of_lengths_elsewhere(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        del file["compress_len"]
+        file.create_dataset("compress_len", (3, 5), np.uint8, external=[("/etc/passwd", 0, 15)])
+    return Broken(path, ("episode_0.hdf5", "/compress_len", "external storage", "passwd"), options=_ALOHA)
+
+
+@_file
+def table_of_lengths_too_short(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        _replace(file, "compress_len", file["compress_len"][:, :3])
+    return Broken(path, ("episode_0.hdf5", "/compress_len", "(3, 3)", "5 or more"), options=_ALOHA)
+
+
+@_file
+def table_of_lengths_is_a_group(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        del file["compress_len"]
+        file.create_group("compress_len")
+    return Broken(path, ("episode_0.hdf5", "/compress_len", "a group"), options=_ALOHA)
+
+
+@_file
+def table_of_lengths_is_not_a_number(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        lengths = file["compress_len"][()].astype("f8")
+        lengths[:, FRAME] = np.nan
+        _replace(file, "compress_len", lengths)
+    return Broken(path, ("episode_0.hdf5", "frame 2", "nan"), options=_ALOHA)
+
+
+@_file
+def no_group_of_cameras(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["observations/images"]
+    return Broken(path, ("/observations/images", "a group with a dataset for each camera"), options=_ALOHA)
+
+
+@_file
+def no_cameras_in_their_group(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5", cameras=())
+    return Broken(path, ("/observations/images", "there are no cameras"), options=_ALOHA)
+
+
+@_file
+def camera_of_a_hostile_name(folder: Path) -> Broken:
+    path = write_aloha(folder / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        file["observations/images"].move("cam_high", "\x1b[31m")
+    return Broken(path, ("/observations/images", "\\x1b[31m"), options=_ALOHA)
+
+
+@_file
+def link_that_leads_nowhere(folder: Path) -> Broken:
+    _whole(folder)
+    (folder / "night.hdf5").symlink_to("/nowhere/night.hdf5")
+    return Broken(folder, ("night.hdf5", "a link that leads nowhere"))
+
+
+@_file
+def file_of_an_odd_name(folder: Path) -> Broken:
+    path = folder / os.fsdecode(b"day\xff.hdf5")
+    _whole(folder).rename(path)
+    return Broken(path, ("day\\udcff.hdf5", "UTF-8"))
+
+
+@_file
+def pipe_in_place_of_a_file(folder: Path) -> Broken:
+    os.mkfifo(folder / "day.hdf5")
+    return Broken(folder / "day.hdf5", ("day.hdf5", "no regular file"))
+
+
 @_file
 def cameras_are_no_group(folder: Path) -> Broken:
     path = write_aloha(folder / "episode_0.hdf5")
@@ -201,7 +283,7 @@ _option(2, "29.97", "whole", options="--fps 29.97")("broken_frame_rate")
 _option(2, "even", options="--resize 33x24")("odd_size")
 _option(2, "320x240", options="--resize small")("size_in_words")
 _option(2, "no layout", "piper", options="--layout pipper")("unknown_layout")
-_option(3, "no episode", "episode_9*", options="--episodes episode_9*")("no_episode_chosen")
+_option(2, "matches no episode", "episode_9*", options="--episodes episode_9*")("no_episode_chosen")
 _option(6, "png, not JPEG", "camera left_wrist", options="--video copy", storage="png-vlen")("copy_of_png")
 _option(6, "raw, not JPEG", "camera left_wrist", options="--video copy", storage="raw")("copy_of_raw")
 _option(6, "exchanged", options="--video copy --color swapped-jpeg")("copy_of_swapped_colours")
@@ -279,6 +361,38 @@ def camera_of_other_length(group: h5py.Group) -> None:
     frames = [paint(1, 1, frame) for frame in range(3)]
     del group[CAMERA]
     write_images(group, CAMERA, frames, "jpeg-vlen", "rgb")
+
+
+@_episode(CAMERA, "does not hold images")
+def camera_of_one_number(group: h5py.Group) -> None:
+    _replace(group, CAMERA, np.array(3, np.uint8))
+
+
+@_episode("state", "without a dataspace")
+def vector_of_nothing(group: h5py.Group) -> None:
+    _replace(group, "state", h5py.Empty("f4"))
+
+
+@_episode(CAMERA, "without a dataspace")
+def camera_of_nothing(group: h5py.Group) -> None:
+    _replace(group, CAMERA, h5py.Empty("u1"))
+
+
+@_episode("state", "cannot be read")
+def vector_of_an_unknown_type(group: h5py.Group) -> None:
+    del group["state"]
+    space = h5py.h5s.create_simple((LENGTH, 14))
+    h5py.h5d.create(group.id, b"state", h5py.h5t.UNIX_D32LE, space)
+
+
+@_episode("not UTF-8", "attribute instruction", "\\udcb5")
+def task_in_another_encoding(group: h5py.Group) -> None:
+    group.attrs["instruction"] = np.bytes_("第一".encode("gbk"))
+
+
+@_episode("name of the episode is not UTF-8", "\\udcb5")
+def name_in_another_encoding(group: h5py.Group) -> None:
+    group.parent.move(b"episode_1", "episode_1第一".encode("gbk"))
 
 
 @_episode("task", "--task")

@@ -17,7 +17,7 @@ ROOMS = [  # from the top; a module may import its own room and those below
     {"encode"},
     {"recording", "hdf5", "lerobot"},
     {"layout", "features", "episode", "video", "mp4", "pixels", "remux", "stills", "stats", "home"},
-    {"errors", "disk", "process"},
+    {"errors", "cells", "disk", "process"},
 ]
 
 DOORS = {

@@ -1,5 +1,7 @@
 """Output that cannot be written: one clear error, what is done is kept, and nothing of others is touched."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from piperline.lerobot.dataset import open_dataset
+from piperline.run.assemble import assemble
+from piperline.run.convert import make_job
+from piperline.run.plan import make_plan
+from piperline.run.stage import staging_area
 from tests.broken import EPISODES
 from tests.pinned import assert_golden
 from tests.recordings import write_piper
@@ -116,6 +122,61 @@ def test_a_dataset_is_replaced_only_on_demand(tmp_path, convert, recording):
     assert convert(recording, "--output", output, "--overwrite")[0] == 0
     assert len(open_dataset(output)) == 2
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_link_in_the_place_of_the_output(tmp_path, convert, recording):
+    """Its name cannot be given to a dataset: that is told before anything is encoded."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    for more in ((), ("--overwrite",), ("--dry-run",)):
+        code, out, err = convert(recording, "--output", tmp_path / "link", *more)
+        assert (code, out) == (5, "")
+        assert "found:    a link to elsewhere" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+
+
+@own_mounts
+def test_a_mount_point_in_the_place_of_the_output(tmp_path, recording):
+    script = 'mkdir "$3/m" && mount -t tmpfs tmpfs "$3/m" && "$1" convert "$2" --output "$3/m" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "found:    a mount point" in done.stderr
+
+
+@pytest.mark.parametrize("name", [".", "/", "", "new/..", os.fsdecode(b"a\xff")])
+def test_an_output_without_a_name_of_its_own(tmp_path, convert, recording, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for more in ((), ("--dry-run",)):
+        code, _, err = convert(recording, "--output", name, *more)
+        assert code == 2
+        assert "no name of its own" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_staged_for_other_settings_makes_room(tmp_path, convert):
+    broken = EPISODES["corrupt_image"](tmp_path)
+    assert convert(broken.path, "--output", tmp_path / "out")[0] == 3
+    kept = set((tmp_path / "out.work/episodes").iterdir())
+    assert convert(broken.path, "--output", tmp_path / "out")[0] == 3
+    assert set((tmp_path / "out.work/episodes").iterdir()) == kept
+    assert convert(broken.path, "--output", tmp_path / "out", "--resize", "32x24")[0] == 3
+    assert not kept & set((tmp_path / "out.work/episodes").iterdir())
+
+
+def test_a_file_system_without_hard_links(tmp_path, recording, convert, monkeypatch):
+    """As exFAT is, on many a USB disk."""
+    assert convert(recording, "--output", tmp_path / "there")[0] == 0
+    plan = make_plan([recording], make_job())
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with staging_area(tmp_path / "here", plan) as staging:
+        for episode in plan.episodes:
+            staging.stage_episode(episode, plan.job, lambda _frames, _size: None)
+        assemble(staging, plan, tmp_path / "here")
+    assert tree(tmp_path / "here") == tree(tmp_path / "there")
 
 
 @pytest.mark.parametrize("name", ["truncated_image", "length_zero"])

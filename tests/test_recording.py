@@ -1,5 +1,6 @@
 """Recordings seen through a layout; what is wrong with one is told with its place."""
 
+import dataclasses
 import re
 
 import h5py
@@ -205,11 +206,22 @@ def test_cameras_that_are_no_group(tmp_path):
         header_of(path, "episode_0", ALOHA)
 
 
-def test_a_recording_may_have_no_cameras(tmp_path):
-    path = write_aloha(tmp_path / "episode_0.hdf5", length=3)
+def test_cameras_come_in_natural_order(tmp_path):
+    path = write_aloha(tmp_path / "episode_0.hdf5", length=3, cameras=("cam_10", "cam_2", "cam_1"))
+    assert list(header_of(path, "episode_0", ALOHA).cameras) == ["cam_1", "cam_2", "cam_10"]
+
+
+@pytest.mark.parametrize("text", [np.array(["pick"], dtype=h5py.string_dtype()), np.array([b"pick"])])
+def test_a_task_text_may_lie_in_an_array_of_one(tmp_path, text):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1)
     with h5py.File(path, "r+") as file:
-        del file["observations/images"]
-    assert header_of(path, "episode_0", ALOHA).cameras == {}
+        file["episode_0"].attrs["instruction"] = text
+    assert header_of(path, "episode_0").task == "pick"
+
+
+def test_a_layout_may_declare_no_cameras(tmp_path):
+    path = write_aloha(tmp_path / "episode_0.hdf5", length=3)
+    assert header_of(path, "episode_0", dataclasses.replace(ALOHA, cameras={})).cameras == {}
 
 
 def test_damage_inside_the_file_is_told_with_its_frame(tmp_path):

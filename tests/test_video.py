@@ -56,9 +56,10 @@ def test_jpeg_decodes_as_libjpeg_does(subsampling, options):
     assert psnr(rgb(PictureDecoder().encoded(data)), by_libjpeg(data)) > 38
 
 
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
 @pytest.mark.parametrize("size", [(96, 128), (480, 640), (50, 70), (241, 321), (600, 800)])
-def test_image_statistics_are_those_of_libjpeg_pixels(size):
-    data = as_jpeg(textured(size))
+def test_image_statistics_are_those_of_libjpeg_pixels(size, subsampling):
+    data = as_jpeg(textured(size), subsampling=subsampling)
     stride = image_stride(*size)
     picture = PictureDecoder().encoded(data)
     ours = FeatureStats.of_histogram(count_pixels(picture, stride), 1)

@@ -1,11 +1,13 @@
 """What is written is on the disk, whole, under a name that nobody else takes."""
 
+import errno
 import os
 import secrets
+import shutil
 import socket
 from pathlib import Path
 
-__all__ = ["own_name", "sync", "write_whole"]
+__all__ = ["link_or_copy", "own_name", "sync", "write_new", "write_whole"]
 
 
 def sync(path: Path) -> None:
@@ -20,6 +22,34 @@ def sync(path: Path) -> None:
 def own_name() -> str:
     """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
     return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, and never in the place of another.
+
+    Raises:
+        FileExistsError: there is something of this name.
+    """
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    own = path.with_name(f".{path.name}.{own_name()}")
+    try:
+        own.write_bytes(data)
+        sync(own)
+        link_or_copy(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system knows none, copy it."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+        sync(target)
 
 
 def write_whole(path: Path, text: str) -> None:

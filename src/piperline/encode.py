@@ -14,7 +14,7 @@ from piperline.recording import CameraHeader, Episode, FrameStream
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video import Picture, PictureDecoder, VideoSettings, VideoWriter, probe, resized
 
-__all__ = ["EncodeSettings", "encode_camera", "episode_table", "refuse_copy"]
+__all__ = ["EncodeSettings", "encode_camera", "episode_table", "refuse_video"]
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of frames and of recorded bytes since the last call."""
@@ -37,12 +37,22 @@ class EncodeSettings:
     size: tuple[int, int] | None = None
 
 
-def refuse_copy(settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool) -> None:
-    """See that the recorded images of a camera can be kept as they are, where that is asked for.
+def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool) -> None:
+    """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
-        VideoError: they are not standard JPEG of the wanted size.
+        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder does not take their
+            size.
     """
+    width, height = settings.size or (header.width, header.height)
+    if settings.video.codec == "libx264" and (width % 2 or height % 2):
+        raise VideoError(
+            "H.264 of 4:2:0 colour has even sides",
+            place=place,
+            expected="even numbers of pixels",
+            found=f"{width}x{height}",
+            next_step=f"add --resize {max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}, or --video av1",
+        )
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
         "red and blue are exchanged in them (swapped-jpeg)": swapped,

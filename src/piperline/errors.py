@@ -39,6 +39,7 @@ __all__ = [
     "UnsupportedVersion",
     "UsageError",
     "VideoError",
+    "is_utf8",
     "output_error",
     "printable",
     "size_text",
@@ -135,6 +136,15 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: names from a file, or of one, need not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class UsageError(PiperlineError):

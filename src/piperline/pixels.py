@@ -18,11 +18,11 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
     """Count the values of every `stride`-th pixel, down and across.
 
     Returns:
-        int64 of shape (3, 256): how often each value of red, green and blue occurs. For 4:2:0 JPEG exactly the
-        values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
+        int64 of shape (3, 256): how often each value of red, green and blue occurs. For JPEG of 4:2:0 and 4:2:2 exactly
+        the values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
         jdcolor.c) up to the rounding of the inverse DCT; for other pictures those of swscale.
     """
-    if picture.format.name == "yuvj420p":
+    if picture.format.name in {"yuvj420p", "yuvj422p"}:
         return np.stack(
             [_clipped(np.bincount(channel.ravel(), minlength=3 * 256)) for channel in _sampled(picture, stride)]
         )
@@ -39,13 +39,15 @@ def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
-    """Red, green and blue of every `stride`-th pixel of a full-range 4:2:0 picture, not yet clipped, and plus 256."""
+    """Red, green and blue of every `stride`-th pixel of a full-range 4:2:0 or 4:2:2 picture, not clipped, plus 256."""
     luma, *chroma = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in picture.planes
     )
     y = luma[::stride, ::stride].astype(np.int32)
-    if stride % 2:
+    if picture.format.name == "yuvj422p":
+        wide = [_upsampled_across(plane[::stride])[:, : luma.shape[1] : stride] for plane in chroma]
+    elif stride % 2:
         height, width = luma.shape
         wide = [_upsampled(plane)[:height:stride, :width:stride] for plane in chroma]
     else:
@@ -66,6 +68,14 @@ def _upsampled(plane: Bytes) -> NDArray[np.int16]:
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     result: NDArray[np.int16] = np.stack(((3 * middle + left + 8) >> 4, (3 * middle + right + 7) >> 4), axis=2)
     return result.reshape(len(rows), -1)
+
+
+def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
+    """Chroma at twice the width: 3:1 of the two samples around each place; the outermost are kept."""
+    around = np.pad(plane.astype(np.int16), ((0, 0), (1, 1)), mode="edge")
+    left, middle, right = around[:, :-2], around[:, 1:-1], around[:, 2:]
+    result: NDArray[np.int16] = np.stack(((3 * middle + left + 1) >> 2, (3 * middle + right + 2) >> 2), axis=2)
+    return result.reshape(len(plane), -1)
 
 
 def _upsampled_evenly(plane: Bytes, stride: int) -> NDArray[np.int16]:

@@ -1,6 +1,9 @@
 """Processes of our own. Light to import: they are started before all else is loaded."""
 
+import ctypes
+import importlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,9 +12,10 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-__all__ = ["Child", "ChildDied", "heard_from", "parent", "usable_cpus"]
+__all__ = ["Child", "ChildDied", "heard_from", "parent", "serve", "usable_cpus"]
 
 _SECONDS_TO_END = 5
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class ChildDied(Exception):
@@ -30,16 +34,19 @@ class Child:
     """A Python process that runs `main(descriptor)` of a module, at the other end of a socket.
 
     It may die at any moment, also while something is sent to it: that is told when it should answer, and only then.
+    Ctrl-C is not for it, but for this process, which then ends it.
 
     Args:
         module: its name.
         log: the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+        outlives: if this process is killed, it may do what it was told to its end.
     """
 
-    def __init__(self, module: str, log: int | None = None) -> None:
+    def __init__(self, module: str, log: int | None = None, *, outlives: bool = False) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"]
+        with theirs, _interrupts_blocked():
+            task = f"serve({module!r}, {theirs.fileno()}, {None if outlives else os.getpid()})"
+            command = [sys.executable, "-c", f"from piperline.process import serve; {task}"]
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
@@ -93,6 +100,25 @@ def heard_from(children: Sequence[_Kind]) -> list[_Kind]:
     """Wait until some of `children` have said something, or died; which."""
     heard: list[Any] = wait(children)  # type: ignore[arg-type]  # all that it needs is fileno()
     return heard
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT; a process that is started meanwhile has it blocked for ever, from its first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def serve(module: str, descriptor: int, parent: int | None) -> None:
+    """In the process: run `main(descriptor)` of `module`; the kernel ends it with `parent`, however that ends."""
+    if parent is not None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the request
+            sys.exit(0)
+    importlib.import_module(module).main(descriptor)
 
 
 @contextmanager

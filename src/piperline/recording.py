@@ -9,22 +9,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, printable
+from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, is_utf8, printable
 from piperline.hdf5.safe import (
     READ_ERRORS,
     describe,
+    follow,
     listed,
     natural_key,
     open_file,
     reading,
     refuse_foreign_storage,
     resolve,
+    stored,
     text,
 )
 from piperline.hdf5.stream import REPAIR, CameraHeader, FrameStream, absurd, mismatch
@@ -33,6 +35,7 @@ from piperline.layout import Layout, VectorRule, builtin_layouts, load_layout
 __all__ = ["CameraHeader", "Episode", "EpisodeHeader", "FrameStream", "Recording"]
 
 _MAX_VECTOR_BYTES = 1 << 30
+_LONGEST_NAME = 100  # bytes of a camera's name, which becomes a file's
 _TRIED = 3
 
 
@@ -102,16 +105,23 @@ class Recording:
     def _may_be_episode(self, name: str) -> bool:
         """Groups are; links too, so that they are refused and not passed over."""
         with reading(Place(file=self.path)):
-            link = self._file.get(name, getlink=True)
-            return not isinstance(link, h5py.HardLink) or self._file.get(name, getclass=True) is h5py.Group
+            return not isinstance(follow(self._file, name), (h5py.Dataset, h5py.Datatype))
 
     def episode(self, name: str) -> "Episode":
         """One episode.
 
         Raises:
-            BadEpisode: it is a link out of the file, or not a group.
+            BadEpisode: it is a link out of the file, or not a group, or its name is not UTF-8.
         """
         place = Place(file=self.path, episode=name)
+        if not is_utf8(name):
+            raise BadEpisode(
+                "the name of the episode is not UTF-8",
+                place=place,
+                expected="a name that the dataset can tell",
+                found=printable(name),
+                next_step="rename the group in the recording, or leave the episode out with --skip-bad",
+            )
         root: h5py.Group = self._file
         if self.layout.episodes.at == "groups":
             found = resolve(self._file, name, place)
@@ -142,10 +152,17 @@ class Recording:
         """Whether one of the first episodes is what `layout` says."""
         roots = [self._file]
         if layout.episodes.at == "groups":
-            groups = [name for name in self._names() if isinstance(self._file.get(name, getlink=True), h5py.HardLink)]
-            found = (self._file[name] for name in sorted(groups, key=natural_key)[:_TRIED])
-            roots = [group for group in found if isinstance(group, h5py.Group)]
+            names = sorted(filter(is_utf8, self._names()), key=natural_key)[:_TRIED]
+            roots = [group for name in names if isinstance(group := self._linked(name), h5py.Group)]
         return any(_has_header(root, layout) for root in roots)
+
+    def _linked(self, name: str) -> object:
+        """What lies at the top of the file under `name`, unless that is damaged."""
+        try:
+            found: object = follow(self._file, name)
+        except READ_ERRORS:
+            return None
+        return found
 
 
 def _has_header(root: h5py.Group, layout: Layout) -> bool:
@@ -209,10 +226,29 @@ class Episode:
         """The first `length` frames of a camera, read as they are asked for."""
         rule = self._layout.cameras.get(camera) or self._layout.cameras["*"]
         path = rule.path[:-1] + camera if rule.path.endswith("*") else rule.path
-        table = resolve(self._root, rule.lengths, self.place) if rule.lengths else None
+        table = self._lengths(rule.lengths, length) if rule.lengths else None
         place = replace(self.place, camera=camera)
         data = self._dataset(path)
         return FrameStream(data, rule.color, table, place=place, length=length, suggestion=self._suggestion)
+
+    def _lengths(self, path: str, length: int) -> h5py.Dataset | None:
+        """The table of true lengths of padded images, (cameras, frames) or more frames; None where there is none."""
+        if resolve(self._root, path, self.place) is None:
+            return None
+        data = self._dataset(path)
+        dtype, shape = self._kind(data)
+        if dtype.kind not in "iuf" or len(shape) != 2 or shape[1] < length:  # noqa: PLR2004 - (cameras, frames)
+            expected = f"numbers of shape (cameras, {length} or more)"
+            message = "the table of true lengths does not fit the episode"
+            raise self._mismatch(message, data.name, expected, describe(data))
+        if (size := dtype.itemsize * math.prod(shape)) > _MAX_VECTOR_BYTES:
+            raise absurd(data, self._at(data.name), size, _MAX_VECTOR_BYTES)
+        return data
+
+    def _kind(self, data: h5py.Dataset) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Type and shape of a dataset; the shape is empty where there is none."""
+        with reading(self._at(data.name), BadEpisode):
+            return data.dtype, data.shape or ()
 
     def _values(self, key: str, rule: VectorRule, length: int) -> NDArray[np.float32]:
         data = self._vector(key, rule)
@@ -235,7 +271,7 @@ class Episode:
 
     def _vector(self, key: str, rule: VectorRule) -> h5py.Dataset:
         data = self._dataset(rule.path)
-        dtype, shape = data.dtype, data.shape
+        dtype, shape = self._kind(data)
         if dtype.kind != "f" or len(shape) != 2 or shape[1] != len(rule.names):  # noqa: PLR2004 - (length, D)
             expected = f"floating point, shape (length, {len(rule.names)}) for {key}"
             raise self._mismatch("the dataset does not fit the layout", data.name, expected, describe(data))
@@ -246,15 +282,30 @@ class Episode:
     def _cameras(self) -> dict[str, h5py.Dataset]:
         found: dict[str, h5py.Dataset] = {}
         for name, rule in self._layout.cameras.items():
-            if name != "*":
-                found[name] = self._dataset(rule.path)
-                continue
-            folder = resolve(self._root, rule.path.removesuffix("/*"), self.place)
-            if isinstance(folder, h5py.Group):
-                found |= {text(key): self._dataset(rule.path[:-1] + text(key)) for key in sorted(folder, key=text)}
-            elif folder is not None:
-                raise self._mismatch("the cameras do not lie in a group", folder.name, "a group", describe(folder))
+            names = [name] if name != "*" else self._names_in(rule.path.removesuffix("/*"))
+            found |= {key: self._dataset(rule.path.removesuffix("*") + key * (name == "*")) for key in names}
+        for data in found.values():
+            if not self._kind(data)[1]:
+                expected = f"a row for each frame (layout {self._layout.name})"
+                raise self._mismatch("the dataset does not hold images", data.name, expected, describe(data))
         return found
+
+    def _names_in(self, path: str) -> list[str]:
+        """The names of the cameras in a group, in natural order."""
+        where = f"{self._root.name.rstrip('/')}/{path}"
+        folder = resolve(self._root, path, self.place)
+        if not isinstance(folder, h5py.Group):
+            expected = f"a group with a dataset for each camera (layout {self._layout.name})"
+            found = describe(folder) if folder is not None else self._instead_of(path)
+            raise self._mismatch("the cameras do not lie in a group", where, expected, found)
+        with reading(self._at(folder.name), BadEpisode):
+            names = sorted(map(text, folder), key=natural_key)
+        unusable = [key for key in names if not key.isprintable() or len(stored(key)) > _LONGEST_NAME]
+        if unusable or not names:
+            expected = f"names of cameras, of at most {_LONGEST_NAME} bytes" if names else "at least one camera"
+            message = "the cameras cannot be told by their names" if names else "there are no cameras"
+            raise self._mismatch(message, where, expected, listed(unusable))
+        return names
 
     def _dataset(self, path: str) -> h5py.Dataset:
         if path in self._opened:
@@ -272,10 +323,11 @@ class Episode:
 
     def _instead_of(self, path: str) -> str:
         """What there is, where nothing lies at `path`."""
-        link = self._root.get(path, getlink=True)
-        if isinstance(link, h5py.SoftLink):
-            return f"a link to {printable(link.path)}, where nothing lies"
-        return "beside it: " + listed([text(key) for key in self._root])
+        with reading(self.place, BadEpisode):
+            link = self._root.get(stored(path), getlink=True)
+            if isinstance(link, h5py.SoftLink):
+                return f"a link to {printable(link.path)}, where nothing lies"
+            return "beside it: " + listed([text(key) for key in self._root])
 
     def _length(self, rows: Mapping[str, int]) -> int:
         attribute = self._layout.episodes.length_attribute
@@ -327,8 +379,17 @@ class Episode:
             return None
         with reading(self.place, BadEpisode):
             value = self._root.attrs.get(attribute)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", errors="replace")
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.item()
+        value = text(value) if isinstance(value, bytes) else value
+        if isinstance(value, str) and not is_utf8(value):
+            raise BadEpisode(
+                "the task text is not UTF-8",
+                place=self.place,
+                expected=f"UTF-8 in the attribute {attribute}",
+                found=printable(value),
+                next_step="write the attribute anew as UTF-8, or leave the episode out with --skip-bad",
+            )
         return value.strip() or None if isinstance(value, str) else None
 
     def _at(self, path: str, frame: int | None = None) -> Place:

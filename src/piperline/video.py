@@ -7,7 +7,7 @@ costs the encoder time and bytes.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast
 
 import av
+import av.logging
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
@@ -181,7 +182,8 @@ class PictureDecoder:
             pictures = context.decode(av.Packet(data))
         except av.FFmpegError as error:
             self._mjpeg = _image_decoder("mjpeg")
-            raise ValueError(f"does not decode: {_words(error)}") from error
+            words = _words(error, lambda: _image_decoder("png" if is_png(data) else "mjpeg").decode(av.Packet(data)))
+            raise ValueError(f"does not decode: {words}") from error
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
@@ -269,6 +271,7 @@ class VideoWriter:
         if self._stream is None:
             kept = self._container.add_mux_stream("mjpeg", rate=self._fps, width=width, height=height)
             self._stream = cast("av.VideoStream", kept)
+            self._stream.time_base = Fraction(1, self._fps)  # by default 1/90000, which not every rate divides
         packet = av.Packet(data)
         packet.stream = self._stream
         packet.time_base = Fraction(1, self._fps)
@@ -301,13 +304,32 @@ class VideoWriter:
         except OSError:  # the disk is full: not the encoder's fault
             raise
         except av.FFmpegError as error:
-            raise VideoError("FFmpeg failed", place=Place(file=self._path), found=_words(error)) from error
+            raise VideoError("FFmpeg failed", found=_words(error, lambda: _open_again(stream))) from error
 
 
-def _words(error: av.FFmpegError) -> str:
-    """FFmpeg's own last line about an error."""
-    log = cast("tuple[int, str, str] | None", error.log)  # level, component, line
-    return log[2].strip() if log else str(error.strerror)
+def _open_again(stream: av.VideoStream) -> None:
+    """Open an encoder like that of `stream`."""
+    known = stream.codec_context
+    context = cast("av.VideoCodecContext", av.CodecContext.create(known.codec.name, "w"))
+    context.width, context.height, context.pix_fmt = known.width, known.height, known.pix_fmt
+    context.time_base, context.options = Fraction(1, 30), known.options
+    context.open()
+
+
+def _words(error: av.FFmpegError, again: Callable[[], object] = lambda: None) -> str:
+    """FFmpeg's own last line about an error, as it says when the same is done again.
+
+    Its log is not heard at other times: its threads can wait for Python's lock, and Python for them.
+    """
+    log = None
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        again()
+    except av.FFmpegError as repeated:
+        log = cast("tuple[int, str, str] | None", repeated.log)  # level, component, line
+    finally:
+        av.logging.set_level(None)
+    return f"{error.strerror} ({log[2].strip()})" if log else str(error.strerror)
 
 
 UNDECODED: Any = [{"skip_frame": "all"}]

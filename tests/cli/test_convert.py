@@ -51,6 +51,33 @@ def test_json_is_all_that_stands_on_standard_output(data, tmp_path, capsys):
     assert (result["episodes"], result["frames"], result["left_out"]) == (3, 12, [])
 
 
+def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("piperline.hub.check_login", lambda _repo_id: None)
+    words = ["--all", "--repo-id", "lab/apples", "--hdf5-root", str(data)]
+    assert run(hdf2lerobotv21, words) == 0
+    assert run(hdf2lerobotv21, [*words, "--push"]) == 5
+    said = capsys.readouterr().err
+    assert f"piperline push {tmp_path}/home/lab/apples --repo-id lab/apples" in said
+    assert run(hdf2lerobotv21, [*words, "--overwrite"]) == 0
+
+
+def test_names_are_printed_without_control_characters(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    write_piper(tmp_path / "data/\x1b[31mred.hdf5", episodes=1, names=["\x1b[32mgreen"])
+    assert run(app, ["convert", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "\\x1b[31mred.hdf5 \\x1b[32mgreen" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("descriptor", ["1", "2"])
+def test_a_closed_stream_is_no_error(data, tmp_path, descriptor):
+    script = f'exec {descriptor}>&-; exec "$@"'
+    command = [PIPERLINE, "convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]
+    done = subprocess.run(["bash", "-c", script, "bash", *command], check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out/meta/info.json").is_file()
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "--dry-run"]) == 0

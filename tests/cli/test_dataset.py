@@ -107,7 +107,7 @@ def test_push_and_pull(server, tmp_path, episodes, home, capsys):
     assert tree(home / "lab/apples") == tree(root)
     assert run(app, ["pull", "lab/apples", "--revision", "v2.1", "-o", str(tmp_path / "out"), "--json"]) == 0
     assert run(app, ["pull", "lab/apples"]) == 5
-    assert run(app, ["push", str(root), "--repo-id", "nonsense"]) == 1
+    assert run(app, ["push", str(root), "--repo-id", "nonsense"]) == 2
 
 
 def test_the_script_converts_the_local_copy(tmp_path, episodes, home):

@@ -130,6 +130,19 @@ def test_dry_runs_write_nothing(data):
     assert sorted(data.rglob("*")) == before
 
 
+def test_a_dry_run_tells_what_the_run_would_do(data):
+    (data / "out").mkdir()
+    (data / "out/episode_1.hdf5").write_bytes(b"a file of somebody")
+    split = (PIPERLINE, "hdf5", "split", "data.h5", "--output", "out")
+    words = [line.rsplit("  ", 1)[1] for line in run(data, *split, "--dry-run").stdout.splitlines() if "<-" not in line]
+    assert words == ["would be written", "kept: it exists", "would be written"]
+    assert "in the place of the file there" in run(data, *split, "--dry-run", "--overwrite").stdout
+    with h5py.File(data / "data.h5", "r+") as file:
+        file["episode_2/elsewhere"] = h5py.ExternalLink("other.h5", "/x")
+    assert "reaches outside" in run(data, *split, "--dry-run", code=3).stderr
+    run(data, *split, "--dry-run", "--allow-external")
+
+
 REPACKED = ("--input", "./data", "--output", "./repacked", "--episodes-per-file")
 EPISODES = [f"episode_{number}" for number in range(3)]
 
@@ -198,6 +211,47 @@ def test_repack(data):
     assert (
         "holds other episodes" in run(data, *command, "90", "--prefix", "shard_", "--pattern", "file1*", code=5).stderr
     )
+
+
+def test_repack_does_not_keep_what_was_made_of_other_files(data):
+    run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5")
+    (data / "repacked/repack_0001.hdf5").unlink()
+    write_piper(data / "data/file1.hdf5", episodes=10, lengths=2, first=50, names=[f"episode_{i}" for i in range(10)])
+    before = (data / "repacked/repack_0000.hdf5").read_bytes()
+    for more in ((), ("--dry-run",)):
+        failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5", *more, code=5)
+        assert "made before a source changed" in failed.stderr
+    assert (data / "repacked/repack_0000.hdf5").read_bytes() == before
+    assert not (data / "repacked/repack_0001.hdf5").exists()
+
+
+def test_repack_does_not_write_among_its_inputs(data):
+    for more in ((), ("--prefix", "x"), ("--dry-run",)):
+        failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./data", *more, code=5)
+        assert "among the inputs" in failed.stderr
+    assert sorted(path.name for path in (data / "data").iterdir()) == ["file1.hdf5", "file2.hdf5"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/abs/*"])
+def test_what_is_no_pattern(data, pattern):
+    failed = run(data, REPACK, "repack", "-i", "./data", "--pattern", pattern, code=2)
+    assert "this is no pattern" in failed.stderr
+
+
+def test_files_of_several_folders_come_in_their_order_and_are_told_apart(data):
+    for number in (10, 2, 1):
+        (data / f"days/s{number}").mkdir(parents=True)
+        write_piper(data / f"days/s{number}/x.hdf5", episodes=1, lengths=2, first=number, names=["episode"])
+    (data / "days/s1/._x.hdf5").write_bytes(b"what macOS leaves beside a file")
+    out = run(data, REPACK, "repack", "-i", "./days", "-o", "./repacked", "--pattern", "*/*.hdf5").stdout
+    told = [line.split("  ")[1:3] for line in out.splitlines()[1:]]
+    names = ["s1/x.hdf5", "s2/x.hdf5", "s10/x.hdf5"]
+    assert told == [
+        [name, f"<- {file}:/episode"] for name, file in zip(["episode", "episode_2", "episode_3"], names, strict=True)
+    ]
+    with h5py.File(data / "repacked/repack_0000.hdf5") as file:
+        kept = json.loads(file.attrs["piperline_sources"])
+    assert [kept[name][:2] for name in ("episode", "episode_2", "episode_3")] == [[f, "episode"] for f in names]
 
 
 def test_repack_refuses_what_it_would_lose(data):
@@ -321,6 +375,17 @@ def test_frames(data):
         "episode_0, "
         in run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "x", "-o", "x.png", code=3).stderr
     )
+
+
+def test_a_picture_that_finds_no_room_leaves_nothing(data):
+    words = ["hdf5", "frames", data / "data.h5", "--episode", "episode_1", "--output", data / "sheet.png"]
+    script = 'ulimit -f 1; exec "$@"'
+    failed = subprocess.run(
+        ["bash", "-c", script, "bash", PIPERLINE, *words], capture_output=True, text=True, check=False, env=UNMEASURED
+    )
+    assert failed.returncode == 5
+    assert "sheet.png" in failed.stderr
+    assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
 
 
 def test_shell_from_a_pipe(data):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from piperline.cells import cells
 from piperline.errors import BadEpisode, OutputExists, PiperlineError, RecordingError
 from piperline.hdf5.beside import start_table
 from piperline.hdf5.facts import facts, picture_bytes, picture_of, preview
@@ -306,3 +307,52 @@ def test_the_table_of_a_large_file_is_made_beside_the_tree(tmp_path, monkeypatch
     assert start_table(path)() == episode_table(path)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert start_table(path)() == episode_table(path)
+
+
+def test_lines_are_of_eighty_cells_also_in_chinese(tmp_path):
+    path = write_piper(tmp_path / "红色方块.hdf5", episodes=2, tasks=("把红色方块放到盘子里然后再拿回来放好", "pick"))
+    with h5py.File(path, "r+") as file:
+        file.create_group("episode_0/一/二/三/四/五")["位置"] = np.random.default_rng(0).random((9, 40))
+        file["episode_0/一/二/三/四/五"].attrs["说明"] = "很长的说明" * 20
+    lines = [*table_of(path), *report_lines(inspect(path, attrs=True, previews=True))]
+    assert max(cells(line) for line in lines) <= 80
+    assert any("位置" in line for line in lines)
+
+
+def test_an_episode_that_fits_may_come_late(tmp_path):
+    path = write_piper(tmp_path / "a.hdf5", episodes=6)
+    with h5py.File(path, "r+") as file:
+        for number in range(4):
+            del file[f"episode_{number}/action"]
+    table = episode_table(path)
+    assert table is not None
+    assert [row.frames for row in table.rows] == [None] * 4 + [5, 5]
+
+
+def test_the_shell_tells_of_links_and_pictures(tmp_path):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1)
+    with h5py.File(path, "r+") as file:
+        file["type"] = np.dtype("f4")
+        links = {"to type": "/type", "to root": "/", "to here": ".", "broken": "/nothing"}
+        for name, target in links.items():
+            file[f"links/{name}"] = h5py.SoftLink(target)
+        file["links/outside"] = h5py.ExternalLink("other.h5", "/x")
+    with h5py.File(path) as file:
+        shell = Shell(file)
+        told = "\n".join(shell.run("ls links"))
+        assert told.count("(broken)") == 1
+        assert "-> /nothing (broken)" in "\n".join(shell.run("info links/broken"))
+        assert "other.h5:/x (another file, missing)" in "\n".join(shell.run("info /links/outside"))
+        shell.run("cd 'links/to root'")
+        assert "episode_0" in "\n".join(shell.run("ls"))
+        shell.run("cd /episode_0")
+        assert shell.complete("cd 'image_m") == ["cd 'image_mid"]
+        picture = tmp_path / "my picture.png"
+        assert shell.run(f'preview image_mid[2] "{picture}"') == [f"{picture}: 64x48"]
+        for words, said in (
+            (f"preview image_mid[1:3] {tmp_path}/b.png", "of one frame"),
+            (f"preview image_mid[1] {tmp_path}/b.jpg", "written as PNG"),
+        ):
+            with pytest.raises(PiperlineError, match=said):
+                shell.run(words)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.hdf5", "my picture.png"]

@@ -66,7 +66,7 @@ def test_what_was_written_is_read(root, episodes):
 
 
 def test_statistics_without_histograms_are_those_stored(root, episodes):
-    (root / "meta/image_histograms.parquet").unlink()
+    (root / "meta/image_histograms.pq").unlink()
     stats = open_dataset(root).episode(1).camera_stats[KEY]
     np.testing.assert_array_equal(stats.std, episodes[1].camera_stats[KEY].std)
     assert stats.histogram is None
@@ -144,7 +144,7 @@ def test_older_info_is_understood(root):
         (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", task_index=[9, 9, 9]), "task table"),
         (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", episode_index=[0, 1, 1]), "episode 0"),
         (lambda root: (root / f"videos/chunk-000/{KEY}/episode_000001.mp4").unlink(), "video is missing"),
-        (lambda root: (root / "meta/image_histograms.parquet").write_bytes(b"PAR1"), "remove the file"),
+        (lambda root: (root / "meta/image_histograms.pq").write_bytes(b"PAR1"), "remove the file"),
         (
             lambda root: make_clip(root / f"videos/chunk-000/{KEY}/episode_000001.mp4", range(2)),
             "does not have the frames",

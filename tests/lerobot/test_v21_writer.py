@@ -45,7 +45,7 @@ def test_files_lie_where_lerobot_looks(root, tmp_path):
         "data/chunk-000/episode_000001.parquet",
         "meta/episodes.jsonl",
         "meta/episodes_stats.jsonl",
-        "meta/image_histograms.parquet",
+        "meta/image_histograms.pq",
         "meta/info.json",
         "meta/tasks.jsonl",
         f"videos/chunk-000/{KEY}/episode_000000.mp4",
@@ -185,7 +185,7 @@ def test_bytes_do_not_depend_on_how_the_rows_were_held(tmp_path):
 def test_a_dataset_without_cameras_has_no_video_path(root, tmp_path):
     write(root, [make_episode(tmp_path / "in", 0, cameras=())])
     assert json.loads((root / "meta/info.json").read_text(encoding="utf-8"))["video_path"] is None
-    assert not (root / "meta/image_histograms.parquet").exists()
+    assert not (root / "meta/image_histograms.pq").exists()
 
 
 def test_an_episode_that_no_v21_reader_opens_is_refused(root, tmp_path):

@@ -64,7 +64,7 @@ def test_what_was_written_is_read(root, tmp_path):
         "README.md",
         "data/chunk-000/file-000.parquet",
         "meta/episodes/chunk-000/file-000.parquet",
-        "meta/image_histograms.parquet",
+        "meta/image_histograms.pq",
         "meta/info.json",
         "meta/stats.json",
         "meta/tasks.parquet",

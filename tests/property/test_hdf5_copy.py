@@ -76,7 +76,7 @@ def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
         for new in plan:
             write_file(new)
             for copy in new.groups:
-                same(copy.source, copy.group.decode(), new.path, copy.name.decode())
+                same(copy.source.path, copy.group.decode(), new.path, copy.name.decode())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,4 +86,4 @@ def test_every_kind_is_kept(tmp_path, kind):
     for new in repack_plan([group for source in sources for group in episodes(source)], tmp_path, per_file=2):
         write_file(new)
         for copy in new.groups:
-            same(copy.source, "episode", new.path, copy.name.decode())
+            same(copy.source.path, "episode", new.path, copy.name.decode())

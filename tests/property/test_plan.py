@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piperline.hdf5.safe import natural_key
-from piperline.run.plan import _selection
+from piperline.run.plan import _Selection
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 
@@ -29,5 +29,5 @@ def test_different_names_never_sort_as_equal(one, other):
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60))
 def test_ranges_are_half_open(start, stop, number):
-    assert _selection(f"{start}:{stop}")(number, "x") == (start <= number < stop)
-    assert _selection(f"{start},{stop}")(number, "x") == (number in {start, stop})
+    assert _Selection(f"{start}:{stop}")(number, "x") == (start <= number < stop)
+    assert _Selection(f"{start},{stop}")(number, "x") == (number in {start, stop})

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,14 +12,15 @@ import pytest
 
 from piperline.errors import (
     BadEpisode,
+    LayoutError,
     LayoutMismatch,
     OutputExists,
     Place,
-    RecordingError,
     TaskFailed,
     UsageError,
     VideoError,
 )
+from piperline.layout import layout_text
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.run.convert import convert, make_job, plan_run
@@ -156,8 +158,9 @@ def test_episodes_can_be_chosen(tmp_path, wanted, numbers):
 
 def test_a_choice_that_matches_nothing_is_an_error(tmp_path):
     write_piper(tmp_path / "a.hdf5", episodes=1)
-    with pytest.raises(RecordingError, match="no episode is chosen"):
-        plan_run([tmp_path], make_job(), episodes="7")
+    for part in ("7", "0,7", "9:", "episode_1*", ""):
+        with pytest.raises(UsageError, match="a part of --episodes matches no episode"):
+            plan_run([tmp_path], make_job(), episodes=part)
 
 
 def test_frames_can_be_scaled(tmp_path):
@@ -196,6 +199,76 @@ def test_a_color_order_that_cannot_be_is_refused(tmp_path, storage, color):
 def test_frame_rates_are_whole(fps):
     with pytest.raises(UsageError, match="whole number"):
         make_job(fps=fps)
+
+
+@pytest.mark.parametrize("options", [{"fps": float("nan")}, {"fps": float("inf")}, {"fps": 1e12}, {"fps": -5}])
+def test_frame_rates_that_cannot_be(options):
+    with pytest.raises(UsageError, match="whole number from 1 to 1000"):
+        make_job(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"task": "  "}, {"task": "ab\udcff"}, {"data_mb": float("nan")}, {"resize": (99998, 2)}], ids=str
+)
+def test_options_that_cannot_be(options):
+    with pytest.raises(UsageError):
+        make_job(**options)
+
+
+def test_a_task_text_loses_the_space_around_it():
+    assert make_job(task=" pick \n").task == "pick"
+
+
+def test_a_layout_does_not_name_what_every_dataset_has(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text(layout_text("piper").replace('"observation.state"', "timestamp"))
+    with pytest.raises(LayoutError, match="every LeRobot dataset has: timestamp"):
+        make_job(layout=path)
+
+
+@pytest.mark.parametrize(("video", "code"), [("h264", 6), ("av1", 0), ("copy", 0)])
+def test_odd_sides_are_told_before_any_work(tmp_path, video, code):
+    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=2, size=(95, 127))
+    job = make_job(video=video)
+    if not code:
+        convert([path], tmp_path / "out", job, workers=1)
+        assert frames_of(tmp_path / "out", "mid", 0)[0].shape == (95, 127, 3)
+        return
+    with pytest.raises(VideoError, match="even sides") as caught:
+        plan_run([path], job)
+    assert caught.value.place == Place(path, episode="episode_0", camera="left_wrist")
+    assert "--resize 126x94" in str(caught.value)
+
+
+def test_bad_episodes_are_told_with_their_frames(tmp_path):
+    path = write_piper(tmp_path / "a.hdf5", episodes=3, lengths=3)
+    with h5py.File(path, "r+") as file:
+        for name in ("episode_1", "episode_2"):
+            file[name]["image_mid"][2] = np.zeros(9, np.uint8)
+    with pytest.raises(TaskFailed) as caught:
+        convert([path], tmp_path / "out", make_job(), workers=1)
+    assert "camera mid, frame 2): empty" in caught.value.__notes__[0].splitlines()[1]
+    result = convert([path], tmp_path / "out", make_job(), workers=1, skip_bad=True)
+    assert all("camera mid, frame 2): empty" in left.reason for left in result.left_out)
+
+
+def test_one_raw_episode_does_not_keep_the_others_from_being_copied(tmp_path):
+    paths = [write_piper(tmp_path / "a.hdf5", episodes=2), write_piper(tmp_path / "b.hdf5", episodes=1, storage="raw")]
+    result = convert(paths, tmp_path / "out", make_job(video="copy"), workers=1, skip_bad=True)
+    assert (result.episodes, len(result.left_out)) == (2, 1)
+
+
+@pytest.mark.parametrize("fps", [7, 23, 29, 30, 59])
+def test_copied_frames_are_at_their_times_at_any_rate(tmp_path, fps):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=70)
+    convert([path], tmp_path / "out", make_job(video="copy", fps=fps), workers=1)
+    video = min((tmp_path / "out").rglob("*.mp4"))
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == fps
+        assert stream.time_base
+        ticks = 1 / (stream.time_base * fps)
+        assert [packet.pts for packet in container.demux(stream) if packet.size] == [n * ticks for n in range(70)]
 
 
 def test_video_has_even_sides():

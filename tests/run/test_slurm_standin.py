@@ -81,7 +81,8 @@ def test_names_with_spaces(tmp_path, standin, capsys):
     assert command in capsys.readouterr().out
 
 
-def test_a_task_that_dies_before_it_can_say_anything(standin, capsys):
+@pytest.mark.usefixtures("standin")
+def test_a_task_that_dies_before_it_can_say_anything(capsys):
     words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
     assert run(app, [*words, "--env-command", "echo no such module >&2; false"]) == 7
     said = capsys.readouterr().err
@@ -91,7 +92,8 @@ def test_a_task_that_dies_before_it_can_say_anything(standin, capsys):
     assert "rank 0: failed, 2 episodes\n    it ended before it began\n" in capsys.readouterr().out
 
 
-def test_a_file_of_the_dataset_has_gone(tmp_path, standin, capsys):
+@pytest.mark.usefixtures("standin")
+def test_a_file_of_the_dataset_has_gone(tmp_path, capsys):
     words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
     assert run(app, words) == 0
     min((tmp_path / "out").rglob("*.mp4")).unlink()

@@ -183,7 +183,7 @@ def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
 
 def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
-    (root / "meta/image_histograms.parquet").unlink()
+    (root / "meta/image_histograms.pq").unlink()
     result = migrate(root, "v3.0", output=tmp_path / "out")
     assert result.notes == ("image statistics of 6 clips were taken from their decoded videos",)
     stats = json.loads((tmp_path / "out/meta/stats.json").read_text())

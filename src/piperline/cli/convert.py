@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from piperline.cli.cluster import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
 from piperline.cli.output import Output, size_text
 from piperline.cli.progress import progress_bar
-from piperline.errors import HubError, UsageError, printable
+from piperline.errors import HubError, OutputExists, UsageError, printable
 from piperline.home import repo_folder
 from piperline.layout import Color
 
@@ -105,9 +105,11 @@ def convert(
     }
     run = {"episodes": episodes, "skip_bad": skip_bad}
     target = _target(repo_id, output, push=push)
+    if workers is not None and workers < 1:
+        raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
     _check_slurm({"--push": push, "--json": json, "--no-resume": not resume}, cluster, slurm=slurm)
     if dry_run:
-        _show_plan(out, inputs, target, options, run)
+        _show_plan(out, inputs, target, options, run, overwrite=overwrite)
         return
     if slurm:
         logs = logs_dir / (job_name or f"convert_{target.name}")
@@ -189,18 +191,27 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def _show_plan(
-    out: Output, inputs: list[Path], target: Path, options: Mapping[str, Any], run: Mapping[str, Any]
+    out: Output,
+    inputs: list[Path],
+    target: Path,
+    options: Mapping[str, Any],
+    run: Mapping[str, Any],
+    *,
+    overwrite: bool,
 ) -> None:
     from piperline.run.convert import make_job, plan_run  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer.place import check_free  # noqa: PLC0415
 
+    check_free(target, overwrite=overwrite)
     with progress_bar(out) as watch:
         plan = plan_run(inputs, make_job(**options), watch=watch, **run)
     cameras = plan.episodes[0].cameras
     out.data(f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames, {len(cameras)} cameras")
     for name, header in cameras.items():
-        out.data(f"  camera {name}: {header.width}x{header.height}, recorded as {header.storage}")
+        out.data(f"  camera {printable(name)}: {header.width}x{header.height}, recorded as {header.storage}")
     for number, episode in enumerate(plan.episodes):
-        out.data(f"  {number:6} {episode.source} {printable(episode.name)}: {episode.length} frames, {episode.task!r}")
+        where = printable(f"{episode.source} {episode.name}")
+        out.data(f"  {number:6} {where}: {episode.length} frames, {episode.task!r}")
     for line in _left_out(plan.left_out):
         out.data(line)
     out.document(
@@ -248,7 +259,13 @@ def run_conversion(
 
             hub.check_login(push_to)
         with progress_bar(out) as watch:
-            result = convert(inputs, target, make_job(**options), watch=watch, pool=pool, **run)
+            try:
+                result = convert(inputs, target, make_job(**options), watch=watch, pool=pool, **run)
+            except OutputExists as error:
+                if push_to:
+                    command = shlex.join(["piperline", "push", str(target), "--repo-id", push_to])
+                    error.add_note(f"To upload the dataset that is there: {command}")
+                raise
     for line in (*summary(result), _next(result)):
         out.data(line)
     document = asdict(result)
@@ -285,5 +302,5 @@ def _next(result: "ConvertResult") -> str:
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
     for item in left_out:
-        where = f"{item.file}: {printable(item.episode)}" if item.episode else str(item.file)
-        yield f"left out: {where}: {item.reason}"
+        where = f"{item.file}: {item.episode}" if item.episode else str(item.file)
+        yield printable(f"left out: {where}: {item.reason}")

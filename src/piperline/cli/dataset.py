@@ -39,9 +39,9 @@ def _options(
     out: Output, *, drop_missing_cameras: bool, reencode: bool, data_mb: float, video_mb: float, overwrite: bool
 ) -> Any:  # noqa: ANN401 - its class is imported late
     from piperline.transfer import Options  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer.place import check_limits  # noqa: PLC0415
 
-    if data_mb <= 0 or video_mb <= 0:
-        raise UsageError("a file size limit is not positive", found=f"{min(data_mb, video_mb)} MiB")
+    check_limits(data_mb, video_mb)
     return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out), overwrite)
 
 

@@ -137,18 +137,14 @@ def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:  # noq
     out.document([_group_record(group) for group in found])
 
 
-def _group_name(group: "TopGroup") -> str:
-    return printable(group.name.decode("utf-8", "surrogateescape"))
-
-
 def _list_groups(out: Output, found: "list[TopGroup]") -> None:
-    width = max(len(_group_name(group)) for group in found)
+    width = max(len(_name_text(group.name)) for group in found)
     for group in found:
-        out.data(f"{_group_name(group):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}")
+        out.data(f"{_name_text(group.name):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}")
 
 
 def _group_record(group: "TopGroup") -> dict[str, object]:
-    return {"group": _group_name(group), "members": group.members, "stored_bytes": group.stored_bytes}
+    return {"group": _name_text(group.name), "members": group.members, "stored_bytes": group.stored_bytes}
 
 
 def split(
@@ -223,7 +219,8 @@ def repack(
 def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
     from piperline.hdf5.plan import episodes, find_files  # noqa: PLC0415 - heavy: not for --help
 
-    return [group for path in find_files(source, pattern) for group in episodes(path)]
+    folder = source if source.is_dir() else None
+    return [group for path in find_files(source, pattern) for group in episodes(path, folder)]
 
 
 def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
@@ -242,27 +239,40 @@ def _write(
     allow_external: bool,
     same_only: bool,
 ) -> None:
-    from piperline.hdf5.plan import write_plan  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.plan import dry_run, write_plan  # noqa: PLC0415 - heavy: not for --help
 
-    records, dry_run = [], writers is None
-    done = write_plan(plan, overwrite=overwrite, allow_external=allow_external, same_only=same_only, writers=writers)
-    for new, outcome in ((new, "planned") for new in plan) if dry_run else done:
-        there = " (there is a file already)" if outcome == "planned" and new.path.exists() else ""
-        words = {"written": "written", "kept": "kept: it exists", "planned": "would be written" + there}[outcome]
+    options = {"overwrite": overwrite, "allow_external": allow_external, "same_only": same_only}
+    done = dry_run(plan, **options) if writers is None else write_plan(plan, **options, writers=writers)
+    records = []
+    for new, outcome in done:
         count = f"{len(new.groups)} group" + ("s" if len(new.groups) > 1 else "")
-        out.data(f"{new.path}  {count}  {size_text(new.stored_bytes)}  {words}")
-        for item in new.groups if dry_run or len(new.groups) > 1 else ():
-            name, source = (printable(text.decode("utf-8", "surrogateescape")) for text in (item.name, item.group))
-            out.data(f"  {name}  <- {item.source.name}:/{source}  {size_text(item.stored_bytes)}")
+        out.data(f"{printable(str(new.path))}  {count}  {size_text(new.stored_bytes)}  {_OUTCOMES[outcome]}")
+        # Where a group came from is told, unless that is plain: a file of one group that bears its name.
+        plain = len(new.groups) == 1 and writers is not None and new.path.stem.endswith(_name_text(new.groups[0].group))
+        for item in () if plain else new.groups:
+            source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
+            out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
         records.append({**_file_record(new), "outcome": outcome})
     out.document(records)
+
+
+_OUTCOMES = {
+    "written": "written",
+    "kept": "kept: it exists",
+    "planned": "would be written",
+    "replaced": "would be written, in the place of the file there",
+}
+
+
+def _name_text(name: bytes) -> str:
+    return printable(name.decode("utf-8", "surrogateescape"))
 
 
 def _file_record(new: "NewFile") -> dict[str, object]:
     copies = [
         {
             "group": item.name.decode("utf-8", "backslashreplace"),
-            "source": str(item.source),
+            "source": str(item.source.path),
             "source_group": item.group.decode("utf-8", "backslashreplace"),
             "stored_bytes": item.stored_bytes,
         }
@@ -291,10 +301,10 @@ def analyze(
 
     out = Output(json_wanted=json)
     found = _episodes(input, pattern)
-    files = list(dict.fromkeys(group.file for group in found))
+    files = list(dict.fromkeys(group.file.path for group in found))
     records = []
     for path in files:
-        mine = [group for group in found if group.file == path]
+        mine = [group for group in found if group.file.path == path]
         count, size = frame_count(path), path.stat().st_size
         known = "? frames" if count is None else f"{count:,} frames"
         out.data(f"{path}  {len(mine)} episodes  {known}  {size_text(size)}")

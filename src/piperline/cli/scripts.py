@@ -41,6 +41,7 @@ def convert_directory(
     robot_type: str = "bi_piper",
     fps: float = 30,
     push: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Convert the recordings of a folder.
 
@@ -52,7 +53,9 @@ def convert_directory(
         robot_type: LeRobot's name for the robot.
         fps: frames a second.
         push: upload the dataset to the Hugging Face Hub.
+        overwrite: replace a dataset that piperline made at that place.
     """
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
     options = {"format": "v2.1", "robot_type": robot_type, "fps": fps}
-    run_conversion(Output(), inputs, repo_folder(repo_id), options, {}, push_to=repo_id if push else None)
+    run = {"overwrite": overwrite}
+    run_conversion(Output(), inputs, repo_folder(repo_id), options, run, push_to=repo_id if push else None)

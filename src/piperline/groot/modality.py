@@ -107,7 +107,7 @@ def _part_of(column: str) -> str:
 
 
 def _camera_name(key: str) -> str:
-    return key.rsplit(".", 1)[-1]
+    return key.removeprefix("observation.").removeprefix("images.").replace(".", "_")
 
 
 def group_label(name: str) -> str:

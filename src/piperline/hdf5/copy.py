@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 import h5py
 
@@ -24,12 +25,44 @@ from piperline.hdf5.facts import facts
 from piperline.hdf5.files import FAULTS, Group, Member, members, shown, walk
 from piperline.hdf5.references import renew_references
 from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
-from piperline.hdf5.safe import open_file
+from piperline.hdf5.safe import open_file, text
 
-__all__ = ["GroupCopy", "NewFile", "group_bytes", "leaks", "partial_path", "sources_text", "write_file"]
+__all__ = [
+    "GroupCopy",
+    "NewFile",
+    "SourceFile",
+    "group_bytes",
+    "leaks",
+    "partial_path",
+    "refuse_leaks",
+    "sources_text",
+    "write_file",
+]
 
 _METADATA_CACHE = 256 << 10  # bytes
 _COPYING = Lock()  # HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that groups are copied from.
+
+    Attributes:
+        path: where it is.
+        name: what it is called in the record of sources: relative to the folder that was named.
+        size, mtime_ns: in bytes, and its time of change in nanoseconds.
+    """
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path, folder: Path | None = None) -> Self:
+        """The file at `path`, named as seen from `folder`, or from the folder that it lies in."""
+        stat = path.stat()
+        return cls(path, path.relative_to(folder or path.parent).as_posix(), stat.st_size, stat.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -43,10 +76,15 @@ class GroupCopy:
         stored_bytes: what its datasets take in the source.
     """
 
-    source: Path
+    source: SourceFile
     group: bytes
     name: bytes
     stored_bytes: int
+
+    @property
+    def place(self) -> Place:
+        """Where it is, for error messages."""
+        return Place(file=self.source.path, hdf5_path="/" + shown(self.group))
 
 
 @dataclass(frozen=True)
@@ -69,7 +107,12 @@ class NewFile:
 
 def sources_text(groups: Sequence[GroupCopy]) -> str:
     """Where the groups of a file come from, as it is kept in the file (`SOURCES`)."""
-    return json.dumps({shown(item.name): [printable(item.source.name), shown(item.group)] for item in groups})
+    return json.dumps(
+        {
+            text(item.name): [item.source.name, text(item.group), item.source.size, item.source.mtime_ns]
+            for item in groups
+        }
+    )
 
 
 def group_bytes(group: Group) -> int:
@@ -174,13 +217,13 @@ def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_exte
     try:
         output.attrs[SOURCES] = sources_text(new.groups)
         sources = list(dict.fromkeys(item.source for item in new.groups))
-        attributes = {source: root_attributes(source) for source in sources}
+        attributes = {source: root_attributes(source.path) for source in sources}
         shared = common(list(attributes.values()))
         write_attributes(output.id, shared)
         for source in sources:
             own = {f"file:{shown(name)}".encode(): a for name, a in attributes[source].items() if name not in shared}
             copied: dict[int, bytes] = {}
-            with open_file(source) as file:
+            with open_file(source.path) as file:
                 _keep_little(file)
                 for item in (item for item in new.groups if item.source == source):
                     twin = copied.setdefault(_address(file, item), item.name)
@@ -188,7 +231,7 @@ def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_exte
                         output.id.links.create_hard(item.name, output.id, twin)
                         continue
                     _copy_group(file, output, item, allow_external=allow_external)
-                    write_attributes(h5py.h5o.open(output.id, item.name), own)
+                    write_attributes(h5py.h5o.open(output.id, item.name), own, keep=True)
                     flush()
         output.flush()
     except BaseException:
@@ -213,28 +256,48 @@ def _address(file: h5py.File, item: GroupCopy) -> int:
     try:
         return int(h5py.h5o.get_info(h5py.h5o.open(file.id, item.group)).addr)
     except FAULTS as error:
-        raise _copy_error(error, Place(file=item.source, hdf5_path="/" + shown(item.group))) from error
+        raise _copy_error(error, item.place) from error
 
 
 def _copy_group(file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool) -> None:
-    place = Place(file=item.source, hdf5_path="/" + shown(item.group))
     try:
         source = h5py.h5o.open(file.id, item.group)
         outside = list(leaks(source, item.group))
         if not outside or allow_external:
             h5py.h5o.copy(file.id, item.group, output.id, item.name)
-            outside += renew_references(source, h5py.h5o.open(output.id, item.name))
+            path = "/" + shown(item.group)
+            outside += renew_references(source, h5py.h5o.open(output.id, item.name), path)
             if item.name != item.group:
                 _follow_rename(output.id, item)
     except FAULTS as error:
-        raise _copy_error(error, place) from error
+        raise _copy_error(error, item.place) from error
     if outside and not allow_external:
-        raise RecordingError(
-            "the group reaches outside of itself, which is not followed",
-            place=place,
-            found="; ".join(outside[:5]) + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),  # noqa: PLR2004
-            next_step="if you trust the file: --allow-external keeps such links and storage as they are",
-        )
+        raise _reaches_outside(item, outside)
+
+
+def refuse_leaks(items: Iterable[GroupCopy]) -> None:
+    """See that groups do not reach outside of themselves by links or storage; without copying, for a dry run.
+
+    Raises:
+        RecordingError: one does, or cannot be read.
+    """
+    for item in items:
+        with open_file(item.source.path) as file:
+            try:
+                outside = list(leaks(h5py.h5o.open(file.id, item.group), item.group))
+            except FAULTS as error:
+                raise _copy_error(error, item.place) from error
+        if outside:
+            raise _reaches_outside(item, outside)
+
+
+def _reaches_outside(item: GroupCopy, outside: Sequence[str]) -> RecordingError:
+    return RecordingError(
+        "the group reaches outside of itself, which is not followed",
+        place=item.place,
+        found="; ".join(outside[:5]) + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),  # noqa: PLR2004
+        next_step="if you trust the file: --allow-external keeps such links and storage as they are",
+    )
 
 
 def _copy_error(error: Exception, place: Place) -> Exception:

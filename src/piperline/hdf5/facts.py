@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from piperline.cells import clipped
 from piperline.errors import RecordingError, printable, size_text
 from piperline.hdf5.files import FAULTS, Dataset, Thing, shown
 from piperline.hdf5.picture import Picture, read_picture
 
-__all__ = ["Facts", "attributes", "facts", "picture_bytes", "picture_of", "preview", "read"]
+__all__ = ["WIDTH", "Facts", "attributes", "facts", "picture_bytes", "picture_of", "preview", "read"]
 
 MOST_BYTES = 64 << 20
 """The most that one look reads: the chunk that holds a value is decompressed as a whole."""
@@ -29,7 +30,8 @@ _FILTERS |= {32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp", 32
 _RGB = (3, 4)  # the last of a raw image's dimensions
 _RAW_DIMENSIONS = 4
 _HEAP_ENTRY = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
-_WIDTH = 76
+WIDTH = 76
+"""Of what is shown of values, in cells of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def facts(dataset: Dataset) -> Facts:
     base = _vlen_base(dtype)
     if base is not None and not _elsewhere(dataset):
         values, estimated = _vlen_bytes(dataset, count, base)
-        logical, stored = values, stored + values
+        most = h5py.h5i.get_file_id(dataset).get_filesize()  # whatever a few rows, or a table, claim
+        logical, stored = min(values, most), min(stored + values, most)
     return Facts(shape, _type_text(dtype), _storage(properties), filters, logical, stored, estimated)
 
 
@@ -252,12 +255,13 @@ def picture_of(dataset: Dataset) -> Picture | str | None:
     return read_picture(data) if data else None
 
 
-def preview(dataset: Dataset, selection: str = "") -> list[str]:
+def preview(dataset: Dataset, selection: str = "", *, width: int = WIDTH) -> list[str]:
     """Lines with a few values of a dataset.
 
     Args:
         dataset: what to look at.
         selection: which, in Python's words: `5`, `10:20`, `0, 2:4`, `-1`; by default the first few.
+        width: of the lines.
 
     Raises:
         RecordingError: there is no such selection, or `read` refuses it.
@@ -265,7 +269,7 @@ def preview(dataset: Dataset, selection: str = "") -> list[str]:
     if dataset.shape is None or dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         return ["empty"]
     wanted = _selection(selection) if selection else tuple(slice(0, most) for most in _most(dataset.shape))
-    return _lines(read(dataset, wanted, most=_MOST_VALUES))
+    return _lines(read(dataset, wanted, most=_MOST_VALUES), width)
 
 
 def _most(shape: tuple[int, ...]) -> Iterator[int]:
@@ -289,25 +293,25 @@ def _axis(text: str) -> int | slice:
     return slice(*(int(part) if part.strip() else None for part in text.split(":"))) if ":" in text else int(text)
 
 
-def _lines(value: Value) -> list[str]:
+def _lines(value: Value, width: int) -> list[str]:
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in {1, 2} and value.size:
         rows = np.atleast_2d(value)
         if read_picture(rows[0].tobytes()):
-            return [_item(row) for row in rows]
+            return [_item(row, width) for row in rows]
     if isinstance(value, np.ndarray) and value.dtype != object and value.dtype.kind not in "SV":
-        return np.array2string(value, max_line_width=_WIDTH, precision=5, threshold=_MOST_VALUES).splitlines()
+        return np.array2string(value, max_line_width=width, precision=5, threshold=_MOST_VALUES).splitlines()
     items = value.ravel()[:_MOST_VALUES] if isinstance(value, np.ndarray) else [value]
-    return [_item(item) for item in items] or ["no values"]
+    return [_item(item, width) for item in items] or ["no values"]
 
 
-def _item(value: Value) -> str:
+def _item(value: Value, width: int) -> str:
     data = value.tobytes() if isinstance(value, np.void | np.ndarray) else value if isinstance(value, bytes) else b""
     if found := read_picture(data):
         return f"{found}, {size_text(len(data))}"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     text = printable(" ".join(str(value).split()) if isinstance(value, np.ndarray) else str(value))
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    return clipped(text, width)
 
 
 def attributes(thing: Thing) -> dict[str, str]:
@@ -331,5 +335,5 @@ def _attribute_text(attribute: h5py.h5a.AttrID) -> str:
         return f"{attribute.shape} {_type_text(attribute.dtype)}"
     value = np.empty(attribute.shape, attribute.dtype)
     attribute.read(value)
-    lines = _lines(value if value.ndim else value[()])
+    lines = _lines(value if value.ndim else value[()], WIDTH)
     return ", ".join(lines) if len(lines) < 4 else ", ".join([*lines[:3], f"and {len(lines) - 3} more lines"])  # noqa: PLR2004

@@ -21,7 +21,7 @@ Dataset: TypeAlias = h5py.h5d.DatasetID
 Thing: TypeAlias = h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID
 """What a walk comes by: h5py's low-level identifiers, which open no more than they are asked for."""
 
-FAULTS = (*READ_ERRORS, TypeError, MemoryError)
+FAULTS = (*READ_ERRORS, MemoryError)
 """What h5py raises for files that are damaged, or claim what cannot be."""
 
 Kind = Literal["group", "dataset", "type", "link", "again", "unreadable"]

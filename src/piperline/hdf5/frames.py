@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import OutputExists, Place, RecordingError
+from piperline.disk import write_new
+from piperline.errors import OutputExists, Place, RecordingError, output_error
 from piperline.hdf5.safe import listed
 from piperline.layout import Layout
 from piperline.recording import FrameStream, Recording
@@ -77,10 +78,11 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
 
     Raises:
         OutputExists: there is such a file already.
+        OutputError: it cannot be written.
     """
-    data = encode_png(image)
     try:
-        with path.open("xb") as file:
-            file.write(data)
+        write_new(path, encode_png(image))
     except FileExistsError:
         raise OutputExists("there is a file already", place=Place(file=path), next_step="name another file") from None
+    except OSError as error:
+        raise output_error(error, path) or error from error

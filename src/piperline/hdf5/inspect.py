@@ -8,14 +8,16 @@ from typing import Any
 
 import h5py
 
+from piperline.cells import cells, clipped, padded
 from piperline.errors import PiperlineError, printable, size_text
-from piperline.hdf5.facts import Facts, attributes, facts, picture_of, preview
+from piperline.hdf5.facts import WIDTH, Facts, attributes, facts, picture_of, preview
 from piperline.hdf5.files import FAULTS, Dataset, Entry, shown, walk
 from piperline.hdf5.safe import open_file
 
 __all__ = ["Node", "Report", "inspect", "node", "node_lines", "report_lines"]
 
 _WIDTH = 80
+_NARROWEST = 40
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _node(entry: Entry, *, attrs: bool, previews: bool, pictures: bool) -> Node:
     if isinstance(thing, h5py.h5d.DatasetID):
         found = facts(thing)
         picture = picture_of(thing) if pictures else None
-        values = _preview(thing) if previews else None
+        values = _preview(thing, WIDTH - 2 * entry.level) if previews else None
     return Node(
         entry.path,
         shown(entry.name),
@@ -141,9 +143,9 @@ def _node(entry: Entry, *, attrs: bool, previews: bool, pictures: bool) -> Node:
     )
 
 
-def _preview(dataset: Dataset) -> list[str]:
+def _preview(dataset: Dataset, width: int) -> list[str]:
     try:
-        return preview(dataset)
+        return preview(dataset, width=max(width, _NARROWEST))
     except PiperlineError as error:
         return [printable(error.message)]
 
@@ -176,7 +178,7 @@ def node_lines(entry: Node, *, level: int | None = None, width: int = 0) -> Iter
     """
     indent = "  " * (entry.level if level is None else level)
     name = entry.name + ("/" if entry.kind == "group" else "")
-    yield from _wrapped(indent + name.ljust(width), _parts(entry), indent)
+    yield from _wrapped(indent + padded(name, width), _parts(entry), indent)
     for key, value in (entry.attributes or {}).items():
         yield from _wrapped(f"{indent}    @{key} =", value.split(" "), indent + "    ", gap=" ")
     for line in entry.preview or ():
@@ -193,9 +195,9 @@ def _parts(entry: Node) -> list[str]:
 
 def _wrapped(line: str, parts: Sequence[str], indent: str, gap: str = "  ") -> Iterator[str]:
     for part in parts:
-        if len(line) + len(gap) + len(part) > _WIDTH and line.strip():
+        if cells(line) + len(gap) + cells(part) > _WIDTH and line.strip():
             yield line
-            line = indent + "      " + part
+            line = clipped(indent + "      " + part, _WIDTH)
         else:
             line += gap + part
     yield line.rstrip()

@@ -11,7 +11,7 @@ from typing import Literal
 import h5py
 
 from piperline.errors import OutputError, OutputExists, Place, RecordingError, UsageError, printable
-from piperline.hdf5.copy import GroupCopy, NewFile, group_bytes, sources_text
+from piperline.hdf5.copy import GroupCopy, NewFile, SourceFile, group_bytes, refuse_leaks, sources_text
 from piperline.hdf5.files import FAULTS, Member, members, shown
 from piperline.hdf5.names import file_stems, unique
 from piperline.hdf5.root import SOURCES
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "TopGroup",
     "check_leftovers",
+    "dry_run",
     "episodes",
     "find_files",
     "groups",
@@ -30,7 +31,7 @@ __all__ = [
     "write_plan",
 ]
 
-Outcome = Literal["written", "kept"]
+Outcome = Literal["written", "kept", "planned", "replaced"]
 _SUFFIXES = (".hdf5", ".h5")
 
 
@@ -45,25 +46,30 @@ class TopGroup:
         stored_bytes: what its datasets take in the file.
     """
 
-    file: Path
+    file: SourceFile
     name: bytes
     members: int
     stored_bytes: int
 
 
-def groups(path: Path) -> tuple[list[TopGroup], list[str]]:
+def groups(path: Path, folder: Path | None = None) -> tuple[list[TopGroup], list[str]]:
     """The top-level groups of a file in natural order, and the names of what else lies there.
+
+    Args:
+        path: the file.
+        folder: where it was found, if not in the folder that it lies in.
 
     Raises:
         RecordingError: the file cannot be read, or holds no group.
     """
     found, others = [], []
     with open_file(path) as file:
+        source = SourceFile.of(path, folder)
         try:
             for member in members(file.id):
                 thing = _hard(file, member)
                 if isinstance(thing, h5py.h5g.GroupID):
-                    found.append(TopGroup(path, member.name, thing.get_num_objs(), group_bytes(thing)))
+                    found.append(TopGroup(source, member.name, thing.get_num_objs(), group_bytes(thing)))
                 else:
                     others.append(shown(member.name))
         except FAULTS as error:
@@ -83,13 +89,13 @@ def _hard(file: h5py.File, member: Member) -> object:
     return h5py.h5o.open(file.id, member.name) if member.kind == "hard" and not member.is_path else None
 
 
-def episodes(path: Path) -> list[TopGroup]:
-    """The groups of a file of which every top-level group is an episode.
+def episodes(path: Path, folder: Path | None = None) -> list[TopGroup]:
+    """The groups of a file of which every top-level group is an episode; the arguments are those of `groups`.
 
     Raises:
         RecordingError: there is something else at the top level, which a file of its groups would lack.
     """
-    found, others = groups(path)
+    found, others = groups(path, folder)
     if others:
         raise RecordingError(
             "not everything at the top of this file is an episode",
@@ -118,15 +124,15 @@ def split_plan(
         OutputError: an output would be the input.
     """
     _check_prefix(prefix)
-    path = found[0].file
-    stems = dict(zip((shown(group.name) for group in found), file_stems([text(g.name) for g in found]), strict=True))
-    missing = [name for name in names if name not in stems]
+    path = found[0].file.path
+    there = [shown(group.name) for group in found]
+    missing = [name for name in names if name not in there]
     if missing:
-        place, expected = Place(file=path), listed(list(stems))
-        raise RecordingError(f"there is no group {listed(missing)}", place=place, expected=expected)
-    wanted = [group for group in found if not names or shown(group.name) in names]
+        raise RecordingError(f"there is no group {listed(missing)}", place=Place(file=path), expected=listed(there))
     plan = [
-        NewFile(output / f"{prefix}{stems[shown(group.name)]}.hdf5", [_copied(group, group.name)]) for group in wanted
+        NewFile(output / f"{prefix}{stem}.hdf5", [_copied(group, group.name)])
+        for group, stem in zip(found, file_stems([text(group.name) for group in found]), strict=True)
+        if not names or shown(group.name) in names
     ]
     _check_outputs(plan, output, [path])
     return plan
@@ -137,16 +143,25 @@ def _copied(group: TopGroup, name: bytes) -> GroupCopy:
 
 
 def find_files(source: Path, pattern: str = "*.hdf5") -> list[Path]:
-    """The HDF5 files in a folder in natural order; or the one file that `source` is.
+    """The HDF5 files in a folder in natural order of their paths; or the one file that `source` is. None is hidden.
 
     Raises:
+        UsageError: the pattern is none.
         RecordingError: there are none.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise RecordingError("there is no such file or folder", place=Place(file=source))
-    found = sorted((path for path in source.glob(pattern) if path.is_file()), key=lambda path: natural_key(path.name))
+    try:
+        paths = [path for path in source.glob(pattern) if path.is_file() and not path.name.startswith(".")]
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(
+            "this is no pattern for the files of a folder",
+            expected="such as *.hdf5, or */*.hdf5",
+            found=printable(pattern) or "nothing",
+        ) from error
+    found = sorted(paths, key=lambda path: natural_key(path.relative_to(source).as_posix()))
     if not found:
         beside = [path.name for path in sorted(source.iterdir())]
         raise RecordingError(
@@ -177,7 +192,8 @@ def repack_plan(found: Sequence[TopGroup], output: Path, *, per_file: int, prefi
         names = unique([text(group.name) for group in part], key=str)
         copies = [_copied(g, name.encode("utf-8", "surrogateescape")) for g, name in zip(part, names, strict=True)]
         plan.append(NewFile(output / f"{prefix}{number:04}.hdf5", copies))
-    _check_outputs(plan, output, sorted({group.file for group in found}))
+    sources = sorted({group.file.path for group in found})
+    _check_outputs(plan, output, sources)
     return plan
 
 
@@ -200,11 +216,18 @@ def _check_outputs(plan: Sequence[NewFile], output: Path, sources: Sequence[Path
 
 
 def check_leftovers(plan: Sequence[NewFile], output: Path, prefix: str) -> None:
-    """See that no files of an earlier, different repacking would be taken for those of this one.
+    """See that no file is taken for what it is not: those of an earlier, different repacking, or new ones for inputs.
 
     Raises:
-        OutputExists: there are such files.
+        OutputExists: there are files of another repacking.
+        OutputError: the new files would lie among the inputs.
     """
+    if output.resolve() in {item.source.path.resolve().parent for new in plan for item in new.groups}:
+        raise OutputError(
+            "the output would lie among the inputs: the next run would take it for one of them",
+            place=Place(file=output),
+            next_step="name another --output",
+        )
     ours = {new.path.name for new in plan}
     there = sorted(path.name for path in output.glob("*.hdf5")) if output.is_dir() else []
     others = [n for n in there if re.fullmatch(re.escape(prefix) + r"\d{4,}\.hdf5", n) and n not in ours]
@@ -239,10 +262,7 @@ def write_plan(
         OutputError: there is no room, or no permission.
         RecordingError: a source cannot be copied; the files before it are complete.
     """
-    kept = {new.path for new in plan if new.path.exists() and not overwrite}
-    for new in plan:
-        if same_only and new.path in kept:
-            _check_same(new)
+    kept = _kept(plan, overwrite=overwrite, same_only=same_only)
     todo = [new for new in plan if new.path not in kept]
     _make_room(todo)
     with ExitStack() as stack:
@@ -253,12 +273,35 @@ def write_plan(
             yield (new, "kept") if new.path in kept else (next(written), "written")
 
 
+def dry_run(
+    plan: Sequence[NewFile], *, overwrite: bool = False, allow_external: bool = False, same_only: bool = False
+) -> Iterator[tuple[NewFile, Outcome]]:
+    """What would become of the files of a plan: `kept`, `planned` or `replaced`. Nothing is written.
+
+    The arguments, and what is refused, are those of `write_plan`.
+    """
+    kept = _kept(plan, overwrite=overwrite, same_only=same_only)
+    for new in plan:
+        if new.path not in kept and not allow_external:
+            refuse_leaks(new.groups)
+        yield new, "kept" if new.path in kept else "replaced" if new.path.exists() else "planned"
+
+
+def _kept(plan: Sequence[NewFile], *, overwrite: bool, same_only: bool) -> set[Path]:
+    """The files of a plan that are there and stay as they are."""
+    kept = {new.path for new in plan if new.path.exists() and not overwrite}
+    for new in plan:
+        if same_only and new.path in kept:
+            _check_same(new)
+    return kept
+
+
 def _check_same(new: NewFile) -> None:
     with open_file(new.path) as file:
         found = file.attrs.get(SOURCES)
     if found != sources_text(new.groups):
         raise OutputExists(
-            "the file that is there holds other episodes than planned",
+            "the file that is there holds other episodes than planned, or was made before a source changed",
             place=Place(file=new.path),
             next_step="add --overwrite, or name another --output",
         )
@@ -268,6 +311,8 @@ def _make_room(todo: Sequence[NewFile]) -> None:
     if not todo:
         return
     folder, needed = todo[0].path.parent, sum(new.stored_bytes for new in todo)
+    sources = {item.source for new in todo for item in new.groups}
+    needed = min(needed, sum(source.size for source in sources))  # sizes of groups may be estimates
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:

@@ -13,24 +13,25 @@ from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
 from piperline.hdf5.facts import MOST_BYTES
-from piperline.hdf5.files import FAULTS, Dataset, Group, Thing, walk
+from piperline.hdf5.files import FAULTS, Dataset, Group, Thing, shown, walk
 
 __all__ = ["renew_references"]
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 
 
-def renew_references(source: Group, copy: Group) -> Iterator[str]:
+def renew_references(source: Group, copy: Group, path: str) -> Iterator[str]:
     """Let every reference in a copied group lead to what it led to in the source; null where that was not copied.
 
     Args:
         source: the group that was copied.
         copy: its copy, which is written to.
+        path: of the source, as it is shown.
 
     Yields:
         The path of each object or attribute with a reference that leads out of the group.
     """
-    pairs = [(old, new) for old, new in zip(walk(source), walk(copy), strict=True) if new.object is not None]
+    pairs = [(old, new) for old, new in zip(walk(source, path), walk(copy), strict=True) if new.object is not None]
     copies = {h5py.h5o.get_info(old.object).addr: new.object for old, new in pairs}
     for old, new in pairs:
         for name, value, write in _holders(old.object, new.object):
@@ -47,7 +48,7 @@ def _holders(old: Thing, new: Thing) -> Iterator[tuple[str, NDArray[Any], Callab
         if _refers(attribute.get_type(), attribute.get_space()):
             value = np.empty(attribute.shape, attribute.dtype)
             attribute.read(value)
-            yield f"@{attribute.name}", value, h5py.h5a.open(new, attribute.name).write
+            yield f"/@{shown(attribute.name)}", value, h5py.h5a.open(new, attribute.name).write
     if isinstance(old, h5py.h5d.DatasetID) and _refers(old.get_type(), old.get_space()):
         yield "", _values(old), lambda values: new.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
 

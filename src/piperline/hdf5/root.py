@@ -16,7 +16,8 @@ from piperline.hdf5.safe import open_file
 __all__ = ["SOURCES", "Attribute", "common", "root_attributes", "write_attributes"]
 
 SOURCES = "piperline_sources"
-"""The root attribute that tells where each group of an output came from: JSON, {group: [file, group there]}."""
+"""The root attribute that tells where each group of an output came from: JSON, {group: [file, group there, size of the
+file in bytes, its time of change in nanoseconds]}."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Attribute:
 
 
 def root_attributes(path: Path) -> dict[bytes, Attribute]:
-    """The attributes of a file's root by name, without references (they lead nowhere in another file) and `SOURCES`.
+    """The attributes of a file's root by name, in the order of their making where the file keeps it.
+
+    Without references, which lead nowhere in another file, and without `SOURCES`.
 
     Raises:
         RecordingError: they cannot be read.
@@ -48,9 +51,12 @@ def root_attributes(path: Path) -> dict[bytes, Attribute]:
     found = {}
     with open_file(path) as file:
         try:
+            tracked = h5py.h5g.open(file.id, b"/").get_create_plist().get_attr_creation_order()
+            order = h5py.h5.INDEX_CRT_ORDER if tracked else h5py.h5.INDEX_NAME
             for number in range(h5py.h5a.get_num_attrs(file.id)):
-                attribute = h5py.h5a.open(file.id, index=number)
-                if attribute.name != SOURCES.encode() and h5py.check_ref_dtype(attribute.dtype) is None:
+                attribute = h5py.h5a.open(file.id, index=number, index_type=order)
+                refers = attribute.get_type().detect_class(h5py.h5t.REFERENCE)  # however deep
+                if attribute.name != SOURCES.encode() and not refers:
                     found[attribute.name] = _read(attribute)
         except FAULTS as error:
             place = Place(file=path, hdf5_path="/")
@@ -75,9 +81,11 @@ def common(files: Sequence[Mapping[bytes, Attribute]]) -> dict[bytes, Attribute]
     return {name: a for name, a in first.items() if all(a.equals(other.get(name)) for other in others)}
 
 
-def write_attributes(thing: Thing, attributes: Mapping[bytes, Attribute]) -> None:
-    """Write attributes to an object."""
+def write_attributes(thing: Thing, attributes: Mapping[bytes, Attribute], *, keep: bool = False) -> None:
+    """Write attributes to an object; with `keep`, those that it has already stay as they are."""
     for name, attribute in attributes.items():
+        if keep and h5py.h5a.exists(thing, name):
+            continue
         dtype, space = h5py.h5t.decode(attribute.dtype), h5py.h5s.decode(attribute.space)
         made = h5py.h5a.create(thing, name, dtype, space)
         if attribute.value is not None:

@@ -14,16 +14,18 @@ from piperline.errors import BadEpisode, Place, RecordingError, printable
 __all__ = [
     "READ_ERRORS",
     "describe",
+    "follow",
     "listed",
     "natural_key",
     "open_file",
     "reading",
     "refuse_foreign_storage",
     "resolve",
+    "stored",
     "text",
 ]
 
-READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
 """What h5py raises for damaged files."""
 
 _MAX_LINKS = 16
@@ -43,7 +45,8 @@ def open_file(path: Path) -> h5py.File:
     """
     place = Place(file=path)
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing of that name"
+        there = "a folder" if path.is_dir() else "something that is no regular file"
+        found = there if path.exists() else "nothing of that name"
         raise RecordingError(
             "there is no such file", place=place, expected="an HDF5 file", found=found, next_step="check the path"
         )
@@ -56,7 +59,10 @@ def open_file(path: Path) -> h5py.File:
 def _cannot_open(error: Exception, place: Place) -> RecordingError:
     """Say what h5py's error means for the user."""
     words = printable(str(error))
-    if isinstance(error, BlockingIOError):
+    if isinstance(error, PermissionError):
+        message, expected = "there is no permission to read the file", "a file that this user can read"
+        step = "give the permission, or run this as its owner"
+    elif isinstance(error, BlockingIOError):
         message, expected = "the file is being written by another program", "a file that is closed"
         step = "wait until it is closed"
     elif "already open for write" in words:
@@ -85,21 +91,21 @@ def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterat
         raise kind(message, place=place, expected=expected, found=words, next_step=step) from error
 
 
-def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Dataset | None:
+def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
     """What lies at `path` below `root`, or None; soft links are followed inside the file, nothing leaves it.
 
     Raises:
         BadEpisode: a link leads out of the file, or in circles.
     """
     node: Any = root
-    parts = path.strip("/").split("/")
+    parts = _parts(path)
     links = 0
     while parts:
         part = parts.pop(0)
         if not isinstance(node, h5py.Group):
             return None
         try:
-            found = _follow(node, part)
+            found = follow(node, part)
         except READ_ERRORS:
             with reading(_below(node, part, place), BadEpisode):
                 raise
@@ -110,23 +116,34 @@ def resolve(root: h5py.Group, path: str, place: Place) -> h5py.Group | h5py.Data
             if links > _MAX_LINKS:
                 raise _circles(_below(node, part, place), found.path)
             node = node.file if found.path.startswith("/") else node
-            parts = [item for item in found.path.split("/") if item not in {"", "."}] + parts
+            parts = _parts(found.path) + parts
             continue
         node = found
-    return node if isinstance(node, (h5py.Group, h5py.Dataset)) else None
+    return node if isinstance(node, (h5py.Group, h5py.Dataset, h5py.Datatype)) else None
 
 
-def _follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - h5py has no types
-    """A member of a group: a group, a dataset, a link that is not followed, or None. Low-level calls are faster."""
-    stored = name.encode("utf-8", "surrogateescape")
-    if not group.id.links.exists(stored):
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
+
+
+def follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - h5py has no types
+    """A member of a group: a group, a dataset, a named type, a link that is not followed, or None.
+
+    By low-level calls: they are faster, and take names that are not UTF-8.
+    """
+    links = group.id.links
+    if not links.exists(stored(name)):
         return None
-    if group.id.links.get_info(stored).type != h5py.h5l.TYPE_HARD:
-        return group.get(name, getlink=True)
-    opened = h5py.h5o.open(group.id, stored)
+    kind = links.get_info(stored(name)).type
+    if kind == h5py.h5l.TYPE_SOFT:
+        return h5py.SoftLink(text(links.get_val(stored(name))))
+    if kind != h5py.h5l.TYPE_HARD:
+        known = kind == h5py.h5l.TYPE_EXTERNAL
+        return h5py.ExternalLink(*map(text, links.get_val(stored(name)))) if known else None
+    opened = h5py.h5o.open(group.id, stored(name))
     if isinstance(opened, h5py.h5g.GroupID):
         return h5py.Group(opened)
-    return h5py.Dataset(opened) if isinstance(opened, h5py.h5d.DatasetID) else None
+    return h5py.Dataset(opened) if isinstance(opened, h5py.h5d.DatasetID) else h5py.Datatype(opened)
 
 
 def _below(group: h5py.Group, name: str, place: Place) -> Place:
@@ -176,16 +193,26 @@ def _foreign(what: str, target: str, place: Place) -> BadEpisode:
     )
 
 
-def describe(node: h5py.Group | h5py.Dataset | None) -> str:
+def describe(node: h5py.Group | h5py.Dataset | h5py.Datatype | None) -> str:
     """What an object is, in a few words for error messages."""
     if isinstance(node, h5py.Dataset):
-        return f"{node.dtype} of shape {node.shape}"
+        try:
+            return f"{node.dtype} of shape {node.shape}" if node.shape is not None else "a dataset without a dataspace"
+        except READ_ERRORS:
+            return "values of a type that is not known here"
+    if isinstance(node, h5py.Datatype):
+        return "a named type"
     return "a group" if node is not None else "nothing"
 
 
 def text(name: str | bytes) -> str:
     """A name as text; h5py gives names that are not UTF-8 as bytes."""
     return name if isinstance(name, str) else name.decode("utf-8", errors="surrogateescape")
+
+
+def stored(name: str) -> bytes:
+    """A name as it is stored; of what `text` gave."""
+    return name.encode("utf-8", errors="surrogateescape")
 
 
 def listed(names: list[str], most: int = 8) -> str:

@@ -30,7 +30,8 @@ _HELP = {
     "preview NAME[5] FILE.png": "write a picture",
     "exit, quit": "leave; Ctrl-D does too",
 }
-_PREVIEW = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+(?P<output>\S+\.png))?\s*")
+_FILE = r"""(?P<output>"[^"]+\.\w+"|'[^']+\.\w+'|\S+\.(?:png|jpe?g|gif|bmp|tiff?|webp))"""
+_PREVIEW = re.compile(rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*", re.IGNORECASE)
 _PICTURE_COLUMNS = 76
 
 
@@ -91,12 +92,13 @@ class Shell:
         command, space, argument = line.partition(" ")
         if not space:
             return [f"{name} " for name in self._commands if name.startswith(command)]
-        folder, slash, start = argument.rpartition("/")
+        quote = argument[:1] if argument[:1] in {"'", '"'} else ""
+        folder, slash, start = argument.removeprefix(quote).rpartition("/")
         try:
             names = self._names(self._resolve(folder + slash)[1])
         except PiperlineError:
             return []
-        return [f"{command} {folder}{slash}{name}" for name in names if name.startswith(start)]
+        return [f"{command} {quote}{folder}{slash}{name}" for name in names if name.startswith(start)]
 
     def _help(self, _: str) -> list[str]:
         width = max(map(len, _HELP)) + 2
@@ -123,8 +125,19 @@ class Shell:
         return [line for entry in self._entries(argument) for line in node_lines(node(entry))]
 
     def _info(self, argument: str) -> list[str]:
-        entry = next(self._entries(argument, deepest=0))
+        entry = self._link(argument) or next(self._entries(argument, deepest=0))
         return [entry.path, *node_lines(node(entry, attrs=True, previews=True), level=0)]
+
+    def _link(self, argument: str) -> Entry | None:
+        """The link that a path names, where it leads to nothing that can be shown."""
+        folder, _, name = _unquoted(argument).rstrip("/").rpartition("/")
+        place, thing = self._resolve(folder or ("/" if argument.startswith("/") else ""))
+        found = (
+            entry for entry in walk(thing, "/" + "/".join(place), deepest=1) if entry.level and entry.kind == "link"
+        )
+        link = next((entry for entry in found if shown(entry.name) == name), None)
+        member = next((each for each in members(thing) if each.name == link.name), None) if link else None
+        return link if member and lookup(thing, member) is None else None
 
     def _attrs(self, argument: str) -> list[str]:
         found = node(next(self._entries(argument, deepest=0)), attrs=True).attributes or {}
@@ -135,6 +148,8 @@ class Shell:
         thing = self._resolve(name)[1]
         if not isinstance(thing, h5py.h5d.DatasetID):
             raise self._error("this is not a dataset", name, next_step=f"ls {name}")
+        if output and not output.lower().endswith(".png"):
+            raise RecordingError("pictures are written as PNG", found=output, expected="a name that ends with .png")
         if output or (self._pictures and re.fullmatch(r"-?\d+", selection)):
             image = self._image(thing, selection, wanted=bool(output))
             if image is not None:
@@ -149,10 +164,14 @@ class Shell:
         if argument in self._names(self._resolve("")[1]):  # a name that ends with brackets
             return argument, "", ""
         match = _PREVIEW.fullmatch(argument)
-        return (match["name"], match["selection"] or "", match["output"] or "") if match else (argument, "", "")
+        return (
+            (match["name"], match["selection"] or "", _unquoted(match["output"] or "")) if match else (argument, "", "")
+        )
 
     def _image(self, dataset: Dataset, selection: str, *, wanted: bool) -> NDArray[np.uint8] | None:
-        frame = int(selection) if re.fullmatch(r"-?\d+", selection) else 0
+        if selection and not re.fullmatch(r"-?\d+", selection):
+            raise RecordingError("a picture is of one frame", found=f"[{selection}]", expected="NAME[5] FILE.png")
+        frame = int(selection or 0)
         if len(dataset.shape) == 4 and dataset.dtype == "uint8" and dataset.shape[3] == 3:  # noqa: PLR2004 - RGB frames
             if -dataset.shape[0] <= frame < dataset.shape[0]:
                 return cast("NDArray[np.uint8]", read(dataset, frame))
@@ -187,7 +206,7 @@ class Shell:
             raise self._error("there is nothing of this name", path, expected=_some([shown(m.name) for m in inside]))
         found = lookup(thing, member)
         if found is None:
-            raise self._error("this link leads to nothing in this file", path)
+            raise self._error("this link leads to nothing in this file", path, next_step=f"info {path}")
         return found
 
     def _error(

@@ -194,6 +194,6 @@ class FrameStream:
 
     def _check_length(self, frame: int, data: bytes, lengths: NDArray[Any]) -> None:
         size = len(data.rstrip(b"\0"))
-        if size not in lengths.astype(np.int64):
-            known = ", ".join(f"{int(length)}" for length in lengths)
+        if not (lengths == size).any():
+            known = ", ".join(f"{length:g}" for length in lengths)
             raise self.bad(frame, f"{size} bytes, but the table of true lengths says {known}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
+from piperline.cells import cells, clipped, padded
 from piperline.errors import PiperlineError, printable
 from piperline.layout import builtin_layouts, load_layout
 from piperline.process import parent
@@ -13,7 +14,7 @@ from piperline.recording import EpisodeHeader, Recording
 
 __all__ = ["EpisodeRow", "EpisodeTable", "episode_table", "frame_count", "main", "table_lines"]
 
-_TRIES = 3
+_TRIES = 100
 _WIDTH = 80
 
 
@@ -129,7 +130,7 @@ def table_lines(table: EpisodeTable) -> Iterator[str]:
         f" {seconds:,.1f} s at {table.fps} frames a second"
     )
     yield from _camera_lines(table.rows)
-    width = min(24, max([7, *(len(printable(row.name)) for row in table.rows)]))
+    width = min(24, max([7, *(cells(printable(row.name)) for row in table.rows)]))
     yield f"  {'episode':{width}} {'frames':>6} {'seconds':>7} {'state':>15} {'action':>15}  instruction"
     for row in table.rows:
         yield from _lines(row, width, table.fps)
@@ -150,11 +151,11 @@ def _camera_lines(rows: Sequence[EpisodeRow]) -> Iterator[str]:
 
 
 def _lines(row: EpisodeRow, width: int, fps: int) -> Iterator[str]:
-    name = f"  {printable(row.name):{width}}"
+    name = "  " + padded(printable(row.name), width)
     if row.frames is None or row.ranges is None:
         yield from wrap(f"{name} does not fit: {row.problem}", _WIDTH, subsequent_indent="      ")
         return
     ranges = [f"{low:.3g} .. {high:.3g}" for low, high in row.ranges.values()][:2]
     text = f"{name} {row.frames:6} {row.frames / fps:7.1f}" + "".join(f" {part:>15}" for part in ranges)
     text += f"  {printable(row.task or '(none)')}"
-    yield text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    yield clipped(text, _WIDTH)

@@ -28,7 +28,7 @@ class _Writer(Child):
     """A process and the files that it is writing, by number."""
 
     def __init__(self) -> None:
-        super().__init__(__name__)
+        super().__init__(__name__, outlives=True)
         self.files: dict[int, NewFile] = {}
 
     def begin(self, number: int, new: "NewFile", *, allow_external: bool) -> None:
@@ -124,7 +124,6 @@ def main(descriptor: int) -> None:
     """The process: what to write comes over a socket, and what came of it goes back."""
     from piperline.hdf5.copy import write_file  # noqa: PLC0415 - heavy: the parent does without
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with parent(descriptor) as connection, ThreadPoolExecutor(_AT_ONCE) as pool:
 

@@ -1,6 +1,7 @@
-"""`meta/image_histograms.parquet`: how often each pixel value occurs in the sampled frames of each episode.
+"""`meta/image_histograms.pq`: how often each pixel value occurs in the sampled frames of each episode.
 
-This file is piperline's own; LeRobot and GR00T do not look at it. With it the image statistics of any selection of
+This file is piperline's own, a Parquet file; LeRobot and GR00T do not look at it, and lerobot 0.3.3 would count it
+among the episodes if its name said so. With it the image statistics of any selection of
 episodes, quantiles too, follow exactly, without decoding a video: aggregate and migrate live off it.
 
 A row is an episode; a column is a camera: 3 x 256 counts, channel after channel, or null where they are not known.
@@ -25,7 +26,7 @@ _COUNTS = pa.list_(pa.int32(), 3 * 256)
 
 
 def _path(root: Path) -> Path:
-    return root / "meta" / "image_histograms.parquet"
+    return root / "meta" / "image_histograms.pq"
 
 
 class HistogramFile:
@@ -96,7 +97,7 @@ class Histograms:
             found = self._group[1].slice(row, 1).to_pylist()[0]
         except (pa.ArrowException, IndexError, OSError) as error:
             raise DatasetError(
-                "image_histograms.parquet does not fit the dataset",
+                "image_histograms.pq does not fit the dataset",
                 place=Place(file=self._path, episode=str(episode)),
                 found=str(error),
                 next_step="remove the file: image statistics are then taken from the videos",

@@ -1,7 +1,6 @@
 """LeRobot v2.1 on disk: one Parquet file an episode, one mp4 an episode and camera, tables as JSON lines."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from piperline.disk import link_or_copy
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
@@ -118,16 +118,9 @@ class V21Writer:
         if not clip.whole:
             reader.cut(clip, target)
         elif self._link:
-            _link_or_copy(clip.path, target)
+            link_or_copy(clip.path, target)
         else:
             shutil.copyfile(clip.path, target)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
 
 
 class V21Reader:

@@ -24,12 +24,13 @@ from datatrove.utils.stats import PipelineStats
 from piperline.disk import own_name, sync
 from piperline.errors import PiperlineError, Place
 from piperline.process import Child, ChildDied, heard_from, parent
+from piperline.run.diary import NOBODY, Diary, Listener
 from piperline.run.local import died
 from piperline.run.messages import Crashed, Done, Failed, Moved, Staged
 from piperline.run.records import FINISH, JobFolder, RankRecord
 from piperline.run.slurm import SlurmOptions, max_array_size, submit
-from piperline.run.work import NOBODY, ConvertWork, Diary, Listener, Work, load_work
-from piperline.run.worker import Reporter, die_with
+from piperline.run.work import ConvertWork, Work, load_work
+from piperline.run.worker import Reporter
 
 __all__ = ["RankStep", "do_rank", "main", "run_here", "submit_ranks"]
 
@@ -117,14 +118,12 @@ class Setup:
     folder: Path
     digest: str
     world: int
-    parent: int
 
 
 def main(descriptor: int) -> None:
     """Do the ranks whose numbers come over the socket `descriptor`, until it is closed."""
     with parent(descriptor) as connection:
         setup: Setup = connection.recv()
-        die_with(setup.parent)
         while True:
             connection.send(_answer(setup, connection.recv(), connection))
 
@@ -176,7 +175,7 @@ def run_here(
     """
     queue, failed, busy = list(ranks), dict[int, PiperlineError](), list[_Slot]()
     _Local(RankStep(str(folder.root), digest), work.world, 0).save_executor_as_json()
-    setup = Setup(folder.root, digest, work.world, os.getpid())
+    setup = Setup(folder.root, digest, work.world)
     with (folder.root / "workers.log").open("ab") as log:
         try:
             while queue or busy:

@@ -1,13 +1,23 @@
 """convert: plan -> stage -> assemble."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piperline.encode import EncodeSettings
-from piperline.errors import PiperlineError, RecordingError, TaskFailed, UsageError
+from piperline.errors import (
+    LayoutError,
+    PiperlineError,
+    RecordingError,
+    TaskFailed,
+    UsageError,
+    is_utf8,
+    printable,
+)
+from piperline.features import BOOKKEEPING
 from piperline.layout import Color, Layout, load_layout
 from piperline.lerobot import WRITERS
 from piperline.process import usable_cpus
@@ -15,10 +25,13 @@ from piperline.run.assemble import assemble, sweep
 from piperline.run.local import Failure, WorkerPool
 from piperline.run.plan import NOTHING_LEFT, Job, LeftOut, Plan, PlannedEpisode, brief, load_plan, make_plan
 from piperline.run.stage import PLAN, staging_area, work_folder
-from piperline.transfer.place import check_free
+from piperline.transfer.place import check_free, check_limits, check_name
 from piperline.video import MODES, Mode
 
 __all__ = ["ConvertResult", "Progress", "Watcher", "convert", "make_job", "plan_run", "without_failures"]
+
+_HIGHEST_FPS = 1000
+_LONGEST_SIDE = 8192
 
 
 @dataclass
@@ -99,32 +112,39 @@ def make_job(
         cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
         rules = replace(rules, cameras=cameras)
     rate = rules.fps if fps is None else fps
-    if rate != int(rate) or rate < 1:
+    if not (math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS):
         raise UsageError(
-            "the frame rate is not a whole number",
+            f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
             expected="a whole number of frames a second: LeRobot's tools cut off the rest, and frames drift",
             found=str(rate),
             next_step="give the whole rate that was meant, for example --fps 30",
         )
-    if resize and any(side < 2 or side % 2 for side in resize):  # noqa: PLR2004
-        width, height = (max(2, round(side / 2) * 2) for side in resize)
+    if resize and any(side % 2 or not 2 <= side <= _LONGEST_SIDE for side in resize):  # noqa: PLR2004
+        width, height = (min(max(2, round(side / 2) * 2), _LONGEST_SIDE) for side in resize)
         raise UsageError(
             "video of 4:2:0 colour has even sides",
-            expected="even numbers of pixels",
+            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
             found=f"{resize[0]}x{resize[1]}",
             next_step=f"for example --resize {width}x{height}",
         )
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
-    if min(data_mb, video_mb) <= 0:
+    check_limits(data_mb, video_mb)
+    if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
+        raise LayoutError(
+            f"the layout {rules.name} has a vector of a name that every LeRobot dataset has: {', '.join(taken)}",
+            expected="other names, such as observation.time",
+            next_step="rename it in the layout",
+        )
+    text = task.strip() if task else None
+    if task is not None and (not text or not is_utf8(text)):
         raise UsageError(
-            "a file size limit is not positive",
-            expected="MiB, for example --video-mb 200",
-            found=f"{min(data_mb, video_mb)}",
-            next_step="give a positive number",
+            "the task text is empty, or not UTF-8",
+            expected="words for the robot: --task 'pick up the apple'",
+            found=printable(task) or "nothing",
         )
     settings = EncodeSettings(MODES[video], int(rate), resize)
-    return Job(rules, settings, format, robot_type or rules.robot_type, task, groot, data_mb, video_mb)
+    return Job(rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb)
 
 
 def plan_run(
@@ -189,6 +209,7 @@ def convert(
     """
     started = time.monotonic()
     output = Path(output)
+    check_name(output)
     sweep(output)
     check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:

@@ -11,11 +11,12 @@ from typing import Literal
 from piperline.errors import OutputExists, PiperlineError, Place, TaskFailed, UsageError
 from piperline.process import usable_cpus
 from piperline.run.convert import Progress, Watcher, plan_run
+from piperline.run.diary import Listener
 from piperline.run.plan import Job
 from piperline.run.records import FINISH, JobFolder
 from piperline.run.slurm import SlurmOptions, queued
 from piperline.run.stage import staging_area
-from piperline.run.work import ConvertWork, Listener, Work, load_work, save_work
+from piperline.run.work import ConvertWork, Work, load_work, save_work
 
 __all__ = ["Launched", "launch", "prepare"]
 

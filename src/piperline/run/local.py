@@ -1,6 +1,5 @@
 """Worker processes on this machine: they stage what they are told, and one that dies costs only its episode."""
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -123,7 +122,7 @@ class WorkerPool:
             OutputError: nothing more can be written.
             RuntimeError: a fault of the program, with the worker's traceback.
         """
-        self._setup = Setup(job, root, os.getpid())
+        self._setup = Setup(job, root)
         queue = _Queue.of(episodes)
         for worker in self._workers:
             worker.send(self._setup)

@@ -18,7 +18,6 @@ class Setup:
 
     job: "Job"
     staging: Path
-    parent: int
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
-from piperline.encode import EncodeSettings, refuse_copy
-from piperline.errors import BadEpisode, LayoutMismatch, PiperlineError, Place, RecordingError, printable
+from piperline.encode import EncodeSettings, refuse_video
+from piperline.errors import (
+    BadEpisode,
+    LayoutMismatch,
+    PiperlineError,
+    Place,
+    RecordingError,
+    UsageError,
+    VideoError,
+    is_utf8,
+    printable,
+)
 from piperline.hdf5.safe import natural_key
 from piperline.layout import Layout
 from piperline.recording import CameraHeader, EpisodeHeader, Recording
@@ -186,12 +196,20 @@ def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
     found: dict[Path, tuple[Path, str]] = {}
     for given in map(Path, inputs):
         for path in _hdf5_files(given) if given.is_dir() else [given]:
+            if not is_utf8(str(path)):
+                raise RecordingError(
+                    "the name of the file is not UTF-8",
+                    place=Place(file=path),
+                    expected="a name that the dataset can tell",
+                    found=printable(path.name),
+                    next_step="rename it",
+                )
             if not path.exists():
                 raise RecordingError(
                     "there is no such file or folder",
                     place=Place(file=path),
                     expected="HDF5 files, and folders of them",
-                    found="nothing of that name",
+                    found="a link that leads nowhere" if path.is_symlink() else "nothing of that name",
                     next_step="check the path",
                 )
             found.setdefault(path.resolve(), (path, f"{path.resolve().parent.name}/{path.name}"))
@@ -199,10 +217,21 @@ def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
 
 
 def _hdf5_files(folder: Path) -> list[Path]:
-    files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()]
+    try:
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except PermissionError as error:
+        raise RecordingError(
+            "there is no permission to read the folder",
+            place=Place(file=folder),
+            expected="a folder that this user can read",
+            found=printable(str(error)),
+            next_step="give the permission, or run this as its owner",
+        ) from error
+    # A link that leads nowhere is told later; it is not passed over.
+    files = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     if files:
         return sorted(files, key=lambda path: natural_key(path.name))
-    below = sum(1 for path in folder.rglob("*") if path.suffix in SUFFIXES)
+    below = sum(1 for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     raise RecordingError(
         "the folder holds no HDF5 files",
         place=Place(file=folder),
@@ -239,18 +268,20 @@ def make_plan(
     asked = Asked(tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY)
     if previous and (previous.job, previous.asked) == (job, asked):
         return previous
-    planner = _Planner(job, _selection(episodes))
+    selection = _Selection(episodes)
+    planner = _Planner(job, selection)
     for done, (path, source) in enumerate(files, 1):
         planner.take(path, source)
         progress(done, len(files))
     planned, problems = planner.planned, planner.problems
     if problems and not (skip_bad and planned):
         raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
-    if not planned:
-        found = f"{planner.seen} episodes"
-        step = "see which there are: the same command with --dry-run and without --episodes"
-        raise RecordingError(
-            "no episode is chosen", expected=f"some that match {episodes}", found=found, next_step=step
+    if selection.unmatched and planner.seen:
+        raise UsageError(
+            "a part of --episodes matches no episode",
+            expected=f"numbers from 0 to {planner.seen - 1}, half-open ranges of them, or names",
+            found=", ".join(selection.unmatched),
+            next_step="see which there are: the same command with --dry-run and without --episodes",
         )
     return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
 
@@ -265,7 +296,7 @@ class _Planner:
 
     def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
         self.planned: list[PlannedEpisode] = []
-        self.problems: list[RecordingError] = []
+        self.problems: list[PiperlineError] = []
         self.seen = 0
         self._job, self._wanted = job, wanted
 
@@ -285,13 +316,13 @@ class _Planner:
             if self.planned:
                 _same_cameras(episode, self.planned[0], self._job)
             self.planned.append(episode)
-        except RecordingError as error:
+        except (RecordingError, VideoError) as error:
             self.problems.append(error)
 
 
-def _left_out(error: RecordingError) -> LeftOut:
+def _left_out(error: PiperlineError) -> LeftOut:
     place = error.place or Place()
-    return LeftOut(Path(place.file or ""), place.episode, brief(error))
+    return LeftOut(Path(place.file or ""), printable(place.episode) if place.episode else None, brief(error))
 
 
 def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedEpisode:
@@ -301,7 +332,7 @@ def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedE
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
         rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
-        refuse_copy(job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg")
+        refuse_video(job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg")
     task = header.task or job.task
     if not task:
         attribute = job.layout.task.attribute
@@ -344,15 +375,18 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
         )
 
 
-def _selection(text: str | None) -> Callable[[int, str], bool]:
-    if text is None:
-        return lambda _number, _name: True
-    tokens = [token.strip() for token in text.split(",") if token.strip()]
+class _Selection:
+    """Tells of each episode whether it is chosen, and in the end which parts of the choice matched none."""
 
-    def chosen(number: int, name: str) -> bool:
-        return any(_matches(token, number, name) for token in tokens)
+    def __init__(self, text: str | None) -> None:
+        self._all = text is None
+        self._tokens = [token.strip() for token in (text or "").split(",")]
+        self.unmatched = [] if self._all else list(self._tokens)
 
-    return chosen
+    def __call__(self, number: int, name: str) -> bool:
+        matching = [token for token in self._tokens if _matches(token, number, name)]
+        self.unmatched = [token for token in self.unmatched if token not in matching]
+        return self._all or bool(matching)
 
 
 def _matches(token: str, number: int, name: str) -> bool:
@@ -385,16 +419,23 @@ def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:
 
 
 def brief(error: PiperlineError) -> str:
-    """An error in one line: what is wrong, and what was found."""
-    return printable(f"{error.message}: {error.found}" if error.found else error.message)
+    """An error in one line: what is wrong, where in the episode, and what was found."""
+    inside = replace(error.place, file=None, episode=None) if error.place else Place()
+    where = f" ({inside})" if str(inside) else ""
+    return printable(error.message + where + (f": {error.found}" if error.found else ""))
 
 
-def _all_problems(problems: Sequence[RecordingError], total: int, *, skip_bad: bool) -> RecordingError:
+def _episode_of(error: PiperlineError) -> Place:
+    place = error.place or Place()
+    return Place(file=place.file, episode=place.episode)
+
+
+def _all_problems(problems: Sequence[PiperlineError], total: int, *, skip_bad: bool) -> PiperlineError:
     first = problems[0]
     step = NOTHING_LEFT if skip_bad else first.next_step
     error = type(first)(first.message, place=first.place, expected=first.expected, found=first.found, next_step=step)
     if len(problems) > 1:
-        lines = [f"{error.place}: {brief(error)}" for error in problems[1:_SHOWN]]
+        lines = [f"{_episode_of(error)}: {brief(error)}" for error in problems[1:_SHOWN]]
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         error.add_note("\n".join([f"{len(problems)} of {total} cannot be converted; the others:", *lines, *more]))
     return error

@@ -13,15 +13,15 @@ name is their own, and the first rename stands.
 import contextlib
 import fcntl
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from piperline.disk import own_name, sync, write_whole
+from piperline.disk import link_or_copy, own_name, sync, write_whole
 from piperline.encode import encode_camera, episode_table
 from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode
-from piperline.errors import BadEpisode, OutputExists, Place, output_error
+from piperline.errors import BadEpisode, OutputExists, Place, VideoError, output_error
 from piperline.features import camera_key
 from piperline.recording import Recording
 from piperline.run.plan import Job, Plan, PlannedEpisode
@@ -62,6 +62,13 @@ class Staging:
     def discard(self, key: str) -> None:
         """Remove a staged episode that has come to harm, so that it is made again."""
         shutil.rmtree(self._episode(key), ignore_errors=True)
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Remove what was staged for other settings, or of recordings that have changed: it is not used again."""
+        for folder in (self.root / "episodes", self.root / "pieces"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name.rpartition(".")[2] not in keys:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove all of it; a kill on the way leaves what the next run knows as ours.
@@ -112,7 +119,13 @@ class Staging:
             with Recording(episode.file, job.layout) as recording:
                 _unchanged(episode)
                 stream = recording.episode(episode.name).stream(camera, episode.length)
-                made = encode_camera(stream, episode.cameras[camera], job.settings, own.with_suffix(".mp4"), progress)
+                try:
+                    made = encode_camera(
+                        stream, episode.cameras[camera], job.settings, own.with_suffix(".mp4"), progress
+                    )
+                except VideoError as error:
+                    error.place = replace(episode.place, camera=camera)
+                    raise
             clip, stats = made
             sync(clip.path)
             final = folder / f"{camera}.mp4"
@@ -145,7 +158,7 @@ class Staging:
                 if piece is None:
                     raise FileNotFoundError(f"{self._pieces(episode.key)}: the clip of {key} has gone")
                 clip, stats[key] = piece
-                os.link(clip.path, own / clip.path.name)
+                link_or_copy(clip.path, own / clip.path.name)
                 clips[key] = Clip(own / clip.path.name, 0, clip.count, clip.info)
             save_episode(own, EncodedEpisode(table, clips, stats, (episode.task,)))
             sync(own)
@@ -224,6 +237,7 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
                 for name in ("episodes", "pieces"):
                     shutil.rmtree(staging.root / name, ignore_errors=True)
             write_whole(staging.plan_file, plan.to_json())
+            staging.keep_only({episode.key for episode in plan.episodes})
             yield staging
     except OSError as error:
         known = output_error(error, output)

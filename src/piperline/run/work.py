@@ -2,8 +2,7 @@
 
 import hashlib
 import shutil
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,93 +20,20 @@ from piperline.errors import (
     TaskFailed,
     UsageError,
     output_error,
-    printable,
 )
 from piperline.lerobot.info import PROVENANCE
 from piperline.run.assemble import publish, write_dataset, write_provenance
 from piperline.run.convert import without_failures
+from piperline.run.diary import Diary
 from piperline.run.local import Failure, WorkerPool
-from piperline.run.plan import LeftOut, Plan, PlannedEpisode, brief, load_plan
-from piperline.run.records import FINISH, JobFolder, RankRecord
+from piperline.run.plan import Plan, PlannedEpisode, brief, load_plan
+from piperline.run.records import FINISH, JobFolder
 from piperline.run.shards import MANIFEST, Manifest, divide, find_shards, shard_folder, sizes
 from piperline.run.stage import Staging, work_folder
 from piperline.transfer import Options, aggregate
 from piperline.transfer.place import check_free
 
-__all__ = ["NOBODY", "AggregateWork", "ConvertWork", "Diary", "Listener", "Work", "load_work", "save_work"]
-
-
-def _silent(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told what a rank does.
-
-    Attributes:
-        say: takes a line for its log.
-        moved: told how many images and recorded bytes were gone through.
-        staged: told of each episode that is done.
-    """
-
-    say: Callable[[str], None] = _silent
-    moved: Callable[[int, int], None] = _silent
-    staged: Callable[[], None] = _silent
-
-
-NOBODY = Listener()
-
-
-@dataclass
-class Diary:
-    """Takes down what a rank does, in its log and in its record.
-
-    Args:
-        folder: of the job.
-        rank: its number.
-        listener: who is told of it.
-        record: how it fares; replaced as it goes on.
-    """
-
-    folder: JobFolder
-    rank: int
-    listener: Listener
-    record: RankRecord
-
-    def say(self, line: str) -> None:
-        """Put a line into the log."""
-        self.listener.say(line)
-
-    def begin(self, episodes: int, todo: int, frames: int) -> None:
-        """The rank knows what it has to do."""
-        kept = f", {episodes - todo} of them are done already" if todo < episodes else ""
-        self.say(f"{episodes} episodes, {frames} frames{kept}")
-        self._began, self._todo = time.monotonic(), todo
-
-    def done(self, episode: PlannedEpisode) -> None:
-        """An episode is done."""
-        images = episode.length * len(episode.cameras)
-        self.record = self.record.more(images)
-        self.listener.staged()
-        rate = self.record.images / max(time.monotonic() - self._began, 1e-3)
-        self.say(
-            f"episode {self.record.episodes}/{self._todo}: {episode.place}: {episode.length} frames, "
-            f"{len(episode.cameras)} cameras; {rate:.0f} images/s so far"
-        )
-        self.folder.note(self.rank, self.record)
-
-    def left_out(self, episodes: Sequence[LeftOut]) -> None:
-        """Take down the episodes that are left out."""
-        lines = tuple(printable(f"{left.file}, episode {left.episode}: {left.reason}") for left in episodes)
-        for line in lines:
-            self.say(f"left out: {line}")
-        self.record = replace(self.record, left_out=lines)
-        self.folder.note(self.rank, self.record)
-
-    def prove(self, proof: str = "") -> None:
-        """Take down that the rank has made its output, before or after that appears; `proof` tells whether it is it."""
-        self.folder.prove(self.record.key, proof)
+__all__ = ["AggregateWork", "ConvertWork", "Work", "load_work", "save_work"]
 
 
 @dataclass(frozen=True)

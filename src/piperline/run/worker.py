@@ -4,10 +4,6 @@ It is started as a program of its own, not forked and not through `multiprocessi
 FFmpeg or HDF5, and callers need no `if __name__ == "__main__"` guard.
 """
 
-import ctypes
-import os
-import signal
-import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -17,9 +13,8 @@ from piperline.process import parent
 from piperline.run.messages import Crashed, Done, Failed, Moved, Setup, Task
 from piperline.run.stage import Staging
 
-__all__ = ["Reporter", "die_with", "main"]
+__all__ = ["Reporter", "main"]
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _REPORT_SECONDS = 0.1
 
 
@@ -40,14 +35,6 @@ class Reporter:
         self._connection.send(Moved(self._frames, self._size))
         self._frames = self._size = 0
         self._next = time.monotonic() + _REPORT_SECONDS
-
-
-def die_with(parent: int) -> None:
-    """Ask the kernel to end this process with its parent, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the request
-        sys.exit(0)
 
 
 def _work(connection: Connection, setup: Setup, task: Task) -> Done | Failed | Crashed:
@@ -73,7 +60,6 @@ def main(descriptor: int) -> None:
     """Serve the parent over the socket `descriptor`, until it closes it."""
     with parent(descriptor) as connection:
         setup: Setup = connection.recv()
-        die_with(setup.parent)
         while True:
             task: Task = connection.recv()
             connection.send(_work(connection, setup, task))

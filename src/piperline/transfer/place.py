@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from piperline.disk import sync
-from piperline.errors import OutputExists, Place, UsageError, output_error
+from piperline.errors import OutputExists, Place, UsageError, is_utf8, output_error, printable
 from piperline.lerobot.info import PROVENANCE, Info
 
 __all__ = [
     "backup_name",
     "check_free",
+    "check_limits",
+    "check_name",
     "check_output",
     "give_name",
     "replace_dataset",
@@ -37,16 +40,55 @@ _FOLDERS = ("dataset", "dataset.replaced", "pieces")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
+def check_name(output: Path) -> None:
+    """See that `output` names a folder that can be made, and is no other name for one that is there.
+
+    Raises:
+        UsageError: it is `.`, `/` or the like, or not UTF-8.
+    """
+    if output.name in {"", ".."} or not is_utf8(str(output)):
+        raise UsageError(
+            "the output has no name of its own",
+            expected="the folder to make, such as out/apples",
+            found=printable(str(output)),
+        )
+
+
+def check_limits(data_mb: float, video_mb: float) -> None:
+    """See that the sizes at which files of v3.0 end, in MiB, are some.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if not (math.isfinite(data_mb) and math.isfinite(video_mb) and min(data_mb, video_mb) > 0):
+        raise UsageError(
+            "a file size limit is not positive",
+            expected="MiB, for example --video-mb 200",
+            found=f"{data_mb:g} and {video_mb:g}",
+            next_step="give a positive number",
+        )
+
+
 def check_free(output: Path, *, overwrite: bool | None = None) -> None:
     """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
 
     `overwrite` tells whether to replace one; None where that is not for the caller to choose.
 
     Raises:
+        UsageError: it is no name for a folder to make.
         OutputExists: something is there.
     """
+    check_name(output)
     if not output.exists() and not output.is_symlink():
         return
+    if output.is_symlink() or output.is_mount():
+        raise OutputExists(
+            "there is a link, or a mount point, at the place of the output: a dataset cannot take its name",
+            place=Place(file=output),
+            expected="nothing, or an empty folder",
+            found=f"a link to {printable(str(output.readlink()))}" if output.is_symlink() else "a mount point",
+            next_step="name a folder in it, or where it leads to",
+        )
     if output.is_dir() and not any(output.iterdir()):
         return
     ours = (output / PROVENANCE).is_file()
