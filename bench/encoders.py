@@ -31,7 +31,7 @@ def x264(preset: str, crf: int, gop: int = 10) -> VideoSettings:
 
 
 def av1(gop: int) -> VideoSettings:
-    """SVT-AV1 settings as `--video av1` has them (LeRobot's defaults), but for this."""
+    """SVT-AV1 settings as `--video av1` has them (LeRobot's defaults, and scm=1), but for this."""
     options = {**MODES["av1"].options, "g": str(gop)}
     return replace(MODES["av1"], options=options, description=f"SVT-AV1 preset 12 crf 30 g {gop}")
 

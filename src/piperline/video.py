@@ -88,8 +88,10 @@ MODES: Mapping[Mode, VideoSettings] = {
     "av1": VideoSettings(
         "av1",
         "libsvtav1",
-        {"preset": "12", "crf": "30", "g": "2", "svtav1-params": "lp=1"},
-        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults",
+        # LeRobot's defaults, and scm=1: at preset 11 to 13 SVT-AV1 else skips small changes, in every second frame.
+        {"preset": "12", "crf": "30", "g": "2", "svtav1-params": "lp=1:scm=1"},
+        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults; and scm=1, so that "
+        "small changes are not skipped",
     ),
     "copy": VideoSettings("copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"),
 }

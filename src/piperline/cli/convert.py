@@ -64,7 +64,8 @@ def convert(
         output: the dataset's folder, instead of --repo-id.
         format: the LeRobot version.
         video: h264: x264 superfast, crf 23, key frame every 10 frames, no B-frames, 1 thread, yuv420p; plays anywhere.
-            av1: SVT-AV1 preset 12, crf 30, key frame every 2: LeRobot's defaults, smaller and slower.
+            av1: SVT-AV1 preset 12, crf 30, key frame every 2: LeRobot's defaults, and scm=1, so that small changes are
+            not skipped; slower.
             copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
