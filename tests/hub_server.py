@@ -132,7 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._create()
         elif parts[:2] == ["api", "whoami-v2"]:
             if self._allowed(write=False):
-                self._answer({"type": "user", "name": "lab", "orgs": []})
+                role = "read" if READ in self.headers["Authorization"] else "write"
+                token = {"displayName": "of the lab", "role": role}
+                self._answer({"type": "user", "name": "lab", "orgs": [], "auth": {"accessToken": token}})
         elif parts[:2] == ["api", "validate-yaml"]:
             self._answer({"errors": [], "warnings": []})
         elif parts[:2] == ["api", "datasets"]:

@@ -7,7 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
-__all__ = ["link_or_copy", "own_name", "sync", "write_new", "write_whole"]
+__all__ = ["identity", "link_or_copy", "own_name", "sync", "write_new", "write_whole"]
 
 
 def sync(path: Path) -> None:
@@ -17,6 +17,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def identity(folder: Path) -> str:
+    """What tells a folder from all others, and stays when it is renamed."""
+    stat = folder.stat()
+    return f"{stat.st_dev} {stat.st_ino}"
 
 
 def own_name() -> str:

@@ -6,7 +6,7 @@ The token comes from `HF_TOKEN` or from `hf auth login`, never from an option.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,16 @@ from piperline.errors import HubError, printable
 from piperline.home import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer.place import check_free, replace_dataset, sync_tree, workplace
+from piperline.transfer.place import check_free, downloading, replace_dataset, sync_tree, workplace
 
 __all__ = ["PushResult", "check_login", "pull", "push", "show_progress"]
 
-_TEMPORARY = ["images/", ".cache/", "*.partial/"]
+_TEMPORARY = ["images/", "*.partial/", ".*", "*/.*"]  # hidden files too: `.env` is not for the world
+_ONLY_IN = {
+    "v2.1": ("meta/episodes.jsonl", "meta/tasks.jsonl", "data/chunk-000/episode_"),
+    "v3.0": ("meta/episodes/", "meta/tasks.parquet", "data/chunk-000/file-"),
+}
+"""Files, or how their names begin, that only one format has."""
 _CONTENT = ["data/**", "videos/**", "meta/**"]
 _LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
 
@@ -67,7 +72,9 @@ def check_login(repo_id: str) -> None:
         HubError: there is no valid token, or the Hub cannot be reached.
     """
     with _hub(check_repo_id(repo_id)):
-        HfApi(library_name="piperline").whoami()
+        token = HfApi(library_name="piperline").whoami().get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read":
+        raise HubError("the token may only read", found=f"the token {token.get('displayName')}", next_step=_LOGIN)
 
 
 def push(
@@ -87,13 +94,19 @@ def push(
         PiperlineError: the repository id is malformed.
         HubError: the Hub refused, or cannot be reached.
     """
+    check_repo_id(repo_id)
     dataset = open_dataset(root)
+    for _ in dataset:  # what is damaged, or not there, is not uploaded
+        pass
     api = HfApi(library_name="piperline")
-    with _hub(check_repo_id(repo_id)):
+    with _hub(repo_id):
         url = api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
         if branch:
             api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
-        if not (root / "README.md").exists():
+        there = set(api.list_repo_files(repo_id, repo_type="dataset", revision=branch))
+        if not prune:
+            _refuse_mixture(there, dataset.version, repo_id)
+        if not (root / "README.md").exists() and "README.md" not in there:
             api.upload_file(
                 path_or_fileobj=card_text(dataset.info, list(dataset.tasks)).encode(),
                 path_in_repo="README.md",
@@ -116,6 +129,19 @@ def push(
             api.delete_tag(repo_id, tag=dataset.version, repo_type="dataset")
         api.create_tag(repo_id, tag=dataset.version, revision=commit.oid, repo_type="dataset")
     return PushResult(str(url), commit.oid, dataset.version)
+
+
+def _refuse_mixture(there: Collection[str], version: str, repo_id: str) -> None:
+    """See that a repository does not hold files of the other format: readers would take rows of both."""
+    other = {name for name in there if name.startswith(_ONLY_IN["v2.1" if version == "v3.0" else "v3.0"])}
+    if other:
+        raise HubError(
+            f"{repo_id} holds a dataset of another LeRobot version: readers would take the rows of both",
+            expected=f"an empty repository, or one of {version}",
+            found=printable(min(other)),
+            next_step="add --prune, which deletes the files there that the dataset does not have (the tag of the other "
+            "version keeps them), or push to another --branch or --repo-id",
+        )
 
 
 def pull(
@@ -143,30 +169,28 @@ def pull(
     check_repo_id(repo_id)
     if not replace:
         check_free(target)
-    place = target.with_name(target.name + ".download")
     with _hub(repo_id):
-        _fetch(repo_id, revision or _tag(repo_id, version), place)
-    shutil.rmtree(place / ".cache", ignore_errors=True)
-    open_dataset(place)
-    sync_tree(place)
-    if replace and target.exists():
-        with workplace(target, "download") as made:
-            made.rmdir()
-            place.rename(made)
-            replace_dataset(made, target)
-    else:
-        place.rename(target)
+        # The commit is asked for first: without an answer, a download would take what is there for the whole.
+        info = HfApi().dataset_info(repo_id, revision=revision or _tag(repo_id, version))
+    with downloading(target, f"{repo_id} {info.sha}") as place:
+        with _hub(repo_id):
+            snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
+        _check_complete(place, [item.rfilename for item in info.siblings or ()])
+        shutil.rmtree(place / ".cache", ignore_errors=True)
+        open_dataset(place)
+        sync_tree(place)
+        if replace and target.exists() and any(target.iterdir()):
+            with workplace(target) as made:
+                made.rmdir()
+                place.rename(made)
+                replace_dataset(made, target)
+        else:
+            place.rename(target)
     return target
 
 
-def _fetch(repo_id: str, revision: str | None, place: Path) -> None:
-    """Download all files of a revision, and see that they are there.
-
-    The commit is asked for first: without an answer, `snapshot_download` would take what is in `place` for the whole.
-    """
-    info = HfApi().dataset_info(repo_id, revision=revision)
-    snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
-    missing = [item.rfilename for item in info.siblings or () if not (place / item.rfilename).exists()]
+def _check_complete(place: Path, files: Sequence[str]) -> None:
+    missing = [name for name in files if not (place / name).exists()]
     if missing:
         raise HubError(
             "the download is not complete",
@@ -229,7 +253,7 @@ def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
     return HubError(
         f"the Hub answered with an error ({status})",
         found=_words(error),
-        next_step="run the same command again: what is uploaded is not uploaded twice",
+        next_step="run the same command again: it goes on where it was",
     )
 
 

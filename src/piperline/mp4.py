@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place, VideoError
 
-__all__ = ["Track", "read_track", "write_pieces"]
+__all__ = ["Track", "is_whole", "read_track", "write_pieces"]
 
 Numbers: TypeAlias = NDArray[np.int64]
 
@@ -123,6 +123,18 @@ def read_track(path: Path, fps: int) -> Track | None:
             return _track(path, _moov(file.fileno(), size), size, fps)
     except (OSError, ValueError, KeyError, IndexError, struct.error, OverflowError):
         return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is as long as its boxes say; true also of what is no MP4."""
+    with path.open("rb") as file:
+        size, place = os.fstat(file.fileno()).st_size, 0
+        if os.pread(file.fileno(), 8, 0)[4:] != b"ftyp":
+            return True
+        while place < size:
+            length, _, large = struct.unpack(">I4sQ", os.pread(file.fileno(), 16, place).ljust(16, b"\0"))
+            place += max(large if length == 1 else length or size - place, 8)
+        return place == size
 
 
 def _need(holds: object) -> None:

@@ -7,15 +7,17 @@ videos that were joined with times in microseconds (FFmpeg's concat demuxer) doe
 times: frame n of a file is shown at n / fps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from zlib import crc32
 
 import av
+import numpy as np
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place, VideoError
@@ -237,6 +239,19 @@ class Reader:
         """
         return self._file(clip).pictures(clip.first, clip.count)
 
+    def samples(self, clip: Clip, numbers: Sequence[int]) -> Iterator[VideoFrame]:
+        """The decoded frames of `numbers`, rising, in `clip`; where the key frames are known, few others are decoded.
+
+        Raises:
+            DatasetError: they do not decode.
+        """
+        track = self._track(clip)
+        for run in _runs(numbers, track.keys[clip.first :] if track else None):
+            wanted = set(run)
+            for picture in self._file(clip).pictures(clip.first + run[0], run[-1] - run[0] + 1):
+                if run[0] + (picture.pts or 0) in wanted:
+                    yield picture
+
     def is_cuttable(self, clip: Clip) -> bool:
         """Whether `clip` begins and, with B-frames, ends at key frames, so that its packets can stand alone.
 
@@ -265,6 +280,16 @@ class Reader:
         joiner = new_file(target, clip, self)
         joiner.add(clip)
         joiner.close()
+
+
+def _runs(numbers: Sequence[int], keys: NDArray[np.bool_] | None) -> Iterator[Sequence[int]]:
+    """`numbers` divided where less is decoded from the next key frame than by going on."""
+    start = 0
+    for place in range(1, len(numbers)):
+        if keys is not None and keys[numbers[place - 1] + 1 : numbers[place] + 1].any():
+            yield numbers[start:place]
+            start = place
+    yield numbers[start:]
 
 
 @dataclass(frozen=True)
@@ -307,8 +332,16 @@ class Joiner(_NewFile):
         super().__init__(path, first, reader)
         self._pieces: list[_Piece] = []
         self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
-        # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
-        self._stream = self._container.add_stream_from_template(reader.template(first), opaque=True)
+        template = reader.template(first)
+        if (
+            self.form.codec == "mjpeg" and (template.sample_aspect_ratio or 1) == 1
+        ):  # as `convert` makes it, to the byte
+            size = {"width": self.form.width, "height": self.form.height}
+            kept = self._container.add_mux_stream("mjpeg", rate=self._fps, **size)
+            self._stream = cast("av.VideoStream", kept)
+        else:
+            # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the parameters alone.
+            self._stream = self._container.add_stream_from_template(template, opaque=True)
         self._tick = Fraction(1, self._fps)
         self._stream.time_base = self._tick
 

@@ -361,7 +361,7 @@ def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
     Raises:
         DatasetError: it is missing, or not a video.
     """
-    with _reading(path, decoded=pix_fmt is None) as (_, stream):
+    with _reading(path, decoded=pix_fmt is None) as (container, stream):
         context = stream.codec_context
         rate = stream.average_rate
         info = VideoInfo(
@@ -371,7 +371,8 @@ def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
             height=context.height,
             fps=round(rate) if rate else 0,
         )
-        return info, stream.frames
+        # A fragmented file has no index that counts them.
+        return info, stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
 
 
 def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Bytes]:

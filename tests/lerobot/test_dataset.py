@@ -1,7 +1,9 @@
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,8 @@ import pytest
 from piperline.errors import DatasetError, UnsupportedVersion
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v21 import V21Writer
+from piperline.video import probe
+from tests.datasets import write_dataset
 from tests.episodes import FPS, codes_of, make_clip, make_episode, schema_of
 
 KEY = "observation.images.mid"
@@ -43,6 +47,99 @@ def root(tmp_path, episodes):
         writer.add(episode)
     writer.finish()
     return root
+
+
+NAN = float("nan")
+
+
+def without_deviations(root):
+    (root / "meta/image_histograms.pq").unlink()
+    rewrite(root / "meta/episodes_stats.jsonl", '"std"', '"deviation"')
+
+
+DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
+    "v2.1": {
+        "no length": lambda root: rewrite(root / "meta/episodes.jsonl", '"length": 3', '"size": 3'),
+        "length in words": lambda root: rewrite(root / "meta/episodes.jsonl", '"length": 3', '"length": "abc"'),
+        "no tasks": lambda root: rewrite(root / "meta/episodes.jsonl", '["pick the cup"]', "null"),
+        "no number": lambda root: rewrite(root / "meta/tasks.jsonl", "task_index", "index"),
+        "half a line": lambda root: cut(root / "meta/episodes_stats.jsonl", 40),
+        "not UTF-8": lambda root: (root / "meta/tasks.jsonl").write_bytes(b'{"task_index": 0, "task": "\xff"}'),
+        "no chunks": lambda root: rewrite(root / "meta/info.json", '"chunks_size": 1000', '"chunks_size": 0'),
+        "odd path": lambda root: rewrite(root / "meta/info.json", "{episode_index:06d}", "{nothing}"),
+        "odd rate": lambda root: rewrite(root / "meta/info.json", '"fps": 30', '"fps": Infinity'),
+        "odd type": lambda root: rewrite(root / "meta/info.json", '"float32"', '"float99"'),
+        "no deviation": without_deviations,
+    },
+    "v3.0": {
+        "length is null": lambda root: column(root / "meta/episodes", "length", [None, 3]),
+        "length is nothing": lambda root: column(root / "meta/episodes", "length", [0, 3]),
+        "time is null": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [None, 0.1]),
+        "time is no number": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [NAN, 0.1]),
+        "time is below 0": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [-1.0, 0.1]),
+        "no numbers of tasks": lambda root: column(root / "meta", "task_index", None),
+        "text for numbers": lambda root: column(root / "data", "action", ["a"] * 6),
+        "text for times": lambda root: column(root / "data", "timestamp", ["a"] * 6),
+    },
+}
+
+
+def rewrite(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:-size])
+
+
+def column(folder, name, values):
+    path = next(path for path in sorted(folder.rglob("*.parquet")) if name in pq.read_schema(path).names)
+    table = pq.read_table(path)
+    place = table.column_names.index(name)
+    made = table.remove_column(place) if values is None else table.set_column(place, name, pa.array(values))
+    pq.write_table(made, path)
+
+
+@pytest.mark.parametrize(
+    ("version", "damage"), [(version, name) for version, names in DAMAGES.items() for name in names]
+)
+def test_tables_that_are_not_what_lerobot_writes(tmp_path, version, damage):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)], version)
+    DAMAGES[version][damage](root)
+    with pytest.raises(DatasetError) as caught:
+        for _ in open_dataset(root):
+            pass
+    assert caught.value.place is not None
+
+
+def test_statistics_may_be_absent(tmp_path):
+    episodes = [make_episode(tmp_path / "in", number, 3) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    (path,) = (root / "meta/episodes").rglob("*.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.select([name for name in table.column_names if not name.startswith("stats/")]), path)
+    (root / "meta/image_histograms.pq").unlink()
+    assert [episode.camera_stats for episode in open_dataset(root)] == [{}, {}]
+
+
+def test_a_fragmented_video_is_counted(tmp_path):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 5)])
+    (path,) = root.rglob("*.mp4")
+    with av.open(str(path)) as source, av.open(str(tmp_path / "f.mp4"), "w", options=FRAGMENTED) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    (tmp_path / "f.mp4").replace(path)
+    assert probe(path)[1] == 5
+    (episode,) = open_dataset(root)
+    assert codes_of(episode.clips[KEY].path) == [0, 1, 2, 3, 4]
+
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
 
 def test_what_was_written_is_read(root, episodes):

@@ -1,12 +1,20 @@
 import itertools
 import json
+import shutil
+from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from piperline.errors import DatasetError, IncompatibleDatasets, OutputExists, UsageError
+from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer import aggregate
+from piperline.stats import FeatureStats
+from piperline.stills import encode_png
+from piperline.transfer import Options, aggregate, place
 from tests.datasets import assert_holds, tree, write_dataset
 from tests.episodes import make_episode, schema_of
 
@@ -72,6 +80,100 @@ def test_empty_datasets_are_left_out_with_a_word(tmp_path, episodes):
     assert_holds(open_dataset(tmp_path / "out"), episodes)
     with pytest.raises(DatasetError, match="all datasets are empty"):
         aggregate([parts[0]], tmp_path / "none")
+
+
+def test_datasets_that_lerobot_left_empty_are_left_out(tmp_path, episodes):
+    """It makes the tables with the first episode."""
+    empty = []
+    for version in ("v2.1", "v3.0"):
+        root = write_dataset(tmp_path / f"e-{version}", episodes[:1], version)
+        info = json.loads((root / "meta/info.json").read_text()) | {"total_episodes": 0, "total_frames": 0}
+        shutil.rmtree(root)
+        (root / "meta").mkdir(parents=True)
+        (root / "meta/info.json").write_text(json.dumps(info))
+        empty.append(root)
+    result = aggregate([*empty, write_dataset(tmp_path / "a", episodes)], tmp_path / "out")
+    assert len(result.notes) == 2
+    assert_holds(open_dataset(tmp_path / "out"), episodes)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path, episodes):
+    good = write_dataset(tmp_path / "good", episodes[:2])
+    other = write_dataset(tmp_path / "other", episodes[2:])
+    info = json.loads((other / "meta/info.json").read_text()) | {"robot_type": "hand"}
+    (other / "meta/info.json").write_text(json.dumps(info))
+    no_videos = write_dataset(tmp_path / "no_videos", episodes[2:])
+    shutil.rmtree(no_videos / "videos")
+    with pytest.raises(DatasetError, match="there is no such dataset") as caught:
+        aggregate([good, tmp_path / "none", no_videos, other, tmp_path / "nor this"], tmp_path / "out")
+    note = "\n".join(caught.value.__notes__)
+    assert "nor this" in note
+    assert "cameras that have no videos" in note
+    assert "robot 'hand' instead of 'bi_piper'" in note
+
+
+def test_another_modality_is_found_wherever_it_is(tmp_path, episodes):
+    parts = [write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)]
+    (parts[0] / "meta/modality.json").unlink()
+    (parts[2] / "meta/modality.json").write_text('{"state": {"leg": {"start": 0, "end": 14}}}')
+    with pytest.raises(IncompatibleDatasets, match=r"another meta/modality\.json than"):
+        aggregate(parts, tmp_path / "out")
+    aggregate(parts[:2], tmp_path / "out")
+    assert (tmp_path / "out/meta/modality.json").read_bytes() == (parts[1] / "meta/modality.json").read_bytes()
+
+
+def test_a_camera_that_is_dropped_leaves_modality_too(tmp_path):
+    episodes = [make_episode(tmp_path / "in", number, 3, cameras=("mid", "top")) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes)
+    named = {"mid": {"original_key": KEY}, "high": {"original_key": "observation.images.top"}}
+    (root / "meta/modality.json").write_text(json.dumps({"state": {}, "video": named}))
+    shutil.rmtree(root / "videos/chunk-000/observation.images.top")
+    aggregate([root], tmp_path / "out", options=Options(drop_missing_cameras=True))
+    modality = json.loads((tmp_path / "out/meta/modality.json").read_text())
+    assert modality == {"state": {}, "video": {"mid": {"original_key": KEY}}}
+
+
+def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch):
+    parts = [write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)]
+    aggregate(parts[:1], tmp_path / "out")
+    with pytest.raises(OutputExists, match="--overwrite"):
+        aggregate(parts, tmp_path / "out", options=Options(overwrite=False))
+    aggregate(parts[:2], tmp_path / "out", options=Options(overwrite=True))
+    assert_holds(open_dataset(tmp_path / "out"), episodes[:2])
+    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
+    assert_holds(open_dataset(tmp_path / "out"), episodes[:3])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "in", "out"]
+    (tmp_path / "out/meta/piperline.json").unlink()
+    with pytest.raises(OutputExists):
+        aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
+
+
+def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episodes):
+    """Also where more episodes than a row group of the episode table come from datasets of both versions."""
+    parts = []
+    for number, version in enumerate(["v2.1", "v3.0", "v2.1"]):
+        root = tmp_path / f"part{number}"
+        root.mkdir()
+        schema = schema_of(episodes[0])
+        picture = Feature("image", (4, 6, 3), ("height", "width", "channels"))
+        writer = WRITERS[version](root, replace(schema, features={**schema.features, "picture": picture}))
+        for index in range(33):
+            episode = episodes[index % 5]
+            pixels = np.random.default_rng(index).integers(0, 256, (episode.length, 4, 6, 3), dtype=np.uint8)
+            cells = [{"bytes": encode_png(image), "path": None} for image in pixels]
+            cells_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+            table = episode.table.append_column("picture", pa.array(cells, cells_type))
+            counts = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
+            stats = replace(FeatureStats.of_histogram(counts, episode.length), histogram=None, quantiles={})
+            writer.add(replace(episode, table=table, camera_stats={**episode.camera_stats, "picture": stats}))
+        writer.finish()
+        parts.append(root)
+    aggregate(parts, tmp_path / "out", format="v3.0")
+    rows = [pq.read_table(path) for path in sorted((tmp_path / "out/meta/episodes").rglob("*.parquet"))]
+    assert sum(table.num_rows for table in rows) == 99
+    assert all(not table["stats/picture/q99"].null_count for table in rows)
+    assert "q99" in json.loads((tmp_path / "out/meta/stats.json").read_text())["picture"]
 
 
 def test_codecs_may_differ(tmp_path):

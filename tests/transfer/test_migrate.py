@@ -10,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from piperline.disk import identity
 from piperline.episode import Clip
-from piperline.errors import DatasetError, OutputError, OutputExists, UnsupportedVersion, UsageError
+from piperline.errors import DatasetError, OutputError, OutputExists, Place, UnsupportedVersion, UsageError
 from piperline.features import Feature
+from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v21 import V21Writer
 from piperline.stills import encode_png
-from piperline.transfer import Options, migrate, place
+from piperline.transfer import Options, aggregate, migrate, place
+from piperline.transfer.images import Pictures
+from piperline.video import probe
 from tests.datasets import assert_holds, tree, write_dataset
 from tests.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
 
@@ -78,8 +82,9 @@ def test_a_swap_that_was_killed_is_finished(tmp_path, episodes, exchanged):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     work = tmp_path / "set.partial"
     work.mkdir()
-    (work / "lock").write_text("v2.1")
+    (work / "lock").touch()
     write_dataset(work / "swap", episodes, "v2.1")
+    (work / "new").write_text(identity(work / "swap"))
     if exchanged:
         assert place._exchange(work / "swap", root)
         with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
@@ -89,6 +94,19 @@ def test_a_swap_that_was_killed_is_finished(tmp_path, episodes, exchanged):
         migrate(root, "v2.1")
     assert open_dataset(root).version == "v2.1"
     assert not work.exists()
+    assert not (tmp_path / "set_v21").exists()
+
+
+def test_a_swap_of_a_damaged_dataset(tmp_path, episodes):
+    """What is no dataset any more is kept, too, when a new one takes its place."""
+    (tmp_path / "set/meta").mkdir(parents=True)
+    (tmp_path / "set/meta/info.json").write_text("{")
+    with place.workplace(tmp_path / "set") as made:
+        made.rmdir()
+        write_dataset(made, episodes)
+        assert place.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
+    assert_holds(open_dataset(tmp_path / "set"), episodes)
+    assert (tmp_path / "set_old/meta/info.json").read_text() == "{"
 
 
 def test_the_same_version_is_refused(tmp_path, episodes):
@@ -141,8 +159,42 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, episodes):
 
 def test_two_processes_do_not_work_on_one_output(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
-    with place.workplace(tmp_path / "out", "v3.0"), pytest.raises(OutputExists, match="at work"):
+    with place.workplace(tmp_path / "out"), pytest.raises(OutputExists, match="at work"):
         migrate(root, "v3.0", output=tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+@pytest.mark.parametrize(("version", "to"), [("v2.1", "v3.0"), ("v3.0", "v2.1")])
+def test_a_video_that_is_cut_short(version, to, share, tmp_path, episodes):
+    """Its header comes first and tells of all frames."""
+    root = write_dataset(tmp_path / "set", episodes, version)
+    video = max(root.rglob(f"*{KEY}*/**/*.mp4"), default=None) or max(root.rglob("*.mp4"))
+    video.write_bytes(video.read_bytes()[: int(share * video.stat().st_size)])
+    before = tree(tmp_path)
+    for do in (
+        lambda: migrate(root, to, output=tmp_path / "out"),
+        lambda: aggregate([root], tmp_path / "out", format=version),
+    ):
+        with pytest.raises(DatasetError, match=r"cut short|cannot be read|does not have the frames"):
+            do()
+        assert tree(tmp_path) == before
+
+
+def test_a_missing_output_folder_is_not_made_for_nothing(tmp_path):
+    with pytest.raises(DatasetError, match="there is no such dataset"):
+        migrate(tmp_path / "none", "v2.1", output=tmp_path / "deep/er/out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_an_episode_that_readers_cannot_find_frames_of(version, tmp_path):
+    limit = {"v2.1": 1024, "v3.0": 1000}[version]
+    root = tmp_path / "set"
+    root.mkdir()
+    episode = make_episode(tmp_path / "in", 0, 3, cameras=())
+    long = replace(episode, table=pa.table({"timestamp": np.zeros((limit + 1) * FPS, np.float32)}))
+    with pytest.raises(DatasetError, match="too long for LeRobot " + version):
+        WRITERS[version](root, schema_of(episode)).add(long)
 
 
 def test_a_damaged_dataset_changes_nothing(tmp_path, episodes):
@@ -304,3 +356,24 @@ def test_other_faults_of_the_disk_pass_as_they_are(tmp_path, episodes, monkeypat
         migrate(root, "v3.0")
     with pytest.raises(FileNotFoundError):
         place._exchange(tmp_path / "nothing", tmp_path / "nowhere")
+
+
+def test_what_is_encoded_again_is_described_as_it_is_then(tmp_path):
+    path = tmp_path / "long.mp4"
+    with av.open(str(path), "w", format="mp4") as container:
+        options = {"x265-params": "bframes=0:keyint=999:log-level=none"}
+        stream = container.add_stream("libx265", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for code in range(9):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24")))
+        container.mux(stream.encode(None))
+    info, _ = probe(path)
+    made = make_episode(tmp_path / "in", 0, 4)
+    episode = replace(made, clips={KEY: Clip(path, 3, 4, info, whole=False)})
+    (tmp_path / "pieces").mkdir()
+    pictures = Pictures(schema_of(episode), tmp_path / "pieces", quantiles=False, reencode=True)
+    completed = pictures.complete(episode, Place(), "v2.1")
+    pictures.close()
+    assert codes_of(completed.clips[KEY].path) == [3, 4, 5, 6]
+    codecs = [(pictures.schema_of(each).features[KEY].info or {})["video.codec"] for each in (episode, completed)]
+    assert codecs == ["hevc", "h264"]

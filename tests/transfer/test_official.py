@@ -72,6 +72,12 @@ def test_what_lerobot_recorded_goes_there_and_back(version, tmp_path, official_r
         for key in features.keys() - {"picture", KEY, "done"}:
             assert np.shape(reading.stats[key]["mean"]) == np.shape(expected.stats[key]["mean"])
             np.testing.assert_allclose(reading.stats[key]["mean"], expected.stats[key]["mean"], rtol=1e-5)
+        for key in (KEY, "picture"):  # lerobot 0.4.4 writes 0 for their deviation, which is not taken over
+            pixels = [values / 255 for values in np.split(expected.arrays[key], [3, 7])]
+            for episode, image in zip(dataset, pixels, strict=True):
+                stats = episode.camera_stats[key]
+                np.testing.assert_allclose(stats.mean.ravel(), image.mean(axis=(0, 1, 2)), atol=0.01)
+                np.testing.assert_allclose(stats.std.ravel(), image.std(axis=(0, 1, 2)), atol=0.01)
 
 
 def test_what_lerobot_recorded_is_aggregated_with_ours(tmp_path, official_reader):

@@ -226,7 +226,7 @@ def lerobot_v30_to_v21(
 
     out = Output()
     place = root / check_repo_id(repo_id) if root else repo_folder(repo_id)
-    if force_conversion or not place.exists():
+    if force_conversion or not place.exists() or not any(place.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
         hub.pull(repo_id, place, version="v3.0", replace=True)
     _show(out, run(place, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))

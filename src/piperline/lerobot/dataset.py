@@ -1,6 +1,7 @@
 """LeRobot datasets of any version, read as encoded episodes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +12,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode, VideoInfo
-from piperline.errors import DatasetError, Place
+from piperline.errors import DatasetError, Place, printable
 from piperline.features import Feature, Schema, camera_feature
 from piperline.lerobot.histograms import Histograms
 from piperline.lerobot.info import EpisodeRow, Info
-from piperline.lerobot.rows import column_values, task_columns
+from piperline.lerobot.rows import column_values, is_number, is_numeric, task_columns
 from piperline.lerobot.v21 import V21Reader
 from piperline.lerobot.v30 import V30Reader
+from piperline.mp4 import is_whole
 from piperline.stats import QUANTILES, FeatureStats
 from piperline.video import probe
 
 __all__ = ["Dataset", "DatasetReader", "open_dataset"]
 
+_NOT_UNDERSTOOD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, pa.ArrowException)
 _TOLERANCE_SECONDS = 1e-4  # lerobot's own tolerance_s
 
 
@@ -56,8 +59,23 @@ def open_dataset(root: Path | str) -> "Dataset":
     """
     root = Path(root)
     info = Info.from_disk(root)
-    reader: DatasetReader = V30Reader(root, info) if info.version == "v3.0" else V21Reader(root, info)
-    return Dataset(root, info, reader)
+    with _understood(Place(file=root)):
+        reader: DatasetReader = V30Reader(root, info) if info.version == "v3.0" else V21Reader(root, info)
+        return Dataset(root, info, reader)
+
+
+@contextmanager
+def _understood(place: Place) -> Iterator[None]:
+    """Turn what comes of tables that are not what LeRobot writes into an error with a place."""
+    try:
+        yield
+    except _NOT_UNDERSTOOD as error:
+        raise DatasetError(
+            "the tables of the dataset are not what LeRobot writes: they are damaged, or were not written to their end",
+            place=place,
+            found=printable(f"{type(error).__name__}: {error}".splitlines()[0]),
+            next_step="fetch the dataset again, or make it anew",
+        ) from error
 
 
 class Dataset:
@@ -129,11 +147,12 @@ class Dataset:
         Raises:
             DatasetError: a camera has no videos.
         """
-        features = {
-            key: self._camera(key, feature) if feature.is_video else feature
-            for key, feature in self.info.features.items()
-            if not feature.is_video or key in self._cameras
-        }
+        with _understood(Place(file=self.root)):
+            features = {
+                key: self._camera(key, feature) if feature.is_video else feature
+                for key, feature in self.info.features.items()
+                if not feature.is_video or key in self._cameras
+            }
         return replace(self.info.schema, features=features)
 
     def _camera(self, key: str, feature: Feature) -> Feature:
@@ -152,6 +171,10 @@ class Dataset:
             IndexError: there is no such episode.
         """
         row = self.episodes[index]
+        with _understood(self._place(index)):
+            return self._episode(row, index)
+
+    def _episode(self, row: EpisodeRow, index: int) -> EncodedEpisode:
         table = self._reader.table(index)
         self._check_rows(table, row)
         tasks, places = self._task_places(table, row)
@@ -179,6 +202,14 @@ class Dataset:
                 f"columns that info.json declares are missing: {', '.join(missing)}",
                 place=self._place(row.episode_index),
             )
+        for key in filter(lambda key: is_numeric(self.info.features[key]), self.info.schema.columns):
+            if not is_number(table.schema.field(key).type) or not np.dtype(self.info.features[key].dtype).itemsize:
+                raise DatasetError(
+                    f"the column {printable(key)} holds no numbers",
+                    place=self._place(row.episode_index),
+                    expected=self.info.features[key].dtype,
+                    found=str(table.schema.field(key).type),
+                )
         wrong = "episode_index" in table.column_names and set(table["episode_index"].unique().to_pylist()) - {
             row.episode_index
         }
@@ -224,6 +255,14 @@ class Dataset:
         if known is None or known[0] != path:
             # The pixel format is that of the camera's first video; to look for it takes most of the time.
             known = self._probed[camera] = (path, *probe(path, pix_fmt=known[1].pix_fmt if known else None))
+            if not is_whole(path):
+                raise DatasetError(
+                    "the video is cut short",
+                    place=Place(file=path, episode=str(index), camera=camera),
+                    expected="as many bytes as its boxes say",
+                    found=f"{path.stat().st_size} bytes",
+                    next_step="fetch the dataset again, or make it anew",
+                )
         _, info, frames = known
         if info.fps != self.info.fps:
             raise DatasetError(

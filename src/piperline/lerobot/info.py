@@ -78,7 +78,7 @@ class Info:
             )
         try:
             return cls._of_document(found)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DatasetError(
                 "info.json is not what LeRobot writes", place=Place(file=path), found=f"{type(error).__name__}: {error}"
             ) from error

@@ -26,6 +26,7 @@ __all__ = [
     "arrow_schema",
     "column_values",
     "half_written",
+    "is_number",
     "is_numeric",
     "stats_document",
     "table_of",
@@ -41,6 +42,13 @@ _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 def is_numeric(feature: Feature) -> bool:
     """Whether the values are numbers in a Parquet column."""
     return feature.dtype not in {"image", "video", *_TEXT}
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is of numbers, or of lists of them."""
+    while pa.types.is_nested(kind) and not pa.types.is_struct(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:

@@ -142,8 +142,11 @@ class V21Reader:
         self._root = root
         self._info = info
         meta = root / "meta"
-        self.episodes = [EpisodeRow.from_disk(row) for row in read_jsonl(meta / "episodes.jsonl")]
-        tasks = sorted(map(TaskRow.from_disk, read_jsonl(meta / "tasks.jsonl")), key=lambda row: row.task_index)
+        # LeRobot makes the tables with the first episode.
+        known = [name for name in ("episodes.jsonl", "tasks.jsonl") if info.episodes or (meta / name).exists()]
+        rows = {name: list(read_jsonl(meta / name)) for name in known}
+        self.episodes = [EpisodeRow.from_disk(row) for row in rows.get("episodes.jsonl", ())]
+        tasks = sorted(map(TaskRow.from_disk, rows.get("tasks.jsonl", ())), key=lambda row: row.task_index)
         _check_numbers([row.episode_index for row in self.episodes], meta / "episodes.jsonl")
         _check_numbers([row.task_index for row in tasks], meta / "tasks.jsonl")
         self.tasks = [row.task for row in tasks]

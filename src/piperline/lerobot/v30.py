@@ -16,7 +16,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import Lanes, TableFiles, VideoFiles
+from piperline.lerobot.files import LONGEST_FILE_SECONDS, Lanes, TableFiles, VideoFiles
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
 from piperline.lerobot.quantiles import column_quantiles
@@ -82,9 +82,19 @@ class V30Writer:
         """Write the next episode; its videos are appended while the caller goes on.
 
         Raises:
-            DatasetError: its columns are not those of the schema; or a clip of an earlier episode lacks frames.
+            DatasetError: its columns are not those of the schema, or it is too long; or a clip of an earlier episode
+                lacks frames.
             NotCuttable: a clip of an earlier episode has to be encoded again.
         """
+        limit = LONGEST_FILE_SECONDS * self._schema.fps
+        if episode.length > limit:
+            raise DatasetError(
+                "the episode is too long for LeRobot v3.0: its readers compare times as float32",
+                place=Place(episode=str(self._numbering.episodes)),
+                expected=f"at most {limit} frames ({LONGEST_FILE_SECONDS} s)",
+                found=f"{episode.length} frames",
+                next_step="cut it in the recording, and convert that again",
+            )
         joined = self._lanes.do(lambda key: self._videos[key].add(episode.clips[key]))
         placed = self._numbering.place(episode)
         row: dict[str, Any] = {
@@ -224,7 +234,8 @@ class V30Reader:
     def __init__(self, root: Path, info: Info) -> None:
         self._root = root
         self._info = info
-        self.tasks = _tasks(root / "meta" / "tasks.parquet")
+        tasks = root / "meta" / "tasks.parquet"
+        self.tasks = _tasks(tasks) if info.episodes or tasks.exists() else []  # made with the first episode
         self._files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
         self._rows, self._row_files = self._episode_rows()
         self.episodes = [
@@ -301,6 +312,8 @@ class V30Reader:
         path, row = self._row_files[index]
         if self._stats is None or self._stats.path != path:
             self._stats = _Groups(path, "stats/")
+        if not self._stats.columns:
+            return {}
         stats: dict[str, dict[str, Any]] = {}
         for name, value in self._stats.rows(row, row + 1).to_pylist()[0].items():
             _, feature, part = name.split("/")
@@ -336,7 +349,7 @@ class _Groups:
         self.path = path
         self._file = file = _opened(path)
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-        self._columns = [name for name in file.schema_arrow.names if name.startswith(prefix)]
+        self.columns = [name for name in file.schema_arrow.names if name.startswith(prefix)]
         self._empty = file.schema_arrow.empty_table()
         self._starts = [0, *accumulate(sizes)]
         self._held: tuple[int, pa.Table] | None = None
@@ -355,7 +368,7 @@ class _Groups:
     def _group(self, number: int) -> pa.Table:
         if self._held is None or self._held[0] != number:
             try:
-                self._held = (number, self._file.read_row_group(number, self._columns))
+                self._held = (number, self._file.read_row_group(number, self.columns))
             except (OSError, pa.ArrowException) as error:
                 raise half_written(self.path, error) from error
         return self._held[1]

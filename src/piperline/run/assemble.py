@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.disk import own_name, sync, write_whole
+from piperline.disk import identity, own_name, sync, write_whole
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
@@ -36,7 +36,7 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = Fa
     folder = staging.root / f"dataset-{own_name()}"  # another attempt may be at work as well
     schema = write_dataset(staging, plan, folder)
     write_whole(staging.plan_file, plan.to_json())
-    write_whole(staging.published_file, _identity(folder))
+    write_whole(staging.published_file, identity(folder))
     publish(folder, output, overwrite=overwrite)
     staging.remove()
     return schema
@@ -46,14 +46,8 @@ def sweep(output: Path) -> None:
     """Remove the staging folder of a run that was killed after its dataset had got its name."""
     staging = Staging(work_folder(output))
     marked = staging.published_file.is_file() and output.is_dir()
-    if marked and staging.published_file.read_text(encoding="utf-8") == _identity(output):
+    if marked and staging.published_file.read_text(encoding="utf-8") == identity(output):
         staging.remove()
-
-
-def _identity(folder: Path) -> str:
-    """What tells a folder from all others, and stays when it is renamed."""
-    stat = folder.stat()
-    return f"{stat.st_dev} {stat.st_ino}"
 
 
 def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:

@@ -9,7 +9,7 @@ from piperline.errors import DatasetError, IncompatibleDatasets, Place, printabl
 from piperline.features import Feature, Schema
 from piperline.lerobot.dataset import Dataset
 
-__all__ = ["MODALITY", "check_cameras", "check_compatible", "read_modality"]
+__all__ = ["MODALITY", "check_cameras", "check_compatible", "read_modality", "without_cameras"]
 
 MODALITY = Path("meta") / "modality.json"
 
@@ -36,9 +36,17 @@ def check_compatible(datasets: Sequence[Dataset]) -> None:
     Raises:
         IncompatibleDatasets: they cannot; every difference from the first one is named.
     """
+    if not datasets:
+        return
     first = datasets[0]
+    modalities = [(dataset, found) for dataset in datasets if (found := read_modality(dataset.root)) is not None]
     differences = [
         f"{dataset.root}: {difference}" for dataset in datasets[1:] for difference in _differences(first, dataset)
+    ]
+    differences += [
+        f"{dataset.root}: another meta/modality.json than {modalities[0][0].root}"
+        for dataset, found in modalities[1:]
+        if found != modalities[0][1]
     ]
     if differences:
         raise IncompatibleDatasets(
@@ -56,9 +64,6 @@ def _differences(first: Dataset, other: Dataset) -> Iterator[str]:
     if found.robot_type != expected.robot_type:
         yield f"robot {found.robot_type!r} instead of {expected.robot_type!r}"
     yield from _feature_differences(expected, found)
-    modalities = [read_modality(dataset.root) for dataset in (first, other)]
-    if None not in modalities and modalities[0] != modalities[1]:
-        yield "another meta/modality.json"
 
 
 def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:
@@ -79,6 +84,19 @@ def _described(feature: Feature) -> dict[str, Any]:
     if feature.is_video:
         return {"type": feature.dtype, "size": f"{feature.shape[1]}x{feature.shape[0]}"}
     return {"type": feature.dtype, "shape": list(feature.shape), "names": list(feature.names or ())}
+
+
+def without_cameras(modality: Any, cameras: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+    """A modality.json that names no other cameras than `cameras` (keys of features); None if it does not, anyhow."""
+    videos = modality.get("video") if isinstance(modality, dict) else None
+    if not isinstance(videos, dict):
+        return None
+    kept = {
+        name: entry
+        for name, entry in videos.items()
+        if not isinstance(entry, dict) or (entry.get("original_key") or f"observation.images.{name}") in cameras
+    }
+    return None if kept == videos else {**modality, "video": kept}
 
 
 def read_modality(root: Path) -> Any:  # noqa: ANN401 - JSON

@@ -1,5 +1,6 @@
 """Pictures of clips: statistics where a dataset has none, and encoding where packets cannot be cut."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.features import Schema
+from piperline.features import Schema, camera_feature
 from piperline.pixels import count_pixels
 from piperline.remux import Reader
 from piperline.stats import FeatureStats, image_stride, sample_frames
@@ -32,43 +33,59 @@ class Pictures:
         self._schema, self._folder = schema, folder
         self._quantiles, self._reencode = quantiles, reencode
         self._reader = Reader()
+        # Each camera is decoded in a thread of its own, where its pictures have to be looked at.
+        self._readers = {key: Reader() for key in schema.cameras}
+        self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
         self.encoded = 0
         self.measured = 0
 
     def close(self) -> None:
         """Close the videos that are still open."""
-        self._reader.close()
+        self._pool.shutdown()
+        for reader in (self._reader, *self._readers.values()):
+            reader.close()
 
-    def complete(self, episode: EncodedEpisode, place: Place) -> EncodedEpisode:
+    def schema_of(self, first: EncodedEpisode) -> Schema:
+        """The schema of the episodes as they are completed; `first` is the first of them.
+
+        Cameras whose clips had to be encoded again are described as they are now.
+        """
+        again = {
+            key: camera_feature(clip.info)
+            for key, clip in first.clips.items()
+            if clip.path.parent == self._folder and self._schema.features[key].shape[-1] > 1  # no depth
+        }
+        return replace(self._schema, features={**self._schema.features, **again})
+
+    def complete(self, episode: EncodedEpisode, place: Place, version: str) -> EncodedEpisode:
         """`episode` with statistics of all cameras, and clips that can all be cut.
+
+        Statistics of images are taken over only where they can be right: from histograms, or from v2 datasets. What
+        lerobot 0.4.0 to 0.6.1 wrote into v3.0 is wrong by rounding and overflow.
 
         Args:
             episode: as read from a dataset.
             place: dataset and number, for errors.
+            version: of that dataset.
 
         Raises:
             DatasetError: a clip does not begin at a key frame, and is not to be encoded again.
         """
-        stats = {key: self._clip_stats(episode, key) for key in self._schema.cameras}
+        known = {
+            key: stats
+            for key, stats in episode.camera_stats.items()
+            if stats.histogram is not None or (version != "v3.0" and not self._quantiles)
+        }
+        unknown = [key for key in self._schema.cameras if key not in known]
+        measured = self._pool.map(_clip_stats, map(self._readers.get, unknown), map(episode.clips.get, unknown))
+        stats = {**known, **dict(zip(unknown, measured, strict=True))}
+        self.measured += len(unknown)
+        stats = {key: stats[key] for key in self._schema.cameras}
         for key in self._schema.columns:
             if self._schema.features[key].dtype == "image":
-                stats[key] = episode.camera_stats.get(key) or _image_stats(episode, key)
+                stats[key] = known.get(key) or _image_stats(episode, key)
         clips = {key: self._clip(clip, replace(place, camera=key)) for key, clip in episode.clips.items()}
         return replace(episode, clips=clips, camera_stats=stats)
-
-    def _clip_stats(self, episode: EncodedEpisode, key: str) -> FeatureStats:
-        known = episode.camera_stats.get(key)
-        if known is not None and (known.histogram is not None or not self._quantiles):
-            return known
-        self.measured += 1
-        clip = episode.clips[key]
-        samples = set(sample_frames(clip.count))
-        stride = image_stride(clip.info.height, clip.info.width)
-        histogram = np.zeros((3, 256), dtype=np.int64)
-        for number, picture in enumerate(self._reader.pictures(clip)):
-            if number in samples:
-                histogram += count_pixels(picture, stride)
-        return FeatureStats.of_histogram(histogram, len(samples))
 
     def _clip(self, clip: Clip, place: Place) -> Clip:
         if self._reader.is_cuttable(clip):
@@ -87,6 +104,16 @@ class Pictures:
                 writer.add(picture)
         info, frames = probe(path)
         return Clip(path, 0, frames, info)
+
+
+def _clip_stats(reader: Reader, clip: Clip) -> FeatureStats:
+    """Statistics of LeRobot's sample of the frames of a video."""
+    samples = sample_frames(clip.count)
+    stride = image_stride(clip.info.height, clip.info.width)
+    histogram = np.zeros((3, 256), dtype=np.int64)
+    for picture in reader.samples(clip, samples):
+        histogram += count_pixels(picture, stride)
+    return FeatureStats.of_histogram(histogram, len(samples))
 
 
 def _image_stats(episode: EncodedEpisode, key: str) -> FeatureStats:

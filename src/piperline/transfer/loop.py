@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
+from piperline.features import Schema
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.transfer.compare import MODALITY, check_cameras, check_compatible
+from piperline.transfer.compare import MODALITY, check_cameras, check_compatible, read_modality, without_cameras
 from piperline.transfer.images import Pictures
 from piperline.transfer.place import check_output, give_name, replace_dataset, sync_tree, syncing, workplace
 
@@ -96,14 +98,13 @@ def aggregate(
     if not datasets:
         raise UsageError("no datasets are named", next_step="name the folders of the datasets to aggregate")
     check_output(output, datasets, overwrite=options.overwrite)
-    opened = [_opened(path, options) for path in datasets]
+    opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
         raise DatasetError("all datasets are empty", place=Place(file=datasets[0]))
-    check_compatible(filled)
     version = format or ("v3.0" if all(dataset.version == "v3.0" for dataset in filled) else "v2.1")
     notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
-    with workplace(output, version) as made:
+    with workplace(output) as made:
         result = _transfer(filled, made, version, options)
         options.ready(made)
         give_name(made, output)
@@ -129,10 +130,10 @@ def migrate(dataset: Path, to: str, *, output: Path | None = None, options: Opti
     place = output or dataset.resolve()
     if output is not None:
         check_output(output, [dataset], overwrite=options.overwrite)
-    with workplace(place, to) as made:  # first: what a killed migration left in the place of `dataset` is put right
+        _check_version(_opened(dataset, options), to)  # before a folder is made for the output
+    with workplace(place) as made:  # first: what a killed migration left in the place of `dataset` is put right
         opened = _opened(dataset, options)
-        if opened.version == to:
-            raise UnsupportedVersion(f"the dataset is {to} already", place=Place(file=dataset))
+        _check_version(opened, to)
         result = _transfer([opened], made, to, options)
         backup = None
         if output is None:
@@ -140,6 +141,36 @@ def migrate(dataset: Path, to: str, *, output: Path | None = None, options: Opti
         else:
             give_name(made, place)
     return _finished(result, place, [], backup)
+
+
+def _check_version(dataset: Dataset, to: str) -> None:
+    if dataset.version == to:
+        raise UnsupportedVersion(f"the dataset is {to} already", place=Place(file=dataset.root))
+
+
+def _all_opened(paths: Sequence[Path], options: Options) -> list[Dataset]:
+    """Open all datasets, and see that they can become one.
+
+    Raises:
+        DatasetError: some cannot be read, or not become one; all that is wrong is told.
+    """
+    opened: list[Dataset] = []
+    problems: list[DatasetError] = []
+    for path in paths:
+        try:
+            opened.append(_opened(path, options))
+        except DatasetError as error:
+            problems.append(error)
+    try:
+        check_compatible([dataset for dataset in opened if len(dataset)])
+    except DatasetError as error:
+        problems.append(error)
+    if problems:
+        first, *others = problems
+        if others:
+            first.add_note("\n".join(["and also:", *(f"- {error}" for error in others)]))
+        raise first
+    return opened
 
 
 def _opened(path: Path, options: Options) -> Dataset:
@@ -152,20 +183,24 @@ def _opened(path: Path, options: Options) -> Dataset:
 
 def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Options) -> TransferResult:
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
-    schema = datasets[0].schema
-    pictures = Pictures(schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode)
-    total, done, frames, longest = sum(map(len, datasets)), 0, 0, 0
-    writer = open_writer(version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
-    with closing(writer):
-        for dataset in datasets:
-            for index, episode in enumerate(_read_ahead(dataset)):
-                writer.add(pictures.complete(episode, Place(file=dataset.root, episode=str(index))))
-                done, frames, longest = done + 1, frames + episode.length, max(longest, episode.length)
+    pictures = Pictures(
+        datasets[0].schema, made.with_name("pieces"), quantiles=version == "v3.0", reencode=options.reencode
+    )
+    total, frames = sum(map(len, datasets)), 0
+    with closing(pictures):
+        episodes = _completed(datasets, pictures)
+        first = next(episodes)
+        schema = pictures.schema_of(first)
+        writer = open_writer(version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb)
+        with closing(writer):
+            for done, episode in enumerate(chain([first], episodes), 1):
+                writer.add(episode)
+                frames += episode.length
                 options.watch(done, total)
-        writer.finish()
-    pictures.close()
+            writer.finish()
     with syncing(made):
-        _carry_over(datasets, made, version, longest, options.made_from or [dataset.root for dataset in datasets])
+        made_from = options.made_from or [dataset.root for dataset in datasets]
+        _carry_over(datasets, made, version, schema, made_from)
     sync_tree(made / "meta")
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:
@@ -173,6 +208,12 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
     if pictures.measured:
         notes.append(f"image statistics of {pictures.measured} clips were taken from their decoded videos")
     return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
+
+
+def _completed(datasets: Sequence[Dataset], pictures: Pictures) -> Iterator[EncodedEpisode]:
+    for dataset in datasets:
+        for index, episode in enumerate(_read_ahead(dataset)):
+            yield pictures.complete(episode, Place(file=dataset.root, episode=str(index)), dataset.version)
 
 
 def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
@@ -187,19 +228,25 @@ def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
             yield following.result()
 
 
-def _carry_over(datasets: Sequence[Dataset], made: Path, version: str, longest: int, made_from: Sequence[Path]) -> None:
+def _carry_over(
+    datasets: Sequence[Dataset], made: Path, version: str, schema: Schema, made_from: Sequence[Path]
+) -> None:
     """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
 
     A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
     """
     known = next((dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()), None)
     if known:
+        kept = without_cameras(read_modality(known.parents[1]), schema.cameras)
         shutil.copyfile(known, made / MODALITY)
+        if kept is not None:
+            (made / MODALITY).write_text(json.dumps(kept, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
     documents = [_read(folder / PROVENANCE) for folder in made_from]
     if all(documents):
         merged = {**_merged(documents), "format": version}
         (made / PROVENANCE).write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         wanted = version == "v2.1" and all(document.get("groot") for document in documents)
+        longest = max(row.length for dataset in datasets for row in dataset.episodes)
         if known and wanted and longest >= DEFAULT_HORIZON:
             write_groot_stats(made)
 

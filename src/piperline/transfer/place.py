@@ -2,9 +2,10 @@
 
 `OUTPUT.partial/` lies beside the output while it is made:
 
-    lock       held by the process at work, tells the version that is made; also the mark that the folder is ours
+    lock       held by the process at work; also the mark that the folder is ours
     dataset/   the new dataset
     pieces/    videos that had to be encoded again
+    new        while a dataset is replaced: which folder is the new one
     swap/      while a dataset is replaced: first the new one, and after one atomic exchange the old one
 """
 
@@ -19,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from piperline.disk import sync
-from piperline.errors import OutputExists, Place, UsageError, is_utf8, output_error, printable
+from piperline.disk import identity, sync, write_whole
+from piperline.errors import DatasetError, OutputExists, Place, UsageError, is_utf8, output_error, printable
 from piperline.lerobot.info import PROVENANCE, Info
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "check_limits",
     "check_name",
     "check_output",
+    "downloading",
     "give_name",
     "replace_dataset",
     "sync_tree",
@@ -123,10 +125,8 @@ def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None
 
 
 @contextlib.contextmanager
-def workplace(output: Path, version: str) -> Iterator[Path]:
+def workplace(output: Path) -> Iterator[Path]:
     """`OUTPUT.partial`, for this process alone, with an empty folder `dataset`; gone when left.
-
-    `version` is that of the dataset which is made there.
 
     What an earlier process left there when it was killed is removed first; a swap that it had begun is finished.
 
@@ -144,13 +144,9 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
                 next_step="move it away, or name another output",
             )
         place.mkdir(exist_ok=True)
-        with (place / "lock").open("a+", encoding="utf-8") as lock:
+        with (place / "lock").open("a") as lock:
             _lock(lock.fileno(), place)
-            lock.seek(0)
-            _finish_swap(place, output, lock.read())
-            lock.truncate(0)
-            lock.write(version)
-            lock.flush()
+            _finish_swap(place, output)
             for name in _FOLDERS:
                 shutil.rmtree(place / name, ignore_errors=True)
             (place / "dataset").mkdir()
@@ -158,7 +154,7 @@ def workplace(output: Path, version: str) -> Iterator[Path]:
             try:
                 yield place / "dataset"
             finally:
-                _finish_swap(place, output, version)
+                _finish_swap(place, output)
                 _remove(place)
     except OSError as error:
         known = output_error(error, output)
@@ -181,7 +177,8 @@ def _remove(place: Path) -> None:
     """Remove a workplace, the lock last: a kill on the way leaves one that the next process knows as ours."""
     for name in _FOLDERS:
         shutil.rmtree(place / name, ignore_errors=True)
-    (place / "lock").unlink(missing_ok=True)
+    for name in ("new", "lock"):
+        (place / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else lies there: another process has begun, or a user's file
         place.rmdir()
 
@@ -215,9 +212,16 @@ def give_name(made: Path, output: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def backup_name(path: Path, version: str) -> Path:
-    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for a dataset of `version` ("v3.0") that is replaced."""
-    first = path.with_name(f"{path.name}_{version.replace('.', '')}")
+def backup_name(old: Path, path: Path) -> Path:
+    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for the v3.0 dataset `old`, whose place at `path` is taken.
+
+    What is no dataset becomes `NAME_old`.
+    """
+    try:
+        suffix = Info.from_disk(old).version.replace(".", "")
+    except DatasetError:
+        suffix = "old"
+    first = path.with_name(f"{path.name}_{suffix}")
     number, name = 1, first
     while name.exists() or name.is_symlink():
         number += 1
@@ -233,8 +237,9 @@ def replace_dataset(made: Path, path: Path) -> Path:
     Returns:
         Where the old one is.
     """
-    backup = backup_name(path, Info.from_disk(path).version)
+    backup = backup_name(path, path)
     swap = made.with_name("swap")
+    write_whole(made.with_name("new"), identity(made))
     made.rename(swap)
     if not _exchange(swap, path):
         # This file system has no exchange: the two renames are as near to it as can be.
@@ -259,16 +264,53 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
-def _finish_swap(place: Path, output: Path, target: str) -> None:
+def _finish_swap(place: Path, output: Path) -> None:
     """Tidy `swap` after a kill: before the exchange it holds the new dataset, after it the old one.
 
     Each by one rename, so that a kill here as well leaves what can be told apart.
     """
-    swap = place / "swap"
+    swap, new = place / "swap", place / "new"
     if not swap.exists():
         return
-    version = Info.from_disk(swap).version
-    if version == target:
+    if new.is_file() and new.read_text(encoding="utf-8") == identity(swap):
         swap.rename(place / "dataset")  # its place when it is not wanted: the caller clears it
     else:
-        swap.rename(backup_name(output, version))
+        swap.rename(backup_name(swap, output))
+
+
+@contextlib.contextmanager
+def downloading(output: Path, what: str) -> Iterator[Path]:
+    """`OUTPUT.download`, for this process alone, with a folder `dataset`, which is kept until it is moved away.
+
+    What an earlier process left there when it broke off is there still, if it was of the same `what`.
+
+    Raises:
+        OutputExists: there is a folder of that name that piperline did not make, or another process works in it.
+        OutputError: it cannot be written.
+    """
+    place = output.with_name(output.name + ".download")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / "lock").is_file() and any(place.iterdir()):
+            raise OutputExists(
+                "there is a folder in the place where the download would lie",
+                place=Place(file=place),
+                next_step="move it away, or name another output",
+            )
+        with (place / "lock").open("a") as lock:
+            _lock(lock.fileno(), place)
+            of = place / "of"
+            if not of.is_file() or of.read_text(encoding="utf-8") != what:
+                shutil.rmtree(place / "dataset", ignore_errors=True)
+                write_whole(of, what)
+            (place / "dataset").mkdir(exist_ok=True)
+            yield place / "dataset"
+            if not (place / "dataset").exists():
+                for name in ("of", "lock"):
+                    (place / name).unlink(missing_ok=True)
+                place.rmdir()
+    except OSError as error:
+        known = output_error(error, output)
+        if known is None:
+            raise
+        raise known from error
