@@ -201,6 +201,11 @@ class OfficialReader:
         tasks = [list(tasks) for tasks, _ in episodes]
         server.ask("write", root=str(root), tasks=tasks, features=features, fps=fps, robot_type=robot_type)
 
+    def append(self, root: Path, frames: int) -> int:
+        """Let lerobot 0.3.3 record one more episode into a v2.1 dataset; how many there are then."""
+        count: int = self._server("v2.1").ask("append", root=str(root), frames=frames)
+        return count
+
     def _server(self, version: str) -> Server:
         if version not in self._servers:
             folder = self._folder / OVERLAYS[version]

@@ -92,6 +92,14 @@ def test_neighbours_in_one_episode(tmp_path, official_reader, version, video):
     ]
 
 
+def test_lerobot_can_record_more_into_it(tmp_path, official_reader):
+    """It counts the files that are named *.parquet, and takes each for an episode."""
+    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=3)
+    convert([path], tmp_path / "out", make_job(), workers=1)
+    assert official_reader.append(tmp_path / "out", 4) == 3
+    assert official_reader.read(tmp_path / "out").length == 10
+
+
 def test_another_layout(tmp_path, official_reader):
     write_aloha(tmp_path / "episode_0.hdf5", compressed=True)
     job = make_job(layout="aloha", task="fold the towel", video="copy")

@@ -1,6 +1,6 @@
 """Pictures of an episode on one sheet: people would rather look."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,21 +49,23 @@ def frames_sheet(
         if unknown:
             expected = listed(list(header.cameras))
             raise RecordingError(f"there is no camera {listed(unknown)}", place=found.place, expected=expected)
-        step = every or max(1, -(-header.length // _FRAMES))
-        if header.length // step > _MOST:
+        last = header.length - 1
+        evenly = np.linspace(0, last, min(_FRAMES, header.length)).round().astype(int).tolist()
+        numbers = frozenset(range(0, header.length, every) if every else evenly)
+        if len(numbers) > _MOST:
             raise RecordingError(f"more than {_MOST} frames do not fit on a sheet", next_step="a larger --every")
         rows = []
         for name in cameras or header.cameras:
-            pictures = _pictures(found.stream(name, header.length), step)
+            pictures = _pictures(found.stream(name, header.length), numbers)
             rows += [pictures[start : start + _FRAMES] for start in range(0, len(pictures), _FRAMES)]
     return contact_sheet(rows, max_width=_SHEET_WIDTH)
 
 
-def _pictures(stream: FrameStream, step: int) -> list[NDArray[np.uint8]]:
+def _pictures(stream: FrameStream, numbers: Collection[int]) -> list[NDArray[np.uint8]]:
     decoder = PictureDecoder(swap=stream.color != "rgb")
     pictures = []
     for number, payload in enumerate(stream):
-        if number % step:
+        if number not in numbers:
             continue
         try:
             picture = decoder.encoded(payload) if isinstance(payload, bytes) else decoder.raw(payload)
