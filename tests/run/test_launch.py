@@ -148,7 +148,7 @@ def test_what_is_bad_fails_its_rank_only(site):
     write_piper(broken, episodes=2, first=2, lengths=(3, 5), extra_rows=0)
     work = shards(site, 2)
     broken.write_bytes(whole + b"\0")  # behind the plan's back
-    with pytest.raises(TaskFailed, match="2 episodes could not be converted") as caught:
+    with pytest.raises(RecordingError, match="2 episodes could not be converted") as caught:
         launch(JobFolder(site / "logs/job"), work)
     assert "1 of 2 ranks are done and kept" in "".join(caught.value.__notes__)
     found = states(JobFolder(site / "logs/job"))

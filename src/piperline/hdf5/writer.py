@@ -19,9 +19,10 @@ from piperline.process import Child, ChildDied, heard_from, parent, usable_cpus
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
 
-_AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
-
 __all__ = ["Writers", "main"]
+
+_AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
+_WORTH_A_PROCESS = 512 << 20  # bytes to copy; for less, one more process costs more than it brings
 
 
 class _Writer(Child):
@@ -58,7 +59,7 @@ class _Writer(Child):
 class Writers:
     """Processes that write files; a context manager, leaving it ends them.
 
-    One is started at once, to load its libraries while the caller makes a plan; more when there are more files.
+    One is started at once, to load its libraries while the caller makes a plan; more when there is much to copy.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,8 @@ class Writers:
             RecordingError: a source cannot be copied; the files before it are complete.
             OutputError: there is no room or no permission, or a copying process died.
         """
-        while len(self._writers) < min(len(files), usable_cpus()):
+        worth = 1 + sum(new.stored_bytes for new in files) // _WORTH_A_PROCESS
+        while len(self._writers) < min(worth, len(files), usable_cpus()):
             self._writers.append(_Writer())
         todo, told = deque(enumerate(files)), 0
         answers: dict[int, Exception | None] = {}

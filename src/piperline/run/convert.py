@@ -204,7 +204,7 @@ def convert(
         RecordingError: recordings cannot be converted. What could be is staged and kept.
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
-        TaskFailed: workers died, or several episodes cannot be converted.
+        TaskFailed: workers died.
         UsageError: there are to be no workers.
     """
     started = time.monotonic()
@@ -289,7 +289,8 @@ def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> P
         first.add_note(f"{kept}; the same command goes on from there.")
         return first
     step = "mend or leave them out (--skip-bad), then run the same command again: it does only what is missing"
-    error = TaskFailed(
+    kind = RecordingError if all(isinstance(f.error, RecordingError) for f in failures) else TaskFailed
+    error = kind(
         f"{len(failures)} episodes could not be converted",
         place=first.place,
         expected=first.expected,
