@@ -16,7 +16,7 @@ ROOMS = [  # from the top; a module may import its own room and those below
     {"check"},
     {"encode"},
     {"recording", "hdf5", "lerobot"},
-    {"layout", "features", "episode", "video", "mp4", "pixels", "remux", "stills", "stats", "home"},
+    {"layout", "features", "episode", "video", "mp4", "payload", "pixels", "remux", "stills", "stats", "home"},
     {"errors", "cells", "disk", "process"},
 ]
 

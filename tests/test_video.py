@@ -10,6 +10,7 @@ from PIL import Image
 from piperline.demo.motion import plan_motion
 from piperline.demo.scene import Scene
 from piperline.errors import DatasetError, VideoError
+from piperline.payload import jpeg_payload
 from piperline.pixels import count_pixels
 from piperline.stats import FeatureStats, image_stride
 from piperline.video import (
@@ -18,7 +19,6 @@ from piperline.video import (
     VideoSettings,
     VideoWriter,
     decode,
-    jpeg_payload,
     probe,
     rgb,
 )

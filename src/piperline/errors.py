@@ -133,6 +133,8 @@ def _rebuild(kind: type[PiperlineError], message: str, known: dict[str, object])
 
 def printable(text: str) -> str:
     """`text` with control characters, surrogates and line breaks shown as escapes."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

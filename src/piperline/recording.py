@@ -173,6 +173,16 @@ def _has_header(root: h5py.Group, layout: Layout) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class _Dataset:
+    """A dataset, and what h5py would look up each time that it is asked; without a shape it holds nothing."""
+
+    data: h5py.Dataset
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
 class Episode:
     """One episode of an open recording.
 
@@ -195,7 +205,7 @@ class Episode:
         self.name = name
         self.place = place
         self._root, self._layout, self._suggestion = root, layout, suggestion
-        self._opened: dict[str, h5py.Dataset] = {}
+        self._opened: dict[str, _Dataset] = {}
 
     def header(self) -> EpisodeHeader:
         """Check the episode's structure and read the first image of each camera; no other frame is read.
@@ -206,7 +216,7 @@ class Episode:
         """
         vectors = {key: self._vector(key, rule) for key, rule in self._layout.vectors.items()}
         cameras = self._cameras()
-        rows = {data.name: data.shape[0] for data in (*vectors.values(), *cameras.values())}
+        rows = {found.name: found.shape[0] for found in (*vectors.values(), *cameras.values())}
         length = self._length(rows)
         return EpisodeHeader(
             length=length,
@@ -228,33 +238,29 @@ class Episode:
         path = rule.path[:-1] + camera if rule.path.endswith("*") else rule.path
         table = self._lengths(rule.lengths, length) if rule.lengths else None
         place = replace(self.place, camera=camera)
-        data = self._dataset(path)
+        data = self._dataset(path).data
         return FrameStream(data, rule.color, table, place=place, length=length, suggestion=self._suggestion)
 
     def _lengths(self, path: str, length: int) -> h5py.Dataset | None:
         """The table of true lengths of padded images, (cameras, frames) or more frames; None where there is none."""
         if resolve(self._root, path, self.place) is None:
             return None
-        data = self._dataset(path)
-        dtype, shape = self._kind(data)
-        if dtype.kind not in "iuf" or len(shape) != 2 or shape[1] < length:  # noqa: PLR2004 - (cameras, frames)
+        found = self._dataset(path)
+        if found.dtype.kind not in "iuf" or len(found.shape) != 2 or found.shape[1] < length:  # noqa: PLR2004
             expected = f"numbers of shape (cameras, {length} or more)"
             message = "the table of true lengths does not fit the episode"
-            raise self._mismatch(message, data.name, expected, describe(data))
-        if (size := dtype.itemsize * math.prod(shape)) > _MAX_VECTOR_BYTES:
-            raise absurd(data, self._at(data.name), size, _MAX_VECTOR_BYTES)
-        return data
+            raise self._mismatch(message, found.name, expected, describe(found.data))
+        self._refuse_absurd(found)
+        return found.data
 
-    def _kind(self, data: h5py.Dataset) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """Type and shape of a dataset; the shape is empty where there is none."""
-        with reading(self._at(data.name), BadEpisode):
-            return data.dtype, data.shape or ()
+    def _refuse_absurd(self, found: _Dataset) -> None:
+        if (size := found.dtype.itemsize * math.prod(found.shape)) > _MAX_VECTOR_BYTES:
+            raise absurd(found.data, self._at(found.name), size, _MAX_VECTOR_BYTES)
 
     def _values(self, key: str, rule: VectorRule, length: int) -> NDArray[np.float32]:
-        data = self._vector(key, rule)
-        place = self._at(data.name)
-        with reading(place, BadEpisode), np.errstate(over="ignore"):
-            recorded = data[:length]
+        found = self._vector(key, rule)
+        with reading(self._at(found.name), BadEpisode), np.errstate(over="ignore"):
+            recorded = found.data[:length]
             values: NDArray[np.float32] = recorded.astype(np.float32)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
@@ -262,32 +268,31 @@ class Episode:
             first = f"{recorded[frame, dimension]} in dimension {dimension} ({rule.names[dimension]})"
             raise BadEpisode(
                 f"{key} holds values that are not finite",
-                place=self._at(data.name, frame=frame),
+                place=self._at(found.name, frame=frame),
                 expected="finite numbers that float32 can hold",
                 found=first if len(bad) == 1 else f"{first}, the first of {len(bad)}",
                 next_step=REPAIR,
             )
         return values
 
-    def _vector(self, key: str, rule: VectorRule) -> h5py.Dataset:
-        data = self._dataset(rule.path)
-        dtype, shape = self._kind(data)
-        if dtype.kind != "f" or len(shape) != 2 or shape[1] != len(rule.names):  # noqa: PLR2004 - (length, D)
+    def _vector(self, key: str, rule: VectorRule) -> _Dataset:
+        found = self._dataset(rule.path)
+        if found.dtype.kind != "f" or len(found.shape) != 2 or found.shape[1] != len(rule.names):  # noqa: PLR2004
             expected = f"floating point, shape (length, {len(rule.names)}) for {key}"
-            raise self._mismatch("the dataset does not fit the layout", data.name, expected, describe(data))
-        if (size := dtype.itemsize * math.prod(shape)) > _MAX_VECTOR_BYTES:
-            raise absurd(data, self._at(data.name), size, _MAX_VECTOR_BYTES)
-        return data
+            raise self._mismatch("the dataset does not fit the layout", found.name, expected, describe(found.data))
+        self._refuse_absurd(found)
+        return found
 
-    def _cameras(self) -> dict[str, h5py.Dataset]:
-        found: dict[str, h5py.Dataset] = {}
+    def _cameras(self) -> dict[str, _Dataset]:
+        found: dict[str, _Dataset] = {}
         for name, rule in self._layout.cameras.items():
             names = [name] if name != "*" else self._names_in(rule.path.removesuffix("/*"))
             found |= {key: self._dataset(rule.path.removesuffix("*") + key * (name == "*")) for key in names}
-        for data in found.values():
-            if not self._kind(data)[1]:
+        for images in found.values():
+            if not images.shape:
                 expected = f"a row for each frame (layout {self._layout.name})"
-                raise self._mismatch("the dataset does not hold images", data.name, expected, describe(data))
+                message = "the dataset does not hold images"
+                raise self._mismatch(message, images.name, expected, describe(images.data))
         return found
 
     def _names_in(self, path: str) -> list[str]:
@@ -307,19 +312,21 @@ class Episode:
             raise self._mismatch(message, where, expected, listed(unusable))
         return names
 
-    def _dataset(self, path: str) -> h5py.Dataset:
+    def _dataset(self, path: str) -> _Dataset:
         if path in self._opened:
             return self._opened[path]
         data = resolve(self._root, path, self.place)
         if not isinstance(data, h5py.Dataset):
-            found = describe(data) if data is not None else self._instead_of(path)
+            instead = describe(data) if data is not None else self._instead_of(path)
             where = f"{self._root.name.rstrip('/')}/{path}"
             raise self._mismatch(
-                "a dataset is missing", where, f"the dataset {path} (layout {self._layout.name})", found
+                "a dataset is missing", where, f"the dataset {path} (layout {self._layout.name})", instead
             )
-        refuse_foreign_storage(data, self._at(data.name))
-        self._opened[path] = data
-        return data
+        place = self._at(data.name)
+        refuse_foreign_storage(data, place)
+        with reading(place, BadEpisode):
+            found = self._opened[path] = _Dataset(data, data.name, data.dtype, data.shape or ())
+        return found
 
     def _instead_of(self, path: str) -> str:
         """What there is, where nothing lies at `path`."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place, VideoError
+from piperline.payload import is_png, is_whole_png
 
 __all__ = [
     "LIBRARY",
@@ -36,8 +37,6 @@ __all__ = [
     "VideoWriter",
     "decode",
     "decode_at",
-    "is_png",
-    "jpeg_payload",
     "probe",
     "resized",
     "rgb",
@@ -105,45 +104,8 @@ _FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
+
 # --- recorded images ---------------------------------------------------------------------------------------------
-
-_START, _END = b"\xff\xd8", b"\xff\xd9"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
-# Start-of-frame markers of ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC).
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
-
-
-def is_png(data: bytes) -> bool:
-    """Whether `data` begins as PNG."""
-    return data.startswith(_PNG)
-
-
-def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
-    """Check that `data` is a whole JPEG, zero padding behind it aside.
-
-    Returns:
-        The JPEG without padding, its height and its width in pixels.
-
-    Raises:
-        ValueError: it is empty, not JPEG, cut short, or tells no size.
-    """
-    if not data.startswith(_START):
-        raise ValueError("empty" if not data.strip(b"\0") else f"not JPEG: begins with {data[:4].hex(' ')}")
-    if not data.endswith(_END):
-        data = data.rstrip(b"\0")
-        if not data.endswith(_END):
-            raise ValueError(f"JPEG cut short: {len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9")
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:  # noqa: PLR2004 - every marker begins with ff
-        marker = data[position + 1]
-        if marker in _FRAME_MARKERS:
-            size = data[position + 5 : position + 9]
-            return data, int.from_bytes(size[:2]), int.from_bytes(size[2:])
-        alone = marker in _STANDALONE_MARKERS
-        position += 2 if alone else 2 + int.from_bytes(data[position + 2 : position + 4])
-    raise ValueError("JPEG without a header that tells its size")
 
 
 class PictureDecoder:
@@ -176,7 +138,7 @@ class PictureDecoder:
         return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
-        if is_png(data) and not data.rstrip(b"\0").endswith(_PNG_END):
+        if is_png(data) and not is_whole_png(data):
             raise ValueError("PNG cut short: its last chunk is missing")
         # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets a decoder of its own.
         context = _image_decoder("png") if is_png(data) else self._mjpeg

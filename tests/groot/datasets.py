@@ -12,10 +12,11 @@ from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.layout import load_layout
 from piperline.lerobot.v21 import V21Writer
+from piperline.payload import jpeg_payload
 from piperline.pixels import count_pixels
 from piperline.stats import FeatureStats
 from piperline.stills import encode_jpeg
-from piperline.video import MODES, Mode, PictureDecoder, VideoWriter, jpeg_payload, probe
+from piperline.video import MODES, Mode, PictureDecoder, VideoWriter, probe
 
 LEAD = 2
 """Frames by which commands go ahead of states."""

@@ -14,7 +14,7 @@ from PIL import Image
 from piperline.cells import cells
 from piperline.errors import BadEpisode, OutputExists, PiperlineError, RecordingError
 from piperline.hdf5.beside import start_table
-from piperline.hdf5.facts import facts, picture_bytes, picture_of, preview
+from piperline.hdf5.facts import facts, facts_and_picture, picture_bytes, preview
 from piperline.hdf5.frames import frames_sheet
 from piperline.hdf5.inspect import inspect, report_lines
 from piperline.hdf5.names import file_stems, unique
@@ -71,8 +71,8 @@ def test_pictures_are_recognised_in_every_storage(tmp_path, storage):
     assert f"camera mid: {expected.split()[0].lower()} 64x48" in "\n".join(table_of(path))
     with h5py.File(path) as file:
         data = file["episode_0/image_mid"].id
-        assert str(picture_of(data)) == expected
-        assert picture_of(file["episode_0/state"].id) is None
+        assert str(facts_and_picture(data)[1]) == expected
+        assert facts_and_picture(file["episode_0/state"].id)[1] is None
         assert picture_bytes(data, 99) is None
         shell = Shell(file)
         shell.run("cd episode_0")

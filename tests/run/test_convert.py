@@ -16,7 +16,7 @@ from piperline.errors import (
     LayoutMismatch,
     OutputExists,
     Place,
-    TaskFailed,
+    RecordingError,
     UsageError,
     VideoError,
 )
@@ -253,7 +253,7 @@ def test_bad_episodes_are_told_with_their_frames(tmp_path):
     with h5py.File(path, "r+") as file:
         for name in ("episode_1", "episode_2"):
             file[name]["image_mid"][2] = np.zeros(9, np.uint8)
-    with pytest.raises(TaskFailed) as caught:
+    with pytest.raises(RecordingError) as caught:
         convert([path], tmp_path / "out", make_job(), workers=1)
     assert "camera mid, frame 2): empty" in caught.value.__notes__[0].splitlines()[1]
     result = convert([path], tmp_path / "out", make_job(), workers=1, skip_bad=True)
@@ -397,7 +397,7 @@ def test_where_every_episode_is_bad_nothing_is_made(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=2)
     for episode in ("episode_0", "episode_1"):
         spoil(path, episode, "image_right", 2, b"")
-    with pytest.raises(TaskFailed, match="2 episodes"):
+    with pytest.raises(RecordingError, match="2 episodes"):
         convert([path], tmp_path / "out", make_job(), workers=1, skip_bad=True)
     assert not (tmp_path / "out").exists()
 

@@ -14,8 +14,9 @@ from piperline.cells import clipped
 from piperline.errors import RecordingError, printable, size_text
 from piperline.hdf5.files import FAULTS, Dataset, Thing, shown
 from piperline.hdf5.picture import Picture, read_picture
+from piperline.hdf5.safe import read_rows
 
-__all__ = ["WIDTH", "Facts", "attributes", "facts", "picture_bytes", "picture_of", "preview", "read"]
+__all__ = ["WIDTH", "Facts", "attributes", "facts", "facts_and_picture", "picture_bytes", "preview", "read"]
 
 MOST_BYTES = 64 << 20
 """The most that one look reads: the chunk that holds a value is decompressed as a whole."""
@@ -67,15 +68,24 @@ class Facts:
 
 def facts(dataset: Dataset) -> Facts:
     """Describe a dataset without reading its values."""
-    properties, dtype = dataset.get_create_plist(), _dtype(dataset)
-    space = dataset.get_space()
-    shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else tuple(dataset.shape)
+    return _facts(dataset, _dtype(dataset))
+
+
+def facts_and_picture(dataset: Dataset) -> tuple[Facts, Picture | str | None]:
+    """What a dataset is, and what its rows show; the first row is read."""
+    dtype = _dtype(dataset)
+    return _facts(dataset, dtype), _picture(dataset, dtype)
+
+
+def _facts(dataset: Dataset, dtype: np.dtype[Any] | None) -> Facts:
+    properties, space = dataset.get_create_plist(), dataset.get_space()
+    shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else tuple(space.shape)
     filters = tuple(_filter_text(*properties.get_filter(place)) for place in range(properties.get_nfilters()))
     stored = dataset.get_storage_size()
     count = 0 if shape is None else math.prod(shape)
     logical, estimated = count * dataset.get_type().get_size(), False
     base = _vlen_base(dtype)
-    if base is not None and not _elsewhere(dataset):
+    if base is not None and not _elsewhere(properties):
         values, estimated = _vlen_bytes(dataset, count, base)
         most = h5py.h5i.get_file_id(dataset).get_filesize()  # whatever a few rows, or a table, claim
         logical, stored = min(values, most), min(stored + values, most)
@@ -131,9 +141,8 @@ def _filter_text(code: int, _flags: int, values: tuple[int, ...], name: bytes) -
     return text + level + ("" if h5py.h5z.filter_avail(code) else " (cannot be decoded here)")
 
 
-def _elsewhere(dataset: Dataset) -> str | None:
+def _elsewhere(properties: h5py.h5p.PropDCID) -> str | None:
     """Why the values are not in this file."""
-    properties = dataset.get_create_plist()
     if properties.get_external_count():
         return f"its values lie in another file, {shown(properties.get_external(0)[0])}"
     return "its values lie in other datasets" if properties.get_layout() == h5py.h5d.VIRTUAL else None
@@ -198,9 +207,9 @@ def read(dataset: Dataset, selection: Selection, *, most: int | None = None) -> 
 
 def _refuse(dataset: Dataset) -> None:
     """Refuse values in other files, and chunks that would fill the memory when they are decompressed."""
-    if elsewhere := _elsewhere(dataset):
-        raise RecordingError(f"not read: {elsewhere}")
     properties = dataset.get_create_plist()
+    if elsewhere := _elsewhere(properties):
+        raise RecordingError(f"not read: {elsewhere}")
     if properties.get_layout() == h5py.h5d.CHUNKED:
         chunk = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
         if chunk > MOST_BYTES and properties.get_nfilters():
@@ -208,28 +217,28 @@ def _refuse(dataset: Dataset) -> None:
 
 
 def _row(dataset: Dataset, dtype: np.dtype[Any], number: int) -> Value:
-    """One row, by HDF5's own calls: several times faster than h5py's indexing, which counts with thousands of cameras.
+    """One row.
 
     Raises:
         RecordingError: as `read`.
     """
     _refuse(dataset)
-    count = (1, *dataset.shape[1:])
-    if math.prod(count) * dtype.itemsize > MOST_BYTES:
+    rows, *row = dataset.shape
+    if math.prod(row) * dtype.itemsize > MOST_BYTES:
         raise RecordingError("not read: one row is too large")
-    space = dataset.get_space()
     try:
-        space.select_hyperslab((number % dataset.shape[0], *[0] * (len(count) - 1)), count)
-        value = np.empty(count, dtype)
-        dataset.read(h5py.h5s.create_simple(count), space, value)
+        return read_rows(dataset, dtype, number % rows, number % rows + 1)[0]
     except FAULTS as error:
         raise RecordingError(f"cannot be read: {error}") from error
-    return value[0]
 
 
 def picture_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
     """The bytes of one row, if the rows of the dataset are byte strings: variable-length, fixed or padded."""
-    shape, dtype = dataset.shape, _dtype(dataset)
+    return _picture_bytes(dataset, _dtype(dataset), frame)
+
+
+def _picture_bytes(dataset: Dataset, dtype: np.dtype[Any] | None, frame: int = 0) -> bytes | None:
+    shape = dataset.shape
     if not shape or dtype is None or not -shape[0] <= frame < shape[0]:
         return None
     padded = len(shape) == 2 and dtype == np.uint8  # noqa: PLR2004 - (frames, width)
@@ -243,13 +252,13 @@ def picture_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
     return bytes(value) if isinstance(value, bytes) else None
 
 
-def picture_of(dataset: Dataset) -> Picture | str | None:
+def _picture(dataset: Dataset, dtype: np.dtype[Any] | None) -> Picture | str | None:
     """What the rows of a dataset show, told by the first: an encoded picture, `raw WxH`, or None: no pictures."""
-    shape, dtype = dataset.shape, _dtype(dataset)
+    shape = dataset.shape
     if dtype == np.uint8 and shape is not None and len(shape) == _RAW_DIMENSIONS and shape[-1] in _RGB:
         return f"raw {shape[2]}x{shape[1]}"
     try:
-        data = picture_bytes(dataset)
+        data = _picture_bytes(dataset, dtype)
     except RecordingError:
         return None
     return read_picture(data) if data else None

@@ -77,18 +77,19 @@ def shown(name: bytes) -> str:
 def members(group: Group) -> list[Member]:
     """The links of a group (h5py's identifier), in natural order."""
     names: list[bytes] = []
-    group.links.iterate(names.append)
-    return [_member(group, name) for name in sorted(names, key=lambda name: (natural_key(shown(name)), name))]
+    links = group.links
+    links.iterate(names.append)
+    return [_member(links, name) for name in sorted(names, key=lambda name: (natural_key(shown(name)), name))]
 
 
-def _member(group: Group, name: bytes) -> Member:
-    kind = group.links.get_info(name).type
+def _member(links: h5py.h5l.LinkProxy, name: bytes) -> Member:
+    kind = links.get_info(name).type
     if kind == h5py.h5l.TYPE_HARD:
         return Member(name, "hard")
     if kind == h5py.h5l.TYPE_SOFT:
-        return Member(name, "soft", (group.links.get_val(name),))
+        return Member(name, "soft", (links.get_val(name),))
     if kind == h5py.h5l.TYPE_EXTERNAL:
-        return Member(name, "external", group.links.get_val(name))
+        return Member(name, "external", links.get_val(name))
     return Member(name, "other")
 
 

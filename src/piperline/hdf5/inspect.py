@@ -10,7 +10,7 @@ import h5py
 
 from piperline.cells import cells, clipped, padded
 from piperline.errors import PiperlineError, printable, size_text
-from piperline.hdf5.facts import WIDTH, Facts, attributes, facts, picture_of, preview
+from piperline.hdf5.facts import WIDTH, Facts, attributes, facts, facts_and_picture, preview
 from piperline.hdf5.files import FAULTS, Dataset, Entry, shown, walk
 from piperline.hdf5.safe import open_file
 
@@ -127,8 +127,7 @@ def _node(entry: Entry, *, attrs: bool, previews: bool, pictures: bool) -> Node:
     if isinstance(thing, h5py.h5g.GroupID):
         text = _plural(thing.get_num_objs(), "member")
     if isinstance(thing, h5py.h5d.DatasetID):
-        found = facts(thing)
-        picture = picture_of(thing) if pictures else None
+        found, picture = facts_and_picture(thing) if pictures else (facts(thing), None)
         values = _preview(thing, WIDTH - 2 * entry.level) if previews else None
     return Node(
         entry.path,

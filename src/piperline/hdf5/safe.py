@@ -8,6 +8,8 @@ from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401 - its import registers blosc, zstd and other filters
+import numpy as np
+from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, Place, RecordingError, printable
 
@@ -18,6 +20,7 @@ __all__ = [
     "listed",
     "natural_key",
     "open_file",
+    "read_rows",
     "reading",
     "refuse_foreign_storage",
     "resolve",
@@ -132,9 +135,12 @@ def follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - h5py has no t
     By low-level calls: they are faster, and take names that are not UTF-8.
     """
     links = group.id.links
-    if not links.exists(stored(name)):
-        return None
-    kind = links.get_info(stored(name)).type
+    try:
+        kind = links.get_info(stored(name)).type
+    except READ_ERRORS:
+        if not links.exists(stored(name)):
+            return None
+        raise
     if kind == h5py.h5l.TYPE_SOFT:
         return h5py.SoftLink(text(links.get_val(stored(name))))
     if kind != h5py.h5l.TYPE_HARD:
@@ -143,7 +149,9 @@ def follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - h5py has no t
     opened = h5py.h5o.open(group.id, stored(name))
     if isinstance(opened, h5py.h5g.GroupID):
         return h5py.Group(opened)
-    return h5py.Dataset(opened) if isinstance(opened, h5py.h5d.DatasetID) else h5py.Datatype(opened)
+    if isinstance(opened, h5py.h5d.DatasetID):
+        return h5py.Dataset(opened, readonly=True)  # its shape is asked for once
+    return h5py.Datatype(opened)
 
 
 def _below(group: h5py.Group, name: str, place: Place) -> Place:
@@ -191,6 +199,19 @@ def _foreign(what: str, target: str, place: Place) -> BadEpisode:
         found=f"{what} to {printable(target)}",
         next_step="copy the data into the file, or leave the episode out with --skip-bad",
     )
+
+
+def read_rows(data: h5py.h5d.DatasetID, dtype: np.dtype[Any], start: int, stop: int) -> NDArray[Any]:
+    """Some rows of a dataset of `dtype`, by HDF5's own calls.
+
+    They are several times faster than h5py's indexing, which counts with thousands of cameras.
+    """
+    count = (stop - start, *data.shape[1:])
+    space = data.get_space()
+    space.select_hyperslab((start, *[0] * (len(count) - 1)), count)
+    values = np.empty(count, dtype)
+    data.read(h5py.h5s.create_simple(count), space, values)
+    return values
 
 
 def describe(node: h5py.Group | h5py.Dataset | h5py.Datatype | None) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, LayoutMismatch, Place
-from piperline.hdf5.safe import describe, reading
+from piperline.hdf5.safe import describe, read_rows, reading
 from piperline.layout import Color
-from piperline.video import is_png, jpeg_payload
+from piperline.payload import is_png, jpeg_payload
 
 __all__ = ["REPAIR", "CameraHeader", "FrameStream", "Payload", "Storage", "absurd", "mismatch"]
 
@@ -88,6 +88,7 @@ class FrameStream:
         self.color, self.length = color, length
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = replace(place, hdf5_path=data.name), suggestion
+        self._dtype = data.dtype
         self._raw = self._check()
 
     def header(self) -> CameraHeader:
@@ -149,7 +150,7 @@ class FrameStream:
 
     def _check(self) -> bool:
         """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
-        data, dtype, shape = self._data, self._data.dtype, self._data.shape
+        data, dtype, shape = self._data, self._dtype, self._data.shape
         raw = dtype == np.uint8 and len(shape) == 4 and shape[3] == 3  # noqa: PLR2004 - (T, H, W, 3)
         padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
         one_each = len(shape) == 1 and (dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8)
@@ -166,7 +167,7 @@ class FrameStream:
 
     def _slab_rows(self) -> int:
         """Frames to read at once: whole chunks, since HDF5 decompresses a chunk whole, within a bound of memory."""
-        image = max(1, self._data.dtype.itemsize * math.prod(self._data.shape[1:]))
+        image = max(1, self._dtype.itemsize * math.prod(self._data.shape[1:]))
         chunk = self._data.chunks[0] if self._data.chunks else 1
         wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
         return int(max(chunk, wanted // chunk * chunk)) if chunk <= self.length else wanted
@@ -175,7 +176,7 @@ class FrameStream:
         place = replace(self._place, frame=start)
         try:
             with reading(place, BadEpisode):
-                slab = self._data[start:stop]
+                slab = read_rows(self._data.id, self._dtype, start, stop)
                 lengths = self._lengths[:, start:stop] if self._lengths is not None else None
         except BadEpisode:
             if stop - start == 1:

@@ -61,10 +61,10 @@ class EpisodeTable:
 
 def episode_table(path: Path) -> EpisodeTable | None:
     """The episodes of a file, seen through the first built-in layout that one of its first episodes fits, or None."""
-    with _fitting(path) as recording:
+    with _fitting(path) as (recording, names):
         if recording is None:
             return None
-        rows = [_row(recording, episode) for episode in recording.episodes()]
+        rows = [_row(recording, episode) for episode in names]
         return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
 
 
@@ -76,25 +76,25 @@ def main(descriptor: int) -> None:
 
 def frame_count(path: Path) -> int | None:
     """The frames of all episodes that fit; None if no built-in layout does. Only headers are read."""
-    with _fitting(path) as recording:
+    with _fitting(path) as (recording, names):
         if recording is None:
             return None
-        headers = [_header(recording, episode) for episode in recording.episodes()]
+        headers = [_header(recording, episode) for episode in names]
         return sum(header.length for header in headers if header)
 
 
 @contextmanager
-def _fitting(path: Path) -> Iterator[Recording | None]:
+def _fitting(path: Path) -> Iterator[tuple[Recording | None, list[str]]]:
     for name in builtin_layouts():
         with Recording(path, load_layout(name)) as recording:
             try:
-                names = recording.episodes()[:_TRIES]
+                names = recording.episodes()
             except PiperlineError:
                 continue
-            if any(_header(recording, episode) for episode in names):
-                yield recording
+            if any(_header(recording, episode) for episode in names[:_TRIES]):
+                yield recording, names
                 return
-    yield None
+    yield None, []
 
 
 def _header(recording: Recording, name: str) -> EpisodeHeader | None:
