@@ -123,6 +123,17 @@ def test_frames_are_decoded_by_number(tmp_path, reader):
     assert [frame_code(rgb(picture)) for picture in reader.pictures(part)] == [13, 14, 15, 16]
 
 
+def test_key_frames_are_spread_evenly_and_decoded_alone(tmp_path):
+    clip, _ = make_clip(tmp_path / "clip.mp4", range(100))
+    part = Clip(clip.path, 20, 75, clip.info, whole=False)
+    reader = Reader()
+    assert reader.key_frames(part, 4) == [0, 20, 50, 70]
+    assert [frame_code(rgb(picture)) for picture in reader.samples(part, [0, 20, 50, 70])] == [20, 40, 70, 90]
+    assert reader.key_frames(part, 99) == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert reader.key_frames(Clip(clip.path, 1, 8, clip.info, whole=False), 4) == []
+    reader.close()
+
+
 @pytest.mark.parametrize("way", ["packets", "pictures"])
 def test_damage_inside_a_file_is_told(way, tmp_path, reader):
     clip, _ = make_clip(tmp_path / "clip.mp4", range(25))

@@ -252,6 +252,18 @@ class Reader:
                 if run[0] + (picture.pts or 0) in wanted:
                     yield picture
 
+    def key_frames(self, clip: Clip, count: int) -> list[int]:
+        """The numbers of `count` key frames, spread evenly over `clip`; of fewer or none, where it has not so many.
+
+        Raises:
+            DatasetError: frames are missing.
+        """
+        track = self._track(clip)
+        keys = np.flatnonzero(track.keys[clip.first : clip.first + clip.count]) if track else np.empty(0, np.intp)
+        even = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
+        found: list[int] = keys[even].tolist()
+        return found
+
     def is_cuttable(self, clip: Clip) -> bool:
         """Whether `clip` begins and, with B-frames, ends at key frames, so that its packets can stand alone.
 

@@ -237,11 +237,24 @@ def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (root / "meta/image_histograms.pq").unlink()
     result = migrate(root, "v3.0", output=tmp_path / "out")
-    assert result.notes == ("image statistics of 6 clips were taken from their decoded videos",)
+    assert result.notes == ("image statistics of 6 clips were taken from frames of their videos",)
     stats = json.loads((tmp_path / "out/meta/stats.json").read_text())
     exact = np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0) / 4
     np.testing.assert_allclose(stats[KEY]["mean"], exact, atol=0.03)
     assert np.shape(stats[KEY]["q50"]) == (3, 1, 1)
+
+
+def test_of_long_videos_some_key_frames_are_measured(tmp_path):
+    episode = make_episode(tmp_path / "in", 2, 130)
+    root = write_dataset(tmp_path / "set", [episode], "v3.0")
+    (root / "meta/image_histograms.pq").unlink()
+    migrate(root, "v2.1", output=tmp_path / "out")
+    stats = next(iter(open_dataset(tmp_path / "out"))).camera_stats[KEY]
+    assert stats.count == 8
+    keys = [200 + key for key in (0, 20, 30, 50, 70, 90, 100, 120)]
+    shown = np.stack([numbered_frame(code) for code in keys]).reshape(-1, 3) / 255
+    np.testing.assert_allclose(stats.mean.ravel(), shown.mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(stats.std.ravel(), shown.std(axis=0), atol=0.01)
 
 
 def test_limits_of_v30_files_are_options(tmp_path, episodes):

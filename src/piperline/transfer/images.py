@@ -18,6 +18,9 @@ from piperline.video import MODES, VideoWriter, probe
 
 __all__ = ["Pictures"]
 
+_LONG = 100  # frames; of fewer LeRobot takes all
+_KEY_FRAMES = 8
+
 
 class Pictures:
     """Looks at the pictures of episodes where that cannot be avoided.
@@ -107,8 +110,13 @@ class Pictures:
 
 
 def _clip_stats(reader: Reader, clip: Clip) -> FeatureStats:
-    """Statistics of LeRobot's sample of the frames of a video."""
+    """Statistics of LeRobot's sample of the frames of a video; of a long one, of some key frames.
+
+    LeRobot's sample of a long video can hardly be decoded without all other frames.
+    """
     samples = sample_frames(clip.count)
+    if clip.count > _LONG and len(keys := reader.key_frames(clip, _KEY_FRAMES)) == _KEY_FRAMES:
+        samples = keys
     stride = image_stride(clip.info.height, clip.info.width)
     histogram = np.zeros((3, 256), dtype=np.int64)
     for picture in reader.samples(clip, samples):

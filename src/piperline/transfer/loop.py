@@ -206,7 +206,7 @@ def _transfer(datasets: Sequence[Dataset], made: Path, version: str, options: Op
     if pictures.encoded:
         notes.append(f"{pictures.encoded} pieces of videos were encoded again")
     if pictures.measured:
-        notes.append(f"image statistics of {pictures.measured} clips were taken from their decoded videos")
+        notes.append(f"image statistics of {pictures.measured} clips were taken from frames of their videos")
     return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
 
 
