@@ -1,12 +1,12 @@
 """Recorded images as they are stored: JPEG and PNG, of which nothing is decoded."""
 
-__all__ = ["is_png", "is_whole_png", "jpeg_payload"]
+__all__ = ["FRAME_MARKERS", "is_png", "is_whole_png", "jpeg_payload"]
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
-# Start-of-frame markers of ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC).
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers of JPEG: ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC)."""
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -38,7 +38,7 @@ def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:  # noqa: PLR2004 - every marker begins with ff
         marker = data[position + 1]
-        if marker in _FRAME_MARKERS:
+        if marker in FRAME_MARKERS:
             size = data[position + 5 : position + 9]
             return data, int.from_bytes(size[:2]), int.from_bytes(size[2:])
         alone = marker in _STANDALONE_MARKERS

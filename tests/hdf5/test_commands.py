@@ -340,6 +340,23 @@ def test_the_process_that_writes_dies(data, monkeypatch):
     assert not list(data.glob(".piperline*"))
 
 
+def test_several_processes_write_what_one_writes(data, monkeypatch):
+    from piperline.hdf5 import writer  # noqa: PLC0415 - beside its only use
+    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
+
+    found, _ = groups(data / "data/file2.hdf5")
+    monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
+    for worth, count in ((10**9, 1), (1, 3)):
+        monkeypatch.setattr(writer, "_WORTH_A_PROCESS", worth)
+        plan = split_plan(found, data / f"of_{count}")
+        (data / f"of_{count}").mkdir()
+        with writer.Writers() as writers:
+            assert list(writers.write(plan)) == plan
+            assert len(writers._writers) == count
+    for path in (data / "of_1").iterdir():
+        assert path.read_bytes() == (data / "of_3" / path.name).read_bytes()
+
+
 def test_two_at_once_do_not_write_one_file(data):
     from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
     from piperline.hdf5 import copy  # noqa: PLC0415

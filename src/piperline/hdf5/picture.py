@@ -6,13 +6,14 @@ JPEG: ITU-T T.81 annex B (markers) and K.1 (the quantization table that libjpeg'
 import struct
 from dataclasses import dataclass
 
+from piperline.payload import FRAME_MARKERS, is_png
+
 __all__ = ["Picture", "read_picture"]
 
 _SUM_OF_K1 = 3688
 """The sum of the luminance table of T.81 K.1: libjpeg multiplies each of its 64 numbers by one factor."""
 _SUM_OF_FIRST, _FIRST, _LARGEST = 132, 10, 255
 """The sum of its first ten, which tell where others have been cut to what fits into a byte."""
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SUBSAMPLING = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
 
@@ -41,7 +42,7 @@ class Picture:
 
 def read_picture(data: bytes) -> Picture | None:
     """Describe a JPEG or PNG by its header; None if it is neither, or damaged before its size is told."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:  # noqa: PLR2004 - signature, IHDR's head, two sizes
+    if is_png(data) and len(data) >= 24:  # noqa: PLR2004 - signature, IHDR's head, two sizes
         width, height = struct.unpack(">II", data[16:24])
         return Picture("PNG", width, height)
     if data.startswith(b"\xff\xd8\xff"):
@@ -56,7 +57,7 @@ def _read_jpeg(data: bytes) -> Picture | None:
         body = data[place + 4 : place + 2 + length]
         if marker == 0xDB and quality is None:  # noqa: PLR2004 - DQT, the luminance table first
             quality = _quality(body)
-        if marker in _START_OF_FRAME:
+        if marker in FRAME_MARKERS:
             return _frame(body, quality)
         place += 2 + max(length, 2)
     return None
