@@ -1,13 +1,25 @@
 """What is written is on the disk, whole, under a name that nobody else takes."""
 
+import contextlib
 import errno
+import glob
 import os
 import secrets
 import shutil
 import socket
 from pathlib import Path
 
-__all__ = ["identity", "link_or_copy", "own_name", "sync", "write_new", "write_whole"]
+__all__ = [
+    "identity",
+    "link_or_copy",
+    "make_below",
+    "own_name",
+    "remove_tree",
+    "sweep_removed",
+    "sync",
+    "write_new",
+    "write_whole",
+]
 
 
 def sync(path: Path) -> None:
@@ -28,6 +40,40 @@ def identity(folder: Path) -> str:
 def own_name() -> str:
     """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
     return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def make_below(root: Path, folder: Path) -> None:
+    """Make `folder` and what is missing between it and `root`, but not `root`.
+
+    So a process that was taken for dead does not bring back what another has cleared away.
+
+    Raises:
+        FileNotFoundError: there is no `root`.
+    """
+    below = folder.relative_to(root)
+    for level in (*reversed(below.parents), below):
+        if level.name:
+            with contextlib.suppress(FileExistsError):  # `exist_ok` would look again, and find the root gone
+                (root / level).mkdir()
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder that others may still write into: it first takes a name that they do not know.
+
+    So nothing that they make comes to lie in it, or in its place. A kill on the way leaves work for `sweep_removed`.
+    """
+    gone = root.with_name(f"{root.name}.{own_name()}")
+    try:
+        root.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def sweep_removed(root: Path) -> None:
+    """Remove what `remove_tree` left of earlier folders at `root` when it was killed."""
+    for path in root.parent.glob(f"{glob.escape(root.name)}.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -1,5 +1,6 @@
 """A kill at any moment loses no finished work and leaves nothing half-done that looks done."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -7,11 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from piperline.disk import make_below
 from piperline.errors import OutputExists, Place, TaskFailed
 from piperline.run.assemble import publish
 from piperline.run.convert import convert, make_job
@@ -145,31 +149,44 @@ def test_what_a_kill_leaves_of_a_staging_folder_is_ours(tmp_path, left):
     assert not (tmp_path / "out.work").exists()
 
 
-@pytest.mark.parametrize("killed_after", range(4))
-def test_a_removal_that_is_killed_leaves_what_is_known_as_ours(tmp_path, monkeypatch, killed_after):
-    """The staging folder of shards, which get no mark that they are published, and are many."""
+def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, monkeypatch):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
     staging = Staging(tmp_path / "out.work")
     with staging_area(tmp_path / "out", make_plan([path], make_job())):
-        for name in ("episodes", "pieces", "bad"):
-            (staging.root / name / "something").mkdir(parents=True)
-    steps = itertools.count()
+        (staging.root / "episodes/something").mkdir(parents=True)
 
-    def or_killed(step):
-        def done(*words, **options):
-            if next(steps) >= killed_after:
-                raise KeyboardInterrupt
-            return step(*words, **options)
-
-        return done
+    def killed(*_words, **_options):
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", or_killed(shutil.rmtree))
-        patch.setattr(Path, "unlink", or_killed(Path.unlink))
+        patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             staging.remove()
-    convert([path], tmp_path / "out", make_job())
     assert not staging.root.exists()
+    convert([path], tmp_path / "out", make_job())
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["a.hdf5", "out"]
+
+
+def test_what_is_removed_is_gone_while_others_write_into_it(tmp_path):
+    """On another machine an attempt that was taken for dead may still be at work."""
+    staging, ended = Staging(tmp_path / "out.work"), threading.Event()
+    staging.root.mkdir()
+
+    def write() -> None:
+        for number in itertools.count():
+            with contextlib.suppress(FileNotFoundError):
+                make_below(staging.root, staging.root / f"episodes/{number}")
+            if ended.is_set():
+                return
+
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write) for _ in range(4)]
+        time.sleep(0.1)
+        staging.remove()
+        ended.set()
+        for writer in writers:
+            writer.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_staged_episode_is_made_again(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from piperline.disk import make_below
 from piperline.episode import Clip
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
 from piperline.remux import Joiner, Reader, Splicer, new_file
@@ -116,7 +117,7 @@ class TableFiles:
         self.close()
         where = self._numbers.next()
         self.paths.append(self._root / self._template.format(**where))
-        self.paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        make_below(self._root, self.paths[-1].parent)
         return where
 
     def append(self, table: pa.Table) -> None:
@@ -153,7 +154,7 @@ class VideoFiles:
         if self._joiner is None or not self._fits(self._joiner, clip):
             self.close()
             path = self._root / V30_VIDEO_PATH.format(video_key=self._key, **self._numbers.next())
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_below(self._root, path.parent)
             self._joiner = new_file(path, clip, self._reader)
         first = self._joiner.frames
         self._joiner.add(clip)

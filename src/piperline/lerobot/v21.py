@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from piperline.disk import link_or_copy
+from piperline.disk import link_or_copy, make_below
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
@@ -107,7 +107,7 @@ class V21Writer:
 
     def _file(self, path: str) -> Path:
         file = self._root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_below(self._root, file.parent)
         return file
 
     def _append(self, name: str, text: str) -> None:

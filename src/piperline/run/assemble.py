@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.disk import identity, own_name, sync, write_whole
+from piperline.disk import identity, own_name, sweep_removed, sync, write_whole
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
@@ -48,6 +48,7 @@ def sweep(output: Path) -> None:
     marked = staging.published_file.is_file() and output.is_dir()
     if marked and staging.published_file.read_text(encoding="utf-8") == identity(output):
         staging.remove()
+    sweep_removed(staging.root)
 
 
 def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:

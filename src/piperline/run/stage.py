@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from piperline.disk import link_or_copy, own_name, sync, write_whole
+from piperline.disk import link_or_copy, make_below, own_name, remove_tree, sweep_removed, sync, write_whole
 from piperline.encode import encode_camera, episode_table
 from piperline.episode import Clip, EncodedEpisode, clip_record, load_clip, load_episode, save_episode
 from piperline.errors import BadEpisode, OutputExists, Place, VideoError, output_error
@@ -71,22 +71,8 @@ class Staging:
                     shutil.rmtree(path, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it; a kill on the way leaves what the next run knows as ours.
-
-        So the plan goes after the folders, then the mark that the dataset is published, by which `sweep` knows what
-        is to go, and last the lock.
-        """
-        if not self.root.is_dir():
-            return
-        last = (self.plan_file, self.published_file, self.lock_file)
-        for path in self.root.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path not in last:
-                path.unlink(missing_ok=True)
-        for path in last:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Remove all of it, in one step for whoever still works in it."""
+        remove_tree(self.root)
 
     def is_foreign(self) -> bool:
         """Whether there is a folder in its place that piperline did not make."""
@@ -111,6 +97,10 @@ class Staging:
             BadEpisode: an image is damaged, or the file has changed since the run was planned.
             VideoError: the encoder fails.
         """
+        with self._unless_staged(episode):
+            self._stage_camera(episode, job, camera, progress)
+
+    def _stage_camera(self, episode: PlannedEpisode, job: Job, camera: str, progress: Progress) -> None:
         if self._piece(episode, camera) is not None:
             return
         folder = self._made(self._pieces(episode.key))
@@ -145,6 +135,10 @@ class Staging:
             BadEpisode: it cannot be converted, or the file has changed since the run was planned.
             VideoError: the encoder fails.
         """
+        with self._unless_staged(episode):
+            self._stage_episode(episode, job, progress)
+
+    def _stage_episode(self, episode: PlannedEpisode, job: Job, progress: Progress) -> None:
         with Recording(episode.file, job.layout) as recording:
             _unchanged(episode)
             table = episode_table(recording.episode(episode.name), episode.length, job.settings.fps)
@@ -167,10 +161,18 @@ class Staging:
             shutil.rmtree(own, ignore_errors=True)
         shutil.rmtree(self._pieces(episode.key), ignore_errors=True)
 
+    @contextlib.contextmanager
+    def _unless_staged(self, episode: PlannedEpisode) -> Iterator[None]:
+        """Pass over what goes wrong because another attempt has done the episode, and cleared its pieces away."""
+        try:
+            yield
+        except (OSError, VideoError):
+            if not self.is_staged(episode):
+                raise
+
     def _made(self, folder: Path) -> Path:
-        """Make a folder two levels below the root. An attempt that outlives its run does not bring back the root."""
-        folder.parent.mkdir(exist_ok=True)
-        folder.mkdir(exist_ok=True)
+        """Make a folder below the root. An attempt that outlives its run does not bring back the root."""
+        make_below(self.root, folder)
         return folder
 
     def _publish(self, own: Path, episode: PlannedEpisode) -> None:
@@ -230,6 +232,7 @@ def staging_area(output: Path, plan: Plan, *, resume: bool = True) -> Iterator[S
                 found="a folder without a plan",
                 next_step="move it away, or name another output",
             )
+        sweep_removed(staging.root)
         staging.root.mkdir(parents=True, exist_ok=True)
         with staging.lock_file.open("w") as lock:
             _lock(lock.fileno(), staging.root)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from piperline.disk import own_name, write_whole
+from piperline.disk import make_below, own_name, write_whole
 from piperline.errors import (
     OutputError,
     OutputExists,
@@ -238,7 +238,7 @@ class ConvertWork:
         if left.episodes:
             write_dataset(self.staging, left, folder)
         elif self.kind == "shards":  # other shards have episodes; this one tells why it has none
-            (folder / PROVENANCE).parent.mkdir(parents=True)
+            make_below(self.staging.root, (folder / PROVENANCE).parent)
             write_provenance(left, folder)
         else:
             reasons = "\n".join(f"- {item.file.name}: {item.reason}" for item in left.left_out)
