@@ -9,7 +9,7 @@ from bench.quality import libjpeg, psnr
 from bench.recordings import CAMERAS, episodes_of, jpegs
 from piperline.episode import EncodedEpisode
 from piperline.lerobot.dataset import open_dataset
-from piperline.video import decode
+from piperline.video.decoder import decode
 
 COMPARED = 17  # every 17th frame: not only key frames; all are decoded and counted
 

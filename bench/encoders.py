@@ -13,7 +13,8 @@ import av
 import numpy as np
 
 from bench.quality import libjpeg, psnr
-from piperline.video import MODES, Picture, PictureDecoder, VideoSettings, VideoWriter, decode, for_encoder
+from piperline.video.decoder import Picture, PictureDecoder, decode
+from piperline.video.encoder import MODES, VideoSettings, VideoWriter, for_encoder
 
 Footage = Sequence[Sequence[bytes]]
 """Recorded JPEG, frame by frame, for each camera."""
@@ -79,7 +80,9 @@ def table(footage: Footage, torchcodec: Reader) -> Iterator[Row]:
             yield _measure(settings, footage, pictures, Path(folder), torchcodec)
 
 
-def _measure(settings: VideoSettings, footage: Footage, pictures: Pictures, folder: Path, torchcodec: Reader) -> Row:
+def _measure(
+    settings: VideoSettings, footage: Footage, pictures: Pictures, folder: Path, torchcodec: Reader
+) -> Row:
     """Make a video of each camera, then read it in order and at random."""
     paths = [folder / f"{camera}.mp4" for camera in range(len(footage))]
     frames = sum(map(len, footage))
@@ -92,7 +95,10 @@ def _measure(settings: VideoSettings, footage: Footage, pictures: Pictures, fold
     with stopwatch() as seeking:
         for path, camera in zip(paths, pictures, strict=True):
             _read_at_random(path, len(camera))
-    errors = [psnr(map(libjpeg, images), decode(path)) for path, images in zip(paths, footage, strict=True)]
+    errors = [
+        psnr(map(libjpeg, images), decode(path))
+        for path, images in zip(paths, footage, strict=True)
+    ]
     return Row(
         name=settings.description,
         kilobytes=sum(path.stat().st_size for path in paths) / frames / 1000,
@@ -118,7 +124,9 @@ def stopwatch() -> Iterator[Elapsed]:
     elapsed.ms = (time.process_time() - start) * 1000
 
 
-def _encode(path: Path, settings: VideoSettings, images: Sequence[bytes], pictures: Sequence[Picture]) -> None:
+def _encode(
+    path: Path, settings: VideoSettings, images: Sequence[bytes], pictures: Sequence[Picture]
+) -> None:
     with VideoWriter(path, settings, fps=FPS) as writer:
         for image, picture in zip(images, pictures, strict=True):
             if settings.codec:
@@ -143,5 +151,7 @@ def _read_at_random(path: Path, frames: int) -> None:
         for number in np.random.default_rng(0).integers(0, frames, READS):
             wanted = int(number) * step
             container.seek(wanted, stream=stream)
-            picture = next(picture for picture in container.decode(stream) if (picture.pts or 0) >= wanted)
+            picture = next(
+                picture for picture in container.decode(stream) if (picture.pts or 0) >= wanted
+            )
             picture.to_ndarray(format="rgb24")

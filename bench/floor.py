@@ -17,7 +17,8 @@ from bench.recordings import CAMERAS, episodes_of, jpegs, short
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from piperline.process import usable_cpus
-from piperline.video import MODES, Mode, PictureDecoder, VideoWriter
+from piperline.video.decoder import PictureDecoder
+from piperline.video.encoder import MODES, Mode, VideoWriter
 
 ROUNDS, TIMES = 3, 3
 
@@ -44,7 +45,11 @@ def _encode(job: tuple[Path, str, str], mode: Mode) -> float:
 def many(folder: Path) -> list[Path]:
     """36 episodes of 200 frames: the 12 of the race three times, under other names."""
     folder.mkdir()
-    links = [(path, folder / f"{number}_{path.name}") for number in range(TIMES) for path in short(CACHE / "bench")]
+    links = [
+        (path, folder / f"{number}_{path.name}")
+        for number in range(TIMES)
+        for path in short(CACHE / "bench")
+    ]
     for path, link in links:
         os.link(path, link)
     return [link for _, link in links]
@@ -59,7 +64,15 @@ def report() -> Iterator[str]:
         recordings = many(Path(name, "recordings"))
         for number in range(ROUNDS):
             os.sync()
-            command = [PIPERLINE, "convert", *recordings, "--output", Path(name, f"dataset{number}"), "--video", mode]
+            command = [
+                PIPERLINE,
+                "convert",
+                *recordings,
+                "--output",
+                Path(name, f"dataset{number}"),
+                "--video",
+                mode,
+            ]
             wholes.append(cost(command, LOG).seconds)
             floors.append(floor(recordings, mode))
     whole, alone = statistics.median(wholes), statistics.median(floors)

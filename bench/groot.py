@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode
 from piperline.features import camera_key, layout_schema
-from piperline.groot.choice import default_choice
-from piperline.groot.folder import read_rows, require_meta
+from piperline.groot.loader import read_rows, require_meta
 from piperline.groot.modality import write_modality
+from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
 from piperline.groot.stats import float_columns, relative_stats, write_groot_stats
-from piperline.layout import load_layout
 from piperline.lerobot.v21 import V21Writer
-from piperline.pixels import count_pixels
+from piperline.recordings.layout import load_layout
 from piperline.stats import FeatureStats
-from piperline.video import MODES, PictureDecoder, VideoWriter, probe
+from piperline.video.decoder import PictureDecoder, probe
+from piperline.video.encoder import MODES, VideoWriter
+from piperline.video.pixel_counts import count_pixels
 
 LENGTH, HORIZON = 300, 16
 LAYOUT = load_layout("piper")
@@ -35,7 +36,9 @@ def main(folder: Path) -> None:
     """Measure, and print a table."""
     print("| what | seconds | target |\n|---|---|---|")
     tables = make(folder / "tables", 3_334, cameras=False)
-    line("statistics of 1,000,200 frames (two relative arms)", lambda: write_groot_stats(tables), 20)
+    line(
+        "statistics of 1,000,200 frames (two relative arms)", lambda: write_groot_stats(tables), 20
+    )
     compare(make(folder / "small", 100, cameras=False))
     videos = make(folder / "videos", 1_000, cameras=True)
     write_groot_stats(videos)
@@ -69,7 +72,10 @@ def compare(root: Path) -> None:
     plain = {
         group: plain_numbers(
             [rows.columns["action"][a:b, slice(*span)] for a, b in rows.episodes(meta).values()],
-            [rows.columns["observation.state"][a:b, slice(*span)] for a, b in rows.episodes(meta).values()],
+            [
+                rows.columns["observation.state"][a:b, slice(*span)]
+                for a, b in rows.episodes(meta).values()
+            ],
         )
         for group, span in LAYOUT.vectors["action"].groups.items()
         if group in choice.relative
@@ -90,7 +96,9 @@ def plain_numbers(actions: list[Rows], states: list[Rows]) -> dict[str, NDArray[
     windows = []
     for action, state in zip(actions, states, strict=True):
         for first in range(len(action) - HORIZON + 1):
-            chunk = [np.asarray(target - state[first]) for target in action[first : first + HORIZON]]
+            chunk = [
+                np.asarray(target - state[first]) for target in action[first : first + HORIZON]
+            ]
             windows.append(np.stack(chunk, dtype=np.float32))
     return {
         "max": np.max(windows, axis=0),
@@ -108,7 +116,10 @@ def make(root: Path, episodes: int, *, cameras: bool) -> Path:
     clip, stats = footage(root.with_suffix(".mp4")) if cameras else (None, None)
     names = list(LAYOUT.cameras) if clip else []
     schema = layout_schema(
-        LAYOUT, cameras={name: clip.info for name in names if clip}, fps=LAYOUT.fps, robot_type=LAYOUT.robot_type
+        LAYOUT,
+        cameras={name: clip.info for name in names if clip},
+        fps=LAYOUT.fps,
+        robot_type=LAYOUT.robot_type,
     )
     writer = V21Writer(root, schema, link=True)
     rows = np.arange(LENGTH)
@@ -116,7 +127,9 @@ def make(root: Path, episodes: int, *, cameras: bool) -> Path:
         state, action = motion(number)
         table = pa.table(
             {
-                "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), state.shape[1]),
+                "observation.state": pa.FixedSizeListArray.from_arrays(
+                    state.ravel(), state.shape[1]
+                ),
                 "action": pa.FixedSizeListArray.from_arrays(action.ravel(), action.shape[1]),
                 "timestamp": pa.array((rows / LAYOUT.fps).astype(np.float32)),
                 "frame_index": pa.array(rows),

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.measure import Command, Cost, cost
 from bench.results import publish
-from piperline.stills import encode_jpeg
+from piperline.video.images import encode_jpeg
 
 PIPERLINE = Path(sys.executable).with_name("piperline")
 CAMERAS = ("image_left", "image_mid", "image_right")
@@ -92,7 +92,9 @@ def gzip_file(path: Path, megabytes: int) -> Path:
                 compression="gzip",
             )
             for frame in range(GZIP_FRAMES):
-                rows[frame] = slope[..., None] + random.integers(0, 4, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+                rows[frame] = slope[..., None] + random.integers(
+                    0, 4, (HEIGHT, WIDTH, 3), dtype=np.uint8
+                )
     return path
 
 
@@ -134,10 +136,18 @@ def same(source: Path, output: Path) -> None:
         for path in sorted(output.iterdir()):
             with h5py.File(path) as after:
                 names = list(after)
-                equal = [equal_groups(before[name], after[name]) for name in names] if large else [True]
+                equal = (
+                    [equal_groups(before[name], after[name]) for name in names] if large else [True]
+                )
             expected -= set(names)
-            commands = [["h5diff", str(source), str(path), f"/{name}", f"/{name}"] for name in names if not large]
-            if not all(equal) or any(subprocess.run(command, check=False).returncode for command in commands):
+            commands = [
+                ["h5diff", str(source), str(path), f"/{name}", f"/{name}"]
+                for name in names
+                if not large
+            ]
+            if not all(equal) or any(
+                subprocess.run(command, check=False).returncode for command in commands
+            ):
                 raise AssertionError(f"{path} differs")
     if expected:
         raise AssertionError(f"{expected} are lost")
@@ -161,7 +171,9 @@ def measured(command: Command, output: Path, log: Path, rounds: int) -> Cost:
         shutil.rmtree(output, ignore_errors=True)
         subprocess.run(["sync"], check=True)
         costs.append(cost(command, log, memory=True))
-    seconds, cpu = (statistics.median(getattr(item, name) for item in costs) for name in ("seconds", "cpu"))
+    seconds, cpu = (
+        statistics.median(getattr(item, name) for item in costs) for name in ("seconds", "cpu")
+    )
     return Cost(seconds, cpu, max(item.worker_peak for item in costs))
 
 
@@ -173,7 +185,15 @@ def compare(kind: str, source: Path, folder: Path, rounds: int) -> Iterator[str]
     copied = measured(["sh", "-c", script, source, output], output, log, rounds)
     for what, more in (("split", []), ("repack", ["--episodes-per-file", str(PER_FILE)])):
         ours: Command = [PIPERLINE, "hdf5", what, source, "--output", output, *more]
-        theirs: Command = [sys.executable, "-m", "bench.hdf5_tools", "--original", what, source, output]
+        theirs: Command = [
+            sys.executable,
+            "-m",
+            "bench.hdf5_tools",
+            "--original",
+            what,
+            source,
+            output,
+        ]
         cost(ours, log)
         same(source, output)
         old = measured(theirs, output, log, 1 if "gzip" in kind else rounds)  # it takes minutes
@@ -206,7 +226,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=3000, help="of the larger recordings")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--original", nargs=3, metavar=("WHAT", "SOURCE", "OUTPUT"), help="one run of the original way")
+    parser.add_argument(
+        "--original",
+        nargs=3,
+        metavar=("WHAT", "SOURCE", "OUTPUT"),
+        help="one run of the original way",
+    )
     arguments = parser.parse_args()
     if arguments.original:
         what, source, output = arguments.original

@@ -25,7 +25,13 @@ class Cost:
     worker_peak: float
 
 
-def cost(command: Command, log: Path, environment: Mapping[str, str] | None = None, *, memory: bool = False) -> Cost:
+def cost(
+    command: Command,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    memory: bool = False,
+) -> Cost:
     """Run a command to its end; what it prints goes to `log`.
 
     Watching its `memory` takes CPU from it.
@@ -35,7 +41,9 @@ def cost(command: Command, log: Path, environment: Mapping[str, str] | None = No
     """
     with log.open("a") as output:
         start = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}
+        )
         peak = 0.0
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG if memory else 0)
@@ -56,7 +64,9 @@ def peak_memory(process: int) -> float:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0)
+    return next(
+        (int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0
+    )
 
 
 def _children(process: int) -> Iterator[int]:

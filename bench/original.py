@@ -20,7 +20,7 @@ import torch
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from lerobot.datasets.lerobot_dataset import LeRobotDataset  # noqa: E402 - after the declaration
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 FPS = 30
 CAMERAS = {"image_left": "left_wrist", "image_mid": "mid", "image_right": "right_wrist"}
@@ -35,7 +35,9 @@ FEATURES = {
 
 def convert(recordings: list[Path], output: Path) -> None:
     """Write one LeRobot v3.0 dataset of all recordings."""
-    dataset = LeRobotDataset.create("bench/original", FPS, FEATURES, root=output, robot_type="bi_piper")
+    dataset = LeRobotDataset.create(
+        "bench/original", FPS, FEATURES, root=output, robot_type="bi_piper"
+    )
     for path in recordings:
         with h5py.File(path) as file:
             for name in sorted(file, key=lambda name: int(re.sub(r"\D", "", name))):
@@ -56,7 +58,11 @@ def add_episode(dataset: LeRobotDataset, group: h5py.Group) -> None:
 
 def decode(data: np.ndarray) -> np.ndarray:
     """A recorded JPEG as RGB."""
-    return np.asarray(cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    return np.asarray(
+        cv2.cvtColor(
+            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
+        )
+    )
 
 
 if __name__ == "__main__":

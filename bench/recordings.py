@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.demo import write_recordings
-from piperline.hdf5.write import NewEpisode, write_recording
+from piperline.recordings.write import NewEpisode, write_recording
 
 CAMERAS = {
     "image_left": "observation.images.left_wrist",
@@ -36,7 +36,13 @@ def long(cache: Path, *, episodes: int, frames: int) -> Path:
     source = short(cache)[0]
     if not path.exists():
         with h5py.File(source) as file:
-            write_recording(path, (_stretched(file[f"episode_{number}"], number, frames) for number in range(episodes)))
+            write_recording(
+                path,
+                (
+                    _stretched(file[f"episode_{number}"], number, frames)
+                    for number in range(episodes)
+                ),
+            )
     return path
 
 
@@ -51,7 +57,9 @@ def _stretched(group: h5py.Group, number: int, frames: int) -> NewEpisode:
     )
 
 
-def _images(columns: Mapping[str, NDArray[np.object_]], order: list[int]) -> Iterator[dict[str, bytes]]:
+def _images(
+    columns: Mapping[str, NDArray[np.object_]], order: list[int]
+) -> Iterator[dict[str, bytes]]:
     for index in order:
         yield {name: column[index].tobytes() for name, column in columns.items()}
 

@@ -22,7 +22,7 @@ from bench.measure import Command, Cost, cost
 from bench.recordings import CAMERAS, jpegs, long, short
 from bench.results import publish
 from piperline.process import usable_cpus
-from piperline.video import Mode
+from piperline.video.encoder import Mode
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent / ".cache"
@@ -62,7 +62,14 @@ class Way:
     def run(self, recordings: list[Path], output: Path) -> None:
         """Convert once."""
         if self.video is None:
-            command: Command = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original.py", output, *recordings]
+            command: Command = [
+                ORIGINAL_PYTHON,
+                "-W",
+                "ignore",
+                HERE / "original.py",
+                output,
+                *recordings,
+            ]
             environment = {
                 "PYTHONPATH": str(ORIGINAL_PATH),
                 "HF_HUB_OFFLINE": "1",
@@ -81,7 +88,10 @@ class Way:
 
 def race(recordings: list[Path], modes: tuple[Mode, ...], rounds: int) -> list[Way]:
     """Run the original way and ours in turn, `rounds` times; compare the results of the first round."""
-    ways = [Way("original (lerobot 0.4.2)", None), *(Way(f"piperline --video {mode}", mode) for mode in modes)]
+    ways = [
+        Way("original (lerobot 0.4.2)", None),
+        *(Way(f"piperline --video {mode}", mode) for mode in modes),
+    ]
     for number in range(rounds):
         for way in ways:
             with tempfile.TemporaryDirectory(dir=CACHE / "bench") as folder:
@@ -107,7 +117,7 @@ def race_table(ways: list[Way], images: int) -> Iterator[str]:
 
 def memory_table(cache: Path) -> Iterator[str]:
     """Peak memory of a worker above the bare imports, for short and long episodes."""
-    bare = "import os, piperline.run.convert, bench.measure; print(bench.measure.peak_memory(os.getpid()))"
+    bare = "import os, piperline.convert.run, bench.measure; print(bench.measure.peak_memory(os.getpid()))"
     imports = float(subprocess.run([PYTHON, "-c", bare], check=True, capture_output=True).stdout)
     yield f"The imports alone: {imports:.0f} MB.\n"
     yield "| video | 3 episodes of 200 frames | 12 of 200 frames | 1 of 4,000 frames |"
@@ -160,7 +170,9 @@ def report(rounds: int) -> Iterator[str]:
     yield "**12 episodes of 200 frames, 3 cameras of 480x640** (7,200 images)\n"
     yield from race_table(race(recordings, MODES, rounds), SHORT_IMAGES)
     yield "\n**2 episodes of 1,000 frames** (6,000 images), one round\n"
-    yield from race_table(race([long(cache, episodes=2, frames=1000)], ("h264", "copy"), 1), LONG_IMAGES)
+    yield from race_table(
+        race([long(cache, episodes=2, frames=1000)], ("h264", "copy"), 1), LONG_IMAGES
+    )
     helps = [cost([PIPERLINE, "--help"], LOG).cpu for _ in range(5)]
     yield f"\n**`piperline --help`**: {statistics.median(helps):.2f} s of CPU\n"
     yield "**Peak memory of a worker above the bare imports**\n"
@@ -172,7 +184,9 @@ def report(rounds: int) -> Iterator[str]:
 def main() -> None:
     """Print the report; put it into the README."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each way is run (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often each way is run (default: 3)"
+    )
     rounds = parser.parse_args().rounds
     LOG.unlink(missing_ok=True)
     publish("convert", report(rounds))

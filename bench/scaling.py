@@ -20,13 +20,13 @@ import numpy as np
 
 from bench.measure import Command, cost
 from bench.recordings import short
+from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.launch import prepare
+from piperline.cluster.shards import Manifest, sizes
+from piperline.cluster.work import save_work
+from piperline.convert.job import make_job
 from piperline.process import usable_cpus
-from piperline.run.convert import make_job
-from piperline.run.launch import prepare
-from piperline.run.records import JobFolder, RankRecord
-from piperline.run.shards import Manifest, sizes
-from piperline.run.work import save_work
-from piperline.stills import encode_jpeg
+from piperline.video.images import encode_jpeg
 
 CACHE = Path(__file__).parents[1] / ".cache" / "bench"
 PIPERLINE = Path(sys.executable).with_name("piperline")
@@ -36,7 +36,9 @@ FILES, SHARDS = 200, 50
 
 def main() -> None:
     """Measure all and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--episodes", type=int, default=10_000, help="to plan")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -56,7 +58,16 @@ def measure_workers(folder: Path, rounds: int) -> None:
     for number in range(rounds):
         out, home = folder / f"out{number}", folder / f"home{number}"
         convert: Command = [PIPERLINE, "convert", *paths, "--format", "v3.0"]
-        shards: Command = [PIPERLINE, "shards", "convert", "--hdf5-root", root, "--all", "--repo-id", "bench/x"]
+        shards: Command = [
+            PIPERLINE,
+            "shards",
+            "convert",
+            "--hdf5-root",
+            root,
+            "--all",
+            "--repo-id",
+            "bench/x",
+        ]
         logs: Command = ["--logs-dir", folder / f"logs{number}", "--workers", str(cpus)]
         ways: dict[str, Command] = {
             "1 worker": [*convert, "--output", f"{out}-one", "--workers", "1"],
@@ -79,37 +90,68 @@ def measure_workers(folder: Path, rounds: int) -> None:
 
 def refuse_difference(one: Path, other: Path) -> None:
     """See that two folders hold the same bytes."""
-    names = [sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (one, other)]
+    names = [
+        sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (one, other)
+    ]
     files = [name for name in names[0] if (one / name).is_file()]
-    if names[0] != names[1] or any((one / name).read_bytes() != (other / name).read_bytes() for name in files):
+    if names[0] != names[1] or any(
+        (one / name).read_bytes() != (other / name).read_bytes() for name in files
+    ):
         sys.exit(f"the datasets {one} and {other} differ")
 
 
 def measure_planning(folder: Path, episodes: int) -> None:
     """A first plan, and a run that finds everything done."""
-    data, target, job = folder / "many", folder / "home/bench/many", JobFolder(folder / "logs-many/convert_hdf5")
+    data, target, job = (
+        folder / "many",
+        folder / "home/bench/many",
+        JobFolder(folder / "logs-many/convert_hdf5"),
+    )
     write_headers(data, episodes // FILES)
     began = time.monotonic()
-    work = prepare("shards", [data], target, make_job(format="v3.0"), job, world=SHARDS, command=("--all",))
+    work = prepare(
+        "shards", [data], target, make_job(format="v3.0"), job, world=SHARDS, command=("--all",)
+    )
     count = len(work.plan.episodes)
-    print(f"planning {count} episodes in {FILES} files: {time.monotonic() - began:.1f} s (at most 20 s for 10,000)")
+    print(
+        f"planning {count} episodes in {FILES} files: {time.monotonic() - began:.1f} s (at most 20 s for 10,000)"
+    )
     save_work(job, work)
     for rank, part in enumerate(work.parts):
         dataset = work.output(rank)
         (dataset / "meta").mkdir(parents=True)
-        for name in ("info.json", "stats.json", "piperline.json", "modality.json", *(f"{n}.mp4" for n in range(6))):
+        for name in (
+            "info.json",
+            "stats.json",
+            "piperline.json",
+            "modality.json",
+            *(f"{n}.mp4" for n in range(6)),
+        ):
             (dataset / "meta" / name).write_text("{}")
-        manifest = Manifest(work.plan.key, SHARDS, rank, SHARDS, part.key, work.command, (), sizes(dataset))
+        manifest = Manifest(
+            work.plan.key, SHARDS, rank, SHARDS, part.key, work.command, (), sizes(dataset)
+        )
         manifest.to_disk(dataset)
         job.note(rank, RankRecord.begin(part.key).ended())
         job.prove(part.key, "")
-    command: Command = [PIPERLINE, "shards", "convert", "--hdf5-root", data, "--all", "--repo-id", "bench/many"]
+    command: Command = [
+        PIPERLINE,
+        "shards",
+        "convert",
+        "--hdf5-root",
+        data,
+        "--all",
+        "--repo-id",
+        "bench/many",
+    ]
     more: Command = ["--workers", str(SHARDS), "--logs-dir", job.root.parent]
     log = folder / "again.txt"
     spent = cost([*command, *more], log, {"HF_LEROBOT_HOME": str(target.parents[1])})
     if "Nothing to do" not in log.read_text():
         sys.exit(log.read_text())
-    print(f"a run with nothing to do on them: {spent.seconds:.1f} s, {spent.cpu:.1f} s CPU (at most 5 s)")
+    print(
+        f"a run with nothing to do on them: {spent.seconds:.1f} s, {spent.cpu:.1f} s CPU (at most 5 s)"
+    )
 
 
 def write_headers(folder: Path, episodes: int) -> None:

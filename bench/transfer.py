@@ -59,7 +59,12 @@ def foreign(source: Path) -> Path:
     """A dataset without the histograms that only piperline writes."""
     path = source.with_name(f"{source.name}_foreign")
     if not path.exists():
-        shutil.copytree(source, path, copy_function=os.link, ignore=shutil.ignore_patterns("image_histograms.pq"))
+        shutil.copytree(
+            source,
+            path,
+            copy_function=os.link,
+            ignore=shutil.ignore_patterns("image_histograms.pq"),
+        )
     return path
 
 
@@ -69,9 +74,15 @@ def packets(dataset: Dataset) -> Iterator[list[bytes]]:
     for episode in dataset:
         for clip in episode.clips.values():
             if clip.path not in files:
-                files = {path: held for path, held in files.items() if path.parent.parent != clip.path.parent.parent}
+                files = {
+                    path: held
+                    for path, held in files.items()
+                    if path.parent.parent != clip.path.parent.parent
+                }
                 with av.open(str(clip.path)) as container:
-                    files[clip.path] = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+                    files[clip.path] = [
+                        bytes(packet) for packet in container.demux(video=0) if packet.size
+                    ]
             yield files[clip.path][clip.first : clip.first + clip.count]
 
 
@@ -107,11 +118,15 @@ def timed(
     for number in range(rounds):
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             output = Path(folder, "output")
-            subprocess.run(["sync"], check=True)  # what was written before is not for this to wait for
+            subprocess.run(
+                ["sync"], check=True
+            )  # what was written before is not for this to wait for
             costs.append(cost(command(output), LOG, {**(environment or {}), "HF_HOME": folder}))
             if number == 0:
                 look(output)
-    return Cost(statistics.median(c.seconds for c in costs), statistics.median(c.cpu for c in costs), 0)
+    return Cost(
+        statistics.median(c.seconds for c in costs), statistics.median(c.cpu for c in costs), 0
+    )
 
 
 def peak(command: Command) -> float:
@@ -142,13 +157,18 @@ def rows(ffmpeg: str, shards: int) -> Iterator[tuple[str, Cost, Cost]]:
             raise AssertionError("the original way lost frames")
 
     original = timed(lambda out: [*script, "split", source, out, ffmpeg], all_there, rounds=1)
-    for name, of in (("v3.0 to v2.1", source), ("the same of others: image statistics from videos", foreign(source))):
+    for name, of in (
+        ("v3.0 to v2.1", source),
+        ("the same of others: image statistics from videos", foreign(source)),
+    ):
         yield name, original, timed(migration(of), lambda output: check_ours(source, output))
     parts = [shard()] * shards
     yield (
         "aggregate v3.0",
         timed(lambda out: [*script, "aggregate", out, *parts], all_there, LEROBOT, rounds=1),
-        timed(lambda out: [PIPERLINE, "aggregate", *parts, "-o", out], lambda o: check_ours(source, o)),
+        timed(
+            lambda out: [PIPERLINE, "aggregate", *parts, "-o", out], lambda o: check_ours(source, o)
+        ),
     )
 
 
@@ -163,11 +183,16 @@ def copies(shards: int) -> tuple[float, float]:
 
 def memory() -> Iterator[str]:
     """Peak memory for few and for many episodes."""
-    for name, arguments in (("migrate", ["--to", "v2.1", "-o"]), ("aggregate", ["--format", "v3.0", "-o"])):
+    for name, arguments in (
+        ("migrate", ["--to", "v2.1", "-o"]),
+        ("aggregate", ["--format", "v3.0", "-o"]),
+    ):
         peaks = []
         for shards in SHARDS:
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                peaks.append(peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")]))
+                peaks.append(
+                    peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")])
+                )
         yield f"| {name} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB |"
 
 
@@ -178,7 +203,16 @@ def find_ffmpeg() -> str:
         return found
     folder = FOLDER / "ffmpeg"
     if not folder.exists():
-        pip: Command = [ORIGINAL_PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        pip: Command = [
+            ORIGINAL_PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            folder,
+        ]
         subprocess.run([*pip, "imageio-ffmpeg"], check=True)
     return str(next(folder.glob("imageio_ffmpeg/binaries/ffmpeg-*")))
 
@@ -200,7 +234,11 @@ def report(ffmpeg: str) -> Iterator[str]:
                 f"| {original.cpu / ours.cpu:.1f}x | {ours.seconds / left:.1f}x | {ours.seconds / synced:.1f}x |"
             )
         yield ""
-    yield "| peak memory | " + " | ".join(f"{3 * shards} episodes" for shards in SHARDS) + " |\n|---|---|---|"
+    yield (
+        "| peak memory | "
+        + " | ".join(f"{3 * shards} episodes" for shards in SHARDS)
+        + " |\n|---|---|---|"
+    )
     yield from memory()
 
 

@@ -2,7 +2,13 @@
 
 from gr00t.configs.data.embodiment_configs import register_modality_config
 from gr00t.data.embodiment_tags import EmbodimentTag
-from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation, ActionType, ModalityConfig
+from gr00t.data.types import (
+    ActionConfig,
+    ActionFormat,
+    ActionRepresentation,
+    ActionType,
+    ModalityConfig,
+)
 
 HORIZON = 16  # steps of an action chunk
 
@@ -28,7 +34,8 @@ bi_piper_config = {
         delta_indices=list(range(HORIZON)),
         modality_keys=list(ACTIONS),
         action_configs=[
-            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT) for rep in ACTIONS.values()
+            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT)
+            for rep in ACTIONS.values()
         ],
     ),
     "language": ModalityConfig(

@@ -14,14 +14,23 @@ from cyclopts import App
 
 from piperline import errors, open_dataset
 from piperline.cli.app import app, run
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
 from piperline.demo import write_recordings
-from piperline.run.convert import convert, make_job
 from piperline.transfer import migrate
-from piperline.video import decode
-from tests.documents import REPOSITORY, SHELLS, fences, lines, normal, programs, shell_lines
-from tests.recordings import actions, has_true_colors, paint, read_code, states, write_aloha, write_images
-from tests.test_architecture import ROOMS
-from tests.trees import tree
+from piperline.video.decoder import decode
+from tests.helpers.documents import REPOSITORY, SHELLS, fences, lines, normal, programs, shell_lines
+from tests.helpers.recordings import (
+    actions,
+    has_true_colors,
+    paint,
+    read_code,
+    states,
+    write_aloha,
+    write_images,
+)
+from tests.helpers.trees import tree
+from tests.test_architecture import FLOORS
 
 PLAYED = ["README.md", "docs/layouts.md"]
 """Documents that are run from their first to their last line, and what they show is compared."""
@@ -30,7 +39,8 @@ RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md"]
 """Documents whose commands are run; what they show comes from other recordings."""
 
 PAGES = [
-    str(path.relative_to(REPOSITORY)) for path in sorted((*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")))
+    str(path.relative_to(REPOSITORY))
+    for path in sorted((*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")))
 ]
 TWINS = [page for page in PAGES if (REPOSITORY / page.replace(".md", ".zh-CN.md")).exists()]
 
@@ -79,7 +89,9 @@ def commands(group: App = app, *above: str) -> dict[tuple[str, ...], App]:
 
 COMMANDS = commands()
 EXAMPLES = [
-    line.strip() for command in COMMANDS.values() for line in lines(str(command.help_epilogue).split(":\n\n", 1)[1])
+    line.strip()
+    for command in COMMANDS.values()
+    for line in lines(str(command.help_epilogue).split(":\n\n", 1)[1])
 ]
 
 
@@ -124,7 +136,9 @@ def test_make_has_the_targets_of_the_documents():
 
 def readme_commands(page):
     """The commands in the table of a README: those after a group's first one belong to the group too."""
-    rows = re.findall(r"^\| (`[a-z0-9].*?) \|", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`[a-z0-9].*?) \|", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
     groups = {words[0] for words in COMMANDS if len(words) > 1}
     found = set()
     for row in rows:
@@ -147,7 +161,9 @@ def test_every_command_is_in_the_readme(page):
 def test_links_lead_somewhere(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("https://") or ((REPOSITORY / page).parent / target).exists(), target
+        assert target.startswith("https://") or ((REPOSITORY / page).parent / target).exists(), (
+            target
+        )
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
@@ -164,7 +180,9 @@ def test_every_script_of_the_readme_tells_how_it_is_used(page):
 @pytest.mark.parametrize("page", TWINS)
 def test_both_languages_show_the_same(page):
     twin = page.replace(".md", ".zh-CN.md")
-    first, second = ([words for line in shell_lines(name) for words in programs(line)] for name in (page, twin))
+    first, second = (
+        [words for line in shell_lines(name) for words in programs(line)] for name in (page, twin)
+    )
     assert first == second
     assert fences(page) == fences(twin) or page not in PLAYED
     texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in (page, twin)]
@@ -178,10 +196,14 @@ def test_both_languages_show_the_same(page):
 @pytest.mark.parametrize("page", ["docs/architecture.md", "docs/architecture.zh-CN.md"])
 def test_the_architecture_names_every_module(page):
     source = REPOSITORY / "src/piperline"
-    there = {str(path.relative_to(source)) for path in source.rglob("*.py") if path.name != "__init__.py"}
+    there = {
+        str(path.relative_to(source)) for path in source.rglob("*.py") if path.name != "__init__.py"
+    }
     named = re.findall(r"^([\w/]+\.py)  ", fences(page)[0].text, re.MULTILINE)
     assert len(named) == len(set(named))
-    assert (there - set(named), set(named) - there) == (set(), set()), f"not in {page}, and not in src"
+    assert (there - set(named), set(named) - there) == (set(), set()), (
+        f"not in {page}, and not in src"
+    )
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "docs/architecture.zh-CN.md"])
@@ -193,10 +215,11 @@ def test_the_architecture_tells_the_exit_codes_and_the_rooms(page):
         for name in re.findall(r"\b[A-Z]\w+", names)
     }
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    wanted = {kind.__name__: kind.exit_code for kind in classes if issubclass(kind, errors.PiperlineError)}
+    wanted = {
+        kind.__name__: kind.exit_code for kind in classes if issubclass(kind, errors.PiperlineError)
+    }
     assert {name: told.get(name) for name in wanted} == wanted
-    rooms = [set(line.split(", ")) for line in fences(page)[1].text.splitlines()]
-    assert rooms == ROOMS
+    assert tuple(fences(page)[1].text.split()) == FLOORS
 
 
 # --- what stands in documents works ------------------------------------------------------------------------------
@@ -208,9 +231,14 @@ def write_one_arm(path, first):
         for number in (first, first + 1):
             group = file.create_group(f"episode_{number}")
             group.attrs["num_frames"], group.attrs["task"] = 6, "put the cup on the saucer"
-            group["robot/joints"], group["robot/command"] = states(number, 6, 7), actions(number, 6, 7)
+            group["robot/joints"], group["robot/command"] = (
+                states(number, 6, 7),
+                actions(number, 6, 7),
+            )
             group.create_group("cameras")
-            front, wrist = ([paint(number, camera, frame) for frame in range(6)] for camera in (0, 1))
+            front, wrist = (
+                [paint(number, camera, frame) for frame in range(6)] for camera in (0, 1)
+            )
             write_images(group["cameras"], "front", front, "raw", "bgr")
             write_images(group["cameras"], "wrist", wrist, "jpeg-vlen", "rgb")
 
@@ -219,8 +247,17 @@ def write_one_arm(path, first):
 def world(tmp_path_factory):
     """A folder with everything that documents and examples speak of; copied, never changed."""
     root = tmp_path_factory.mktemp("world")
-    (recording,) = write_recordings(root / "demo/recordings", files=1, frames=(40, 50, 44), size=(48, 64))
-    for place in ("demo/recordings/session_2.hdf5", "data/a.hdf5", "data.hdf5", "data.h5", "day1.hdf5", "day2.hdf5"):
+    (recording,) = write_recordings(
+        root / "demo/recordings", files=1, frames=(40, 50, 44), size=(48, 64)
+    )
+    for place in (
+        "demo/recordings/session_2.hdf5",
+        "data/a.hdf5",
+        "data.hdf5",
+        "data.h5",
+        "day1.hdf5",
+        "day2.hdf5",
+    ):
         (root / place).parent.mkdir(exist_ok=True)
         shutil.copy(recording, root / place)
     (root / "aloha").mkdir()
@@ -228,7 +265,9 @@ def world(tmp_path_factory):
     convert([recording], root / "my_dataset", make_job(), workers=1)
     for place in ("out/apples", "out/monday", "out/tuesday", "out/part_1", "out/part_2"):
         shutil.copytree(root / "my_dataset", root / place)
-    migrate(root / "my_dataset", "v3.0", output=root / "home/.cache/huggingface/lerobot/lerobot/pusht")
+    migrate(
+        root / "my_dataset", "v3.0", output=root / "home/.cache/huggingface/lerobot/lerobot/pusht"
+    )
     return root
 
 
@@ -315,7 +354,9 @@ def test_a_layout_as_described_converts(place, capfd):
         assert episode.tasks == ("put the cup on the saucer",)
         for camera, clip in enumerate(episode.clips.values()):
             pictures = list(decode(clip.path))
-            assert [read_code(picture) for picture in pictures] == [(number, camera, frame) for frame in range(6)]
+            assert [read_code(picture) for picture in pictures] == [
+                (number, camera, frame) for frame in range(6)
+            ]
             assert all(map(has_true_colors, pictures))
 
 
@@ -326,7 +367,10 @@ def test_the_examples_of_the_help_work(line, place, capfd):
     code, said = do(line, capfd)
     assert code == 0, said
     if line.startswith("piperline shards convert"):
-        for after in ("piperline shards aggregate --repo-id my-lab/apples --num-shards 4", "piperline shards status"):
+        for after in (
+            "piperline shards aggregate --repo-id my-lab/apples --num-shards 4",
+            "piperline shards status",
+        ):
             code, said = do(after, capfd)
             assert code == 0, said
     assert tree(place / "my_dataset")["meta/info.json"]
@@ -349,7 +393,9 @@ def helped(*commands):
         "sys.stderr.write(' '.join(set(sys.modules) - before)); sys.exit(any(codes))"
     )
     command = [sys.executable, "-c", code, *(" ".join(words) for words in commands)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"}
+    )
     return set(done.stderr.split()), done.stdout
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from piperline import errors
-from piperline.errors import BadEpisode, PiperlineError, Place, output_error, printable
+from piperline.errors import BadEpisode, PiperlineError, Place, output_error
+from piperline.text import printable
 
 
 def test_an_error_tells_all_it_knows():
@@ -25,7 +26,7 @@ def test_an_error_tells_all_it_knows():
 
 def test_an_error_survives_pickling():
     error = BadEpisode("it is bad", place=Place(frame=3), found="bad")
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - as between a run and its workers
+    again = pickle.loads(pickle.dumps(error))
     assert type(again) is BadEpisode
     assert str(again) == str(error)
 
@@ -37,7 +38,11 @@ def test_names_from_files_cannot_write_to_the_terminal():
 
 def test_every_error_is_drawn_at_the_top():
     tree = errors.__doc__ or ""
-    kinds = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, PiperlineError)]
+    kinds = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, PiperlineError)
+    ]
     assert len(kinds) > 10
     for kind in kinds:
         line = next(line for line in tree.splitlines() if kind.__name__ in line)

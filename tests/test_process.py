@@ -80,7 +80,9 @@ def test_one_that_is_at_work_is_ended_at_once(module):
 
 def test_the_same_python(module):
     text = "import sys\nfrom piperline.process import parent\n"
-    text += "def main(descriptor):\n    with parent(descriptor) as c:\n        c.send(sys.executable)\n"
+    text += (
+        "def main(descriptor):\n    with parent(descriptor) as c:\n        c.send(sys.executable)\n"
+    )
     child = Child(module("where", text))
     assert child.receive() == sys.executable
     child.end()

@@ -8,13 +8,28 @@ from hypothesis.extra import numpy as hnp
 
 from piperline.stats import QUANTILES, FeatureStats, image_stride, merge_stats, sample_frames
 
-ROWS = hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.floats(-100, 100, width=32))
-HISTOGRAMS = hnp.arrays(np.int64, (3, 256), elements=st.integers(0, 5)).filter(lambda counts: counts.sum(axis=1).all())
+ROWS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 40), st.integers(1, 4)),
+    elements=st.floats(-100, 100, width=32),
+)
+HISTOGRAMS = hnp.arrays(np.int64, (3, 256), elements=st.integers(0, 5)).filter(
+    lambda counts: counts.sum(axis=1).all()
+)
 
 
 @pytest.mark.parametrize(
     ("count", "samples"),
-    [(1, 1), (99, 99), (100, 100), (200, 100), (464, 100), (465, 100), (1000, 177), (10**6, 10_000)],
+    [
+        (1, 1),
+        (99, 99),
+        (100, 100),
+        (200, 100),
+        (464, 100),
+        (465, 100),
+        (1000, 177),
+        (10**6, 10_000),
+    ],
 )
 def test_as_many_frames_are_sampled_as_lerobot_samples(count, samples):
     chosen = sample_frames(count)
@@ -25,7 +40,14 @@ def test_as_many_frames_are_sampled_as_lerobot_samples(count, samples):
 
 @pytest.mark.parametrize(
     ("size", "stride"),
-    [((48, 64), 1), ((299, 299), 1), ((240, 320), 2), ((480, 640), 4), ((720, 1280), 8), ((640, 480), 4)],
+    [
+        ((48, 64), 1),
+        ((299, 299), 1),
+        ((240, 320), 2),
+        ((480, 640), 4),
+        ((720, 1280), 8),
+        ((640, 480), 4),
+    ],
 )
 def test_images_are_looked_at_as_lerobot_does(size, stride):
     assert image_stride(*size) == stride

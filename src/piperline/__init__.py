@@ -9,16 +9,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    "convert": "piperline.run.convert",
-    "make_job": "piperline.run.convert",
+    "convert": "piperline.convert.run",
+    "make_job": "piperline.convert.job",
     "open_dataset": "piperline.lerobot.dataset",
-    "plan_run": "piperline.run.convert",
+    "plan_run": "piperline.convert.run",
 }
 
 __all__ = ["convert", "make_job", "open_dataset", "plan_run"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
+def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,18 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from piperline.disk import sync
+from piperline.files import sync
 from piperline.stats import FeatureStats
-
-__all__ = [
-    "Clip",
-    "EncodedEpisode",
-    "VideoInfo",
-    "clip_record",
-    "load_clip",
-    "load_episode",
-    "save_episode",
-]
 
 TABLE, RECORD = "table.parquet", "episode.json"
 
@@ -68,7 +58,9 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.first < 0 or self.count < 1:
-            raise ValueError(f"a clip needs first >= 0 and count >= 1, not {self.first} and {self.count}")
+            raise ValueError(
+                f"a clip needs first >= 0 and count >= 1, not {self.first} and {self.count}"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,9 @@ def save_episode(folder: Path, episode: EncodedEpisode) -> None:
     record = {
         "tasks": episode.tasks,
         "sizes": {name: (folder / name).stat().st_size for name in files},
-        "clips": {key: clip_record(clip, episode.camera_stats[key]) for key, clip in episode.clips.items()},
+        "clips": {
+            key: clip_record(clip, episode.camera_stats[key]) for key, clip in episode.clips.items()
+        },
     }
     (folder / RECORD).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     sync(folder / RECORD)

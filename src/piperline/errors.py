@@ -15,7 +15,7 @@
     |- TaskFailed               episodes failed or workers died                              exit 7
     '- HubError                 the Hugging Face Hub refused, or cannot be reached           exit 8
 
-Exceptions stop an operation. What a check finds is data, not an exception: see `piperline.check.finding`.
+Exceptions stop an operation. What a check finds is data, not an exception: see `piperline.finding`.
 """
 
 import errno
@@ -23,27 +23,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
-__all__ = [
-    "BadEpisode",
-    "DatasetError",
-    "HubError",
-    "IncompatibleDatasets",
-    "LayoutError",
-    "LayoutMismatch",
-    "OutputError",
-    "OutputExists",
-    "PiperlineError",
-    "Place",
-    "RecordingError",
-    "TaskFailed",
-    "UnsupportedVersion",
-    "UsageError",
-    "VideoError",
-    "is_utf8",
-    "output_error",
-    "printable",
-    "size_text",
-]
+from piperline.text import printable
 
 
 @dataclass(frozen=True)
@@ -116,7 +96,11 @@ class PiperlineError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel from worker processes with all that they know."""
-        return (_rebuild, (type(self), self.message, self._known()), vars(self))  # vars: notes as well
+        return (
+            _rebuild,
+            (type(self), self.message, self._known()),
+            vars(self),
+        )  # vars: notes as well
 
     def _known(self) -> dict[str, object]:
         return {
@@ -131,37 +115,10 @@ def _rebuild(kind: type[PiperlineError], message: str, known: dict[str, object])
     return kind(message, **known)  # type: ignore[arg-type]
 
 
-def printable(text: str) -> str:
-    """`text` with control characters, surrogates and line breaks shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-
-
-def is_utf8(text: str) -> bool:
-    """Whether `text` can be written as UTF-8: names from a file, or of one, need not."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class UsageError(PiperlineError):
     """Options that cannot be, or do not go together."""
 
     exit_code = 2
-
-
-def size_text(size: float) -> str:
-    """A number of bytes for people: `2.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - SI prefixes
-            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1000
-    return f"{size:.2f} TB"
 
 
 class LayoutError(PiperlineError):
@@ -251,7 +208,9 @@ def output_error(error: OSError, path: Path) -> OutputError | None:
     return OutputError(
         reason,
         place=Place(file=path),
-        expected="room for the output" if code in _NO_ROOM else "a folder in which this user can write",
+        expected="room for the output"
+        if code in _NO_ROOM
+        else "a folder in which this user can write",
         found=printable(str(error)),
         next_step=step if code in _NO_ROOM else "name another place",
     )

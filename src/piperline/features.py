@@ -9,17 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from piperline.episode import VideoInfo
-from piperline.layout import Layout
-
-__all__ = [
-    "BOOKKEEPING",
-    "EPISODE_LOCAL",
-    "Feature",
-    "Schema",
-    "camera_feature",
-    "camera_key",
-    "layout_schema",
-]
+from piperline.recordings.layout import Layout
 
 CAMERA_PREFIX = "observation.images."
 
@@ -75,7 +65,9 @@ class Schema:
 
 
 BOOKKEEPING: Mapping[str, Feature] = {
-    "timestamp": Feature("float32", (1,)),  # seconds since the start of the episode: frame_index / fps
+    "timestamp": Feature(
+        "float32", (1,)
+    ),  # seconds since the start of the episode: frame_index / fps
     "frame_index": Feature("int64", (1,)),  # from 0 in each episode
     "episode_index": Feature("int64", (1,)),  # from 0 in the dataset
     "index": Feature("int64", (1,)),  # row number in the dataset
@@ -122,10 +114,16 @@ def layout_schema(
         fps: frames a second.
         robot_type: LeRobot's name for the robot.
     """
-    vectors = {key: Feature("float32", (len(rule.names),), rule.names) for key, rule in layout.vectors.items()}
+    vectors = {
+        key: Feature("float32", (len(rule.names),), rule.names)
+        for key, rule in layout.vectors.items()
+    }
     return Schema(
         fps=fps,
         robot_type=robot_type,
-        features={**vectors, **{camera_key(name): camera_feature(video) for name, video in cameras.items()}},
+        features={
+            **vectors,
+            **{camera_key(name): camera_feature(video) for name, video in cameras.items()},
+        },
         groups={key: dict(rule.groups) for key, rule in layout.vectors.items()},
     )

@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-__all__ = ["Child", "ChildDied", "heard_from", "parent", "serve", "usable_cpus"]
-
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -66,7 +64,7 @@ class Child:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
 
-    def receive(self) -> Any:  # noqa: ANN401 - what was sent
+    def receive(self) -> Any:
         """Wait for the next message.
 
         Raises:
@@ -124,7 +122,10 @@ def serve(module: str, descriptor: int, parent: int | None) -> None:
 @contextmanager
 def parent(descriptor: int) -> Iterator[Connection]:
     """In the process: the socket; what is done with it ends when the parent has closed it, or died."""
-    with Connection(descriptor) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with (
+        Connection(descriptor) as connection,
+        suppress(EOFError, BrokenPipeError, ConnectionResetError),
+    ):
         yield connection
 
 

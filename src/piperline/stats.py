@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QUANTILES", "FeatureStats", "image_stride", "merge_stats", "sample_frames"]
-
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 """The quantiles that LeRobot v3.0 stores, and their names."""
 
@@ -72,7 +70,9 @@ class FeatureStats:
             mean=exact.mean(axis=0),
             std=exact.std(axis=0),
             count=len(rows),
-            quantiles=dict(zip(QUANTILES, np.quantile(exact, wanted, axis=0), strict=True)) if wanted else {},
+            quantiles=dict(zip(QUANTILES, np.quantile(exact, wanted, axis=0), strict=True))
+            if wanted
+            else {},
         )
 
     @classmethod
@@ -107,10 +107,16 @@ def _histogram_quantile(histogram: NDArray[np.int64], q: float) -> Floats:
     cumulative = histogram.cumsum(axis=1)
     position = (cumulative[:, -1] - 1) * q
     low = np.array(
-        [np.searchsorted(row, np.floor(p), side="right") for row, p in zip(cumulative, position, strict=True)]
+        [
+            np.searchsorted(row, np.floor(p), side="right")
+            for row, p in zip(cumulative, position, strict=True)
+        ]
     )
     high = np.array(
-        [np.searchsorted(row, np.ceil(p), side="right") for row, p in zip(cumulative, position, strict=True)]
+        [
+            np.searchsorted(row, np.ceil(p), side="right")
+            for row, p in zip(cumulative, position, strict=True)
+        ]
     )
     result: Floats = low + (high - low) * (position - np.floor(position))
     return result

@@ -11,7 +11,9 @@ PIPERLINE = Path(sys.executable).with_name("piperline")
 def test_a_reader_that_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([PIPERLINE, "layout", "list"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [PIPERLINE, "layout", "list"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
     os.close(writing)
     assert done.returncode == 141
     assert done.stderr == b""

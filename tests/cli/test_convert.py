@@ -11,12 +11,13 @@ import h5py
 import pytest
 
 from piperline.cli.app import app, run
-from piperline.cli.output import Output, size_text
+from piperline.cli.console import Output
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import hdf2lerobotv21
-from piperline.run.convert import Progress
-from piperline.video import MODES
-from tests.recordings import write_piper
+from piperline.convert.progress import Progress
+from piperline.text import size_text
+from piperline.video.encoder import MODES
+from tests.helpers.recordings import write_piper
 
 PIPERLINE = str(Path(sys.executable).with_name("piperline"))
 CHECKOUT = Path(__file__).parents[2]
@@ -31,7 +32,9 @@ def data(tmp_path):
 
 
 def test_the_command_makes_a_dataset_and_says_so(data, tmp_path, capsys):
-    assert run(app, ["convert", str(data), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
+    assert (
+        run(app, ["convert", str(data), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
+    )
     said = capsys.readouterr()
     assert "3 episodes, 12 frames, 3 cameras, 2 tasks" in said.out
     assert f"LeRobot v2.1 dataset: {tmp_path / 'out'}" in said.out
@@ -53,7 +56,7 @@ def test_json_is_all_that_stands_on_standard_output(data, tmp_path, capsys):
 
 def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("piperline.hub.check_login", lambda _repo_id: None)
+    monkeypatch.setattr("piperline.hub.push_pull.check_login", lambda _repo_id: None)
     words = ["--all", "--repo-id", "lab/apples", "--hdf5-root", str(data)]
     assert run(hdf2lerobotv21, words) == 0
     assert run(hdf2lerobotv21, [*words, "--push"]) == 5
@@ -65,7 +68,9 @@ def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_pat
 def test_names_are_printed_without_control_characters(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data/\x1b[31mred.hdf5", episodes=1, names=["\x1b[32mgreen"])
-    assert run(app, ["convert", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert (
+        run(app, ["convert", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    )
     assert "\\x1b[31mred.hdf5 \\x1b[32mgreen" in capsys.readouterr().out
 
 
@@ -82,9 +87,26 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said.index("file2.hdf5 episode_0: 3 frames") < said.index("file10.hdf5 episode_2: 5 frames")
+    assert said.index("file2.hdf5 episode_0: 3 frames") < said.index(
+        "file10.hdf5 episode_2: 5 frames"
+    )
     assert "camera mid: 64x48, recorded as jpeg" in said
-    assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "--dry-run", "--json", "--episodes", "1"]) == 0
+    assert (
+        run(
+            app,
+            [
+                "convert",
+                str(data),
+                "-o",
+                str(tmp_path / "out"),
+                "--dry-run",
+                "--json",
+                "--episodes",
+                "1",
+            ],
+        )
+        == 0
+    )
     assert [episode["length"] for episode in json.loads(capsys.readouterr().out)["episodes"]] == [4]
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -127,7 +149,12 @@ def test_the_help_tells_the_settings_of_each_video_mode(capsys):
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for settings in MODES.values():
         for option, value in settings.options.items():
-            shown = {"g": f"every {value}", "crf": f"crf {value}", "preset": value, "bf": "no B-frames"}.get(option, "")
+            shown = {
+                "g": f"every {value}",
+                "crf": f"crf {value}",
+                "preset": value,
+                "bf": "no B-frames",
+            }.get(option, "")
             assert shown in said
 
 
@@ -141,11 +168,17 @@ def test_the_documented_script(data):
         (["--hdf5-files", "file10.hdf5"], "your/one", 5),
     ]:
         command = [*script, *options, "--repo-id", repo, "--hdf5-root", "./data"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         info = json.loads((tmp_path / "home" / repo / "meta/info.json").read_text())
         assert info["total_frames"] == frames
-        assert (info["fps"], info["robot_type"], info["codebase_version"]) == (30, "bi_piper", "v2.1")
+        assert (info["fps"], info["robot_type"], info["codebase_version"]) == (
+            30,
+            "bi_piper",
+            "v2.1",
+        )
 
 
 def test_the_documented_script_asks_which_recordings(capsys):
@@ -158,7 +191,9 @@ def test_a_bar_is_shown_on_a_terminal(data, tmp_path):
     ours, theirs = pty.openpty()
     command = [PIPERLINE, "convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment
+    ) as process:
         os.close(theirs)
         shown = b""
         while True:
@@ -178,7 +213,11 @@ def test_elsewhere_a_line_comes_now_and_then(capsys, monkeypatch):
     with progress_bar(Output()) as watch:
         watch(Progress(files=4, files_done=2))
         for done in (1, 10, 500):
-            watch(Progress("stage", episodes=4, images=1000, images_done=done, size_done=10_000 * done))
+            watch(
+                Progress(
+                    "stage", episodes=4, images=1000, images_done=done, size_done=10_000 * done
+                )
+            )
         watch(Progress("assemble"))
     said = capsys.readouterr().err
     assert "looking at recordings: 2 of 4" in said
@@ -209,7 +248,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(data, tmp_path, monkeypatch)
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("piperline.run.convert.plan_run", broken)
+    monkeypatch.setattr("piperline.convert.run.plan_run", broken)
     with pytest.raises(ZeroDivisionError):
         run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"])
 
@@ -220,7 +259,7 @@ def test_interruptions_and_system_errors_end_with_a_word(data, tmp_path, monkeyp
         def broken(*_args, error=error, **_kwargs):
             raise error
 
-        monkeypatch.setattr("piperline.run.convert.plan_run", broken)
+        monkeypatch.setattr("piperline.convert.run.plan_run", broken)
         assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]) == code
         assert capsys.readouterr().err
 

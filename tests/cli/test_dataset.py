@@ -3,14 +3,14 @@ import json
 import huggingface_hub
 import pytest
 
-from piperline import hub
 from piperline.cli import dataset as commands
 from piperline.cli.app import app, run
 from piperline.cli.dataset import migrate_script
+from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
-from tests.datasets import assert_holds, tree, write_dataset
-from tests.episodes import make_episode
-from tests.hub_server import WRITE, HubServer
+from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.episodes import make_episode
+from tests.hub.hub_server import WRITE, HubServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
 
@@ -54,7 +54,9 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
         f"the old dataset is kept: {tmp_path / 'set_v30'}",
         f"LeRobot v2.1 dataset: {root}",
     ]
-    assert run(app, ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert (
+        run(app, ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out"), "--json"]) == 0
+    )
     document = json.loads(capsys.readouterr().out)
     assert (document["format"], document["output"]) == ("v3.0", str(tmp_path / "out"))
 
@@ -67,7 +69,10 @@ def test_progress_is_told_now_and_then(tmp_path, episodes, capsys, monkeypatch):
 
 
 def test_aggregate_goes_to_a_folder_or_a_repository(tmp_path, episodes, home, capsys):
-    parts = [str(write_dataset(tmp_path / str(number), [episode])) for number, episode in enumerate(episodes)]
+    parts = [
+        str(write_dataset(tmp_path / str(number), [episode]))
+        for number, episode in enumerate(episodes)
+    ]
     assert run(app, ["aggregate", *parts, "--output", str(tmp_path / "out")]) == 0
     assert run(app, ["aggregate", *parts, "--repo-id", "lab/all", "--format", "v3.0"]) == 0
     assert_holds(open_dataset(tmp_path / "out"), episodes)
@@ -105,7 +110,12 @@ def test_push_and_pull(server, tmp_path, episodes, home, capsys):
     assert capsys.readouterr().out == f"{server.url}/datasets/lab/apples (tag v2.1)\n"
     assert run(app, ["pull", "lab/apples"]) == 0
     assert tree(home / "lab/apples") == tree(root)
-    assert run(app, ["pull", "lab/apples", "--revision", "v2.1", "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert (
+        run(
+            app, ["pull", "lab/apples", "--revision", "v2.1", "-o", str(tmp_path / "out"), "--json"]
+        )
+        == 0
+    )
     assert run(app, ["pull", "lab/apples"]) == 5
     assert run(app, ["push", str(root), "--repo-id", "nonsense"]) == 2
 
@@ -117,7 +127,9 @@ def test_the_script_converts_the_local_copy(tmp_path, episodes, home):
     assert_holds(open_dataset(home / "lab/apples"), episodes)
     assert tree(home / "lab/apples_v30") == before
     write_dataset(tmp_path / "elsewhere/lab/apples", episodes, "v3.0")
-    assert run(migrate_script, ["--repo-id", "lab/apples", "--root", str(tmp_path / "elsewhere")]) == 0
+    assert (
+        run(migrate_script, ["--repo-id", "lab/apples", "--root", str(tmp_path / "elsewhere")]) == 0
+    )
     assert open_dataset(tmp_path / "elsewhere/lab/apples").version == "v2.1"
 
 
@@ -140,4 +152,8 @@ def test_force_downloads_again_and_keeps_the_local_copy(tmp_path, episodes, home
     assert_holds(open_dataset(local), episodes)
     assert tree(home / "lab/apples_v30") == before
     assert tree(home / "lab/apples_v30_2") == tree(root)
-    assert sorted(path.name for path in (home / "lab").iterdir()) == ["apples", "apples_v30", "apples_v30_2"]
+    assert sorted(path.name for path in (home / "lab").iterdir()) == [
+        "apples",
+        "apples_v30",
+        "apples_v30_2",
+    ]

@@ -8,8 +8,8 @@ import pytest
 
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import aggregate, migrate
-from tests.datasets import assert_holds, tree, write_dataset
-from tests.episodes import FPS, frame_code, make_episode
+from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.episodes import FPS, frame_code, make_episode
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 OTHER = {"v2.1": "v3.0", "v3.0": "v2.1"}
@@ -58,9 +58,13 @@ def test_written_read_moved_and_moved_back(case, version, tmp_path):
     assert_holds(open_dataset(tmp_path / "moved"), episodes)
     migrate(tmp_path / "moved", version, output=tmp_path / "back")
     before, after = tree(root), tree(tmp_path / "back")
-    if case.mode == "av1":  # FFmpeg writes a pixel aspect ratio that the encoder leaves out; packets are equal
+    if (
+        case.mode == "av1"
+    ):  # FFmpeg writes a pixel aspect ratio that the encoder leaves out; packets are equal
         assert_holds(open_dataset(tmp_path / "back"), episodes)
-        before, after = ({name: data for name, data in t.items() if "mp4" not in name} for t in (before, after))
+        before, after = (
+            {name: data for name, data in t.items() if "mp4" not in name} for t in (before, after)
+        )
     assert before == after
 
 
@@ -68,7 +72,12 @@ def test_written_read_moved_and_moved_back(case, version, tmp_path):
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 @pytest.mark.parametrize(
     "case",
-    [Case(0, "h264", 3, 2, 2), Case(1, "h264", 1, 1, 1), Case(1, "av1", 3, 5, 1), Case(3, "h264", 3, 61, 2)],
+    [
+        Case(0, "h264", 3, 2, 2),
+        Case(1, "h264", 1, 1, 1),
+        Case(1, "av1", 3, 5, 1),
+        Case(3, "h264", 3, 61, 2),
+    ],
     ids=str,
 )
 def test_the_official_reader_finds_the_same(case, version, tmp_path, official_reader):
@@ -76,7 +85,11 @@ def test_the_official_reader_finds_the_same(case, version, tmp_path, official_re
     limits = {"video_mb": 0.01, "data_mb": 0.01} if version == "v3.0" else {}
     parts = [
         write_dataset(tmp_path / "a", episodes[:1], OTHER[version]),
-        *([write_dataset(tmp_path / "b", episodes[1:], version, **limits)] if case.episodes > 1 else []),
+        *(
+            [write_dataset(tmp_path / "b", episodes[1:], version, **limits)]
+            if case.episodes > 1
+            else []
+        ),
     ]
     aggregate(parts, tmp_path / "out", format=version)
     assert_read_as(official_reader.read(tmp_path / "out"), episodes)
@@ -89,7 +102,9 @@ def test_the_official_reader_looks_around_in_an_episode(version, tmp_path, offic
     key = "observation.images.left_wrist"
     # lerobot 0.3.3 finds its way only if the chosen episodes are the first ones.
     episodes = [0, 1] if version == "v2.1" else [1]
-    reading = official_reader.read(tmp_path / "set", episodes=episodes, deltas={key: [-1 / FPS, 0, 1 / FPS]})
+    reading = official_reader.read(
+        tmp_path / "set", episodes=episodes, deltas={key: [-1 / FPS, 0, 1 / FPS]}
+    )
     codes = [[frame_code(frame) for frame in frames] for frames in reading.arrays[key][-4:]]
     assert codes == [[100, 100, 101], [100, 101, 102], [101, 102, 103], [102, 103, 103]]
     assert reading.arrays[f"{key}_is_pad"].tolist()[-4] == [True, False, False]
@@ -102,7 +117,9 @@ def assert_read_as(reading, episodes):
     assert (reading.length, reading.episodes, reading.fps) == (total, len(episodes), FPS)
     arrays = reading.arrays
     for key in ("observation.state", "action", "frame_index", "timestamp"):
-        expected = np.concatenate([np.array(episode.table[key].to_pylist()) for episode in episodes])
+        expected = np.concatenate(
+            [np.array(episode.table[key].to_pylist()) for episode in episodes]
+        )
         np.testing.assert_array_equal(arrays[key], expected.astype(arrays[key].dtype))
     assert arrays["index"].tolist() == list(range(total))
     assert arrays["episode_index"].tolist() == np.repeat(range(len(lengths)), lengths).tolist()
@@ -115,11 +132,17 @@ def assert_read_as(reading, episodes):
     assert reading.cameras == list(episodes[0].clips)
     for place, key in enumerate(reading.cameras):
         codes = [frame_code(frame) for frame in arrays[key]]
-        expected_codes = [number * 100 + place * 1000 + i for number, n in enumerate(lengths) for i in range(n)]
+        expected_codes = [
+            number * 100 + place * 1000 + i for number, n in enumerate(lengths) for i in range(n)
+        ]
         assert codes == expected_codes
         assert np.shape(reading.stats[key]["std"]) == (3, 1, 1)
     for key in ("observation.state", "timestamp", "index", "task_index"):
         exact = np.asarray(arrays[key], dtype=np.float64)
-        np.testing.assert_allclose(reading.stats[key]["mean"], np.atleast_1d(exact.mean(axis=0)), rtol=1e-5, atol=1e-8)
-        np.testing.assert_allclose(reading.stats[key]["std"], np.atleast_1d(exact.std(axis=0)), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(
+            reading.stats[key]["mean"], np.atleast_1d(exact.mean(axis=0)), rtol=1e-5, atol=1e-8
+        )
+        np.testing.assert_allclose(
+            reading.stats[key]["std"], np.atleast_1d(exact.std(axis=0)), rtol=1e-4, atol=1e-7
+        )
         assert np.ravel(reading.stats[key]["count"]).tolist() == [total]

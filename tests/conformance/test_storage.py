@@ -7,15 +7,24 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from piperline.layout import load_layout
+from piperline.convert.assemble import assemble
+from piperline.convert.job import make_job
+from piperline.convert.run import plan_run
+from piperline.convert.stage import staging_area
 from piperline.lerobot.dataset import open_dataset
-from piperline.run.assemble import assemble
-from piperline.run.convert import make_job, plan_run
-from piperline.run.stage import staging_area
+from piperline.recordings.layout import load_layout
 from piperline.transfer import migrate
-from piperline.video import decode
-from tests.datasets import tree
-from tests.recordings import PIPER_CAMERAS, STORAGES, Storage, actions, read_code, states, write_piper
+from piperline.video.decoder import decode
+from tests.helpers.datasets import tree
+from tests.helpers.recordings import (
+    PIPER_CAMERAS,
+    STORAGES,
+    Storage,
+    actions,
+    read_code,
+    states,
+    write_piper,
+)
 
 TASKS = ("pick up the cube", "put it into the bowl")
 OTHER = {"v2.1": "v3.0", "v3.0": "v2.1"}
@@ -44,7 +53,9 @@ class Case(NamedTuple):
             cameras=PIPER_CAMERAS[: self.cameras],
         )
         layout = load_layout("piper")
-        layout = replace(layout, cameras=dict(itertools.islice(layout.cameras.items(), self.cameras)))
+        layout = replace(
+            layout, cameras=dict(itertools.islice(layout.cameras.items(), self.cameras))
+        )
         job = make_job(layout=layout, format=version)
         plan = plan_run([path], job)
         with staging_area(folder / "set", plan) as staging:
@@ -73,7 +84,12 @@ AMOUNTS = [
     if tasks <= episodes  # an episode has one instruction
 ]
 MATRIX = [
-    *(Case(storage, cameras, *amount) for storage in STORAGES for cameras in (1, 3) for amount in AMOUNTS),
+    *(
+        Case(storage, cameras, *amount)
+        for storage in STORAGES
+        for cameras in (1, 3)
+        for amount in AMOUNTS
+    ),
     *(Case("jpeg-vlen", 0, *amount) for amount in AMOUNTS),
 ]
 

@@ -12,7 +12,7 @@ import pytest
 from piperline.cli.app import app, run
 from piperline.demo import make_demo, write_recordings
 from piperline.errors import OutputExists
-from piperline.stills import decode_image
+from piperline.video.images import decode_image
 
 quick = partial(write_recordings, files=1, episodes=2, frames=(9, 4), size=(48, 64))
 
@@ -84,5 +84,8 @@ def test_the_real_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "9 episodes, 603 frames, 3 cameras, 2 tasks" in done.stdout
     assert "(9 files in all)" in done.stdout
-    assert "  episode 8                66          66          66          66  put the red cube" in done.stdout
+    assert (
+        "  episode 8                66          66          66          66  put the red cube"
+        in done.stdout
+    )
     assert decode_image((tmp_path / "look" / "contact_sheet.png").read_bytes()).shape[1] > 1400

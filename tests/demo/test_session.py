@@ -9,9 +9,9 @@ import pytest
 from piperline.demo import write_recordings
 from piperline.demo.motion import BASES, LOWER, TASKS, UPPER, arm_points, plan_motion
 from piperline.demo.scene import CAMERAS, Scene
-from piperline.layout import load_layout
-from piperline.recording import Recording
-from piperline.stills import decode_image
+from piperline.recordings.layout import load_layout
+from piperline.recordings.recording import Recording
+from piperline.video.images import decode_image
 
 SMALL = (48, 64)
 
@@ -50,7 +50,10 @@ def test_grippers_close_and_open(motion):
 
 
 def test_the_cube_is_carried(motion):
-    tips = [arm_points(motion.state[:, side * 7 : side * 7 + 7], base)[:, 3] for side, base in enumerate(BASES)]
+    tips = [
+        arm_points(motion.state[:, side * 7 : side * 7 + 7], base)[:, 3]
+        for side, base in enumerate(BASES)
+    ]
     held = np.min([np.linalg.norm(motion.cube - tip, axis=1) for tip in tips], axis=0) < 1e-6
     assert held.sum() > 20
     assert not held[:15].any()
@@ -87,16 +90,18 @@ def test_files_are_recordings_of_the_built_in_layout(tmp_path):
         for name, length, task in zip(recording.episodes(), (4, 5), TASKS, strict=True):
             header = recording.episode(name).header()
             assert (header.length, header.task) == (length, task)
-            assert [(camera.storage, camera.height, camera.width) for camera in header.cameras.values()] == [
-                ("jpeg", *SMALL)
-            ] * 3
+            assert [
+                (camera.storage, camera.height, camera.width) for camera in header.cameras.values()
+            ] == [("jpeg", *SMALL)] * 3
             assert recording.episode(name).vectors(length)["action"].shape == (length, 14)
 
 
 def test_images_are_as_large_as_real_ones(tmp_path):
     [path] = write_recordings(tmp_path, files=1, episodes=1, frames=2)
     with h5py.File(path) as file:
-        images = [file["episode_0"][name][frame].tobytes() for name in CAMERAS for frame in range(2)]
+        images = [
+            file["episode_0"][name][frame].tobytes() for name in CAMERAS for frame in range(2)
+        ]
     assert all(45_000 < len(image) < 65_000 for image in images)
     assert decode_image(images[0]).shape == (480, 640, 3)
 
@@ -104,7 +109,9 @@ def test_images_are_as_large_as_real_ones(tmp_path):
 def test_bytes_follow_from_the_seed(tmp_path):
     digests = {}
     for run, seed in enumerate((1, 1, 2)):
-        paths = write_recordings(tmp_path / str(run), files=2, episodes=1, frames=3, seed=seed, size=SMALL)
+        paths = write_recordings(
+            tmp_path / str(run), files=2, episodes=1, frames=3, seed=seed, size=SMALL
+        )
         digests[run] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     assert digests[0] == digests[1]
     assert len({*digests[0], *digests[2]}) == 4

@@ -10,13 +10,14 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.features import Feature, Schema, camera_feature
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
-from piperline.layout import load_layout
 from piperline.lerobot.v21 import V21Writer
-from piperline.payload import jpeg_payload
-from piperline.pixels import count_pixels
+from piperline.recordings.layout import load_layout
 from piperline.stats import FeatureStats
-from piperline.stills import encode_jpeg
-from piperline.video import MODES, Mode, PictureDecoder, VideoWriter, probe
+from piperline.video.decoder import PictureDecoder, probe
+from piperline.video.encoder import MODES, Mode, VideoWriter
+from piperline.video.image_header import jpeg_payload
+from piperline.video.images import encode_jpeg
+from piperline.video.pixel_counts import count_pixels
 
 LEAD = 2
 """Frames by which commands go ahead of states."""
@@ -24,7 +25,9 @@ PIPER = load_layout("piper").vectors["action"].names
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 
 
-def motion(episode: int, length: int, names: Sequence[str], dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
+def motion(
+    episode: int, length: int, names: Sequence[str], dtype: str = "float32"
+) -> tuple[np.ndarray, np.ndarray]:
     """States and actions, shape (length, dimensions): slow waves for joints, open and shut for grippers."""
     time = np.arange(length + LEAD)[:, None] / 30
     dimension = np.arange(len(names))[None]
@@ -44,7 +47,9 @@ def picture(episode: int, camera: int, frame: int, size: tuple[int, int]) -> np.
     return image
 
 
-def write_clip(path: Path, pictures: Sequence[np.ndarray], mode: Mode = "h264", fps: int = 30) -> FeatureStats:
+def write_clip(
+    path: Path, pictures: Sequence[np.ndarray], mode: Mode = "h264", fps: int = 30
+) -> FeatureStats:
     """A video, and the statistics of its frames."""
     decoder, histogram = PictureDecoder(), np.zeros((3, 256), dtype=np.int64)
     with VideoWriter(path, MODES[mode], fps=fps) as writer:
@@ -81,7 +86,9 @@ def make_dataset(
         for place, camera in enumerate(cameras):
             path = work / f"{number}-{camera}.mp4"
             key = f"observation.images.{camera}"
-            stats[key] = write_clip(path, [picture(number, place, frame, size) for frame in range(length)], mode, fps)
+            stats[key] = write_clip(
+                path, [picture(number, place, frame, size) for frame in range(length)], mode, fps
+            )
             clips[key] = Clip(path, 0, length, probe(path)[0])
         rows = np.arange(length)
         table = pa.table(
@@ -93,7 +100,10 @@ def make_dataset(
             }
         )
         if writer is None:
-            vectors = {key: Feature(dtype, (len(names),), tuple(names)) for key in ("observation.state", "action")}
+            vectors = {
+                key: Feature(dtype, (len(names),), tuple(names))
+                for key in ("observation.state", "action")
+            }
             videos = {key: camera_feature(clip.info) for key, clip in clips.items()}
             schema = Schema(fps=fps, robot_type="bi_piper", features={**vectors, **videos})
             writer = V21Writer(root, schema, link=True)

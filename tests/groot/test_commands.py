@@ -23,7 +23,9 @@ def call(capsys):
 
 
 def test_config_writes_and_names_the_files(call, good, tmp_path):
-    code, out, err = call("config", good, "--output", tmp_path / "c", "--relative", "left_arm", "right_arm")
+    code, out, err = call(
+        "config", good, "--output", tmp_path / "c", "--relative", "left_arm", "right_arm"
+    )
     assert code == 0
     assert [line.rsplit("/", 1)[-1] for line in out.splitlines()] == [
         "modality.json",
@@ -93,7 +95,10 @@ def test_launch_prints_the_command(call, good, tmp_path):
     checkout = make_checkout(tmp_path / "gr00t", "n1.6")
     code, out, _ = call("launch", good, "--checkout", checkout, "--gpus", 1, "--batch", 32)
     assert code == 0
-    assert f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path nvidia/GR00T-N1.6-3B" in out
+    assert (
+        f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path nvidia/GR00T-N1.6-3B"
+        in out
+    )
     assert "--global_batch_size 32" in out
 
 
@@ -115,5 +120,7 @@ def test_launch_on_another_version_is_an_error(call, good, tmp_path):
 def test_help_imports_nothing_heavy():
     """Only what is light: parameters and their defaults."""
     program = "import sys, piperline.cli.groot; print(sorted({'av', 'h5py', 'numpy', 'pyarrow'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

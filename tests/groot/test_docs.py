@@ -16,14 +16,18 @@ PAGES = ["docs/groot.md", "docs/groot.zh-CN.md"]
 def raised_codes():
     """The first argument of every finding, and codes that are given as `"code", "severity", message`."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    named = re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)",\s*(?:"(?:error|warning)"|severity)\s*,', text)
+    named = re.findall(
+        r'"([a-z0-9]+(?:-[a-z0-9]+)*)",\s*(?:"(?:error|warning)"|severity)\s*,', text
+    )
     return set(named) | {"nan", "inf", "dataset-missing", "modality-missing"}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_finding_is_explained(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    table = set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", text[text.index("| `dataset-missing`") :]))
+    table = set(
+        re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", text[text.index("| `dataset-missing`") :])
+    )
     assert raised_codes() - table == set()
 
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piperline.groot.arithmetic import shards
+from piperline.groot.checks.sampling import shards
 from piperline.groot.preflight import preflight
+from piperline.groot.settings import Launch
 from piperline.groot.stats import write_groot_stats
-from piperline.groot.training import Launch
-from piperline.layout import load_layout
+from piperline.recordings.layout import load_layout
 from tests.groot.datasets import make_dataset, picture, write_clip
-from tests.pinned import assert_golden
+from tests.helpers.pinned import assert_golden
 
 VIDEO = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
 DATA = "data/chunk-000/episode_{:06d}.parquet"
@@ -55,7 +55,9 @@ def edit_column(root, column, change, episodes=None):
             if column != "timestamp"
             else values[:, 0]
         )
-        pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(new)), path)
+        pq.write_table(
+            table.set_column(table.column_names.index(column), column, pa.array(new)), path
+        )
     refresh(root)
 
 
@@ -69,7 +71,9 @@ def states_as_actions(root, shift, noise=0.0):
         table = pq.read_table(path)
         state = np.array(table["observation.state"].to_pylist(), dtype=np.float32)
         moved = state[np.clip(np.arange(len(state)) + shift, 0, len(state) - 1)]
-        moved = moved + np.random.default_rng(0).normal(scale=noise, size=moved.shape).astype(np.float32)
+        moved = moved + np.random.default_rng(0).normal(scale=noise, size=moved.shape).astype(
+            np.float32
+        )
         new = pa.FixedSizeListArray.from_arrays(moved.ravel(), 14)
         pq.write_table(table.set_column(table.column_names.index("action"), "action", new), path)
     refresh(root)
@@ -154,7 +158,9 @@ def promise(length):
 
 def grown(root):
     """New data under old statistics."""
-    kept = {name: (root / "meta" / name).read_bytes() for name in ("stats.json", "relative_stats.json")}
+    kept = {
+        name: (root / "meta" / name).read_bytes() for name in ("stats.json", "relative_stats.json")
+    }
 
     def triple(values):
         values *= 3
@@ -176,7 +182,8 @@ def foreign(root):
     def change(stats):
         for entry in stats.values():
             entry["q01"] = [
-                value + 0.05 * (high - value) for value, high in zip(entry["q01"], entry["max"], strict=True)
+                value + 0.05 * (high - value)
+                for value, high in zip(entry["q01"], entry["max"], strict=True)
             ]
             entry["count"] = [120]
 
@@ -190,7 +197,11 @@ def other_horizon(root):
 def short_episode(root):
     path = root / DATA.format(2)
     pq.write_table(pq.read_table(path).slice(0, 10), path)
-    edit_lines(root, "episodes.jsonl", lambda lines: [*lines[:2], json.dumps(json.loads(lines[2]) | {"length": 10})])
+    edit_lines(
+        root,
+        "episodes.jsonl",
+        lambda lines: [*lines[:2], json.dumps(json.loads(lines[2]) | {"length": 10})],
+    )
     for camera in ("left_wrist", "mid", "right_wrist"):
         video(root, camera, 2, [picture(2, 0, frame, (48, 64)) for frame in range(10)])
     refresh(root)
@@ -209,8 +220,14 @@ def swapped(root):
 
 def other_size(root):
     for episode, length in enumerate((40, 44, 36)):
-        video(root, "mid", episode, [picture(episode, 1, frame, (64, 64)) for frame in range(length)])
-    edit_json(root, "info.json", lambda v: v["features"]["observation.images.mid"].update(shape=[64, 64, 3]))
+        video(
+            root, "mid", episode, [picture(episode, 1, frame, (64, 64)) for frame in range(length)]
+        )
+    edit_json(
+        root,
+        "info.json",
+        lambda v: v["features"]["observation.images.mid"].update(shape=[64, 64, 3]),
+    )
 
 
 def wrong_names(root):
@@ -241,7 +258,9 @@ def mpeg1(root):
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             for frame in range(length):
-                pixels = av.VideoFrame.from_ndarray(picture(episode, 1, frame, (48, 64)), format="rgb24")
+                pixels = av.VideoFrame.from_ndarray(
+                    picture(episode, 1, frame, (48, 64)), format="rgb24"
+                )
                 container.mux(stream.encode(pixels))
             container.mux(stream.encode())
 
@@ -279,7 +298,9 @@ FAULTS = {
     "dataset-missing": lambda root: (root / "meta/info.json").unlink(),
     "dataset-v3": info(lambda v: v.update(codebase_version="v3.0")),
     "meta-missing": lambda root: (root / "meta/tasks.jsonl").unlink(),
-    "meta-syntax": lambda root: edit_lines(root, "episodes.jsonl", lambda lines: [lines[0], "", *lines[1:]]),
+    "meta-syntax": lambda root: edit_lines(
+        root, "episodes.jsonl", lambda lines: [lines[0], "", *lines[1:]]
+    ),
     "meta-syntax: info": lambda root: (root / "meta/info.json").write_text("{"),
     "meta-syntax: list": lambda root: (root / "meta/info.json").write_text("[]"),
     "meta-syntax: keys": info(lambda v: v.pop("data_path")),
@@ -289,7 +310,9 @@ FAULTS = {
     "meta-syntax: chunks": info(lambda v: v.update(chunks_size=-1)),
     "meta-syntax: template": info(lambda v: v.update(video_path="videos/{camera}.mp4")),
     "meta-syntax: outside": info(lambda v: v.update(video_path="../{video_key}.mp4")),
-    "meta-syntax: task": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": null}']),
+    "meta-syntax: task": lambda root: edit_lines(
+        root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": null}']
+    ),
     "modality-missing": lambda root: (root / "meta/modality.json").unlink(),
     "modality-syntax": modality(lambda v: v["state"].update(left_arm={"start": "0", "end": 6})),
     "modality-syntax: empty": modality(lambda v: v.update(state={})),
@@ -297,10 +320,16 @@ FAULTS = {
     "modality-syntax: list": modality(lambda v: v.update(video=["mid"])),
     "modality-range": set_span("state", "right_gripper", 13, 20),
     "modality-overlap": set_span("action", "right_arm", 6, 12),
-    "modality-cover": modality(lambda v: [v[part].pop("right_gripper") for part in ("state", "action")]),
+    "modality-cover": modality(
+        lambda v: [v[part].pop("right_gripper") for part in ("state", "action")]
+    ),
     "modality-names": wrong_names,
-    "modality-column": modality(lambda v: v["state"].update(speed={"start": 0, "end": 7, "original_key": "x"})),
-    "modality-video": modality(lambda v: v["video"].update(mid={"original_key": "observation.images.middle"})),
+    "modality-column": modality(
+        lambda v: v["state"].update(speed={"start": 0, "end": 7, "original_key": "x"})
+    ),
+    "modality-video": modality(
+        lambda v: v["video"].update(mid={"original_key": "observation.images.middle"})
+    ),
     "language-key": modality(lambda v: v.update(annotation={})),
     "language-column": modality(lambda v: v.update(annotation={"human.task_description": {}})),
     "column-missing": drop_column,
@@ -312,13 +341,19 @@ FAULTS = {
     "data-unreadable: empty": no_rows,
     "column-width": put("action", lambda row: [row / 10, 0.1]),
     "data-stray": stray,
-    "episode-twice": lambda root: edit_lines(root, "episodes.jsonl", lambda lines: [*lines, lines[0]]),
+    "episode-twice": lambda root: edit_lines(
+        root, "episodes.jsonl", lambda lines: [*lines, lines[0]]
+    ),
     "meta-longer": promise(45),
     "meta-shorter": promise(42),
-    "task-unknown": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 7, "task": "wave"}']),
+    "task-unknown": lambda root: edit_lines(
+        root, "tasks.jsonl", lambda _: ['{"task_index": 7, "task": "wave"}']
+    ),
     "task-unknown: half": put("task_index", lambda _: 0.5),
     "task-unknown: null": put("task_index", lambda row: row % 2 or None),
-    "task-empty": lambda root: edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
+    "task-empty": lambda root: edit_lines(
+        root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']
+    ),
     "nan": rows("action", first_of(np.nan)),
     "inf": rows("observation.state", first_of(np.inf)),
     "outlier": lambda root: edit_column(root, "observation.state", spike, episodes=[1]),
@@ -327,10 +362,14 @@ FAULTS = {
     "action-shifted": lambda root: states_as_actions(root, 1),
     "action-shifted: late": lambda root: states_as_actions(root, -2),
     "action-shifted: noisy": lambda root: states_as_actions(root, -3, noise=0.0005),
-    "constant: all": lambda root: [edit_column(root, name, np.zeros_like) for name in ("action", "observation.state")],
+    "constant: all": lambda root: [
+        edit_column(root, name, np.zeros_like) for name in ("action", "observation.state")
+    ],
     "action-units": rows("action", degrees),
     "action-inverted": rows("action", upside_down),
-    "idle-start": lambda root: [edit_column(root, name, idle) for name in ("action", "observation.state")],
+    "idle-start": lambda root: [
+        edit_column(root, name, idle) for name in ("action", "observation.state")
+    ],
     "stats-syntax": lambda root: (root / "meta/stats.json").write_text(""),
     "stats-stale": grown,
     "stats-foreign": foreign,
@@ -343,18 +382,30 @@ FAULTS = {
     "video-path": info(lambda v: v.update(video_path=None)),
     "video-codec": mpeg1,
     "video-missing": lambda root: remove(root, VIDEO.format("mid", 1)),
-    "video-unreadable": lambda root: (root / VIDEO.format("mid", 1)).write_bytes(b"no video at all"),
+    "video-unreadable": lambda root: (root / VIDEO.format("mid", 1)).write_bytes(
+        b"no video at all"
+    ),
     "video-undecodable": damage,
-    "video-short": lambda root: video(root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(39)]),
-    "video-long": lambda root: video(root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(41)]),
+    "video-short": lambda root: video(
+        root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(39)]
+    ),
+    "video-long": lambda root: video(
+        root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(41)]
+    ),
     "video-fps": lambda root: [
         video(root, "mid", e, [picture(e, 1, f, (48, 64)) for f in range(n)], fps=15)
         for e, n in enumerate((40, 44, 36))
     ],
-    "video-size": info(lambda v: v["features"]["observation.images.mid"].update(shape=[96, 128, 3])),
-    "video-av1": lambda root: video(root, "mid", 0, [picture(0, 1, f, (64, 64))[:48] for f in range(40)], mode="av1"),
+    "video-size": info(
+        lambda v: v["features"]["observation.images.mid"].update(shape=[96, 128, 3])
+    ),
+    "video-av1": lambda root: video(
+        root, "mid", 0, [picture(0, 1, f, (64, 64))[:48] for f in range(40)], mode="av1"
+    ),
     "video-frozen": lambda root: video(root, "mid", 1, [picture(1, 1, 0, (48, 64))] * 44),
-    "video-black": lambda root: video(root, "left_wrist", 1, [np.zeros((48, 64, 3), dtype=np.uint8)] * 44),
+    "video-black": lambda root: video(
+        root, "left_wrist", 1, [np.zeros((48, 64, 3), dtype=np.uint8)] * 44
+    ),
     "video-red-blue": swapped,
     "camera-sizes": other_size,
 }
@@ -374,7 +425,10 @@ def test_a_fault_gives_exactly_its_finding(copy, name):
         assert finding.place is None or str(copy) in str(finding.place) or finding.place.camera
         assert json.loads(json.dumps(finding.document()))["code"] == finding.code
     text = "".join(f"{finding}\n" for finding in report.findings)
-    assert_golden(f"groot/findings/{name.replace(': ', '.').replace(' ', '-')}", text.replace(str(copy), "DATASET"))
+    assert_golden(
+        f"groot/findings/{name.replace(': ', '.').replace(' ', '-')}",
+        text.replace(str(copy), "DATASET"),
+    )
 
 
 CLEAN: dict[str, dict[str, Any]] = {
@@ -383,10 +437,20 @@ CLEAN: dict[str, dict[str, Any]] = {
     "recorded JPEG": {"mode": "copy", "lengths": (40, 36)},
     "aloha": {"names": load_layout("aloha").vectors["action"].names, "fps": 50},
     "one arm, names of another robot": {
-        "names": ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"),
+        "names": (
+            "shoulder_pan",
+            "shoulder_lift",
+            "elbow_flex",
+            "wrist_flex",
+            "wrist_roll",
+            "gripper",
+        ),
         "cameras": ("front",),
     },
-    "names that tell nothing": {"names": tuple(f"motor_{i}" for i in range(7)), "cameras": ("a", "b")},
+    "names that tell nothing": {
+        "names": tuple(f"motor_{i}" for i in range(7)),
+        "cameras": ("a", "b"),
+    },
     "several tasks, one in Chinese": {"tasks": ("pick the cup", "拿起杯子", "Put it back!")},
     "float64, another size": {"dtype": "float64", "size": (72, 96)},
     "15 frames a second": {"fps": 15, "lengths": (80, 30)},
@@ -485,7 +549,12 @@ def test_horizons_that_are_too_long(copy):
 
 
 def test_more_dimensions_than_the_checkpoint_takes(tmp_path):
-    root = make_dataset(tmp_path / "set", names=[f"motor_{i}" for i in range(40)], cameras=("mid",), lengths=(40, 40))
+    root = make_dataset(
+        tmp_path / "set",
+        names=[f"motor_{i}" for i in range(40)],
+        cameras=("mid",),
+        lengths=(40, 40),
+    )
     assert codes(root, version="n1.5") == ["too-wide"]
     assert codes(root) == []
 
@@ -499,7 +568,8 @@ def test_timestamps_matter_to_n15_alone(copy):
 def test_lerobot_statistics_are_worse_for_other_versions(copy):
     foreign(copy)
     severities = {
-        version: preflight(copy, version=version).findings[0].severity for version in ("n1.5", "n1.6", "n1.7")
+        version: preflight(copy, version=version).findings[0].severity
+        for version in ("n1.5", "n1.6", "n1.7")
     }
     assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
 
@@ -535,7 +605,12 @@ def test_tables_alone(copy):
 def test_the_forecast_counts_as_gr00t_does(good):
     forecast = preflight(good, videos=False).forecast
     assert forecast is not None
-    assert (forecast.episodes, forecast.frames, forecast.usable_steps, forecast.shards) == (3, 120, 75, 1)
+    assert (forecast.episodes, forecast.frames, forecast.usable_steps, forecast.shards) == (
+        3,
+        120,
+        75,
+        1,
+    )
     # Ten parts of each episode, each decoding all of it: 10 x 120 frames for 75 samples.
     assert forecast.decoded_frames_per_sample == pytest.approx(16)
     assert forecast.steps_per_epoch == pytest.approx(75 / 256)

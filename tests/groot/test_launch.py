@@ -9,7 +9,7 @@ import pytest
 
 from piperline.errors import DatasetError, PiperlineError
 from piperline.groot.launch import checkout_version, plan_launch, start
-from piperline.groot.training import Settings
+from piperline.groot.settings import Settings
 from piperline.groot.versions import VERSIONS, target
 
 
@@ -37,12 +37,17 @@ def test_a_checkout_is_known_by_its_files(tmp_path, version):
 def test_what_is_no_checkout(tmp_path):
     with pytest.raises(PiperlineError, match="no checkout of Isaac-GR00T") as caught:
         checkout_version(tmp_path)
-    assert caught.value.next_step == "git clone -b n1.6.1-release https://github.com/NVIDIA/Isaac-GR00T"
+    assert (
+        caught.value.next_step
+        == "git clone -b n1.6.1-release https://github.com/NVIDIA/Isaac-GR00T"
+    )
 
 
 def test_a_checkout_of_another_version_names_the_tag(good, tmp_path):
     checkout = make_checkout(tmp_path / "main", "n1.7")
-    with pytest.raises(PiperlineError, match=r"is GR00T N1\.7, and cannot train GR00T N1\.6") as caught:
+    with pytest.raises(
+        PiperlineError, match=r"is GR00T N1\.7, and cannot train GR00T N1\.6"
+    ) as caught:
         plan_launch(good, checkout)
     assert "checkout n1.6.1-release" in str(caught.value.next_step)
 
@@ -63,14 +68,19 @@ def test_the_plan_is_the_command_and_the_config_it_needs(good, checkout):
 def test_a_config_that_is_there_is_used_as_it_is(good, checkout):
     plan_launch(good, checkout, videos=False)
     config = checkout / "config_for_gr00tn16/bi_piper_config.py"
-    config.write_text(config.read_text().replace('"left_gripper": ActionRepresentation.ABS', '"tail": Action') + "\n#")
+    config.write_text(
+        config.read_text().replace('"left_gripper": ActionRepresentation.ABS', '"tail": Action')
+        + "\n#"
+    )
     plan = plan_launch(good, checkout, videos=False)
     assert [finding.code for finding in plan.report.findings] == ["config-broken"]
 
 
 def test_an_old_checkpoint_is_seen(good, checkout):
     (checkout / "outputs/bi_piper_finetune/checkpoint-10").mkdir(parents=True)
-    plan = plan_launch(good, checkout, videos=False, settings=Settings(shard_size=512, sampling_rate=0.5))
+    plan = plan_launch(
+        good, checkout, videos=False, settings=Settings(shard_size=512, sampling_rate=0.5)
+    )
     assert [finding.code for finding in plan.report.findings] == ["output-resumes"]
 
 
@@ -78,7 +88,12 @@ def test_n15_gets_a_module_on_its_path(good, tmp_path):
     checkout = make_checkout(tmp_path / "checkout", "n1.5")
     plan = plan_launch(good, checkout, version="n1.5", videos=False)
     folder = checkout / "config_for_gr00tn15"
-    assert plan.command[:4] == ("env", f"PYTHONPATH={folder}", "python", "scripts/gr00t_finetune.py")
+    assert plan.command[:4] == (
+        "env",
+        f"PYTHONPATH={folder}",
+        "python",
+        "scripts/gr00t_finetune.py",
+    )
     assert "bi_piper_config:BiPiperDataConfig" in plan.command
     assert (folder / "bi_piper_config.py").exists()
 

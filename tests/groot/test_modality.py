@@ -7,7 +7,7 @@ import pytest
 from piperline.episode import VideoInfo
 from piperline.features import Feature, Schema, layout_schema
 from piperline.groot.modality import guess_groups, modality, write_modality
-from piperline.layout import load_layout
+from piperline.recordings.layout import load_layout
 
 VIDEO = VideoInfo("h264", "yuv420p", 64, 48, 30)
 SPANS = {
@@ -20,7 +20,9 @@ SPANS = {
 
 def piper() -> Schema:
     layout = load_layout("piper")
-    return layout_schema(layout, cameras=dict.fromkeys(layout.cameras, VIDEO), fps=30, robot_type="bi_piper")
+    return layout_schema(
+        layout, cameras=dict.fromkeys(layout.cameras, VIDEO), fps=30, robot_type="bi_piper"
+    )
 
 
 def without_groups(schema: Schema) -> Schema:
@@ -32,7 +34,8 @@ def test_the_piper_layout_gives_what_the_documents_show():
         "state": SPANS,
         "action": SPANS,
         "video": {
-            name: {"original_key": f"observation.images.{name}"} for name in ("left_wrist", "mid", "right_wrist")
+            name: {"original_key": f"observation.images.{name}"}
+            for name in ("left_wrist", "mid", "right_wrist")
         },
         "annotation": {"human.task_description": {"original_key": "task_index"}},
     }
@@ -51,7 +54,10 @@ def test_names_alone_tell_the_same_groups(layout):
         (("motor_0", "motor_1", "motor_2"), {"arm": (0, 3)}),
         (("waist", "neck_yaw", "r_leg"), {"waist": (0, 1), "neck": (1, 2), "right_leg": (2, 3)}),
         (("shoulder_pan", "elbow", "gripper"), {"arm": (0, 2), "gripper": (2, 3)}),
-        (("L_elbow", "L_hand_1", "R_elbow"), {"left_arm": (0, 1), "left_hand": (1, 2), "right_arm": (2, 3)}),
+        (
+            ("L_elbow", "L_hand_1", "R_elbow"),
+            {"left_arm": (0, 1), "left_hand": (1, 2), "right_arm": (2, 3)},
+        ),
         (("elbow", "gripper", "wrist"), {"arm": (0, 1), "gripper": (1, 2), "arm_2": (2, 3)}),
     ],
 )

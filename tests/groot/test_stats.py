@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from piperline.errors import DatasetError, PiperlineError
-from piperline.groot.choice import Choice, default_choice
-from piperline.groot.folder import read_rows, require_meta
+from piperline.groot.loader import read_rows, require_meta
+from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.stats import (
     FINGERPRINT_FILE,
     float_columns,
@@ -59,7 +59,9 @@ def windows(root, start, end, horizon):
         actions = np.array(table["action"], dtype=np.float32)[:, start:end]
         states = np.array(table["observation.state"], dtype=np.float32)[:, start:end]
         starts = range(len(actions) - horizon + 1)
-        result += [[actions[first + step] - states[first] for step in range(horizon)] for first in starts]
+        result += [
+            [actions[first + step] - states[first] for step in range(horizon)] for first in starts
+        ]
     return np.array(result, dtype=np.float32)
 
 
@@ -85,19 +87,26 @@ def test_relative_statistics_are_those_of_the_formulas(good):
         flat = plain_numbers(expected.reshape(75, -1))
         assert list(found[key]) == ["max", "min", "q01", "q99", "mean", "std"]
         for name, values in found[key].items():
-            assert np.array(values).ravel().tolist() == pytest.approx(flat[name], abs=0 if name != "std" else 1e-9)
+            assert np.array(values).ravel().tolist() == pytest.approx(
+                flat[name], abs=0 if name != "std" else 1e-9
+            )
 
 
 def test_other_deltas_and_state_groups(good):
     meta = require_meta(good)
-    choice = Choice(("mid",), ("left_arm",), ("right_arm",), ("RELATIVE",), ("left_arm",), (1, 3), (-1, 1))
+    choice = Choice(
+        ("mid",), ("left_arm",), ("right_arm",), ("RELATIVE",), ("left_arm",), (1, 3), (-1, 1)
+    )
     rows = read_rows(meta, float_columns(meta), [])
     found = relative_stats(meta, rows, choice)["right_arm"]
     expected = []
     for table in tables(good):
-        actions, states = (np.array(table[key], dtype=np.float32) for key in ("action", "observation.state"))
+        actions, states = (
+            np.array(table[key], dtype=np.float32) for key in ("action", "observation.state")
+        )
         expected += [
-            [actions[i + delta, 7:13] - states[i + 1, 0:6] for delta in (1, 3)] for i in range(len(actions) - 3)
+            [actions[i + delta, 7:13] - states[i + 1, 0:6] for delta in (1, 3)]
+            for i in range(len(actions) - 3)
         ]
     assert found["max"] == np.max(expected, axis=0).tolist()
     assert found["min"] == np.min(expected, axis=0).tolist()
@@ -119,7 +128,9 @@ def test_one_dimension_at_a_time_is_what_numpy_gives_of_all_at_once(shape):
     at_once = {name: getattr(np, name)(values, axis=0) for name in ("mean", "std", "min", "max")}
     for place in np.ndindex(shape):
         found = six_numbers(values[(slice(None), *place)].copy(), alone=math.prod(shape) == 1)
-        assert {name: found[name] for name in at_once} == {name: float(all_[place]) for name, all_ in at_once.items()}
+        assert {name: found[name] for name in at_once} == {
+            name: float(all_[place]) for name, all_ in at_once.items()
+        }
 
 
 def test_the_fingerprint_tells_when_files_are_of_other_data(copy):
@@ -174,7 +185,9 @@ def real_dataset() -> Path | None:
     return path if (path / "meta/info.json").exists() else None
 
 
-@pytest.mark.skipif(real_dataset() is None, reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)")
+@pytest.mark.skipif(
+    real_dataset() is None, reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)"
+)
 def test_the_numbers_are_those_that_nvidia_ships(tmp_path):
     """Its stats.json holds more columns, of integers and of bool; those of float features are defined the same."""
     source = real_dataset()

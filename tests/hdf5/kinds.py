@@ -57,7 +57,9 @@ def compound(group: h5py.Group, name: str) -> None:
 
 
 def enum(group: h5py.Group, name: str) -> None:
-    group.create_dataset(name, data=[0, 1, 1], dtype=h5py.enum_dtype({"open": 0, "closed": 1}, basetype="i1"))
+    group.create_dataset(
+        name, data=[0, 1, 1], dtype=h5py.enum_dtype({"open": 0, "closed": 1}, basetype="i1")
+    )
 
 
 def committed_type(group: h5py.Group, name: str) -> None:
@@ -128,8 +130,12 @@ KINDS: dict[str, Builder] = {
     "scaleoffset": lambda group, name: (
         group.create_dataset(name, data=NUMBERS.astype("i4"), scaleoffset=0, chunks=(3, 5)) and None
     ),
-    "blosc": lambda group, name: group.create_dataset(name, data=NUMBERS, **hdf5plugin.Blosc()) and None,
-    "zstd": lambda group, name: group.create_dataset(name, data=NUMBERS, **hdf5plugin.Zstd()) and None,
+    "blosc": lambda group, name: (
+        group.create_dataset(name, data=NUMBERS, **hdf5plugin.Blosc()) and None
+    ),
+    "zstd": lambda group, name: (
+        group.create_dataset(name, data=NUMBERS, **hdf5plugin.Zstd()) and None
+    ),
     "unknown_filter": unknown_filter,
     "images": images,
     "images_in_chunks": images_in_chunks,
@@ -141,11 +147,17 @@ KINDS: dict[str, Builder] = {
     "strings": lambda group, name: (
         group.create_dataset(name, data=["a", "", "böse"], dtype=h5py.string_dtype()) and None
     ),
-    "fixed_strings": lambda group, name: group.create_dataset(name, data=np.array([b"abc", b"d"])) and None,
-    "opaque": lambda group, name: group.create_dataset(name, data=np.array([b"ab\0", b"c\0d"], "V3")) and None,
+    "fixed_strings": lambda group, name: (
+        group.create_dataset(name, data=np.array([b"abc", b"d"])) and None
+    ),
+    "opaque": lambda group, name: (
+        group.create_dataset(name, data=np.array([b"ab\0", b"c\0d"], "V3")) and None
+    ),
     "scalar": lambda group, name: group.create_dataset(name, data=3.5) and None,
     "empty": lambda group, name: group.create_dataset(name, data=h5py.Empty("f8")) and None,
-    "no_rows": lambda group, name: group.create_dataset(name, shape=(0, 14), maxshape=(None, 14), dtype="f4") and None,
+    "no_rows": lambda group, name: (
+        group.create_dataset(name, shape=(0, 14), maxshape=(None, 14), dtype="f4") and None
+    ),
     "committed_type": committed_type,
     "hard_link": hard_link,
     "cycle": cycle,

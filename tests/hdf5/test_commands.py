@@ -14,22 +14,33 @@ import pexpect
 import pytest
 from PIL import Image
 
-from tests.hdf5.hostile import UNREADABLE
-from tests.recordings import read_code, write_piper
+from tests.helpers.hostile import UNREADABLE
+from tests.helpers.recordings import read_code, write_piper
 
 REPOSITORY = Path(__file__).parents[2]
 READ, SPLIT, REPACK = (
     REPOSITORY / script
-    for script in ("hdf5_tools/read_hdf5.py", "hdf5_tools/split_hdf5.py", "convert_parallel/repack_hdf5.py")
+    for script in (
+        "hdf5_tools/read_hdf5.py",
+        "hdf5_tools/split_hdf5.py",
+        "convert_parallel/repack_hdf5.py",
+    )
 )
 UNMEASURED = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
 """For processes that cannot write what they covered: killed, or without room."""
 PIPERLINE = Path(sys.executable).with_name("piperline")
 
 
-def run(folder: Path, *command: object, code: int = 0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *command: object, code: int = 0, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=folder, input=text, capture_output=True, text=True, check=False
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -40,7 +51,11 @@ def differs(one: Path, other: Path, group: str, name: str | None = None) -> str:
     """What h5diff has to say about two groups; nothing if they are the same."""
     command = ["h5diff", "-v", str(one), str(other), f"/{group}", f"/{name or group}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 and "not comparable" not in done.stdout else done.stdout + done.stderr
+    return (
+        ""
+        if done.returncode == 0 and "not comparable" not in done.stdout
+        else done.stdout + done.stderr
+    )
 
 
 @pytest.fixture
@@ -50,7 +65,11 @@ def data(tmp_path):
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data" / "file1.hdf5", episodes=10, lengths=2)
     write_piper(
-        tmp_path / "data" / "file2.hdf5", episodes=15, lengths=2, first=20, names=[f"episode_{i}" for i in range(15)]
+        tmp_path / "data" / "file2.hdf5",
+        episodes=15,
+        lengths=2,
+        first=20,
+        names=[f"episode_{i}" for i in range(15)],
     )
     return tmp_path
 
@@ -74,11 +93,15 @@ def test_read(data):
     assert "image_left" not in flat
     assert flat.splitlines()[:11] == plain.splitlines()[:11]  # the sums are of the whole file
     assert run(data, READ, "data.h5", "-l", "1").stdout == flat
-    assert run(data, READ, "data.h5", "--max-level", "2").stdout == plain  # there are no deeper levels
+    assert (
+        run(data, READ, "data.h5", "--max-level", "2").stdout == plain
+    )  # there are no deeper levels
 
 
 def test_read_as_json(data):
-    found = json.loads(run(data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs").stdout)
+    found = json.loads(
+        run(data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs").stdout
+    )
     assert (found["groups"], found["datasets"], found["links"]) == (3, 15, 0)
     assert found["recording"]["rows"][1]["task"] == "put it into the bowl"
     action = next(node for node in found["nodes"] if node["path"] == "/episode_0/action")
@@ -88,33 +111,59 @@ def test_read_as_json(data):
 
 def test_list_groups(data):
     listed = run(data, SPLIT, "list-hdf5-groups", "--input", "data.h5").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == ["episode_0", "episode_1", "episode_2"]
+    assert [line.split()[0] for line in listed.splitlines()] == [
+        "episode_0",
+        "episode_1",
+        "episode_2",
+    ]
     assert run(data, PIPERLINE, "hdf5", "groups", "data.h5").stdout == listed
 
 
 def test_split(data):
     run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output")
     for number in range(3):
-        assert differs(data / "data.h5", data / "split_output" / f"episode_{number}.hdf5", f"episode_{number}") == ""
+        assert (
+            differs(
+                data / "data.h5",
+                data / "split_output" / f"episode_{number}.hdf5",
+                f"episode_{number}",
+            )
+            == ""
+        )
     before = (data / "split_output" / "episode_0.hdf5").stat()
     again = run(data, SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output").stdout
     assert again.count("kept: it exists") == 3
     assert "split_output/episode_2.hdf5" in again
     assert (data / "split_output" / "episode_0.hdf5").stat().st_mtime_ns == before.st_mtime_ns
-    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--overwrite")
+    run(
+        data,
+        SPLIT,
+        "split-hdf5-file",
+        "--input",
+        "data.h5",
+        "--output",
+        "./split_output",
+        "--overwrite",
+    )
     assert (data / "split_output" / "episode_0.hdf5").stat().st_ino != before.st_ino
 
 
 @pytest.mark.parametrize(
-    "wanted", [("--groups", "episode_0", "episode_2"), ("--groups", "episode_2", "--groups", "episode_0")]
+    "wanted",
+    [("--groups", "episode_0", "episode_2"), ("--groups", "episode_2", "--groups", "episode_0")],
 )
 def test_split_some_groups_with_a_prefix(data, wanted):
     run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", *wanted, "--prefix", "piper_")
-    assert sorted(p.name for p in (data / "split_output").iterdir()) == ["piper_episode_0.hdf5", "piper_episode_2.hdf5"]
+    assert sorted(p.name for p in (data / "split_output").iterdir()) == [
+        "piper_episode_0.hdf5",
+        "piper_episode_2.hdf5",
+    ]
 
 
 def test_split_of_a_group_that_is_not_there_says_what_is(data):
-    failed = run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--groups", "episode_7", code=3)
+    failed = run(
+        data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--groups", "episode_7", code=3
+    )
     assert "there is no group episode_7" in failed.stderr
     assert "episode_0, episode_1, episode_2" in failed.stderr
     assert not (data / "split_output").exists()
@@ -122,9 +171,22 @@ def test_split_of_a_group_that_is_not_there_says_what_is(data):
 
 def test_dry_runs_write_nothing(data):
     before = sorted(data.rglob("*"))
-    plan = run(data, PIPERLINE, "hdf5", "split", "data.h5", "--output", "new/out", "--dry-run").stdout
+    plan = run(
+        data, PIPERLINE, "hdf5", "split", "data.h5", "--output", "new/out", "--dry-run"
+    ).stdout
     assert "new/out/episode_1.hdf5  1 group" in plan
-    plan = run(data, REPACK, "repack", "--input", "./data", "--output", "./repacked", "-e", "5", "--dry-run").stdout
+    plan = run(
+        data,
+        REPACK,
+        "repack",
+        "--input",
+        "./data",
+        "--output",
+        "./repacked",
+        "-e",
+        "5",
+        "--dry-run",
+    ).stdout
     assert "repacked/repack_0004.hdf5  5 groups" in plan
     assert "  episode_14  <- file2.hdf5:/episode_14  " in plan
     assert sorted(data.rglob("*")) == before
@@ -134,7 +196,11 @@ def test_a_dry_run_tells_what_the_run_would_do(data):
     (data / "out").mkdir()
     (data / "out/episode_1.hdf5").write_bytes(b"a file of somebody")
     split = (PIPERLINE, "hdf5", "split", "data.h5", "--output", "out")
-    words = [line.rsplit("  ", 1)[1] for line in run(data, *split, "--dry-run").stdout.splitlines() if "<-" not in line]
+    words = [
+        line.rsplit("  ", 1)[1]
+        for line in run(data, *split, "--dry-run").stdout.splitlines()
+        if "<-" not in line
+    ]
     assert words == ["would be written", "kept: it exists", "would be written"]
     assert "in the place of the file there" in run(data, *split, "--dry-run", "--overwrite").stdout
     with h5py.File(data / "data.h5", "r+") as file:
@@ -150,23 +216,56 @@ EPISODES = [f"episode_{number}" for number in range(3)]
 @pytest.mark.parametrize(
     ("command", "folder", "files"),
     [
-        ((SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output"), "split_output", EPISODES),
         (
-            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--prefix", "piper_"),
+            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output"),
+            "split_output",
+            EPISODES,
+        ),
+        (
+            (
+                SPLIT,
+                "split-hdf5-file",
+                "--input",
+                "data.h5",
+                "--output",
+                "./split_output",
+                "--prefix",
+                "piper_",
+            ),
             "split_output",
             [f"piper_{name}" for name in EPISODES],
         ),
         (
-            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output", "--overwrite"),
+            (
+                SPLIT,
+                "split-hdf5-file",
+                "--input",
+                "data.h5",
+                "--output",
+                "./split_output",
+                "--overwrite",
+            ),
             "split_output",
             EPISODES,
         ),
-        ((SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output"), "split_output", EPISODES),
+        (
+            (SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output"),
+            "split_output",
+            EPISODES,
+        ),
         ((REPACK, "repack", *REPACKED, "50"), "repacked", ["repack_0000"]),
-        ((REPACK, "repack", *REPACKED, "10"), "repacked", ["repack_0000", "repack_0001", "repack_0002"]),
+        (
+            (REPACK, "repack", *REPACKED, "10"),
+            "repacked",
+            ["repack_0000", "repack_0001", "repack_0002"],
+        ),
         ((REPACK, "repack", *REPACKED, "100", "--prefix", "shard_"), "repacked", ["shard_0000"]),
         ((REPACK, "repack", *REPACKED, "50", "--overwrite"), "repacked", ["repack_0000"]),
-        ((REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50"), "repacked", ["repack_0000"]),
+        (
+            (REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50"),
+            "repacked",
+            ["repack_0000"],
+        ),
         ((REPACK, "repack", "-i", "./data"), "repack_output", ["repack_0000"]),
     ],
 )
@@ -185,15 +284,29 @@ def test_analyze(data):
     text = run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "10").stdout
     assert "data/file1.hdf5  10 episodes  20 frames" in text
     assert "repacking would make 3 files of 10 episodes, the last with 5" in text
-    assert run(data, REPACK, "analyze", "--input", "./data", "--pattern", "*.hdf5", "-e", "10").stdout == text
-    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "50").stdout
+    assert (
+        run(data, REPACK, "analyze", "--input", "./data", "--pattern", "*.hdf5", "-e", "10").stdout
+        == text
+    )
+    assert (
+        "renamed"
+        in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "50").stdout
+    )
     pattern = ("--pattern", "*.hdf5", "--episodes-per-file", "100")
     assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", *pattern).stdout
     assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
 
 
 def test_repack(data):
-    command = [REPACK, "repack", "--input", "./data", "--output", "./repacked", "--episodes-per-file"]
+    command = [
+        REPACK,
+        "repack",
+        "--input",
+        "./data",
+        "--output",
+        "./repacked",
+        "--episodes-per-file",
+    ]
     run(data, *command, "5")
     made = sorted((data / "repacked").iterdir())
     assert [path.name for path in made] == [f"repack_000{number}.hdf5" for number in range(5)]
@@ -209,17 +322,26 @@ def test_repack(data):
         assert len(file) == 25
         assert {"episode_0", "episode_0_2"} <= set(file)
     assert (
-        "holds other episodes" in run(data, *command, "90", "--prefix", "shard_", "--pattern", "file1*", code=5).stderr
+        "holds other episodes"
+        in run(data, *command, "90", "--prefix", "shard_", "--pattern", "file1*", code=5).stderr
     )
 
 
 def test_repack_does_not_keep_what_was_made_of_other_files(data):
     run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5")
     (data / "repacked/repack_0001.hdf5").unlink()
-    write_piper(data / "data/file1.hdf5", episodes=10, lengths=2, first=50, names=[f"episode_{i}" for i in range(10)])
+    write_piper(
+        data / "data/file1.hdf5",
+        episodes=10,
+        lengths=2,
+        first=50,
+        names=[f"episode_{i}" for i in range(10)],
+    )
     before = (data / "repacked/repack_0000.hdf5").read_bytes()
     for more in ((), ("--dry-run",)):
-        failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5", *more, code=5)
+        failed = run(
+            data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5", *more, code=5
+        )
         assert "made before a source changed" in failed.stderr
     assert (data / "repacked/repack_0000.hdf5").read_bytes() == before
     assert not (data / "repacked/repack_0001.hdf5").exists()
@@ -241,17 +363,24 @@ def test_what_is_no_pattern(data, pattern):
 def test_files_of_several_folders_come_in_their_order_and_are_told_apart(data):
     for number in (10, 2, 1):
         (data / f"days/s{number}").mkdir(parents=True)
-        write_piper(data / f"days/s{number}/x.hdf5", episodes=1, lengths=2, first=number, names=["episode"])
+        write_piper(
+            data / f"days/s{number}/x.hdf5", episodes=1, lengths=2, first=number, names=["episode"]
+        )
     (data / "days/s1/._x.hdf5").write_bytes(b"what macOS leaves beside a file")
-    out = run(data, REPACK, "repack", "-i", "./days", "-o", "./repacked", "--pattern", "*/*.hdf5").stdout
+    out = run(
+        data, REPACK, "repack", "-i", "./days", "-o", "./repacked", "--pattern", "*/*.hdf5"
+    ).stdout
     told = [line.split("  ")[1:3] for line in out.splitlines()[1:]]
     names = ["s1/x.hdf5", "s2/x.hdf5", "s10/x.hdf5"]
     assert told == [
-        [name, f"<- {file}:/episode"] for name, file in zip(["episode", "episode_2", "episode_3"], names, strict=True)
+        [name, f"<- {file}:/episode"]
+        for name, file in zip(["episode", "episode_2", "episode_3"], names, strict=True)
     ]
     with h5py.File(data / "repacked/repack_0000.hdf5") as file:
         kept = json.loads(file.attrs["piperline_sources"])
-    assert [kept[name][:2] for name in ("episode", "episode_2", "episode_3")] == [[f, "episode"] for f in names]
+    assert [kept[name][:2] for name in ("episode", "episode_2", "episode_3")] == [
+        [f, "episode"] for f in names
+    ]
 
 
 def test_repack_refuses_what_it_would_lose(data):
@@ -289,7 +418,10 @@ def test_unreadable_files_are_errors(tmp_path, build):
 def test_a_file_that_is_being_written_is_an_error(data):
     with h5py.File(data / "data.h5", "r+"):
         assert "written" in run(data, READ, "data.h5", code=3).stderr
-    assert "no file matches" in run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3).stderr
+    assert (
+        "no file matches"
+        in run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3).stderr
+    )
     assert "no such file" in run(data, REPACK, "repack", "-i", "nowhere", code=3).stderr
 
 
@@ -302,7 +434,9 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(data):
         file["raw/x"] = np.ones(50_000)
     for group in ("images", "raw"):
         command = ["bash", "-c", f"{limited} --groups {group}"]
-        failed = subprocess.run(command, cwd=data, env=UNMEASURED, capture_output=True, text=True, check=False)
+        failed = subprocess.run(
+            command, cwd=data, env=UNMEASURED, capture_output=True, text=True, check=False
+        )
         assert failed.returncode == 5, failed.stderr
         assert failed.stderr.startswith("error: ")
         assert list((data / "split_output").iterdir()) == []
@@ -325,13 +459,16 @@ def test_a_kill_leaves_no_broken_output(data):
         for path in out.glob("*.hdf5"):
             assert differs(data / "data.h5", path, path.stem) == ""
     run(data, SPLIT, "split-hdf5-file", "-i", "data.h5")
-    assert sorted(path.name for path in out.iterdir()) == ["a.hdf5", *(f"episode_{number}.hdf5" for number in range(3))]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.hdf5",
+        *(f"episode_{number}.hdf5" for number in range(3)),
+    ]
 
 
 def test_the_process_that_writes_dies(data, monkeypatch):
-    from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
-    from piperline.hdf5 import writer  # noqa: PLC0415
-    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
+    from piperline.errors import OutputError
+    from piperline.hdf5 import copy_workers as writer
+    from piperline.hdf5.split_repack import groups, split_plan
 
     plan = split_plan(groups(data / "data.h5")[0], data)
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -341,8 +478,8 @@ def test_the_process_that_writes_dies(data, monkeypatch):
 
 
 def test_several_processes_write_what_one_writes(data, monkeypatch):
-    from piperline.hdf5 import writer  # noqa: PLC0415 - beside its only use
-    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
+    from piperline.hdf5 import copy_workers as writer
+    from piperline.hdf5.split_repack import groups, split_plan
 
     found, _ = groups(data / "data/file2.hdf5")
     monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
@@ -358,9 +495,9 @@ def test_several_processes_write_what_one_writes(data, monkeypatch):
 
 
 def test_two_at_once_do_not_write_one_file(data):
-    from piperline.errors import OutputError  # noqa: PLC0415 - beside its only use
-    from piperline.hdf5 import copy  # noqa: PLC0415
-    from piperline.hdf5.plan import groups, split_plan  # noqa: PLC0415
+    from piperline.errors import OutputError
+    from piperline.hdf5 import copy
+    from piperline.hdf5.split_repack import groups, split_plan
 
     new = split_plan(groups(data / "data.h5")[0], data)[0]
     with copy._aside(new.path) as (partial, _):
@@ -375,7 +512,11 @@ def test_frames(data):
     run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "episode_1", "--output", sheet)
     picture = np.asarray(Image.open(sheet))
     assert picture.shape == (4 + 3 * 52, 4 + 5 * 68, 3)
-    assert [read_code(picture[4 + 52 * row :][:48, 4 + 68 * i :][:, :64]) for row in (0, 2) for i in (0, 4)] == [
+    assert [
+        read_code(picture[4 + 52 * row :][:48, 4 + 68 * i :][:, :64])
+        for row in (0, 2)
+        for i in (0, 4)
+    ] == [
         (1, 0, 0),
         (1, 0, 4),
         (1, 2, 0),
@@ -390,15 +531,29 @@ def test_frames(data):
     run(data, PIPERLINE, *again, "--every", "0", "--output", "x.png", code=2)
     assert (
         "episode_0, "
-        in run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "x", "-o", "x.png", code=3).stderr
+        in run(
+            data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "x", "-o", "x.png", code=3
+        ).stderr
     )
 
 
 def test_a_picture_that_finds_no_room_leaves_nothing(data):
-    words = ["hdf5", "frames", data / "data.h5", "--episode", "episode_1", "--output", data / "sheet.png"]
+    words = [
+        "hdf5",
+        "frames",
+        data / "data.h5",
+        "--episode",
+        "episode_1",
+        "--output",
+        data / "sheet.png",
+    ]
     script = 'ulimit -f 1; exec "$@"'
     failed = subprocess.run(
-        ["bash", "-c", script, "bash", PIPERLINE, *words], capture_output=True, text=True, check=False, env=UNMEASURED
+        ["bash", "-c", script, "bash", PIPERLINE, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=UNMEASURED,
     )
     assert failed.returncode == 5
     assert "sheet.png" in failed.stderr
@@ -468,7 +623,9 @@ def test_read_on_a_terminal_has_colours(data):
     assert "episode_2" in shown
 
 
-@pytest.mark.parametrize("command", ["inspect", "shell", "frames", "groups", "split", "repack", "analyze"])
+@pytest.mark.parametrize(
+    "command", ["inspect", "shell", "frames", "groups", "split", "repack", "analyze"]
+)
 def test_help_has_an_example(data, command):
     shown = run(data, PIPERLINE, "hdf5", command, "--help").stdout
     assert f"piperline hdf5 {command} " in shown.split("Example")[1]

@@ -9,15 +9,31 @@ import pytest
 
 from piperline.errors import OutputError, PiperlineError, RecordingError, UsageError
 from piperline.hdf5.copy import write_file
-from piperline.hdf5.facts import MOST_BYTES, preview
+from piperline.hdf5.describe import MOST_BYTES, preview
+from piperline.hdf5.episode_table import episode_table, frame_count, table_lines
 from piperline.hdf5.inspect import inspect, report_lines
-from piperline.hdf5.plan import episodes, find_files, groups, repack_plan, split_plan, write_plan
-from piperline.hdf5.root import SOURCES
+from piperline.hdf5.root_attributes import SOURCES
 from piperline.hdf5.shell import Shell
-from piperline.hdf5.table import episode_table, frame_count, table_lines
-from tests.hdf5.hostile import HARMLESS, LEAKING, NAMES, UNREADABLE, damaged_group, names, no_groups, path_in_a_name
-from tests.recordings import write_piper
-from tests.trees import tree
+from piperline.hdf5.split_repack import (
+    episodes,
+    find_files,
+    groups,
+    repack_plan,
+    split_plan,
+    write_plan,
+)
+from tests.helpers.hostile import (
+    HARMLESS,
+    LEAKING,
+    NAMES,
+    UNREADABLE,
+    damaged_group,
+    names,
+    no_groups,
+    path_in_a_name,
+)
+from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
 
 
 @pytest.mark.parametrize("build", UNREADABLE.values(), ids=UNREADABLE)
@@ -55,7 +71,10 @@ def test_every_name_becomes_a_usable_file_name(tmp_path):
     assert len(done) == len(NAMES) + 1
     written = [path.name for path in out.iterdir()]
     assert len({name.casefold() for name in written}) == len(done)
-    assert all(name.startswith("p_") and name.isprintable() and len(name.encode()) < 255 for name in written)
+    assert all(
+        name.startswith("p_") and name.isprintable() and len(name.encode()) < 255
+        for name in written
+    )
     assert "p_ep0_2.hdf5" in written  # one that was there keeps its name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5", "out"]
     for new in done:
@@ -100,7 +119,9 @@ def test_what_lies_outside_is_refused_unless_allowed(tmp_path, build):
     assert [path.name for path in out.iterdir()] == ["episode.hdf5"]
 
 
-@pytest.mark.parametrize("build", [LEAKING["external_storage"], LEAKING["virtual"], LEAKING["external_link"]])
+@pytest.mark.parametrize(
+    "build", [LEAKING["external_storage"], LEAKING["virtual"], LEAKING["external_link"]]
+)
 def test_what_lies_outside_is_not_read(tmp_path, build):
     text = "\n".join(report_lines(inspect(build(tmp_path), previews=True)))
     assert "file" in text or "other datasets" in text
@@ -131,7 +152,9 @@ def test_a_damaged_group_is_told_and_not_copied(tmp_path):
     assert "cannot be read" in "\n".join(report_lines(report))
     with pytest.raises(RecordingError):
         list(write_plan(split_plan(groups(source)[0], tmp_path / "out")))
-    assert {path.name for path in tmp_path.glob("out/*.hdf5")} <= {"fine.hdf5"}  # another process may have had it
+    assert {path.name for path in tmp_path.glob("out/*.hdf5")} <= {
+        "fine.hdf5"
+    }  # another process may have had it
     with h5py.File(source) as file:
         shell = Shell(file)
         assert "cannot be read" in "\n".join(shell.run("ls"))
@@ -140,7 +163,10 @@ def test_a_damaged_group_is_told_and_not_copied(tmp_path):
 
 
 def test_equal_names_both_survive_and_the_map_is_kept(tmp_path):
-    sources = [write_piper(tmp_path / f"{name}.hdf5", episodes=2, first=first) for name, first in (("b", 5), ("a", 0))]
+    sources = [
+        write_piper(tmp_path / f"{name}.hdf5", episodes=2, first=first)
+        for name, first in (("b", 5), ("a", 0))
+    ]
     for source in sources:
         with h5py.File(source, "r+") as file:
             file.move(f"episode_{5 if source.stem == 'b' else 0}", "episode")
@@ -171,7 +197,9 @@ def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_output(tmp_path, 
     (new,) = split_plan(groups(source)[0], tmp_path)
 
     def full(*_: object, **__: object) -> None:
-        raise RuntimeError("Unable to flush (file write failed: time = now\n, errno = 28, error message = 'No space')")
+        raise RuntimeError(
+            "Unable to flush (file write failed: time = now\n, errno = 28, error message = 'No space')"
+        )
 
     monkeypatch.setattr("piperline.hdf5.copy._copy_group", full)
     with pytest.raises(OutputError, match="the disk is full"):
@@ -179,7 +207,9 @@ def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_output(tmp_path, 
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch
+):
     source = write_piper(tmp_path / "in.h5", episodes=1)
     with pytest.raises(OutputError, match="not a folder"):
         list(write_plan(split_plan(groups(source)[0], source)))
@@ -267,7 +297,9 @@ def test_sizes_are_at_most_those_of_the_file(tmp_path):
     """Of values in chunks, a few tell of all: here those that are there, of many that are not."""
     source = tmp_path / "in.h5"
     with h5py.File(source, "w") as file:
-        rows = file.create_dataset("episode/images", (20_000,), h5py.vlen_dtype(np.uint8), chunks=(100,))
+        rows = file.create_dataset(
+            "episode/images", (20_000,), h5py.vlen_dtype(np.uint8), chunks=(100,)
+        )
         for place in range(100):
             rows[place] = np.zeros(20_000, np.uint8)
     ((group,), _) = groups(source)
@@ -281,7 +313,9 @@ def test_what_a_group_says_of_its_file_already_is_kept(tmp_path):
         with h5py.File(source, "w") as file:
             file.create_group("episode").attrs["file:operator"] = "the first"
             file.attrs["operator"] = f"the {number}."
-    (new,) = repack_plan([group for source in sources for group in episodes(source)], tmp_path / "out", per_file=9)
+    (new,) = repack_plan(
+        [group for source in sources for group in episodes(source)], tmp_path / "out", per_file=9
+    )
     list(write_plan([new]))
     with h5py.File(new.path) as file:
         assert [group.attrs["file:operator"] for group in file.values()] == ["the first"] * 2
@@ -293,5 +327,7 @@ def test_a_reference_out_of_a_group_is_told_with_its_place(tmp_path):
         file["other/x"] = 1
         file.create_group("episode/inner").attrs["see"] = file["other"].ref
     (new,) = split_plan(groups(source)[0], tmp_path / "out", names=["episode"])
-    with pytest.raises(RecordingError, match="/episode/inner/@see: a reference to something outside"):
+    with pytest.raises(
+        RecordingError, match="/episode/inner/@see: a reference to something outside"
+    ):
         list(write_plan([new]))

@@ -11,25 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piperline.cells import cells
 from piperline.errors import BadEpisode, OutputExists, PiperlineError, RecordingError
-from piperline.hdf5.beside import start_table
-from piperline.hdf5.facts import facts, facts_and_picture, picture_bytes, preview
-from piperline.hdf5.frames import frames_sheet
+from piperline.hdf5.cells import cells
+from piperline.hdf5.contact_sheet import frames_sheet
+from piperline.hdf5.describe import facts, facts_and_picture, picture_bytes, preview
+from piperline.hdf5.episode_table import episode_table, frame_count, table_lines
+from piperline.hdf5.file_names import file_stems, unique
+from piperline.hdf5.image_text import Picture, read_picture
 from piperline.hdf5.inspect import inspect, report_lines
-from piperline.hdf5.names import file_stems, unique
-from piperline.hdf5.picture import Picture, read_picture
-from piperline.hdf5.safe import natural_key
 from piperline.hdf5.shell import Shell
-from piperline.hdf5.table import episode_table, frame_count, table_lines
-from piperline.layout import load_layout
+from piperline.hdf5.table_process import start_table
+from piperline.recordings.layout import load_layout
+from piperline.text import natural_key
 from tests.hdf5.kinds import KINDS
-from tests.recordings import STORAGES, jpeg, paint, png, read_code, write_aloha, write_piper
+from tests.helpers.recordings import STORAGES, jpeg, paint, png, read_code, write_aloha, write_piper
 
 
 def saved(**options: object) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(paint(0, 0, 0)).convert(str(options.pop("mode", "RGB"))).save(file, "JPEG", **options)
+    Image.fromarray(paint(0, 0, 0)).convert(str(options.pop("mode", "RGB"))).save(
+        file, "JPEG", **options
+    )
     return file.getvalue()
 
 
@@ -56,18 +58,33 @@ def test_other_pictures():
     assert str(read_picture(saved(mode="L", quality=60))) == "JPEG 64x48 quality ~60 grey"
     assert str(read_picture(png(paint(0, 0, 0)))) == "PNG 64x48"
     whole = jpeg(paint(0, 0, 0))
-    for data in (b"", b"\x89PNG\r\n\x1a\n", whole[:20], whole[:160], b"\xff\xd8\xff\xdb\0\x02\xff\xc0\0\x02", b"text"):
+    for data in (
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        whole[:20],
+        whole[:160],
+        b"\xff\xd8\xff\xdb\0\x02\xff\xc0\0\x02",
+        b"text",
+    ):
         assert read_picture(data) is None
-    no_table = b"\xff\xd8\xff\xdb\0\x43\0" + bytes(64) + b"\xff\xc0\0\x0b\x08\0\x30\0\x40\x01\x01\x11\0"
+    no_table = (
+        b"\xff\xd8\xff\xdb\0\x43\0" + bytes(64) + b"\xff\xc0\0\x0b\x08\0\x30\0\x40\x01\x01\x11\0"
+    )
     assert read_picture(no_table) == Picture("JPEG", 64, 48, None, "grey")
-    wide = b"\xff\xd8\xff\xdb\0\x83\x10" + b"\0\x39" * 64 + b"\xff\xc0\0\x0b\x08\0\x30\0\x40\x01\x01\x11\0"
+    wide = (
+        b"\xff\xd8\xff\xdb\0\x83\x10"
+        + b"\0\x39" * 64
+        + b"\xff\xc0\0\x0b\x08\0\x30\0\x40\x01\x01\x11\0"
+    )
     assert read_picture(wide) == Picture("JPEG", 64, 48, 51, "grey")
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_pictures_are_recognised_in_every_storage(tmp_path, storage):
     path = write_piper(tmp_path / "in.h5", storage=storage, episodes=1)
-    expected = {"raw": "raw 64x48", "png-vlen": "PNG 64x48"}.get(storage, "JPEG 64x48 quality ~90 4:2:0")
+    expected = {"raw": "raw 64x48", "png-vlen": "PNG 64x48"}.get(
+        storage, "JPEG 64x48 quality ~90 4:2:0"
+    )
     assert f"camera mid: {expected.split()[0].lower()} 64x48" in "\n".join(table_of(path))
     with h5py.File(path) as file:
         data = file["episode_0/image_mid"].id
@@ -85,7 +102,11 @@ def test_pictures_are_recognised_in_every_storage(tmp_path, storage):
             shell.run(f"preview image_mid[99] {tmp_path}/x.png")
         with pytest.raises(RecordingError, match="no such picture"):
             shell.run(f"preview action {tmp_path}/x.png")
-        assert Shell(file, pictures=True).run("preview episode_0/image_mid[-1]")[0].startswith("\x1b[38;2;")
+        assert (
+            Shell(file, pictures=True)
+            .run("preview episode_0/image_mid[-1]")[0]
+            .startswith("\x1b[38;2;")
+        )
         assert Shell(file, pictures=True).run("preview episode_0/action[0]")[0].startswith("[")
 
 
@@ -230,7 +251,9 @@ def test_an_episode_that_does_not_fit_is_told(tmp_path):
     assert table is not None
     assert [row.problem is None for row in table.rows] == [True, False, False]
     text = "\n".join(table_lines(table))
-    assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in " ".join(text.split())
+    assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in " ".join(
+        text.split()
+    )
     assert max(map(len, text.splitlines())) <= 80
     assert "2 of 3 episodes do not fit" in text
     assert frame_count(path) == 10  # the values of state are not looked at for that
@@ -257,7 +280,15 @@ def test_other_layouts_and_other_files(tmp_path, zoo):
 def test_file_names():
     plain = ["episode_0", "a-b.c", "红"]
     assert file_stems(plain) == plain
-    assert file_stems(["", ".", "..", "-x", "a b", "\0\n", "a/b"]) == ["_", "__2", "__3", "_-x", "a_b", "__", "a_b_2"]
+    assert file_stems(["", ".", "..", "-x", "a b", "\0\n", "a/b"]) == [
+        "_",
+        "__2",
+        "__3",
+        "_-x",
+        "a_b",
+        "__",
+        "a_b_2",
+    ]
     assert file_stems(["A", "a", "a_2"]) == ["A", "a_3", "a_2"]
     twins = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
     assert file_stems(twins) == ["é", "é_2"]
@@ -274,7 +305,7 @@ def test_natural_order():
 def test_a_sheet_of_damaged_or_too_many_frames_is_refused(tmp_path, monkeypatch):
     path, piper = write_piper(tmp_path / "in.h5", episodes=1), load_layout("piper")
     with monkeypatch.context() as patch:
-        patch.setattr("piperline.hdf5.frames._MOST", 3)
+        patch.setattr("piperline.hdf5.contact_sheet._MOST", 3)
         with pytest.raises(RecordingError, match="more than 3 frames"):
             frames_sheet(path, piper, "episode_0", every=1)
     with h5py.File(path, "r+") as file:
@@ -303,16 +334,22 @@ def test_what_h5py_cannot_read_is_still_shown(tmp_path):
 
 def test_the_table_of_a_large_file_is_made_beside_the_tree(tmp_path, monkeypatch):
     path = write_piper(tmp_path / "a.hdf5", episodes=2)
-    monkeypatch.setattr("piperline.hdf5.beside._WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("piperline.hdf5.table_process._WORTH_A_PROCESS", 0)
     assert start_table(path)() == episode_table(path)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert start_table(path)() == episode_table(path)
 
 
 def test_lines_are_of_eighty_cells_also_in_chinese(tmp_path):
-    path = write_piper(tmp_path / "红色方块.hdf5", episodes=2, tasks=("把红色方块放到盘子里然后再拿回来放好", "pick"))
+    path = write_piper(
+        tmp_path / "红色方块.hdf5",
+        episodes=2,
+        tasks=("把红色方块放到盘子里然后再拿回来放好", "pick"),
+    )
     with h5py.File(path, "r+") as file:
-        file.create_group("episode_0/一/二/三/四/五")["位置"] = np.random.default_rng(0).random((9, 40))
+        file.create_group("episode_0/一/二/三/四/五")["位置"] = np.random.default_rng(0).random(
+            (9, 40)
+        )
         file["episode_0/一/二/三/四/五"].attrs["说明"] = "很长的说明" * 20
     lines = [*table_of(path), *report_lines(inspect(path, attrs=True, previews=True))]
     assert max(cells(line) for line in lines) <= 80

@@ -17,7 +17,9 @@ def _address(thing: Any) -> int:
     return int(h5py.h5o.get_info(thing.id).addr)
 
 
-def _group(group: h5py.Group, path: str, top: str, seen: dict[int, str], found: dict[str, Any]) -> None:
+def _group(
+    group: h5py.Group, path: str, top: str, seen: dict[int, str], found: dict[str, Any]
+) -> None:
     seen[_address(group)] = path
     order = group.id.get_create_plist().get_link_creation_order()
     names = list(group) if order else sorted(group, key=repr)
@@ -46,7 +48,11 @@ def _object(thing: Any, path: str, top: str, seen: dict[int, str], found: dict[s
     else:
         seen[_address(thing)] = path
         is_type = isinstance(thing, h5py.Datatype)
-        found[path] = ("type", repr(thing.dtype), _attributes(thing, top)) if is_type else _dataset(thing, top)
+        found[path] = (
+            ("type", repr(thing.dtype), _attributes(thing, top))
+            if is_type
+            else _dataset(thing, top)
+        )
 
 
 def _relative(path: str, top: str) -> str:
@@ -72,7 +78,9 @@ def _dataset(data: h5py.Dataset, top: str) -> tuple[Any, ...]:
         (filters, None if fill is None else fill.tobytes(), data.external, data.is_virtual),
         (
             data.is_scale,
-            [[_relative(scale.name, top) for scale in d.values()] for d in data.dims] if data.shape else [],
+            [[_relative(scale.name, top) for scale in d.values()] for d in data.dims]
+            if data.shape
+            else [],
         ),
         _stored(data) if filters else _plain(data[()], data, top),
         _attributes(data, top, skip=("DIMENSION_LIST", "REFERENCE_LIST")),
@@ -83,13 +91,19 @@ def _stored(data: h5py.Dataset) -> list[tuple[Any, ...]]:
     """The chunks as they lie in the file: no filter is asked."""
     if data.dtype.hasobject:
         return [("values", _plain(data[()], data, ""))]
-    offsets = [data.id.get_chunk_info(number).chunk_offset for number in range(data.id.get_num_chunks())]
+    offsets = [
+        data.id.get_chunk_info(number).chunk_offset for number in range(data.id.get_num_chunks())
+    ]
     return [(offset, *data.id.read_direct_chunk(offset)) for offset in offsets]
 
 
 def _attributes(thing: Any, top: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
-        name: (repr(thing.attrs.get_id(name).dtype), thing.attrs.get_id(name).shape, _plain(value, thing, top))
+        name: (
+            repr(thing.attrs.get_id(name).dtype),
+            thing.attrs.get_id(name).shape,
+            _plain(value, thing, top),
+        )
         for name, value in sorted(thing.attrs.items())
         if name not in skip
     }
@@ -103,7 +117,11 @@ def _plain(value: Any, thing: Any, top: str) -> Any:
         return ("reference", _relative(thing.file[value].name, top)) if value else "null"
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         names = value.dtype.names
-        return [_plain(item, thing, top) for item in value.flat] if not names else _plain(value.tolist(), thing, top)
+        return (
+            [_plain(item, thing, top) for item in value.flat]
+            if not names
+            else _plain(value.tolist(), thing, top)
+        )
     if isinstance(value, np.void) and value.dtype.names:
         return [_plain(item, thing, top) for item in value.item()]
     if isinstance(value, list | tuple):

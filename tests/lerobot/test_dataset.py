@@ -12,15 +12,17 @@ import pytest
 from piperline.errors import DatasetError, UnsupportedVersion
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v21 import V21Writer
-from piperline.video import probe
-from tests.datasets import write_dataset
-from tests.episodes import FPS, codes_of, make_clip, make_episode, schema_of
+from piperline.video.decoder import probe
+from tests.helpers.datasets import write_dataset
+from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, schema_of
 
 KEY = "observation.images.mid"
 
 
 def edit_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8"
+    )
 
 
 def edit_table(path, **columns):
@@ -60,13 +62,21 @@ def without_deviations(root):
 DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
     "v2.1": {
         "no length": lambda root: rewrite(root / "meta/episodes.jsonl", '"length": 3', '"size": 3'),
-        "length in words": lambda root: rewrite(root / "meta/episodes.jsonl", '"length": 3', '"length": "abc"'),
+        "length in words": lambda root: rewrite(
+            root / "meta/episodes.jsonl", '"length": 3', '"length": "abc"'
+        ),
         "no tasks": lambda root: rewrite(root / "meta/episodes.jsonl", '["pick the cup"]', "null"),
         "no number": lambda root: rewrite(root / "meta/tasks.jsonl", "task_index", "index"),
         "half a line": lambda root: cut(root / "meta/episodes_stats.jsonl", 40),
-        "not UTF-8": lambda root: (root / "meta/tasks.jsonl").write_bytes(b'{"task_index": 0, "task": "\xff"}'),
-        "no chunks": lambda root: rewrite(root / "meta/info.json", '"chunks_size": 1000', '"chunks_size": 0'),
-        "odd path": lambda root: rewrite(root / "meta/info.json", "{episode_index:06d}", "{nothing}"),
+        "not UTF-8": lambda root: (root / "meta/tasks.jsonl").write_bytes(
+            b'{"task_index": 0, "task": "\xff"}'
+        ),
+        "no chunks": lambda root: rewrite(
+            root / "meta/info.json", '"chunks_size": 1000', '"chunks_size": 0'
+        ),
+        "odd path": lambda root: rewrite(
+            root / "meta/info.json", "{episode_index:06d}", "{nothing}"
+        ),
         "odd rate": lambda root: rewrite(root / "meta/info.json", '"fps": 30', '"fps": Infinity'),
         "odd type": lambda root: rewrite(root / "meta/info.json", '"float32"', '"float99"'),
         "no deviation": without_deviations,
@@ -74,9 +84,15 @@ DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
     "v3.0": {
         "length is null": lambda root: column(root / "meta/episodes", "length", [None, 3]),
         "length is nothing": lambda root: column(root / "meta/episodes", "length", [0, 3]),
-        "time is null": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [None, 0.1]),
-        "time is no number": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [NAN, 0.1]),
-        "time is below 0": lambda root: column(root / "meta/episodes", f"videos/{KEY}/from_timestamp", [-1.0, 0.1]),
+        "time is null": lambda root: column(
+            root / "meta/episodes", f"videos/{KEY}/from_timestamp", [None, 0.1]
+        ),
+        "time is no number": lambda root: column(
+            root / "meta/episodes", f"videos/{KEY}/from_timestamp", [NAN, 0.1]
+        ),
+        "time is below 0": lambda root: column(
+            root / "meta/episodes", f"videos/{KEY}/from_timestamp", [-1.0, 0.1]
+        ),
         "no numbers of tasks": lambda root: column(root / "meta", "task_index", None),
         "text for numbers": lambda root: column(root / "data", "action", ["a"] * 6),
         "text for times": lambda root: column(root / "data", "timestamp", ["a"] * 6),
@@ -95,10 +111,16 @@ def cut(path, size):
 
 
 def column(folder, name, values):
-    path = next(path for path in sorted(folder.rglob("*.parquet")) if name in pq.read_schema(path).names)
+    path = next(
+        path for path in sorted(folder.rglob("*.parquet")) if name in pq.read_schema(path).names
+    )
     table = pq.read_table(path)
     place = table.column_names.index(name)
-    made = table.remove_column(place) if values is None else table.set_column(place, name, pa.array(values))
+    made = (
+        table.remove_column(place)
+        if values is None
+        else table.set_column(place, name, pa.array(values))
+    )
     pq.write_table(made, path)
 
 
@@ -106,7 +128,9 @@ def column(folder, name, values):
     ("version", "damage"), [(version, name) for version, names in DAMAGES.items() for name in names]
 )
 def test_tables_that_are_not_what_lerobot_writes(tmp_path, version, damage):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)], version)
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)], version
+    )
     DAMAGES[version][damage](root)
     with pytest.raises(DatasetError) as caught:
         for _ in open_dataset(root):
@@ -119,7 +143,9 @@ def test_statistics_may_be_absent(tmp_path):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     (path,) = (root / "meta/episodes").rglob("*.parquet")
     table = pq.read_table(path)
-    pq.write_table(table.select([name for name in table.column_names if not name.startswith("stats/")]), path)
+    pq.write_table(
+        table.select([name for name in table.column_names if not name.startswith("stats/")]), path
+    )
     (root / "meta/image_histograms.pq").unlink()
     assert [episode.camera_stats for episode in open_dataset(root)] == [{}, {}]
 
@@ -127,7 +153,10 @@ def test_statistics_may_be_absent(tmp_path):
 def test_a_fragmented_video_is_counted(tmp_path):
     root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 5)])
     (path,) = root.rglob("*.mp4")
-    with av.open(str(path)) as source, av.open(str(tmp_path / "f.mp4"), "w", options=FRAGMENTED) as target:
+    with (
+        av.open(str(path)) as source,
+        av.open(str(tmp_path / "f.mp4"), "w", options=FRAGMENTED) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.size:
@@ -144,7 +173,11 @@ FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
 def test_what_was_written_is_read(root, episodes):
     dataset = open_dataset(root)
-    assert (dataset.version, len(dataset), list(dataset.tasks)) == ("v2.1", 2, ["pick", "place", "wave"])
+    assert (dataset.version, len(dataset), list(dataset.tasks)) == (
+        "v2.1",
+        2,
+        ["pick", "place", "wave"],
+    )
     assert dataset.schema == schema_of(episodes[0])
     assert [row.length for row in dataset.episodes] == [4, 3]
     for found, expected in zip(dataset, episodes, strict=True):
@@ -193,7 +226,9 @@ def test_columns_that_number_tasks_follow_their_tasks(root):
     for index, length in ((0, 4), (1, 3)):
         path = root / f"data/chunk-000/episode_{index:06d}.parquet"
         table = pq.read_table(path)
-        pq.write_table(table.append_column("annotation.human.validity", pa.array([1] * length)), path)
+        pq.write_table(
+            table.append_column("annotation.human.validity", pa.array([1] * length)), path
+        )
     episode = open_dataset(root).episode(1)
     assert episode.tasks == ("wave", "place")
     assert episode.table["annotation.human.validity"].to_pylist() == [1, 1, 1]
@@ -230,17 +265,47 @@ def test_older_info_is_understood(root):
         (lambda root: (root / "meta/info.json").write_text("[]"), "not a JSON object"),
         (lambda root: edit_json(root / "meta/info.json", fps=29.97), "whole number"),
         (lambda root: edit_json(root / "meta/info.json", features=None), "not what LeRobot writes"),
-        (lambda root: edit_json(root / "meta/info.json", data_path="../{episode_index}"), "leads out"),
-        (lambda root: edit_json(root / "meta/info.json", total_episodes=3), "not written to its end"),
+        (
+            lambda root: edit_json(root / "meta/info.json", data_path="../{episode_index}"),
+            "leads out",
+        ),
+        (
+            lambda root: edit_json(root / "meta/info.json", total_episodes=3),
+            "not written to its end",
+        ),
         (lambda root: (root / "meta/tasks.jsonl").unlink(), "has no tasks.jsonl"),
         (lambda root: (root / "meta/tasks.jsonl").write_text("nonsense\n"), "line 1 is not JSON"),
-        (lambda root: (root / "meta/tasks.jsonl").write_text("\n7\n"), "line 2 is not a JSON object"),
-        (lambda root: (root / "meta/episodes.jsonl").write_text('{"episode_index": 4, "length": 1}\n'), "numbered"),
+        (
+            lambda root: (root / "meta/tasks.jsonl").write_text("\n7\n"),
+            "line 2 is not a JSON object",
+        ),
+        (
+            lambda root: (root / "meta/episodes.jsonl").write_text(
+                '{"episode_index": 4, "length": 1}\n'
+            ),
+            "numbered",
+        ),
         (lambda root: (root / "data/chunk-000/episode_000001.parquet").unlink(), "is missing"),
-        (lambda root: (root / "data/chunk-000/episode_000001.parquet").write_bytes(b"PAR1 half"), "cannot be read"),
-        (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", task_index=[9, 9, 9]), "task table"),
-        (lambda root: edit_table(root / "data/chunk-000/episode_000001.parquet", episode_index=[0, 1, 1]), "episode 0"),
-        (lambda root: (root / f"videos/chunk-000/{KEY}/episode_000001.mp4").unlink(), "video is missing"),
+        (
+            lambda root: (root / "data/chunk-000/episode_000001.parquet").write_bytes(b"PAR1 half"),
+            "cannot be read",
+        ),
+        (
+            lambda root: edit_table(
+                root / "data/chunk-000/episode_000001.parquet", task_index=[9, 9, 9]
+            ),
+            "task table",
+        ),
+        (
+            lambda root: edit_table(
+                root / "data/chunk-000/episode_000001.parquet", episode_index=[0, 1, 1]
+            ),
+            "episode 0",
+        ),
+        (
+            lambda root: (root / f"videos/chunk-000/{KEY}/episode_000001.mp4").unlink(),
+            "video is missing",
+        ),
         (lambda root: (root / "meta/image_histograms.pq").write_bytes(b"PAR1"), "remove the file"),
         (
             lambda root: make_clip(root / f"videos/chunk-000/{KEY}/episode_000001.mp4", range(2)),
@@ -248,7 +313,9 @@ def test_older_info_is_understood(root):
         ),
         (
             lambda root: pq.write_table(
-                pq.read_table(root / "data/chunk-000/episode_000001.parquet").drop_columns(["action"]),
+                pq.read_table(root / "data/chunk-000/episode_000001.parquet").drop_columns(
+                    ["action"]
+                ),
                 root / "data/chunk-000/episode_000001.parquet",
             ),
             "are missing: action",

@@ -8,9 +8,9 @@ import pytest
 from piperline.errors import DatasetError
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
-from piperline.lerobot.rows import arrow_schema, column_values
+from piperline.lerobot.columns import arrow_schema, column_values
 from piperline.lerobot.v21 import V21Writer
-from tests.episodes import FPS, codes_of, make_episode, schema_of
+from tests.helpers.episodes import FPS, codes_of, make_episode, schema_of
 
 KEY = "observation.images.mid"
 
@@ -34,7 +34,9 @@ def lines(path):
 
 
 def tree(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
 
 
 def test_files_lie_where_lerobot_looks(root, tmp_path):
@@ -75,7 +77,13 @@ def test_info_has_all_keys_in_lerobots_order(root, tmp_path):
     assert text == json.dumps(info, indent=4, ensure_ascii=False)
     assert (info["codebase_version"], info["total_frames"], info["total_videos"]) == ("v2.1", 8, 2)
     assert (info["total_chunks"], info["splits"], info["fps"]) == (1, {"train": "0:2"}, 30)
-    assert list(info["features"])[-5:] == ["timestamp", "frame_index", "episode_index", "index", "task_index"]
+    assert list(info["features"])[-5:] == [
+        "timestamp",
+        "frame_index",
+        "episode_index",
+        "index",
+        "task_index",
+    ]
     assert info["features"]["timestamp"] == {"dtype": "float32", "shape": [1], "names": None}
     assert info["features"][KEY]["shape"] == [48, 64, 3]
     assert info["features"][KEY]["info"]["video.fps"] == 30
@@ -103,14 +111,20 @@ def test_rows_know_their_place(root, tmp_path):
         {"task_index": 1, "task": "place"},
         {"task_index": 2, "task": "wave"},
     ]
-    assert lines(root / "meta/episodes.jsonl")[1] == {"episode_index": 1, "tasks": ["wave", "pick"], "length": 2}
+    assert lines(root / "meta/episodes.jsonl")[1] == {
+        "episode_index": 1,
+        "tasks": ["wave", "pick"],
+        "length": 2,
+    }
     assert table["observation.state"].to_pylist() == second.table["observation.state"].to_pylist()
 
 
 def test_tasks_known_beforehand_keep_their_numbers(root, tmp_path):
     write(root, [make_episode(tmp_path / "in", 0, 2, tasks=["pick"])], tasks=["unused", "pick"])
     assert [row["task"] for row in lines(root / "meta/tasks.jsonl")] == ["unused", "pick"]
-    assert pq.read_table(root / "data/chunk-000/episode_000000.parquet")["task_index"].to_pylist() == [1, 1]
+    assert pq.read_table(root / "data/chunk-000/episode_000000.parquet")[
+        "task_index"
+    ].to_pylist() == [1, 1]
 
 
 def test_schema_metadata_is_what_datasets_3_reads(root, tmp_path):
@@ -132,7 +146,9 @@ def test_statistics_are_those_of_the_rows(root, tmp_path):
     found = lines(root / "meta/episodes_stats.jsonl")[1]
     assert found["episode_index"] == 1
     stats = found["stats"]
-    state = column_values(episodes[1].table["observation.state"], "state", Feature("float32", (14,)))
+    state = column_values(
+        episodes[1].table["observation.state"], "state", Feature("float32", (14,))
+    )
     exact = state.astype(np.float64)
     np.testing.assert_allclose(stats["observation.state"]["mean"], exact.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(stats["observation.state"]["std"], exact.std(axis=0), rtol=1e-12)
@@ -211,7 +227,13 @@ def test_a_vector_of_another_width_is_refused(root, tmp_path):
 
 
 def test_card_tells_what_there_is(root, tmp_path):
-    write(root, [make_episode(tmp_path / "in", 0, 3, tasks=["pick | <b>"]), make_episode(tmp_path / "in", 1, 3)])
+    write(
+        root,
+        [
+            make_episode(tmp_path / "in", 0, 3, tasks=["pick | <b>"]),
+            make_episode(tmp_path / "in", 1, 3),
+        ],
+    )
     card = (root / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "| episodes | 2 |" in card

@@ -9,13 +9,14 @@ import pytest
 from piperline.episode import Clip
 from piperline.errors import DatasetError
 from piperline.features import BOOKKEEPING, Feature
-from piperline.lerobot import WRITERS, files, quantiles
+from piperline.lerobot import WRITERS, quantiles
+from piperline.lerobot import v30_files as files
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30 import V30Writer
 from piperline.stats import merge_stats
-from piperline.video import probe
-from tests.episodes import FPS, codes_of, make_episode, schema_of
+from piperline.video.decoder import probe
+from tests.helpers.episodes import FPS, codes_of, make_episode, schema_of
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -36,7 +37,9 @@ def write(root, episodes, **options):
 
 
 def episode_rows(root):
-    return pa.concat_tables([pq.read_table(path) for path in sorted((root / "meta/episodes").glob("*/*"))]).to_pylist()
+    return pa.concat_tables(
+        [pq.read_table(path) for path in sorted((root / "meta/episodes").glob("*/*"))]
+    ).to_pylist()
 
 
 def same(found, expected):
@@ -44,13 +47,17 @@ def same(found, expected):
     assert found.tasks == expected.tasks
     for key, clip in expected.clips.items():
         again = found.clips[key]
-        assert codes_of(again.path, again.first, again.count) == codes_of(clip.path, clip.first, clip.count)
+        assert codes_of(again.path, again.first, again.count) == codes_of(
+            clip.path, clip.first, clip.count
+        )
         np.testing.assert_array_equal(found.camera_stats[key].mean, expected.camera_stats[key].mean)
 
 
 def test_what_was_written_is_read(root, tmp_path):
     episodes = [
-        make_episode(tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"])
+        make_episode(
+            tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"]
+        )
         for number in range(4)
     ]
     write(root, episodes)
@@ -79,8 +86,16 @@ def test_the_episode_table_has_all_columns(root, tmp_path):
     assert row["tasks"] == ["pick the cup"]
     assert (row["episode_index"], row["length"]) == (1, 4)
     assert (row["dataset_from_index"], row["dataset_to_index"]) == (4, 8)
-    assert (row[f"videos/{KEY}/from_timestamp"], row[f"videos/{KEY}/to_timestamp"]) == (4 / FPS, 8 / FPS)
-    for column in ("data/chunk_index", "data/file_index", f"videos/{KEY}/file_index", "meta/episodes/file_index"):
+    assert (row[f"videos/{KEY}/from_timestamp"], row[f"videos/{KEY}/to_timestamp"]) == (
+        4 / FPS,
+        8 / FPS,
+    )
+    for column in (
+        "data/chunk_index",
+        "data/file_index",
+        f"videos/{KEY}/file_index",
+        "meta/episodes/file_index",
+    ):
         assert row[column] == 0
     for key in ("observation.state", "action", KEY, *BOOKKEEPING):
         for part in ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99"):
@@ -169,12 +184,17 @@ def test_pieces_of_files_are_appended_too(root, tmp_path):
 
 
 def test_dataset_quantiles_are_those_of_all_rows(root, tmp_path):
-    episodes = [make_episode(tmp_path / "in", number, length) for number, length in ((0, 40), (9, 2), (5, 17))]
+    episodes = [
+        make_episode(tmp_path / "in", number, length)
+        for number, length in ((0, 40), (9, 2), (5, 17))
+    ]
     write(root, episodes)
     stats = json.loads((root / "meta/stats.json").read_text(encoding="utf-8"))
     state = np.concatenate([np.array(e.table["observation.state"].to_pylist()) for e in episodes])
     for name, q in (("q01", 0.01), ("q50", 0.5), ("q99", 0.99)):
-        np.testing.assert_allclose(stats["observation.state"][name], np.quantile(state, q, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(
+            stats["observation.state"][name], np.quantile(state, q, axis=0), rtol=1e-12
+        )
     np.testing.assert_allclose(stats["observation.state"]["mean"], state.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(stats["observation.state"]["std"], state.std(axis=0), rtol=1e-9)
     assert stats["index"]["max"] == [58]
@@ -188,7 +208,11 @@ def test_dataset_quantiles_are_those_of_all_rows(root, tmp_path):
 def test_quantiles_do_not_depend_on_the_memory_they_may_use(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(1000, 5)).astype(np.float32)
     path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"x": pa.FixedSizeListArray.from_arrays(rows.ravel(), 5)}), path, row_group_size=300)
+    pq.write_table(
+        pa.table({"x": pa.FixedSizeListArray.from_arrays(rows.ravel(), 5)}),
+        path,
+        row_group_size=300,
+    )
     feature = Feature("float32", (5,))
     whole = column_quantiles([path], "x", feature, 1000)
     monkeypatch.setattr(quantiles, "_MEMORY", 8000)
@@ -214,7 +238,11 @@ def test_same_episodes_same_bytes(tmp_path):
         (tmp_path / name).mkdir()
         write(tmp_path / name, episodes)
         trees.append(
-            {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.*") if p.is_file()}
+            {
+                p.relative_to(tmp_path / name): p.read_bytes()
+                for p in (tmp_path / name).rglob("*.*")
+                if p.is_file()
+            }
         )
     assert trees[0] == trees[1]
 
@@ -236,17 +264,35 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda root: (root / "meta/tasks.parquet").unlink(), "is missing"),
         (lambda root: rewrite(root / "meta/tasks.parquet", swapped), "numbered 0, 1, 2"),
         (lambda root: (root / EPISODES).unlink(), "no episode table"),
-        (lambda root: (root / EPISODES).write_bytes(b"PAR1 no footer"), "stopped before it finished"),
+        (
+            lambda root: (root / EPISODES).write_bytes(b"PAR1 no footer"),
+            "stopped before it finished",
+        ),
         (lambda root: rewrite(root / EPISODES, swapped), "numbered 0, 1, 2"),
-        (lambda root: rewrite(root / EPISODES, lambda t: t.drop_columns(["data/file_index"])), "data/file_index"),
-        (lambda root: (root / "data/chunk-000/file-000.parquet").write_bytes(b"PAR1"), "cannot be read"),
-        (lambda root: rewrite(root / "data/chunk-000/file-000.parquet", lambda t: t.slice(0, 5)), "1 rows"),
-        (lambda root: rewrite(root / "data/chunk-000/file-000.parquet", lambda t: t.slice(0, 2)), "0 rows"),
+        (
+            lambda root: rewrite(root / EPISODES, lambda t: t.drop_columns(["data/file_index"])),
+            "data/file_index",
+        ),
+        (
+            lambda root: (root / "data/chunk-000/file-000.parquet").write_bytes(b"PAR1"),
+            "cannot be read",
+        ),
+        (
+            lambda root: rewrite(root / "data/chunk-000/file-000.parquet", lambda t: t.slice(0, 5)),
+            "1 rows",
+        ),
+        (
+            lambda root: rewrite(root / "data/chunk-000/file-000.parquet", lambda t: t.slice(0, 2)),
+            "0 rows",
+        ),
         (lambda root: (root / f"videos/{KEY}/chunk-000/file-000.mp4").unlink(), "video is missing"),
     ],
 )
 def test_damage_is_named(damage, said, root, tmp_path):
-    write(root, [make_episode(tmp_path / "in", number, 4, tasks=["pick", "place"]) for number in range(2)])
+    write(
+        root,
+        [make_episode(tmp_path / "in", number, 4, tasks=["pick", "place"]) for number in range(2)],
+    )
     damage(root)
     with pytest.raises(DatasetError) as caught:
         open_dataset(root).episode(1)

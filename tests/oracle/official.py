@@ -63,9 +63,16 @@ class Server:
 
     def __init__(self, version: str, folder: Path) -> None:
         if not (ENVIRONMENT / ".ready").exists():
-            raise RuntimeError("the environment of the official readers is missing: run `make oracle-env`")
+            raise RuntimeError(
+                "the environment of the official readers is missing: run `make oracle-env`"
+            )
         self.arrays = folder / "arrays.npz"
-        serve: list[str | Path] = [ENVIRONMENT / "base" / "bin" / "python", "-W", "ignore", HERE / "serve.py"]
+        serve: list[str | Path] = [
+            ENVIRONMENT / "base" / "bin" / "python",
+            "-W",
+            "ignore",
+            HERE / "serve.py",
+        ]
         overlay = {"PYTHONPATH": str(ENVIRONMENT / OVERLAYS[version])}
         if version == "v3.0" and NEWEST:
             serve[0], overlay = NEWEST, {}
@@ -195,11 +202,15 @@ class OfficialReader:
         """
         server = self._server(version)
         columns = {
-            f"{number}/{key}": array for number, (_, arrays) in enumerate(episodes) for key, array in arrays.items()
+            f"{number}/{key}": array
+            for number, (_, arrays) in enumerate(episodes)
+            for key, array in arrays.items()
         }
         server.send(columns)
         tasks = [list(tasks) for tasks, _ in episodes]
-        server.ask("write", root=str(root), tasks=tasks, features=features, fps=fps, robot_type=robot_type)
+        server.ask(
+            "write", root=str(root), tasks=tasks, features=features, fps=fps, robot_type=robot_type
+        )
 
     def append(self, root: Path, frames: int) -> int:
         """Let lerobot 0.3.3 record one more episode into a v2.1 dataset; how many there are then."""

@@ -42,7 +42,9 @@ def read(request):
             if isinstance(value, str):
                 texts.setdefault(key, []).append(value)
             else:
-                columns.setdefault(key, []).append(_frame(value) if key in cameras else value.numpy())
+                columns.setdefault(key, []).append(
+                    _frame(value) if key in cameras else value.numpy()
+                )
     arrays: dict[str, Any] = {key: np.stack(values) for key, values in columns.items()}
     np.savez(request["arrays"], **arrays)
     return {
@@ -65,7 +67,10 @@ def _frame(image):
 
 
 def _lists(stats):
-    return {key: {name: np.asarray(value).tolist() for name, value in parts.items()} for key, parts in stats.items()}
+    return {
+        key: {name: np.asarray(value).tolist() for name, value in parts.items()}
+        for key, parts in stats.items()
+    }
 
 
 def stats(request):
@@ -76,7 +81,10 @@ def stats(request):
         for key, array in np.load(request["arrays"]).items():
             is_image = array.ndim == 4
             data[key] = _png_files(array, Path(folder, str(len(data)))) if is_image else array
-            features[key] = {"dtype": "image" if is_image else str(array.dtype), "shape": array.shape[1:]}
+            features[key] = {
+                "dtype": "image" if is_image else str(array.dtype),
+                "shape": array.shape[1:],
+            }
         return _lists(compute_episode_stats(data, features))
 
 
@@ -90,9 +98,16 @@ def _png_files(frames, folder):
 
 def write(request):
     """Record a dataset with `add_frame` and `save_episode`, as a user does."""
-    features = {key: {**feature, "shape": tuple(feature["shape"])} for key, feature in request["features"].items()}
+    features = {
+        key: {**feature, "shape": tuple(feature["shape"])}
+        for key, feature in request["features"].items()
+    }
     dataset = LeRobotDataset.create(
-        "oracle/dataset", request["fps"], features, root=request["root"], robot_type=request["robot_type"]
+        "oracle/dataset",
+        request["fps"],
+        features,
+        root=request["root"],
+        robot_type=request["robot_type"],
     )
     arrays = np.load(request["arrays"])
     for episode, tasks in enumerate(request["tasks"]):
@@ -135,8 +150,12 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"ok": {"read": read, "stats": stats, "write": write, "append": append}[request["do"]](request)}
-        except Exception as error:  # noqa: BLE001 - whatever LeRobot raises is the answer
+            answer = {
+                "ok": {"read": read, "stats": stats, "write": write, "append": append}[
+                    request["do"]
+                ](request)
+            }
+        except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piperline.run.convert import convert, make_job
-from piperline.video import MODES
-from tests.recordings import (
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
+from piperline.video.encoder import MODES
+from tests.helpers.recordings import (
     actions,
     has_true_colors,
     jpeg,
@@ -60,16 +61,22 @@ def test_the_official_reader_returns_what_was_recorded(tmp_path, official_reader
     assert reading.cameras == [key_of(camera) for camera in CAMERAS]
     assert reading.task == [TASKS[0]] * 3 + [TASKS[1]] * 12
     for key, recorded in (("observation.state", states), ("action", actions)):
-        expected = np.concatenate([recorded(episode, length) for episode, length in enumerate(LENGTHS)])
+        expected = np.concatenate(
+            [recorded(episode, length) for episode, length in enumerate(LENGTHS)]
+        )
         assert np.array_equal(reading.arrays[key], expected.astype(np.float32))
     place = [(episode, frame) for episode, length in enumerate(LENGTHS) for frame in range(length)]
-    assert reading.arrays["timestamp"].tolist() == [float(np.float32(frame / FPS)) for _, frame in place]
+    assert reading.arrays["timestamp"].tolist() == [
+        float(np.float32(frame / FPS)) for _, frame in place
+    ]
     assert reading.arrays["episode_index"].tolist() == [episode for episode, _ in place]
     assert reading.arrays["frame_index"].tolist() == [frame for _, frame in place]
     assert reading.arrays["index"].tolist() == list(range(15))
     for number, camera in enumerate(CAMERAS):
         frames = reading.arrays[key_of(camera)]
-        assert [read_code(frame) for frame in frames] == [(episode, number, frame) for episode, frame in place]
+        assert [read_code(frame) for frame in frames] == [
+            (episode, number, frame) for episode, frame in place
+        ]
         assert all(has_true_colors(frame, tolerance=40) for frame in frames)
 
 
@@ -79,14 +86,20 @@ def test_neighbours_in_one_episode(tmp_path, official_reader, version, video):
     root = converted(tmp_path, video=video, version=version)
     offsets = [-2, 0, 1]
     deltas = {key: [offset / FPS for offset in offsets] for key in (key_of("mid"), "action")}
-    episode = 0 if version == "v2.1" else 1  # lerobot 0.3.3 looks for neighbours in episode 1 of the selection
+    episode = (
+        0 if version == "v2.1" else 1
+    )  # lerobot 0.3.3 looks for neighbours in episode 1 of the selection
     reading = official_reader.read(root, episodes=[episode], deltas=deltas)
     last = LENGTHS[episode] - 1
-    wanted = [[min(max(frame + offset, 0), last) for offset in offsets] for frame in range(last + 1)]
+    wanted = [
+        [min(max(frame + offset, 0), last) for offset in offsets] for frame in range(last + 1)
+    ]
     frames = reading.arrays[key_of("mid")]
     assert [[read_code(frame)[2] for frame in item] for item in frames] == wanted
     assert {read_code(frame)[0] for item in frames for frame in item} == {episode}
-    assert np.array_equal(reading.arrays["action"], actions(episode, last + 1).astype(np.float32)[wanted])
+    assert np.array_equal(
+        reading.arrays["action"], actions(episode, last + 1).astype(np.float32)[wanted]
+    )
     assert reading.arrays["action_is_pad"].tolist() == [
         [not 0 <= frame + offset <= last for offset in offsets] for frame in range(last + 1)
     ]
@@ -106,7 +119,9 @@ def test_another_layout(tmp_path, official_reader):
     reading = official_reader.read(convert([tmp_path], tmp_path / "out", job, workers=1).output)
     assert reading.task == ["fold the towel"] * 5
     for number, key in enumerate(reading.cameras):
-        assert [read_code(frame) for frame in reading.arrays[key]] == [(0, number, frame) for frame in range(5)]
+        assert [read_code(frame) for frame in reading.arrays[key]] == [
+            (0, number, frame) for frame in range(5)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,9 @@ def test_statistics_are_those_of_lerobot_0_3_3(tmp_path, official_reader, storag
         "episode_index": index * 0,
         "index": index,
         "task_index": index * 0,
-        key_of("mid"): np.stack([as_stored(paint(0, 1, frame, size), storage) for frame in range(length)]),
+        key_of("mid"): np.stack(
+            [as_stored(paint(0, 1, frame, size), storage) for frame in range(length)]
+        ),
     }
     theirs = official_reader.episode_stats(columns)
     for key, stats in theirs.items():
@@ -140,4 +157,6 @@ def test_statistics_are_those_of_lerobot_0_3_3(tmp_path, official_reader, storag
         for name, value in stats.items():
             allowed = tolerance if key == key_of("mid") else 1e-6
             assert np.shape(ours[key][name]) == np.shape(value), (key, name)
-            np.testing.assert_allclose(ours[key][name], value, rtol=1e-6, atol=allowed, err_msg=f"{key} {name}")
+            np.testing.assert_allclose(
+                ours[key][name], value, rtol=1e-6, atol=allowed, err_msg=f"{key} {name}"
+            )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from piperline.stats import FeatureStats, image_stride, sample_frames
-from tests.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
+from tests.helpers.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
 from tests.oracle import official
 from tests.oracle.official import OfficialError, OfficialReader
 
@@ -15,7 +15,11 @@ pytestmark = pytest.mark.oracle
 CAMERA = "observation.images.mid"
 FEATURES = {
     "observation.state": {"dtype": "float32", "shape": (2,), "names": ["a", "b"]},
-    CAMERA: {"dtype": "video", "shape": (HEIGHT, WIDTH, 3), "names": ["height", "width", "channels"]},
+    CAMERA: {
+        "dtype": "video",
+        "shape": (HEIGHT, WIDTH, 3),
+        "names": ["height", "width", "channels"],
+    },
 }
 
 
@@ -29,7 +33,9 @@ def recorded(number, tasks):
 def dataset(request, tmp_path, official_reader):
     root = tmp_path / "set"
     episodes = [recorded(0, ["pick"] * 3), recorded(1, ["place", "place", "pick", "pick"])]
-    official_reader.write(root, episodes, version=request.param, features=FEATURES, robot_type="piper")
+    official_reader.write(
+        root, episodes, version=request.param, features=FEATURES, robot_type="piper"
+    )
     return root
 
 
@@ -50,8 +56,16 @@ def test_one_episode_with_its_neighbours(dataset, official_reader):
     deltas = {CAMERA: [-1 / 30, 0], "observation.state": [0, 1 / 30]}
     reading = official_reader.read(dataset, episodes=[0], deltas=deltas)
     assert reading.length == 3
-    assert [[frame_code(frame) for frame in pair] for pair in reading.arrays[CAMERA]] == [[0, 0], [0, 1], [1, 2]]
-    assert reading.arrays[f"{CAMERA}_is_pad"].tolist() == [[True, False], [False, False], [False, False]]
+    assert [[frame_code(frame) for frame in pair] for pair in reading.arrays[CAMERA]] == [
+        [0, 0],
+        [0, 1],
+        [1, 2],
+    ]
+    assert reading.arrays[f"{CAMERA}_is_pad"].tolist() == [
+        [True, False],
+        [False, False],
+        [False, False],
+    ]
     assert reading.arrays["observation.state"][:, :, 0].tolist() == [[0, 1], [1, 2], [2, 2]]
 
 
@@ -70,7 +84,9 @@ def test_lerobots_statistics_are_ours(official_reader, length, height, width):
     theirs = official_reader.episode_stats({"observation.state": state, CAMERA: frames})
     stride = image_stride(height, width)
     sampled = frames[sample_frames(length), ::stride, ::stride]
-    histogram = np.stack([np.bincount(sampled[..., channel].ravel(), minlength=256) for channel in range(3)])
+    histogram = np.stack(
+        [np.bincount(sampled[..., channel].ravel(), minlength=256) for channel in range(3)]
+    )
     ours = {
         "observation.state": FeatureStats.of_rows(state),
         CAMERA: FeatureStats.of_histogram(histogram, len(sampled)),

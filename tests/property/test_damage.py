@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from piperline.errors import PiperlineError
-from piperline.layout import load_layout
-from piperline.recording import Recording
-from tests.recordings import STORAGES, write_piper
+from piperline.recordings.layout import load_layout
+from piperline.recordings.recording import Recording
+from tests.helpers.recordings import STORAGES, write_piper
 
 LAYOUT = load_layout("piper")
 

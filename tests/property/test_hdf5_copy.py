@@ -10,12 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 
 from piperline.hdf5.copy import write_file
-from piperline.hdf5.plan import episodes, repack_plan, split_plan
-from piperline.hdf5.plan import groups as top_groups
+from piperline.hdf5.split_repack import episodes, repack_plan, split_plan
+from piperline.hdf5.split_repack import groups as top_groups
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 
-names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0."), min_size=1, max_size=6)
+names = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0."), min_size=1, max_size=6
+)
 kinds = st.sampled_from(sorted(KINDS))
 trees = st.recursive(
     st.dictionaries(names, kinds, max_size=4),
@@ -64,15 +66,23 @@ LINKS_IN_ORDER = {
 }
 
 
-@given(st.lists(st.dictionaries(names, trees, min_size=1, max_size=3), min_size=1, max_size=2), st.integers(1, 4))
+@given(
+    st.lists(st.dictionaries(names, trees, min_size=1, max_size=3), min_size=1, max_size=2),
+    st.integers(1, 4),
+)
 @example([{"a": {}}, {"a": {"in order": LINKS_IN_ORDER, "any": LINKS_IN_ORDER}}], 9)
 @settings(max_examples=40, deadline=None)
 def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
     with tempfile.TemporaryDirectory() as folder:
-        sources = [make_file(Path(folder, f"{i}.h5"), {"episode": {}, **groups}) for i, groups in enumerate(files)]
+        sources = [
+            make_file(Path(folder, f"{i}.h5"), {"episode": {}, **groups})
+            for i, groups in enumerate(files)
+        ]
         found = [group for source in sources for group in episodes(source)]
         plan = repack_plan(found, Path(folder), per_file=per_file)
-        assert [(g.source, g.group) for new in plan for g in new.groups] == [(g.file, g.name) for g in found]
+        assert [(g.source, g.group) for new in plan for g in new.groups] == [
+            (g.file, g.name) for g in found
+        ]
         for new in plan:
             write_file(new)
             for copy in new.groups:
@@ -83,7 +93,9 @@ def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
 def test_every_kind_is_kept(tmp_path, kind):
     tree = {"episode": {"a": kind, "b": {"c": kind}}}
     sources = [make_file(tmp_path / name, tree) for name in ("1.h5", "2.h5")]
-    for new in repack_plan([group for source in sources for group in episodes(source)], tmp_path, per_file=2):
+    for new in repack_plan(
+        [group for source in sources for group in episodes(source)], tmp_path, per_file=2
+    ):
         write_file(new)
         for copy in new.groups:
             same(copy.source.path, "episode", new.path, copy.name.decode())

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piperline.hdf5.safe import natural_key
-from piperline.run.plan import _Selection
+from piperline.convert.plan import _Selection
+from piperline.text import natural_key
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piperline.episode import Clip
-from piperline.remux import Joiner, Reader, Splicer
 from piperline.transfer import aggregate
-from piperline.video import probe
-from tests.datasets import tree, write_dataset
-from tests.episodes import make_clip, make_episode
+from piperline.video.decoder import probe
+from piperline.video.splice import Joiner, Reader, Splicer
+from tests.helpers.datasets import tree, write_dataset
+from tests.helpers.episodes import make_clip, make_episode
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,9 @@ TASKS = ("pick", "place", "wave")
 @settings(max_examples=15, deadline=None)
 @given(
     episodes=st.lists(
-        st.tuples(st.integers(1, 4), st.lists(st.sampled_from(TASKS), min_size=1, max_size=2, unique=True)),
+        st.tuples(
+            st.integers(1, 4), st.lists(st.sampled_from(TASKS), min_size=1, max_size=2, unique=True)
+        ),
         min_size=1,
         max_size=6,
     ),
@@ -72,7 +74,10 @@ TASKS = ("pick", "place", "wave")
     version=st.sampled_from(["v2.1", "v3.0"]),
 )
 def test_what_is_split_is_aggregated_again(shelf, episodes, data, version):
-    made = [make_episode(shelf / "e", i % 3, length, tasks=tasks) for i, (length, tasks) in enumerate(episodes)]
+    made = [
+        make_episode(shelf / "e", i % 3, length, tasks=tasks)
+        for i, (length, tasks) in enumerate(episodes)
+    ]
     cuts = data.draw(st.sets(st.integers(1, len(made) - 1) if len(made) > 1 else st.nothing()))
     bounds = [0, *sorted(cuts), len(made)]
     folder = Path(tempfile.mkdtemp())

@@ -76,7 +76,11 @@ class Slurm:
         key = self.root / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
-        files = {"key-file": key, "socket": self.root / "munge.socket", "pid-file": self.root / "munged.pid"}
+        files = {
+            "key-file": key,
+            "socket": self.root / "munge.socket",
+            "pid-file": self.root / "munged.pid",
+        }
         files |= {"log-file": self.root / "munged.log", "seed-file": self.root / "munge.seed"}
         options = [f"--{name}={path}" for name, path in files.items()]
         self._start("munged", "--foreground", "--force", *options)
@@ -103,9 +107,17 @@ class Slurm:
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run a command of SLURM, or any other that shall use this cluster; gives what it prints."""
         done = subprocess.run(
-            command, env=self.environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
+            command,
+            env=self.environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
-        assert not (check and done.returncode), f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert not (check and done.returncode), (
+            f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done.stdout
 
     def queue(self) -> list[str]:
@@ -132,8 +144,12 @@ class Slurm:
     def _write_conf(self) -> None:
         host = socket.gethostname().partition(".")[0]
         control, *ports = _free_ports(1 + len(NODES))
-        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-        text = _CONF.format(root=self.root, host=host, port=control, user=user, array_size=ARRAY_SIZE)
+        user = subprocess.run(
+            ["id", "-un"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        text = _CONF.format(
+            root=self.root, host=host, port=control, user=user, array_size=ARRAY_SIZE
+        )
         for node, port in zip(NODES, ports, strict=True):
             text += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=32000\n"
         text += f"PartitionName=cpu Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP\n"

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from piperline.run.convert import convert, make_job
-from tests.recordings import write_piper
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
+from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
 from tests.slurm.cluster import ARRAY_SIZE, Slurm, wait_until
-from tests.trees import tree
 
 pytestmark = pytest.mark.slurm
 
@@ -30,22 +31,40 @@ class Site:
         self.data.mkdir()
         first = 0
         for number, count in enumerate(episodes):
-            write_piper(self.data / f"file{number}.hdf5", episodes=count, first=first, lengths=(7, 4, 11))
+            write_piper(
+                self.data / f"file{number}.hdf5", episodes=count, first=first, lengths=(7, 4, 11)
+            )
             first += count
 
     def piperline(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         code = "import sys; from piperline.cli.app import main; main()"
         return self.call(sys.executable, "-c", code, *map(str, words), check=check)
 
-    def script(self, name: str, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.call(sys.executable, str(ROOT / "convert_parallel" / name), *map(str, words), check=check)
+    def script(
+        self, name: str, *words: object, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return self.call(
+            sys.executable, str(ROOT / "convert_parallel" / name), *map(str, words), check=check
+        )
 
     def call(self, *command: str, check: bool) -> subprocess.CompletedProcess[str]:
-        environment = {**self.slurm.environment, "HF_LEROBOT_HOME": str(self.home), "HF_TOKEN": "hf_geheim"}
+        environment = {
+            **self.slurm.environment,
+            "HF_LEROBOT_HOME": str(self.home),
+            "HF_TOKEN": "hf_geheim",
+        }
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
-        assert not (check and done.returncode), f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert not (check and done.returncode), (
+            f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done
 
     def shards(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -75,9 +94,11 @@ class Site:
         return tree(output)
 
     def left_over(self) -> list[str]:
-        return [path.name for path in (self.home / "12e21").iterdir() if path.name.startswith((".", "tmp"))] + [
-            path.name for path in (self.home / "12e21").glob("*.work")
-        ]
+        return [
+            path.name
+            for path in (self.home / "12e21").iterdir()
+            if path.name.startswith((".", "tmp"))
+        ] + [path.name for path in (self.home / "12e21").glob("*.work")]
 
 
 def test_the_documented_commands(tmp_path, slurm):
@@ -94,17 +115,34 @@ def test_the_documented_commands(tmp_path, slurm):
     assert tree(site.home / REPO) == site.local()
     assert site.left_over() == []
     logs = tmp_path / "logs/convert_bi_piper"
-    assert {"executor.json", "completions", "logs", "stats"} <= {path.name for path in logs.iterdir()}
+    assert {"executor.json", "completions", "logs", "stats"} <= {
+        path.name for path in logs.iterdir()
+    }
     assert "episode 1/1" in (logs / "logs/task_00002.log").read_text()
     assert "images/s" in (logs / "logs/task_00002.log").read_text()
-    assert all(b"hf_geheim" not in path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file())
+    assert all(
+        b"hf_geheim" not in path.read_bytes()
+        for path in (tmp_path / "logs").rglob("*")
+        if path.is_file()
+    )
     again = site.script("aggregate_hdf5_shards.py", *line.split()).stdout
     assert "Nothing to do" in again
 
 
 def test_one_step_on_a_shared_disk(tmp_path, slurm):
     site = Site(tmp_path, slurm, [3, 2])
-    words = ("convert", "data", "--output", "out", "--slurm", "--workers", 3, "--cpus-per-task", 2, "--wait")
+    words = (
+        "convert",
+        "data",
+        "--output",
+        "out",
+        "--slurm",
+        "--workers",
+        3,
+        "--cpus-per-task",
+        2,
+        "--wait",
+    )
     said = site.piperline(*words)
     assert "LeRobot v2.1 dataset" in said.stdout
     assert tree(tmp_path / "out") == site.local("v2.1")
@@ -130,7 +168,9 @@ def test_a_rank_that_fails_stops_what_depends_on_it(tmp_path, slurm):
     states = site.states()
     assert (states[-1], states[2], states[3]) == ("missing", "failed", "failed")
     assert "changed since the run was planned" in site.piperline("shards", "status").stdout
-    refused = site.piperline("shards", "aggregate", "--repo-id", REPO, "--num-shards", 4, check=False)
+    refused = site.piperline(
+        "shards", "aggregate", "--repo-id", REPO, "--num-shards", 4, check=False
+    )
     assert refused.returncode == 4
     assert "piperline shards convert --hdf5-root data --all" in refused.stderr
     assert not (site.home / REPO).exists()
@@ -166,7 +206,11 @@ def test_a_dead_node_and_an_attempt_that_lives_on(tmp_path, slurm):
     slurm.kill_daemon(node)
     try:
         job = next(iter(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text())))
-        wait_until(lambda: any(line.startswith(f"{job}_0 PENDING") for line in slurm.queue()), 90, "requeued rank")
+        wait_until(
+            lambda: any(line.startswith(f"{job}_0 PENDING") for line in slurm.queue()),
+            90,
+            "requeued rank",
+        )
         slurm.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")
         wait_until(lambda: site.record(0).get("pid") not in {None, old}, 60, "second attempt")
         os.kill(old, signal.SIGCONT)  # both attempts write now
@@ -176,7 +220,9 @@ def test_a_dead_node_and_an_attempt_that_lives_on(tmp_path, slurm):
         with contextlib.suppress(ProcessLookupError):
             os.kill(old, signal.SIGKILL)
         slurm.start_node(node)
-    if site.states()[0] != "done":  # the slower one found the staging folder gone; a further run settles it
+    if (
+        site.states()[0] != "done"
+    ):  # the slower one found the staging folder gone; a further run settles it
         site.shards("--workers", 1, "--wait")
     assert site.aggregated(1) == expected
     assert site.left_over() == []

@@ -12,11 +12,12 @@ from piperline.errors import DatasetError, IncompatibleDatasets, OutputExists, U
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
+from piperline.output import workspace as place
 from piperline.stats import FeatureStats
-from piperline.stills import encode_png
-from piperline.transfer import Options, aggregate, place
-from tests.datasets import assert_holds, tree, write_dataset
-from tests.episodes import make_episode, schema_of
+from piperline.transfer import Options, aggregate
+from piperline.video.images import encode_png
+from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.episodes import make_episode, schema_of
 
 KEY = "observation.images.mid"
 
@@ -24,7 +25,10 @@ KEY = "observation.images.mid"
 @pytest.fixture
 def episodes(tmp_path):
     tasks = [["pick"], ["place", "pick"], ["wave"], ["pick", "lift"], ["place"]]
-    return [make_episode(tmp_path / "in", number, 3 + number % 2, tasks=tasks[number]) for number in range(5)]
+    return [
+        make_episode(tmp_path / "in", number, 3 + number % 2, tasks=tasks[number])
+        for number in range(5)
+    ]
 
 
 def empty_dataset(root, like):
@@ -38,7 +42,8 @@ def test_parts_make_the_whole_byte_for_byte(cuts, tmp_path, episodes):
     whole = write_dataset(tmp_path / "whole", episodes)
     bounds = [0, *cuts, 5]
     parts = [
-        write_dataset(tmp_path / f"part{start}", episodes[start:stop]) for start, stop in itertools.pairwise(bounds)
+        write_dataset(tmp_path / f"part{start}", episodes[start:stop])
+        for start, stop in itertools.pairwise(bounds)
     ]
     result = aggregate(parts, tmp_path / "out")
     assert (result.episodes, result.frames, result.format) == (5, 17, "v2.1")
@@ -87,7 +92,10 @@ def test_datasets_that_lerobot_left_empty_are_left_out(tmp_path, episodes):
     empty = []
     for version in ("v2.1", "v3.0"):
         root = write_dataset(tmp_path / f"e-{version}", episodes[:1], version)
-        info = json.loads((root / "meta/info.json").read_text()) | {"total_episodes": 0, "total_frames": 0}
+        info = json.loads((root / "meta/info.json").read_text()) | {
+            "total_episodes": 0,
+            "total_frames": 0,
+        }
         shutil.rmtree(root)
         (root / "meta").mkdir(parents=True)
         (root / "meta/info.json").write_text(json.dumps(info))
@@ -105,7 +113,9 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, episodes):
     no_videos = write_dataset(tmp_path / "no_videos", episodes[2:])
     shutil.rmtree(no_videos / "videos")
     with pytest.raises(DatasetError, match="there is no such dataset") as caught:
-        aggregate([good, tmp_path / "none", no_videos, other, tmp_path / "nor this"], tmp_path / "out")
+        aggregate(
+            [good, tmp_path / "none", no_videos, other, tmp_path / "nor this"], tmp_path / "out"
+        )
     note = "\n".join(caught.value.__notes__)
     assert "nor this" in note
     assert "cameras that have no videos" in note
@@ -113,17 +123,23 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, episodes):
 
 
 def test_another_modality_is_found_wherever_it_is(tmp_path, episodes):
-    parts = [write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)]
+    parts = [
+        write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)
+    ]
     (parts[0] / "meta/modality.json").unlink()
     (parts[2] / "meta/modality.json").write_text('{"state": {"leg": {"start": 0, "end": 14}}}')
     with pytest.raises(IncompatibleDatasets, match=r"another meta/modality\.json than"):
         aggregate(parts, tmp_path / "out")
     aggregate(parts[:2], tmp_path / "out")
-    assert (tmp_path / "out/meta/modality.json").read_bytes() == (parts[1] / "meta/modality.json").read_bytes()
+    assert (tmp_path / "out/meta/modality.json").read_bytes() == (
+        parts[1] / "meta/modality.json"
+    ).read_bytes()
 
 
 def test_a_camera_that_is_dropped_leaves_modality_too(tmp_path):
-    episodes = [make_episode(tmp_path / "in", number, 3, cameras=("mid", "top")) for number in range(2)]
+    episodes = [
+        make_episode(tmp_path / "in", number, 3, cameras=("mid", "top")) for number in range(2)
+    ]
     root = write_dataset(tmp_path / "set", episodes)
     named = {"mid": {"original_key": KEY}, "high": {"original_key": "observation.images.top"}}
     (root / "meta/modality.json").write_text(json.dumps({"state": {}, "video": named}))
@@ -134,7 +150,9 @@ def test_a_camera_that_is_dropped_leaves_modality_too(tmp_path):
 
 
 def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch):
-    parts = [write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)]
+    parts = [
+        write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)
+    ]
     aggregate(parts[:1], tmp_path / "out")
     with pytest.raises(OutputExists, match="--overwrite"):
         aggregate(parts, tmp_path / "out", options=Options(overwrite=False))
@@ -157,28 +175,47 @@ def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episo
         root.mkdir()
         schema = schema_of(episodes[0])
         picture = Feature("image", (4, 6, 3), ("height", "width", "channels"))
-        writer = WRITERS[version](root, replace(schema, features={**schema.features, "picture": picture}))
+        writer = WRITERS[version](
+            root, replace(schema, features={**schema.features, "picture": picture})
+        )
         for index in range(33):
             episode = episodes[index % 5]
-            pixels = np.random.default_rng(index).integers(0, 256, (episode.length, 4, 6, 3), dtype=np.uint8)
+            pixels = np.random.default_rng(index).integers(
+                0, 256, (episode.length, 4, 6, 3), dtype=np.uint8
+            )
             cells = [{"bytes": encode_png(image), "path": None} for image in pixels]
             cells_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
             table = episode.table.append_column("picture", pa.array(cells, cells_type))
-            counts = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
-            stats = replace(FeatureStats.of_histogram(counts, episode.length), histogram=None, quantiles={})
-            writer.add(replace(episode, table=table, camera_stats={**episode.camera_stats, "picture": stats}))
+            counts = np.stack(
+                [np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)]
+            )
+            stats = replace(
+                FeatureStats.of_histogram(counts, episode.length), histogram=None, quantiles={}
+            )
+            writer.add(
+                replace(
+                    episode, table=table, camera_stats={**episode.camera_stats, "picture": stats}
+                )
+            )
         writer.finish()
         parts.append(root)
     aggregate(parts, tmp_path / "out", format="v3.0")
-    rows = [pq.read_table(path) for path in sorted((tmp_path / "out/meta/episodes").rglob("*.parquet"))]
+    rows = [
+        pq.read_table(path) for path in sorted((tmp_path / "out/meta/episodes").rglob("*.parquet"))
+    ]
     assert sum(table.num_rows for table in rows) == 99
     assert all(not table["stats/picture/q99"].null_count for table in rows)
     assert "q99" in json.loads((tmp_path / "out/meta/stats.json").read_text())["picture"]
 
 
 def test_codecs_may_differ(tmp_path):
-    episodes = [make_episode(tmp_path / "in", 0, 3), make_episode(tmp_path / "in", 1, 3, mode="av1")]
-    parts = [write_dataset(tmp_path / str(number), [episode]) for number, episode in enumerate(episodes)]
+    episodes = [
+        make_episode(tmp_path / "in", 0, 3),
+        make_episode(tmp_path / "in", 1, 3, mode="av1"),
+    ]
+    parts = [
+        write_dataset(tmp_path / str(number), [episode]) for number, episode in enumerate(episodes)
+    ]
     for version in ("v2.1", "v3.0"):
         aggregate(parts, tmp_path / version, format=version)
         assert_holds(open_dataset(tmp_path / version), episodes)
@@ -186,7 +223,9 @@ def test_codecs_may_differ(tmp_path):
 
 def test_all_differences_are_named_at_once(tmp_path):
     first = write_dataset(tmp_path / "first", [make_episode(tmp_path / "in", 0, 3)])
-    second = write_dataset(tmp_path / "second", [make_episode(tmp_path / "in", 0, 3, cameras=["mid", "top"])])
+    second = write_dataset(
+        tmp_path / "second", [make_episode(tmp_path / "in", 0, 3, cameras=["mid", "top"])]
+    )
     third = write_dataset(tmp_path / "third", [make_episode(tmp_path / "in", 0, 3)])
     path = third / "meta/info.json"
     info = json.loads(path.read_text())
@@ -250,10 +289,16 @@ def test_an_empty_folder_is_no_hindrance(tmp_path, episodes):
 
 def test_records_that_differ_are_all_kept(tmp_path, episodes):
     parts = [write_dataset(tmp_path / name, episodes[:1]) for name in "ab"]
-    (parts[1] / "meta/piperline.json").write_text(json.dumps({"made_by": "another", "episodes": []}))
+    (parts[1] / "meta/piperline.json").write_text(
+        json.dumps({"made_by": "another", "episodes": []})
+    )
     aggregate(parts, tmp_path / "out")
     record = json.loads((tmp_path / "out/meta/piperline.json").read_text())
-    assert record == {"made_by": ["tests", "another"], "format": "v2.1", "episodes": [{"length": 3}]}
+    assert record == {
+        "made_by": ["tests", "another"],
+        "format": "v2.1",
+        "episodes": [{"length": 3}],
+    }
     (parts[1] / "meta/piperline.json").write_text("no record")
     aggregate(parts, tmp_path / "out2")
     assert not (tmp_path / "out2/meta/piperline.json").exists()

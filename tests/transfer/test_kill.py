@@ -12,15 +12,17 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
-from tests.datasets import tree, write_dataset
-from tests.episodes import make_episode
+from tests.helpers.datasets import tree, write_dataset
+from tests.helpers.episodes import make_episode
 
 PIPERLINE = str(Path(sys.executable).with_name("piperline"))
 
 
 def killed_after(seconds, arguments):
     """Whether the command was still running when it was killed."""
-    process = subprocess.Popen([PIPERLINE, *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [PIPERLINE, *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -52,9 +54,13 @@ def test_migrate_in_place(tmp_path, episodes):
         killed_after(draw.uniform(0.4, 1.05) * whole, ["migrate", root, "--to", "v2.1"])
         assert tree(root) in (old, new)
     if tree(root) == old:
-        subprocess.run([PIPERLINE, "migrate", root, "--to", "v2.1"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [PIPERLINE, "migrate", root, "--to", "v2.1"], check=True, stdout=subprocess.DEVNULL
+        )
     else:  # what a kill between the two renames left is tidied by the next command
-        subprocess.run([PIPERLINE, "migrate", root, "--to", "v2.1"], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [PIPERLINE, "migrate", root, "--to", "v2.1"], check=False, stderr=subprocess.DEVNULL
+        )
     assert tree(root) == new
     assert tree(tmp_path / "set_v30") == old
     assert not (tmp_path / "set.partial").exists()
@@ -62,7 +68,9 @@ def test_migrate_in_place(tmp_path, episodes):
 
 def test_aggregate(tmp_path, episodes):
     whole = tree(write_dataset(tmp_path / "whole", episodes))
-    parts = [write_dataset(tmp_path / str(start), episodes[start : start + 20]) for start in (0, 20)]
+    parts = [
+        write_dataset(tmp_path / str(start), episodes[start : start + 20]) for start in (0, 20)
+    ]
     command = ["aggregate", *parts, "--output", tmp_path / "out"]
     seconds = seconds_of(["aggregate", *parts, "--output", tmp_path / "timed"])
     draw = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))

@@ -10,19 +10,28 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from piperline.disk import identity
 from piperline.episode import Clip
-from piperline.errors import DatasetError, OutputError, OutputExists, Place, UnsupportedVersion, UsageError
+from piperline.errors import (
+    DatasetError,
+    OutputError,
+    OutputExists,
+    Place,
+    UnsupportedVersion,
+    UsageError,
+)
 from piperline.features import Feature
+from piperline.files import identity
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v21 import V21Writer
-from piperline.stills import encode_png
-from piperline.transfer import Options, aggregate, migrate, place
+from piperline.output import publish
+from piperline.output import workspace as place
+from piperline.transfer import Options, aggregate, migrate
 from piperline.transfer.images import Pictures
-from piperline.video import probe
-from tests.datasets import assert_holds, tree, write_dataset
-from tests.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
+from piperline.video.decoder import probe
+from piperline.video.images import encode_png
+from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -31,7 +40,9 @@ CAMERAS = ("mid", "left_wrist")
 @pytest.fixture
 def episodes(tmp_path):
     return [
-        make_episode(tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"])
+        make_episode(
+            tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"]
+        )
         for number in range(3)
     ]
 
@@ -41,7 +52,12 @@ def test_there_and_back(old, new, tmp_path, episodes):
     first = write_dataset(tmp_path / "first", episodes, old)
     before = tree(first)
     result = migrate(first, new, output=tmp_path / "second")
-    assert (result.format, result.episodes, result.frames, result.output) == (new, 3, 12, tmp_path / "second")
+    assert (result.format, result.episodes, result.frames, result.output) == (
+        new,
+        3,
+        12,
+        tmp_path / "second",
+    )
     assert_holds(open_dataset(result.output), episodes)
     migrate(result.output, old, output=tmp_path / "third")
     assert tree(first) == before
@@ -51,7 +67,9 @@ def test_there_and_back(old, new, tmp_path, episodes):
 def test_modality_is_kept_and_averaged_statistics_are_not(tmp_path, episodes):
     first = write_dataset(tmp_path / "first", episodes, "v3.0")
     migrate(first, "v2.1", output=tmp_path / "second")
-    assert (tmp_path / "second/meta/modality.json").read_bytes() == (first / "meta/modality.json").read_bytes()
+    assert (tmp_path / "second/meta/modality.json").read_bytes() == (
+        first / "meta/modality.json"
+    ).read_bytes()
     assert not (tmp_path / "second/meta/stats.json").exists()
     assert (tmp_path / "second/meta/episodes_stats.jsonl").exists()
     assert json.loads((tmp_path / "second/meta/piperline.json").read_text())["format"] == "v2.1"
@@ -67,7 +85,13 @@ def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
     migrate(root, "v3.0")
     again = migrate(root, "v2.1")
     assert again.backup == tmp_path / "set_v30_2"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "set", "set_v21", "set_v30", "set_v30_2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "in",
+        "set",
+        "set_v21",
+        "set_v30",
+        "set_v30_2",
+    ]
 
 
 def test_a_file_system_without_exchange(tmp_path, episodes, monkeypatch):
@@ -86,7 +110,7 @@ def test_a_swap_that_was_killed_is_finished(tmp_path, episodes, exchanged):
     write_dataset(work / "swap", episodes, "v2.1")
     (work / "new").write_text(identity(work / "swap"))
     if exchanged:
-        assert place._exchange(work / "swap", root)
+        assert publish._exchange(work / "swap", root)
         with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
             migrate(root, "v2.1")
         assert open_dataset(tmp_path / "set_v30").version == "v3.0"
@@ -104,7 +128,7 @@ def test_a_swap_of_a_damaged_dataset(tmp_path, episodes):
     with place.workplace(tmp_path / "set") as made:
         made.rmdir()
         write_dataset(made, episodes)
-        assert place.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
+        assert publish.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
     assert_holds(open_dataset(tmp_path / "set"), episodes)
     assert (tmp_path / "set_old/meta/info.json").read_text() == "{"
 
@@ -118,7 +142,8 @@ def test_the_same_version_is_refused(tmp_path, episodes):
 
 
 @pytest.mark.parametrize(
-    ("output", "error"), [("set", UsageError), ("set/inside", UsageError), (".", UsageError), ("taken", OutputExists)]
+    ("output", "error"),
+    [("set", UsageError), ("set/inside", UsageError), (".", UsageError), ("taken", OutputExists)],
 )
 def test_an_output_that_cannot_be(output, error, tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
@@ -175,7 +200,9 @@ def test_a_video_that_is_cut_short(version, to, share, tmp_path, episodes):
         lambda: migrate(root, to, output=tmp_path / "out"),
         lambda: aggregate([root], tmp_path / "out", format=version),
     ):
-        with pytest.raises(DatasetError, match=r"cut short|cannot be read|does not have the frames"):
+        with pytest.raises(
+            DatasetError, match=r"cut short|cannot be read|does not have the frames"
+        ):
             do()
         assert tree(tmp_path) == before
 
@@ -210,10 +237,14 @@ def joined_without_key_frames(tmp_path):
     """A v3.0 dataset of two episodes whose video was encoded as one, with a single key frame."""
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"bf": "0", "g": "100", "sc_threshold": "0"})
+        stream = container.add_stream(
+            "libx264", rate=FPS, options={"bf": "0", "g": "100", "sc_threshold": "0"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for code in [0, 1, 2, 3, 100, 101, 102]:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+            )
         container.mux(stream.encode())
     episodes = [make_episode(tmp_path / "in", 0, 4), make_episode(tmp_path / "in", 1, 3)]
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
@@ -291,7 +322,9 @@ def test_the_real_v20_dataset(tmp_path):
     original, again = open_dataset(root), open_dataset(tmp_path / "again")
     assert list(again.tasks) == list(original.tasks)
     for found, expected in zip(again, original.without(original.missing_cameras), strict=True):
-        assert found.table.equals(replace(expected, table=expected.table.cast(found.table.schema)).table)
+        assert found.table.equals(
+            replace(expected, table=expected.table.cast(found.table.schema)).table
+        )
         assert found.tasks == expected.tasks
         assert packets(found.clips["observation.images.ego_view"]) == packets(
             expected.clips["observation.images.ego_view"]
@@ -305,10 +338,18 @@ def packets(clip: Clip):
 
 def with_images(episode):
     """`episode` with a column of PNG images and a matrix."""
-    images = [{"bytes": encode_png(numbered_frame(number)), "path": None} for number in range(episode.length)]
+    images = [
+        {"bytes": encode_png(numbered_frame(number)), "path": None}
+        for number in range(episode.length)
+    ]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    grid = pa.array([[[number, 1.0], [2.0, 3.0]] for number in range(episode.length)], pa.list_(pa.list_(pa.float32())))
-    table = episode.table.append_column("picture", pa.array(images, kind)).append_column("grid", grid)
+    grid = pa.array(
+        [[[number, 1.0], [2.0, 3.0]] for number in range(episode.length)],
+        pa.list_(pa.list_(pa.float32())),
+    )
+    table = episode.table.append_column("picture", pa.array(images, kind)).append_column(
+        "grid", grid
+    )
     return replace(episode, table=table)
 
 
@@ -340,8 +381,10 @@ def test_images_and_matrices_in_columns(tmp_path):
 def written_by(request, monkeypatch):
     """Where a fault of the disk shows: in copying byte ranges, or, for files that are not simple, in FFmpeg."""
     if request.param == "packets":
-        monkeypatch.setattr("piperline.remux.read_track", lambda *_: None)
-    return {"bytes": "piperline.mp4._copy", "packets": "piperline.remux.Joiner._mux"}[request.param]
+        monkeypatch.setattr("piperline.video.splice.read_track", lambda *_: None)
+    return {"bytes": "piperline.video.mp4._copy", "packets": "piperline.video.splice.Joiner._mux"}[
+        request.param
+    ]
 
 
 def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, written_by):
@@ -368,7 +411,7 @@ def test_other_faults_of_the_disk_pass_as_they_are(tmp_path, episodes, monkeypat
     with pytest.raises(OSError, match="Input/output error"):
         migrate(root, "v3.0")
     with pytest.raises(FileNotFoundError):
-        place._exchange(tmp_path / "nothing", tmp_path / "nowhere")
+        publish._exchange(tmp_path / "nothing", tmp_path / "nowhere")
 
 
 def test_what_is_encoded_again_is_described_as_it_is_then(tmp_path):
@@ -378,7 +421,9 @@ def test_what_is_encoded_again_is_described_as_it_is_then(tmp_path):
         stream = container.add_stream("libx265", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for code in range(9):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+            )
         container.mux(stream.encode(None))
     info, _ = probe(path)
     made = make_episode(tmp_path / "in", 0, 4)
@@ -388,5 +433,8 @@ def test_what_is_encoded_again_is_described_as_it_is_then(tmp_path):
     completed = pictures.complete(episode, Place(), "v2.1")
     pictures.close()
     assert codes_of(completed.clips[KEY].path) == [3, 4, 5, 6]
-    codecs = [(pictures.schema_of(each).features[KEY].info or {})["video.codec"] for each in (episode, completed)]
+    codecs = [
+        (pictures.schema_of(each).features[KEY].info or {})["video.codec"]
+        for each in (episode, completed)
+    ]
     assert codecs == ["hevc", "h264"]

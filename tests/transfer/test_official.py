@@ -6,7 +6,7 @@ import pytest
 
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import aggregate, migrate
-from tests.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
+from tests.helpers.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
 
 pytestmark = pytest.mark.oracle
 
@@ -15,7 +15,11 @@ FEATURES = {
     "observation.state": {"dtype": "float32", "shape": (2,), "names": ["a", "b"]},
     "grid": {"dtype": "float32", "shape": (2, 3), "names": None},
     "done": {"dtype": "bool", "shape": (1,), "names": None},
-    "picture": {"dtype": "image", "shape": (HEIGHT, WIDTH, 3), "names": ["height", "width", "channels"]},
+    "picture": {
+        "dtype": "image",
+        "shape": (HEIGHT, WIDTH, 3),
+        "names": ["height", "width", "channels"],
+    },
     KEY: {"dtype": "video", "shape": (HEIGHT, WIDTH, 3), "names": ["height", "width", "channels"]},
 }
 TASKS = [["pick"] * 3, ["place"] * 2 + ["pick"] * 2, ["wave"]]
@@ -71,12 +75,19 @@ def test_what_lerobot_recorded_goes_there_and_back(version, tmp_path, official_r
             np.testing.assert_array_equal(reading.arrays[key], values)
         for key in features.keys() - {"picture", KEY, "done"}:
             assert np.shape(reading.stats[key]["mean"]) == np.shape(expected.stats[key]["mean"])
-            np.testing.assert_allclose(reading.stats[key]["mean"], expected.stats[key]["mean"], rtol=1e-5)
-        for key in (KEY, "picture"):  # lerobot 0.4.4 writes 0 for their deviation, which is not taken over
+            np.testing.assert_allclose(
+                reading.stats[key]["mean"], expected.stats[key]["mean"], rtol=1e-5
+            )
+        for key in (
+            KEY,
+            "picture",
+        ):  # lerobot 0.4.4 writes 0 for their deviation, which is not taken over
             pixels = [values / 255 for values in np.split(expected.arrays[key], [3, 7])]
             for episode, image in zip(dataset, pixels, strict=True):
                 stats = episode.camera_stats[key]
-                np.testing.assert_allclose(stats.mean.ravel(), image.mean(axis=(0, 1, 2)), atol=0.01)
+                np.testing.assert_allclose(
+                    stats.mean.ravel(), image.mean(axis=(0, 1, 2)), atol=0.01
+                )
                 np.testing.assert_allclose(stats.std.ravel(), image.std(axis=(0, 1, 2)), atol=0.01)
 
 
@@ -95,6 +106,8 @@ def test_what_lerobot_recorded_is_aggregated_with_ours(tmp_path, official_reader
     reading = official_reader.read(tmp_path / "all")
     assert reading.task == [task for tasks in TASKS for task in tasks]
     codes = [frame_code(frame) for frame in reading.arrays[KEY]]
-    assert codes == [10 * number + i for number, tasks in enumerate(TASKS) for i in range(len(tasks))]
+    assert codes == [
+        10 * number + i for number, tasks in enumerate(TASKS) for i in range(len(tasks))
+    ]
     assert codes == [frame_code(frame) for frame in reading.arrays["picture"]]
     assert reading.arrays["done"].tolist() == [False, False, True, False, False, False, True, True]

@@ -9,10 +9,8 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Parameter
 
 from piperline import __version__
-from piperline.cli.output import Output
+from piperline.cli.console import Output
 from piperline.errors import PiperlineError
-
-__all__ = ["app", "main", "run"]
 
 
 def _default_text(value: object) -> str | None:
@@ -95,7 +93,13 @@ _add(
 )
 
 app.command(layout := App(name="layout", help="Layouts: what recordings of one kind hold."))
-_add(layout, "list", "piperline.cli.layout:list_layouts", "List the built-in layouts.", "piperline layout list")
+_add(
+    layout,
+    "list",
+    "piperline.cli.layout:list_layouts",
+    "List the built-in layouts.",
+    "piperline layout list",
+)
 _add(
     layout,
     "show",
@@ -162,7 +166,9 @@ _add(
 )
 
 
-app.command(shards := App(name="shards", help="Convert in parallel, on one machine or on a SLURM cluster."))
+app.command(
+    shards := App(name="shards", help="Convert in parallel, on one machine or on a SLURM cluster.")
+)
 _add(
     shards,
     "convert",
@@ -190,7 +196,9 @@ _add(
 )
 
 
-app.command(groot := App(name="groot", help="From a dataset to a training run with NVIDIA Isaac GR00T."))
+app.command(
+    groot := App(name="groot", help="From a dataset to a training run with NVIDIA Isaac GR00T.")
+)
 _add(
     groot,
     "config",
@@ -236,11 +244,15 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     # numpy is not loaded yet. The threads of its linear algebra, which nothing here uses, would spin at every start,
     # here and in the processes that are started from here: a third of the CPU that starting costs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own pool would keep 30 MB more
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than reading a layout
+    os.environ.setdefault(
+        "ARROW_DEFAULT_MEMORY_POOL", "system"
+    )  # its own pool would keep 30 MB more
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # looking for some takes longer than reading a layout
     for name in ("stdout", "stderr"):  # closed by whoever started this: nobody reads
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     output = Output()
     tree.suppress_keyboard_interrupt = False
     try:

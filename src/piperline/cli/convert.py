@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from piperline.cli.cluster import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
-from piperline.cli.output import Output, size_text
+from piperline.cli.console import Output
+from piperline.cli.jobs import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
 from piperline.cli.progress import progress_bar
-from piperline.errors import HubError, OutputExists, UsageError, printable
-from piperline.home import repo_folder
-from piperline.layout import Color
+from piperline.errors import HubError, OutputExists, UsageError
+from piperline.hub.repo_id import repo_folder
+from piperline.recordings.layout import Color
+from piperline.text import printable, size_text
 
 if TYPE_CHECKING:
-    from piperline.run.convert import ConvertResult
-    from piperline.run.plan import LeftOut
+    from piperline.convert.plan import LeftOut
+    from piperline.convert.run import ConvertResult
 
-__all__ = ["convert", "run_conversion", "summary"]
 
 _WHAT = Group("What is recorded", sort_key=1)
 _HOW = Group("What it becomes", sort_key=2)
@@ -32,7 +32,7 @@ def convert(
     *,
     repo_id: Annotated[str | None, Parameter(group=_HOW)] = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"), group=_HOW)] = None,
-    format: Annotated[Literal["v2.1", "v3.0"], Parameter(group=_HOW)] = "v2.1",  # noqa: A002 - the option's name
+    format: Annotated[Literal["v2.1", "v3.0"], Parameter(group=_HOW)] = "v2.1",
     video: Annotated[Literal["h264", "av1", "copy"], Parameter(group=_HOW)] = "h264",
     resize: Annotated[str | None, Parameter(group=_HOW)] = None,
     robot_type: Annotated[str | None, Parameter(group=_HOW)] = None,
@@ -115,7 +115,13 @@ def convert(
     if slurm:
         logs = logs_dir / (job_name or f"convert_{target.name}")
         convert_on_slurm(
-            out, inputs, target, options, {**run, "world": workers, "overwrite": overwrite}, logs=logs, flags=cluster
+            out,
+            inputs,
+            target,
+            options,
+            {**run, "world": workers, "overwrite": overwrite},
+            logs=logs,
+            flags=cluster,
         )
         return
     more = {"workers": workers, "overwrite": overwrite, "resume": resume}
@@ -138,21 +144,25 @@ def convert_on_slurm(
         out: where to say so.
         inputs: files and folders.
         target: the dataset's folder, on a disk that all nodes share.
-        options: of `piperline.run.convert.make_job`.
-        run: of `piperline.run.launch.prepare`.
+        options: of `piperline.convert.run.make_job`.
+        run: of `piperline.cluster.launch.prepare`.
         logs: the folder of the job, on that disk too.
         flags: what is asked of SLURM.
     """
-    from piperline.run.convert import make_job  # noqa: PLC0415 - heavy: not for --help
-    from piperline.run.launch import prepare  # noqa: PLC0415
-    from piperline.run.records import JobFolder  # noqa: PLC0415
+    from piperline.cluster.job_folder import JobFolder
+    from piperline.cluster.launch import prepare
+    from piperline.convert.job import make_job
 
     if run["world"] is None:
-        raise UsageError("among how many SLURM tasks is the work to be divided?", next_step="give --workers N")
+        raise UsageError(
+            "among how many SLURM tasks is the work to be divided?", next_step="give --workers N"
+        )
     folder = JobFolder(logs.absolute())
     with progress_bar(out) as watch:
         cpus = flags.cpus_per_task
-        work = prepare("convert", inputs, target, make_job(**options), folder, cpus=cpus, watch=watch, **run)
+        work = prepare(
+            "convert", inputs, target, make_job(**options), folder, cpus=cpus, watch=watch, **run
+        )
     for line in _left_out(work.plan.left_out):
         out.data(line)
     launched = run_job(out, folder, work, flags)
@@ -167,26 +177,40 @@ def _target(repo_id: str | None, output: Path | None, *, push: bool) -> Path:
         return output
     if repo_id:
         return repo_folder(repo_id)
-    raise UsageError("where shall the dataset go?", next_step="add --repo-id owner/name, or --output FOLDER")
+    raise UsageError(
+        "where shall the dataset go?", next_step="add --repo-id owner/name, or --output FOLDER"
+    )
 
 
 def _check_slurm(options: Mapping[str, bool], cluster: ClusterFlags, *, slurm: bool) -> None:
     """See that no option is given that would have no effect."""
     here = [name for name, given in options.items() if given]
     if slurm and here:
-        step = "push the dataset when the jobs are done: piperline push" if "--push" in here else "leave it out"
-        raise UsageError("an option does not go with --slurm", found=", ".join(here), next_step=step)
+        step = (
+            "push the dataset when the jobs are done: piperline push"
+            if "--push" in here
+            else "leave it out"
+        )
+        raise UsageError(
+            "an option does not go with --slurm", found=", ".join(here), next_step=step
+        )
     if not slurm and cluster != NO_FLAGS:
-        raise UsageError("options of SLURM are given, and --slurm is not", next_step="add --slurm, or leave them out")
+        raise UsageError(
+            "options of SLURM are given, and --slurm is not",
+            next_step="add --slurm, or leave them out",
+        )
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise UsageError(
-            "--resize takes WIDTHxHEIGHT", expected="two whole numbers", found=text, next_step="for example 320x240"
+            "--resize takes WIDTHxHEIGHT",
+            expected="two whole numbers",
+            found=text,
+            next_step="for example 320x240",
         )
     return int(parts[0]), int(parts[1])
 
@@ -200,16 +224,21 @@ def _show_plan(
     *,
     overwrite: bool,
 ) -> None:
-    from piperline.run.convert import make_job, plan_run  # noqa: PLC0415 - heavy: not for --help
-    from piperline.transfer.place import check_free  # noqa: PLC0415
+    from piperline.convert.job import make_job
+    from piperline.convert.run import plan_run
+    from piperline.output.publish import check_free
 
     check_free(target, overwrite=overwrite)
     with progress_bar(out) as watch:
         plan = plan_run(inputs, make_job(**options), watch=watch, **run)
     cameras = plan.episodes[0].cameras
-    out.data(f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames, {len(cameras)} cameras")
+    out.data(
+        f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames, {len(cameras)} cameras"
+    )
     for name, header in cameras.items():
-        out.data(f"  camera {printable(name)}: {header.width}x{header.height}, recorded as {header.storage}")
+        out.data(
+            f"  camera {printable(name)}: {header.width}x{header.height}, recorded as {header.storage}"
+        )
     for number, episode in enumerate(plan.episodes):
         where = printable(f"{episode.source} {episode.name}")
         out.data(f"  {number:6} {where}: {episode.length} frames, {episode.task!r}")
@@ -220,7 +249,8 @@ def _show_plan(
             "output": str(target),
             "frames": plan.frames,
             "episodes": [
-                {"source": e.source, "episode": e.name, "length": e.length, "task": e.task} for e in plan.episodes
+                {"source": e.source, "episode": e.name, "length": e.length, "task": e.task}
+                for e in plan.episodes
             ],
             "left_out": [asdict(item) for item in plan.left_out],
         }
@@ -242,21 +272,22 @@ def run_conversion(
         out: where to say so.
         inputs: files and folders.
         target: the dataset's folder.
-        options: of `piperline.run.convert.make_job`.
-        run: of `piperline.run.convert.convert`.
+        options: of `piperline.convert.run.make_job`.
+        run: of `piperline.convert.run.convert`.
         push_to: the repository to upload the dataset to.
     """
-    from piperline.process import usable_cpus  # noqa: PLC0415 - heavy: not for --help
-    from piperline.run.local import WorkerPool  # noqa: PLC0415
+    from piperline.convert.pool import WorkerPool
+    from piperline.process import usable_cpus
 
     workers = run.get("workers")
     with WorkerPool(
         usable_cpus() if workers is None else workers
     ) as pool:  # they load their libraries while this process loads its own
-        from piperline.run.convert import convert, make_job  # noqa: PLC0415
+        from piperline.convert.job import make_job
+        from piperline.convert.run import convert
 
         if push_to:
-            from piperline import hub  # noqa: PLC0415
+            from piperline.hub import push_pull as hub
 
             hub.check_login(push_to)
         with progress_bar(out) as watch:
@@ -275,7 +306,9 @@ def run_conversion(
             pushed = hub.push(target, push_to)
         except HubError as error:
             command = shlex.join(["piperline", "push", str(target), "--repo-id", push_to])
-            error.add_note(f"The dataset is complete; only the upload is to be run again: {command}")
+            error.add_note(
+                f"The dataset is complete; only the upload is to be run again: {command}"
+            )
             raise
         out.data(f"{pushed.url} (tag {pushed.tag})")
         document["pushed"] = asdict(pushed)
@@ -292,7 +325,9 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     if result.reused:
         yield f"{result.reused} episodes had been encoded by an earlier run"
     yield from _left_out(result.left_out)
-    sizes = f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
+    sizes = (
+        f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
+    )
     yield f"LeRobot {result.format} dataset: {result.output} ({sizes})"
 
 

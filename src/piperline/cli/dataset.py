@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from piperline.cli.output import Output
-from piperline.errors import UsageError, printable
-from piperline.home import check_repo_id, repo_folder
+from piperline.cli.console import Output
+from piperline.errors import UsageError
+from piperline.hub.repo_id import check_repo_id, repo_folder
+from piperline.text import printable
 
 if TYPE_CHECKING:
     from piperline.transfer import TransferResult
 
-__all__ = ["aggregate", "migrate", "migrate_script", "pull", "push", "push_dataset"]
 
 Version = Literal["v2.1", "v3.0"]
 Flag = Annotated[bool, Parameter(negative=())]
@@ -36,10 +36,16 @@ class _Lines:
 
 
 def _options(
-    out: Output, *, drop_missing_cameras: bool, reencode: bool, data_mb: float, video_mb: float, overwrite: bool
-) -> Any:  # noqa: ANN401 - its class is imported late
-    from piperline.transfer import Options  # noqa: PLC0415 - heavy: not for --help
-    from piperline.transfer.place import check_limits  # noqa: PLC0415
+    out: Output,
+    *,
+    drop_missing_cameras: bool,
+    reencode: bool,
+    data_mb: float,
+    video_mb: float,
+    overwrite: bool,
+) -> Any:
+    from piperline.output.publish import check_limits
+    from piperline.transfer import Options
 
     check_limits(data_mb, video_mb)
     return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out), overwrite)
@@ -71,7 +77,7 @@ def migrate(
         overwrite: replace a dataset that piperline made at the place of the output.
         json: print the result as JSON.
     """
-    from piperline.transfer import migrate as run  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import migrate as run
 
     out = Output(json_wanted=json)
     options = _options(
@@ -92,7 +98,7 @@ def aggregate(
     *,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     repo_id: str | None = None,
-    format: Version | None = None,  # noqa: A002 - the option's name
+    format: Version | None = None,
     reencode: Flag = False,
     drop_missing_cameras: Flag = False,
     data_mb: float = 100,
@@ -114,11 +120,14 @@ def aggregate(
         overwrite: replace a dataset that piperline made at the place of the output.
         json: print the result as JSON.
     """
-    from piperline.transfer import aggregate as run  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import aggregate as run
 
     out = Output(json_wanted=json)
     if (output is None) == (repo_id is None):
-        raise UsageError("where shall the dataset go?", next_step="add either --output FOLDER or --repo-id owner/name")
+        raise UsageError(
+            "where shall the dataset go?",
+            next_step="add either --output FOLDER or --repo-id owner/name",
+        )
     target = output or repo_folder(str(repo_id))
     options = _options(
         out,
@@ -162,12 +171,14 @@ def push(
         prune: delete what the repository has in data/, videos/ and meta/ and the dataset has not.
         json: print the result as JSON.
     """
-    push_dataset(Output(json_wanted=json), dataset, repo_id, private=private, branch=branch, prune=prune)
+    push_dataset(
+        Output(json_wanted=json), dataset, repo_id, private=private, branch=branch, prune=prune
+    )
 
 
-def push_dataset(out: Output, dataset: Path, repo_id: str, **how: Any) -> None:  # noqa: ANN401 - see piperline.hub.push
+def push_dataset(out: Output, dataset: Path, repo_id: str, **how: Any) -> None:
     """Push a dataset and say where it is."""
-    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hub import push_pull as hub
 
     hub.show_progress(wanted=sys.stderr.isatty())
     result = hub.push(dataset, repo_id, **how)
@@ -191,7 +202,7 @@ def pull(
         revision: a branch, a tag (v2.1) or a commit; otherwise main.
         json: print the result as JSON.
     """
-    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hub import push_pull as hub
 
     out = Output(json_wanted=json)
     hub.show_progress(wanted=sys.stderr.isatty())
@@ -210,7 +221,11 @@ migrate_script = App(
 
 @migrate_script.default
 def lerobot_v30_to_v21(
-    *, repo_id: str, root: Path | None = None, force_conversion: Flag = False, reencode: Flag = False
+    *,
+    repo_id: str,
+    root: Path | None = None,
+    force_conversion: Flag = False,
+    reencode: Flag = False,
 ) -> None:
     """Convert a LeRobot v3.0 dataset to v2.1.
 
@@ -220,9 +235,9 @@ def lerobot_v30_to_v21(
         force_conversion: ignore the local copy and download again; the local copy is kept beside it.
         reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
     """
-    from piperline import hub  # noqa: PLC0415 - heavy: not for --help
-    from piperline.transfer import Options  # noqa: PLC0415
-    from piperline.transfer import migrate as run  # noqa: PLC0415
+    from piperline.hub import push_pull as hub
+    from piperline.transfer import Options
+    from piperline.transfer import migrate as run
 
     out = Output()
     place = root / check_repo_id(repo_id) if root else repo_folder(repo_id)

@@ -5,14 +5,14 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from piperline.cli.console import Output
 from piperline.cli.convert import summary
-from piperline.cli.output import Output, size_text
 from piperline.cli.progress import progress_bar
+from piperline.text import size_text
 
 if TYPE_CHECKING:
     from piperline.demo import Demo, Look
 
-__all__ = ["demo"]
 
 _SHOWN_FILES = 8
 
@@ -23,7 +23,7 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
     Args:
         folder: where; made anew if it is an earlier demo, else it must be empty or absent.
     """
-    from piperline.demo import make_demo  # noqa: PLC0415 - heavy: not for --help
+    from piperline.demo import make_demo
 
     out = Output()
     with progress_bar(out) as watch:
@@ -52,7 +52,8 @@ def _lines(made: "Demo") -> Iterator[str]:
 def _commands(made: "Demo") -> Iterator[str]:
     """What one would type next."""
     recordings, dataset, exact = (
-        quote(str(path)) for path in (made.recordings[0].parent, made.result.output, made.folder / "exact")
+        quote(str(path))
+        for path in (made.recordings[0].parent, made.result.output, made.folder / "exact")
     )
     yield f"hdf5 inspect {quote(str(made.recordings[0]))} --preview"
     yield f"convert {recordings} --output {exact} --video copy"
@@ -84,7 +85,7 @@ def _head(look: "Look") -> Iterator[str]:
 
 
 def _short(values: Sequence[float]) -> str:
-    import numpy as np  # noqa: PLC0415 - not for --help
+    import numpy as np
 
     return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
 
@@ -95,4 +96,8 @@ def _counts(look: "Look") -> Iterator[str]:
     yield "decoded frames:  " + "".join(f"{name:>12}" for name in ("rows", *short)) + "  task"
     for number, episode in enumerate(look.episodes):
         counts = (episode.rows, *(episode.frames[camera] for camera in cameras))
-        yield f"  episode {number:<7}" + "".join(f"{count:>12}" for count in counts) + f"  {episode.task}"
+        yield (
+            f"  episode {number:<7}"
+            + "".join(f"{count:>12}" for count in counts)
+            + f"  {episode.task}"
+        )

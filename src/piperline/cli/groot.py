@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from piperline.check.finding import Severity, command, fails
-from piperline.cli.output import Output
-from piperline.groot.training import Launch, Settings
+from piperline.cli.console import Output
+from piperline.finding import Severity, command, fails
+from piperline.groot.settings import Launch, Settings
 from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, Version, target
 
 if TYPE_CHECKING:
     from piperline.groot.preflight import Report
 
-__all__ = ["check", "config", "launch", "stats"]
 
 Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True)]
 Flag = Annotated[bool, Parameter(negative=())]
@@ -29,7 +28,7 @@ def config(
     cameras: Several = None,
     output: Path | None = None,
     overwrite: Flag = False,
-    settings: Training = Settings(),  # noqa: B008 - frozen
+    settings: Training = Settings(),
 ) -> None:
     """Write the modality config, the launch script and modality.json of a GR00T version.
 
@@ -43,18 +42,24 @@ def config(
         overwrite: replace files there that differ.
         settings: how to train.
     """
-    from piperline.groot.config import files, prepare, write_files  # noqa: PLC0415 - heavy: not for --help
-    from piperline.groot.modality import MODALITY_FILE  # noqa: PLC0415
+    from piperline.groot.config_files import files, prepare, write_files
+    from piperline.groot.modality import MODALITY_FILE
 
     words, goal = Output(), target(version)
-    meta, choice, guessed = prepare(dataset, goal, horizon=horizon, relative=relative, cameras=cameras)
+    meta, choice, guessed = prepare(
+        dataset, goal, horizon=horizon, relative=relative, cameras=cameras
+    )
     folder = output or Path(goal.folder)
     texts = files(meta, choice, goal, settings)
     write_files(folder, texts, overwrite=overwrite)
     if guessed:
         write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
-        spans = ", ".join(f"{name} {span['start']}:{span['end']}" for name, span in meta.groups("action").items())
-        words.note(f"guessed the groups from the names of the dimensions: {spans}; correct them in {MODALITY_FILE}")
+        spans = ", ".join(
+            f"{name} {span['start']}:{span['end']}" for name, span in meta.groups("action").items()
+        )
+        words.note(
+            f"guessed the groups from the names of the dimensions: {spans}; correct them in {MODALITY_FILE}"
+        )
     for name in texts:
         words.data(str(folder / name))
     chosen = ["--relative", *choice.relative] if relative else []
@@ -70,7 +75,7 @@ def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = 
         horizon: steps of an action chunk.
         relative: action groups relative to the state; the arms, if not told.
     """
-    from piperline.groot import stats as groot  # noqa: PLC0415 - heavy: not for --help
+    from piperline.groot import stats as groot
 
     groot.write_groot_stats(dataset, horizon=horizon, relative=relative)
     words = Output()
@@ -116,11 +121,16 @@ def check(
         fail_on: severity that makes the exit code 1.
         json: findings and forecast as JSON.
     """
-    from piperline.groot.preflight import preflight  # noqa: PLC0415 - heavy: not for --help
+    from piperline.groot.preflight import preflight
 
     settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
     report = preflight(
-        dataset, version=version, horizon=horizon, config=config, launch=settings, videos=not tables_only
+        dataset,
+        version=version,
+        horizon=horizon,
+        config=config,
+        launch=settings,
+        videos=not tables_only,
     )
     words = Output(json_wanted=json)
     _show(words, report)
@@ -137,7 +147,7 @@ def launch(
     relative: Several = None,
     config: Path | None = None,
     run: Flag = False,
-    settings: Training = Settings(),  # noqa: B008 - frozen
+    settings: Training = Settings(),
 ) -> int:
     """Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run.
 
@@ -153,11 +163,17 @@ def launch(
         run: start the command.
         settings: how to train.
     """
-    from piperline.groot.launch import plan_launch, start  # noqa: PLC0415 - heavy: not for --help
+    from piperline.groot.launch import plan_launch, start
 
     words = Output()
     plan = plan_launch(
-        dataset, checkout, version=version, horizon=horizon, relative=relative, config=config, settings=settings
+        dataset,
+        checkout,
+        version=version,
+        horizon=horizon,
+        relative=relative,
+        config=config,
+        settings=settings,
     )
     _show(words, plan.report)
     words.data(plan.line)

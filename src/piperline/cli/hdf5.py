@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from piperline.cli.output import Output
-from piperline.errors import UsageError, printable, size_text
+from piperline.cli.console import Output
+from piperline.errors import UsageError
+from piperline.text import printable, size_text
 
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
-    from piperline.hdf5.plan import TopGroup
-    from piperline.hdf5.writer import Writers
+    from piperline.hdf5.copy_workers import Writers
+    from piperline.hdf5.split_repack import TopGroup
 
-__all__ = ["analyze", "frames", "groups", "inspect", "repack", "shell", "split"]
 
 File = Annotated[Path, Parameter(name="FILE")]
 Input = Annotated[Path, Parameter(name=("--input", "-i"))]
@@ -48,11 +48,11 @@ def inspect(
     """
     if interactive:
         return shell(file)
-    from piperline.hdf5.beside import start_table  # noqa: PLC0415
+    from piperline.hdf5.table_process import start_table
 
     begun = start_table(file)
-    from piperline.hdf5.inspect import inspect, report_lines  # noqa: PLC0415 - heavy: not for --help
-    from piperline.hdf5.table import table_lines  # noqa: PLC0415
+    from piperline.hdf5.episode_table import table_lines
+    from piperline.hdf5.inspect import inspect, report_lines
 
     out = Output(json_wanted=json)
     report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
@@ -72,7 +72,7 @@ def _show(out: Output, lines: Iterable[str]) -> None:
         for line in lines:
             out.data(line)
         return
-    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.console import Console
 
     console = Console()
     for line in lines:
@@ -85,7 +85,7 @@ def shell(file: File, /) -> int:
     Args:
         file: the file.
     """
-    from piperline.cli.prompt import interact  # noqa: PLC0415 - heavy: not for --help
+    from piperline.cli.prompt import interact
 
     return interact(file)
 
@@ -110,8 +110,8 @@ def frames(
         every: every so-many-th frame; otherwise eight of the episode.
         layout: a name from `piperline layout list`, or the path of a TOML file.
     """
-    from piperline.hdf5.frames import frames_sheet, write_picture  # noqa: PLC0415 - heavy: not for --help
-    from piperline.layout import load_layout  # noqa: PLC0415
+    from piperline.hdf5.contact_sheet import frames_sheet, write_picture
+    from piperline.recordings.layout import load_layout
 
     if every is not None and every < 1:
         raise UsageError("--every counts frames, from 1", found=str(every))
@@ -120,14 +120,14 @@ def frames(
     Output().data(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}")
 
 
-def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:  # noqa: A002 - the option's name
+def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:
     """List the top-level groups of an HDF5 file: what `split` would make files of.
 
     Args:
         input: the file.
         json: print JSON.
     """
-    from piperline.hdf5.plan import groups  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.split_repack import groups
 
     out = Output(json_wanted=json)
     found, others = groups(input)
@@ -140,18 +140,26 @@ def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:  # noq
 def _list_groups(out: Output, found: "list[TopGroup]") -> None:
     width = max(len(_name_text(group.name)) for group in found)
     for group in found:
-        out.data(f"{_name_text(group.name):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}")
+        out.data(
+            f"{_name_text(group.name):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}"
+        )
 
 
 def _group_record(group: "TopGroup") -> dict[str, object]:
-    return {"group": _name_text(group.name), "members": group.members, "stored_bytes": group.stored_bytes}
+    return {
+        "group": _name_text(group.name),
+        "members": group.members,
+        "stored_bytes": group.stored_bytes,
+    }
 
 
 def split(
-    input: Input,  # noqa: A002 - the option's name
+    input: Input,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("split_output"),
-    groups: Annotated[list[str] | None, Parameter(name=("--groups", "-g"), consume_multiple=True, negative=())] = None,
+    groups: Annotated[
+        list[str] | None, Parameter(name=("--groups", "-g"), consume_multiple=True, negative=())
+    ] = None,
     prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "",
     overwrite: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
@@ -172,18 +180,20 @@ def split(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.plan import groups as list_groups  # noqa: PLC0415 - heavy: not for --help
-        from piperline.hdf5.plan import split_plan  # noqa: PLC0415
+        from piperline.hdf5.split_repack import groups as list_groups
+        from piperline.hdf5.split_repack import split_plan
 
         found, others = list_groups(input)
         for name in others:
             out.note(f"left out, it is not a group: {name}")
         plan = split_plan(found, output, names=groups or (), prefix=prefix)
-        _write(out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False)
+        _write(
+            out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False
+        )
 
 
 def repack(
-    input: Input,  # noqa: A002 - the option's name
+    input: Input,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("repack_output"),
     episodes_per_file: PerFile = 50,
@@ -209,15 +219,19 @@ def repack(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.plan import check_leftovers, repack_plan  # noqa: PLC0415 - heavy: not for --help
+        from piperline.hdf5.split_repack import check_leftovers, repack_plan
 
-        plan = repack_plan(_episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix)
+        plan = repack_plan(
+            _episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix
+        )
         check_leftovers(plan, output, prefix)
-        _write(out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=True)
+        _write(
+            out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=True
+        )
 
 
 def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
-    from piperline.hdf5.plan import episodes, find_files  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.split_repack import episodes, find_files
 
     folder = source if source.is_dir() else None
     return [group for path in find_files(source, pattern) for group in episodes(path, folder)]
@@ -225,7 +239,7 @@ def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
 
 def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
     """Processes that write, which load their libraries while this one loads its own; none for a dry run."""
-    from piperline.hdf5.writer import Writers  # noqa: PLC0415 - only where files are written
+    from piperline.hdf5.copy_workers import Writers
 
     return nullcontext() if dry_run else Writers()
 
@@ -239,16 +253,26 @@ def _write(
     allow_external: bool,
     same_only: bool,
 ) -> None:
-    from piperline.hdf5.plan import dry_run, write_plan  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hdf5.split_repack import dry_run, write_plan
 
     options = {"overwrite": overwrite, "allow_external": allow_external, "same_only": same_only}
-    done = dry_run(plan, **options) if writers is None else write_plan(plan, **options, writers=writers)
+    done = (
+        dry_run(plan, **options)
+        if writers is None
+        else write_plan(plan, **options, writers=writers)
+    )
     records = []
     for new, outcome in done:
         count = f"{len(new.groups)} group" + ("s" if len(new.groups) > 1 else "")
-        out.data(f"{printable(str(new.path))}  {count}  {size_text(new.stored_bytes)}  {_OUTCOMES[outcome]}")
+        out.data(
+            f"{printable(str(new.path))}  {count}  {size_text(new.stored_bytes)}  {_OUTCOMES[outcome]}"
+        )
         # Where a group came from is told, unless that is plain: a file of one group that bears its name.
-        plain = len(new.groups) == 1 and writers is not None and new.path.stem.endswith(_name_text(new.groups[0].group))
+        plain = (
+            len(new.groups) == 1
+            and writers is not None
+            and new.path.stem.endswith(_name_text(new.groups[0].group))
+        )
         for item in () if plain else new.groups:
             source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
             out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
@@ -282,7 +306,7 @@ def _file_record(new: "NewFile") -> dict[str, object]:
 
 
 def analyze(
-    input: Input,  # noqa: A002 - the option's name
+    input: Input,
     *,
     episodes_per_file: PerFile = 50,
     pattern: str = "*.hdf5",
@@ -296,8 +320,8 @@ def analyze(
         pattern: which files of the folder.
         json: print JSON.
     """
-    from piperline.hdf5.plan import repack_plan  # noqa: PLC0415 - heavy: not for --help
-    from piperline.hdf5.table import frame_count  # noqa: PLC0415
+    from piperline.hdf5.episode_table import frame_count
+    from piperline.hdf5.split_repack import repack_plan
 
     out = Output(json_wanted=json)
     found = _episodes(input, pattern)
@@ -311,10 +335,18 @@ def analyze(
         records.append({"file": str(path), "episodes": len(mine), "frames": count, "bytes": size})
     plan = repack_plan(found, Path("repack_output"), per_file=episodes_per_file)
     sizes = [len(new.groups) for new in plan]
-    even = f"{sizes[0]} episodes" if len(set(sizes)) == 1 else f"{sizes[0]} episodes, the last with {sizes[-1]}"
-    out.data(f"{len(files)} files, {len(found)} episodes, {size_text(sum(group.stored_bytes for group in found))}")
+    even = (
+        f"{sizes[0]} episodes"
+        if len(set(sizes)) == 1
+        else f"{sizes[0]} episodes, the last with {sizes[-1]}"
+    )
+    out.data(
+        f"{len(files)} files, {len(found)} episodes, {size_text(sum(group.stored_bytes for group in found))}"
+    )
     out.data(f"repacking would make {len(plan)} files of {even}")
     renamed = [item for new in plan for item in new.groups if item.name != item.group]
     if renamed:
         out.data(f"{len(renamed)} episodes would be renamed: their file has another of that name")
-    out.document({"files": records, "episodes": len(found), "proposed": [_file_record(new) for new in plan]})
+    out.document(
+        {"files": records, "episodes": len(found), "proposed": [_file_record(new) for new in plan]}
+    )

@@ -1,9 +1,7 @@
 """`piperline layout`: the layouts there are."""
 
-from piperline.cli.output import Output
-from piperline.layout import builtin_layouts, layout_text, load_layout
-
-__all__ = ["list_layouts", "show"]
+from piperline.cli.console import Output
+from piperline.recordings.layout import builtin_layouts, layout_text, load_layout
 
 
 def list_layouts() -> None:

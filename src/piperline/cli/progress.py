@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from piperline.cli.output import Output, size_text
+from piperline.cli.console import Output
+from piperline.text import size_text
 
 if TYPE_CHECKING:
-    from piperline.run.convert import Progress
+    from piperline.convert.progress import Progress
 
-__all__ = ["progress_bar"]
 
 _LINE_SECONDS = 5.0
 
@@ -22,9 +22,9 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
     if not sys.stderr.isatty():
         yield _Lines(out)
         return
-    from rich.console import Console  # noqa: PLC0415 - only where there is a bar
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     percent = TextColumn("{task.percentage:>3.0f}%")
     columns = (TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn())
@@ -34,7 +34,9 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
 
         def watch(state: "Progress") -> None:
             planning = state.phase == "plan"
-            done, total = (state.files_done, state.files) if planning else (state.images_done, state.images)
+            done, total = (
+                (state.files_done, state.files) if planning else (state.images_done, state.images)
+            )
             bar.update(task, description=rate.describe(state), completed=done, total=total or None)
 
         yield watch
@@ -60,15 +62,28 @@ class _Rate:
     def remaining(self, state: "Progress") -> str:
         if not state.images_done or self._began is None or state.phase != "stage":
             return ""
-        seconds = (time.monotonic() - self._began) * (state.images - state.images_done) / state.images_done
-        return f", {seconds / 60:.0f} min {seconds % 60:.0f} s left" if seconds >= 60 else f", {seconds:.0f} s left"  # noqa: PLR2004
+        seconds = (
+            (time.monotonic() - self._began)
+            * (state.images - state.images_done)
+            / state.images_done
+        )
+        return (
+            f", {seconds / 60:.0f} min {seconds % 60:.0f} s left"
+            if seconds >= 60
+            else f", {seconds:.0f} s left"
+        )
 
 
 class _Lines:
     """A line now and then."""
 
     def __init__(self, out: Output) -> None:
-        self._out, self._rate, self._next, self._phase = out, _Rate(), time.monotonic() + _LINE_SECONDS, ""
+        self._out, self._rate, self._next, self._phase = (
+            out,
+            _Rate(),
+            time.monotonic() + _LINE_SECONDS,
+            "",
+        )
 
     def __call__(self, state: "Progress") -> None:
         text = self._rate.describe(state)

@@ -4,12 +4,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from piperline.cli.output import Output
+from piperline.cli.console import Output
 from piperline.errors import PiperlineError
-from piperline.hdf5.safe import open_file
 from piperline.hdf5.shell import Shell
-
-__all__ = ["interact"]
+from piperline.recordings.hdf5 import open_file
 
 
 def interact(path: Path) -> int:
@@ -53,7 +51,7 @@ def _lines(shell: Shell, out: Output) -> Iterator[str]:
 
 def _complete_with(shell: Shell) -> None:
     """Let Tab complete, and the arrow keys go through what was typed."""
-    import readline  # noqa: PLC0415 - changes how input() works
+    import readline
 
     def complete(_: str, number: int) -> str | None:
         found = shell.complete(readline.get_line_buffer()[: readline.get_endidx()])

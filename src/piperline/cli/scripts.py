@@ -5,12 +5,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from piperline.cli.console import Output
 from piperline.cli.convert import run_conversion
-from piperline.cli.output import Output
 from piperline.errors import UsageError
-from piperline.home import repo_folder
-
-__all__ = ["chosen_files", "hdf2lerobotv21"]
+from piperline.hub.repo_id import repo_folder
 
 hdf2lerobotv21 = App(
     name="hdf2lerobotv21.py",
@@ -27,7 +25,10 @@ def chosen_files(root: Path, files: list[Path] | None, *, every: bool) -> list[P
         UsageError: neither or both of `--all` and `--hdf5-files` are given.
     """
     if every == bool(files):
-        raise UsageError("which recordings?", expected="either --all, or --hdf5-files with names below --hdf5-root")
+        raise UsageError(
+            "which recordings?",
+            expected="either --all, or --hdf5-files with names below --hdf5-root",
+        )
     return [root] if every else [root / file for file in files or []]
 
 
@@ -37,7 +38,7 @@ def convert_directory(
     repo_id: str,
     hdf5_root: Path = Path("./data"),
     hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
-    all: Annotated[bool, Parameter(negative=())] = False,  # noqa: A002 - the documented option's name
+    all: Annotated[bool, Parameter(negative=())] = False,
     robot_type: str = "bi_piper",
     fps: float = 30,
     push: Annotated[bool, Parameter(negative=())] = False,
@@ -58,4 +59,6 @@ def convert_directory(
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
     options = {"format": "v2.1", "robot_type": robot_type, "fps": fps}
     run = {"overwrite": overwrite}
-    run_conversion(Output(), inputs, repo_folder(repo_id), options, run, push_to=repo_id if push else None)
+    run_conversion(
+        Output(), inputs, repo_folder(repo_id), options, run, push_to=repo_id if push else None
+    )

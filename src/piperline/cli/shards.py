@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from piperline.cli.app import run
-from piperline.cli.cluster import LOGS, NO_FLAGS, ClusterFlags, run_job, unused_flags
-from piperline.cli.output import Output
+from piperline.cli.console import Output
+from piperline.cli.jobs import LOGS, NO_FLAGS, ClusterFlags, run_job, unused_flags
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
-from piperline.errors import UsageError, printable
-from piperline.home import repo_folder
+from piperline.errors import UsageError
+from piperline.hub.repo_id import repo_folder
+from piperline.text import printable
 
 if TYPE_CHECKING:
-    from piperline.run.status import RankState
-    from piperline.run.work import ConvertWork
+    from piperline.cluster.status import RankState
+    from piperline.cluster.work import ConvertWork
 
-__all__ = ["aggregate", "aggregate_hdf5_shards", "convert", "convert_hdf5_shards", "status"]
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -31,14 +31,14 @@ def convert(
     repo_id: str,
     hdf5_root: Path = Path("./data"),
     hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
-    all: Flag = False,  # noqa: A002 - the documented option's name
+    all: Flag = False,
     robot_type: str | None = None,
     fps: float | None = None,
     workers: int | None = None,
     slurm: Literal[0, 1] = 0,
     logs_dir: Path = LOGS,
     job_name: str = "convert_hdf5",
-    format: Literal["v2.1", "v3.0"] = "v3.0",  # noqa: A002 - the option's name
+    format: Literal["v2.1", "v3.0"] = "v3.0",
     video: Literal["h264", "av1", "copy"] = "h264",
     layout: str = "piper",
     task: str | None = None,
@@ -70,13 +70,38 @@ def convert(
     if slurm and workers is None:
         raise UsageError("how many shards?", next_step="give --workers N")
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    options = {"layout": layout, "video": video, "fps": fps, "robot_type": robot_type, "task": task, "format": format}
+    options = {
+        "layout": layout,
+        "video": video,
+        "fps": fps,
+        "robot_type": robot_type,
+        "task": task,
+        "format": format,
+    }
     chosen = ["--all"] if all else ["--hdf5-files", *map(str, hdf5_files or [])]
     typed = ["--hdf5-root", str(hdf5_root), *chosen, "--repo-id", repo_id]
     typed += ["--logs-dir", str(logs_dir), "--job-name", job_name]
-    typed += [text for name, value in options.items() if value is not None for text in (_option(name), str(value))]
-    run = {"workers": workers, "skip_bad": skip_bad, "overwrite": overwrite, "typed": typed, "cluster": cluster}
-    _convert(inputs, repo_folder(repo_id), options, run, logs=logs_dir / job_name, flags=cluster if slurm else None)
+    typed += [
+        text
+        for name, value in options.items()
+        if value is not None
+        for text in (_option(name), str(value))
+    ]
+    run = {
+        "workers": workers,
+        "skip_bad": skip_bad,
+        "overwrite": overwrite,
+        "typed": typed,
+        "cluster": cluster,
+    }
+    _convert(
+        inputs,
+        repo_folder(repo_id),
+        options,
+        run,
+        logs=logs_dir / job_name,
+        flags=cluster if slurm else None,
+    )
 
 
 def _option(name: str) -> str:
@@ -92,10 +117,10 @@ def _convert(
     logs: Path,
     flags: ClusterFlags | None,
 ) -> None:
-    from piperline.process import usable_cpus  # noqa: PLC0415
-    from piperline.run.convert import make_job  # noqa: PLC0415 - heavy: not for --help
-    from piperline.run.launch import prepare  # noqa: PLC0415
-    from piperline.run.records import JobFolder  # noqa: PLC0415
+    from piperline.cluster.job_folder import JobFolder
+    from piperline.cluster.launch import prepare
+    from piperline.convert.job import make_job
+    from piperline.process import usable_cpus
 
     out, folder = Output(), JobFolder(logs.absolute())
     world = usable_cpus() if run["workers"] is None else run["workers"]
@@ -121,16 +146,24 @@ def _convert(
     if launched.complete or (flags and flags.wait):
         repo_id = f"{target.parent.name}/{target.name}"
         out.data(f"the shards: {target}_world_{world}_rank_0, ...")
-        out.data(f"to make one dataset of them: piperline shards aggregate --repo-id {repo_id} --num-shards {world}")
+        out.data(
+            f"to make one dataset of them: piperline shards aggregate --repo-id {repo_id} --num-shards {world}"
+        )
 
 
 def _show_plan(out: Output, work: "ConvertWork") -> None:
     plan = work.plan
     frames = [part.frames for part in work.parts if part.episodes]
     shares = f"{min(frames)} to {max(frames)}" if len(set(frames)) > 1 else str(frames[0])
-    out.data(f"{len(plan.episodes)} episodes, {plan.frames} frames in {len(frames)} shards of {shares} frames")
+    out.data(
+        f"{len(plan.episodes)} episodes, {plan.frames} frames in {len(frames)} shards of {shares} frames"
+    )
     if len(frames) < work.world:
-        empty = f"{len(frames)} to {work.world - 1}" if len(frames) < work.world - 1 else str(len(frames))
+        empty = (
+            f"{len(frames)} to {work.world - 1}"
+            if len(frames) < work.world - 1
+            else str(len(frames))
+        )
         out.data(f"empty: shards {empty}; there are fewer episodes than workers")
     for left in plan.left_out:
         out.data(f"left out: {left.file}: {printable(left.episode or '')}: {left.reason}")
@@ -142,7 +175,7 @@ def aggregate(
     num_shards: int,
     output_repo_id: str | None = None,
     slurm: Literal[0, 1] = 0,
-    workers: int = 1,  # noqa: ARG001 - a documented option
+    workers: int = 1,
     logs_dir: Path = LOGS,
     job_name: str = "aggregate_hdf5",
     overwrite: Flag = False,
@@ -161,13 +194,16 @@ def aggregate(
         overwrite: replace a dataset that piperline made at that place.
         cluster: what is asked of SLURM.
     """
-    from piperline.run.records import JobFolder  # noqa: PLC0415 - heavy: not for --help
-    from piperline.run.work import AggregateWork  # noqa: PLC0415
+    from piperline.cluster.job_folder import JobFolder
+    from piperline.cluster.work import AggregateWork
 
     out, folder = Output(), JobFolder((logs_dir / job_name).absolute())
     if num_shards < 1:
         raise UsageError("there must be at least one shard", found=f"--num-shards {num_shards}")
-    target, dataset = repo_folder(repo_id).absolute(), repo_folder(output_repo_id or repo_id).absolute()
+    target, dataset = (
+        repo_folder(repo_id).absolute(),
+        repo_folder(output_repo_id or repo_id).absolute(),
+    )
     if not slurm:
         unused_flags(out, cluster)
     work = AggregateWork("aggregate", target, num_shards, dataset, overwrite)
@@ -184,8 +220,8 @@ def status(*, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag 
         job_name: the folder of the job.
         json: print it as JSON.
     """
-    from piperline.run.records import FINISH, JobFolder  # noqa: PLC0415 - heavy: not for --help
-    from piperline.run.status import states  # noqa: PLC0415
+    from piperline.cluster.job_folder import FINISH, JobFolder
+    from piperline.cluster.status import states
 
     out = Output(json_wanted=json)
     found = states(JobFolder((logs_dir / job_name).absolute()))
@@ -213,7 +249,12 @@ def _script(command: Callable[..., None], name: str, words: str, example: str) -
     """A documented script: one command as a program of its own."""
 
     def main() -> int:
-        script = App(name=name, help=words, help_format="markdown", help_epilogue=f"Examples:\n\n    {example}")
+        script = App(
+            name=name,
+            help=words,
+            help_format="markdown",
+            help_epilogue=f"Examples:\n\n    {example}",
+        )
         script.default(command)
         return run(script)
 

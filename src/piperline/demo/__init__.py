@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from piperline.demo.look import EpisodeCount, Look, look_at
+from piperline.convert.job import make_job
+from piperline.convert.progress import Progress
+from piperline.convert.run import ConvertResult, convert
 from piperline.demo.session import write_recordings
+from piperline.demo.summary import EpisodeCount, Look, look_at
 from piperline.errors import OutputError, OutputExists, Place
-from piperline.run.convert import ConvertResult, Progress, convert, make_job
 
 __all__ = ["Demo", "EpisodeCount", "Look", "look_at", "make_demo", "write_recordings"]
 
@@ -64,7 +66,11 @@ def make_demo(
 
 def _claim(folder: Path) -> None:
     """Make the folder ours; see that nothing of others is in it, and that there is room for it."""
-    if folder.exists() and not (folder / _MARK).exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if (
+        folder.exists()
+        and not (folder / _MARK).exists()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
         raise OutputExists(
             "there is already something else at the place of the demo",
             place=Place(file=folder),
@@ -73,7 +79,9 @@ def _claim(folder: Path) -> None:
         )
     _check_room(folder.absolute())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).write_text("Made by `piperline demo`, which makes it anew when it is run again.\n")
+    (folder / _MARK).write_text(
+        "Made by `piperline demo`, which makes it anew when it is run again.\n"
+    )
 
 
 def _check_room(folder: Path) -> None:

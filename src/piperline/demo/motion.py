@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BASES", "LOWER", "TASKS", "UPPER", "Motion", "arm_points", "plan_motion"]
-
 Floats = NDArray[np.float64]
 
 LOWER = (-2.6179, 0.0, -2.967, -1.745, -1.22, -2.09439, 0.0)
@@ -72,7 +70,9 @@ def plan_motion(rng: np.random.Generator, *, frames: int, fps: int, task: int) -
     bowl = (rng.uniform(-0.04, 0.04), rng.uniform(0.36, 0.42))
     left, right, holds = (_put_into, _pass_on)[task](cube, bowl)
     seconds = np.arange(frames) / fps
-    action = np.concatenate([_command(keys, base, seconds) for keys, base in zip((left, right), BASES, strict=True)], 1)
+    action = np.concatenate(
+        [_command(keys, base, seconds) for keys, base in zip((left, right), BASES, strict=True)], 1
+    )
     late = np.clip(seconds - _LAG_SECONDS, 0, None)
     state = np.stack([np.interp(late, seconds, column) for column in action.T], axis=1)
     state += rng.normal(0, _ENCODER_NOISE, state.shape)
@@ -119,16 +119,27 @@ def _grasp(x: float, y: float, start: float, end: float) -> list[_Key]:
     ]
 
 
-def _put_into(cube: tuple[float, float], bowl: tuple[float, float]) -> tuple[list[_Key], list[_Key], list[_Hold]]:
+def _put_into(
+    cube: tuple[float, float], bowl: tuple[float, float]
+) -> tuple[list[_Key], list[_Key], list[_Hold]]:
     """The left arm carries the cube; the right one steadies the bowl."""
-    carry = [_Key(0.7, *bowl, 0.13, _CLOSED), _Key(0.76, *bowl, 0.1, _CLOSED), _Key(0.82, *bowl, 0.1, _OPEN)]
+    carry = [
+        _Key(0.7, *bowl, 0.13, _CLOSED),
+        _Key(0.76, *bowl, 0.1, _CLOSED),
+        _Key(0.82, *bowl, 0.1, _OPEN),
+    ]
     left = [_rest(0, 0), *_grasp(*cube, 0.2, 0.5), *carry, _rest(0, 1)]
     rim = (bowl[0] + 0.08, bowl[1])
-    steady = [_Key(at, *rim, 0.07, grip) for at, grip in ((0.45, _OPEN), (0.55, 0.01), (0.85, 0.01), (0.9, _OPEN))]
+    steady = [
+        _Key(at, *rim, 0.07, grip)
+        for at, grip in ((0.45, _OPEN), (0.55, 0.01), (0.85, 0.01), (0.9, _OPEN))
+    ]
     return left, [_rest(1, 0), *steady, _rest(1, 1)], [(0.4, 0.8, 0)]
 
 
-def _pass_on(cube: tuple[float, float], bowl: tuple[float, float]) -> tuple[list[_Key], list[_Key], list[_Hold]]:
+def _pass_on(
+    cube: tuple[float, float], bowl: tuple[float, float]
+) -> tuple[list[_Key], list[_Key], list[_Hold]]:
     """The right arm lifts the cube, the left one takes it over the middle of the table and puts it down."""
     meet = (0.0, bowl[1] - 0.08, 0.16)
     give = [_Key(0.5, *meet, _CLOSED), _Key(0.62, *meet, _CLOSED), _Key(0.68, *meet, _OPEN)]
@@ -169,10 +180,14 @@ def _reach_for(x: Floats, y: Floats, z: Floats) -> Floats:
     return np.column_stack([turn, shoulder, elbow, 0.05 * turn, pitch, -turn])
 
 
-def _carried(cube: tuple[float, float], holds: Sequence[_Hold], state: Floats, seconds: Floats) -> Floats:
+def _carried(
+    cube: tuple[float, float], holds: Sequence[_Hold], state: Floats, seconds: Floats
+) -> Floats:
     """Where the cube is: at rest, between the fingers, and where they let it go: float64 (T, 3)."""
     part, place = _part(seconds), np.empty((len(seconds), 3))
-    tips = [arm_points(state[:, side * 7 : side * 7 + 7], base)[:, 3] for side, base in enumerate(BASES)]
+    tips = [
+        arm_points(state[:, side * 7 : side * 7 + 7], base)[:, 3] for side, base in enumerate(BASES)
+    ]
     place[:] = (*cube, 0.02)
     for start, end, side in holds:
         held = part >= start

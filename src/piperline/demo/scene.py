@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from piperline.demo.motion import BASES, Motion, arm_points
 
-__all__ = ["CAMERAS", "Scene"]
-
 CAMERAS = ("image_left", "image_mid", "image_right")
 
 Pixels = NDArray[np.uint8]
@@ -16,11 +14,23 @@ Floats = NDArray[np.float64]
 Point = Sequence[float] | Floats
 Rgb = tuple[int, int, int]
 
-_DARKEST, _BRIGHTEST = 24, 231  # noise is then added to bytes without a check: it never passes 0 or 255
+_DARKEST, _BRIGHTEST = (
+    24,
+    231,
+)  # noise is then added to bytes without a check: it never passes 0 or 255
 _MOST_NOISE = 23
 _NOISE = 3.2  # standard deviation, of 255
-_TEXTURE = ((6, 26.0), (25, 13.0), (90, 9.0), (240, 8.0), (480, 5.0))  # cells across the image, and how strong
-_WIDE, _NEAR = 0.9, 2.0  # image widths in a metre of table, for the middle camera and for those at the wrists
+_TEXTURE = (
+    (6, 26.0),
+    (25, 13.0),
+    (90, 9.0),
+    (240, 8.0),
+    (480, 5.0),
+)  # cells across the image, and how strong
+_WIDE, _NEAR = (
+    0.9,
+    2.0,
+)  # image widths in a metre of table, for the middle camera and for those at the wrists
 _TABLE: Rgb = (150, 126, 98)
 _RED: Rgb = (205, 48, 44)
 _BOWL: Rgb = (70, 110, 190)
@@ -40,12 +50,17 @@ class Scene:
         self._height, self._width = size
         self._table = _texture(rng, (2 * size[0], 2 * size[1]))
         tile = (size[0] + 64, size[1] + 64, 3)
-        noise = np.clip(rng.standard_normal(tile, dtype=np.float32) * _NOISE, -_MOST_NOISE, _MOST_NOISE)
+        noise = np.clip(
+            rng.standard_normal(tile, dtype=np.float32) * _NOISE, -_MOST_NOISE, _MOST_NOISE
+        )
         self._noise = np.round(noise).astype(np.int8).view(np.uint8)
 
     def frame(self, motion: Motion, time: int, rng: np.random.Generator) -> dict[str, Pixels]:
         """One frame of each camera, uint8 (H, W, 3), RGB, by `CAMERAS`."""
-        arms = [arm_points(motion.state[time, side * 7 : side * 7 + 7], base) for side, base in enumerate(BASES)]
+        arms = [
+            arm_points(motion.state[time, side * 7 : side * 7 + 7], base)
+            for side, base in enumerate(BASES)
+        ]
         grips = motion.state[time, [6, 13]]
         views = [
             self._from_wrist(motion, time, arms[0], float(grips[0])),
@@ -60,7 +75,9 @@ class Scene:
         view += self._noise[top : top + self._height, left : left + self._width]
         return view
 
-    def _from_above(self, motion: Motion, time: int, arms: Sequence[Floats], grips: Floats) -> Pixels:
+    def _from_above(
+        self, motion: Motion, time: int, arms: Sequence[Floats], grips: Floats
+    ) -> Pixels:
         view = self._table[: self._height, : self._width].copy()
         scale = self._width * _WIDE
         _bowl(view, self._above((*motion.bowl, 0.0)), 0.07 * scale)
@@ -78,7 +95,9 @@ class Scene:
         """Where the middle camera sees a place: column, row. It looks down aslant."""
         x, y, z = point
         scale = self._width * _WIDE
-        return np.array([self._width / 2 + x * scale, self._height * 0.95 - (y * 0.95 + z * 0.4) * scale])
+        return np.array(
+            [self._width / 2 + x * scale, self._height * 0.95 - (y * 0.95 + z * 0.4) * scale]
+        )
 
     def _from_wrist(self, motion: Motion, time: int, points: Floats, grip: float) -> Pixels:
         tip = points[3]
@@ -102,9 +121,13 @@ def _texture(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
     light = np.zeros(size)
     for cells, strength in _TEXTURE:
         spots = rng.standard_normal((cells * 2, max(cells // 2, 2)))
-        light += strength * (_between(height, len(spots)) @ spots @ _between(width, spots.shape[1]).T)
+        light += strength * (
+            _between(height, len(spots)) @ spots @ _between(width, spots.shape[1]).T
+        )
     tint = np.array([1.0, 0.92, 0.8])
-    table: Pixels = np.clip(np.array(_TABLE) + light[..., None] * tint, _DARKEST, _BRIGHTEST).astype(np.uint8)
+    table: Pixels = np.clip(
+        np.array(_TABLE) + light[..., None] * tint, _DARKEST, _BRIGHTEST
+    ).astype(np.uint8)
     return table
 
 
@@ -137,7 +160,7 @@ def _bowl(view: Pixels, middle: Point, radius: float) -> None:
     region, x, y = box
     distance = np.hypot(x - middle[0], y - middle[1]) / radius
     inside = distance <= 1
-    light = np.where(distance > 0.85, 1.1, 0.55 + 0.3 * distance)[inside]  # noqa: PLR2004 - the rim
+    light = np.where(distance > 0.85, 1.1, 0.55 + 0.3 * distance)[inside]
     region[inside] = np.clip(light[:, None] * _BOWL, _DARKEST, _BRIGHTEST)
 
 
@@ -145,7 +168,9 @@ def _cube(view: Pixels, middle: Point, half: float) -> None:
     box = _box(view, (middle[0],) * 2, (middle[1],) * 2, half)
     if box is not None:
         region, _, y = box
-        light = np.where(y < middle[1] - half * 0.3, 1.1, 0.8)[..., None]  # the upper face is brighter
+        light = np.where(y < middle[1] - half * 0.3, 1.1, 0.8)[
+            ..., None
+        ]  # the upper face is brighter
         region[:] = np.clip(light * _RED, _DARKEST, _BRIGHTEST)
 
 

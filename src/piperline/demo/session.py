@@ -7,10 +7,8 @@ import numpy as np
 
 from piperline.demo.motion import TASKS, Motion, plan_motion
 from piperline.demo.scene import CAMERAS, Scene
-from piperline.hdf5.write import NewEpisode, write_recording
-from piperline.stills import encode_jpeg
-
-__all__ = ["FPS", "write_recordings"]
+from piperline.recordings.write import NewEpisode, write_recording
+from piperline.video.images import encode_jpeg
 
 FPS = 30
 _QUALITY = 92
@@ -43,7 +41,9 @@ def write_recordings(
     scene = Scene(np.random.default_rng(seed), size)
     paths = [folder / f"session_{number}.hdf5" for number in range(1, files + 1)]
     for number, path in enumerate(paths):
-        write_recording(path, (_episode(scene, (seed, number, index), lengths) for index in range(episodes)))
+        write_recording(
+            path, (_episode(scene, (seed, number, index), lengths) for index in range(episodes))
+        )
     return paths
 
 
@@ -55,7 +55,10 @@ def _episode(scene: Scene, place: tuple[int, int, int], lengths: Sequence[int]) 
     return NewEpisode(
         name=f"episode_{index}",
         attributes={"instruction": motion.task, "length": length},
-        vectors={"state": motion.state.astype(np.float32), "action": motion.action.astype(np.float32)},
+        vectors={
+            "state": motion.state.astype(np.float32),
+            "action": motion.action.astype(np.float32),
+        },
         cameras=CAMERAS,
         frames=_images(scene, motion, rng),
     )
@@ -63,4 +66,7 @@ def _episode(scene: Scene, place: tuple[int, int, int], lengths: Sequence[int]) 
 
 def _images(scene: Scene, motion: Motion, rng: np.random.Generator) -> Iterator[dict[str, bytes]]:
     for time in range(len(motion.state)):
-        yield {name: encode_jpeg(view, _QUALITY) for name, view in scene.frame(motion, time, rng).items()}
+        yield {
+            name: encode_jpeg(view, _QUALITY)
+            for name, view in scene.frame(motion, time, rng).items()
+        }

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from piperline.check.finding import command
 from piperline.errors import DatasetError, PiperlineError, Place
-from piperline.groot.choice import default_choice
-from piperline.groot.config import config_name, config_text, write_files
-from piperline.groot.folder import Meta, require_meta
+from piperline.finding import command
+from piperline.groot.config_files import config_name, config_text, write_files
+from piperline.groot.launch_scripts import class_name
+from piperline.groot.loader import Meta, require_meta
+from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import Report, preflight
-from piperline.groot.scripts import class_name
-from piperline.groot.training import Launch, Settings, arguments, launcher, output_folder
+from piperline.groot.settings import Launch, Settings, arguments, launcher, output_folder
 from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, VERSIONS, Target, target
-
-__all__ = ["Plan", "checkout_version", "plan_launch", "require_modality", "start"]
 
 
 @dataclass(frozen=True)

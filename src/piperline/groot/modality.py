@@ -2,7 +2,7 @@
 
 The grammar is that of `LeRobotEpisodeLoader` in NVIDIA/Isaac-GR00T (N1.5, N1.6 and N1.7 read the same file): spans
 of `observation.state` and of `action`, half-open and never range-checked there; whether an action is relative or
-absolute stands in the modality config (see `piperline.groot.config`), not here.
+absolute stands in the modality config (see `piperline.groot.config_files`), not here.
 """
 
 import json
@@ -11,19 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from piperline.disk import write_whole
 from piperline.features import Feature, Schema
-
-__all__ = [
-    "LANGUAGE_KEY",
-    "MODALITY_FILE",
-    "TASK_KEY",
-    "group_label",
-    "guess_groups",
-    "labels",
-    "modality",
-    "write_modality",
-]
+from piperline.files import write_whole
 
 MODALITY_FILE = "meta/modality.json"
 TASK_KEY = "human.task_description"
@@ -55,7 +44,9 @@ def modality(schema: Schema) -> dict[str, Any]:
 
 def write_modality(root: Path, schema: Schema) -> None:
     """Write `meta/modality.json` into the dataset folder `root`, whole or not at all."""
-    write_whole(root / MODALITY_FILE, json.dumps(modality(schema), indent=4, ensure_ascii=False) + "\n")
+    write_whole(
+        root / MODALITY_FILE, json.dumps(modality(schema), indent=4, ensure_ascii=False) + "\n"
+    )
 
 
 def guess_groups(feature: Feature) -> dict[str, tuple[int, int]]:
@@ -89,7 +80,9 @@ def _spans(schema: Schema, part: str) -> dict[str, dict[str, Any]]:
         for name, (start, end) in groups.items():
             # A second vector (velocities, say) may have the same arms: its groups carry its name.
             group = name if usual else f"{column.rsplit('.', 1)[-1]}_{name}"
-            spans[group] = {"start": start, "end": end} | ({} if usual else {"original_key": column})
+            spans[group] = {"start": start, "end": end} | (
+                {} if usual else {"original_key": column}
+            )
     return spans
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piperline.check.finding import Finding, command, fails
 from piperline.errors import PiperlineError, Place
-from piperline.groot.arithmetic import Forecast, check_arithmetic, forecast
-from piperline.groot.check_modality import check_choice, check_modality, check_target
-from piperline.groot.check_rows import (
+from piperline.finding import Finding, command, fails
+from piperline.groot.checks.inputs import Subject
+from piperline.groot.checks.modality import check_choice, check_modality, check_target
+from piperline.groot.checks.rows import (
     check_language,
     check_lengths,
     check_motion,
@@ -19,20 +19,24 @@ from piperline.groot.check_rows import (
     language_column,
     used_columns,
 )
-from piperline.groot.check_stats import check_stats
-from piperline.groot.check_videos import check_headers, check_pictures
-from piperline.groot.choice import Choice, default_choice, read_choice
-from piperline.groot.folder import Meta, read_meta, read_rows
+from piperline.groot.checks.sampling import Forecast, check_arithmetic, forecast
+from piperline.groot.checks.stats import check_stats
+from piperline.groot.checks.videos import check_headers, check_pictures
+from piperline.groot.loader import Meta, read_meta, read_rows
 from piperline.groot.modality import MODALITY_FILE
+from piperline.groot.modality_config import Choice, default_choice, read_choice
+from piperline.groot.settings import Launch
 from piperline.groot.stats import float_columns
-from piperline.groot.subject import Subject
-from piperline.groot.training import Launch
 from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, target
 
-__all__ = ["Report", "preflight"]
-
 Check = Callable[[Subject], Iterator[Finding]]
-TABLE_CHECKS: tuple[Check, ...] = (check_lengths, check_language, check_numbers, check_timestamps, check_arithmetic)
+TABLE_CHECKS: tuple[Check, ...] = (
+    check_lengths,
+    check_language,
+    check_numbers,
+    check_timestamps,
+    check_arithmetic,
+)
 GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_stats)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""
 VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_pictures)
@@ -85,8 +89,14 @@ def preflight(
         return Report(tuple(found), None)
     place = Place(file=config or meta.root / MODALITY_FILE)
     found += [*check_choice(meta, choice, place), *check_target(meta, choice, goal)]
-    columns = [*float_columns(meta), *used_columns(meta, choice), *filter(None, [language_column(meta, choice)])]
-    subject = Subject(meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch())
+    columns = [
+        *float_columns(meta),
+        *used_columns(meta, choice),
+        *filter(None, [language_column(meta, choice)]),
+    ]
+    subject = Subject(
+        meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch()
+    )
     found += check_widths(subject)
     groups = () if fails(found, "error") else GROUP_CHECKS
     for check in (*TABLE_CHECKS, *groups, *(VIDEO_CHECKS if videos else ())):
@@ -95,12 +105,23 @@ def preflight(
     return Report(tuple(found), forecast(subject))
 
 
-def _choice(meta: Meta, config: Path | None, horizon: int | None, found: list[Finding]) -> Choice | None:
+def _choice(
+    meta: Meta, config: Path | None, horizon: int | None, found: list[Finding]
+) -> Choice | None:
     """What training is to use; None, with a finding, where that cannot be said."""
     remedy = command("piperline", "groot", "config", meta.root)
     if meta.modality is None:
         message = "meta/modality.json is missing: GR00T does not know which dimensions are an arm"
-        found.append(Finding("modality-missing", "error", message, Place(file=meta.root / MODALITY_FILE), {}, remedy))
+        found.append(
+            Finding(
+                "modality-missing",
+                "error",
+                message,
+                Place(file=meta.root / MODALITY_FILE),
+                {},
+                remedy,
+            )
+        )
         return None
     found += check_modality(meta)
     if any(finding.code == "modality-syntax" for finding in found):

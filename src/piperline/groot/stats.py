@@ -18,24 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.check.finding import Finding
-from piperline.disk import write_whole
 from piperline.errors import DatasetError, Place
-from piperline.groot.choice import Choice, default_choice
-from piperline.groot.folder import Meta, Rows, read_rows, require, require_meta
+from piperline.files import write_whole
+from piperline.finding import Finding
+from piperline.groot.loader import Meta, Rows, read_rows, require, require_meta
+from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.versions import DEFAULT_HORIZON
-
-__all__ = [
-    "FINGERPRINT_FILE",
-    "RELATIVE_FILE",
-    "STATS_FILE",
-    "dataset_stats",
-    "float_columns",
-    "is_fresh",
-    "relative_stats",
-    "six_numbers",
-    "write_groot_stats",
-]
 
 STATS_FILE = "meta/stats.json"
 RELATIVE_FILE = "meta/relative_stats.json"
@@ -46,7 +34,9 @@ _LOW, _HIGH = 0.01, 0.99
 _THREADS = 2  # for memory as well; numpy works outside of Python's lock
 
 
-def write_groot_stats(root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None) -> None:
+def write_groot_stats(
+    root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None
+) -> None:
     """Write `stats.json`, `relative_stats.json` and their fingerprint into `meta/`, each whole.
 
     Args:
@@ -66,14 +56,19 @@ def write_groot_stats(root: Path, *, horizon: int = DEFAULT_HORIZON, relative: S
     relatives = json.dumps(relative_stats(meta, rows, choice), indent=4)
     write_whole(root / STATS_FILE, stats)
     write_whole(root / RELATIVE_FILE, relatives)
-    write_whole(root / FINGERPRINT_FILE, json.dumps(_fingerprint(meta, rows, choice, stats, relatives), indent=4))
+    write_whole(
+        root / FINGERPRINT_FILE,
+        json.dumps(_fingerprint(meta, rows, choice, stats, relatives), indent=4),
+    )
 
 
 def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
     """Whether both files are what `write_groot_stats` wrote for exactly these rows and this choice."""
     try:
         recorded = json.loads((meta.root / FINGERPRINT_FILE).read_text(encoding="utf-8"))
-        texts = [(meta.root / name).read_text(encoding="utf-8") for name in (STATS_FILE, RELATIVE_FILE)]
+        texts = [
+            (meta.root / name).read_text(encoding="utf-8") for name in (STATS_FILE, RELATIVE_FILE)
+        ]
     except (OSError, ValueError):
         return False
     return bool(recorded == _fingerprint(meta, rows, choice, *texts))
@@ -92,7 +87,9 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     """
     missing = [name for name in float_columns(meta) if name not in rows.columns]
     if missing:
-        raise DatasetError(f"no column for the feature {', '.join(missing)}", place=Place(file=meta.root))
+        raise DatasetError(
+            f"no column for the feature {', '.join(missing)}", place=Place(file=meta.root)
+        )
     order = ("mean", "std", "min", "max", "q01", "q99")
     stats: dict[str, Stats] = {}
     for name in float_columns(meta):
@@ -125,14 +122,22 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
                 "relative needs equal widths",
                 place=Place(file=meta.root),
             )
-        found = _of_each(actions.shape[1], partial(_of_differences, actions, states, firsts, choice))
+        found = _of_each(
+            actions.shape[1], partial(_of_differences, actions, states, firsts, choice)
+        )
         steps = range(len(choice.action_deltas))
-        stats[action] = {key: [[numbers[step][key] for numbers in found] for step in steps] for key in order}
+        stats[action] = {
+            key: [[numbers[step][key] for numbers in found] for step in steps] for key in order
+        }
     return stats
 
 
 def _of_differences(
-    actions: NDArray[Any], states: NDArray[Any], firsts: NDArray[np.intp], choice: Choice, dimension: int
+    actions: NDArray[Any],
+    states: NDArray[Any],
+    firsts: NDArray[np.intp],
+    choice: Choice,
+    dimension: int,
 ) -> list[dict[str, float]]:
     """Six numbers for each step of the chunks that begin at the rows `firsts`."""
     action, now = actions[:, dimension].copy(), states[firsts + choice.state_deltas[-1], dimension]
@@ -145,7 +150,11 @@ def _of_differences(
 def _first_rows(meta: Meta, rows: Rows, choice: Choice) -> NDArray[np.intp]:
     """The rows at which a whole action chunk of an episode begins."""
     reach = choice.action_deltas[-1]
-    spans = [(start, stop - reach) for start, stop in rows.episodes(meta).values() if stop - start > reach]
+    spans = [
+        (start, stop - reach)
+        for start, stop in rows.episodes(meta).values()
+        if stop - start > reach
+    ]
     if not spans:
         raise DatasetError(
             f"no episode has the {choice.horizon} frames of an action chunk",
@@ -176,7 +185,12 @@ def six_numbers(values: NDArray[np.float32], *, alone: bool = False) -> dict[str
         mean = add(values) / count
         deviations = values - mean
         deviations *= deviations
-        numbers = {"mean": mean, "std": np.sqrt(add(deviations) / count), "min": values.min(), "max": values.max()}
+        numbers = {
+            "mean": mean,
+            "std": np.sqrt(add(deviations) / count),
+            "min": values.min(),
+            "max": values.max(),
+        }
         del deviations
         low, high = _quantiles(values)
     return {name: float(number) for name, number in {**numbers, "q01": low, "q99": high}.items()}
@@ -191,7 +205,10 @@ def _quantiles(values: NDArray[np.float32]) -> tuple[float, ...]:
     """`np.quantile(values, [0.01, 0.99])` as numpy 1.26 gives it; numpy 2 would round it to float32."""
     last = len(values) - 1
     positions = [last * q for q in (_LOW, _HIGH)]
-    ranks = sorted({rank for position in positions for rank in (int(position), min(int(position) + 1, last))} | {last})
+    ranks = sorted(
+        {rank for position in positions for rank in (int(position), min(int(position) + 1, last))}
+        | {last}
+    )
     values.partition(ranks)
     if np.isnan(values[last]):  # a NaN is sorted to the end
         return math.nan, math.nan
@@ -204,17 +221,21 @@ def _between(values: NDArray[np.float32], position: float) -> float:
     low, high = values[rank], values[min(rank + 1, len(values) - 1)]
     step = float(high - low)
     # From the nearer side, as numpy's `_lerp`: rounding then never leaves the interval.
-    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)  # noqa: PLR2004 - the middle
+    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)
 
 
 def _group(meta: Meta, rows: Rows, part: str, group: str) -> NDArray[Any]:
     column, start, end = meta.column(part, group)
     if column not in rows.columns:
-        raise DatasetError(f"no column {column} for the {part} group {group}", place=Place(file=meta.root))
+        raise DatasetError(
+            f"no column {column} for the {part} group {group}", place=Place(file=meta.root)
+        )
     return rows.columns[column][:, start:end]
 
 
-def _fingerprint(meta: Meta, rows: Rows, choice: Choice, stats: str, relative: str) -> dict[str, Any]:
+def _fingerprint(
+    meta: Meta, rows: Rows, choice: Choice, stats: str, relative: str
+) -> dict[str, Any]:
     """What the numbers follow from, and the files themselves, as hashes."""
     data = hashlib.blake2b(digest_size=16)
     for name, values in sorted(rows.columns.items()):

@@ -10,8 +10,6 @@ from typing import Literal
 
 from piperline.errors import PiperlineError
 
-__all__ = ["DEFAULT_HORIZON", "DEFAULT_VERSION", "VERSIONS", "Target", "Version", "target"]
-
 Version = Literal["n1.5", "n1.6", "n1.7"]
 DEFAULT_VERSION: Version = "n1.6"
 DEFAULT_HORIZON = 16
@@ -52,7 +50,9 @@ class Target:
 _LAUNCHER = "gr00t/experiment/launch_finetune.py"
 _N15 = "scripts/gr00t_finetune.py"
 VERSIONS: Mapping[str, Target] = {
-    "n1.5": Target("n1.5", "GR00T N1.5", "nvidia/GR00T-N1.5-3B", _N15, _N15, "n1.5-release", 16, 64, 32),
+    "n1.5": Target(
+        "n1.5", "GR00T N1.5", "nvidia/GR00T-N1.5-3B", _N15, _N15, "n1.5-release", 16, 64, 32
+    ),
     "n1.6": Target(
         "n1.6",
         "GR00T N1.6",
@@ -65,7 +65,15 @@ VERSIONS: Mapping[str, Target] = {
         128,
     ),
     "n1.7": Target(
-        "n1.7", "GR00T N1.7", "nvidia/GR00T-N1.7-3B", _LAUNCHER, "gr00t/model/gr00t_n1d7", "n1.7-release", 40, 132, 132
+        "n1.7",
+        "GR00T N1.7",
+        "nvidia/GR00T-N1.7-3B",
+        _LAUNCHER,
+        "gr00t/model/gr00t_n1d7",
+        "n1.7-release",
+        40,
+        132,
+        132,
     ),
 }
 
@@ -79,5 +87,7 @@ def target(version: str) -> Target:
     if version in VERSIONS:
         return VERSIONS[version]
     raise PiperlineError(
-        f"there is no GR00T version {version!r} here", expected="one of " + ", ".join(VERSIONS), found=version
+        f"there is no GR00T version {version!r} here",
+        expected="one of " + ", ".join(VERSIONS),
+        found=version,
     )

@@ -19,28 +19,19 @@ from typing import Self
 
 import h5py
 
-from piperline.disk import sync
-from piperline.errors import OutputError, Place, RecordingError, output_error, printable
-from piperline.hdf5.facts import facts
-from piperline.hdf5.files import FAULTS, Group, Member, members, shown, walk
+from piperline.errors import OutputError, Place, RecordingError, output_error
+from piperline.files import sync
+from piperline.hdf5.describe import facts
+from piperline.hdf5.objects import FAULTS, Group, Member, members, shown, walk
 from piperline.hdf5.references import renew_references
-from piperline.hdf5.root import SOURCES, common, root_attributes, write_attributes
-from piperline.hdf5.safe import open_file, text
-
-__all__ = [
-    "GroupCopy",
-    "NewFile",
-    "SourceFile",
-    "group_bytes",
-    "leaks",
-    "partial_path",
-    "refuse_leaks",
-    "sources_text",
-    "write_file",
-]
+from piperline.hdf5.root_attributes import SOURCES, common, root_attributes, write_attributes
+from piperline.recordings.hdf5 import open_file, text
+from piperline.text import printable
 
 _METADATA_CACHE = 256 << 10  # bytes
-_COPYING = Lock()  # HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk
+_COPYING = (
+    Lock()
+)  # HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,9 @@ class SourceFile:
     def of(cls, path: Path, folder: Path | None = None) -> Self:
         """The file at `path`, named as seen from `folder`, or from the folder that it lies in."""
         stat = path.stat()
-        return cls(path, path.relative_to(folder or path.parent).as_posix(), stat.st_size, stat.st_mtime_ns)
+        return cls(
+            path, path.relative_to(folder or path.parent).as_posix(), stat.st_size, stat.st_mtime_ns
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,12 @@ def sources_text(groups: Sequence[GroupCopy]) -> str:
     """Where the groups of a file come from, as it is kept in the file (`SOURCES`)."""
     return json.dumps(
         {
-            text(item.name): [item.source.name, text(item.group), item.source.size, item.source.mtime_ns]
+            text(item.name): [
+                item.source.name,
+                text(item.group),
+                item.source.size,
+                item.source.mtime_ns,
+            ]
             for item in groups
         }
     )
@@ -124,7 +122,9 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
     """What of a top-level group lies outside of it: one line for each link or dataset."""
     for entry in walk(group, "/" + shown(name)):
         if entry.kind == "unreadable":
-            raise RecordingError("an object cannot be copied", place=Place(hdf5_path=entry.path), found=entry.text)
+            raise RecordingError(
+                "an object cannot be copied", place=Place(hdf5_path=entry.path), found=entry.text
+            )
         if entry.kind == "dataset":
             storage = facts(entry.object).storage
             if storage.startswith(("external", "virtual")):
@@ -136,7 +136,11 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
 def _leaking_links(group: Group, path: str, name: bytes) -> Iterator[str]:
     for member in members(group):
         where = f"{path}/{shown(member.name)}"
-        if member.kind == "soft" and member.target[0].startswith(b"/") and not _inside(member.target[0], name):
+        if (
+            member.kind == "soft"
+            and member.target[0].startswith(b"/")
+            and not _inside(member.target[0], name)
+        ):
             yield f"{where}: a link to {shown(member.target[0])}, outside of its group"
         if member.kind in {"external", "other"}:
             yield f"{where}: a link into another file ({':'.join(map(shown, member.target))})"
@@ -162,7 +166,9 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
             _write(partial, new, flush, allow_external=allow_external)
     except FAULTS as error:
         cause = _copy_error(error, Place(file=new.path))
-        raise (output_error(cause, new.path) if isinstance(cause, OSError) else cause) or error from error
+        raise (
+            output_error(cause, new.path) if isinstance(cause, OSError) else cause
+        ) or error from error
 
 
 def partial_path(path: Path) -> Path:
@@ -221,7 +227,11 @@ def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_exte
         shared = common(list(attributes.values()))
         write_attributes(output.id, shared)
         for source in sources:
-            own = {f"file:{shown(name)}".encode(): a for name, a in attributes[source].items() if name not in shared}
+            own = {
+                f"file:{shown(name)}".encode(): a
+                for name, a in attributes[source].items()
+                if name not in shared
+            }
             copied: dict[int, bytes] = {}
             with open_file(source.path) as file:
                 _keep_little(file)
@@ -247,7 +257,10 @@ def _keep_little(file: h5py.File) -> None:
     Values of variable length pass through it. In its usual 32 MB, each image takes a way through memory.
     """
     config = file.id.get_mdc_config()
-    config.set_initial_size, config.initial_size, config.min_size, config.max_size = True, *[_METADATA_CACHE] * 3
+    config.set_initial_size, config.initial_size, config.min_size, config.max_size = (
+        True,
+        *[_METADATA_CACHE] * 3,
+    )
     config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # neither grow nor shrink
     file.id.set_mdc_config(config)
 
@@ -259,7 +272,9 @@ def _address(file: h5py.File, item: GroupCopy) -> int:
         raise _copy_error(error, item.place) from error
 
 
-def _copy_group(file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool) -> None:
+def _copy_group(
+    file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool
+) -> None:
     try:
         source = h5py.h5o.open(file.id, item.group)
         outside = list(leaks(source, item.group))
@@ -295,7 +310,8 @@ def _reaches_outside(item: GroupCopy, outside: Sequence[str]) -> RecordingError:
     return RecordingError(
         "the group reaches outside of itself, which is not followed",
         place=item.place,
-        found="; ".join(outside[:5]) + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),  # noqa: PLR2004
+        found="; ".join(outside[:5])
+        + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),
         next_step="if you trust the file: --allow-external keeps such links and storage as they are",
     )
 
@@ -307,16 +323,25 @@ def _copy_error(error: Exception, place: Place) -> Exception:
         number = int(written[1])
         return OSError(number, os.strerror(number))
     words = printable(str(error))
-    return RecordingError("this cannot be copied", place=place, found=words, next_step="the file is damaged: repair it")
+    return RecordingError(
+        "this cannot be copied",
+        place=place,
+        found=words,
+        next_step="the file is damaged: repair it",
+    )
 
 
 def _follow_rename(root: Group, item: GroupCopy) -> None:
     """Let absolute links within a renamed group lead to the copy, not to a group of the old name."""
-    for group in [entry.object for entry in walk(h5py.h5o.open(root, item.name)) if entry.kind == "group"]:
+    for group in [
+        entry.object for entry in walk(h5py.h5o.open(root, item.name)) if entry.kind == "group"
+    ]:
         targets = {
             member.name: b"/" + item.name + member.target[0].lstrip(b"/")[len(item.group) :]
             for member in members(group)
-            if member.kind == "soft" and member.target[0].startswith(b"/") and _inside(member.target[0], item.group)
+            if member.kind == "soft"
+            and member.target[0].startswith(b"/")
+            and _inside(member.target[0], item.group)
         }
         for member in _made_since(group, targets) if targets else ():
             _make_again(group, member, targets)

@@ -8,13 +8,12 @@ from typing import Any
 
 import h5py
 
-from piperline.cells import cells, clipped, padded
-from piperline.errors import PiperlineError, printable, size_text
-from piperline.hdf5.facts import WIDTH, Facts, attributes, facts, facts_and_picture, preview
-from piperline.hdf5.files import FAULTS, Dataset, Entry, shown, walk
-from piperline.hdf5.safe import open_file
-
-__all__ = ["Node", "Report", "inspect", "node", "node_lines", "report_lines"]
+from piperline.errors import PiperlineError
+from piperline.hdf5.cells import cells, clipped, padded
+from piperline.hdf5.describe import WIDTH, Facts, attributes, facts, facts_and_picture, preview
+from piperline.hdf5.objects import FAULTS, Dataset, Entry, shown, walk
+from piperline.recordings.hdf5 import open_file
+from piperline.text import printable, size_text
 
 _WIDTH = 80
 _NARROWEST = 40
@@ -28,7 +27,7 @@ class Node:
         path: its path.
         name: the last part of it; a tampered name may hold a `/`.
         level: 0 for the file's root.
-        kind: as in `piperline.hdf5.files.Entry`.
+        kind: as in `piperline.hdf5.objects.Entry`.
         text: in words: where a link leads to, how many members a group has, what cannot be read.
         facts: of a dataset.
         picture: what the rows of a dataset show, if they are pictures.
@@ -72,11 +71,15 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what is not known or was not asked for is left out."""
         known = asdict(self)
-        known["nodes"] = [{k: v for k, v in entry.items() if v not in (None, "")} for entry in known["nodes"]]
+        known["nodes"] = [
+            {k: v for k, v in entry.items() if v not in (None, "")} for entry in known["nodes"]
+        ]
         return known
 
 
-def inspect(path: Path, *, attrs: bool = False, previews: bool = False, max_level: int | None = None) -> Report:
+def inspect(
+    path: Path, *, attrs: bool = False, previews: bool = False, max_level: int | None = None
+) -> Report:
     """Describe a file; nothing but what is shown is read from its datasets.
 
     Args:
@@ -93,7 +96,9 @@ def inspect(path: Path, *, attrs: bool = False, previews: bool = False, max_leve
     with open_file(path) as file:
         for entry in walk(file.id):
             listed = max_level is None or entry.level <= max_level
-            made = node(entry, attrs=attrs and listed, previews=previews and listed, pictures=listed)
+            made = node(
+                entry, attrs=attrs and listed, previews=previews and listed, pictures=listed
+            )
             count[made.kind] += 1
             if made.facts:
                 count["logical"] += made.facts.logical_bytes
@@ -113,7 +118,9 @@ def inspect(path: Path, *, attrs: bool = False, previews: bool = False, max_leve
     )
 
 
-def node(entry: Entry, *, attrs: bool = False, previews: bool = False, pictures: bool = True) -> Node:
+def node(
+    entry: Entry, *, attrs: bool = False, previews: bool = False, pictures: bool = True
+) -> Node:
     """Describe one object of a walk."""
     try:
         return _node(entry, attrs=attrs, previews=previews, pictures=pictures)
@@ -158,7 +165,9 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"{printable(report.file.name)}: {size_text(report.file_bytes)}"
     parts = [(report.groups, "group"), (report.datasets, "dataset"), (report.links, "link")]
     counted = [_plural(count, what) for count, what in parts if count or what != "link"]
-    sizes = f"values of {size_text(report.logical_bytes)}, stored in {size_text(report.stored_bytes)}"
+    sizes = (
+        f"values of {size_text(report.logical_bytes)}, stored in {size_text(report.stored_bytes)}"
+    )
     yield f"{', '.join(counted)}; {sizes}"
     if report.unreadable:
         yield f"{_plural(report.unreadable, 'object')} cannot be read: the file is damaged"
@@ -187,7 +196,11 @@ def node_lines(entry: Node, *, level: int | None = None, width: int = 0) -> Iter
 def _parts(entry: Node) -> list[str]:
     if entry.facts:
         return [*str(entry.facts).split("  "), *filter(None, [entry.picture])]
-    words = {"link": f"-> {entry.text}", "again": f"the same object as {entry.text}", "type": "named type"}
+    words = {
+        "link": f"-> {entry.text}",
+        "again": f"the same object as {entry.text}",
+        "type": "named type",
+    }
     words["unreadable"] = f"cannot be read: {entry.text}"
     return [words.get(entry.kind, entry.text)]
 

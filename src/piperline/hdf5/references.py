@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
-from piperline.hdf5.facts import MOST_BYTES
-from piperline.hdf5.files import FAULTS, Dataset, Group, Thing, shown, walk
-
-__all__ = ["renew_references"]
+from piperline.hdf5.describe import MOST_BYTES
+from piperline.hdf5.objects import FAULTS, Dataset, Group, Thing, shown, walk
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 
@@ -31,7 +29,11 @@ def renew_references(source: Group, copy: Group, path: str) -> Iterator[str]:
     Yields:
         The path of each object or attribute with a reference that leads out of the group.
     """
-    pairs = [(old, new) for old, new in zip(walk(source, path), walk(copy), strict=True) if new.object is not None]
+    pairs = [
+        (old, new)
+        for old, new in zip(walk(source, path), walk(copy), strict=True)
+        if new.object is not None
+    ]
     copies = {h5py.h5o.get_info(old.object).addr: new.object for old, new in pairs}
     for old, new in pairs:
         for name, value, write in _holders(old.object, new.object):
@@ -41,7 +43,9 @@ def renew_references(source: Group, copy: Group, path: str) -> Iterator[str]:
                 yield f"{old.path}{name}: a reference to something outside of its group"
 
 
-def _holders(old: Thing, new: Thing) -> Iterator[tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]]:
+def _holders(
+    old: Thing, new: Thing
+) -> Iterator[tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]]:
     """The values of an object and of its attributes that have references in them, and how to write them."""
     for number in range(h5py.h5a.get_num_attrs(old)):
         attribute = h5py.h5a.open(old, index=number)
@@ -54,7 +58,10 @@ def _holders(old: Thing, new: Thing) -> Iterator[tuple[str, NDArray[Any], Callab
 
 
 def _refers(dtype: h5py.h5t.TypeID, space: h5py.h5s.SpaceID) -> bool:
-    return bool(dtype.detect_class(h5py.h5t.REFERENCE)) and space.get_simple_extent_type() != h5py.h5s.NULL
+    return (
+        bool(dtype.detect_class(h5py.h5t.REFERENCE))
+        and space.get_simple_extent_type() != h5py.h5s.NULL
+    )
 
 
 def _values(dataset: Dataset) -> NDArray[Any]:
@@ -90,10 +97,14 @@ class _Renewal:
             made[place] = self._item(value[place])
         return made
 
-    def _item(self, value: Any) -> Any:  # noqa: ANN401 - whatever h5py puts into object arrays
+    def _item(self, value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             return self.renewed(value)
-        return self._reference(value) if isinstance(value, h5py.Reference | h5py.RegionReference) else value
+        return (
+            self._reference(value)
+            if isinstance(value, h5py.Reference | h5py.RegionReference)
+            else value
+        )
 
     def _reference(self, old: Reference) -> Reference:
         is_region = isinstance(old, h5py.RegionReference)
@@ -109,5 +120,7 @@ class _Renewal:
             self.outside = True
             return null
         if is_region:
-            return h5py.h5r.create(copy, b".", h5py.h5r.DATASET_REGION, h5py.h5r.get_region(old, self._source))
+            return h5py.h5r.create(
+                copy, b".", h5py.h5r.DATASET_REGION, h5py.h5r.get_region(old, self._source)
+            )
         return h5py.h5r.create(copy, b".", h5py.h5r.OBJECT)

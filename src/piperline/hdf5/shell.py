@@ -9,14 +9,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import PiperlineError, Place, RecordingError, printable
-from piperline.hdf5.facts import picture_bytes, preview, read
-from piperline.hdf5.files import FAULTS, Dataset, Entry, Thing, lookup, members, shown, walk
-from piperline.hdf5.frames import write_picture
+from piperline.errors import PiperlineError, Place, RecordingError
+from piperline.hdf5.contact_sheet import write_picture
+from piperline.hdf5.describe import picture_bytes, preview, read
 from piperline.hdf5.inspect import node, node_lines
-from piperline.stills import contact_sheet, decode_image
-
-__all__ = ["Shell"]
+from piperline.hdf5.objects import FAULTS, Dataset, Entry, Thing, lookup, members, shown, walk
+from piperline.text import printable
+from piperline.video.images import contact_sheet, decode_image
 
 _HELP = {
     "help": "these lines",
@@ -31,7 +30,9 @@ _HELP = {
     "exit, quit": "leave; Ctrl-D does too",
 }
 _FILE = r"""(?P<output>"[^"]+\.\w+"|'[^']+\.\w+'|\S+\.(?:png|jpe?g|gif|bmp|tiff?|webp))"""
-_PREVIEW = re.compile(rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*", re.IGNORECASE)
+_PREVIEW = re.compile(
+    rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*", re.IGNORECASE
+)
 _PICTURE_COLUMNS = 76
 
 
@@ -80,7 +81,9 @@ class Shell:
             return []
         if command not in self._commands:
             raise PiperlineError(
-                "there is no such command", found=printable(command), expected=", ".join(self._commands)
+                "there is no such command",
+                found=printable(command),
+                expected=", ".join(self._commands),
             )
         try:
             return self._commands[command](argument.strip())
@@ -98,7 +101,9 @@ class Shell:
             names = self._names(self._resolve(folder + slash)[1])
         except PiperlineError:
             return []
-        return [f"{command} {quote}{folder}{slash}{name}" for name in names if name.startswith(start)]
+        return [
+            f"{command} {quote}{folder}{slash}{name}" for name in names if name.startswith(start)
+        ]
 
     def _help(self, _: str) -> list[str]:
         width = max(map(len, _HELP)) + 2
@@ -133,10 +138,16 @@ class Shell:
         folder, _, name = _unquoted(argument).rstrip("/").rpartition("/")
         place, thing = self._resolve(folder or ("/" if argument.startswith("/") else ""))
         found = (
-            entry for entry in walk(thing, "/" + "/".join(place), deepest=1) if entry.level and entry.kind == "link"
+            entry
+            for entry in walk(thing, "/" + "/".join(place), deepest=1)
+            if entry.level and entry.kind == "link"
         )
         link = next((entry for entry in found if shown(entry.name) == name), None)
-        member = next((each for each in members(thing) if each.name == link.name), None) if link else None
+        member = (
+            next((each for each in members(thing) if each.name == link.name), None)
+            if link
+            else None
+        )
         return link if member and lookup(thing, member) is None else None
 
     def _attrs(self, argument: str) -> list[str]:
@@ -149,7 +160,9 @@ class Shell:
         if not isinstance(thing, h5py.h5d.DatasetID):
             raise self._error("this is not a dataset", name, next_step=f"ls {name}")
         if output and not output.lower().endswith(".png"):
-            raise RecordingError("pictures are written as PNG", found=output, expected="a name that ends with .png")
+            raise RecordingError(
+                "pictures are written as PNG", found=output, expected="a name that ends with .png"
+            )
         if output or (self._pictures and re.fullmatch(r"-?\d+", selection)):
             image = self._image(thing, selection, wanted=bool(output))
             if image is not None:
@@ -165,20 +178,26 @@ class Shell:
             return argument, "", ""
         match = _PREVIEW.fullmatch(argument)
         return (
-            (match["name"], match["selection"] or "", _unquoted(match["output"] or "")) if match else (argument, "", "")
+            (match["name"], match["selection"] or "", _unquoted(match["output"] or ""))
+            if match
+            else (argument, "", "")
         )
 
     def _image(self, dataset: Dataset, selection: str, *, wanted: bool) -> NDArray[np.uint8] | None:
         if selection and not re.fullmatch(r"-?\d+", selection):
-            raise RecordingError("a picture is of one frame", found=f"[{selection}]", expected="NAME[5] FILE.png")
+            raise RecordingError(
+                "a picture is of one frame", found=f"[{selection}]", expected="NAME[5] FILE.png"
+            )
         frame = int(selection or 0)
-        if len(dataset.shape) == 4 and dataset.dtype == "uint8" and dataset.shape[3] == 3:  # noqa: PLR2004 - RGB frames
+        if len(dataset.shape) == 4 and dataset.dtype == "uint8" and dataset.shape[3] == 3:
             if -dataset.shape[0] <= frame < dataset.shape[0]:
                 return cast("NDArray[np.uint8]", read(dataset, frame))
         elif (data := picture_bytes(dataset, frame)) and data[:2] in {b"\xff\xd8", b"\x89P"}:
             return decode_image(data)
         if wanted:
-            raise RecordingError("there is no such picture", expected="a row of a camera: NAME[5] FILE.png")
+            raise RecordingError(
+                "there is no such picture", expected="a row of a camera: NAME[5] FILE.png"
+            )
         return None
 
     def _entries(self, argument: str, *, deepest: int | None = None) -> Iterator[Entry]:
@@ -186,7 +205,11 @@ class Shell:
         return walk(thing, "/" + "/".join(place), deepest=deepest)
 
     def _names(self, group: Thing) -> list[str]:
-        return [shown(member.name) for member in members(group)] if isinstance(group, h5py.h5g.GroupID) else []
+        return (
+            [shown(member.name) for member in members(group)]
+            if isinstance(group, h5py.h5g.GroupID)
+            else []
+        )
 
     def _resolve(self, argument: str) -> tuple[tuple[str, ...], Thing]:
         """The place that a path names, as seen from here, and the object there."""
@@ -203,21 +226,33 @@ class Shell:
         inside = members(thing) if isinstance(thing, h5py.h5g.GroupID) else []
         member = next((member for member in inside if shown(member.name) == part), None)
         if member is None:
-            raise self._error("there is nothing of this name", path, expected=_some([shown(m.name) for m in inside]))
+            raise self._error(
+                "there is nothing of this name",
+                path,
+                expected=_some([shown(m.name) for m in inside]),
+            )
         found = lookup(thing, member)
         if found is None:
-            raise self._error("this link leads to nothing in this file", path, next_step=f"info {path}")
+            raise self._error(
+                "this link leads to nothing in this file", path, next_step=f"info {path}"
+            )
         return found
 
     def _error(
         self, message: str, path: str, *, expected: str | None = None, next_step: str | None = None
     ) -> RecordingError:
-        return RecordingError(message, place=Place(hdf5_path=path), expected=expected, next_step=next_step)
+        return RecordingError(
+            message, place=Place(hdf5_path=path), expected=expected, next_step=next_step
+        )
 
 
 def _some(names: list[str]) -> str:
     most = 12
-    return ("one of " + ", ".join(names[:most]) + (", ..." if len(names) > most else "")) if names else "nothing here"
+    return (
+        ("one of " + ", ".join(names[:most]) + (", ..." if len(names) > most else ""))
+        if names
+        else "nothing here"
+    )
 
 
 def _unquoted(text: str) -> str:

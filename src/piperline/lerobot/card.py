@@ -3,11 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from piperline.errors import printable
 from piperline.features import BOOKKEEPING
 from piperline.lerobot.info import Info
-
-__all__ = ["card_text"]
+from piperline.text import printable
 
 _TASKS_SHOWN = 20
 _NAMES_SHOWN = 8
@@ -29,7 +27,11 @@ _ORIGIN = """This dataset was created with piperline in the format of
 [LeRobot](https://github.com/huggingface/lerobot) {version}.
 """
 
-_LOADERS = {"v2.0": "lerobot 0.3.3 or older", "v2.1": "lerobot 0.3.3", "v3.0": "lerobot 0.4.0 or newer"}
+_LOADERS = {
+    "v2.0": "lerobot 0.3.3 or older",
+    "v2.1": "lerobot 0.3.3",
+    "v3.0": "lerobot 0.4.0 or newer",
+}
 
 
 def card_text(info: Info, tasks: Sequence[str]) -> str:
@@ -89,7 +91,9 @@ def _features(info: Info) -> list[list[str]]:
     rows = []
     for key, feature in {**info.features, **BOOKKEEPING}.items():
         names = feature.names or ()
-        shown = ", ".join(_cell(name) for name in names[:_NAMES_SHOWN]) + (", ..." if names[_NAMES_SHOWN:] else "")
+        shown = ", ".join(_cell(name) for name in names[:_NAMES_SHOWN]) + (
+            ", ..." if names[_NAMES_SHOWN:] else ""
+        )
         rows.append([f"`{printable(key)}`", feature.dtype, json.dumps(list(feature.shape)), shown])
     return rows
 

@@ -12,20 +12,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode, VideoInfo
-from piperline.errors import DatasetError, Place, printable
+from piperline.errors import DatasetError, Place
 from piperline.features import Feature, Schema, camera_feature
+from piperline.lerobot.columns import column_values, is_number, is_numeric, task_columns
 from piperline.lerobot.histograms import Histograms
 from piperline.lerobot.info import EpisodeRow, Info
-from piperline.lerobot.rows import column_values, is_number, is_numeric, task_columns
 from piperline.lerobot.v21 import V21Reader
 from piperline.lerobot.v30 import V30Reader
-from piperline.mp4 import is_whole
 from piperline.stats import QUANTILES, FeatureStats
-from piperline.video import probe
+from piperline.text import printable
+from piperline.video.decoder import probe
+from piperline.video.mp4 import is_whole
 
-__all__ = ["Dataset", "DatasetReader", "open_dataset"]
-
-_NOT_UNDERSTOOD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, pa.ArrowException)
+_NOT_UNDERSTOOD = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    pa.ArrowException,
+)
 _TOLERANCE_SECONDS = 1e-4  # lerobot's own tolerance_s
 
 
@@ -60,7 +67,9 @@ def open_dataset(root: Path | str) -> "Dataset":
     root = Path(root)
     info = Info.from_disk(root)
     with _understood(Place(file=root)):
-        reader: DatasetReader = V30Reader(root, info) if info.version == "v3.0" else V21Reader(root, info)
+        reader: DatasetReader = (
+            V30Reader(root, info) if info.version == "v3.0" else V21Reader(root, info)
+        )
         return Dataset(root, info, reader)
 
 
@@ -91,7 +100,9 @@ class Dataset:
         notes: what was put right while reading, one line each.
     """
 
-    def __init__(self, root: Path, info: Info, reader: DatasetReader, *, cameras: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, info: Info, reader: DatasetReader, *, cameras: Sequence[str] | None = None
+    ) -> None:
         self.root = root
         self.info = info
         self.notes: dict[str, None] = {}
@@ -185,7 +196,9 @@ class Dataset:
         self._note_times(table, times)
         columns = {key: known.get(key, table.column(key)) for key in self.info.schema.columns}
         return EncodedEpisode(
-            table=pa.table({**columns, "timestamp": times.astype(np.float32), "frame_index": frames}),
+            table=pa.table(
+                {**columns, "timestamp": times.astype(np.float32), "frame_index": frames}
+            ),
             clips={key: self._clip(index, key, row.length) for key in self._cameras},
             camera_stats=self._image_stats(index),
             tasks=tasks,
@@ -196,35 +209,50 @@ class Dataset:
         return Place(file=self.root, episode=str(index), camera=camera)
 
     def _check_rows(self, table: pa.Table, row: EpisodeRow) -> None:
-        missing = [key for key in (*self.info.schema.columns, "task_index") if key not in table.column_names]
+        missing = [
+            key
+            for key in (*self.info.schema.columns, "task_index")
+            if key not in table.column_names
+        ]
         if missing:
             raise DatasetError(
                 f"columns that info.json declares are missing: {', '.join(missing)}",
                 place=self._place(row.episode_index),
             )
-        for key in filter(lambda key: is_numeric(self.info.features[key]), self.info.schema.columns):
-            if not is_number(table.schema.field(key).type) or not np.dtype(self.info.features[key].dtype).itemsize:
+        for key in filter(
+            lambda key: is_numeric(self.info.features[key]), self.info.schema.columns
+        ):
+            if (
+                not is_number(table.schema.field(key).type)
+                or not np.dtype(self.info.features[key].dtype).itemsize
+            ):
                 raise DatasetError(
                     f"the column {printable(key)} holds no numbers",
                     place=self._place(row.episode_index),
                     expected=self.info.features[key].dtype,
                     found=str(table.schema.field(key).type),
                 )
-        wrong = "episode_index" in table.column_names and set(table["episode_index"].unique().to_pylist()) - {
-            row.episode_index
-        }
+        wrong = "episode_index" in table.column_names and set(
+            table["episode_index"].unique().to_pylist()
+        ) - {row.episode_index}
         if table.num_rows != row.length or wrong:
             raise DatasetError(
                 "the rows are not those of the episode",
                 place=self._place(row.episode_index),
                 expected=f"{row.length} rows of episode {row.episode_index}",
-                found=f"{table.num_rows} rows" + (f", some of episode {min(wrong)}" if wrong else ""),
+                found=f"{table.num_rows} rows"
+                + (f", some of episode {min(wrong)}" if wrong else ""),
             )
 
-    def _task_places(self, table: pa.Table, row: EpisodeRow) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    def _task_places(
+        self, table: pa.Table, row: EpisodeRow
+    ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
         """The episode's tasks, and for each column that numbers tasks the places of its values among them."""
         keys = ("task_index", *task_columns(self.info.schema))
-        numbers = {key: column_values(table.column(key), key, Feature("int64", (1,))).reshape(-1) for key in keys}
+        numbers = {
+            key: column_values(table.column(key), key, Feature("int64", (1,))).reshape(-1)
+            for key in keys
+        }
         seen = np.concatenate(list(numbers.values()))
         if seen.min() < 0 or seen.max() >= len(self.tasks):
             raise DatasetError(
@@ -245,16 +273,19 @@ class Dataset:
         if "timestamp" in table.column_names:
             found = table["timestamp"].to_numpy()
             if np.abs(found - times).max() > _TOLERANCE_SECONDS:
-                self.notes["timestamps were not frame_index / fps; they are rewritten, frames stay with their rows"] = (
-                    None
-                )
+                self.notes[
+                    "timestamps were not frame_index / fps; they are rewritten, frames stay with their rows"
+                ] = None
 
     def _probe(self, index: int, camera: str) -> tuple[VideoInfo, int]:
         path, _ = self._reader.span(index, camera)
         known = self._probed.get(camera)
         if known is None or known[0] != path:
             # The pixel format is that of the camera's first video; to look for it takes most of the time.
-            known = self._probed[camera] = (path, *probe(path, pix_fmt=known[1].pix_fmt if known else None))
+            known = self._probed[camera] = (
+                path,
+                *probe(path, pix_fmt=known[1].pix_fmt if known else None),
+            )
             if not is_whole(path):
                 raise DatasetError(
                     "the video is cut short",

@@ -16,10 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
-from piperline.lerobot.files import TableWriter
+from piperline.lerobot.v30_files import TableWriter
 from piperline.stats import FeatureStats
-
-__all__ = ["HistogramFile", "Histograms"]
 
 _ROWS_PER_GROUP = 64  # 64 episodes x 3 cameras are 600 KB in memory
 _COUNTS = pa.list_(pa.int32(), 3 * 256)
@@ -102,4 +100,8 @@ class Histograms:
                 found=str(error),
                 next_step="remove the file: image statistics are then taken from the videos",
             ) from error
-        return {key: np.array(found[key], dtype=np.int64).reshape(3, 256) for key in self._cameras if found.get(key)}
+        return {
+            key: np.array(found[key], dtype=np.int64).reshape(3, 256)
+            for key in self._cameras
+            if found.get(key)
+        }

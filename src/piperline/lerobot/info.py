@@ -12,8 +12,6 @@ from typing import Any
 from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.features import BOOKKEEPING, Feature, Schema
 
-__all__ = ["CHUNKS_SIZE", "PROVENANCE", "VERSIONS", "EpisodeRow", "Info", "TaskRow", "read_jsonl"]
-
 VERSIONS = ("v2.0", "v2.1", "v3.0")
 CHUNKS_SIZE = 1000
 PROVENANCE = Path("meta") / "piperline.json"
@@ -80,14 +78,18 @@ class Info:
             return cls._of_document(found)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DatasetError(
-                "info.json is not what LeRobot writes", place=Place(file=path), found=f"{type(error).__name__}: {error}"
+                "info.json is not what LeRobot writes",
+                place=Place(file=path),
+                found=f"{type(error).__name__}: {error}",
             ) from error
 
     @classmethod
     def _of_document(cls, found: Mapping[str, Any]) -> "Info":
         is_v3 = found["codebase_version"] == "v3.0"
         features = {
-            _inside(key): _feature_from(entry) for key, entry in found["features"].items() if key not in BOOKKEEPING
+            _inside(key): _feature_from(entry)
+            for key, entry in found["features"].items()
+            if key not in BOOKKEEPING
         }
         return cls(
             version=found["codebase_version"],
@@ -98,8 +100,12 @@ class Info:
             frames=int(found["total_frames"]),
             tasks=int(found.get("total_tasks", 0)),
             chunks_size=int(found.get("chunks_size", CHUNKS_SIZE)),
-            data_path=_inside(found.get("data_path") or (V30_DATA_PATH if is_v3 else V21_DATA_PATH)),
-            video_path=_inside(found.get("video_path") or (V30_VIDEO_PATH if is_v3 else V21_VIDEO_PATH)),
+            data_path=_inside(
+                found.get("data_path") or (V30_DATA_PATH if is_v3 else V21_DATA_PATH)
+            ),
+            video_path=_inside(
+                found.get("video_path") or (V30_VIDEO_PATH if is_v3 else V21_VIDEO_PATH)
+            ),
             data_mb=float(found.get("data_files_size_in_mb", 100)),
             video_mb=float(found.get("video_files_size_in_mb", 200)),
         )
@@ -130,7 +136,9 @@ class Info:
             "splits": {"train": f"0:{self.episodes}"},
             "data_path": self.data_path,
             "video_path": self.video_path if videos else None,
-            "features": {key: _feature_to(entry) for key, entry in {**self.features, **BOOKKEEPING}.items()},
+            "features": {
+                key: _feature_to(entry) for key, entry in {**self.features, **BOOKKEEPING}.items()
+            },
         }
         text = json.dumps(document, indent=4, ensure_ascii=False)
         (root / "meta" / "info.json").write_text(text, encoding="utf-8")
@@ -147,7 +155,9 @@ def _read_document(root: Path, path: Path) -> Mapping[str, Any]:
             next_step="name the folder that holds meta/, data/ and videos/",
         ) from error
     except ValueError as error:
-        raise DatasetError("info.json is not JSON", place=Place(file=path), found=str(error)) from error
+        raise DatasetError(
+            "info.json is not JSON", place=Place(file=path), found=str(error)
+        ) from error
     if not isinstance(found, dict):
         raise DatasetError("info.json is not a JSON object", place=Place(file=path))
     return found
@@ -217,7 +227,10 @@ class TaskRow:
 
     def to_disk(self) -> str:
         """The line of `tasks.jsonl`."""
-        return json.dumps({"task_index": self.task_index, "task": self.task}, ensure_ascii=False) + "\n"
+        return (
+            json.dumps({"task_index": self.task_index, "task": self.task}, ensure_ascii=False)
+            + "\n"
+        )
 
 
 @dataclass(frozen=True)
@@ -237,11 +250,17 @@ class EpisodeRow:
     @classmethod
     def from_disk(cls, row: Mapping[str, Any]) -> "EpisodeRow":
         """Read a line of `episodes.jsonl`."""
-        return cls(int(row["episode_index"]), tuple(map(str, row.get("tasks", ()))), int(row["length"]))
+        return cls(
+            int(row["episode_index"]), tuple(map(str, row.get("tasks", ()))), int(row["length"])
+        )
 
     def to_disk(self) -> str:
         """The line of `episodes.jsonl`."""
-        row = {"episode_index": self.episode_index, "tasks": list(self.tasks), "length": self.length}
+        row = {
+            "episode_index": self.episode_index,
+            "tasks": list(self.tasks),
+            "length": self.length,
+        }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -264,7 +283,9 @@ def _row(path: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise DatasetError(f"line {number} is not JSON", place=Place(file=path), found=str(error)) from error
+        raise DatasetError(
+            f"line {number} is not JSON", place=Place(file=path), found=str(error)
+        ) from error
     if not isinstance(row, dict):
         raise DatasetError(f"line {number} is not a JSON object", place=Place(file=path))
     return row

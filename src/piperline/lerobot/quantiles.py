@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.features import Feature
-from piperline.lerobot.rows import column_values
+from piperline.lerobot.columns import column_values
 from piperline.stats import QUANTILES
-
-__all__ = ["column_quantiles"]
 
 _MEMORY = 4 << 20  # bytes of values held at a time: one dimension of float32 for 9 hours at 30 Hz
 _ROWS = 8192  # that are read at a time
 
 
-def column_quantiles(files: Sequence[Path], key: str, feature: Feature, rows: int) -> dict[str, NDArray[np.float64]]:
+def column_quantiles(
+    files: Sequence[Path], key: str, feature: Feature, rows: int
+) -> dict[str, NDArray[np.float64]]:
     """The quantiles of a numeric column over all files, in the feature's shape.
 
     Linear interpolation between sorted values, as `np.quantile` does.

@@ -10,18 +10,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from piperline.disk import link_or_copy, make_below
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
+from piperline.files import link_or_copy, make_below
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import Lanes
+from piperline.lerobot.columns import Numbering, stats_document, table_of
 from piperline.lerobot.histograms import HistogramFile
-from piperline.lerobot.info import CHUNKS_SIZE, V21_DATA_PATH, V21_VIDEO_PATH, EpisodeRow, Info, TaskRow, read_jsonl
-from piperline.lerobot.rows import Numbering, stats_document, table_of
-from piperline.remux import Reader
-
-__all__ = ["V21Reader", "V21Writer"]
+from piperline.lerobot.info import (
+    CHUNKS_SIZE,
+    V21_DATA_PATH,
+    V21_VIDEO_PATH,
+    EpisodeRow,
+    Info,
+    TaskRow,
+    read_jsonl,
+)
+from piperline.lerobot.v30_files import Lanes
+from piperline.video.splice import Reader
 
 LONGEST_SECONDS = 1024
 """lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
@@ -39,7 +45,9 @@ class V21Writer:
         tasks: task texts that are numbered first, in this order; others follow as they appear.
     """
 
-    def __init__(self, root: Path, schema: Schema, *, link: bool = False, tasks: Iterable[str] = ()) -> None:
+    def __init__(
+        self, root: Path, schema: Schema, *, link: bool = False, tasks: Iterable[str] = ()
+    ) -> None:
         self._root = root
         self._schema = schema
         self._link = link
@@ -66,13 +74,24 @@ class V21Writer:
             )
         index = self._numbering.episodes
         where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
-        targets = {key: self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers}
-        self._lanes.do(lambda key: self._write_clip(self._readers[key], episode.clips[key], targets[key]))
+        targets = {
+            key: self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers
+        }
+        self._lanes.do(
+            lambda key: self._write_clip(self._readers[key], episode.clips[key], targets[key])
+        )
         placed = self._numbering.place(episode)
-        pq.write_table(placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length)
-        stats = {"episode_index": placed.index, "stats": stats_document(placed.stats, quantiles=False)}
+        pq.write_table(
+            placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length
+        )
+        stats = {
+            "episode_index": placed.index,
+            "stats": stats_document(placed.stats, quantiles=False),
+        }
         self._append("episodes_stats.jsonl", json.dumps(stats) + "\n")
-        self._append("episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk())
+        self._append(
+            "episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk()
+        )
         self._histograms.add(episode.camera_stats)
 
     def finish(self) -> None:
@@ -88,7 +107,10 @@ class V21Writer:
         numbering = self._numbering
         for name in ("episodes.jsonl", "episodes_stats.jsonl"):
             self._append(name, "")
-        self._append("tasks.jsonl", "".join(TaskRow(index, task).to_disk() for task, index in numbering.tasks.items()))
+        self._append(
+            "tasks.jsonl",
+            "".join(TaskRow(index, task).to_disk() for task, index in numbering.tasks.items()),
+        )
         info = Info(
             version="v2.1",
             robot_type=self._schema.robot_type,
@@ -99,7 +121,9 @@ class V21Writer:
             tasks=len(numbering.tasks),
         )
         info.to_disk(self._root)
-        (self._root / "README.md").write_text(card_text(info, list(numbering.tasks)), encoding="utf-8")
+        (self._root / "README.md").write_text(
+            card_text(info, list(numbering.tasks)), encoding="utf-8"
+        )
 
     def close(self) -> None:
         """See that nothing is under way any more; without `finish`, the folder is no dataset."""
@@ -143,10 +167,16 @@ class V21Reader:
         self._info = info
         meta = root / "meta"
         # LeRobot makes the tables with the first episode.
-        known = [name for name in ("episodes.jsonl", "tasks.jsonl") if info.episodes or (meta / name).exists()]
+        known = [
+            name
+            for name in ("episodes.jsonl", "tasks.jsonl")
+            if info.episodes or (meta / name).exists()
+        ]
         rows = {name: list(read_jsonl(meta / name)) for name in known}
         self.episodes = [EpisodeRow.from_disk(row) for row in rows.get("episodes.jsonl", ())]
-        tasks = sorted(map(TaskRow.from_disk, rows.get("tasks.jsonl", ())), key=lambda row: row.task_index)
+        tasks = sorted(
+            map(TaskRow.from_disk, rows.get("tasks.jsonl", ())), key=lambda row: row.task_index
+        )
         _check_numbers([row.episode_index for row in self.episodes], meta / "episodes.jsonl")
         _check_numbers([row.task_index for row in tasks], meta / "tasks.jsonl")
         self.tasks = [row.task for row in tasks]
@@ -182,7 +212,9 @@ class V21Reader:
 def _check_numbers(numbers: list[int], path: Path) -> None:
     if numbers != list(range(len(numbers))):
         raise DatasetError(
-            "the rows of the table are not numbered 0, 1, 2, ...", place=Place(file=path), found=str(numbers[:10])
+            "the rows of the table are not numbered 0, 1, 2, ...",
+            place=Place(file=path),
+            found=str(numbers[:10]),
         )
 
 

@@ -16,14 +16,19 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
 from piperline.lerobot.card import card_text
-from piperline.lerobot.files import LONGEST_FILE_SECONDS, Lanes, TableFiles, VideoFiles
+from piperline.lerobot.columns import (
+    Numbering,
+    PlacedEpisode,
+    half_written,
+    is_numeric,
+    stats_document,
+    table_of,
+)
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
 from piperline.lerobot.quantiles import column_quantiles
-from piperline.lerobot.rows import Numbering, PlacedEpisode, half_written, is_numeric, stats_document, table_of
+from piperline.lerobot.v30_files import LONGEST_FILE_SECONDS, Lanes, TableFiles, VideoFiles
 from piperline.stats import FeatureStats, merge_stats
-
-__all__ = ["V30Reader", "V30Writer"]
 
 _MIB = 1 << 20
 _EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -61,7 +66,7 @@ class V30Writer:
         root: Path,
         schema: Schema,
         *,
-        link: bool = False,  # noqa: ARG002
+        link: bool = False,
         tasks: Iterable[str] = (),
         data_mb: float = 100,
         video_mb: float = 200,
@@ -111,12 +116,17 @@ class V30Writer:
             self._write_rows()
         self._histograms.add(episode.camera_stats)
         for key, stats in placed.stats.items():
-            self._stats[key] = merge_stats([self._stats[key], stats]) if key in self._stats else stats
+            self._stats[key] = (
+                merge_stats([self._stats[key], stats]) if key in self._stats else stats
+            )
 
     def _write_rows(self) -> None:
         if not self._waiting:
             return
-        where = {f"meta/episodes/{name}": value for name, value in self._rows.place(len(self._waiting)).items()}
+        where = {
+            f"meta/episodes/{name}": value
+            for name, value in self._rows.place(len(self._waiting)).items()
+        }
         rows = [waiting.row() | where for waiting in self._waiting]
         self._rows.append(pa.Table.from_pylist(rows, schema=_row_schema(self._schema, rows[0])))
         self._waiting = []
@@ -153,7 +163,9 @@ class V30Writer:
         )
         self._lanes.wait()
         info.to_disk(self._root)
-        (self._root / "README.md").write_text(card_text(info, list(numbering.tasks)), encoding="utf-8")
+        (self._root / "README.md").write_text(
+            card_text(info, list(numbering.tasks)), encoding="utf-8"
+        )
 
     def close(self) -> None:
         """See that nothing is under way any more; without `finish`, the folder is no dataset."""
@@ -163,7 +175,9 @@ class V30Writer:
         """Statistics of the dataset: quantiles of columns from all rows, those of cameras from all histograms."""
         features = {**self._schema.features, **BOOKKEEPING}
         return {
-            key: replace(stats, quantiles=self._quantiles(key, features[key])) if is_numeric(features[key]) else stats
+            key: replace(stats, quantiles=self._quantiles(key, features[key]))
+            if is_numeric(features[key])
+            else stats
             for key, stats in self._stats.items()
         }
 
@@ -173,7 +187,11 @@ class V30Writer:
 
 def _stats_columns(placed: PlacedEpisode) -> dict[str, Any]:
     document = stats_document(placed.stats, quantiles=True)
-    return {f"stats/{key}/{name}": value for key, parts in document.items() for name, value in parts.items()}
+    return {
+        f"stats/{key}/{name}": value
+        for key, parts in document.items()
+        for name, value in parts.items()
+    }
 
 
 def _row_schema(schema: Schema, names: Iterable[str]) -> pa.Schema:
@@ -206,13 +224,24 @@ def _task_table(tasks: list[str]) -> pa.Table:
     pandas = {
         "index_columns": ["task"],
         "column_indexes": [
-            {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+            {
+                "name": None,
+                "field_name": None,
+                "pandas_type": "unicode",
+                "numpy_type": "object",
+                "metadata": None,
+            }
         ],
-        "columns": [{**column, "field_name": column["name"], "metadata": None} for column in columns],
+        "columns": [
+            {**column, "field_name": column["name"], "metadata": None} for column in columns
+        ],
         "pandas_version": "2.0.0",
     }
     return pa.table(
-        {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())}
+        {
+            "task_index": pa.array(range(len(tasks)), pa.int64()),
+            "task": pa.array(tasks, pa.string()),
+        }
     ).replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
@@ -235,11 +264,14 @@ class V30Reader:
         self._root = root
         self._info = info
         tasks = root / "meta" / "tasks.parquet"
-        self.tasks = _tasks(tasks) if info.episodes or tasks.exists() else []  # made with the first episode
+        self.tasks = (
+            _tasks(tasks) if info.episodes or tasks.exists() else []
+        )  # made with the first episode
         self._files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
         self._rows, self._row_files = self._episode_rows()
         self.episodes = [
-            EpisodeRow(index, tuple(row.get("tasks") or ()), row["length"]) for index, row in enumerate(self._rows)
+            EpisodeRow(index, tuple(row.get("tasks") or ()), row["length"])
+            for index, row in enumerate(self._rows)
         ]
         self._first_rows = self._first_row_of_files()
         self._data: _Groups | None = None
@@ -250,7 +282,10 @@ class V30Reader:
         rows: list[dict[str, Any]] = []
         places: list[tuple[Path, int]] = []
         if not self._files and self._info.episodes:
-            raise DatasetError("the dataset has no episode table", place=Place(file=self._root / "meta" / "episodes"))
+            raise DatasetError(
+                "the dataset has no episode table",
+                place=Place(file=self._root / "meta" / "episodes"),
+            )
         for path in self._files:
             with _opened(path) as file:
                 names = [name for name in file.schema_arrow.names if not name.startswith("stats/")]
@@ -267,7 +302,7 @@ class V30Reader:
             )
         return rows, places
 
-    def _value(self, index: int, name: str) -> Any:  # noqa: ANN401 - a cell of a table
+    def _value(self, index: int, name: str) -> Any:
         try:
             return self._rows[index][name]
         except KeyError as error:
@@ -305,7 +340,9 @@ class V30Reader:
         prefix = f"videos/{camera}/"
         where = {name: self._value(index, prefix + name) for name in ("chunk_index", "file_index")}
         path = str(self._info.video_path).format(video_key=camera, **where)
-        return self._root / path, round(self._value(index, prefix + "from_timestamp") * self._info.fps)
+        return self._root / path, round(
+            self._value(index, prefix + "from_timestamp") * self._info.fps
+        )
 
     def stats(self, index: int) -> Mapping[str, Mapping[str, Any]]:
         """An episode's statistics; empty if there are none."""

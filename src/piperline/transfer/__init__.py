@@ -3,6 +3,6 @@
 Both are the same loop: for each episode of some datasets, `writer.add`. Nothing is encoded again.
 """
 
-from piperline.transfer.loop import Options, TransferResult, aggregate, migrate
+from piperline.transfer.transfer import Options, TransferResult, aggregate, migrate
 
 __all__ = ["Options", "TransferResult", "aggregate", "migrate"]

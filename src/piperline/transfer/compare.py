@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from piperline.errors import DatasetError, IncompatibleDatasets, Place, printable
+from piperline.errors import DatasetError, IncompatibleDatasets, Place
 from piperline.features import Feature, Schema
 from piperline.lerobot.dataset import Dataset
-
-__all__ = ["MODALITY", "check_cameras", "check_compatible", "read_modality", "without_cameras"]
+from piperline.text import printable
 
 MODALITY = Path("meta") / "modality.json"
 
@@ -22,7 +21,8 @@ def check_cameras(dataset: Dataset) -> None:
     """
     if dataset.missing_cameras:
         raise DatasetError(
-            "info.json declares cameras that have no videos: " + ", ".join(map(printable, dataset.missing_cameras)),
+            "info.json declares cameras that have no videos: "
+            + ", ".join(map(printable, dataset.missing_cameras)),
             place=Place(file=dataset.root),
             next_step="add `--drop-missing-cameras` to leave them out, or fetch the videos",
         )
@@ -39,9 +39,15 @@ def check_compatible(datasets: Sequence[Dataset]) -> None:
     if not datasets:
         return
     first = datasets[0]
-    modalities = [(dataset, found) for dataset in datasets if (found := read_modality(dataset.root)) is not None]
+    modalities = [
+        (dataset, found)
+        for dataset in datasets
+        if (found := read_modality(dataset.root)) is not None
+    ]
     differences = [
-        f"{dataset.root}: {difference}" for dataset in datasets[1:] for difference in _differences(first, dataset)
+        f"{dataset.root}: {difference}"
+        for dataset in datasets[1:]
+        for difference in _differences(first, dataset)
     ]
     differences += [
         f"{dataset.root}: another meta/modality.json than {modalities[0][0].root}"
@@ -75,7 +81,9 @@ def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:
             yield f"{printable(key)}, which is not in the first"
         elif (wanted := _described(expected.features[key])) != (there := _described(feature)):
             changed = [
-                f"{name} {there[name]} instead of {wanted[name]}" for name in wanted if there[name] != wanted[name]
+                f"{name} {there[name]} instead of {wanted[name]}"
+                for name in wanted
+                if there[name] != wanted[name]
             ]
             yield f"{printable(key)}: {', '.join(changed)}"
 
@@ -86,7 +94,7 @@ def _described(feature: Feature) -> dict[str, Any]:
     return {"type": feature.dtype, "shape": list(feature.shape), "names": list(feature.names or ())}
 
 
-def without_cameras(modality: Any, cameras: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+def without_cameras(modality: Any, cameras: Sequence[str]) -> Any:
     """A modality.json that names no other cameras than `cameras` (keys of features); None if it does not, anyhow."""
     videos = modality.get("video") if isinstance(modality, dict) else None
     if not isinstance(videos, dict):
@@ -94,12 +102,13 @@ def without_cameras(modality: Any, cameras: Sequence[str]) -> Any:  # noqa: ANN4
     kept = {
         name: entry
         for name, entry in videos.items()
-        if not isinstance(entry, dict) or (entry.get("original_key") or f"observation.images.{name}") in cameras
+        if not isinstance(entry, dict)
+        or (entry.get("original_key") or f"observation.images.{name}") in cameras
     }
     return None if kept == videos else {**modality, "video": kept}
 
 
-def read_modality(root: Path) -> Any:  # noqa: ANN401 - JSON
+def read_modality(root: Path) -> Any:
     """A dataset's modality.json; None if it has none.
 
     Raises:
@@ -111,4 +120,6 @@ def read_modality(root: Path) -> Any:  # noqa: ANN401 - JSON
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise DatasetError("modality.json is not JSON", place=Place(file=path), found=str(error)) from error
+        raise DatasetError(
+            "modality.json is not JSON", place=Place(file=path), found=str(error)
+        ) from error

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema, camera_feature
-from piperline.pixels import count_pixels
-from piperline.remux import Reader
 from piperline.stats import FeatureStats, image_stride, sample_frames
-from piperline.stills import decode_image
-from piperline.video import MODES, VideoWriter, probe
-
-__all__ = ["Pictures"]
+from piperline.video.decoder import probe
+from piperline.video.encoder import MODES, VideoWriter
+from piperline.video.images import decode_image
+from piperline.video.pixel_counts import count_pixels
+from piperline.video.splice import Reader
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
@@ -56,7 +55,8 @@ class Pictures:
         again = {
             key: camera_feature(clip.info)
             for key, clip in first.clips.items()
-            if clip.path.parent == self._folder and self._schema.features[key].shape[-1] > 1  # no depth
+            if clip.path.parent == self._folder
+            and self._schema.features[key].shape[-1] > 1  # no depth
         }
         return replace(self._schema, features={**self._schema.features, **again})
 
@@ -80,14 +80,18 @@ class Pictures:
             if stats.histogram is not None or (version != "v3.0" and not self._quantiles)
         }
         unknown = [key for key in self._schema.cameras if key not in known]
-        measured = self._pool.map(_clip_stats, map(self._readers.get, unknown), map(episode.clips.get, unknown))
+        measured = self._pool.map(
+            _clip_stats, map(self._readers.get, unknown), map(episode.clips.get, unknown)
+        )
         stats = {**known, **dict(zip(unknown, measured, strict=True))}
         self.measured += len(unknown)
         stats = {key: stats[key] for key in self._schema.cameras}
         for key in self._schema.columns:
             if self._schema.features[key].dtype == "image":
                 stats[key] = known.get(key) or _image_stats(episode, key)
-        clips = {key: self._clip(clip, replace(place, camera=key)) for key, clip in episode.clips.items()}
+        clips = {
+            key: self._clip(clip, replace(place, camera=key)) for key, clip in episode.clips.items()
+        }
         return replace(episode, clips=clips, camera_stats=stats)
 
     def _clip(self, clip: Clip, place: Place) -> Clip:

@@ -1,1 +1,0 @@
-"""Findings about recordings and datasets."""

@@ -1,0 +1,1 @@
+"""The same work divided into ranks, here or on SLURM."""

@@ -1,0 +1,1 @@
+"""Recordings -> staged episodes -> a dataset, on one machine."""

@@ -1,0 +1,189 @@
+"""Episode -> EncodedEpisode: one pass over each camera feeds the encoder and the image statistics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from piperline.episode import Clip
+from piperline.errors import Place, VideoError
+from piperline.recordings.images import CameraHeader, FrameStream
+from piperline.recordings.recording import Episode
+from piperline.stats import FeatureStats, image_stride, sample_frames
+from piperline.video.decoder import Picture, PictureDecoder, probe, resized
+from piperline.video.encoder import VideoSettings, VideoWriter
+from piperline.video.pixel_counts import count_pixels
+
+Progress = Callable[[int, int], None]
+"""Called with the numbers of frames and of recorded bytes since the last call."""
+
+_REPORT_FRAMES = 25
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """How recorded episodes become encoded ones.
+
+    Attributes:
+        video: how frames become a video.
+        fps: frames a second.
+        size: (width, height) that the frames are scaled to; None keeps them.
+    """
+
+    video: VideoSettings
+    fps: int
+    size: tuple[int, int] | None = None
+
+
+def refuse_video(
+    settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool
+) -> None:
+    """See that the recorded images of a camera can become the video that is asked for.
+
+    Raises:
+        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder does not take their
+            size.
+    """
+    width, height = settings.size or (header.width, header.height)
+    if settings.video.codec == "libx264" and (width % 2 or height % 2):
+        raise VideoError(
+            "H.264 of 4:2:0 colour has even sides",
+            place=place,
+            expected="even numbers of pixels",
+            found=f"{width}x{height}",
+            next_step=f"add --resize {max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}, or --video av1",
+        )
+    reasons = {
+        f"they are {header.storage}, not JPEG": header.storage != "jpeg",
+        "red and blue are exchanged in them (swapped-jpeg)": swapped,
+        "another size is asked for (--resize)": settings.size
+        not in {None, (header.width, header.height)},
+    }
+    reason = next((text for text, holds in reasons.items() if holds), None)
+    if settings.video.codec is None and reason:
+        raise VideoError(
+            "the images cannot be kept as they are",
+            place=place,
+            expected="standard JPEG of the wanted size",
+            found=reason,
+            next_step="use --video h264 or --video av1, which encode",
+        )
+
+
+def encode_camera(
+    stream: FrameStream,
+    header: CameraHeader,
+    settings: EncodeSettings,
+    path: Path,
+    progress: Progress,
+) -> tuple[Clip, FeatureStats]:
+    """Make the video of one camera of one episode and take its statistics.
+
+    Args:
+        stream: the recorded images.
+        header: how they are stored, and the size that all must have.
+        settings: how to encode.
+        path: the mp4 file to make.
+        progress: told now and then how much is done.
+
+    Returns:
+        The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of frames, from the
+        pixels before encoding.
+
+    Raises:
+        BadEpisode: an image is damaged or of another size.
+        VideoError: the encoder fails, or the file does not hold every frame.
+    """
+    samples = frozenset(sample_frames(stream.length))
+    histogram = np.zeros((3, 256), dtype=np.int64)
+    with VideoWriter(path, settings.video, fps=settings.fps) as writer:
+        reader = _PictureReader(stream, header, settings, writer)
+        pix_fmt = "yuv420p"
+        frames = size = 0
+        for number, payload in enumerate(stream):
+            picture = reader.take(number, payload, wanted=number in samples)
+            if picture is not None and number in samples:
+                pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
+                histogram += count_pixels(picture, image_stride(picture.height, picture.width))
+            frames, size = (
+                frames + 1,
+                size + len(payload) if isinstance(payload, bytes) else size + payload.nbytes,
+            )
+            if frames == _REPORT_FRAMES:
+                progress(frames, size)
+                frames = size = 0
+        progress(frames, size)
+    info, count = probe(path, pix_fmt=pix_fmt)
+    if not count == writer.frames == stream.length:
+        raise VideoError(
+            "the video does not hold every frame",
+            expected=f"{stream.length} frames",
+            found=f"{writer.frames} given to the encoder, {count} in {path.name}",
+        )
+    return Clip(path, 0, count, info), FeatureStats.of_histogram(histogram, len(samples))
+
+
+class _PictureReader:
+    """Hands each recorded image to the writer, decoded or as it is."""
+
+    def __init__(
+        self,
+        stream: FrameStream,
+        header: CameraHeader,
+        settings: EncodeSettings,
+        writer: VideoWriter,
+    ) -> None:
+        self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
+        self._decoder = PictureDecoder(swap=stream.color != "rgb")
+
+    def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
+        """Write frame `number`; return its picture, which is not made for nothing: only if `wanted` in copy mode."""
+        if self._header.storage == "jpeg" and isinstance(payload, bytes):
+            payload, height, width = self._stream.jpeg(number, payload)
+            self._same_size(number, height, width)
+            if self._settings.video.codec is None:
+                self._writer.add_jpeg(payload, height, width)
+                return self._decode(number, payload) if wanted else None
+        picture = self._decode(number, payload)
+        if self._settings.size:
+            picture = resized(picture, *self._settings.size)
+        self._writer.add(picture)
+        return picture
+
+    def _decode(self, number: int, payload: bytes | np.ndarray) -> Picture:
+        if not isinstance(payload, bytes):
+            return self._decoder.raw(payload)
+        try:
+            picture = self._decoder.encoded(payload)
+        except ValueError as error:
+            raise self._stream.bad(number, str(error)) from error
+        self._same_size(number, picture.height, picture.width)
+        return picture
+
+    def _same_size(self, number: int, height: int, width: int) -> None:
+        if (height, width) != (self._header.height, self._header.width):
+            expected = f"{self._header.width}x{self._header.height}"
+            raise self._stream.bad(
+                number, f"{width}x{height} pixels, the other images have {expected}"
+            )
+
+
+def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
+    """The rows of an episode.
+
+    Returns:
+        A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32, seconds from the
+        start of the episode, frame_index / fps computed in float64) and `frame_index` (int64).
+
+    Raises:
+        BadEpisode: a value is not finite, or cannot be read.
+    """
+    vectors = {
+        key: pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+        for key, rows in episode.vectors(length).items()
+    }
+    index = np.arange(length, dtype=np.int64)
+    timestamps = (index / fps).astype(np.float32)
+    return pa.table({**vectors, "timestamp": pa.array(timestamps), "frame_index": pa.array(index)})

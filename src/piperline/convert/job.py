@@ -1,0 +1,112 @@
+"""What a run shall do, from its options."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piperline.convert.encode import EncodeSettings
+from piperline.errors import UsageError
+from piperline.recordings.layout import Layout
+from piperline.text import is_utf8, printable
+
+if TYPE_CHECKING:
+    pass
+
+import math
+
+from piperline.errors import LayoutError
+from piperline.features import BOOKKEEPING
+from piperline.lerobot import WRITERS
+from piperline.output.publish import check_limits
+from piperline.recordings.layout import Color, load_layout
+from piperline.video.encoder import MODES, Mode
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run shall do, apart from which recordings it is done to.
+
+    Attributes:
+        layout: what the recordings hold.
+        settings: how they are encoded.
+        format: the LeRobot version to write: `v2.1` or `v3.0`.
+        robot_type: LeRobot's name for the robot.
+        task: the task text of episodes that have none of their own.
+        groot: write the statistics that GR00T would compute before training, into v2.1: it reads no other.
+        data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
+    """
+
+    layout: Layout
+    settings: EncodeSettings
+    format: str
+    robot_type: str
+    task: str | None = None
+    groot: bool = False
+    data_mb: float = 100
+    video_mb: float = 200
+
+
+_HIGHEST_FPS = 1000
+_LONGEST_SIDE = 8192
+
+
+def make_job(
+    *,
+    layout: str | Path | Layout = "piper",
+    video: Mode = "h264",
+    fps: float | None = None,
+    robot_type: str | None = None,
+    task: str | None = None,
+    color: Color | None = None,
+    resize: tuple[int, int] | None = None,
+    format: str = "v2.1",
+    groot: bool = True,
+    data_mb: float = 100,
+    video_mb: float = 200,
+) -> Job:
+    """What a run shall do, from its options; those of None come from the layout.
+
+    Raises:
+        LayoutError: there is no such layout.
+        UsageError: an option cannot be.
+    """
+    rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    if color:
+        cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
+        rules = replace(rules, cameras=cameras)
+    rate = rules.fps if fps is None else fps
+    if not (math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS):
+        raise UsageError(
+            f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
+            expected="a whole number of frames a second: LeRobot's tools cut off the rest, and frames drift",
+            found=str(rate),
+            next_step="give the whole rate that was meant, for example --fps 30",
+        )
+    if resize and any(side % 2 or not 2 <= side <= _LONGEST_SIDE for side in resize):
+        width, height = (min(max(2, round(side / 2) * 2), _LONGEST_SIDE) for side in resize)
+        raise UsageError(
+            "video of 4:2:0 colour has even sides",
+            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
+            found=f"{resize[0]}x{resize[1]}",
+            next_step=f"for example --resize {width}x{height}",
+        )
+    if format not in WRITERS:
+        raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
+    check_limits(data_mb, video_mb)
+    if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
+        raise LayoutError(
+            f"the layout {rules.name} has a vector of a name that every LeRobot dataset has: {', '.join(taken)}",
+            expected="other names, such as observation.time",
+            next_step="rename it in the layout",
+        )
+    text = task.strip() if task else None
+    if task is not None and (not text or not is_utf8(text)):
+        raise UsageError(
+            "the task text is empty, or not UTF-8",
+            expected="words for the robot: --task 'pick up the apple'",
+            found=printable(task) or "nothing",
+        )
+    settings = EncodeSettings(MODES[video], int(rate), resize)
+    return Job(
+        rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb
+    )

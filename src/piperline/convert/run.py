@@ -1,0 +1,181 @@
+"""convert: plan -> stage -> assemble."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from piperline.convert.assemble import assemble, sweep
+from piperline.convert.job import Job
+from piperline.convert.plan import NOTHING_LEFT, LeftOut, Plan, brief, load_plan, make_plan
+from piperline.convert.pool import Failure, WorkerPool
+from piperline.convert.progress import Progress, Watcher, _Counter
+from piperline.convert.stage import PLAN, staging_area, work_folder
+from piperline.errors import PiperlineError, RecordingError, TaskFailed
+from piperline.output.publish import check_free, check_name
+from piperline.process import usable_cpus
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """What `convert` made.
+
+    Attributes:
+        output: the dataset's folder.
+        format: the LeRobot version.
+        episodes, frames, cameras: how many.
+        tasks: the task texts, in the order of their numbers.
+        reused: episodes that an earlier run had staged.
+        left_out: what was not converted, and why.
+        recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
+        seconds: how long the run took.
+    """
+
+    output: Path
+    format: str
+    episodes: int
+    frames: int
+    cameras: int
+    tasks: tuple[str, ...]
+    reused: int
+    left_out: tuple[LeftOut, ...]
+    recorded_bytes: int
+    dataset_bytes: int
+    seconds: float
+
+
+def plan_run(
+    inputs: Sequence[Path | str],
+    job: Job,
+    *,
+    episodes: str | None = None,
+    skip_bad: bool = False,
+    watch: Watcher = lambda _: None,
+    previous: Plan | None = None,
+) -> Plan:
+    """Look at every recording and decide what a run does; nothing is written.
+
+    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+
+    Raises:
+        RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
+        VideoError: images cannot be kept as they are, as `copy` would.
+    """
+    progress = Progress()
+
+    def looked(done: int, files: int) -> None:
+        progress.files_done, progress.files = done, files
+        watch(progress)
+
+    return make_plan(
+        inputs, job, episodes=episodes, skip_bad=skip_bad, progress=looked, previous=previous
+    )
+
+
+def convert(
+    inputs: Sequence[Path | str],
+    output: Path | str,
+    job: Job,
+    *,
+    episodes: str | None = None,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    resume: bool = True,
+    watch: Watcher = lambda _: None,
+    pool: WorkerPool | None = None,
+) -> ConvertResult:
+    """Turn recordings into a LeRobot dataset.
+
+    Args:
+        inputs: HDF5 files, and folders of them.
+        output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
+        job: what is to be done, from `make_job`.
+        episodes: which episodes; see `make_plan`.
+        workers: how many processes; None takes the CPUs that this process may use.
+        skip_bad: leave out episodes that cannot be converted.
+        overwrite: replace a dataset that piperline made.
+        resume: use what an earlier run has staged.
+        watch: told how far the run is.
+        pool: worker processes that were started beforehand, instead of `workers`.
+
+    Raises:
+        RecordingError: recordings cannot be converted. What could be is staged and kept.
+        OutputExists: there is something at `output`.
+        OutputError: the output cannot be written.
+        TaskFailed: workers died.
+        UsageError: there are to be no workers.
+    """
+    started = time.monotonic()
+    output = Path(output)
+    check_name(output)
+    sweep(output)
+    check_free(output, overwrite=overwrite)
+    with contextlib.ExitStack() as stack:
+        pool = pool or stack.enter_context(
+            WorkerPool(usable_cpus() if workers is None else workers)
+        )
+        previous = load_plan(work_folder(output) / PLAN) if resume else None
+        plan = plan_run(
+            inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
+        )
+        staging = stack.enter_context(staging_area(output, plan, resume=resume))
+        todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
+        reused = len(plan.episodes) - len(todo)
+        progress = _Counter(plan, len(todo), sum(e.length * len(e.cameras) for e in todo), watch)
+        failures = pool.stage(todo, job, staging.root, moved=progress.moved, done=progress.done)
+        plan = without_failures(plan, failures, skip_bad=skip_bad)
+        progress.phase("assemble")
+        made = assemble(staging, plan, output, overwrite=overwrite)
+    return ConvertResult(
+        output=output,
+        format=job.format,
+        episodes=len(plan.episodes),
+        frames=plan.frames,
+        cameras=len(made.cameras),
+        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        reused=reused,
+        left_out=plan.left_out,
+        recorded_bytes=sum({episode.file: episode.size for episode in plan.episodes}.values()),
+        dataset_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        seconds=time.monotonic() - started,
+    )
+
+
+def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
+    """The plan less the episodes that failed.
+
+    Raises:
+        PiperlineError: they are not to be left out, or nothing would be left.
+    """
+    bad = {f.episode.key: f.error for f in failures if isinstance(f.error, RecordingError)}
+    nothing_left = skip_bad and len(bad) == len(plan.episodes)
+    if nothing_left or (failures and not (skip_bad and len(bad) == len(failures))):
+        raise _failed(failures, plan, nothing_left=nothing_left)
+    for key, error in bad.items():
+        plan = plan.without(key, brief(error))
+    return plan
+
+
+def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> PiperlineError:
+    kept = (
+        f"{len(plan.episodes) - len(failures)} of {len(plan.episodes)} episodes are done and kept"
+    )
+    first = failures[0].error
+    if len(failures) == 1 and not nothing_left:
+        first.add_note(f"{kept}; the same command goes on from there.")
+        return first
+    step = "mend or leave them out (--skip-bad), then run the same command again: it does only what is missing"
+    kind = (
+        RecordingError if all(isinstance(f.error, RecordingError) for f in failures) else TaskFailed
+    )
+    error = kind(
+        f"{len(failures)} episodes could not be converted",
+        place=first.place,
+        expected=first.expected,
+        found=brief(first),
+        next_step=NOTHING_LEFT if nothing_left else step,
+    )
+    error.add_note("\n".join([kept, *(f"- {f.episode.place}: {brief(f.error)}" for f in failures)]))
+    return error

@@ -1,0 +1,125 @@
+"""What is written is on the disk, whole, under a name that nobody else takes."""
+
+import contextlib
+import errno
+import glob
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """See that a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def identity(folder: Path) -> str:
+    """What tells a folder from all others, and stays when it is renamed."""
+    stat = folder.stat()
+    return f"{stat.st_dev} {stat.st_ino}"
+
+
+def own_name() -> str:
+    """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
+    return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def make_below(root: Path, folder: Path) -> None:
+    """Make `folder` and what is missing between it and `root`, but not `root`.
+
+    So a process that was taken for dead does not bring back what another has cleared away.
+
+    Raises:
+        FileNotFoundError: there is no `root`.
+    """
+    below = folder.relative_to(root)
+    for level in (*reversed(below.parents), below):
+        if level.name:
+            with contextlib.suppress(
+                FileExistsError
+            ):  # `exist_ok` would look again, and find the root gone
+                (root / level).mkdir()
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder that others may still write into: it first takes a name that they do not know.
+
+    So nothing that they make comes to lie in it, or in its place. A kill on the way leaves work for `sweep_removed`.
+    """
+    gone = root.with_name(f"{root.name}.{own_name()}")
+    try:
+        root.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def sweep_removed(root: Path) -> None:
+    """Remove what `remove_tree` left of earlier folders at `root` when it was killed."""
+    for path in root.parent.glob(f"{glob.escape(root.name)}.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, and never in the place of another.
+
+    Raises:
+        FileExistsError: there is something of this name.
+    """
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    own = path.with_name(f".{path.name}.{own_name()}")
+    try:
+        own.write_bytes(data)
+        sync(own)
+        link_or_copy(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system knows none, copy it."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+        sync(target)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    own = path.with_name(f".{path.name}.{own_name()}")
+    try:
+        own.write_text(text, encoding="utf-8", errors="surrogatepass")
+        sync(own)
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def syncing(root: Path) -> Iterator[None]:
+    """See that everything that is below `root` now is on the disk when this is left; the body runs meanwhile."""
+    with ThreadPoolExecutor(
+        8
+    ) as pool:  # a disk takes many requests at once better than one after the other
+        under_way = [pool.submit(sync, path) for path in (*root.rglob("*"), root)]
+        yield
+    for done in under_way:
+        done.result()
+
+
+def sync_tree(root: Path) -> None:
+    """See that everything below `root` is on the disk."""
+    with syncing(root):
+        pass

@@ -1,0 +1,1 @@
+"""The checks of a preflight: each looks at one thing and yields findings."""

@@ -1,0 +1,197 @@
+"""GR00T's sampling arithmetic: usable steps, shards, what decoding and memory will cost.
+
+From `ShardedSingleStepDataset` in NVIDIA/Isaac-GR00T (tag n1.6.1-release): a step is usable if its whole action
+chunk lies in the episode; each episode's steps are dealt to `int(1 / episode_sampling_rate)` parts, and each part goes
+to the shortest of `ceil(steps / shard_size)` shards; a shard that gets none is an AssertionError. Every part decodes
+its whole episode.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from piperline.errors import Place
+from piperline.finding import Finding, command
+from piperline.groot.checks.inputs import Subject
+from piperline.groot.settings import Launch
+
+_DECODE_MS = {"mjpeg": 2.4, "av1": 3.8, "hevc": 2.5, "h264": 2.5}
+"""CPU milliseconds for a 640x480 frame in sequence, torchcodec 0.4, measured; other codecs as h264."""
+_MEASURED_PIXELS = 640 * 480
+_PROCESSED_PIXELS = 256 * 256
+_MEMORY_LIMIT = 16e9
+"""More bytes for one worker than this are worth a word: there are workers x GPUs of them."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What training on a dataset will take; estimates, except for the counts.
+
+    Attributes:
+        episodes, frames: in the dataset.
+        usable_steps: frames at which a sample can start.
+        lost_episodes: episodes shorter than the horizon, never used.
+        shards: how many there will be.
+        decoded_frames_per_sample: frames of one camera that are decoded for each sample.
+        decode_cpu_ms_per_sample: CPU milliseconds of decoding for each sample, all cameras.
+        steps_per_epoch: optimiser steps in which as many samples are drawn as there are usable steps.
+        worker_memory_bytes: of one data-loader worker.
+        all_workers_memory_bytes: of all workers of all GPUs.
+    """
+
+    episodes: int
+    frames: int
+    usable_steps: int
+    lost_episodes: int
+    shards: int
+    decoded_frames_per_sample: float
+    decode_cpu_ms_per_sample: float
+    steps_per_epoch: float
+    worker_memory_bytes: int
+    all_workers_memory_bytes: int
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def shards(usable: list[int], launch: Launch) -> tuple[int, int]:
+    """How many shards GR00T wants, and how many parts with steps there are to fill them; parts must not be fewer."""
+    splits = int(1 / launch.sampling_rate)
+    return math.ceil(sum(usable) / launch.shard_size), sum(min(splits, steps) for steps in usable)
+
+
+def _usable(subject: Subject) -> list[int]:
+    return [max(0, length - subject.choice.horizon + 1) for length in subject.lengths]
+
+
+def forecast(subject: Subject) -> Forecast:
+    """Estimate what training on the dataset takes."""
+    lengths, usable, launch = subject.lengths, _usable(subject), subject.launch
+    splits = int(1 / launch.sampling_rate)
+    steps = sum(usable)
+    decoded = sum(
+        length * min(splits, count) for length, count in zip(lengths, usable, strict=True)
+    )
+    amplification = decoded / steps if steps else 0.0
+    features = [subject.meta.schema.features[key] for key in _camera_keys(subject)]
+    pixels = [feature.shape[0] * feature.shape[1] for feature in features]
+    codecs = [
+        str(subject.meta.video_facts(key).get("video.codec")) for key in _camera_keys(subject)
+    ]
+    frame_ms = sum(
+        _DECODE_MS.get(codec, _DECODE_MS["h264"]) * count / _MEASURED_PIXELS
+        for codec, count in zip(codecs, pixels, strict=True)
+    )
+    # One decoded episode, and two shards of processed samples: the one in use and the next.
+    memory = (
+        max(lengths, default=0) * sum(pixels) * 3
+        + 2 * launch.shard_size * len(pixels) * _PROCESSED_PIXELS * 3
+    )
+    return Forecast(
+        episodes=len(subject.meta.episodes),
+        frames=sum(lengths),
+        usable_steps=steps,
+        lost_episodes=sum(count == 0 for count in usable),
+        shards=shards(usable, launch)[0],
+        decoded_frames_per_sample=amplification,
+        decode_cpu_ms_per_sample=amplification * frame_ms,
+        steps_per_epoch=steps / launch.batch,
+        worker_memory_bytes=memory,
+        all_workers_memory_bytes=memory * launch.workers * launch.gpus,
+    )
+
+
+def _camera_keys(subject: Subject) -> list[str]:
+    keys = [subject.meta.video_key(camera) for camera in subject.choice.cameras]
+    return [
+        key for key in keys if key in subject.meta.schema.features and len(_shape(subject, key)) > 1
+    ]
+
+
+def _shape(subject: Subject, key: str) -> tuple[int, ...]:
+    return subject.meta.schema.features[key].shape
+
+
+def check_arithmetic(subject: Subject) -> Iterator[Finding]:
+    """Horizon against lengths, shards, batch against GPUs, memory, an old checkpoint in the output folder."""
+    usable, launch, horizon = _usable(subject), subject.launch, subject.choice.horizon
+    place = Place(file=subject.meta.root)
+    if launch.gpus < 1 or launch.batch % launch.gpus:
+        message = (
+            f"a global batch of {launch.batch} cannot be divided evenly among {launch.gpus} GPUs"
+        )
+        fitting = max(1, launch.batch // max(1, launch.gpus)) * max(1, launch.gpus)
+        yield Finding(
+            "batch",
+            "error",
+            message,
+            None,
+            {"batch": launch.batch, "gpus": launch.gpus},
+            f"--batch {fitting}",
+        )
+    if usable and not any(usable):
+        message = f"every episode is shorter than the horizon of {horizon} frames; the longest has {max(subject.lengths)}"
+        yield Finding(
+            "horizon-too-long", "error", message, place, {"horizon": horizon}, "a shorter --horizon"
+        )
+    elif (lost := sum(steps == 0 for steps in usable)) and subject.target.version != "n1.5":
+        message = f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, and never used"
+        longest = min(length for length in subject.lengths if length)
+        remedy = command("piperline", "groot", "config", subject.meta.root, "--horizon", longest)
+        yield Finding(
+            "episodes-short",
+            "warning",
+            message,
+            place,
+            {"episodes": lost, "horizon": horizon},
+            remedy,
+        )
+    if subject.target.version == "n1.6":
+        yield from _check_shards(usable, launch, subject.meta.root)
+    if (memory := forecast(subject).worker_memory_bytes) > _MEMORY_LIMIT:
+        message = f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are {launch.workers * launch.gpus}"
+        remedy = "store smaller images, split long episodes, or take fewer --workers"
+        yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
+    if subject.target.version == "n1.6":
+        yield from _check_checkpoints(launch)
+
+
+def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
+    """Silent in N1.6: it goes on from the output folder, and keeps the statistics of the start checkpoint."""
+    if launch.output and any(launch.output.glob("checkpoint-*")):
+        message = "the output folder holds checkpoints: GR00T N1.6 goes on from them without a word"
+        remedy = "choose a new --output-dir"
+        yield Finding(
+            "output-resumes", "warning", message, Place(file=launch.output), remedy=remedy
+        )
+    statistics = launch.base_model / "statistics.json" if launch.base_model else None
+    if statistics and statistics.is_file() and b'"new_embodiment"' in statistics.read_bytes():
+        message = "the checkpoint to start from has statistics of NEW_EMBODIMENT: GR00T N1.6 keeps them for these data"
+        remedy = "remove new_embodiment from its statistics.json, unless the data are the same"
+        yield Finding("checkpoint-stats", "warning", message, Place(file=statistics), remedy=remedy)
+
+
+def _check_shards(usable: list[int], launch: Launch, root: Path) -> Iterator[Finding]:
+    wanted, parts = shards(usable, launch)
+    if wanted <= parts or not parts:
+        return
+    size = math.ceil(sum(usable) / parts)
+    message = (
+        f"GR00T wants {wanted} shards and has {parts} parts of episodes to fill them: "
+        '"All shards must have length greater than 0"'
+    )
+    remedy = (
+        command("piperline", "groot", "config", root, "--shard-size", size)
+        + ", or record shorter episodes"
+    )
+    yield Finding(
+        "shards",
+        "error",
+        message,
+        Place(file=root),
+        {"shards": wanted, "parts": parts, "shard_size": size},
+        remedy,
+    )

@@ -1,0 +1,251 @@
+"""Checks: the videos. The header of every file; a few decoded frames of some."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.episode import VideoInfo
+from piperline.errors import DatasetError, Place
+from piperline.finding import Finding, Severity
+from piperline.groot.checks.inputs import Subject
+from piperline.video.decoder import decode_at, probe
+
+_CODECS = frozenset({"h264", "hevc", "mjpeg", "av1", "vp9", "mpeg4"})
+_THREADS = 2
+_CLIPS = 300
+"""So many videos are decoded at most, evenly spread."""
+_MOMENTS = (0.1, 0.5, 0.9)
+_SAME, _SAME_SHARE = 32, 1e-3
+"""Two frames are the same if fewer pixels than the share differ by more than so many of 255 levels: lossy encoding of
+a still picture stays below, an arm that moves does not."""
+_MOVED = 0.05
+_BLACK = 20
+_COLOURED, _BLUE_SHARE, _BLUE_TO_ORANGE = 24, 0.3, 10
+"""Red and blue are suspect where so much of a picture is blue by so many levels, and so many times less is orange."""
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A video that training will open, the frames that it uses of it, and the rows that there are."""
+
+    camera: str
+    key: str
+    episode: int
+    path: Path
+    length: int
+    rows: int
+
+
+def _clips(subject: Subject) -> list[_Clip]:
+    if not subject.meta.info.get("video_path"):
+        return []
+    spans = subject.rows.spans
+    features = subject.meta.schema.features
+    cameras = [(camera, subject.meta.video_key(camera)) for camera in subject.choice.cameras]
+    return [
+        _Clip(
+            camera,
+            key,
+            episode,
+            subject.meta.video_file(key, episode),
+            stop - start,
+            rows[1] - rows[0],
+        )
+        for episode, (start, stop) in subject.rows.episodes(subject.meta).items()
+        for rows in [spans[subject.meta.data_file(episode)]]
+        for camera, key in cameras
+        if key in features
+    ]
+
+
+def check_headers(subject: Subject) -> Iterator[Finding]:
+    """Every video is there, opens, has a codec that is decoded everywhere, and as many frames as the episode."""
+    clips = _clips(subject)
+    if not clips and subject.choice.cameras and subject.rows.spans:
+        message = "info.json has no video_path: GR00T would train without images"
+        place = Place(file=subject.meta.root / "meta/info.json")
+        yield Finding(
+            "video-path", "error", message, place, remedy="tell video_path there, or convert again"
+        )
+    with ThreadPoolExecutor(_THREADS) as pool:
+        probed = list(zip(clips, pool.map(_probe, clips), strict=True))
+    cameras: dict[str, list[tuple[_Clip, VideoInfo]]] = {}
+    for clip, result in probed:
+        if isinstance(result, Finding):
+            yield result
+            continue
+        yield from _check_count(clip, result[1])
+        cameras.setdefault(clip.camera, []).append((clip, result[0]))
+    for camera, entries in cameras.items():
+        yield from _check_kind(subject, camera, entries)
+    sizes = {
+        camera: (entries[0][1].width, entries[0][1].height) for camera, entries in cameras.items()
+    }
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(
+            f"{camera} {width}x{height}" for camera, (width, height) in sizes.items()
+        )
+        message = f"the cameras differ in size ({listed}): GR00T N1.6 before 2026-02-24 stops at mixed aspect ratios"
+        remedy = "convert with --resize 320x240, or use the tag n1.6.1-release"
+        yield Finding(
+            "camera-sizes",
+            "warning",
+            message,
+            Place(file=subject.meta.root),
+            {"sizes": sizes},
+            remedy,
+        )
+
+
+def _probe(clip: _Clip) -> tuple[VideoInfo, int] | Finding:
+    place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+    if not clip.path.exists():
+        return Finding(
+            "video-missing", "error", "the video is missing", place, {}, "convert the episode again"
+        )
+    try:
+        return probe(clip.path)
+    except DatasetError as error:
+        message = f"{error.message}: {error.found or ''}".rstrip(": ")
+        return Finding(
+            "video-unreadable", "error", message, place, remedy="convert the episode again"
+        )
+
+
+def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
+    place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+    numbers = {"frames": frames, "rows": clip.length}
+    if 0 < frames < clip.length:
+        message = f"the video has {frames} frames, the episode {clip.length}: GR00T stops in a worker, during training"
+        yield Finding("video-short", "error", message, place, numbers, "convert the episode again")
+    elif frames > clip.rows:
+        message = f"the video has {frames} frames, the episode {clip.rows}: accepted silently, maybe out of step"
+        yield Finding("video-long", "warning", message, place, numbers, "convert the episode again")
+
+
+def _check_kind(
+    subject: Subject, camera: str, entries: list[tuple[_Clip, VideoInfo]]
+) -> Iterator[Finding]:
+    severity: Severity = "error" if subject.target.version == "n1.5" else "warning"
+    clip, first = entries[0]
+    shape, fps = subject.meta.schema.features[clip.key].shape, subject.meta.schema.fps
+    place = Place(file=clip.path, camera=camera)
+    codecs = {info.codec for _, info in entries}
+    if codecs - _CODECS:
+        message = f"{camera}: codec {', '.join(sorted(codecs - _CODECS))} is not decoded by GR00T's video backends"
+        yield Finding(
+            "video-codec",
+            "error",
+            message,
+            place,
+            {"codecs": sorted(codecs)},
+            "convert with --video h264",
+        )
+    elif "av1" in codecs and subject.target.version != "n1.7":
+        message = (
+            f"{camera} is AV1, which torchcodec decodes and decord, GR00T's fallback, does not"
+        )
+        remedy = 'check `python -c "import torchcodec"` in the training environment, or convert with --video h264'
+        yield Finding("video-av1", "warning", message, place, {}, remedy)
+    if len({(info.width, info.height) for _, info in entries}) > 1 or shape[:2] != (
+        first.height,
+        first.width,
+    ):
+        message = f"{camera}: info.json says {shape[:2]} (height, width), the files {(first.height, first.width)} or various"
+        yield Finding(
+            "video-size", severity, message, place, remedy="convert all episodes with one --resize"
+        )
+    if first.fps != fps:
+        message = f"{camera}: the video runs at {first.fps} frames a second, info.json says {fps}"
+        numbers = {"video": first.fps, "info": fps}
+        yield Finding(
+            "video-fps", severity, message, place, numbers, "convert again with the right --fps"
+        )
+
+
+def check_pictures(subject: Subject) -> Iterator[Finding]:
+    """Three frames of up to 300 videos: frozen while the robot moves, black, red and blue exchanged."""
+    clips = [clip for clip in _clips(subject) if clip.length]
+    chosen = [
+        clip
+        for clip in clips[:: max(1, -(-len(clips) // _CLIPS))]
+        if not isinstance(_probe(clip), Finding)
+    ]
+    blue: dict[str, list[NDArray[np.float64]]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for clip, frames in zip(chosen, pool.map(_frames, chosen), strict=True):
+            place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+            if not frames:
+                message = "the video does not decode"
+                yield Finding(
+                    "video-undecodable", "error", message, place, remedy="convert the episode again"
+                )
+                continue
+            blue.setdefault(clip.camera, []).extend(_colours(frame) for frame in frames)
+            if max(int(frame.max()) for frame in frames) < _BLACK:
+                yield Finding(
+                    "video-black", "warning", "the picture is black", place, {}, "check the camera"
+                )
+            elif _frozen(frames) and _moves(subject, clip):
+                message = "the picture stands still while the robot moves"
+                yield Finding(
+                    "video-frozen",
+                    "warning",
+                    message,
+                    place,
+                    {},
+                    "check the recording of this episode",
+                )
+    for camera, shares in blue.items():
+        blues, oranges = np.mean(shares, axis=0)
+        if blues > _BLUE_SHARE and blues > _BLUE_TO_ORANGE * oranges:
+            message = (
+                f"{camera}: {100 * blues:.0f} % of the picture is blue where skin, wood and cardboard would be orange "
+                f"({100 * oranges:.0f} %): red and blue may be exchanged"
+            )
+            remedy = 'look at a frame; convert with the layout\'s color = "bgr" or "swapped-jpeg" if they are'
+            yield Finding(
+                "video-red-blue",
+                "warning",
+                message,
+                Place(camera=camera),
+                {"blue": float(blues)},
+                remedy,
+            )
+
+
+def _frames(clip: _Clip) -> list[NDArray[np.uint8]]:
+    numbers = sorted({int(moment * (clip.length - 1)) for moment in _MOMENTS})
+    try:
+        return list(decode_at(clip.path, numbers))
+    except DatasetError:
+        return []
+
+
+def _frozen(frames: list[NDArray[np.uint8]]) -> bool:
+    if len(frames) < len(_MOMENTS):
+        return False
+    apart = (np.abs(frame.astype(np.int16) - frames[0]).max(axis=2) > _SAME for frame in frames[1:])
+    return all(changed.mean() < _SAME_SHARE for changed in apart)
+
+
+def _moves(subject: Subject, clip: _Clip) -> bool:
+    start, stop = subject.rows.episodes(subject.meta)[clip.episode]
+    for name in subject.choice.state:
+        values = subject.group("state", name)
+        if values is not None:
+            now = values[[start + int(moment * (stop - start - 1)) for moment in _MOMENTS]]
+            if (np.ptp(now, axis=0) > _MOVED * np.ptp(values, axis=0)).any():
+                return True
+    return False
+
+
+def _colours(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The shares of pixels that are blue, and orange: each becomes the other when red and blue are exchanged."""
+    red, green, blue = (frame[::4, ::4, channel].astype(np.int16) for channel in range(3))
+    ordered = [(red < green) & (green < blue), (blue < green) & (green < red)]
+    return np.array([(order & (np.abs(red - blue) > _COLOURED)).mean() for order in ordered])

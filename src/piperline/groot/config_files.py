@@ -1,0 +1,194 @@
+"""What a fine-tuning needs beside the dataset, as files: modality config `.py`, launch script, `modality.json`."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from piperline.errors import DatasetError, OutputExists, PiperlineError, Place
+from piperline.files import write_whole
+from piperline.groot.checks.modality import check_choice, check_modality, check_target
+from piperline.groot.launch_scripts import class_name, lerobot_text, script_text
+from piperline.groot.loader import Meta, require, require_meta
+from piperline.groot.modality import modality
+from piperline.groot.modality_config import Choice, default_choice
+from piperline.groot.settings import Settings
+from piperline.groot.versions import DEFAULT_HORIZON, Target
+
+_SHORT = 90
+
+
+def config_name(meta: Meta) -> str:
+    """The robot's name as a Python module can be called: `bi_piper`."""
+    name = (
+        re.sub(r"\W+", "_", str(meta.info.get("robot_type") or meta.root.name), flags=re.ASCII)
+        .strip("_")
+        .lower()
+    )
+    return name if name[:1].isalpha() else f"robot_{name}".rstrip("_")
+
+
+def files(meta: Meta, choice: Choice, target: Target, settings: Settings) -> dict[str, str]:
+    """All files of a folder such as `config_for_gr00tn16`, by name."""
+    name = config_name(meta)
+    settings = replace(settings, dataset_path=settings.dataset_path or str(meta.root.resolve()))
+    result = {
+        "modality.json": json.dumps(meta.modality, indent=4, ensure_ascii=False) + "\n",
+        f"{name}_config.py": config_text(name, choice, target),
+        f"finetune_{name}.sh": script_text(name, target, settings),
+    }
+    if target.version == "n1.7":
+        result[f"lerobot_train_{name}.sh"] = lerobot_text(name, meta, choice, target, settings)
+    return result
+
+
+def prepare(
+    root: Path,
+    target: Target,
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    cameras: Sequence[str] | None = None,
+) -> tuple[Meta, Choice, bool]:
+    """Read a dataset and choose of it; nothing is written.
+
+    Args:
+        root: the dataset folder.
+        target: the version of GR00T.
+        horizon: steps of an action chunk.
+        relative: action groups relative to the state; None: the arms.
+        cameras: which and in which order; None: all.
+
+    Returns:
+        The dataset's files, always with a modality; what is chosen; whether the modality is a guess from names.
+
+    Raises:
+        DatasetError: training could not read the dataset, its groups overlap, or no episode is long enough.
+        PiperlineError: a name in `relative` or `cameras` is unknown.
+    """
+    meta = require_meta(root)
+    guessed = meta.modality is None
+    if guessed:
+        meta = replace(meta, modality=modality(meta.schema))
+    if relative and target.version == "n1.5":
+        raise PiperlineError("GR00T N1.5 has no relative actions", next_step="leave out --relative")
+    require(check_modality(meta))
+    choice = default_choice(meta, horizon=horizon, relative=relative, cameras=cameras)
+    require([*check_choice(meta, choice, Place(file=root)), *check_target(meta, choice, target)])
+    longest = max((length for _, length in meta.episodes), default=0)
+    if longest < horizon:
+        raise DatasetError(
+            f"the horizon of {horizon} frames is longer than every episode",
+            place=Place(file=root),
+            found=f"the longest episode has {longest} frames",
+            next_step=f"--horizon {max(1, longest // 2)}",
+        )
+    return meta, choice, guessed
+
+
+def write_files(folder: Path, texts: dict[str, str], *, overwrite: bool = False) -> list[Path]:
+    """Write files into `folder`, each whole; those that are there and equal stay.
+
+    Raises:
+        OutputExists: one is there and differs, and `overwrite` is not set: it may have been edited.
+    """
+    changed = [folder / name for name, text in texts.items() if _text(folder / name) != text]
+    edited = [path for path in changed if path.exists()]
+    if edited and not overwrite:
+        raise OutputExists(
+            f"{', '.join(path.name for path in edited)}: exists and differs; it may have been edited",
+            place=Place(file=folder),
+            next_step="choose another --output, or replace it with --overwrite",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in changed:
+        write_whole(path, texts[path.name])
+    return changed
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def config_text(name: str, choice: Choice, target: Target) -> str:
+    """The modality config `.py`."""
+    return (
+        _n15_config(name, choice)
+        if target.version == "n1.5"
+        else _modality_config(name, choice, target)
+    )
+
+
+def _modality_config(name: str, choice: Choice, target: Target) -> str:
+    actions = "".join(
+        f"    {json.dumps(group)}: ActionRepresentation.{kind},\n"
+        for group, kind in zip(choice.action, choice.representations, strict=True)
+    )
+    return f'''"""{target.title} on {name}: what it uses of the dataset, how actions are represented. By piperline."""
+
+from gr00t.configs.data.embodiment_configs import register_modality_config
+from gr00t.data.embodiment_tags import EmbodimentTag
+from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation, ActionType, ModalityConfig
+
+HORIZON = {choice.horizon}  # steps of an action chunk
+
+# The one place for this choice. RELATIVE: the difference to the state at the beginning of the chunk.
+# ABSOLUTE: the recorded target itself. After a change: piperline groot stats DATASET --relative ...
+ACTIONS = {{
+{actions}}}
+
+{name}_config = {{
+    "video": ModalityConfig(
+        delta_indices=[0],
+        modality_keys={_list(choice.cameras)},
+    ),
+    "state": ModalityConfig(
+        delta_indices=[0],
+        modality_keys={_list(choice.state)},
+    ),
+    "action": ModalityConfig(
+        delta_indices=list(range(HORIZON)),
+        modality_keys=list(ACTIONS),
+        action_configs=[
+            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT) for rep in ACTIONS.values()
+        ],
+    ),
+    "language": ModalityConfig(
+        delta_indices=[0],
+        modality_keys={_list(choice.language)},
+    ),
+}}
+
+register_modality_config({name}_config, embodiment_tag=EmbodimentTag.NEW_EMBODIMENT)
+'''
+
+
+def _n15_config(name: str, choice: Choice) -> str:
+    return f'''"""GR00T N1.5 on {name}: what of the dataset it uses; its actions are all absolute. By piperline."""
+
+from gr00t.experiment.data_config import So100DataConfig
+
+
+class {class_name(name)}(So100DataConfig):
+    """Min-max normalisation, crop and colour jitter of NVIDIA's SO-100 example, on our cameras and groups."""
+
+    video_keys = {_list([f"video.{camera}" for camera in choice.cameras], 4)}
+    state_keys = {_list([f"state.{group}" for group in choice.state], 4)}
+    action_keys = {_list([f"action.{group}" for group in choice.action], 4)}
+    language_keys = {_list(choice.language, 4)}
+    observation_indices = [0]
+    action_indices = list(range({choice.horizon}))
+'''
+
+
+def _list(names: Iterable[str], indent: int = 8) -> str:
+    """A list as Python text, on one line if it is short."""
+    words = [json.dumps(name, ensure_ascii=False) for name in names]
+    line = ", ".join(words)
+    if len(line) + indent <= _SHORT:
+        return f"[{line}]"
+    return "[\n" + "".join(f"{' ' * (indent + 4)}{word},\n" for word in words) + " " * indent + "]"

@@ -1,0 +1,142 @@
+"""The launch scripts: bash around GR00T's training script, or around `lerobot-train` of huggingface/lerobot 0.6."""
+
+import json
+import shlex
+from collections.abc import Sequence
+
+from piperline.errors import PiperlineError, Place
+from piperline.groot.loader import Meta
+from piperline.groot.modality_config import Choice
+from piperline.groot.settings import Settings, arguments
+from piperline.groot.versions import Target
+
+_VARIABLES = {
+    "--dataset_path": "DATASET",
+    "--output_dir": "OUTPUT",
+    "--num_gpus": "NUM_GPUS",
+    "--max_steps": "MAX_STEPS",
+    "--global_batch_size": "BATCH",
+}
+"""The options that a launch script takes from the environment."""
+
+_N16_START = """CONFIG=$HERE/{name}_config.py
+
+LAUNCH=(torchrun --nproc_per_node="$NUM_GPUS" --master_port=29500 {launcher})
+if [ "$NUM_GPUS" -eq 1 ]; then
+    LAUNCH=(python {launcher})
+fi
+"""
+_N15_START = """export PYTHONPATH="$HERE:${{PYTHONPATH:-}}"
+
+LAUNCH=(python {launcher})
+"""
+_RESUME = """
+# N1.6 goes on from the last checkpoint in the folder without a word, also with another dataset.
+if compgen -G "$OUTPUT/checkpoint-*" > /dev/null && [ "${RESUME:-0}" != 1 ]; then
+    echo "$OUTPUT holds checkpoints: set OUTPUT to a new folder, or RESUME=1 to go on from them" >&2
+    exit 1
+fi
+
+"""
+
+
+def class_name(name: str) -> str:
+    """The data config class of N1.5: `BiPiperDataConfig`."""
+    return "".join(word.capitalize() for word in name.split("_")) + "DataConfig"
+
+
+def script_text(name: str, target: Target, settings: Settings) -> str:
+    """The launch script: bash, run in the folder of the Isaac-GR00T checkout."""
+    n15 = target.version == "n1.5"
+    config = f"{name}_config:{class_name(name)}" if n15 else "CONFIG"
+    options = arguments(target, settings, config, name)
+    defaults = "\n".join(
+        f"{variable}=${{{variable}:-{shlex.quote(values[0])}}}"
+        for option, *values in options
+        if (variable := _VARIABLES.get(option))
+    )
+    lines = " \\\n    ".join(_shell_option(option, values) for option, *values in options)
+    start = _N15_START if n15 else _N16_START
+    resume = _RESUME if target.version == "n1.6" else ""
+    return f"""#!/usr/bin/env bash
+# Fine-tune {target.title} on {name}. Run it in the folder of the Isaac-GR00T checkout (tag {target.ref}).
+# Each of these can also be set from outside: NUM_GPUS=1 MAX_STEPS=200 bash finetune_{name}.sh
+set -euo pipefail
+
+{defaults}
+HERE=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
+{resume}{start.format(name=name, launcher=target.launcher)}
+set -x
+"${{LAUNCH[@]}}" \\
+    {lines}
+"""
+
+
+def _shell_option(option: str, values: Sequence[str]) -> str:
+    if option in _VARIABLES:
+        return f'{option} "${_VARIABLES[option]}"'
+    if option == "--modality_config_path":
+        return f'{option} "$CONFIG"'
+    return " ".join((option, *map(shlex.quote, values)))
+
+
+def lerobot_text(name: str, meta: Meta, choice: Choice, target: Target, settings: Settings) -> str:
+    """N1.7 through LeRobot: which dimensions stay absolute is told by parts of their names."""
+    excluded = json.dumps(_excluded_joints(meta, choice))
+    dataset = shlex.quote(str(settings.dataset_path))
+    output = shlex.quote(settings.output_dir or f"outputs/{name}_lerobot")
+    return f"""#!/usr/bin/env bash
+# Fine-tune {target.title} on {name} with LeRobot 0.6 or newer, which reads v3.0 only:
+#     piperline migrate DATASET --to v3.0
+set -euo pipefail
+
+DATASET=${{DATASET:-{dataset}}}
+OUTPUT=${{OUTPUT:-{output}}}
+NUM_GPUS=${{NUM_GPUS:-{settings.gpus}}}
+
+LAUNCH=(accelerate launch --multi_gpu --num_processes="$NUM_GPUS" "$(command -v lerobot-train)")
+if [ "$NUM_GPUS" -eq 1 ]; then
+    LAUNCH=(lerobot-train)
+fi
+set -x
+"${{LAUNCH[@]}}" \\
+    --dataset.repo_id={shlex.quote(f"local/{name}")} \\
+    --dataset.root="$DATASET" \\
+    --policy.type=groot \\
+    --policy.base_model_path={shlex.quote(settings.base_model or target.base_model)} \\
+    --policy.embodiment_tag=new_embodiment \\
+    --policy.chunk_size={choice.horizon} \\
+    --policy.n_action_steps={choice.horizon} \\
+    --policy.use_relative_actions={json.dumps(bool(choice.relative))} \\
+    --policy.relative_exclude_joints={shlex.quote(excluded)} \\
+    --policy.push_to_hub=false \\
+    --batch_size={settings.batch // settings.gpus} \\
+    --steps={settings.steps} \\
+    --save_freq={settings.save_steps} \\
+    --num_workers={settings.workers} \\
+    --output_dir="$OUTPUT" \\
+    --wandb.enable={json.dumps(settings.wandb)}
+"""
+
+
+def _excluded_joints(meta: Meta, choice: Choice) -> list[str]:
+    """Parts of names that LeRobot finds in exactly the absolute dimensions of the action, ignoring case.
+
+    Raises:
+        PiperlineError: the names cannot tell absolute from relative dimensions.
+    """
+    names = [name.lower() for name in meta.schema.features["action"].names or ()]
+    relative: set[str] = set()
+    for group in choice.relative:
+        column, start, end = meta.column("action", group)
+        relative.update(names[start:end] if column == "action" else ())
+    absolute = [name for name in names if name not in relative]
+    for words in (["gripper"], ["hand"], ["finger"], absolute):
+        if {name for name in names if any(word in name for word in words)} == set(absolute):
+            return words if absolute else []
+    raise PiperlineError(
+        "LeRobot chooses relative dimensions by their names, and these do not tell them apart",
+        place=Place(file=meta.root),
+        found=", ".join(names) or "no names",
+        next_step="give the gripper dimensions names that contain 'gripper'",
+    )

@@ -1,0 +1,362 @@
+"""What GR00T reads of a dataset folder, read as GR00T reads it.
+
+This is no second reader of LeRobot datasets: training sees only these files, is strict about some and careless about
+others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and `stats.py` of NVIDIA/Isaac-GR00T
+(tag n1.6.1-release).
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from piperline.errors import DatasetError, Place
+from piperline.features import Feature, Schema
+from piperline.finding import Finding, command
+from piperline.groot.modality import MODALITY_FILE
+
+DATA_GLOB = "data/*/*.parquet"
+DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
+_REMEDY = "put the file back from a copy, or convert again"
+_DEFAULT_FPS = 30  # GR00T's own
+_NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The files of `meta/` that training reads.
+
+    Attributes:
+        root: the dataset folder.
+        info: `info.json`.
+        episodes: (episode_index, length in frames) for each line of `episodes.jsonl`, in order.
+        tasks: `tasks.jsonl` by task_index.
+        modality: `modality.json`; None where the file is absent.
+    """
+
+    root: Path
+    info: Mapping[str, Any]
+    episodes: tuple[tuple[int, int], ...]
+    tasks: Mapping[int, str]
+    modality: Mapping[str, Any] | None
+
+    def data_file(self, episode: int) -> Path:
+        """Where training looks for the rows of an episode."""
+        chunk = episode // int(self.info["chunks_size"])
+        return self.root / str(self.info["data_path"]).format(
+            episode_chunk=chunk, episode_index=episode
+        )
+
+    def video_file(self, key: str, episode: int) -> Path:
+        """Where training looks for the frames of an episode of the camera `key`."""
+        chunk = episode // int(self.info["chunks_size"])
+        template = str(self.info["video_path"])
+        return self.root / template.format(
+            episode_chunk=chunk, video_key=key, episode_index=episode
+        )
+
+    def column(self, part: str, group: str) -> tuple[str, int, int]:
+        """The column of a state or action group, and its span there."""
+        entry = self.groups(part)[group]
+        return (
+            str(entry.get("original_key") or DEFAULT_COLUMN[part]),
+            int(entry["start"]),
+            int(entry["end"]),
+        )
+
+    def groups(self, part: str) -> Mapping[str, Any]:
+        """An object of `modality.json`: `state`, `action`, `video` or `annotation`."""
+        groups = (self.modality or {}).get(part)
+        return groups if isinstance(groups, dict) else {}
+
+    def video_key(self, camera: str) -> str:
+        """The feature of a camera of `modality.json`."""
+        entry = self.groups("video").get(camera) or {}
+        return str(entry.get("original_key") or f"observation.images.{camera}")
+
+    def video_facts(self, key: str) -> Mapping[str, Any]:
+        """What `info.json` tells about the files of a camera: `info`, which older versions call `video_info`."""
+        entry = self.info["features"].get(key) or {}
+        facts = entry.get("info") or entry.get("video_info")
+        return facts if isinstance(facts, dict) else {}
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The features of `info.json`; no groups: those are in `modality`."""
+        features = {
+            key: Feature(
+                str(entry.get("dtype")), tuple(entry.get("shape") or ()), _names(entry.get("names"))
+            )
+            for key, entry in self.info["features"].items()
+        }
+        return Schema(_rate(self.info.get("fps")), self.info.get("robot_type"), features)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of all Parquet files of a dataset, file after file.
+
+    Attributes:
+        columns: by name, shape (rows, dimensions), of the type in the files; only those that every file has.
+        spans: for each file, in the order of their paths, its half-open range of rows.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    spans: Mapping[Path, tuple[int, int]]
+
+    def episodes(self, meta: Meta) -> dict[int, tuple[int, int]]:
+        """By episode_index, in the order of `episodes.jsonl`: the rows that training uses of it."""
+        found = (
+            (index, length, self.spans.get(meta.data_file(index)))
+            for index, length in meta.episodes
+        )
+        return {
+            index: (span[0], min(span[1], span[0] + length))
+            for index, length, span in found
+            if span is not None
+        }
+
+
+def require(findings: Iterable[Finding]) -> None:
+    """Raise the first error of `findings`.
+
+    Raises:
+        DatasetError: there is one.
+    """
+    for finding in findings:
+        if finding.severity == "error":
+            raise DatasetError(finding.message, place=finding.place, next_step=finding.remedy)
+
+
+def require_meta(root: Path) -> Meta:
+    """As `read_meta`.
+
+    Raises:
+        DatasetError: training could not read it.
+    """
+    found: list[Finding] = []
+    meta = read_meta(root, found)
+    require(found)
+    if meta is None:
+        raise DatasetError("the dataset cannot be read", place=Place(file=root))
+    return meta
+
+
+def read_meta(root: Path, found: list[Finding]) -> Meta | None:
+    """Read what training reads of `meta/`.
+
+    Args:
+        root: the dataset folder.
+        found: what is wrong is appended here.
+
+    Returns:
+        None where so much is wrong that no other check makes sense.
+    """
+    info = _json(root / "meta/info.json", found, "dataset-missing")
+    if info is None or _is_v3(root, info, found) or _incomplete(root, info, found):
+        return None
+    episodes = _json_lines(
+        root / "meta/episodes.jsonl", {"episode_index": int, "length": int}, found
+    )
+    tasks = _json_lines(root / "meta/tasks.jsonl", {"task_index": int, "task": str}, found)
+    if episodes is None or tasks is None:
+        return None
+    modality = None
+    if (root / MODALITY_FILE).exists():
+        modality = _json(root / MODALITY_FILE, found, "modality-missing")
+        if modality is None:
+            return None
+    return Meta(
+        root,
+        info,
+        tuple((line["episode_index"], line["length"]) for line in episodes),
+        {line["task_index"]: line["task"] for line in tasks},
+        modality,
+    )
+
+
+def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
+    """Read columns of every Parquet file under `data/`: training's statistics take them all, leftovers included.
+
+    Args:
+        meta: which dataset.
+        wanted: the names of the columns; those that a file lacks are left out.
+        found: files that cannot be read are appended here.
+    """
+    columns: dict[str, NDArray[Any] | None] = dict.fromkeys(wanted)
+    spans: dict[Path, tuple[int, int]] = {}
+    row = 0
+    for path in sorted(meta.root.glob(DATA_GLOB)):
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read(
+                    [name for name in columns if name in file.schema_arrow.names], use_threads=False
+                )
+                length = file.metadata.num_rows
+            if not length:
+                raise ValueError("it holds no rows")
+            values = {name: _matrix(name, table.column(name)) for name in table.column_names}
+        except (pa.ArrowException, OSError, ValueError) as error:
+            message = f"Parquet file cannot be read: {error}"
+            found.append(
+                Finding("data-unreadable", "error", message, Place(file=path), remedy=_REMEDY)
+            )
+            continue
+        columns = {
+            name: _extended(column, values[name])
+            for name, column in columns.items()
+            if name in values
+        }
+        spans[path] = (row, row + length)
+        row += length
+    return Rows({name: column for name, column in columns.items() if column is not None}, spans)
+
+
+def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
+    """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
+    if column is None:
+        return more.copy()
+    width, dtype, rows = (
+        min(column.shape[1], more.shape[1]),
+        np.result_type(column, more),
+        len(column),
+    )
+    if (column.shape[1], column.dtype) != (width, dtype):
+        column = column[:, :width].astype(dtype)
+    column.resize(
+        (rows + len(more), width), refcheck=False
+    )  # in place: large datasets are not there twice
+    column[rows:] = more[:, :width]
+    return column
+
+
+def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    """Shape (rows, dimensions); nulls become NaN."""
+    array = column.combine_chunks()
+    lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)
+    flat = array.flatten() if lists or pa.types.is_fixed_size_list(array.type) else array
+    if len(flat) % len(array) or (lists and _ragged(array)):
+        raise ValueError(f"{name} has rows of different widths")
+    values = np.asarray(flat.to_numpy(zero_copy_only=False))
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds no numbers")
+    return values.reshape(len(array), -1)
+
+
+def _ragged(array: pa.Array) -> bool:
+    return len(np.unique(np.diff(array.offsets.to_numpy()))) > 1
+
+
+def _names(value: object) -> tuple[str, ...] | None:
+    """Flat names only: some datasets nest them by motor group."""
+    return tuple(map(str, value)) if isinstance(value, list) else None
+
+
+def _json(path: Path, found: list[Finding], missing: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message = f"{path.name} is missing: this is no LeRobot dataset"
+        found.append(Finding(missing, "error", message, Place(file=path), remedy="check the path"))
+        return None
+    except (ValueError, OSError) as error:
+        found.append(_broken(path, f"{path.name} cannot be read: {error}"))
+        return None
+    if not isinstance(value, dict):
+        found.append(_broken(path, f"{path.name} holds no JSON object"))
+        return None
+    return value
+
+
+def _broken(path: Path, message: str, **numbers: int) -> Finding:
+    return Finding("meta-syntax", "error", message, Place(file=path), numbers, _REMEDY)
+
+
+def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
+    if (
+        not str(info.get("codebase_version", "")).startswith("v3")
+        and not (root / "meta/episodes").is_dir()
+    ):
+        return False
+    message = "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing meta/episodes.jsonl"
+    remedy = command("piperline", "migrate", root, "--to", "v2.1")
+    found.append(Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy))
+    return True
+
+
+def _incomplete(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
+    missing = [
+        key
+        for key, kind in _NEEDED_INFO.items()
+        if not isinstance(info.get(key), kind) or not info[key]
+    ]
+    if not missing and not all(_is_feature(entry) for entry in info["features"].values()):
+        missing = ["features with a dtype and a shape of whole numbers"]
+    if not missing and info["chunks_size"] < 1:
+        missing = ["a positive chunks_size"]
+    templates = (info.get("data_path"), info.get("video_path") or "")
+    if not missing and not all(_is_template(template) for template in templates):
+        missing = ["data_path and video_path of known fields, inside the dataset"]
+    if missing:
+        found.append(_broken(root / "meta/info.json", f"info.json lacks {', '.join(missing)}"))
+    return bool(missing)
+
+
+def _is_feature(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    shape = entry.get("shape") or []
+    return isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)
+
+
+def _rate(fps: object) -> int:
+    return round(fps) if isinstance(fps, int | float) and 0 < fps < math.inf else _DEFAULT_FPS
+
+
+def _is_template(template: object) -> bool:
+    """Whether a path template gives a path inside the dataset."""
+    try:
+        path = Path(str(template).format(episode_chunk=0, episode_index=0, video_key="key"))
+    except (ValueError, LookupError, AttributeError):
+        return False
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _json_lines(
+    path: Path, keys: Mapping[str, type], found: list[Finding]
+) -> list[dict[str, Any]] | None:
+    """The lines of a JSONL file; a blank line is an error, for training's reader too."""
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.name} cannot be read: {error}"
+        found.append(Finding("meta-missing", "error", message, Place(file=path), remedy=_REMEDY))
+        return None
+    values = []
+    for number, line in enumerate(lines, 1):
+        value = _record(line, keys)
+        if value is None:
+            message = f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: {line[:60]!r}"
+            found.append(_broken(path, message, line=number))
+            return None
+        values.append(value)
+    return values
+
+
+def _record(line: str, keys: Mapping[str, type]) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    fits = isinstance(value, dict) and all(
+        type(value.get(key)) is kind for key, kind in keys.items()
+    )
+    return value if fits else None

@@ -1,0 +1,214 @@
+"""What a modality config chooses of a dataset: cameras, groups, representation of actions, horizon, language.
+
+Either our defaults, or what an existing config `.py` of GR00T N1.6 / N1.7 registers.
+"""
+
+import runpy
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from piperline.errors import PiperlineError, Place
+from piperline.groot.loader import Meta
+from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY
+from piperline.groot.versions import DEFAULT_HORIZON
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a dataset training uses, and how.
+
+    Attributes:
+        cameras, state, action: names in `modality.json`, in order.
+        representations: for each action group `RELATIVE`, `ABSOLUTE` or `DELTA`.
+        state_keys: for each action group the state group that a relative action refers to; None: of the same name.
+        state_deltas, action_deltas: which frames, counted from the current one.
+        language: the language keys; training takes exactly one.
+        language_deltas: as the others; training takes [0].
+    """
+
+    cameras: tuple[str, ...]
+    state: tuple[str, ...]
+    action: tuple[str, ...]
+    representations: tuple[str, ...]
+    state_keys: tuple[str | None, ...]
+    action_deltas: tuple[int, ...]
+    state_deltas: tuple[int, ...] = (0,)
+    language: tuple[str, ...] = (LANGUAGE_KEY,)
+    language_deltas: tuple[int, ...] = (0,)
+
+    @property
+    def horizon(self) -> int:
+        """How many frames an action chunk spans."""
+        return max(self.action_deltas) - min(self.action_deltas) + 1
+
+    @property
+    def relative(self) -> dict[str, str]:
+        """The relative action groups and the state groups that they refer to."""
+        rows = zip(self.action, self.representations, self.state_keys, strict=False)
+        return {action: state or action for action, kind, state in rows if kind == "RELATIVE"}
+
+
+def default_choice(
+    meta: Meta,
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    cameras: Sequence[str] | None = None,
+) -> Choice:
+    """All cameras and groups of `modality.json`; arms relative to the state, everything else absolute.
+
+    Args:
+        meta: the dataset.
+        horizon: steps of an action chunk.
+        relative: action groups that are relative to the state group of the same name; None: those with "arm" in
+            their name that have one.
+        cameras: which, in the order in which the model sees them; None: all.
+
+    Raises:
+        PiperlineError: a name is no such group or camera, or the horizon is not positive.
+    """
+    actions, states, videos = meta.groups("action"), meta.groups("state"), meta.groups("video")
+    able = [group for group in actions if group in states]
+    _known(meta, "group of both state and action", relative or (), able)
+    _known(meta, "camera", cameras or (), list(videos))
+    if horizon < 1:
+        raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
+    chosen = [group for group in able if "arm" in group] if relative is None else list(relative)
+    return Choice(
+        cameras=tuple(videos if cameras is None else cameras),
+        state=tuple(states),
+        action=tuple(actions),
+        representations=tuple("RELATIVE" if group in chosen else "ABSOLUTE" for group in actions),
+        state_keys=(None,) * len(actions),
+        action_deltas=tuple(range(horizon)),
+        language=(_language(list(meta.groups("annotation"))),),
+    )
+
+
+def _known(meta: Meta, kind: str, names: Sequence[str], there: list[str]) -> None:
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise PiperlineError(
+            f"there is no {kind} {', '.join(unknown)}",
+            place=Place(file=meta.root / MODALITY_FILE),
+            expected="of " + ", ".join(there),
+        )
+
+
+def _language(annotations: list[str]) -> str:
+    """Our own key if it is there, else the first that sounds like a task."""
+    own = [TASK_KEY] if TASK_KEY in annotations or not annotations else []
+    return (
+        "annotation." + [*own, *(name for name in annotations if "task" in name), *annotations][0]
+    )
+
+
+def read_choice(path: Path) -> Choice:
+    """Run a modality config `.py` of N1.6 or N1.7 as training would, and return what it registers.
+
+    The file is executed: it is the user's own program, which training executes too. GR00T's modules are
+    stood in for, so that neither GR00T nor torch is needed.
+
+    Raises:
+        PiperlineError: its name is not a unique module name, it fails, or it registers nothing.
+    """
+    place = Place(file=path)
+    if not path.stem.isidentifier() or path.stem in sys.stdlib_module_names:
+        raise PiperlineError(
+            f"GR00T imports the config by its name, and cannot as {path.stem!r}",
+            place=place,
+            next_step="rename it to something like my_robot_config.py",
+        )
+    registered: list[tuple[Any, Any]] = []
+    try:
+        with _stand_ins(registered):
+            runpy.run_path(str(path))
+        # Exactly one: training refuses a second registration, and silently goes on without any.
+        [(config, _tag)] = registered
+        return _choice(config)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PiperlineError(
+            "the modality config does not work",
+            place=place,
+            found=reason,
+            next_step="`piperline groot config`",
+        ) from error
+
+
+def _choice(config: dict[str, Any]) -> Choice:
+    action = config["action"]
+    configs = action.action_configs or [SimpleNamespace(rep="ABSOLUTE", state_key=None)] * len(
+        action.modality_keys
+    )
+    entries = [vars(entry) if not isinstance(entry, dict) else entry for entry in configs]
+    return Choice(
+        cameras=tuple(config["video"].modality_keys),
+        state=tuple(config["state"].modality_keys),
+        action=tuple(action.modality_keys),
+        representations=tuple(str(entry["rep"]).upper() for entry in entries),
+        state_keys=tuple(entry.get("state_key") for entry in entries),
+        action_deltas=tuple(action.delta_indices),
+        state_deltas=tuple(config["state"].delta_indices),
+        language=tuple(config["language"].modality_keys),
+        language_deltas=tuple(config["language"].delta_indices),
+    )
+
+
+class _Names:
+    """An enumeration whose members are their names: `ActionRepresentation.RELATIVE` is "RELATIVE"."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def _modality_config(delta_indices: Any, modality_keys: Any, **more: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        delta_indices=list(delta_indices),
+        modality_keys=list(modality_keys),
+        **{"action_configs": None} | more,
+    )
+
+
+@contextmanager
+def _stand_ins(registered: list[tuple[Any, Any]]) -> Iterator[None]:
+    """Modules with GR00T's names, as long as a config runs."""
+
+    def register_modality_config(
+        config: dict[str, Any], embodiment_tag: object = "NEW_EMBODIMENT"
+    ) -> None:
+        registered.append((config, embodiment_tag))
+
+    enums = {
+        name: _Names()
+        for name in ("ActionFormat", "ActionRepresentation", "ActionType", "EmbodimentTag")
+    }
+    types = {"ModalityConfig": _modality_config, "ActionConfig": SimpleNamespace, **enums}
+    contents: dict[str, dict[str, Any]] = {
+        "gr00t": {},
+        "gr00t.configs": {},
+        "gr00t.configs.data": {},
+        "gr00t.configs.data.embodiment_configs": {
+            "register_modality_config": register_modality_config,
+            **types,
+        },
+        "gr00t.data": {},
+        "gr00t.data.embodiment_tags": {"EmbodimentTag": enums["EmbodimentTag"]},
+        "gr00t.data.types": types,
+    }
+    hidden = {name: sys.modules[name] for name in contents if name in sys.modules}
+    for name, values in contents.items():
+        module = ModuleType(name)
+        module.__dict__.update(values, __path__=[])
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name in contents:
+            del sys.modules[name]
+        sys.modules.update(hidden)

@@ -1,0 +1,193 @@
+"""HDF5 files opened with care: errors that say what is wrong, and a walk that no file can lead astray.
+
+A file may come from anywhere. So nothing here follows a link into another file, enters an object twice, calls
+itself for each level of groups, or takes a name for a path.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import h5py
+
+from piperline.errors import BadEpisode, Place
+from piperline.recordings.hdf5 import READ_ERRORS, resolve, text
+from piperline.text import natural_key, printable
+
+Group: TypeAlias = h5py.h5g.GroupID
+Dataset: TypeAlias = h5py.h5d.DatasetID
+Thing: TypeAlias = h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID
+"""What a walk comes by: h5py's low-level identifiers, which open no more than they are asked for."""
+
+FAULTS = (*READ_ERRORS, MemoryError)
+"""What h5py raises for files that are damaged, or claim what cannot be."""
+
+Kind = Literal["group", "dataset", "type", "link", "again", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One link of a group.
+
+    Attributes:
+        name: as it is stored: any bytes but NUL.
+        kind: `hard`: an object of the group; `soft`: a path in this file; `external`: a path in another file.
+        target: where a soft or external link points to; (file, path) for an external one.
+    """
+
+    name: bytes
+    kind: Literal["hard", "soft", "external", "other"]
+    target: tuple[bytes, ...] = ()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether HDF5 would take the name for a path. Only tampering makes such names."""
+        return b"/" in self.name or self.name == b"."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object or link that a walk came by.
+
+    Attributes:
+        path: its path, as it is shown.
+        name: its name as it is stored.
+        level: 0 for the start of the walk.
+        kind: `again`: a hard link to an object that the walk has passed; `unreadable`: an object that cannot be
+            opened, or a group that cannot be listed.
+        object: a group, dataset or named type.
+        text: where a link leads to; what is wrong with what is unreadable.
+    """
+
+    path: str
+    name: bytes
+    level: int
+    kind: Kind
+    object: Thing | None = None
+    text: str = ""
+
+
+def shown(name: bytes) -> str:
+    """A stored name as text without control characters; undecodable bytes as escapes."""
+    return printable(text(name))
+
+
+def members(group: Group) -> list[Member]:
+    """The links of a group (h5py's identifier), in natural order."""
+    names: list[bytes] = []
+    links = group.links
+    links.iterate(names.append)
+    return [
+        _member(links, name)
+        for name in sorted(names, key=lambda name: (natural_key(shown(name)), name))
+    ]
+
+
+def _member(links: h5py.h5l.LinkProxy, name: bytes) -> Member:
+    kind = links.get_info(name).type
+    if kind == h5py.h5l.TYPE_HARD:
+        return Member(name, "hard")
+    if kind == h5py.h5l.TYPE_SOFT:
+        return Member(name, "soft", (links.get_val(name),))
+    if kind == h5py.h5l.TYPE_EXTERNAL:
+        return Member(name, "external", links.get_val(name))
+    return Member(name, "other")
+
+
+def walk(start: Thing, path: str = "/", *, deepest: int | None = None) -> Iterator[Entry]:
+    """Pass every object below `start` once, parents first, siblings in natural order; links are not followed.
+
+    Args:
+        start: where to begin.
+        path: what to call it.
+        deepest: do not enter groups at this level; `start` is at level 0.
+    """
+    seen: dict[int, str] = {}
+    name = path.rsplit("/", 1)[-1].encode("utf-8", "surrogateescape")
+    waiting = [Entry(path, name, 0, _kind(start), start)]
+    while waiting:
+        entry = waiting.pop()
+        if entry.object is not None:
+            entry = _once(entry, seen)
+        yield entry
+        if entry.kind == "group" and entry.level != deepest:
+            waiting.extend(reversed(_below(entry)))
+
+
+def _once(entry: Entry, seen: dict[int, str]) -> Entry:
+    try:
+        first = seen.setdefault(h5py.h5o.get_info(entry.object).addr, entry.path)
+    except FAULTS as error:
+        return Entry(entry.path, entry.name, entry.level, "unreadable", text=str(error))
+    return (
+        entry
+        if first == entry.path
+        else Entry(entry.path, entry.name, entry.level, "again", text=first)
+    )
+
+
+def _below(entry: Entry) -> list[Entry]:
+    try:
+        found = members(entry.object)
+    except FAULTS as error:
+        return [
+            Entry(
+                entry.path.rstrip("/") + "/?", b"?", entry.level + 1, "unreadable", text=str(error)
+            )
+        ]
+    return [_entry(entry, member) for member in found]
+
+
+def _entry(parent: Entry, member: Member) -> Entry:
+    path, level = f"{parent.path.rstrip('/')}/{shown(member.name)}", parent.level + 1
+    if member.is_path:
+        return Entry(
+            path,
+            member.name,
+            level,
+            "unreadable",
+            text="the name of this link is a path: tampered with",
+        )
+    if member.kind != "hard":
+        return Entry(path, member.name, level, "link", text=_link_text(parent.object, member))
+    try:
+        opened = h5py.h5o.open(parent.object, member.name)
+    except FAULTS as error:
+        return Entry(path, member.name, level, "unreadable", text=str(error))
+    return Entry(path, member.name, level, _kind(opened), opened)
+
+
+def _kind(opened: Thing) -> Kind:
+    if isinstance(opened, h5py.h5g.GroupID):
+        return "group"
+    return "dataset" if isinstance(opened, h5py.h5d.DatasetID) else "type"
+
+
+def _link_text(group: Group, member: Member) -> str:
+    if member.kind == "soft":
+        return f"{shown(member.target[0])}{' (broken)' if lookup(group, member) is None else ''}"
+    if member.kind == "external":
+        file, path = map(shown, member.target)
+        folder = Path(text(h5py.h5f.get_name(group))).parent
+        there = (folder / text(member.target[0])).is_file()
+        return f"{file}:{path} (another file{'' if there else ', missing'})"
+    return "a link of an unknown kind"
+
+
+def lookup(group: Group, member: Member) -> Thing | None:
+    """The object of a member, soft links followed, or None. Never opens another file."""
+    if member.kind == "hard" and not member.is_path:
+        return h5py.h5o.open(group, member.name)
+    if member.kind != "soft":
+        return None
+    here = h5py.Group(group)
+    try:
+        found = resolve(
+            here.file if member.target[0].startswith(b"/") else here,
+            text(member.target[0]),
+            Place(),
+        )
+    except BadEpisode:
+        return None
+    return None if found is None else found.id

@@ -1,0 +1,1 @@
+"""Repository ids, and datasets to and from the Hugging Face Hub."""

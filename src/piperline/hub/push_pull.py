@@ -1,0 +1,296 @@
+"""The Hugging Face Hub: push a dataset, download one. The only module that knows huggingface_hub.
+
+Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move the version tag.
+Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then they see the version before.
+The token comes from `HF_TOKEN` or from `hf auth login`, never from an option.
+"""
+
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+
+from piperline.errors import HubError
+from piperline.files import sync_tree
+from piperline.hub.repo_id import check_repo_id
+from piperline.lerobot.card import card_text
+from piperline.lerobot.dataset import open_dataset
+from piperline.output.publish import check_free, replace_dataset
+from piperline.output.workspace import downloading, workplace
+from piperline.text import printable
+
+_TEMPORARY = [
+    "images/",
+    "*.partial/",
+    ".*",
+    "*/.*",
+]  # hidden files too: `.env` is not for the world
+_ONLY_IN = {
+    "v2.1": ("meta/episodes.jsonl", "meta/tasks.jsonl", "data/chunk-000/episode_"),
+    "v3.0": ("meta/episodes/", "meta/tasks.parquet", "data/chunk-000/file-"),
+}
+"""Files, or how their names begin, that only one format has."""
+_CONTENT = ["data/**", "videos/**", "meta/**"]
+_LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
+
+
+# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own error is made of.
+_TransportError: type[Exception] = HfHubHTTPError.__bases__[0]
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Where a dataset was pushed to.
+
+    Attributes:
+        url: its page.
+        commit: the commit that the tag is on.
+        tag: the version tag.
+    """
+
+    url: str
+    commit: str
+    tag: str
+
+
+def show_progress(*, wanted: bool) -> None:
+    """Whether huggingface_hub draws its progress bars on standard error."""
+    (enable_progress_bars if wanted else disable_progress_bars)()
+
+
+def check_login(repo_id: str) -> None:
+    """See that the Hub knows the token, before hours of work that end with an upload to `repo_id`.
+
+    Raises:
+        PiperlineError: the repository id is malformed.
+        HubError: there is no valid token, or the Hub cannot be reached.
+    """
+    with _hub(check_repo_id(repo_id)):
+        token = HfApi(library_name="piperline").whoami().get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read":
+        raise HubError(
+            "the token may only read",
+            found=f"the token {token.get('displayName')}",
+            next_step=_LOGIN,
+        )
+
+
+def push(
+    root: Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    branch: str | None = None,
+    prune: bool = False,
+) -> PushResult:
+    """Upload the dataset at `root` and put its version tag on the new commit.
+
+    Args:
+        root: the dataset's folder.
+        repo_id: owner/name; made if there is none.
+        private: make it private, if it is made.
+        branch: the branch to push to instead of main; made if there is none.
+        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not have.
+
+    Raises:
+        DatasetError: there is no dataset at `root`.
+        PiperlineError: the repository id is malformed.
+        HubError: the Hub refused, or cannot be reached.
+    """
+    check_repo_id(repo_id)
+    dataset = open_dataset(root)
+    for _ in dataset:  # what is damaged, or not there, is not uploaded
+        pass
+    api = HfApi(library_name="piperline")
+    with _hub(repo_id):
+        url = api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+        if branch:
+            api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
+        there = set(api.list_repo_files(repo_id, repo_type="dataset", revision=branch))
+        if not prune:
+            _refuse_mixture(there, dataset.version, repo_id)
+        if not (root / "README.md").exists() and "README.md" not in there:
+            api.upload_file(
+                path_or_fileobj=card_text(dataset.info, list(dataset.tasks)).encode(),
+                path_in_repo="README.md",
+                repo_id=repo_id,
+                repo_type="dataset",
+                revision=branch,
+                commit_message="Add the dataset card",
+            )
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=root,
+            repo_type="dataset",
+            revision=branch,
+            ignore_patterns=_TEMPORARY,
+            delete_patterns=_CONTENT if prune else None,
+            commit_message=f"Upload {len(dataset)} episodes (LeRobot {dataset.version})",
+        )
+        # An existing tag does not move, so it is made anew.
+        with suppress(RevisionNotFoundError):
+            api.delete_tag(repo_id, tag=dataset.version, repo_type="dataset")
+        api.create_tag(repo_id, tag=dataset.version, revision=commit.oid, repo_type="dataset")
+    return PushResult(str(url), commit.oid, dataset.version)
+
+
+def _refuse_mixture(there: Collection[str], version: str, repo_id: str) -> None:
+    """See that a repository does not hold files of the other format: readers would take rows of both."""
+    other = {
+        name for name in there if name.startswith(_ONLY_IN["v2.1" if version == "v3.0" else "v3.0"])
+    }
+    if other:
+        raise HubError(
+            f"{repo_id} holds a dataset of another LeRobot version: readers would take the rows of both",
+            expected=f"an empty repository, or one of {version}",
+            found=printable(min(other)),
+            next_step="add --prune, which deletes the files there that the dataset does not have (the tag of the other "
+            "version keeps them), or push to another --branch or --repo-id",
+        )
+
+
+def pull(
+    repo_id: str,
+    target: Path,
+    *,
+    revision: str | None = None,
+    version: str | None = None,
+    replace: bool = False,
+) -> Path:
+    """Download a dataset to `target`, which is absent until all of it is there.
+
+    A download that broke off goes on where it was: it lies in `TARGET.download` until it is complete.
+
+    Args:
+        repo_id: owner/name.
+        target: the folder to make.
+        revision: a branch, tag or commit; None takes `version`'s tag if there is one, else main.
+        version: "v2.1" or "v3.0": the tag to prefer.
+        replace: a dataset that is at `target` gives way; it is kept beside it.
+
+    Returns:
+        `target`.
+
+    Raises:
+        OutputExists: there is something at `target`.
+        DatasetError: what was downloaded is not a dataset.
+        HubError: there is no such repository or revision, or the Hub cannot be reached.
+    """
+    check_repo_id(repo_id)
+    if not replace:
+        check_free(target)
+    with _hub(repo_id):
+        # The commit is asked for first: without an answer, a download would take what is there for the whole.
+        info = HfApi().dataset_info(repo_id, revision=revision or _tag(repo_id, version))
+    with downloading(target, f"{repo_id} {info.sha}") as place:
+        with _hub(repo_id):
+            snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
+        _check_complete(place, [item.rfilename for item in info.siblings or ()])
+        shutil.rmtree(place / ".cache", ignore_errors=True)
+        open_dataset(place)
+        sync_tree(place)
+        if replace and target.exists() and any(target.iterdir()):
+            with workplace(target) as made:
+                made.rmdir()
+                place.rename(made)
+                replace_dataset(made, target)
+        else:
+            place.rename(target)
+    return target
+
+
+def _check_complete(place: Path, files: Sequence[str]) -> None:
+    missing = [name for name in files if not (place / name).exists()]
+    if missing:
+        raise HubError(
+            "the download is not complete",
+            found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
+            next_step="run the same command again: it goes on where it was",
+        )
+
+
+def _tag(repo_id: str, version: str | None) -> str | None:
+    if version is None:
+        return None
+    tags = HfApi().list_repo_refs(repo_id, repo_type="dataset").tags
+    return version if any(tag.name == version for tag in tags) else None
+
+
+@contextmanager
+def _hub(repo_id: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises into one error that says what to do."""
+    try:
+        yield
+    except LocalTokenNotFoundError as error:
+        raise HubError("there is no token for the Hub", next_step=_LOGIN) from error
+    except (
+        HfHubHTTPError,
+        _TransportError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RuntimeError,
+    ) as error:
+        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened instead of an answer.
+        wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(
+            error.__cause__, Exception
+        )
+        raise _explained(error.__cause__ if wrapped else error, repo_id) from error
+
+
+def _explained(error: BaseException | None, repo_id: str) -> HubError:
+    if isinstance(error, OfflineModeIsEnabled):
+        return HubError(
+            "the Hub is switched off by HF_HUB_OFFLINE",
+            next_step="unset HF_HUB_OFFLINE to push or download",
+        )
+    if isinstance(error, HfHubHTTPError) and hasattr(error.response, "status_code"):
+        return _refused(error, repo_id)
+    return HubError(
+        "the Hugging Face Hub cannot be reached, or hung up",
+        found=f"{type(error).__name__}: {error}".splitlines()[0],
+        next_step="see that there is a network, then run the same command again: it goes on where it was",
+    )
+
+
+def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
+    status = error.response.status_code
+    if status == 401:
+        return HubError(
+            f"the Hub does not know who asks for {repo_id}, or there is no such repository",
+            found="no token, or one that is not valid (401)",
+            next_step=_LOGIN,
+        )
+    if status == 403:
+        return HubError(
+            f"the token may not do this to {repo_id}", found=_words(error), next_step=_LOGIN
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(
+            f"{repo_id} has no such revision", found=_words(error), next_step="name one that it has"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return HubError(
+            f"there is no dataset {repo_id} on the Hub, or the token may not see it",
+            next_step="check its name; for a private one, " + _LOGIN,
+        )
+    return HubError(
+        f"the Hub answered with an error ({status})",
+        found=_words(error),
+        next_step="run the same command again: it goes on where it was",
+    )
+
+
+def _words(error: HfHubHTTPError) -> str:
+    return (error.server_message or str(error)).splitlines()[0]

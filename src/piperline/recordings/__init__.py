@@ -1,0 +1,1 @@
+"""Recordings: HDF5 files seen through a layout. They are untrusted."""

@@ -1,1 +1,0 @@
-"""A run: its plan, its worker processes, its result."""

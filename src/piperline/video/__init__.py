@@ -1,0 +1,1 @@
+"""Videos and images: the only door to FFmpeg (PyAV)."""

@@ -1,0 +1,204 @@
+"""Video: settings, encoding, JPEG passthrough, decoding. One of the three modules that know FFmpeg (PyAV).
+
+Recorded JPEG is decoded to its own planes; they go to the encoder through a table that maps full to limited range
+(ITU-T T.871 to ITU-R BT.601), without a detour over RGB. FFmpeg's own range conversion would add dither, which
+costs the encoder time and bytes.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, cast
+
+import av
+import av.logging
+import numpy as np
+from av.video.frame import VideoFrame
+
+from piperline.errors import VideoError
+from piperline.video.decoder import Picture, _words
+
+# SVT-AV1 writes to standard error by itself; only its errors are of interest.
+os.environ.setdefault("SVT_LOG", "1")
+logging.getLogger("libav").setLevel(logging.CRITICAL)
+
+Mode = Literal["h264", "av1", "copy"]
+
+LIBRARY = f"PyAV {av.__version__}"
+"""What makes the bytes of videos, apart from their settings."""
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How the frames of a camera become a video.
+
+    Attributes:
+        mode: the name by which users choose it.
+        codec: FFmpeg's name of the encoder; None where recorded JPEG is kept.
+        options: the encoder's options.
+        threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread over
+            episodes and cameras instead.
+        description: one line for people.
+    """
+
+    mode: Mode
+    codec: str | None
+    options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    description: str = ""
+
+
+MODES: Mapping[Mode, VideoSettings] = {
+    "h264": VideoSettings(
+        "h264",
+        "libx264",
+        # No B-frames: packets can then be cut and appended without encoding again.
+        {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"},
+        description="x264 superfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: plays anywhere",
+    ),
+    "av1": VideoSettings(
+        "av1",
+        "libsvtav1",
+        # LeRobot's defaults, and scm=1: at preset 11 to 13 SVT-AV1 else skips small changes, in every second frame.
+        {"preset": "12", "crf": "30", "g": "2", "svtav1-params": "lp=1:scm=1"},
+        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults; and scm=1, so that "
+        "small changes are not skipped",
+    ),
+    "copy": VideoSettings(
+        "copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"
+    ),
+}
+"""The ways to make a video, the default first."""
+
+MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
+"""Players can start before they have the whole file. No bit rate, which is a guess: equal packets make equal files."""
+
+_FULL_TO_LIMITED_LUMA = bytes(round(16 + value * 219 / 255) for value in range(256))
+_FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
+_BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
+_LIMITED = 1  # AVCOL_RANGE_MPEG
+
+
+def for_encoder(picture: Picture) -> Picture:
+    """`picture` as limited-range yuv420p."""
+    if picture.format.name != "yuvj420p":
+        return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
+    result = VideoFrame(picture.width, picture.height, "yuv420p")
+    tables = (_FULL_TO_LIMITED_LUMA, _FULL_TO_LIMITED_CHROMA, _FULL_TO_LIMITED_CHROMA)
+    for source, target, table in zip(picture.planes, result.planes, tables, strict=True):
+        data = bytes(source).translate(table)
+        if source.line_size != target.line_size:
+            rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)[
+                :, : source.width
+            ]
+            data = np.pad(rows, ((0, 0), (0, target.line_size - source.width))).tobytes()
+        target.update(data)
+    result.color_range = _LIMITED
+    return result
+
+
+# --- video files -------------------------------------------------------------------------------------------------
+
+
+class VideoWriter:
+    """Writes one video file; a context manager. Left by an exception, it leaves the file unfinished.
+
+    Args:
+        path: the mp4 file to make.
+        settings: how.
+        fps: frames a second.
+
+    Raises:
+        VideoError: the encoder is missing or fails.
+    """
+
+    def __init__(self, path: Path, settings: VideoSettings, *, fps: int) -> None:
+        self.frames = 0
+        self._path, self._settings, self._fps = path, settings, fps
+        self._stream: av.VideoStream | None = None
+        self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and self._stream is not None and self._settings.codec is not None:
+            self._encode(self._stream, None)
+        self._container.close()
+
+    def add(self, picture: Picture) -> None:
+        """Encode one picture."""
+        if self._settings.codec is None:
+            raise ValueError("this writer keeps JPEG, it does not encode")
+        picture = for_encoder(picture)
+        if self._stream is None:
+            self._stream = self._open(self._settings.codec, picture.width, picture.height)
+        picture.pts = self.frames
+        self.frames += 1
+        self._encode(self._stream, picture)
+
+    def add_jpeg(self, data: bytes, height: int, width: int) -> None:
+        """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
+        if self._stream is None:
+            kept = self._container.add_mux_stream(
+                "mjpeg", rate=self._fps, width=width, height=height
+            )
+            self._stream = cast("av.VideoStream", kept)
+            self._stream.time_base = Fraction(
+                1, self._fps
+            )  # by default 1/90000, which not every rate divides
+        packet = av.Packet(data)
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, self._fps)
+        packet.pts = packet.dts = self.frames
+        packet.duration = 1
+        packet.is_keyframe = True
+        self.frames += 1
+        self._container.mux_one(packet)
+
+    def _open(self, codec: str, width: int, height: int) -> av.VideoStream:
+        try:
+            added = self._container.add_stream(
+                codec, rate=self._fps, options=dict(self._settings.options)
+            )
+        except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            raise VideoError(
+                f"this FFmpeg has no encoder {codec}",
+                next_step="install PyAV's own wheel: pip install --force-reinstall --only-binary :all: av",
+            ) from error
+        stream = cast("av.VideoStream", added)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = self._settings.threads
+        stream.codec_context.color_range = _LIMITED
+        stream.codec_context.colorspace = _BT601
+        return stream
+
+    def _encode(self, stream: av.VideoStream, picture: Picture | None) -> None:
+        """Encode a picture, or with None what the encoder still holds back."""
+        try:
+            for packet in stream.encode(picture):
+                self._container.mux_one(packet)
+        except OSError:  # the disk is full: not the encoder's fault
+            raise
+        except av.FFmpegError as error:
+            raise VideoError(
+                "FFmpeg failed", found=_words(error, lambda: _open_again(stream))
+            ) from error
+
+
+def _open_again(stream: av.VideoStream) -> None:
+    """Open an encoder like that of `stream`."""
+    known = stream.codec_context
+    context = cast("av.VideoCodecContext", av.CodecContext.create(known.codec.name, "w"))
+    context.width, context.height, context.pix_fmt = known.width, known.height, known.pix_fmt
+    context.time_base, context.options = Fraction(1, 30), known.options
+    context.open()

@@ -1,0 +1,462 @@
+"""Cutting and appending MP4 files by byte ranges: sample tables are rewritten, the frames themselves only copied.
+
+Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does with `+faststart`,
+byte for byte. Only simple files are taken: one H.264 or AV1 track without B-frames, frames at n / fps, no edits. All
+numbers of a file are checked before they are used; whatever is not simple is left to FFmpeg (`remux`).
+"""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.errors import DatasetError, Place, VideoError
+
+Numbers: TypeAlias = NDArray[np.int64]
+
+_BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
+CODECS = {b"avc1": "h264", b"av01": "av1"}
+"""FFmpeg's names of the sample entries that are taken."""
+
+_LARGEST_MOOV = 64 << 20
+_MOST_FRAMES, _MOST_TICKS, _HIGHEST_FPS = (
+    1 << 24,
+    1 << 40,
+    1 << 16,
+)  # so that products fit into 64 bits
+_CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
+_ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
+_U32 = 0xFFFFFFFF
+_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+_MOVIE_SCALE = 1000
+_HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
+_LONGEST_UDTA = 4096
+_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
+_SQUARE = struct.pack(">II", 1, 1)
+_TABLES = {b"stsd", b"stts", b"stss", b"stsc", b"stsz", b"stco", b"co64", b"sdtp"}
+
+
+class _NotSimpleError(ValueError):
+    """Something that is left to FFmpeg."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The video track of a file, or some frames of it.
+
+    Attributes:
+        path: the file.
+        entry: the sample entry, without the bit rates of the file as a whole.
+        shown: width and height of `tkhd`, as there.
+        udta: what the file tells of its making, or nothing.
+        sizes: bytes of each frame, int64 of shape (frames,).
+        offsets: where each begins in the file, likewise.
+        keys: whether decoding can begin at it, bool of shape (frames,).
+    """
+
+    path: Path
+    entry: bytes
+    shown: bytes
+    udta: bytes
+    sizes: Numbers
+    offsets: Numbers
+    keys: NDArray[np.bool_]
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name."""
+        return CODECS[self.entry[4:8]]
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = struct.unpack_from(">HH", self.entry, 32)
+        return width, height
+
+    @cached_property
+    def parameters(self) -> bytes:
+        """What decoding depends on. Square pixels are the same as none: muxers add them as they like."""
+        kept = [
+            _box(kind, body)
+            for kind, body in _boxes(self.entry[_ENTRY:])
+            if (kind, body) != (b"pasp", _SQUARE)
+        ]
+        return self.shown + b"".join(kept)
+
+    def piece(self, first: int, count: int) -> "Track | None":
+        """`count` frames from number `first` on; None where there are not as many, or the first is no key frame."""
+        if first + count > len(self.sizes) or not self.keys[first]:
+            return None
+        # Copies, so that the whole file's tables need not be kept.
+        sizes, offsets, keys = (
+            self.sizes[first:][:count],
+            self.offsets[first:][:count],
+            self.keys[first:][:count],
+        )
+        return replace(self, sizes=sizes.copy(), offsets=offsets.copy(), keys=keys.copy())
+
+    @property
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Offset and length of the byte ranges that the frames take, as few as there can be."""
+        ends = self.offsets + self.sizes
+        breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
+        for start, stop in zip([0, *breaks], [*breaks, len(ends)], strict=True):
+            yield int(self.offsets[start]), int(ends[stop - 1] - self.offsets[start])
+
+    def outer_frames(self) -> tuple[bytes, bytes]:
+        """The bytes of the first and the last frame."""
+        with self.path.open("rb") as file:
+            first, last = (
+                os.pread(file.fileno(), int(self.sizes[n]), int(self.offsets[n])) for n in (0, -1)
+            )
+        return first, last
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def read_track(path: Path, fps: int) -> Track | None:
+    """The track of a simple file; None for all others, also for those that are missing or damaged.
+
+    Args:
+        path: the file.
+        fps: its frames a second: frame n is shown at n / fps, rounded.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _track(path, _moov(file.fileno(), size), size, fps)
+    except (OSError, ValueError, KeyError, IndexError, struct.error, OverflowError):
+        return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is as long as its boxes say; true also of what is no MP4."""
+    with path.open("rb") as file:
+        size, place = os.fstat(file.fileno()).st_size, 0
+        if os.pread(file.fileno(), 8, 0)[4:] != b"ftyp":
+            return True
+        while place < size:
+            length, _, large = struct.unpack(
+                ">I4sQ", os.pread(file.fileno(), 16, place).ljust(16, b"\0")
+            )
+            place += max(large if length == 1 else length or size - place, 8)
+        return place == size
+
+
+def _need(holds: object) -> None:
+    if not holds:
+        raise _NotSimpleError
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each box in `data`."""
+    place = 0
+    while place < len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        _need(8 <= size <= len(data) - place)
+        yield kind, data[place + 8 : place + size]
+        place += size
+
+
+def _children(data: bytes) -> dict[bytes, bytes]:
+    """The boxes in `data`, none of them twice."""
+    found: dict[bytes, bytes] = {}
+    for kind, body in _boxes(data):
+        _need(kind not in found)
+        found[kind] = body
+    return found
+
+
+def _moov(descriptor: int, size: int) -> dict[bytes, bytes]:
+    place = 0
+    while place < size:
+        length, kind, large = struct.unpack(
+            ">I4sQ", os.pread(descriptor, 16, place).ljust(16, b"\0")
+        )
+        length = large if length == 1 else length or size - place
+        _need(8 <= length <= size - place)
+        if kind == b"moov":
+            _need(length <= _LARGEST_MOOV)
+            return _children(os.pread(descriptor, length, place)[8:])
+        place += length
+    raise _NotSimpleError
+
+
+def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
+    _need(b"mvex" not in moov and 0 < fps < _HIGHEST_FPS)
+    trak = _children(moov[b"trak"])  # of two tracks, none is simple
+    mdia = _children(trak[b"mdia"])
+    minf = _children(mdia[b"minf"])
+    tkhd = trak[b"tkhd"]
+    _need(
+        tkhd[-44:-8] == _MATRIX
+        and mdia[b"hdlr"][8:12] == b"vide"
+        and minf[b"dinf"] == _box(b"dref", _DREF)
+    )
+    stbl = _children(minf[b"stbl"])
+    _need(stbl.keys() <= _TABLES)
+    sizes = _sizes(stbl[b"stsz"], size)
+    last = _check_times(stbl[b"stts"], len(sizes), _timescale(mdia[b"mdhd"]), fps)
+    if b"edts" in trak:
+        _check_edit(trak[b"edts"], last, _timescale(moov[b"mvhd"]) / _timescale(mdia[b"mdhd"]))
+    offsets = _offsets(stbl, sizes)
+    _need(offsets.min() >= 0 and (offsets + sizes).max() <= size)
+    udta = moov.get(b"udta", b"")
+    kept = udta if len(udta) <= _LONGEST_UDTA else b""
+    return Track(
+        path,
+        _entry(stbl[b"stsd"]),
+        tkhd[-8:],
+        kept,
+        sizes,
+        offsets,
+        _keys(stbl.get(b"stss"), len(sizes)),
+    )
+
+
+def _table(body: bytes, columns: int = 1, kind: str = ">u4") -> Numbers:
+    """The rows of a table that begins with version, flags and the number of rows."""
+    (count,) = struct.unpack_from(">I", body, 4)
+    width = columns * np.dtype(kind).itemsize
+    _need(count * width == len(body) - 8)
+    return np.frombuffer(body, kind, count * columns, 8).astype(np.int64).reshape(count, columns)
+
+
+def _sizes(stsz: bytes, size: int) -> Numbers:
+    uniform, count = struct.unpack_from(">II", stsz, 4)
+    _need(0 < count < _MOST_FRAMES)
+    if uniform:
+        _need(uniform * count <= size)
+        return np.full(count, uniform, np.int64)
+    sizes = _table(stsz[4:])[:, 0]
+    _need(sizes.min() > 0)
+    return sizes
+
+
+def _timescale(header: bytes) -> int:
+    """Ticks a second of `mvhd` or `mdhd`."""
+    (scale,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    _need(scale)
+    return int(scale)
+
+
+def _check_times(stts: bytes, count: int, scale: int, fps: int) -> int:
+    """See that frame n is at n / fps, rounded; the ticks at which the last one is shown."""
+    counts, deltas = _table(stts, 2).T
+    _need(counts.sum() == count)
+    _need(float(counts.astype(np.float64) @ deltas) < _MOST_TICKS)
+    times = np.cumsum(np.repeat(deltas, counts)) - np.repeat(deltas, counts)
+    # Times are sums of the durations before; rounded as `remux` does, so drift of joined files does no harm.
+    _need(np.array_equal((2 * fps * times + scale) // (2 * scale), np.arange(count)))
+    return int(times[-1])
+
+
+def _check_edit(edts: bytes, last: int, ratio: float) -> None:
+    """See that the edit list shows the file from its first to its last frame."""
+    elst = _children(edts)[b"elst"]
+    form = ">QqI" if elst[0] else ">IiI"
+    _need(len(elst) == 8 + struct.calcsize(form) and elst[4:8] == b"\0\0\0\1")
+    duration, start, rate = struct.unpack_from(form, elst, 8)
+    _need(start == 0 and rate == 1 << 16 and duration > last * ratio)
+
+
+def _offsets(stbl: dict[bytes, bytes], sizes: Numbers) -> Numbers:
+    """Where each frame begins, from the chunks and how many frames each has."""
+    chunks = (
+        _table(stbl[b"stco"])[:, 0] if b"stco" in stbl else _table(stbl[b"co64"], 1, ">i8")[:, 0]
+    )
+    first, per_chunk, description = _table(stbl[b"stsc"], 3).T
+    _need(
+        first[0] == 1
+        and (np.diff(first) > 0).all()
+        and first[-1] <= len(chunks)
+        and (description == 1).all()
+    )
+    counts = np.repeat(per_chunk, np.diff([*first, len(chunks) + 1]))
+    _need(counts.min() > 0 and counts.max() <= len(sizes) and counts.sum() == len(sizes))
+    before = np.cumsum(sizes) - sizes
+    heads = np.cumsum(counts) - counts
+    offsets: Numbers = before + np.repeat(chunks - before[heads], counts)
+    return offsets
+
+
+def _keys(stss: bytes | None, count: int) -> NDArray[np.bool_]:
+    if stss is None:
+        return np.ones(count, np.bool_)
+    numbers = _table(stss)[:, 0] - 1
+    keys = np.zeros(count, np.bool_)
+    _need(len(numbers) and numbers.min() >= 0)
+    keys[numbers] = True
+    return keys
+
+
+def _entry(stsd: bytes) -> bytes:
+    """The one sample entry, without bit rates: they are those of the whole file."""
+    ((kind, body),) = _boxes(stsd[8:])
+    _need(kind in CODECS and len(body) >= _ENTRY - 8)
+    boxes = (_box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
+    return _box(kind, body[: _ENTRY - 8], *boxes)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+_DREF = struct.pack(">II", 0, 1) + _box(b"url ", b"\0\0\0\1")  # the frames are in this file
+
+
+def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
+    """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
+
+    Args:
+        path: the file to make.
+        pieces: in order.
+        fps: frames a second.
+
+    Raises:
+        DatasetError: a file that a piece is from has become shorter or is gone.
+        VideoError: what was written is not what was read.
+    """
+    sizes, keys = (
+        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("sizes", "keys")
+    )
+    with path.open("wb") as target:
+        target.write(_head(pieces[0], sizes, keys, fps))
+        target.flush()
+        for piece in pieces:
+            _append(piece, target.fileno())
+    _verify(path, pieces, fps)
+
+
+def _append(piece: Track, target: int) -> None:
+    try:
+        source = os.open(piece.path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
+    try:
+        for offset, length in piece.ranges:
+            place, end = offset, offset + length
+            while place < end:
+                done = _copy(source, target, place, end - place)
+                if not done:
+                    raise DatasetError(
+                        "the video became shorter while it was read", place=Place(file=piece.path)
+                    )
+                place += done
+    finally:
+        os.close(source)
+
+
+def _copy(source: int, target: int, place: int, length: int) -> int:
+    """Copy some bytes without a detour through Python where the system can; how many."""
+    try:
+        return os.copy_file_range(source, target, length, place)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    return os.sendfile(target, source, place, length)
+
+
+def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
+    """See that the file has all frames' sizes, and the bytes of each piece's first and last frame."""
+    written = read_track(path, fps)
+    start = 0
+    for piece in pieces:
+        there = written and written.piece(start, len(piece.sizes))
+        start += len(piece.sizes)
+        if (
+            not there
+            or not np.array_equal(there.sizes, piece.sizes)
+            or there.outer_frames() != piece.outer_frames()
+        ):
+            raise VideoError("what was written is not what was read", place=Place(file=path))
+    if written is None or len(written.sizes) != start:
+        raise VideoError(
+            "what was written has other frames than what was read", place=Place(file=path)
+        )
+
+
+def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
+    """Everything before the frames."""
+    ftyp = _box(b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]])
+    total = int(sizes.sum())
+    large = total + _LARGEST_MOOV > _U32
+    begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
+    moov = _movie(first, sizes, keys, fps, begin, large=large)
+    mdat = (
+        struct.pack(">I4sQ", 1, b"mdat", total + 16)
+        if large
+        else struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
+    )
+    return ftyp + moov + mdat
+
+
+def _movie(
+    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int, begin: int, *, large: bool
+) -> bytes:
+    count = len(sizes)
+    scale = fps
+    while scale < 10000:
+        scale *= 2
+    length = -(-count * _MOVIE_SCALE // fps)
+    header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
+    shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + _MATRIX + first.shown
+    edit = _box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
+    ticks = struct.pack(
+        ">5IHH", 0, 0, 0, scale, count * scale // fps, 0x55C4, 0
+    )  # language: undetermined
+    tables = _box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
+    info = _box(
+        b"minf", _box(b"vmhd", struct.pack(">I8x", 1)), _box(b"dinf", _box(b"dref", _DREF)), tables
+    )
+    media = _box(b"mdia", _box(b"mdhd", ticks), _box(b"hdlr", _HANDLER), info)
+    track = _box(b"trak", _box(b"tkhd", shown), _box(b"edts", edit), media)
+    told = [_box(b"udta", first.udta)] if first.udta else []
+    return _box(b"moov", _box(b"mvhd", header, _MATRIX, struct.pack(">24xI", 2)), track, *told)
+
+
+def _rows(kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4") -> bytes:
+    return _box(kind, struct.pack(">II", 0, len(rows)), np.asarray(rows).astype(form).tobytes())
+
+
+def _tables(
+    entry: bytes, sizes: Numbers, keys: NDArray[np.bool_], delta: int, begin: int, *, large: bool
+) -> Iterator[bytes]:
+    yield _box(b"stsd", struct.pack(">II", 0, 1), entry)
+    yield _rows(b"stts", [(len(sizes), delta)])
+    if not keys.all():
+        yield _rows(b"stss", np.flatnonzero(keys) + 1)
+    heads = _heads(sizes)
+    counts = np.diff([*heads, len(sizes)])
+    changes = np.flatnonzero(np.diff(counts, prepend=0))
+    yield _rows(b"stsc", [(place + 1, counts[place], 1) for place in changes])
+    if (sizes == sizes[0]).all():
+        yield _box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
+    else:
+        yield _box(b"stsz", struct.pack(">III", 0, 0, len(sizes)), sizes.astype(">u4").tobytes())
+    chunks = begin + (np.cumsum(sizes) - sizes)[heads]
+    yield _rows(b"co64", chunks, ">u8") if large else _rows(b"stco", chunks)
+
+
+def _heads(sizes: Numbers) -> list[int]:
+    """The first frames of the chunks, each of less than 1 MiB or of a single frame."""
+    ends = np.cumsum(sizes)
+    heads = [0]
+    while True:
+        limit = ends[heads[-1]] - sizes[heads[-1]] + _CHUNK
+        head = max(int(np.searchsorted(ends, limit)), heads[-1] + 1)
+        if head >= len(sizes):
+            return heads
+        heads.append(head)

@@ -1,0 +1,249 @@
+"""What is handed to SLURM and how its answers are taken, on a stand-in that runs tasks at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from piperline.cli.app import app, run
+from piperline.cluster.job_folder import FINISH, JobFolder, RankRecord
+from piperline.cluster.slurm import SlurmOptions, max_array_size
+from piperline.cluster.status import states
+from piperline.cluster.work import load_work
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
+from tests.cluster.standin import StandIn
+from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
+
+REPO = "lab/apples"
+ON_SLURM = ["--hdf5-root", "data", "--all", "--repo-id", REPO, "--slurm", "1"]
+
+
+@pytest.fixture(autouse=True)
+def standin(tmp_path, monkeypatch):
+    made = StandIn(tmp_path)
+    (tmp_path / "data").mkdir()
+    write_piper(tmp_path / "data/file.hdf5", episodes=3, lengths=(3, 5))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_TOKEN", "hf_geheim")
+    monkeypatch.setenv("PATH", made.path)
+    return made
+
+
+def shards(*words: str) -> int:
+    return run(app, ["shards", "convert", *ON_SLURM, *words])
+
+
+def test_shards_end_to_end(tmp_path, standin, capsys):
+    assert shards("--workers", "3", "--wait") == 0
+    assert "submitted SLURM jobs: 1 2 3 (3 tasks)" in capsys.readouterr().out
+    assert "--array=0-1\n" in standin.script(1)  # two tasks are all that an array may have here
+    assert "--array=0-0\n" in standin.script(2)
+    assert "--dependency=afterok:1:2" in standin.arguments(3)
+    assert [state.state for state in states(JobFolder(tmp_path / "logs/convert_hdf5"))] == [
+        "done"
+    ] * 4
+    assert not (tmp_path / "home/lab/apples.shards.work").exists()
+    words = [
+        "shards",
+        "aggregate",
+        "--repo-id",
+        REPO,
+        "--num-shards",
+        "3",
+        "--slurm",
+        "1",
+        "--wait",
+    ]
+    assert run(app, words) == 0
+    assert standin.jobs() == 4
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(format="v3.0"), workers=1)
+    assert tree(tmp_path / "home" / REPO) == tree(tmp_path / "expected")
+
+
+def test_a_conversion_in_one_step(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "1", "--cpus-per-task", "2"]
+    standin.hold()
+    assert run(app, words) == 0
+    assert "piperline shards status --logs-dir" in capsys.readouterr().out
+    folder = JobFolder(tmp_path / "logs/convert_out")
+    assert [state.state for state in states(folder)] == ["missing", "missing"]
+    standin.release()
+    assert run(app, [*words, "--wait"]) == 0
+    assert "LeRobot v2.1 dataset: out" in capsys.readouterr().out
+    assert "episode 3/3" in (tmp_path / "logs/convert_out/logs/task_00000.log").read_text()
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
+    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
+    assert run(app, words) == 0
+    assert "Nothing to do: it is done." in capsys.readouterr().out
+    (tmp_path / "out/README.md").touch()
+    assert run(app, [*words, "--job-name", "other"]) == 5
+
+
+def test_names_with_spaces(tmp_path, standin, capsys):
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "my set",
+        "--slurm",
+        "--workers",
+        "2",
+        "--logs-dir",
+        "the logs",
+        "--wait",
+    ]
+    assert run(app, [*words, "--job-name", "my job"]) == 0
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
+    assert tree(tmp_path / "my set") == tree(tmp_path / "expected")
+    standin.hold()
+    (tmp_path / "my set").rename(tmp_path / "elsewhere")
+    assert run(app, [*words[:-1], "--job-name", "my job"]) == 0
+    command = f"piperline shards status --logs-dir '{tmp_path}/the logs' --job-name 'my job'"
+    assert command in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_task_that_dies_before_it_can_say_anything(capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    assert run(app, [*words, "--env-command", "echo no such module >&2; false"]) == 7
+    said = capsys.readouterr().err
+    assert "2 failed" in said
+    assert "no such module" in said
+    assert run(app, ["shards", "status", "--job-name", "convert_out"]) == 0
+    assert "rank 0: failed, 2 episodes\n    it ended before it began\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_file_of_the_dataset_has_gone(tmp_path, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    assert run(app, words) == 0
+    min((tmp_path / "out").rglob("*.mp4")).unlink()
+    assert run(app, words) == 5
+    assert "replace it with --overwrite" in capsys.readouterr().err
+    assert run(app, [*words, "--overwrite"]) == 0
+    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
+    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
+
+
+def test_what_is_not_asked_for_is_left_to_the_cluster(standin):
+    standin.hold()
+    assert shards("--workers", "1") == 0
+    script = standin.script(1)
+    assert not any(
+        f"--{name}" in script for name in ("partition", "time", "qos", "mem-per-cpu", "mail")
+    )
+    assert "#SBATCH --kill-on-invalid-dep=yes\n" in script
+    assert "#SBATCH --requeue\n" in script
+    assert "export PATH=" in script
+
+
+def test_what_is_asked_for_is_handed_on(standin):
+    standin.hold()
+    asked = {
+        "partition": "cpu",
+        "time": "04:00:00",
+        "qos": "long",
+        "cpus-per-task": "3",
+        "mem-per-cpu": "900M",
+    }
+    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    more = [
+        "--sbatch",
+        "account=robots",
+        "--sbatch",
+        "exclusive",
+        "--env-command",
+        "module load python",
+    ]
+    assert shards("--workers", "1", *words, *more) == 0
+    script = standin.script(1)
+    assert all(f"#SBATCH --{name}={value}\n" in script for name, value in asked.items())
+    assert "#SBATCH --account=robots\n" in script
+    assert "#SBATCH --exclusive\n" in script
+    assert "set -e\nmodule load python\n" in script.replace("        ", "")
+    assert "\npython -m datatrove" in script.replace("        ", "")
+
+
+def test_no_secret_leaves_the_submitting_process(tmp_path, standin):
+    standin.hold()
+    assert shards("--workers", "1") == 0
+    assert "HF_TOKEN" not in standin.environment(1)
+    assert "HF_LEROBOT_HOME" in standin.environment(1)
+    assert all(
+        b"geheim" not in path.read_bytes()
+        for path in (tmp_path / "logs").rglob("*")
+        if path.is_file()
+    )
+
+
+def test_a_second_run_is_refused_while_the_first_is_in_the_queue(tmp_path, standin, capsys):
+    standin.hold()
+    assert shards("--workers", "2") == 0
+    standin.queue(
+        "1|0|RUNNING|None\n1|1|PENDING|Resources\n2|0|PENDING|Dependency\n9|0|RUNNING|None\n"
+    )
+    assert shards("--workers", "2") == 5
+    assert "scancel 1 2" in capsys.readouterr().err
+    folder = JobFolder(tmp_path / "logs/convert_hdf5")
+    assert [state.state for state in states(folder)] == ["running", "queued", "queued"]
+    folder.note(1, RankRecord.begin("another key"))
+    assert states(folder)[1].why == "PENDING (Resources)"
+    standin.down()
+    assert run(app, ["shards", "status"]) == 7
+    assert "Unable to contact slurm controller" in capsys.readouterr().err
+
+
+def test_sbatch_has_its_own_words(standin, capsys):
+    standin.refuse("invalid account or account/partition combination specified")
+    assert shards("--workers", "1") == 7
+    said = capsys.readouterr().err
+    assert "found:    sbatch: error: invalid account" in said
+    assert "Traceback" not in said
+
+
+def test_no_sbatch(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bin/sbatch").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert shards("--workers", "1") == 2
+    assert "there is no sbatch" in capsys.readouterr().err
+
+
+def test_the_number_of_tasks_must_be_given(capsys):
+    assert run(app, ["convert", "data", "-o", "out", "--slurm"]) == 2
+    assert "--workers" in capsys.readouterr().err
+    assert shards("--workers", "1", "--cpus-per-task", "0") == 2
+
+
+def test_a_rank_that_fails_and_the_last_step(tmp_path, standin, capsys):
+    standin.hold()
+    assert shards("--workers", "2") == 0
+    standin.release()
+    recording = tmp_path / "data/file.hdf5"
+    recording.write_bytes(recording.read_bytes() + b"\0")
+    folder = JobFolder(tmp_path / "logs/convert_hdf5")
+    before = json.loads(folder.run_file.read_text())
+    work = load_work(folder)
+    assert work is not None
+    folder.note(0, RankRecord("running", work.key(0), "gone.example", 1, "1_0", 0.0))
+    found = states(folder)
+    assert [state.state for state in found] == ["failed", "missing", "missing"]
+    assert found[0].why.startswith("it was killed")
+    assert found[-1].rank == FINISH
+    assert before["world"] == 2
+    capsys.readouterr()
+    assert run(app, ["shards", "status"]) == 0
+    assert "rank 0: failed" in capsys.readouterr().out
+
+
+def test_options_become_directives():
+    assert SlurmOptions().directives() == {"cpus-per-task": "1"}
+    assert SlurmOptions(sbatch=("--exclusive", "gres=gpu:1")).directives()["gres"] == "gpu:1"
+
+
+def test_the_limit_of_arrays(tmp_path):
+    assert max_array_size() == 2
+    Path(tmp_path / "bin/scontrol").write_text("#!/bin/sh\n")
+    assert max_array_size() == 1001

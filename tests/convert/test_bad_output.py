@@ -1,0 +1,220 @@
+"""Output that cannot be written: one clear error, what is done is kept, and nothing of others is touched."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piperline.convert.assemble import assemble
+from piperline.convert.job import make_job
+from piperline.convert.plan import make_plan
+from piperline.convert.stage import staging_area
+from piperline.lerobot.dataset import open_dataset
+from tests.helpers.broken import EPISODES
+from tests.helpers.pinned import assert_golden
+from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
+
+PIPERLINE = Path(sys.executable).with_name("piperline")
+
+
+def may_mount() -> bool:
+    """Whether a process may have file systems of its own here."""
+    if shutil.which("unshare") is None:
+        return False
+    return (
+        subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+own_mounts = pytest.mark.skipif(not may_mount(), reason="no user namespaces here")
+
+
+def shell(script: str, *arguments: object, mounts: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script, with file systems of its own that end with it."""
+    command = [
+        *(["unshare", "-rm"] if mounts else []),
+        "sh",
+        "-c",
+        script,
+        "sh",
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Two episodes that become about 40 kB of video each."""
+    path = tmp_path_factory.mktemp("recording") / "day.hdf5"
+    return write_piper(path, lengths=60, size=(120, 160))
+
+
+FULL = """
+mount -t tmpfs -o size=$4k tmpfs "$3" || exit 99
+"$1" convert "$2" --output "$3/dataset" --workers 1 --format "$5" >/dev/null && exit 98
+echo "code $?"; ls -A "$3"
+mount -o remount,size=8m "$3"
+"$1" convert "$2" --output "$3/dataset" --workers 1 --format "$5" >/dev/null
+echo "code $?"; ls -A "$3"; ls "$3/dataset/meta/info.json"
+"""
+
+
+@own_mounts
+@pytest.mark.parametrize(
+    ("kilobytes", "version"), [(12, "v2.1"), (60, "v2.1"), (150, "v3.0"), (220, "v3.0")]
+)
+def test_a_full_disk_keeps_what_is_done_and_the_same_command_finishes_it(
+    tmp_path, recording, kilobytes, version
+):
+    done = shell(FULL, PIPERLINE, recording, tmp_path, kilobytes, version)
+    assert done.stdout.splitlines() == [
+        "code 5",
+        "dataset.work",
+        "code 0",
+        "dataset",
+        f"{tmp_path}/dataset/meta/info.json",
+    ], done.stderr
+    assert "error: the disk is full" in done.stderr
+    assert "\nexpected: room for the output" in done.stderr
+    assert "the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@own_mounts
+def test_a_read_only_file_system(tmp_path, recording):
+    script = 'mount --bind "$3" "$3" && mount -o remount,ro,bind "$3"; "$1" convert "$2" --output "$3/a" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "error: the file system is read-only" in done.stderr
+    assert "\nnext:     name another place" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_of_file_size(tmp_path, recording):
+    script = 'ulimit -f 4; "$1" convert "$2" --output "$3/dataset" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path, mounts=False)
+    assert done.returncode == 5, done.stderr
+    assert "error: the file size limit is reached" in done.stderr
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_path_through_a_file(tmp_path, convert, recording):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = convert(recording, "--output", tmp_path / "file" / "dataset")
+    assert code == 5
+    assert tree(tmp_path).keys() == {"file"}
+    assert_golden("errors/output_below_a_file", err.replace(str(tmp_path), "<dir>"))
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize("name", ["file", "folder"])
+def test_what_piperline_did_not_make_is_kept(tmp_path, convert, recording, name, overwrite):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    before = tree(tmp_path)
+    code, _, err = convert(recording, "--output", tmp_path / name, *overwrite)
+    assert code == 5
+    assert tree(tmp_path) == before
+    assert_golden("errors/output_of_others", err.replace(str(tmp_path / name), "<dir>/there"))
+
+
+def test_a_dataset_is_replaced_only_on_demand(tmp_path, convert, recording):
+    output = tmp_path / "dataset"
+    assert convert(recording, "--output", output, "--episodes", "0")[0] == 0
+    before = tree(output)
+    code, _, err = convert(recording, "--output", output)
+    assert code == 5
+    assert tree(output) == before
+    assert_golden("errors/output_exists", err.replace(str(tmp_path), "<dir>"))
+    assert convert(recording, "--output", output, "--overwrite")[0] == 0
+    assert len(open_dataset(output)) == 2
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_link_in_the_place_of_the_output(tmp_path, convert, recording):
+    """Its name cannot be given to a dataset: that is told before anything is encoded."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    for more in ((), ("--overwrite",), ("--dry-run",)):
+        code, out, err = convert(recording, "--output", tmp_path / "link", *more)
+        assert (code, out) == (5, "")
+        assert "found:    a link to elsewhere" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+
+
+@own_mounts
+def test_a_mount_point_in_the_place_of_the_output(tmp_path, recording):
+    script = 'mkdir "$3/m" && mount -t tmpfs tmpfs "$3/m" && "$1" convert "$2" --output "$3/m" --workers 1'
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "found:    a mount point" in done.stderr
+
+
+@pytest.mark.parametrize("name", [".", "/", "", "new/..", os.fsdecode(b"a\xff")])
+def test_an_output_without_a_name_of_its_own(tmp_path, convert, recording, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for more in ((), ("--dry-run",)):
+        code, _, err = convert(recording, "--output", name, *more)
+        assert code == 2
+        assert "no name of its own" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_staged_for_other_settings_makes_room(tmp_path, convert):
+    broken = EPISODES["corrupt_image"](tmp_path)
+    assert convert(broken.path, "--output", tmp_path / "out")[0] == 3
+    kept = set((tmp_path / "out.work/episodes").iterdir())
+    assert convert(broken.path, "--output", tmp_path / "out")[0] == 3
+    assert set((tmp_path / "out.work/episodes").iterdir()) == kept
+    assert convert(broken.path, "--output", tmp_path / "out", "--resize", "32x24")[0] == 3
+    assert not kept & set((tmp_path / "out.work/episodes").iterdir())
+
+
+def test_a_file_system_without_hard_links(tmp_path, recording, convert, monkeypatch):
+    """As exFAT is, on many a USB disk."""
+    assert convert(recording, "--output", tmp_path / "there")[0] == 0
+    plan = make_plan([recording], make_job())
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with staging_area(tmp_path / "here", plan) as staging:
+        for episode in plan.episodes:
+            staging.stage_episode(episode, plan.job, lambda _frames, _size: None)
+        assemble(staging, plan, tmp_path / "here")
+    assert tree(tmp_path / "here") == tree(tmp_path / "there")
+
+
+@pytest.mark.parametrize("name", ["truncated_image", "length_zero"])
+def test_a_dataset_is_not_replaced_by_a_run_that_fails(tmp_path, convert, recording, name):
+    output = tmp_path / "dataset"
+    assert convert(recording, "--output", output)[0] == 0
+    before = tree(output)
+    bad = EPISODES[name](tmp_path)
+    assert convert(bad.path, "--output", output, "--overwrite")[0] == 3
+    assert tree(output) == before
+
+
+def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recording):
+    (tmp_path / "dataset.work").mkdir()
+    (tmp_path / "dataset.work" / "thesis.txt").write_text("mine")
+    code, _, err = convert(recording, "--output", tmp_path / "dataset")
+    assert code == 5
+    assert tree(tmp_path).keys() == {"dataset.work", "dataset.work/thesis.txt"}
+    assert_golden("errors/staging_of_others", err.replace(str(tmp_path), "<dir>"))
+
+
+@own_mounts
+def test_the_demo_needs_room(tmp_path):
+    script = 'mount -t tmpfs -o size=50m tmpfs "$2" && "$1" demo "$2/demo"; code=$?; ls -A "$2"; exit $code'
+    done = shell(script, PIPERLINE, tmp_path)
+    assert done.returncode == 5
+    assert done.stdout == ""
+    assert_golden("errors/demo_without_room", done.stderr.replace(str(tmp_path), "<dir>"))
