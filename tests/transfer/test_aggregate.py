@@ -12,7 +12,7 @@ from piperline.errors import DatasetError, IncompatibleDatasets, OutputExists, U
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
-from piperline.output import workspace as place
+from piperline.output import publish
 from piperline.stats import FeatureStats
 from piperline.transfer import Options, aggregate
 from piperline.video.images import encode_png
@@ -158,7 +158,7 @@ def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch)
         aggregate(parts, tmp_path / "out", options=Options(overwrite=False))
     aggregate(parts[:2], tmp_path / "out", options=Options(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:2])
-    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "in", "out"]

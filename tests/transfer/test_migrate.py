@@ -95,7 +95,7 @@ def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
 
 
 def test_a_file_system_without_exchange(tmp_path, episodes, monkeypatch):
-    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert migrate(root, "v2.1").backup == tmp_path / "set_v30"
     assert_holds(open_dataset(root), episodes)
