@@ -70,6 +70,11 @@ class PlannedEpisode:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
 
+    @property
+    def images(self) -> int:
+        """How many images it has: frames of all cameras."""
+        return self.length * len(self.cameras)
+
 
 @dataclass(frozen=True)
 class LeftOut:
