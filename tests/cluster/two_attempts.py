@@ -2,9 +2,10 @@
 
     python -m tests.cluster.two_attempts FOLDER
 
-`FOLDER/data` holds the recordings. Every change is tried in turn, twice: the second attempt does all of its work and
-the last step too, or stops before a change of its own until the first has ended. For each try a line tells what came
-of it, as JSON: the changes, the exit codes of the attempts, and what lies beside the recordings in the end.
+`FOLDER/data` holds the recordings. Changes of each kind are tried in turn, twice: the second attempt
+does all of its work, or stops before a change of its own until the first has ended. For each try a
+line tells what came of it, as JSON: the changes, the exit codes of both attempts, and what lies
+beside the recordings in the end.
 """
 
 import json
@@ -15,9 +16,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from piperline.cluster.job_folder import FINISH, JobFolder
-from piperline.cluster.launch import prepare
-from piperline.cluster.ranks import do_rank
+from piperline.cluster.job_folder import JobFolder
+from piperline.cluster.launch import plan_shards
+from piperline.cluster.ranks import run_rank
 from piperline.cluster.work import save_work
 from piperline.convert.job import make_job
 from piperline.convert.stage import staging_area
@@ -44,11 +45,10 @@ class _Site:
         self.root = folder / f"site-{number}"
         self.root.mkdir()
         self.job = JobFolder(self.root / "logs/job")
-        work = prepare(
-            "shards", [folder / "data"], self.root / "home/set", make_job(), self.job, world=1
-        )
-        work.target.parent.mkdir(parents=True)
-        with self.job.locked(), staging_area(work.staging_for, work.plan):
+        target = self.root / "home/set"
+        work = plan_shards([folder / "data"], target, make_job(), self.job, world=1)
+        target.parent.mkdir(parents=True)
+        with self.job.locked(), staging_area(target, work.plan, root=work.staging_root):
             self.digest = save_work(self.job, work)
 
     def attempt(self, stop_before: int = -1) -> int:
@@ -56,10 +56,6 @@ class _Site:
         return _forked(
             lambda: _attempt(self.job, self.digest, stop_before=stop_before, below=self.root)
         )
-
-    def finish(self) -> int:
-        """The last step; its exit code."""
-        return _ended(_forked(lambda: do_rank(self.job.root, FINISH, self.digest)))
 
     def tell(self, **known: object) -> None:
         """Tell what came of a try, and remove it."""
@@ -72,8 +68,8 @@ def _first_waits_for_all(site: _Site, number: int) -> bool:
     """False if the first attempt makes no more than `number` changes."""
     first = site.attempt(number)
     stopped = _stopped(first)
-    second, last = _ended(site.attempt()), site.finish()
-    site.tell(changes=[number], codes=[second, last], late=_went_on(first) if stopped else 0)
+    second = _ended(site.attempt())
+    site.tell(changes=[number], codes=[second, _went_on(first) if stopped else 0])
     return stopped
 
 
@@ -82,8 +78,8 @@ def _each_waits(site: _Site, one: int, other: int) -> None:
     _stopped(first)
     second = site.attempt(other)
     waits = _stopped(second)
-    codes = [_went_on(first), _went_on(second) if waits else 0, site.finish()]
-    site.tell(changes=[one, other], codes=codes, late=0)
+    codes = [_went_on(first), _went_on(second) if waits else 0]
+    site.tell(changes=[one, other], codes=codes)
 
 
 def _stopped(pid: int) -> bool:
@@ -126,7 +122,7 @@ def _attempt(job: JobFolder, digest: str, *, stop_before: int = -1, below: Path 
         made += 1
 
     sys.addaudithook(count)
-    do_rank(job.root, 0, digest)
+    run_rank(job.root, 0, digest)
 
 
 def _is_change(event: str, arguments: tuple[object, ...]) -> bool:

@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 
 def test_a_run_that_is_killed_after_its_last_rename_leaves_nothing(tmp_path, monkeypatch):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
-    monkeypatch.setattr("piperline.output.publish.publish", publish_and_end)
+    monkeypatch.setattr("piperline.convert.assemble.publish", publish_and_end)
     with pytest.raises(KeyboardInterrupt):
         convert([path], tmp_path / "out", make_job(), workers=1)
     monkeypatch.undo()
@@ -194,13 +194,13 @@ def test_what_is_removed_is_gone_while_others_write_into_it(tmp_path):
     def write() -> None:
         for number in itertools.count():
             with contextlib.suppress(FileNotFoundError):
-                make_below(staging.root, staging.root / f"episodes/{number}")
+                make_below(staging.root, staging.root / f"episodes/{number % 20}")
             if ended.is_set():
                 return
 
-    with ThreadPoolExecutor(4) as pool:
-        writers = [pool.submit(write) for _ in range(4)]
-        time.sleep(0.1)
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write) for _ in range(2)]
+        time.sleep(0.05)
         staging.remove()
         ended.set()
         for writer in writers:

@@ -16,6 +16,7 @@ from typing import Self
 from piperline.convert.plan import Plan
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
+from piperline.lerobot.info import PROVENANCE
 
 MANIFEST = Path("meta") / "shard.json"
 _SHOWN = 20
@@ -81,6 +82,7 @@ class Manifest:
         world, rank: which shard of how many.
         filled: how many of the shards hold episodes.
         key: the key of this shard's part of the plan.
+        job_id: the identity of the folder of the job that made it.
         command: the options that make all shards again.
         recordings: the paths of the recordings of its part.
         files: the size of every file in bytes, by path below the dataset's folder; this file is not among them.
@@ -91,6 +93,7 @@ class Manifest:
     rank: int
     filled: int
     key: str
+    job_id: str
     command: tuple[str, ...]
     recordings: tuple[str, ...]
     files: dict[str, int]
@@ -99,10 +102,10 @@ class Manifest:
     def from_disk(cls, folder: Path) -> Self | None:
         """Read the manifest of the shard in `folder`; None where there is none."""
         try:
-            found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return cls(
-                **{**found, **{name: tuple(found[name]) for name in ("command", "recordings")}}
-            )
+            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            for name in ("command", "recordings"):
+                values[name] = tuple(values[name])
+            return cls(**values)
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 
@@ -171,6 +174,14 @@ def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
             next_step=f"this command makes what is missing: {again}",
         )
     return [(folders[rank], found[rank]) for rank in range(filled)]
+
+
+def left_out_of(shards: Sequence[tuple[Path, Manifest]]) -> list[str]:
+    """What the ranks left out of their shards, and why, a line each."""
+    records = [json.loads((folder / PROVENANCE).read_text("utf-8")) for folder, _ in shards]
+    return [
+        f"{item['source']}: {item['reason']}" for record in records for item in record["left_out"]
+    ]
 
 
 def _no_shards(target: Path, world: int) -> DatasetError:

@@ -18,7 +18,7 @@ from piperline.convert.episode_folder import RECORD, EpisodeFolder
 from piperline.convert.job import Job
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.episode import Clip, EncodedEpisode
-from piperline.errors import BadEpisode, Place, TaskFailed, VideoError
+from piperline.errors import BadEpisode, TaskFailed, VideoError
 from piperline.files import make_below, remove_tree, sweep_removed, write_whole
 from piperline.output.workspace import workspace
 from piperline.recordings.recording import Recording
