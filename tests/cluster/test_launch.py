@@ -171,7 +171,7 @@ def test_what_is_bad_fails_its_rank_only(site):
 
 def test_a_rank_that_is_killed_costs_only_itself(site):
     """Told by its record which process is at work on it, it is killed as it stages its episodes."""
-    write_piper(site / "data/file9.hdf5", episodes=1, first=9, lengths=[200], size=(96, 128))
+    write_piper(site / "data/file9.hdf5", episodes=1, first=9, lengths=[200])
     work, folder = shards(site, 3), JobFolder(site / "logs/job")
 
     def kill_the_last(progress: Progress) -> None:

@@ -14,15 +14,17 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.launch import plan_shards
 from piperline.cluster.ranks import run_rank
 from piperline.cluster.work import save_work
-from piperline.convert.job import make_job
+from piperline.convert.job import Job, make_job
 from piperline.convert.stage import staging_area
 from piperline.errors import PiperlineError
+from piperline.recordings.layout import load_layout
 from tests.helpers.trees import tree
 
 _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
@@ -45,8 +47,10 @@ class _Site:
         self.root = folder / f"site-{number}"
         self.root.mkdir()
         self.job = JobFolder(self.root / "logs/job")
+        self.job.root.mkdir(parents=True)
+        (self.job.root / "id").write_text("the same in each try")
         target = self.root / "home/set"
-        work = plan_shards([folder / "data"], target, make_job(), self.job, world=1)
+        work = plan_shards([folder / "data"], target, _one_camera(), self.job, world=1)
         target.parent.mkdir(parents=True)
         with self.job.locked(), staging_area(target, work.plan, root=work.staging_root):
             self.digest = save_work(self.job, work)
@@ -62,6 +66,12 @@ class _Site:
         sys.stdout.write(json.dumps({**known, "home": tree(self.root / "home")}) + "\n")
         sys.stdout.flush()
         shutil.rmtree(self.root)
+
+
+def _one_camera() -> Job:
+    """The changes for a further camera are of the same kinds."""
+    layout = load_layout("piper")
+    return make_job(layout=replace(layout, cameras={"mid": layout.cameras["mid"]}))
 
 
 def _first_waits_for_all(site: _Site, number: int) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
 from piperline.convert.encode import refuse_video
+from piperline.convert.job import Job
 from piperline.errors import (
     BadEpisode,
     LayoutMismatch,
@@ -21,6 +22,8 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.recordings.find import find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.recording import EpisodeHeader, Recording
 from piperline.text import printable
@@ -28,11 +31,6 @@ from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-from piperline.convert.job import Job
-from piperline.recordings.find import find_recordings
-
-MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
-"""The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
 
 NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
 
@@ -275,14 +273,16 @@ def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedE
 
 
 def _check_seconds(header: EpisodeHeader, place: Place, job: Job) -> None:
-    limit = MAX_SECONDS[job.format] * job.settings.fps
+    seconds = LONGEST_SECONDS[job.format]
+    limit = seconds * job.settings.fps
     if header.length > limit:
         raise BadEpisode(
             f"the episode is longer than LeRobot {job.format} can hold",
             place=place,
-            expected=f"at most {limit} frames ({MAX_SECONDS[job.format]} s at {job.settings.fps} frames a second)",
+            expected=f"at most {limit} frames ({seconds} s at {job.settings.fps} frames a second)",
             found=f"{header.length} frames",
-            next_step="record shorter episodes, or cut this one in the recording; or leave it out with --skip-bad",
+            next_step="record shorter episodes, or cut this one in the recording; "
+            "or leave it out with --skip-bad",
         )
 
 
@@ -327,20 +327,33 @@ def _matches(token: str, number: int, name: str) -> bool:
 
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
-    settings = {
-        "layout": asdict(job.layout),
-        "encode": asdict(job.settings),
-        "made by": _MADE_BY,
-    }
+    settings = _what_makes_bytes(job)
     seen: set[str] = set()
     for episode in planned:
         key = _key(settings, episode, episode.source)
-        if (
-            key in seen
-        ):  # two files of one name, size and time: only their full paths tell them apart
+        if key in seen:  # two files of one name, size and time: their full paths tell them apart
             key = _key(settings, episode, str(episode.file.resolve()))
         seen.add(key)
         yield replace(episode, key=key)
+
+
+def _what_makes_bytes(job: Job) -> dict[str, Any]:
+    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names.
+
+    Vectors and cameras are lists, since their order is that of columns and videos.
+    """
+    layout, settings = job.layout, job.settings
+    return {
+        "episodes": asdict(layout.episodes),
+        "vectors": [[name, rule.path] for name, rule in layout.vectors.items()],
+        "cameras": [[name, asdict(rule)] for name, rule in layout.cameras.items()],
+        "codec": settings.video.codec,
+        "options": dict(settings.video.options),
+        "threads": settings.video.threads,
+        "fps": settings.fps,
+        "size": settings.size,
+        "made by": _MADE_BY,
+    }
 
 
 def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:

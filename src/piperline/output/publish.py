@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
-from piperline.files import identity, sync, write_whole
+from piperline.files import identity, sync, sync_tree, write_whole
 from piperline.lerobot.info import PROVENANCE, Info
 from piperline.text import is_utf8, printable
 
@@ -171,8 +171,7 @@ def publish(folder: Path, output: Path, *, overwrite: bool = False) -> None:
     Raises:
         OutputExists: there is something at `output` that is not to be replaced.
     """
-    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
-        sync(path)
+    sync_tree(folder)
     check_free(output, overwrite=overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
     give_name(folder, output)
