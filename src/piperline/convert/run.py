@@ -56,10 +56,10 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+    A `previous` plan is used, without a look inside the recordings, if nothing has changed since.
 
     Raises:
-        RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
         VideoError: images cannot be kept as they are, as `copy` would.
     """
     progress = Progress()
@@ -90,7 +90,8 @@ def convert(
 
     Args:
         inputs: HDF5 files, and folders of them.
-        output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
+        output: the dataset's folder; it is absent until it is complete, and beside it lies
+            `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
