@@ -109,7 +109,7 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def syncing(root: Path) -> Iterator[None]:
-    """See that all that is below `root` now is on the disk when this ends; the body runs meanwhile."""
+    """See that what is below `root` now is on the disk when this ends; the body runs meanwhile."""
     # A disk takes many requests at once better than one after the other.
     with ThreadPoolExecutor(8) as pool:
         under_way = [pool.submit(sync, path) for path in (*root.rglob("*"), root)]

@@ -34,8 +34,8 @@ class ChildDied(Exception):
 class Child:
     """A Python process that runs `main(descriptor)` of a module, at the other end of a socket.
 
-    It may die at any moment, also while something is sent to it: that is told when it should answer,
-    and only then.
+    It may die at any moment, also while something is sent to it: that is told when it should
+    answer, and only then.
     Ctrl-C is not for it, but for this process, which then ends it.
 
     Args:
