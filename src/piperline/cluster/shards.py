@@ -194,7 +194,7 @@ def _no_shards(target: Path, world: int) -> DatasetError:
         message = "the shards were not made by `piperline shards convert`"
         step = "aggregate other datasets with `piperline aggregate`"
     else:
-        message = f"there are no {plural(world, 'shard')}"
+        message = f"there are no shards of {plural(world, 'worker')}"
         step = (
             f"make them first: piperline shards convert --workers {world} ...; "
             "or give another --num-shards"
