@@ -1,4 +1,4 @@
-"""Processes of our own may die at any moment: that is told when they should answer, and never before."""
+"""Our processes may die at any moment: that is told when they should answer, and never before."""
 
 import os
 import signal
@@ -115,16 +115,14 @@ def test_a_pool_does_all_units_and_tells_of_the_way(module, processes, at_once):
 
 def test_a_process_of_a_pool_that_dies_costs_only_its_unit(module):
     units = iter(["a", "die", "b"])
-    results = {}
     with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
         pool.start(1)
-        for unit, message in pool.run(lambda: next(units, None), ""):
-            results[unit] = message
+        results = dict(pool.run(lambda: next(units, None), ""))  # the last message of each
     assert results == {"a": "a", "die": Died(-signal.SIGKILL), "b": "b"}
 
 
 def test_units_may_follow_from_others(module):
-    units, done = ["a"], []
+    units, done = ["a"], list[str]()
     with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
         pool.start(2)
         for unit, message in pool.run(lambda: units.pop() if units else None, ""):

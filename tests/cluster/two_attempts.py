@@ -1,11 +1,10 @@
-"""A program: two attempts at one rank, one of them stopped before a change to the file system until the other is done.
+"""A program: two attempts at one rank, one of them stopped before a change until the other is done.
 
     python -m tests.cluster.two_attempts FOLDER
 
-`FOLDER/data` holds the recordings. Changes of each kind are tried in turn, twice: the second attempt
-does all of its work, or stops before a change of its own until the first has ended. For each try a
-line tells what came of it, as JSON: the changes, the exit codes of both attempts, and what lies
-beside the recordings in the end.
+`FOLDER/data` holds the recordings. A change of each kind is tried in turn, twice: the second
+attempt does all of its work, or stops before a change of its own until the first has ended. For each try a line tells what came of it, as JSON: the changes, the exit codes of both
+attempts, and what lies beside the recordings in the end.
 """
 
 import json
@@ -110,7 +109,7 @@ def _went_on(pid: int) -> int:
 
 
 def _forked(body: Callable[[], object]) -> int:
-    """The number of a process that does `body`: 0 when it did, 1 when it failed in a way that is told, 2 else."""
+    """A process that does `body`; its code is 0, 1 for an error that is told, or 2."""
     pid = os.fork()
     if pid:
         return pid
@@ -152,7 +151,7 @@ class _Changes:
 def _kind(path: str) -> str:
     """A path without what differs from attempt to attempt.
 
-    What lies in a folder of a name that is the attempt's own is seen by nobody else: all of one kind.
+    What lies in a folder under the attempt's own name is seen by nobody else: all of one kind.
     """
     parts = path.split("/")
     own = next((number for number, part in enumerate(parts) if "tmp-" in part), len(parts))

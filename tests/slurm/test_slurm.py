@@ -1,4 +1,4 @@
-"""The documented commands on a real SLURM, and what can go wrong there. All end with the bytes of a local run."""
+"""The documented commands on a real SLURM, and what can go wrong; the bytes are a local run's."""
 
 import contextlib
 import json
@@ -103,13 +103,14 @@ class Site:
 
 def test_the_documented_commands(tmp_path, slurm):
     site = Site(tmp_path, slurm, [1, 1, 1])
-    line = "--hdf5-root ./data --all --repo-id 12e21/bi_piper_parallel --workers 100 --slurm 1 --partition cpu"
+    line = f"--hdf5-root ./data --all --repo-id {REPO} --workers 100 --slurm 1 --partition cpu"
     options = "--cpus-per-task 8 --mem-per-cpu 4000M --job-name convert_bi_piper"
     said = site.script("convert_hdf5_shards.py", *line.split(), *options.split()).stdout
     assert "empty: shards 3 to 99" in said
     assert "submitted SLURM jobs" in said
     slurm.wait_until_empty()
-    line = "--repo-id 12e21/bi_piper_parallel --num-shards 100 --slurm 1 --partition cpu --job-name aggregate_bi_piper"
+    line = f"--repo-id {REPO} --num-shards 100 --slurm 1 --partition cpu"
+    line += " --job-name aggregate_bi_piper"
     site.script("aggregate_hdf5_shards.py", *line.split())
     slurm.wait_until_empty()
     assert tree(site.home / REPO) == site.local()
