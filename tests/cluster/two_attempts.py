@@ -3,8 +3,9 @@
     python -m tests.cluster.two_attempts FOLDER
 
 `FOLDER/data` holds the recordings. A change of each kind is tried in turn, twice: the second
-attempt does all of its work, or stops before a change of its own until the first has ended. For each try a line tells what came of it, as JSON: the changes, the exit codes of both
-attempts, and what lies beside the recordings in the end.
+attempt does all of its work, or stops before a change of its own until the first has ended. For
+each try a line tells what came of it, as JSON: the changes, the exit codes of both attempts, and
+what lies beside the recordings in the end.
 """
 
 import json

@@ -147,7 +147,7 @@ def test_one_step_on_a_shared_disk(tmp_path, slurm, version):
 def test_more_tasks_than_an_array_may_have(tmp_path, slurm):
     site = Site(tmp_path, slurm, [4, 4])
     site.shards("--workers", ARRAY_SIZE + 2, "--wait")
-    assert len(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text())) == 3
+    assert len(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text())) == 2
     assert site.aggregated(ARRAY_SIZE + 2) == site.local()
 
 
