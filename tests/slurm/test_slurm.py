@@ -255,10 +255,13 @@ def test_sbatch_refuses(tmp_path, slurm):
 
 def test_a_second_run_waits_for_the_first(tmp_path, slurm):
     site = Site(tmp_path, slurm, [1])
-    site.shards("--workers", 1, "--env-command", f"sleep 3; {path_line()}")
+    begin = tmp_path / "begin"
+    wait = f"until [ -e {begin} ]; do sleep 0.1; done"
+    site.shards("--workers", 1, "--env-command", f"{wait}; {path_line()}")
     second = site.shards("--workers", 1, check=False)
     assert second.returncode == 5
     assert "scancel" in second.stderr
-    assert site.states()[0] in {"queued", "running"}
+    wait_until(lambda: site.states()[0] == "running", 60, "rank 0 at work")
+    begin.touch()
     slurm.wait_until_empty()
     assert site.states()[0] == "done"

@@ -50,7 +50,11 @@ def _has_lock(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def workspace(
-    folder: Path, output: Path, *, is_ours: Callable[[Path], bool] = _has_lock
+    folder: Path,
+    output: Path,
+    *,
+    is_ours: Callable[[Path], bool] = _has_lock,
+    no_room: str | None = None,
 ) -> Iterator[None]:
     """The folder in which `output` is prepared, made if there is none, for this process alone.
 
@@ -58,6 +62,7 @@ def workspace(
         folder: `OUTPUT.work`, `OUTPUT.partial` or `OUTPUT.download`.
         output: named where something cannot be written.
         is_ours: whether a folder that exists and is not empty was made by piperline.
+        no_room: what to do if it cannot be written; None: what is done is kept for the next run.
 
     Raises:
         OutputExists: piperline did not make the folder, or another process is at work in it.
@@ -79,6 +84,7 @@ def workspace(
         known = output_error(error, output)
         if known is None:
             raise
+        known.next_step = no_room or known.next_step
         raise known from error
 
 
@@ -93,7 +99,8 @@ def workplace(output: Path) -> Iterator[Path]:
         OutputError: it cannot be written.
     """
     folder = output.with_name(output.name + ".partial")
-    with workspace(folder, output):
+    no_room = "make room, or name another output; nothing was changed"
+    with workspace(folder, output, no_room=no_room):
         _finish_swap(folder, output)
         for name in _FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
