@@ -229,6 +229,7 @@ def test_two_runs_on_one_output_do_not_meet(tmp_path):
     while not (tmp_path / "out.work/plan.json").exists():
         assert first.poll() is None
         time.sleep(0.01)
+    os.kill(first.pid, signal.SIGSTOP)  # it holds the lock until it goes on
     second = subprocess.run(
         [
             sys.executable,
@@ -243,6 +244,7 @@ def test_two_runs_on_one_output_do_not_meet(tmp_path):
         text=True,
         check=False,
     )
+    os.kill(first.pid, signal.SIGCONT)
     assert first.wait() == 0
     assert second.returncode == 5
     assert "another process is at work" in second.stderr
