@@ -3,21 +3,15 @@
 Readers of recordings and of datasets make `EncodedEpisode`; writers of datasets take it.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from piperline.files import sync
 from piperline.stats import FeatureStats
-
-TABLE, RECORD = "table.parquet", "episode.json"
 
 
 @dataclass(frozen=True)
@@ -91,67 +85,3 @@ class EncodedEpisode:
     def length(self) -> int:
         """How many frames."""
         return int(self.table.num_rows)
-
-
-def save_episode(folder: Path, episode: EncodedEpisode) -> None:
-    """Write `episode` into `folder`, where its clips already lie, each as a whole file.
-
-    The record is written last, with the size of every file: `load_episode` takes a folder without it, or with
-    files of other sizes, for absent.
-
-    Args:
-        folder: the staging folder of this episode alone.
-        episode: one task, clips in `folder`, image statistics from histograms.
-    """
-    pq.write_table(episode.table, folder / TABLE)
-    files = [TABLE, *(clip.path.name for clip in episode.clips.values())]
-    for name in files:
-        sync(folder / name)
-    record = {
-        "tasks": episode.tasks,
-        "sizes": {name: (folder / name).stat().st_size for name in files},
-        "clips": {
-            key: clip_record(clip, episode.camera_stats[key]) for key, clip in episode.clips.items()
-        },
-    }
-    (folder / RECORD).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
-    sync(folder / RECORD)
-
-
-def load_episode(folder: Path) -> EncodedEpisode | None:
-    """Read what `save_episode` wrote; None where it is not there whole."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if any((folder / name).stat().st_size != size for name, size in record["sizes"].items()):
-            return None
-        cameras = {key: load_clip(folder, clip) for key, clip in record["clips"].items()}
-        with pq.ParquetFile(folder / TABLE) as file:
-            table = file.read()
-        return EncodedEpisode(
-            table=table,
-            clips={key: clip for key, (clip, _) in cameras.items()},
-            camera_stats={key: stats for key, (_, stats) in cameras.items()},
-            tasks=tuple(record["tasks"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-        return None
-
-
-def clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
-    """A clip that is a whole file, and its exact image statistics, as JSON values."""
-    if stats.histogram is None:
-        raise ValueError("a staged camera has a histogram")
-    return {
-        "file": clip.path.name,
-        "count": clip.count,
-        "info": asdict(clip.info),
-        "samples": stats.count,
-        "histogram": stats.histogram.tolist(),
-    }
-
-
-def load_clip(folder: Path, record: Mapping[str, Any]) -> tuple[Clip, FeatureStats]:
-    """What `clip_record` made, for a file in `folder`."""
-    histogram = np.array(record["histogram"], dtype=np.int64)
-    clip = Clip(folder / record["file"], 0, record["count"], VideoInfo(**record["info"]))
-    return clip, FeatureStats.of_histogram(histogram, record["samples"])

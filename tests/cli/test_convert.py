@@ -128,7 +128,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
 def test_options_that_cannot_be(data, monkeypatch, capsys, options, words):
     tmp_path = data.parent
     monkeypatch.chdir(tmp_path)
-    assert run(app, ["convert", str(data), *options]) in {1, 2}
+    assert run(app, ["convert", str(data), *options]) == 2
     assert words in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

@@ -12,6 +12,7 @@ from piperline.features import BOOKKEEPING, Feature
 from piperline.lerobot import WRITERS, quantiles
 from piperline.lerobot import v30_files as files
 from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.info import LONGEST_SECONDS
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30 import V30Writer
 from piperline.stats import merge_stats
@@ -151,8 +152,8 @@ def test_a_chunk_folder_that_is_full_is_followed_by_another(root, tmp_path, monk
 
 
 def test_a_video_ends_before_the_seconds_that_float32_can_tell_apart(root, tmp_path, monkeypatch):
-    assert files.LONGEST_FILE_SECONDS == 1000
-    monkeypatch.setattr(files, "LONGEST_FILE_SECONDS", 1)
+    assert LONGEST_SECONDS["v3.0"] == 1000
+    monkeypatch.setitem(LONGEST_SECONDS, "v3.0", 1)
     long = make_episode(tmp_path / "in", 0, 14)
     write(root, [long, long, long])
     lengths = [probe(path)[1] for path in sorted((root / f"videos/{KEY}/chunk-000").iterdir())]

@@ -273,7 +273,7 @@ def test_what_aggregate_refuses_before_any_work(tmp_path, episodes):
     part = write_dataset(tmp_path / "a", episodes[:1])
     with pytest.raises(UsageError, match="no datasets"):
         aggregate([], tmp_path / "out")
-    with pytest.raises(UsageError, match="each other's place"):
+    with pytest.raises(UsageError, match="overlap"):
         aggregate([part], part / "inside")
     with pytest.raises(OutputExists):
         aggregate([part], tmp_path / "in")

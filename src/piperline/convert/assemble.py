@@ -14,7 +14,7 @@ from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
-from piperline.groot.stats import write_groot_stats
+from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.info import PROVENANCE
@@ -65,28 +65,35 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     """
     folder.mkdir()
     schema = _schema(plan, _staged(staging, plan, 0))
+    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
     job = plan.job
     writer = open_writer(
         job.format, folder, schema, link=True, data_mb=job.data_mb, video_mb=job.video_mb
     )
     with closing(writer):
         for number in range(len(plan.episodes)):
-            writer.add(_staged(staging, plan, number))
+            rows = writer.add(_staged(staging, plan, number))
+            if written:
+                written.add(rows)
         writer.finish()
     if schema.groups:
         write_modality(folder, schema)
-        wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other
-        if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
-            write_groot_stats(folder)
+    if written:
+        write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
     return schema
 
 
+def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
+    """Whether GR00T's statistics belong to the dataset: it reads v2.1 only, and whole chunks."""
+    wanted = plan.job.groot and plan.job.format == "v2.1" and schema.groups
+    return bool(wanted) and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes)
+
+
 def write_provenance(plan: Plan, folder: Path) -> None:
-    """Write down how the dataset in `folder` was made: layout, settings, sources, and what was left out."""
-    write_whole(
-        folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n"
-    )
+    """Record how the dataset in `folder` was made: layout, settings, sources, what was left out."""
+    text = json.dumps(_provenance(plan), indent=2, ensure_ascii=False)
+    write_whole(folder / PROVENANCE, text + "\n")
 
 
 def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:

@@ -1,4 +1,4 @@
-"""The plan of a run: which episodes, in which order, under which keys, and why others are left out."""
+"""The plan of a run: which episodes, in which order, under which keys; what is left out."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
 from piperline.convert.encode import refuse_video
+from piperline.convert.job import Job
 from piperline.errors import (
     BadEpisode,
     LayoutMismatch,
@@ -21,6 +22,8 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.recordings.find import find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.recording import EpisodeHeader, Recording
 from piperline.text import printable
@@ -28,11 +31,6 @@ from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-from piperline.convert.job import Job
-from piperline.recordings.find import find_recordings
-
-MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
-"""The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
 
 NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
 
@@ -70,6 +68,11 @@ class PlannedEpisode:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
 
+    @property
+    def images(self) -> int:
+        """How many images it has: frames of all cameras."""
+        return self.length * len(self.cameras)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -99,7 +102,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from."""
+    """What a run does: episodes in the order of the dataset, and what is left out."""
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
@@ -163,14 +166,14 @@ def make_plan(
     Args:
         inputs: files and folders.
         job: what is to be done.
-        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order (`0:10,15`), or
-            names with wildcards (`episode_1*`); None takes all.
+        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
+            (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
         progress: told how many of how many files were looked at.
-        previous: a plan of an earlier run; it is taken as it is if it was made for the same job from the same files.
+        previous: a plan of an earlier run; used if it was made for the same job and files.
 
     Raises:
-        RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
     """
     files = find_recordings(inputs)
     asked = Asked(
@@ -270,14 +273,16 @@ def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedE
 
 
 def _check_seconds(header: EpisodeHeader, place: Place, job: Job) -> None:
-    limit = MAX_SECONDS[job.format] * job.settings.fps
+    seconds = LONGEST_SECONDS[job.format]
+    limit = seconds * job.settings.fps
     if header.length > limit:
         raise BadEpisode(
             f"the episode is longer than LeRobot {job.format} can hold",
             place=place,
-            expected=f"at most {limit} frames ({MAX_SECONDS[job.format]} s at {job.settings.fps} frames a second)",
+            expected=f"at most {limit} frames ({seconds} s at {job.settings.fps} frames a second)",
             found=f"{header.length} frames",
-            next_step="record shorter episodes, or cut this one in the recording; or leave it out with --skip-bad",
+            next_step="record shorter episodes, or cut this one in the recording; "
+            "or leave it out with --skip-bad",
         )
 
 
@@ -300,7 +305,7 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
 
 
 class _Selection:
-    """Tells of each episode whether it is chosen, and in the end which parts of the choice matched none."""
+    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none."""
 
     def __init__(self, text: str | None) -> None:
         self._all = text is None
@@ -322,20 +327,33 @@ def _matches(token: str, number: int, name: str) -> bool:
 
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
-    settings = {
-        "layout": asdict(job.layout),
-        "encode": asdict(job.settings),
-        "made by": _MADE_BY,
-    }
+    settings = _what_makes_bytes(job)
     seen: set[str] = set()
     for episode in planned:
         key = _key(settings, episode, episode.source)
-        if (
-            key in seen
-        ):  # two files of one name, size and time: only their full paths tell them apart
+        if key in seen:  # two files of one name, size and time: their full paths tell them apart
             key = _key(settings, episode, str(episode.file.resolve()))
         seen.add(key)
         yield replace(episode, key=key)
+
+
+def _what_makes_bytes(job: Job) -> dict[str, Any]:
+    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names.
+
+    Vectors and cameras are lists, since their order is that of columns and videos.
+    """
+    layout, settings = job.layout, job.settings
+    return {
+        "episodes": asdict(layout.episodes),
+        "vectors": [[name, rule.path] for name, rule in layout.vectors.items()],
+        "cameras": [[name, asdict(rule)] for name, rule in layout.cameras.items()],
+        "codec": settings.video.codec,
+        "options": dict(settings.video.options),
+        "threads": settings.video.threads,
+        "fps": settings.fps,
+        "size": settings.size,
+        "made by": _MADE_BY,
+    }
 
 
 def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:

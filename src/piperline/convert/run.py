@@ -10,7 +10,7 @@ from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
 from piperline.convert.plan import NOTHING_LEFT, LeftOut, Plan, brief, load_plan, make_plan
 from piperline.convert.pool import Failure, WorkerPool
-from piperline.convert.progress import Progress, Watcher, _Counter
+from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.errors import PiperlineError, RecordingError, TaskFailed
 from piperline.output.publish import check_free, check_name
@@ -56,10 +56,10 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+    A `previous` plan is used, without a look inside the recordings, if nothing has changed since.
 
     Raises:
-        RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
         VideoError: images cannot be kept as they are, as `copy` would.
     """
     progress = Progress()
@@ -90,7 +90,8 @@ def convert(
 
     Args:
         inputs: HDF5 files, and folders of them.
-        output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
+        output: the dataset's folder; it is absent until it is complete, and beside it lies
+            `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
@@ -123,10 +124,12 @@ def convert(
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
         reused = len(plan.episodes) - len(todo)
-        progress = _Counter(plan, len(todo), sum(e.length * len(e.cameras) for e in todo), watch)
-        failures = pool.stage(todo, job, staging.root, moved=progress.moved, done=progress.done)
+        counter = Counter(todo, watch)
+        failures = pool.stage(
+            todo, job, staging.root, moved=counter.moved, done=lambda _: counter.staged()
+        )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
-        progress.phase("assemble")
+        counter.assembling()
         made = assemble(staging, plan, output, overwrite=overwrite)
     return ConvertResult(
         output=output,
@@ -166,10 +169,12 @@ def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> P
     if len(failures) == 1 and not nothing_left:
         first.add_note(f"{kept}; the same command goes on from there.")
         return first
-    step = "mend or leave them out (--skip-bad), then run the same command again: it does only what is missing"
-    kind = (
-        RecordingError if all(isinstance(f.error, RecordingError) for f in failures) else TaskFailed
+    step = (
+        "mend or leave them out (--skip-bad), then run the same command again: "
+        "it does only what is missing"
     )
+    all_bad = all(isinstance(failure.error, RecordingError) for failure in failures)
+    kind = RecordingError if all_bad else TaskFailed
     error = kind(
         f"{len(failures)} episodes could not be converted",
         place=first.place,

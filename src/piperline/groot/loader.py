@@ -203,7 +203,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 length = file.metadata.num_rows
             if not length:
                 raise ValueError("it holds no rows")
-            values = {name: _matrix(name, table.column(name)) for name in table.column_names}
+            values = {name: matrix(name, table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"
             found.append(
@@ -211,7 +211,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
             )
             continue
         columns = {
-            name: _extended(column, values[name])
+            name: extended(column, values[name])
             for name, column in columns.items()
             if name in values
         }
@@ -220,7 +220,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
     return Rows({name: column for name, column in columns.items() if column is not None}, spans)
 
 
-def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
+def extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
     """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
     if column is None:
         return more.copy()
@@ -238,7 +238,7 @@ def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
     return column
 
 
-def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+def matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Shape (rows, dimensions); nulls become NaN."""
     array = column.combine_chunks()
     lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)

@@ -16,12 +16,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
 from piperline.finding import Finding
-from piperline.groot.loader import Meta, Rows, read_rows, require, require_meta
+from piperline.groot.loader import (
+    Meta,
+    Rows,
+    extended,
+    matrix,
+    read_rows,
+    require,
+    require_meta,
+)
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.versions import DEFAULT_HORIZON
 
@@ -34,8 +43,44 @@ _LOW, _HIGH = 0.01, 0.99
 _THREADS = 2  # for memory as well; numpy works outside of Python's lock
 
 
+class WrittenRows:
+    """The rows of a v2.1 dataset, collected while its episodes are written, for its statistics."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._ends: list[int] = []
+
+    @property
+    def longest(self) -> int:
+        """How many rows the longest episode has."""
+        starts = [0, *self._ends]
+        return max((end - start for start, end in zip(starts, self._ends, strict=False)), default=0)
+
+    def add(self, table: pa.Table) -> None:
+        """Take the rows of the next episode, as they are in its file; only floats are kept."""
+        for field in table.schema:
+            if "float" in str(field.type):
+                values = matrix(field.name, table.column(field.name))
+                self._columns[field.name] = extended(self._columns.get(field.name), values)
+        self._ends.append((self._ends or [0])[-1] + table.num_rows)
+
+    def rows(self, meta: Meta) -> Rows:
+        """All rows, as `read_rows` would read them."""
+        starts = [0, *self._ends]
+        spans = {
+            meta.data_file(index): span
+            for index, span in enumerate(zip(starts, self._ends, strict=False))
+        }
+        wanted = [name for name in float_columns(meta) if name in self._columns]
+        return Rows({name: self._columns[name] for name in wanted}, spans)
+
+
 def write_groot_stats(
-    root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None
+    root: Path,
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    written: WrittenRows | None = None,
 ) -> None:
     """Write `stats.json`, `relative_stats.json` and their fingerprint into `meta/`, each whole.
 
@@ -43,15 +88,20 @@ def write_groot_stats(
         root: a v2.1 dataset with `modality.json`.
         horizon: steps of an action chunk.
         relative: the action groups that are relative to the state; None for the arms.
+        written: the rows, where they are at hand; None reads them.
 
     Raises:
-        DatasetError: training could not read the dataset, or every episode is shorter than the horizon.
+        DatasetError: training could not read the dataset, or every episode is shorter than the
+            horizon.
     """
     meta = require_meta(root)
     choice = default_choice(meta, horizon=horizon, relative=relative)
-    found: list[Finding] = []
-    rows = read_rows(meta, float_columns(meta), found)
-    require(found)
+    if written is None:
+        found: list[Finding] = []
+        rows = read_rows(meta, float_columns(meta), found)
+        require(found)
+    else:
+        rows = written.rows(meta)
     stats = json.dumps(dataset_stats(meta, rows), indent=4)
     relatives = json.dumps(relative_stats(meta, rows, choice), indent=4)
     write_whole(root / STATS_FILE, stats)

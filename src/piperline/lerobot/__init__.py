@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from piperline.episode import EncodedEpisode
 from piperline.features import Schema
 from piperline.lerobot.v21 import V21Writer
@@ -15,8 +17,8 @@ __all__ = ["WRITERS", "DatasetWriter", "open_writer"]
 class DatasetWriter(Protocol):
     """What every writer of datasets does."""
 
-    def add(self, episode: EncodedEpisode) -> None:
-        """Write the next episode."""
+    def add(self, episode: EncodedEpisode) -> pa.Table:
+        """Write the next episode; gives its rows, as they are written."""
 
     def finish(self) -> None:
         """Write what is known only at the end; without it the folder is no dataset."""

@@ -13,6 +13,11 @@ from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.features import BOOKKEEPING, Feature, Schema
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")
+LONGEST_SECONDS = {"v2.1": 1024, "v3.0": 1000}
+"""The longest episode, in v3.0 the longest file, that LeRobot's readers map to the right frames.
+
+They compare times as float32: beyond 1,024 s, a sum of two times no longer finds its frame.
+"""
 CHUNKS_SIZE = 1000
 PROVENANCE = Path("meta") / "piperline.json"
 """How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""

@@ -19,6 +19,7 @@ from piperline.lerobot.columns import Numbering, stats_document, table_of
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import (
     CHUNKS_SIZE,
+    LONGEST_SECONDS,
     V21_DATA_PATH,
     V21_VIDEO_PATH,
     EpisodeRow,
@@ -28,9 +29,6 @@ from piperline.lerobot.info import (
 )
 from piperline.lerobot.v30_files import Lanes
 from piperline.video.splice import Reader
-
-LONGEST_SECONDS = 1024
-"""lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
 
 
 class V21Writer:
@@ -57,18 +55,22 @@ class V21Writer:
         self._readers = {key: Reader() for key in schema.cameras}
         self._lanes = Lanes(schema.cameras)
 
-    def add(self, episode: EncodedEpisode) -> None:
+    def add(self, episode: EncodedEpisode) -> pa.Table:
         """Write the next episode; its videos are copied while the caller goes on.
+
+        Returns:
+            Its rows, as they are written.
 
         Raises:
             DatasetError: its columns are not those of the schema, or it is longer than v2.1 readers can open; or the
                 video of an earlier episode cannot be read.
         """
-        if episode.length > LONGEST_SECONDS * self._schema.fps:
+        limit = LONGEST_SECONDS["v2.1"] * self._schema.fps
+        if episode.length > limit:
             raise DatasetError(
                 "the episode is too long for LeRobot v2.1: its reader compares times as float32",
                 place=Place(episode=str(self._numbering.episodes)),
-                expected=f"at most {LONGEST_SECONDS * self._schema.fps} frames ({LONGEST_SECONDS} s)",
+                expected=f"at most {limit} frames ({LONGEST_SECONDS['v2.1']} s)",
                 found=f"{episode.length} frames",
                 next_step="cut it in the recording, and convert that again",
             )
@@ -93,6 +95,7 @@ class V21Writer:
             "episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk()
         )
         self._histograms.add(episode.camera_stats)
+        return placed.table
 
     def finish(self) -> None:
         """Write what is known only at the end: task table, info.json and the dataset card.

@@ -25,9 +25,15 @@ from piperline.lerobot.columns import (
     table_of,
 )
 from piperline.lerobot.histograms import HistogramFile
-from piperline.lerobot.info import V30_DATA_PATH, V30_VIDEO_PATH, EpisodeRow, Info
+from piperline.lerobot.info import (
+    LONGEST_SECONDS,
+    V30_DATA_PATH,
+    V30_VIDEO_PATH,
+    EpisodeRow,
+    Info,
+)
 from piperline.lerobot.quantiles import column_quantiles
-from piperline.lerobot.v30_files import LONGEST_FILE_SECONDS, Lanes, TableFiles, VideoFiles
+from piperline.lerobot.v30_files import Lanes, TableFiles, VideoFiles
 from piperline.stats import FeatureStats, merge_stats
 
 _MIB = 1 << 20
@@ -83,20 +89,23 @@ class V30Writer:
         self._waiting: list[_Waiting] = []
         self._stats: dict[str, FeatureStats] = {}
 
-    def add(self, episode: EncodedEpisode) -> None:
+    def add(self, episode: EncodedEpisode) -> pa.Table:
         """Write the next episode; its videos are appended while the caller goes on.
+
+        Returns:
+            Its rows, as they are written.
 
         Raises:
             DatasetError: its columns are not those of the schema, or it is too long; or a clip of an earlier episode
                 lacks frames.
             NotCuttable: a clip of an earlier episode has to be encoded again.
         """
-        limit = LONGEST_FILE_SECONDS * self._schema.fps
+        limit = LONGEST_SECONDS["v3.0"] * self._schema.fps
         if episode.length > limit:
             raise DatasetError(
                 "the episode is too long for LeRobot v3.0: its readers compare times as float32",
                 place=Place(episode=str(self._numbering.episodes)),
-                expected=f"at most {limit} frames ({LONGEST_FILE_SECONDS} s)",
+                expected=f"at most {limit} frames ({LONGEST_SECONDS['v3.0']} s)",
                 found=f"{episode.length} frames",
                 next_step="cut it in the recording, and convert that again",
             )
@@ -119,6 +128,7 @@ class V30Writer:
             self._stats[key] = (
                 merge_stats([self._stats[key], stats]) if key in self._stats else stats
             )
+        return placed.table
 
     def _write_rows(self) -> None:
         if not self._waiting:

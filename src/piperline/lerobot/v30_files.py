@@ -15,13 +15,10 @@ import pyarrow.parquet as pq
 
 from piperline.episode import Clip
 from piperline.files import make_below
-from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
+from piperline.lerobot.info import CHUNKS_SIZE, LONGEST_SECONDS, V30_VIDEO_PATH
 from piperline.video.splice import Joiner, Reader, Splicer, new_file
 
 _Result = TypeVar("_Result")
-
-LONGEST_FILE_SECONDS = 1000
-"""lerobot compares times as float32: beyond 1,024 s, a sum of two times no longer finds its frame."""
 
 _AHEAD = 64  # rounds; a file that is finished holds up its lane for as long as a hundred episodes' rows take
 
@@ -171,7 +168,7 @@ class VideoFiles:
         seconds = (joiner.frames + clip.count) / clip.info.fps
         return (
             joiner.bytes + self._reader.size(clip) < self._limit
-            and seconds <= LONGEST_FILE_SECONDS
+            and seconds <= LONGEST_SECONDS["v3.0"]
             and self._reader.form(clip) == joiner.form
         )
 

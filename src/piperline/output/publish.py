@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
-from piperline.files import identity, sync, write_whole
+from piperline.files import identity, sync, sync_tree, write_whole
 from piperline.lerobot.info import PROVENANCE, Info
 from piperline.text import is_utf8, printable
 
@@ -17,7 +17,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def check_name(output: Path) -> None:
-    """See that `output` names a folder that can be made, and is no other name for one that is there.
+    """See that `output` names a folder that can be made.
 
     Raises:
         UsageError: it is `.`, `/` or the like, or not UTF-8.
@@ -46,9 +46,9 @@ def check_limits(data_mb: float, video_mb: float) -> None:
 
 
 def check_free(output: Path, *, overwrite: bool | None = None) -> None:
-    """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
+    """See that a dataset can get the name `output`.
 
-    `overwrite` tells whether to replace one; None where that is not for the caller to choose.
+    `overwrite` tells whether to replace one that piperline made; None where the user cannot choose.
 
     Raises:
         UsageError: it is no name for a folder to make.
@@ -59,12 +59,10 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> None:
         return
     if output.is_symlink() or output.is_mount():
         raise OutputExists(
-            "there is a link, or a mount point, at the place of the output: a dataset cannot take its name",
+            "the output is a link or a mount point: a dataset cannot take its name",
             place=Place(file=output),
             expected="nothing, or an empty folder",
-            found=f"a link to {printable(str(output.readlink()))}"
-            if output.is_symlink()
-            else "a mount point",
+            found=_what_is_mounted(output),
             next_step="name a folder in it, or where it leads to",
         )
     if output.is_dir() and not any(output.iterdir()):
@@ -72,14 +70,20 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> None:
     ours = (output / PROVENANCE).is_file()
     if overwrite and ours:
         return
+    step = "replace it with --overwrite" if ours and overwrite is False else "move it away"
     raise OutputExists(
-        "there is something at the place of the output; it is kept",
+        "the output already exists (not changed)",
         place=Place(file=output),
         expected="nothing, or an empty folder",
         found="a dataset that piperline made" if ours else "something that piperline did not make",
-        next_step="name another place, or "
-        + ("replace it with --overwrite" if ours and overwrite is False else "move it away"),
+        next_step=f"name another output, or {step}",
     )
+
+
+def _what_is_mounted(output: Path) -> str:
+    if output.is_symlink():
+        return f"a link to {printable(str(output.readlink()))}"
+    return "a mount point"
 
 
 def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None = None) -> None:
@@ -89,11 +93,11 @@ def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None
         UsageError: it is one of the inputs, or lies in one.
         OutputExists: something is there.
     """
-    place = output.resolve()
+    resolved = output.resolve()
     for path in (path.resolve() for path in inputs):
-        if place == path or path in place.parents or place in path.parents:
+        if resolved == path or path in resolved.parents or resolved in path.parents:
             raise UsageError(
-                "the output and an input are in each other's place",
+                "the output and an input overlap",
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
             )
@@ -101,7 +105,7 @@ def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None
 
 
 def give_name(made: Path, output: Path) -> None:
-    """Rename the dataset `made` to `output`; one that is there is replaced in one step, and removed."""
+    """Rename the dataset `made` to `output`; an older one is replaced in one step, and removed."""
     replaced = made
     if not output.exists() or not any(output.iterdir()):
         made.rename(output)
@@ -114,9 +118,11 @@ def give_name(made: Path, output: Path) -> None:
 
 
 def backup_name(old: Path, path: Path) -> Path:
-    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for the v3.0 dataset `old`, whose place at `path` is taken.
+    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for a v3.0 dataset.
 
-    What is no dataset becomes `NAME_old`.
+    Args:
+        old: the dataset; what is none becomes `NAME_old`.
+        path: its former path, which names it.
     """
     try:
         suffix = Info.from_disk(old).version.replace(".", "")
@@ -131,7 +137,7 @@ def backup_name(old: Path, path: Path) -> Path:
 
 
 def replace_dataset(made: Path, path: Path) -> Path:
-    """Put the dataset `made` in the place of the one at `path`, which is kept beside it.
+    """Give the dataset `made` the name of the one at `path`, which is kept beside it.
 
     At every moment either the old or the new dataset is at `path`.
 
@@ -166,13 +172,12 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool = False) -> None:
-    """Give a finished dataset its name, by one rename; one that it replaces is exchanged with it, and removed.
+    """Give a finished dataset its name, in one step; one that it replaces is removed.
 
     Raises:
         OutputExists: there is something at `output` that is not to be replaced.
     """
-    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
-        sync(path)
+    sync_tree(folder)
     check_free(output, overwrite=overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
     give_name(folder, output)

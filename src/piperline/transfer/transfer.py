@@ -14,7 +14,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.features import Schema
 from piperline.files import sync_tree, syncing
-from piperline.groot.stats import write_groot_stats
+from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
@@ -204,6 +204,8 @@ def _transfer(
         reencode=options.reencode,
     )
     total, frames = sum(map(len, datasets)), 0
+    made_from = options.made_from or [dataset.root for dataset in datasets]
+    written = WrittenRows() if _wants_groot_stats(datasets, version, made_from) else None
     with closing(pictures):
         episodes = _completed(datasets, pictures)
         first = next(episodes)
@@ -213,13 +215,16 @@ def _transfer(
         )
         with closing(writer):
             for done, episode in enumerate(chain([first], episodes), 1):
-                writer.add(episode)
+                rows = writer.add(episode)
+                if written:
+                    written.add(rows)
                 frames += episode.length
                 options.watch(done, total)
             writer.finish()
     with syncing(made):
-        made_from = options.made_from or [dataset.root for dataset in datasets]
         _carry_over(datasets, made, version, schema, made_from)
+        if written:
+            write_groot_stats(made, written=written)
     sync_tree(made / "meta")
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:
@@ -251,10 +256,21 @@ def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
             yield following.result()
 
 
+def _wants_groot_stats(
+    datasets: Sequence[Dataset], version: str, made_from: Sequence[Path]
+) -> bool:
+    """Whether `convert` would have written GR00T's statistics into the new dataset."""
+    documents = [_read(folder / PROVENANCE) for folder in made_from]
+    longest = max((row.length for dataset in datasets for row in dataset.episodes), default=0)
+    wanted = version == "v2.1" and all(document.get("groot") for document in documents)
+    known = any((dataset.root / MODALITY).exists() for dataset in datasets)
+    return wanted and known and longest >= DEFAULT_HORIZON
+
+
 def _carry_over(
     datasets: Sequence[Dataset], made: Path, version: str, schema: Schema, made_from: Sequence[Path]
 ) -> None:
-    """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
+    """Keep modality.json and the record of how the datasets were made.
 
     A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
     """
@@ -275,10 +291,6 @@ def _carry_over(
         (made / PROVENANCE).write_text(
             json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        wanted = version == "v2.1" and all(document.get("groot") for document in documents)
-        longest = max(row.length for dataset in datasets for row in dataset.episodes)
-        if known and wanted and longest >= DEFAULT_HORIZON:
-            write_groot_stats(made)
 
 
 def _read(path: Path) -> dict[str, Any]:
