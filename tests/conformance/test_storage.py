@@ -71,7 +71,6 @@ class Case(NamedTuple):
                 codes = [read_code(frame) for frame in decode(clip.path, clip.first, clip.count)]
                 assert codes == [(number, camera, frame) for frame in range(self.length)]
 
-
     def assert_moved(self, moved, root):
         """See that a dataset holds what another does: the same rows, tasks and packets."""
         for found, expected in zip(open_dataset(moved), open_dataset(root), strict=True):

@@ -14,9 +14,10 @@ from piperline.errors import DatasetError, HubError, OutputExists, PiperlineErro
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
 from piperline.output import workspace as place
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
 from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
 from tests.hub.hub_server import READ, WRITE, Fault, HubServer
 
 REPO = "lab/apples"

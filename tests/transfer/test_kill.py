@@ -12,8 +12,9 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
-from tests.helpers.datasets import tree, write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.episodes import make_episode
+from tests.helpers.trees import tree
 
 PIPERLINE = str(Path(sys.executable).with_name("piperline"))
 
