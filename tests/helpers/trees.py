@@ -16,6 +16,12 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
+def contents(root: Path) -> dict[str, bytes]:
+    """The bytes of every file below `root`, by relative path, without folders: as a Hub keeps them."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
 def share(root: Path, copy: Path) -> Path:
     """Copy a folder by hard links: for what replaces files and never writes into them."""
     shutil.copytree(root, copy, copy_function=os.link, dirs_exist_ok=True)
