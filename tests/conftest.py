@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from piperline.cli.app import app, run
+from tests.helpers.threads import PROGRAMS
 from tests.oracle.official import OfficialReader
 
 # The same examples in each run: a change fails by what it changed.
@@ -31,12 +32,35 @@ def work_in_memory() -> None:
 
 work_in_memory()
 
+FIRST = ("slurm", "slow", "oracle")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, and keep together those that share a server.
+
+    pytest-xdist gives each worker a run of this list and lets idle ones take from the ends: so one
+    worker starts SLURM and the official readers, and none is left with a long test at the end.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((turn for turn, name in enumerate(FIRST) if name in marks), len(FIRST))
+
 
 @pytest.fixture(scope="session")
 def official_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfficialReader]:
     reader = OfficialReader(tmp_path_factory.mktemp("oracle"))
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests whose subject is not the worker process; see `tests.helpers.threads`."""
+    monkeypatch.setattr("piperline.process.subprocess", PROGRAMS)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """The bytes of every file below `root`, by relative path, without folders: as a Hub keeps them."""
+    """The bytes of every file below `root`, by relative path: what a Hub keeps of a folder."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file()]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
