@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 
 class ThreadedProgram:
@@ -37,8 +38,15 @@ class ThreadedProgram:
         """A thread cannot be killed: it ends with its task, since the socket is closed."""
 
 
+def start(command: Sequence[str], **options: Any) -> "ThreadedProgram | subprocess.Popen[bytes]":
+    """A worker of a conversion as a thread; all others as the processes that they are."""
+    if "piperline.convert.worker" in command[-1]:
+        return ThreadedProgram(command, **options)
+    return subprocess.Popen(command, **options)
+
+
 PROGRAMS = SimpleNamespace(
-    Popen=ThreadedProgram,
+    Popen=start,
     DEVNULL=subprocess.DEVNULL,
     TimeoutExpired=subprocess.TimeoutExpired,
 )

@@ -39,11 +39,11 @@ JobCompType=jobcomp/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
-SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=6
-KillWait=3
+KillWait=1
 MinJobAge=300
 MaxArraySize={array_size}
 SlurmdParameters=config_overrides
