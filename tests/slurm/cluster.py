@@ -43,7 +43,7 @@ SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=6
-KillWait=1
+KillWait=3
 MinJobAge=300
 MaxArraySize={array_size}
 SlurmdParameters=config_overrides
