@@ -8,8 +8,9 @@ from piperline.cli.app import app, run
 from piperline.cli.dataset import migrate_script
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
+from tests.helpers.trees import tree
 from tests.hub.hub_server import WRITE, HubServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")

@@ -35,7 +35,7 @@ REPO = "lab/apples"
 
 
 @pytest.fixture(autouse=True)
-def site(tmp_path, monkeypatch):
+def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(

@@ -26,7 +26,7 @@ ON_SLURM = ["--hdf5-root", "data", "--all", "--repo-id", REPO, "--slurm", "1"]
 
 
 @pytest.fixture(autouse=True)
-def standin(tmp_path, monkeypatch):
+def standin(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     made = StandIn(tmp_path)
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data/file.hdf5", episodes=3, lengths=(3, 5))

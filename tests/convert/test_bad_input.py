@@ -48,6 +48,7 @@ def test_every_way_to_be_broken_has_its_text():
     }
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", [*FILES, *OPTIONS, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     broken = (FILES | OPTIONS | EPISODES)[name](tmp_path)

@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
         write_piper(
             tmp_path / f"data{number}.hdf5",
             episodes=3,
-            lengths=[120, 40, 80],
+            lengths=[60, 20, 40],
             first=3 * number,
             size=(96, 128),
         )
@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     seconds = time.monotonic() - began
     rng = random.Random(20)
     output = tmp_path / "out"
-    for _ in range(8):
+    for _ in range(5):
         process = start(source, output)
         time.sleep(rng.uniform(0.2, 1.0) * seconds)
         process.send_signal(signal.SIGKILL)
@@ -191,16 +191,20 @@ def test_what_is_removed_is_gone_while_others_write_into_it(tmp_path):
     staging, ended = Staging(tmp_path / "out.work"), threading.Event()
     staging.root.mkdir()
 
+    begun = threading.Barrier(5)
+
     def write() -> None:
         for number in itertools.count():
             with contextlib.suppress(FileNotFoundError):
-                make_below(staging.root, staging.root / f"episodes/{number % 20}")
+                make_below(staging.root, staging.root / f"episodes/{number}")
+            if number == 20:
+                begun.wait()
             if ended.is_set():
                 return
 
-    with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(write) for _ in range(2)]
-        time.sleep(0.05)
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write) for _ in range(4)]
+        begun.wait()
         staging.remove()
         ended.set()
         for writer in writers:

@@ -71,6 +71,7 @@ def rows_of(dataset: Path, episode: int) -> dict[str, list[Any]]:
     )
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize(("storage", "color", "video"), CASES)
 def test_every_frame_arrives_with_its_number_and_colors(tmp_path, storage, color, video):
     write_piper(tmp_path / "a.hdf5", episodes=2, lengths=[3, 12], storage=storage, color=color)

@@ -30,8 +30,10 @@ from piperline.transfer import Options, aggregate, migrate
 from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
+from tests.helpers.trees import tree
+from tests.helpers.videos import clip_packets
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -326,14 +328,8 @@ def test_the_real_v20_dataset(tmp_path):
             replace(expected, table=expected.table.cast(found.table.schema)).table
         )
         assert found.tasks == expected.tasks
-        assert packets(found.clips["observation.images.ego_view"]) == packets(
-            expected.clips["observation.images.ego_view"]
-        )
-
-
-def packets(clip: Clip):
-    with av.open(str(clip.path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0)]
+        key = "observation.images.ego_view"
+        assert clip_packets(found.clips[key]) == clip_packets(expected.clips[key])
 
 
 def with_images(episode):
