@@ -272,7 +272,7 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture
-def place(world, tmp_path, monkeypatch):
+def place(world, tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     """A copy of the world to work in, and a home there."""
     root = tmp_path / "place"
     shutil.copytree(world, root)

@@ -34,12 +34,13 @@ class ChildDied(Exception):
 class Child:
     """A Python process that runs `main(descriptor)` of a module, at the other end of a socket.
 
-    It may die at any moment, also while something is sent to it: that is told when it should answer, and only then.
+    It may die at any moment, also while something is sent to it: that is told when it should
+    answer, and only then.
     Ctrl-C is not for it, but for this process, which then ends it.
 
     Args:
         module: its name.
-        log: the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+        log: the descriptor of a file that takes what the process prints; None: where ours goes.
         outlives: if this process is killed, it may do what it was told to its end.
     """
 
@@ -83,7 +84,7 @@ class Child:
         self._connection.close()
 
     def end(self, *, at_once: bool = False) -> None:
-        """See that the process has ended: after what it was told, if it does not take too long, or at once."""
+        """End the process: when it has done what it was told, if that is soon, or at once."""
         self.hang_up()
         if at_once:
             self._process.kill()
@@ -105,7 +106,7 @@ def heard_from(children: Sequence[_Kind]) -> list[_Kind]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT; a process that is started meanwhile has it blocked for ever, from its first moment on."""
+    """Block SIGINT; a process that is started meanwhile has it blocked for ever."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -114,7 +115,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def serve(module: str, descriptor: int, parent: int | None) -> None:
-    """In the process: run `main(descriptor)` of `module`; the kernel ends it with `parent`, however that ends."""
+    """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
@@ -124,7 +125,7 @@ def serve(module: str, descriptor: int, parent: int | None) -> None:
 
 @contextmanager
 def parent(descriptor: int) -> Iterator[Connection]:
-    """In the process: the socket; what is done with it ends when the parent has closed it, or died."""
+    """In the process: the socket; the body ends when the parent has closed it, or died."""
     with (
         Connection(descriptor) as connection,
         suppress(EOFError, BrokenPipeError, ConnectionResetError),

@@ -32,7 +32,7 @@ def size_text(size: float) -> str:
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
-    """Sort key that puts `episode_2` before `episode_10`; equal numbers written differently keep a fixed order."""
+    """Sort key that puts `episode_2` before `episode_10`, in a fixed order for equal numbers."""
     parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)  # not int(): it refuses thousands of digits
     return tuple((words, len(digits), digits) for words, digits in parts), name
 

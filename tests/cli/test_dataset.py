@@ -8,8 +8,9 @@ from piperline.cli.app import app, run
 from piperline.cli.dataset import migrate_script
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
+from tests.helpers.trees import tree
 from tests.hub.hub_server import WRITE, HubServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
@@ -88,8 +89,8 @@ def test_aggregate_goes_to_a_folder_or_a_repository(tmp_path, episodes, home, ca
         (["nothing", "--to", "v2.1"], (4, "there is no such dataset")),
         ([".", "--to", "v2.1"], (4, "not a LeRobot dataset")),
         (["set", "--to", "v2.1"], (4, "v2.1 already")),
-        (["set", "--to", "v3.0", "--output", "set"], (2, "in each other's place")),
-        (["set", "--to", "v3.0", "--output", "in"], (5, "it is kept")),
+        (["set", "--to", "v3.0", "--output", "set"], (2, "overlap")),
+        (["set", "--to", "v3.0", "--output", "in"], (5, "(not changed)")),
         (["set", "--to", "v3.0", "--video-mb", "0"], (2, "not positive")),
         (["set", "--to", "v1.0"], (2, "")),
     ],

@@ -35,7 +35,7 @@ REPO = "lab/apples"
 
 
 @pytest.fixture(autouse=True)
-def site(tmp_path, monkeypatch):
+def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
@@ -236,7 +236,7 @@ def test_aggregation_waits_for_all_shards(site):
 
 
 def test_two_commands_do_not_share_a_job(site):
-    """What ranks do is read from the job folder when they begin: nobody may write something else there meanwhile."""
+    """Ranks read what to do from the job folder when they begin: nobody may change it meanwhile."""
     work = shards(site, 2)
     folder = JobFolder(site / "logs/job")
     with folder.locked(), pytest.raises(OutputExists, match="another command is at work"):

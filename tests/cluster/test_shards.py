@@ -84,7 +84,7 @@ def test_many_missing_shards_are_not_all_listed(tmp_path):
 
 
 def test_no_shards_at_all(tmp_path):
-    with pytest.raises(DatasetError, match="there are no 4 shards") as caught:
+    with pytest.raises(DatasetError, match="there are no shards of 4 workers") as caught:
         find_shards(tmp_path / "x", 4)
     assert "none at all" in str(caught.value)
     make_shard(tmp_path / "x", 0)

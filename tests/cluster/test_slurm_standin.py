@@ -1,5 +1,6 @@
 """What is handed to SLURM and how its answers are taken, on a stand-in that runs tasks at once."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.ranks import run_rank
 from piperline.cluster.slurm import SlurmOptions, max_array_size
 from piperline.cluster.status import states
 from piperline.cluster.work import load_work
@@ -24,7 +26,7 @@ ON_SLURM = ["--hdf5-root", "data", "--all", "--repo-id", REPO, "--slurm", "1"]
 
 
 @pytest.fixture(autouse=True)
-def standin(tmp_path, monkeypatch):
+def standin(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     made = StandIn(tmp_path)
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data/file.hdf5", episodes=3, lengths=(3, 5))
@@ -116,6 +118,23 @@ def test_what_is_missing_of_a_conversion_is_done(tmp_path, standin, capsys):
     assert standin.script(submitted + 1).count("--array=0-0\n") == 1  # one rank, not both
     local = convert([tmp_path / "data"], tmp_path / "local", make_job(), skip_bad=True, workers=1)
     assert tree(tmp_path / "out") == tree(local.output)
+
+
+def test_only_the_aggregation_is_missing(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    standin.hold()
+    assert run(app, words) == 7
+    folder = JobFolder(tmp_path / "logs/convert_out")
+    digest = hashlib.sha256(folder.run_file.read_bytes()).hexdigest()
+    for rank in (0, 1):
+        run_rank(folder.root, rank, digest)
+    standin.release()
+    submitted = standin.jobs()
+    capsys.readouterr()
+    assert run(app, words) == 0
+    assert f"submitted SLURM jobs: {submitted + 1}\n" in capsys.readouterr().out
+    assert not any("--dependency" in word for word in standin.arguments(submitted + 1))
+    assert tree(tmp_path / "out") == expected(tmp_path)
 
 
 def damage_last_image(path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import aggregate, migrate
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, frame_code, make_episode
+from tests.helpers.trees import tree
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 OTHER = {"v2.1": "v3.0", "v3.0": "v2.1"}

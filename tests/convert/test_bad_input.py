@@ -1,4 +1,4 @@
-"""Bad input gives one clear error, loses nothing, and leaves no output; `--skip-bad` keeps the rest."""
+"""Bad input gives one clear error and loses nothing; `--skip-bad` keeps the rest."""
 
 import json
 import subprocess
@@ -48,6 +48,7 @@ def test_every_way_to_be_broken_has_its_text():
     }
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", [*FILES, *OPTIONS, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     broken = (FILES | OPTIONS | EPISODES)[name](tmp_path)
@@ -178,7 +179,10 @@ def test_cameras_of_another_size_do_not_go_into_one_dataset(tmp_path, convert):
 
 def test_a_file_that_is_being_written(tmp_path, convert):
     path = write_piper(tmp_path / "day.hdf5", lengths=1)
-    hold = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    hold = (
+        "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); "
+        "print('open', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as recorder:

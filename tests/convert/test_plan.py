@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def stage(recording: Path, output: Path, job: Job) -> Plan:
     return plan
 
 
-def with_layout(**changes: object) -> Job:
+def with_layout(**changes: Any) -> Job:
     return make_job(layout=replace(load_layout("piper"), **changes))
 
 
@@ -81,7 +82,7 @@ CONTENT = {
     "colours": lambda: make_job(color="swapped-jpeg"),
     "path of a vector": lambda: with_vector(lambda rule: replace(rule, path="state")),
     "order of vectors": lambda: with_layout(
-        vectors=dict(reversed(load_layout("piper").vectors.items()))
+        vectors=dict(reversed([*load_layout("piper").vectors.items()]))
     ),
     "path of a camera": lambda: make_job(
         layout=other_camera(load_layout("piper").cameras["left_wrist"])

@@ -489,7 +489,7 @@ def test_several_processes_write_what_one_writes(data, monkeypatch):
         (data / f"of_{count}").mkdir()
         with writer.Writers() as writers:
             assert list(writers.write(plan)) == plan
-            assert len(writers._writers) == count
+            assert len(writers._pool._workers) == count
     for path in (data / "of_1").iterdir():
         assert path.read_bytes() == (data / "of_3" / path.name).read_bytes()
 

@@ -34,15 +34,6 @@ def write_dataset(
     return root
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    """The content of every file below `root`, by its path there."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
-
-
 def assert_holds(dataset: Dataset, episodes: Sequence[EncodedEpisode]) -> None:
     """See that the dataset holds these episodes: rows, tasks, every frame, statistics."""
     assert len(dataset) == len(episodes)

@@ -83,6 +83,7 @@ class Server:
             **overlay,
             "HF_HOME": str(folder),
             "HF_HUB_OFFLINE": "1",
+            "TMPDIR": str(folder),
             "OMP_NUM_THREADS": "1",
         }
         self._log = (folder / "server.log").open("w+")

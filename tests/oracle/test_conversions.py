@@ -21,7 +21,7 @@ from tests.helpers.recordings import (
     write_piper,
 )
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.usefixtures("workers_in_threads")]
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 LENGTHS = (3, 12)

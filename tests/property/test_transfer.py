@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,19 +13,16 @@ from piperline.episode import Clip
 from piperline.transfer import aggregate
 from piperline.video.decoder import probe
 from piperline.video.splice import Joiner, Reader, Splicer
-from tests.helpers.datasets import tree, write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.episodes import make_clip, make_episode
+from tests.helpers.trees import tree
+from tests.helpers.videos import packets
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """Clips and episodes of all lengths, encoded once."""
     return tmp_path_factory.mktemp("shelf")
-
-
-def packets(path):
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0)]
 
 
 def clip_of(shelf, length, mode):

@@ -30,8 +30,10 @@ from piperline.transfer import Options, aggregate, migrate
 from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
+from tests.helpers.trees import tree
+from tests.helpers.videos import clip_packets
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -95,7 +97,7 @@ def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
 
 
 def test_a_file_system_without_exchange(tmp_path, episodes, monkeypatch):
-    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert migrate(root, "v2.1").backup == tmp_path / "set_v30"
     assert_holds(open_dataset(root), episodes)
@@ -125,10 +127,10 @@ def test_a_swap_of_a_damaged_dataset(tmp_path, episodes):
     """What is no dataset any more is kept, too, when a new one takes its place."""
     (tmp_path / "set/meta").mkdir(parents=True)
     (tmp_path / "set/meta/info.json").write_text("{")
-    with place.workplace(tmp_path / "set") as made:
-        made.rmdir()
-        write_dataset(made, episodes)
-        assert publish.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
+    with place.workplace(tmp_path / "set") as work:
+        work.dataset.rmdir()
+        write_dataset(work.dataset, episodes)
+        assert work.exchange() == tmp_path / "set_old"
     assert_holds(open_dataset(tmp_path / "set"), episodes)
     assert (tmp_path / "set_old/meta/info.json").read_text() == "{"
 
@@ -159,7 +161,7 @@ def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial/notes").write_text("mine")
-    with pytest.raises(OutputExists, match="would be made"):
+    with pytest.raises(OutputExists, match=r"\.partial holds"):
         migrate(root, "v3.0", output=tmp_path / "out")
     assert (tmp_path / "out.partial/notes").read_text() == "mine"
 
@@ -326,14 +328,8 @@ def test_the_real_v20_dataset(tmp_path):
             replace(expected, table=expected.table.cast(found.table.schema)).table
         )
         assert found.tasks == expected.tasks
-        assert packets(found.clips["observation.images.ego_view"]) == packets(
-            expected.clips["observation.images.ego_view"]
-        )
-
-
-def packets(clip: Clip):
-    with av.open(str(clip.path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0)]
+        key = "observation.images.ego_view"
+        assert clip_packets(found.clips[key]) == clip_packets(expected.clips[key])
 
 
 def with_images(episode):

@@ -4,6 +4,7 @@ import os
 import random
 import struct
 from dataclasses import replace
+from fractions import Fraction
 
 import av
 import pytest
@@ -15,6 +16,7 @@ from piperline.video.decoder import probe
 from piperline.video.mp4 import read_track, write_pieces
 from piperline.video.splice import Joiner, NotCuttable, Reader, Splicer, new_file
 from tests.helpers.episodes import FPS, codes_of, make_clip, numbered_frame
+from tests.helpers.videos import timed_packets
 
 LENGTHS = [1, 12, 5, 23]
 
@@ -51,11 +53,6 @@ def join(path, clips, reader, kind):
         joiner.add(clip)
     joiner.close()
     return path.read_bytes()
-
-
-def packets(path):
-    with av.open(str(path)) as container:
-        return [(packet.pts, bytes(packet)) for packet in container.demux(video=0) if packet.size]
 
 
 def with_audio(path):
@@ -152,9 +149,8 @@ def test_chunks_of_large_frames_are_those_of_ffmpeg(tmp_path, reader):
     assert join(tmp_path / "spliced.mp4", [clip] * 2, reader, Splicer) == join(
         tmp_path / "joined.mp4", [clip] * 2, reader, Joiner
     )
-    assert packets(tmp_path / "spliced.mp4")[7:] == [
-        (pts + 7 * 512, data) for pts, data in packets(path)
-    ]
+    later = [(time + Fraction(7, FPS), data) for time, data in timed_packets(path)]
+    assert timed_packets(tmp_path / "spliced.mp4")[7:] == later
 
 
 def test_ranges_are_as_few_as_can_be(tmp_path, reader, clip):

@@ -9,6 +9,7 @@ from piperline.errors import DatasetError, VideoError
 from piperline.video.decoder import probe, rgb
 from piperline.video.splice import Joiner, NotCuttable, Reader
 from tests.helpers.episodes import FPS, codes_of, frame_code, make_clip, numbered_frame
+from tests.helpers.videos import packets, timed_packets
 
 
 @pytest.fixture(params=["bytes", "packets"])
@@ -19,16 +20,6 @@ def reader(request, monkeypatch):
     reader = Reader()
     yield reader
     reader.close()
-
-
-def packets(path):
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return [
-            ((packet.pts or 0) * Fraction(stream.time_base or 0), bytes(packet))
-            for packet in container.demux(stream)
-            if packet.size
-        ]
 
 
 def join(path, clips, reader):
@@ -64,7 +55,9 @@ def test_what_is_joined_can_be_cut_again(mode, tmp_path, reader):
     joiner = join(joined, clips, reader)
     assert joiner.frames == sum(lengths)
     assert probe(joined)[1] == sum(lengths)
-    assert [time for time, _ in packets(joined)] == [Fraction(n, FPS) for n in range(sum(lengths))]
+    assert [time for time, _ in timed_packets(joined)] == [
+        Fraction(n, FPS) for n in range(sum(lengths))
+    ]
     assert codes_of(joined) == [
         i * 100 + n for i, length in enumerate(lengths) for n in range(length)
     ]

@@ -96,8 +96,8 @@ def report_launch(
         out.data(f"{len(launched.kept)} of {plural(total, 'part')} were done already")
     if not launched.jobs:
         return
-    tasks = plural(len(launched.ranks), "task")
-    out.data(f"submitted SLURM jobs: {' '.join(launched.jobs)} ({tasks})")
+    tasks = f" ({plural(len(launched.ranks), 'task')})" if launched.ranks else ""
+    out.data(f"submitted SLURM jobs: {' '.join(launched.jobs)}{tasks}")
     if not wait:
         out.data(f"to see their status: {folder.status_command}")
         return

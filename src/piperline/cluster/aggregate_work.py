@@ -101,7 +101,7 @@ class AggregateWork:
             staging.remove()
 
     def run(self, rank: int, report: RankReport) -> None:
-        """Make the dataset. An attempt at what another has finished meanwhile is no failure.
+        """Make the dataset. If another attempt has finished it meanwhile, all is well.
 
         Raises:
             DatasetError: shards are missing, damaged, or of different plans.

@@ -119,7 +119,7 @@ class JobFolder:
             yield
 
     def identity(self) -> str:
-        """What tells this folder from all others; made when first asked for, by who has locked it."""
+        """What tells this folder from all others; made on first use. The folder is locked."""
         path = self.root / "id"
         if not path.is_file():
             write_whole(path, secrets.token_hex(8))

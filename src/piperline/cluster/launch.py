@@ -92,7 +92,7 @@ def plan_conversion(
     overwrite: bool = False,
     watch: Watcher = lambda _: None,
 ) -> tuple[ShardsWork, AggregateWork]:
-    """Plan a conversion into one dataset: into shards in its staging folder, then their aggregation.
+    """Plan a conversion into one dataset: shards in its staging folder, then their aggregation.
 
     The arguments are those of `plan_shards`, but `dataset` is the folder to make, and `overwrite`
     replaces a dataset that piperline made.

@@ -1,4 +1,4 @@
-"""Ranks through datatrove: in processes here, or as tasks of SLURM jobs. The only door to datatrove.
+"""Ranks through datatrove, here or as tasks of SLURM jobs. The only door to datatrove.
 
 datatrove starts the ranks and keeps their logs and statistics. What is done is for the records in
 the job's folder to say.
@@ -97,8 +97,8 @@ class RankStep(PipelineStep):  # type: ignore[misc]
 class _Local(LocalPipelineExecutor):  # type: ignore[misc]
     """One rank, in this process.
 
-    datatrove's own `run` would put ranks into a pool, which hangs for ever when a worker is killed, and starts a
-    manager process, which outlives a parent that is killed.
+    datatrove's own `run` would put ranks into a pool, which hangs for ever when a worker is killed,
+    and starts a manager process, which outlives a parent that is killed.
     """
 
     def __init__(self, step: RankStep, world: int, rank: int) -> None:
@@ -209,8 +209,9 @@ def _merge_statistics(folder: JobFolder) -> None:
 class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
     """Ranks as tasks of SLURM arrays.
 
-    datatrove's own `launch_job` chains arrays so that what depends on them waits for the last one only, passes
-    options that were not given, and keeps the list of ranks in a file that the next launch overwrites.
+    datatrove's own `launch_job` chains arrays so that what depends on them waits for the last one
+    only, passes options that were not given, and keeps the list of ranks in a file that the next
+    launch overwrites.
 
     Args:
         step: what a rank does.

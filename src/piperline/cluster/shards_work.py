@@ -143,7 +143,7 @@ class ShardsWork:
             updated.to_disk(self.output(rank))
 
     def run(self, rank: int, report: RankReport) -> None:
-        """Make the shard of a rank. An attempt at what another has finished meanwhile is no failure.
+        """Make the shard of a rank. If another attempt has finished it meanwhile, all is well.
 
         Raises:
             PiperlineError: some of its episodes cannot be converted; the others are staged.

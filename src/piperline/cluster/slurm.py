@@ -85,7 +85,8 @@ def submit(script: str, arguments: Sequence[str] = ()) -> str:
             "sbatch did not take the job",
             found=(done.stderr or done.stdout).strip()
             or f"exit code {done.returncode}, and no word",
-            next_step="give what the cluster wants with --partition, --time, --qos, --mem-per-cpu or --sbatch",
+            next_step="give what the cluster wants with "
+            "--partition, --time, --qos, --mem-per-cpu or --sbatch",
         )
     return job
 

@@ -114,21 +114,26 @@ def _state_of(
 ) -> tuple[str, str]:
     """The state of what is not done, and why."""
     says_running = record is not None and record.state == "running"
-    if waiting == "RUNNING":
+    if waiting == "RUNNING" or (waiting and says_running):
         return "running", ""
-    if waiting is not None and not says_running:
+    if waiting:
         return "queued", waiting
     if record is None:
         text = _tail(folder.slurm_log_of(rank))
         return ("failed", f"it ended before it began\n{text}") if text else ("missing", "")
     if says_running:
-        if waiting is not None or (not record.slurm and _is_alive(record)):
-            return "running", ""
-        text = _tail(folder.log_of(rank))
-        return "failed", f"it was killed, or its machine died\n{text}".rstrip()
+        return _state_of_a_running(record, folder, rank)
     if record.state == "failed":
         return "failed", record.error
     return "missing", "it was done; its output has changed or gone since"
+
+
+def _state_of_a_running(record: RankRecord, folder: JobFolder, rank: int) -> tuple[str, str]:
+    """The state of a rank that says that it is at work, and that SLURM knows nothing of."""
+    if not record.slurm and _is_alive(record):
+        return "running", ""
+    text = _tail(folder.log_of(rank))
+    return "failed", f"it was killed, or its machine died\n{text}".rstrip()
 
 
 def _is_alive(record: RankRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Episode -> EncodedEpisode: one pass over each camera feeds the encoder and the image statistics."""
+"""Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,23 +43,24 @@ def refuse_video(
     """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
-        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder does not take their
-            size.
+        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder
+            does not take their size.
     """
     width, height = settings.size or (header.width, header.height)
     if settings.video.codec == "libx264" and (width % 2 or height % 2):
+        even_width, even_height = (max(2, side // 2 * 2) for side in (width, height))
         raise VideoError(
             "H.264 of 4:2:0 colour has even sides",
             place=place,
             expected="even numbers of pixels",
             found=f"{width}x{height}",
-            next_step=f"add --resize {max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}, or --video av1",
+            next_step=f"add --resize {even_width}x{even_height}, or --video av1",
         )
+    resized = settings.size not in {None, (header.width, header.height)}
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
         "red and blue are exchanged in them (swapped-jpeg)": swapped,
-        "another size is asked for (--resize)": settings.size
-        not in {None, (header.width, header.height)},
+        "another size is asked for (--resize)": resized,
     }
     reason = next((text for text, holds in reasons.items() if holds), None)
     if settings.video.codec is None and reason:
@@ -89,8 +90,8 @@ def encode_camera(
         progress: told now and then how much is done.
 
     Returns:
-        The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of frames, from the
-        pixels before encoding.
+        The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of
+        frames, from the pixels before encoding.
 
     Raises:
         BadEpisode: an image is damaged or of another size.
@@ -107,10 +108,8 @@ def encode_camera(
             if picture is not None and number in samples:
                 pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
                 histogram += count_pixels(picture, image_stride(picture.height, picture.width))
-            frames, size = (
-                frames + 1,
-                size + len(payload) if isinstance(payload, bytes) else size + payload.nbytes,
-            )
+            frames += 1
+            size += len(payload) if isinstance(payload, bytes) else payload.nbytes
             if frames == _REPORT_FRAMES:
                 progress(frames, size)
                 frames = size = 0
@@ -139,7 +138,7 @@ class _PictureReader:
         self._decoder = PictureDecoder(swap=stream.color != "rgb")
 
     def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
-        """Write frame `number`; return its picture, which is not made for nothing: only if `wanted` in copy mode."""
+        """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""
         if self._header.storage == "jpeg" and isinstance(payload, bytes):
             payload, height, width = self._stream.jpeg(number, payload)
             self._same_size(number, height, width)
@@ -174,8 +173,9 @@ def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
     """The rows of an episode.
 
     Returns:
-        A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32, seconds from the
-        start of the episode, frame_index / fps computed in float64) and `frame_index` (int64).
+        A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32,
+        seconds from the start of the episode, frame_index / fps computed in float64) and
+        `frame_index` (int64).
 
     Raises:
         BadEpisode: a value is not finite, or cannot be read.

@@ -1,24 +1,16 @@
 """What a run shall do, from its options."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from piperline.convert.encode import EncodeSettings
-from piperline.errors import UsageError
-from piperline.recordings.layout import Layout
-from piperline.text import is_utf8, printable
-
-if TYPE_CHECKING:
-    pass
-
-import math
-
-from piperline.errors import LayoutError
+from piperline.errors import LayoutError, UsageError
 from piperline.features import BOOKKEEPING
 from piperline.lerobot import WRITERS
 from piperline.output.publish import check_limits
-from piperline.recordings.layout import Color, load_layout
+from piperline.recordings.layout import Color, Layout, load_layout
+from piperline.text import is_utf8, printable
 from piperline.video.encoder import MODES, Mode
 
 
@@ -32,7 +24,7 @@ class Job:
         format: the LeRobot version to write: `v2.1` or `v3.0`.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
-        groot: write the statistics that GR00T would compute before training, into v2.1: it reads no other.
+        groot: write the statistics that GR00T would compute before training; v2.1 only.
         data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
     """
 
@@ -78,7 +70,8 @@ def make_job(
     if not (math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS):
         raise UsageError(
             f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
-            expected="a whole number of frames a second: LeRobot's tools cut off the rest, and frames drift",
+            expected="a whole number of frames a second: "
+            "LeRobot's tools cut off the rest, and frames drift",
             found=str(rate),
             next_step="give the whole rate that was meant, for example --fps 30",
         )
@@ -95,7 +88,8 @@ def make_job(
     check_limits(data_mb, video_mb)
     if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
         raise LayoutError(
-            f"the layout {rules.name} has a vector of a name that every LeRobot dataset has: {', '.join(taken)}",
+            f"the layout {rules.name} has vectors of names that every LeRobot dataset has: "
+            + ", ".join(taken),
             expected="other names, such as observation.time",
             next_step="rename it in the layout",
         )

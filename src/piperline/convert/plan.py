@@ -1,4 +1,4 @@
-"""The plan of a run: which episodes, in which order, under which keys, and why others are left out."""
+"""The plan of a run: which episodes, in which order, under which keys; what is left out."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from."""
+    """What a run does: episodes in the order of the dataset, and what is left out."""
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
@@ -166,14 +166,14 @@ def make_plan(
     Args:
         inputs: files and folders.
         job: what is to be done.
-        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order (`0:10,15`), or
-            names with wildcards (`episode_1*`); None takes all.
+        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
+            (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
         progress: told how many of how many files were looked at.
-        previous: a plan of an earlier run; it is taken as it is if it was made for the same job from the same files.
+        previous: a plan of an earlier run; used if it was made for the same job and files.
 
     Raises:
-        RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
     """
     files = find_recordings(inputs)
     asked = Asked(
@@ -305,7 +305,7 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
 
 
 class _Selection:
-    """Tells of each episode whether it is chosen, and in the end which parts of the choice matched none."""
+    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none."""
 
     def __init__(self, text: str | None) -> None:
         self._all = text is None

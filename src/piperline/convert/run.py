@@ -33,7 +33,8 @@ class ConvertResult:
         left_out: what was not converted, and why.
         recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
         seconds: how long the run took.
-        up_to_date: nothing was to be done: the dataset was there, and no recording has changed since.
+        up_to_date: nothing was to be done: the dataset was there, and no recording has changed
+            since.
     """
 
     output: Path
@@ -61,10 +62,10 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+    A `previous` plan is used, without a look inside the recordings, if nothing has changed since.
 
     Raises:
-        RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
         VideoError: images cannot be kept as they are, as `copy` would.
     """
     progress = Progress()
@@ -95,7 +96,8 @@ def convert(
 
     Args:
         inputs: HDF5 files, and folders of them.
-        output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
+        output: the dataset's folder; it is absent until it is complete, and beside it lies
+            `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
@@ -122,7 +124,7 @@ def convert(
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
     _refuse_recordings_inside(inputs, output)
-    replaces = check_free(output, overwrite=overwrite)
+    check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(
             WorkerPool(usable_cpus() if workers is None else workers)
@@ -132,6 +134,7 @@ def convert(
             inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
+        replaces = check_free(output, overwrite=overwrite)
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
         reused = len(plan.episodes) - len(todo)
         counter = Counter(todo, watch)

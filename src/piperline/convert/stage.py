@@ -73,7 +73,7 @@ class Staging:
         shutil.rmtree(self._episodes, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it, in one step for whoever still works in it; what a user put there is kept."""
+        """Remove it, in one step for whoever still works in it, but not what a user put there."""
         remove_workspace(self.root, NAMES)
 
     def load(self, key: str) -> EncodedEpisode | None:

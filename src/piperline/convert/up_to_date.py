@@ -14,8 +14,8 @@ from piperline.lerobot.info import PROVENANCE
 def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     """The dataset at `output`, if a run of `plan` would make the same one.
 
-    That is: it says that it was made so, by this version, of these episodes, and no recording has changed since.
-    Episodes that turned out to be damaged may have been left out, as they would be again.
+    It says that it was made so, by this version, of these episodes, and no recording has changed
+    since. Episodes that turned out to be damaged may have been left out, as they would be again.
 
     Returns:
         The dataset; None if there is none, or another one.

@@ -1,7 +1,8 @@
-"""Write files in processes of their own, several at once. Light to import: they start before all else is loaded.
+"""Write files in processes of their own. Light to import: they start before all else is loaded.
 
-HDF5 2.0 crashes in the middle of a copy when the disk fills up or a limit is reached, and a damaged source may do
-the same to it. So a copying process may die: this one lives on, clears up, and says what happened.
+HDF5 2.0 crashes in the middle of a copy when the disk fills up or a limit is reached, and a damaged
+source may do the same to it. So a copying process may die: this one lives on, clears up, and says
+what happened.
 """
 
 import signal

@@ -20,7 +20,7 @@ REPLACED = ".replaced"
 
 
 def check_name(output: Path) -> None:
-    """See that `output` names a folder that can be made, and is no other name for one that is there.
+    """See that `output` names a folder that can be made.
 
     Raises:
         UsageError: it is `.`, `/` or the like, or not UTF-8.
@@ -56,7 +56,8 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> str | None:
         overwrite: whether to replace a dataset; None where that is not for the caller to choose.
 
     Returns:
-        The identity of the dataset that is to be replaced, for `give_name`; None if nothing is there.
+        The identity of the dataset that is to be replaced, for `give_name`; None if nothing is
+        there.
 
     Raises:
         UsageError: it is no name for a folder to make.
@@ -99,11 +100,11 @@ def check_output(
         UsageError: it is one of the inputs, or lies in one.
         OutputExists: something is there.
     """
-    place = output.resolve()
+    resolved = output.resolve()
     for path in (path.resolve() for path in inputs):
-        if place == path or path in place.parents or place in path.parents:
+        if resolved == path or path in resolved.parents or resolved in path.parents:
             raise UsageError(
-                "the output and an input are in each other's place",
+                "the output and an input overlap",
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
             )
@@ -116,8 +117,8 @@ def give_name(made: Path, output: Path, *, replaces: str | None = None) -> None:
     Args:
         made: the new dataset, complete and on the disk.
         output: the name that it gets.
-        replaces: the identity of the dataset that is there and is to be replaced, from `check_free`. Anything else
-            that came to be there meanwhile is kept.
+        replaces: the identity of the dataset that is there and is to be replaced, from
+            `check_free`. Anything else that came to be there meanwhile is kept.
 
     Raises:
         OutputExists: there is something else at `output`.
@@ -176,9 +177,11 @@ def restore_replaced(folder: Path, output: Path) -> None:
 
 
 def backup_name(old: Path, path: Path) -> Path:
-    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for the v3.0 dataset `old`, whose place at `path` is taken.
+    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for a v3.0 dataset.
 
-    What is no dataset becomes `NAME_old`.
+    Args:
+        old: the dataset; what is none becomes `NAME_old`.
+        path: its former path, which names it.
     """
     try:
         suffix = Info.from_disk(old).version.replace(".", "")

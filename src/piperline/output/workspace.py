@@ -59,14 +59,14 @@ def exclusive(
 
 
 def foreign_names(folder: Path, names: Sequence[str]) -> list[str]:
-    """What lies in a folder and is neither a lock, nor of `names`, nor a file of ours half written."""
+    """What lies in a folder and is no lock, nor of `names`, nor a half-written file of ours."""
     known = ("lock", ".*.tmp-*", *names)
     found = sorted(path.name for path in folder.iterdir())
     return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in known)]
 
 
 def remove_workspace(folder: Path, names: Sequence[str]) -> None:
-    """Remove the folder in one step for whoever still works in it; what a user put there is kept."""
+    """Remove the folder, in one step for whoever still works in it, but not a user's files."""
     if not folder.is_dir() or not foreign_names(folder, names):
         remove_tree(folder)
         return
@@ -76,13 +76,17 @@ def remove_workspace(folder: Path, names: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def workspace(folder: Path, output: Path, names: Sequence[str]) -> Iterator[None]:
+def workspace(
+    folder: Path, output: Path, names: Sequence[str], *, no_room: str | None = None
+) -> Iterator[None]:
     """The folder in which `output` is prepared, made if there is none, for this process alone.
 
     Args:
         folder: `OUTPUT.work`, `OUTPUT.partial` or `OUTPUT.download`.
         output: named where something cannot be written.
-        names: what piperline puts there, as patterns: anything else is somebody's, and stops the command.
+        names: what piperline puts there, as patterns: anything else is somebody's, and stops the
+            command.
+        no_room: what to do if it cannot be written; None: what is done is kept for the next run.
 
     Raises:
         OutputExists: there is something else in it, or another process is at work in it.
@@ -105,6 +109,7 @@ def workspace(folder: Path, output: Path, names: Sequence[str]) -> Iterator[None
         known = output_error(error, output)
         if known is None:
             raise
+        known.next_step = no_room or known.next_step
         raise known from error
 
 
@@ -116,8 +121,8 @@ class Workplace:
         folder: its path.
         output: the name that the dataset gets.
         request: names what is asked for.
-        backup: where the old dataset lies if an earlier process was killed when it had just put the new one in its
-            place; the work is done then.
+        backup: where the old dataset lies if an earlier process was killed when it had just put
+            the new one in its place; the work is done then.
         finished: whether an earlier process, of the same request, was killed when the dataset had
             just got its name.
     """
@@ -146,8 +151,9 @@ class Workplace:
     def exchange(self) -> Path:
         """Put the dataset in the place of the one that has its name, which is kept beside it.
 
-        At every moment either the old or the new dataset has the name, where the file system can exchange names;
-        elsewhere, after a kill between two renames, the next process gives it to the new one.
+        At every moment either the old or the new dataset has the name, where the file system can
+        exchange names; elsewhere, after a kill between two renames, the next process gives it to
+        the new one.
 
         Returns:
             Where the old one is.
@@ -177,7 +183,8 @@ def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
     """
     folder = _partial(output)
     sweep_removed(folder)
-    with workspace(folder, output, _NAMES):
+    no_room = "make room, or name another output; nothing was changed"
+    with workspace(folder, output, _NAMES, no_room=no_room):
         backup = _finish_swap(folder, output)
         restore_replaced(folder, output)
         finished = was_published(output, request)
@@ -216,8 +223,8 @@ def _noted(folder: Path) -> tuple[str, str]:
 def _finish_swap(folder: Path, output: Path) -> Path | None:
     """Finish a swap after a kill; gives the place of the old dataset if the new one has its name.
 
-    `swap` holds the new dataset before the exchange, and the old one after it. Each case takes one rename, so that a
-    kill during it leaves what can be told apart.
+    `swap` holds the new dataset before the exchange, and the old one after it. Each case takes one
+    rename, so that a kill during it leaves what can be told apart.
     """
     swap = folder / _SWAP
     if not swap.exists():

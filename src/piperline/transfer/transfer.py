@@ -106,9 +106,8 @@ def aggregate(
             "no datasets are named", next_step="name the folders of the datasets to aggregate"
         )
     request = _request("aggregate", datasets, format, options)
-    replaces = None
     if not was_published(output, request):
-        replaces = check_output(output, datasets, overwrite=options.overwrite)
+        check_output(output, datasets, overwrite=options.overwrite)
     opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
@@ -118,6 +117,7 @@ def aggregate(
     with workplace(output, request) as place:
         if place.finished:
             return _existing(output, notes)
+        replaces = check_output(output, datasets, overwrite=options.overwrite)
         result = _transfer(filled, place, version, options)
         options.ready(place.dataset)
         place.publish(replaces=replaces)
@@ -144,9 +144,8 @@ def migrate(
     """
     target = output or dataset.resolve()
     request = _request("migrate", [dataset], to, options)
-    replaces = None
     if output is not None and not was_published(output, request):
-        replaces = check_output(output, [dataset], overwrite=options.overwrite)
+        check_output(output, [dataset], overwrite=options.overwrite)
         _check_version(_opened(dataset, options), to)  # before a folder is made for the output
     # First, what a killed migration left in the place of `dataset` is put right.
     with workplace(target, request) as place:
@@ -154,13 +153,13 @@ def migrate(
             return _existing(target, [], place.backup)
         opened = _opened(dataset, options)
         _check_version(opened, to)
-        result = _transfer([opened], place, to, options)
-        backup = None
         if output is None:
-            backup = place.exchange()
-        else:
-            place.publish(replaces=replaces)
-    return _finished(result, target, [], backup)
+            result = _transfer([opened], place, to, options)
+            return _finished(result, target, [], place.exchange())
+        replaces = check_output(output, [dataset], overwrite=options.overwrite)
+        result = _transfer([opened], place, to, options)
+        place.publish(replaces=replaces)
+    return _finished(result, target, [])
 
 
 def _request(command: str, datasets: Sequence[Path], version: str | None, options: Options) -> str:
