@@ -22,8 +22,11 @@ def sync(path: Path) -> None:
 
 
 def identity(folder: Path) -> str:
-    """What tells a folder from all others, and stays when it is renamed."""
-    stat = folder.stat()
+    """What tells a folder from all others, and stays when it is renamed; empty if there is none."""
+    try:
+        stat = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
     return f"{stat.st_dev} {stat.st_ino}"
 
 
@@ -46,6 +49,14 @@ def make_below(root: Path, folder: Path) -> None:
             # `exist_ok` would look again, and might find the root gone.
             with contextlib.suppress(FileExistsError):
                 (root / level).mkdir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_tree(root: Path) -> None:

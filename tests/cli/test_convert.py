@@ -59,7 +59,7 @@ def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_pat
     monkeypatch.setattr("piperline.hub.push_pull.check_login", lambda _repo_id: None)
     words = ["--all", "--repo-id", "lab/apples", "--hdf5-root", str(data)]
     assert run(hdf2lerobotv21, words) == 0
-    assert run(hdf2lerobotv21, [*words, "--push"]) == 5
+    assert run(hdf2lerobotv21, [*words, "--fps", "10", "--push"]) == 5
     said = capsys.readouterr().err
     assert f"piperline push {tmp_path}/home/lab/apples --repo-id lab/apples" in said
     assert run(hdf2lerobotv21, [*words, "--overwrite"]) == 0

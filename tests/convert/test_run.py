@@ -370,7 +370,7 @@ def test_what_piperline_did_not_make_is_never_replaced(tmp_path):
         convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1, overwrite=True)
     (tmp_path / "new.work").mkdir()
     (tmp_path / "new.work" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputExists, match=r"new\.work exists"):
+    with pytest.raises(OutputExists, match=r"new\.work holds"):
         convert([tmp_path / "data"], tmp_path / "new", make_job(), workers=1)
     assert (tmp_path / "out" / "thesis.tex").exists()
     assert (tmp_path / "new.work" / "thesis.tex").exists()

@@ -173,7 +173,7 @@ def test_a_folder_in_the_place_of_the_download_is_kept(dataset, tmp_path):
     hub.push(dataset, REPO)
     (tmp_path / "pulled.download").mkdir()
     (tmp_path / "pulled.download/notes").write_text("mine")
-    with pytest.raises(OutputExists, match=r"pulled\.download exists"):
+    with pytest.raises(OutputExists, match=r"pulled\.download holds"):
         hub.pull(REPO, tmp_path / "pulled")
     assert (tmp_path / "pulled.download/notes").read_text() == "mine"
     with place.downloading(tmp_path / "other", "x"), pytest.raises(OutputExists, match="at work"):

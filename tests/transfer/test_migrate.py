@@ -127,10 +127,10 @@ def test_a_swap_of_a_damaged_dataset(tmp_path, episodes):
     """What is no dataset any more is kept, too, when a new one takes its place."""
     (tmp_path / "set/meta").mkdir(parents=True)
     (tmp_path / "set/meta/info.json").write_text("{")
-    with place.workplace(tmp_path / "set") as made:
-        made.rmdir()
-        write_dataset(made, episodes)
-        assert publish.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
+    with place.workplace(tmp_path / "set") as work:
+        work.dataset.rmdir()
+        write_dataset(work.dataset, episodes)
+        assert work.exchange() == tmp_path / "set_old"
     assert_holds(open_dataset(tmp_path / "set"), episodes)
     assert (tmp_path / "set_old/meta/info.json").read_text() == "{"
 
@@ -161,7 +161,7 @@ def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial/notes").write_text("mine")
-    with pytest.raises(OutputExists, match=r"\.partial exists"):
+    with pytest.raises(OutputExists, match=r"\.partial holds"):
         migrate(root, "v3.0", output=tmp_path / "out")
     assert (tmp_path / "out.partial/notes").read_text() == "mine"
 

@@ -389,6 +389,9 @@ def _push_command(target: Path, repo_id: str) -> str:
 
 def summary(result: "ConvertResult") -> Iterator[str]:
     """What came of a conversion, in lines for people."""
+    if result.up_to_date:
+        yield f"up to date: {result.output} was made of these recordings, and none has changed"
+        return
     counts = {
         "episode": result.episodes,
         "frame": result.frames,

@@ -205,7 +205,8 @@ class ShardsWork:
                 make_below(self.staging.root, (folder / PROVENANCE).parent)
                 write_provenance(part, folder)
             self._manifest(rank, folder).to_disk(folder)
-            publish(folder, self.output(rank), overwrite=True)
+            output = self.output(rank)
+            publish(folder, output, replaces=check_free(output, overwrite=True))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

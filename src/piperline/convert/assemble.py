@@ -21,7 +21,7 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
 
 
-def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
+def assemble(staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None) -> Schema:
     """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
 
     Returns:
@@ -35,7 +35,7 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = Fa
     schema = write_dataset(staging, plan, folder)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
-    publish(folder, output, overwrite=overwrite)
+    publish(folder, output, replaces=replaces)
     staging.remove()
     return schema
 
@@ -92,7 +92,7 @@ def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
 
 def write_provenance(plan: Plan, folder: Path) -> None:
     """Record how the dataset in `folder` was made: layout, settings, sources, what was left out."""
-    text = json.dumps(_provenance(plan), indent=2, ensure_ascii=False)
+    text = json.dumps(provenance(plan), indent=2, ensure_ascii=False)
     write_whole(folder / PROVENANCE, text + "\n")
 
 
@@ -117,7 +117,8 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     )
 
 
-def _provenance(plan: Plan) -> dict[str, Any]:
+def provenance(plan: Plan) -> dict[str, Any]:
+    """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
     settings = plan.job.settings
     return {
         "made_by": f"piperline {__version__}",

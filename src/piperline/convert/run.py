@@ -12,7 +12,10 @@ from piperline.convert.plan import NOTHING_LEFT, LeftOut, Plan, brief, load_plan
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.stage import PLAN, staging_area, work_folder
-from piperline.errors import PiperlineError, RecordingError, TaskFailed
+from piperline.convert.up_to_date import existing_dataset
+from piperline.errors import PiperlineError, Place, RecordingError, TaskFailed, UsageError
+from piperline.lerobot.dataset import Dataset
+from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
 from piperline.process import usable_cpus
 
@@ -30,6 +33,8 @@ class ConvertResult:
         left_out: what was not converted, and why.
         recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
         seconds: how long the run took.
+        up_to_date: nothing was to be done: the dataset was there, and no recording has changed
+            since.
     """
 
     output: Path
@@ -43,6 +48,7 @@ class ConvertResult:
     recorded_bytes: int
     dataset_bytes: int
     seconds: float
+    up_to_date: bool = False
 
 
 def plan_run(
@@ -112,6 +118,12 @@ def convert(
     output = Path(output)
     check_name(output)
     sweep(output)
+    if resume and not overwrite and (output / PROVENANCE).is_file():
+        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch)
+        existing = existing_dataset(plan, output)
+        if existing:
+            return _up_to_date(existing, plan, time.monotonic() - started)
+    _refuse_recordings_inside(inputs, output)
     check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(
@@ -122,6 +134,7 @@ def convert(
             inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
+        replaces = check_free(output, overwrite=overwrite)
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
         reused = len(plan.episodes) - len(todo)
         counter = Counter(todo, watch)
@@ -130,7 +143,7 @@ def convert(
         )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
         counter.assembling()
-        made = assemble(staging, plan, output, overwrite=overwrite)
+        made = assemble(staging, plan, output, replaces=replaces)
     return ConvertResult(
         output=output,
         format=job.format,
@@ -140,10 +153,53 @@ def convert(
         tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
         reused=reused,
         left_out=plan.left_out,
-        recorded_bytes=sum({episode.file: episode.size for episode in plan.episodes}.values()),
-        dataset_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        recorded_bytes=_recorded_bytes(plan),
+        dataset_bytes=_bytes_below(output),
         seconds=time.monotonic() - started,
     )
+
+
+def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
+    return ConvertResult(
+        output=dataset.root,
+        format=dataset.version,
+        episodes=len(dataset),
+        frames=sum(row.length for row in dataset.episodes),
+        cameras=len(dataset.schema.cameras),
+        tasks=tuple(dataset.tasks),
+        reused=len(dataset),
+        left_out=plan.left_out,
+        recorded_bytes=_recorded_bytes(plan),
+        dataset_bytes=_bytes_below(dataset.root),
+        seconds=seconds,
+        up_to_date=True,
+    )
+
+
+def _recorded_bytes(plan: Plan) -> int:
+    return sum({episode.file: episode.size for episode in plan.episodes}.values())
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _refuse_recordings_inside(inputs: Sequence[Path | str], output: Path) -> None:
+    """See that no recording would be replaced together with the output, or taken for staged work.
+
+    Raises:
+        UsageError: one lies in the output, or where it is prepared.
+    """
+    taken = {output.resolve(), work_folder(output).resolve()}
+    for path in (Path(given).resolve() for given in inputs):
+        if taken & {path, *path.parents}:
+            raise UsageError(
+                "recordings lie in the output's folder",
+                place=Place(file=path),
+                expected="an output apart from the recordings",
+                found=str(output),
+                next_step="name another output, or move the recordings out of it",
+            )
 
 
 def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:

@@ -19,14 +19,17 @@ from piperline.convert.job import Job
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import BadEpisode, TaskFailed, VideoError
-from piperline.files import make_below, remove_tree, sweep_removed, write_whole
-from piperline.output.workspace import workspace
+from piperline.files import make_below, sweep_removed, write_whole
+from piperline.output.publish import restore_replaced
+from piperline.output.workspace import remove_workspace, workspace
 from piperline.recordings.recording import Recording
 from piperline.stats import FeatureStats
 
 Progress = Callable[[int, int], None]
 
 PLAN = "plan.json"
+NAMES = (PLAN, "published", "episodes", "dataset-*", "shard-*", "shard_world_*")
+"""What lies in a staging folder, as patterns."""
 
 
 def work_folder(output: Path) -> Path:
@@ -70,17 +73,8 @@ class Staging:
         shutil.rmtree(self._episodes, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it, in one step for whoever still works in it."""
-        remove_tree(self.root)
-
-    def is_ours(self, root: Path) -> bool:
-        """Whether piperline made the folder `root`."""
-        if self.plan_file.exists() or self.published_file.exists():
-            return True
-        unfinished = f".{PLAN}.tmp-"  # a run was killed before it had written its plan
-        return all(
-            path == self.lock_file or path.name.startswith(unfinished) for path in root.iterdir()
-        )
+        """Remove it, in one step for whoever still works in it, but not what a user put there."""
+        remove_workspace(self.root, NAMES)
 
     def load(self, key: str) -> EncodedEpisode | None:
         """A staged episode; None where it is not complete."""
@@ -188,7 +182,8 @@ def staging_area(
     """
     staging = Staging(root or work_folder(output))
     sweep_removed(staging.root)
-    with workspace(staging.root, output, is_ours=staging.is_ours):
+    with workspace(staging.root, output, NAMES):
+        restore_replaced(staging.root, output)
         if not resume:
             staging.clear()
         write_whole(staging.plan_file, plan.to_json())

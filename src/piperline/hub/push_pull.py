@@ -27,7 +27,7 @@ from piperline.files import sync_tree
 from piperline.hub.repo_id import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
-from piperline.output.publish import check_free, replace_dataset
+from piperline.output.publish import check_free
 from piperline.output.workspace import downloading, workplace
 from piperline.text import printable
 
@@ -202,10 +202,10 @@ def pull(
         open_dataset(place)
         sync_tree(place)
         if replace and target.exists() and any(target.iterdir()):
-            with workplace(target) as made:
-                made.rmdir()
-                place.rename(made)
-                replace_dataset(made, target)
+            with workplace(target) as workspace:
+                workspace.dataset.rmdir()
+                place.rename(workspace.dataset)
+                workspace.exchange()
         else:
             place.rename(target)
     return target

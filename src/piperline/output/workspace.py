@@ -5,21 +5,35 @@
     lock       held by the process at work; also the mark that the folder is ours
     dataset/   the new dataset
     pieces/    videos that had to be encoded again
-    new        while a dataset is replaced: which folder is the new one
+    new        which folder is the new dataset, when it is about to get its name
     swap/      while a dataset is replaced: the new one, and after one atomic exchange the old one
 """
 
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from piperline.errors import OutputExists, Place, output_error
-from piperline.files import identity, write_whole
-from piperline.output.publish import backup_name
+from piperline.files import identity, remove, remove_tree, sweep_removed, write_whole
+from piperline.output.publish import (
+    REPLACED,
+    backup_name,
+    exchange,
+    give_name,
+    last_backup,
+    restore_replaced,
+)
+from piperline.text import printable
 
-_FOLDERS = ("dataset", "dataset.replaced", "pieces")
+_FOLDERS = ("dataset", "pieces")
+_NEW, _SWAP = "new", "swap"
+_NAMES = (*_FOLDERS, _NEW, _SWAP, f"*{REPLACED}")
+_DOWNLOADED = ("dataset", "of")
+_SHOWN = 10
 
 
 @contextlib.contextmanager
@@ -44,38 +58,49 @@ def exclusive(
         yield
 
 
-def _has_lock(folder: Path) -> bool:
-    return (folder / "lock").is_file()
+def foreign_names(folder: Path, names: Sequence[str]) -> list[str]:
+    """What lies in a folder and is no lock, nor of `names`, nor a half-written file of ours."""
+    known = ("lock", ".*.tmp-*", *names)
+    found = sorted(path.name for path in folder.iterdir())
+    return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in known)]
+
+
+def remove_workspace(folder: Path, names: Sequence[str]) -> None:
+    """Remove the folder, in one step for whoever still works in it, but not a user's files."""
+    if not folder.is_dir() or not foreign_names(folder, names):
+        remove_tree(folder)
+        return
+    for pattern in (*names, ".*.tmp-*", "lock"):
+        for path in folder.glob(pattern):
+            remove(path)
 
 
 @contextlib.contextmanager
 def workspace(
-    folder: Path,
-    output: Path,
-    *,
-    is_ours: Callable[[Path], bool] = _has_lock,
-    no_room: str | None = None,
+    folder: Path, output: Path, names: Sequence[str], *, no_room: str | None = None
 ) -> Iterator[None]:
     """The folder in which `output` is prepared, made if there is none, for this process alone.
 
     Args:
         folder: `OUTPUT.work`, `OUTPUT.partial` or `OUTPUT.download`.
         output: named where something cannot be written.
-        is_ours: whether a folder that exists and is not empty was made by piperline.
+        names: what piperline puts there, as patterns: anything else is somebody's, and stops the
+            command.
         no_room: what to do if it cannot be written; None: what is done is kept for the next run.
 
     Raises:
-        OutputExists: piperline did not make the folder, or another process is at work in it.
+        OutputExists: there is something else in it, or another process is at work in it.
         OutputError: it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not is_ours(folder):
+        foreign = foreign_names(folder, names)
+        if foreign:
             raise OutputExists(
-                f"{folder.name} exists, and piperline did not make it",
+                f"{folder.name} holds what piperline did not put there (not changed)",
                 place=Place(file=folder),
                 expected="nothing, or the working folder of an earlier run",
-                found="a folder of something else",
+                found=printable(", ".join(foreign[:_SHOWN])),
                 next_step="move it away, or name another output",
             )
         with exclusive(folder / "lock"):
@@ -88,53 +113,131 @@ def workspace(
         raise known from error
 
 
-@contextlib.contextmanager
-def workplace(output: Path) -> Iterator[Path]:
-    """`OUTPUT.partial`, for this process alone, with an empty folder `dataset`; gone when left.
+@dataclass(frozen=True)
+class Workplace:
+    """`OUTPUT.partial`, in which a dataset is made.
 
-    What a process left there that was killed is removed first; a swap that it began is finished.
+    Attributes:
+        folder: its path.
+        output: the name that the dataset gets.
+        request: names what is asked for.
+        backup: where the old dataset lies if an earlier process was killed when it had just put
+            the new one in its place; the work is done then.
+        finished: whether an earlier process, of the same request, was killed when the dataset had
+            just got its name.
+    """
+
+    folder: Path
+    output: Path
+    request: str = ""
+    backup: Path | None = None
+    finished: bool = False
+
+    @property
+    def dataset(self) -> Path:
+        """The new dataset: an empty folder at first."""
+        return self.folder / "dataset"
+
+    @property
+    def pieces(self) -> Path:
+        """A folder for videos that have to be encoded again."""
+        return self.folder / "pieces"
+
+    def publish(self, *, replaces: str | None = None) -> None:
+        """Give the dataset its name; see `give_name`."""
+        self._note_new()
+        give_name(self.dataset, self.output, replaces=replaces)
+
+    def exchange(self) -> Path:
+        """Put the dataset in the place of the one that has its name, which is kept beside it.
+
+        At every moment either the old or the new dataset has the name, where the file system can
+        exchange names; elsewhere, after a kill between two renames, the next process gives it to
+        the new one.
+
+        Returns:
+            Where the old one is.
+        """
+        swap = self.folder / _SWAP
+        self._note_new()
+        self.dataset.rename(swap)
+        return exchange(swap, self.output)
+
+    def _note_new(self) -> None:
+        write_whole(self.folder / _NEW, f"{identity(self.dataset)}\n{self.request}")
+
+
+@contextlib.contextmanager
+def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
+    """`OUTPUT.partial`, for this process alone; gone when left.
+
+    What an earlier process left there that was killed is finished or removed first.
+
+    Args:
+        output: the name that the dataset will get.
+        request: names what is asked for: only the same request is finished already.
 
     Raises:
         OutputExists: piperline did not make the folder, or another process is at work in it.
         OutputError: it cannot be written.
     """
-    folder = output.with_name(output.name + ".partial")
+    folder = _partial(output)
+    sweep_removed(folder)
     no_room = "make room, or name another output; nothing was changed"
-    with workspace(folder, output, no_room=no_room):
-        _finish_swap(folder, output)
+    with workspace(folder, output, _NAMES, no_room=no_room):
+        backup = _finish_swap(folder, output)
+        restore_replaced(folder, output)
+        finished = was_published(output, request)
+        place = Workplace(folder, output, request, backup, finished)
         for name in _FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / "dataset").mkdir()
-        (folder / "pieces").mkdir()
+        place.dataset.mkdir()
+        place.pieces.mkdir()
         try:
-            yield folder / "dataset"
+            yield place
         finally:
             _finish_swap(folder, output)
-            _remove(folder)
+            remove_workspace(folder, _NAMES)
 
 
-def _remove(folder: Path) -> None:
-    """Remove the folder, the lock last: after a kill on the way it can still be told as ours."""
-    for name in _FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("new", "lock"):
-        (folder / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process has begun, or a user's file lies there
-        folder.rmdir()
+def _partial(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
 
 
-def _finish_swap(folder: Path, output: Path) -> None:
-    """Finish a swap after a kill: before the exchange it holds the new dataset, then the old one.
+def was_published(output: Path, request: str) -> bool:
+    """Whether a process of the same request was killed when the dataset had just got its name."""
+    sweep_removed(_partial(output))
+    new, known_request = _noted(_partial(output))
+    return bool(new) and (new, known_request) == (identity(output), request)
 
-    Each case takes one rename, so that a kill during it leaves what can be told apart.
+
+def _noted(folder: Path) -> tuple[str, str]:
+    """The identity of the new dataset, and the request; empty where nothing is noted."""
+    try:
+        new, _, request = (folder / _NEW).read_text(encoding="utf-8").partition("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return "", ""
+    return new, request
+
+
+def _finish_swap(folder: Path, output: Path) -> Path | None:
+    """Finish a swap after a kill; gives the place of the old dataset if the new one has its name.
+
+    `swap` holds the new dataset before the exchange, and the old one after it. Each case takes one
+    rename, so that a kill during it leaves what can be told apart.
     """
-    swap, new = folder / "swap", folder / "new"
+    swap = folder / _SWAP
     if not swap.exists():
-        return
-    if new.is_file() and new.read_text(encoding="utf-8") == identity(swap):
+        return None
+    if _noted(folder)[0] != identity(swap):
+        backup = backup_name(swap, output)
+        swap.rename(backup)
+        return backup
+    if output.exists():
         swap.rename(folder / "dataset")  # the caller clears this name
-    else:
-        swap.rename(backup_name(swap, output))
+        return None
+    swap.rename(output)  # the old dataset had been moved to its backup already
+    return last_backup(output)
 
 
 @contextlib.contextmanager
@@ -149,13 +252,12 @@ def downloading(output: Path, what: str) -> Iterator[Path]:
     """
     folder = output.with_name(output.name + ".download")
     dataset, source = folder / "dataset", folder / "of"
-    with workspace(folder, output):
+    sweep_removed(folder)
+    with workspace(folder, output, _DOWNLOADED):
         if not source.is_file() or source.read_text(encoding="utf-8") != what:
             shutil.rmtree(dataset, ignore_errors=True)
             write_whole(source, what)
         dataset.mkdir(exist_ok=True)
         yield dataset
         if not dataset.exists():
-            for name in ("of", "lock"):
-                (folder / name).unlink(missing_ok=True)
-            folder.rmdir()
+            remove_workspace(folder, _DOWNLOADED)

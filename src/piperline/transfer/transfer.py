@@ -19,8 +19,8 @@ from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.output.publish import check_output, give_name, replace_dataset
-from piperline.output.workspace import workplace
+from piperline.output.publish import check_output
+from piperline.output.workspace import Workplace, was_published, workplace
 from piperline.transfer.compare import (
     MODALITY,
     check_cameras,
@@ -105,17 +105,22 @@ def aggregate(
         raise UsageError(
             "no datasets are named", next_step="name the folders of the datasets to aggregate"
         )
-    check_output(output, datasets, overwrite=options.overwrite)
+    request = _request("aggregate", datasets, format, options)
+    if not was_published(output, request):
+        check_output(output, datasets, overwrite=options.overwrite)
     opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
         raise DatasetError("all datasets are empty", place=Place(file=datasets[0]))
     version = format or ("v3.0" if all(dataset.version == "v3.0" for dataset in filled) else "v2.1")
     notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
-    with workplace(output) as made:
-        result = _transfer(filled, made, version, options)
-        options.ready(made)
-        give_name(made, output)
+    with workplace(output, request) as place:
+        if place.finished:
+            return _existing(output, notes)
+        replaces = check_output(output, datasets, overwrite=options.overwrite)
+        result = _transfer(filled, place, version, options)
+        options.ready(place.dataset)
+        place.publish(replaces=replaces)
     return _finished(result, output, notes)
 
 
@@ -137,22 +142,45 @@ def migrate(
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
     """
-    place = output or dataset.resolve()
-    if output is not None:
+    target = output or dataset.resolve()
+    request = _request("migrate", [dataset], to, options)
+    if output is not None and not was_published(output, request):
         check_output(output, [dataset], overwrite=options.overwrite)
         _check_version(_opened(dataset, options), to)  # before a folder is made for the output
-    with workplace(
-        place
-    ) as made:  # first: what a killed migration left in the place of `dataset` is put right
+    # First, what a killed migration left in the place of `dataset` is put right.
+    with workplace(target, request) as place:
+        if place.finished:
+            return _existing(target, [], place.backup)
         opened = _opened(dataset, options)
         _check_version(opened, to)
-        result = _transfer([opened], made, to, options)
-        backup = None
         if output is None:
-            backup = replace_dataset(made, place)
-        else:
-            give_name(made, place)
-    return _finished(result, place, [], backup)
+            result = _transfer([opened], place, to, options)
+            return _finished(result, target, [], place.exchange())
+        replaces = check_output(output, [dataset], overwrite=options.overwrite)
+        result = _transfer([opened], place, to, options)
+        place.publish(replaces=replaces)
+    return _finished(result, target, [])
+
+
+def _request(command: str, datasets: Sequence[Path], version: str | None, options: Options) -> str:
+    """Names what is asked for, so that the same command after a kill is told from another one."""
+    paths = [str(path.resolve()) for path in datasets]
+    how = [options.drop_missing_cameras, options.reencode, options.data_mb, options.video_mb]
+    return json.dumps([command, paths, version, how])
+
+
+def _existing(output: Path, notes: Sequence[str], backup: Path | None = None) -> TransferResult:
+    """What came of the same command, which was killed when the dataset had just got its name."""
+    dataset = open_dataset(output)
+    return TransferResult(
+        output,
+        dataset.version,
+        len(dataset),
+        sum(row.length for row in dataset.episodes),
+        tuple(dataset.tasks),
+        tuple(notes),
+        backup,
+    )
 
 
 def _check_version(dataset: Dataset, to: str) -> None:
@@ -194,12 +222,13 @@ def _opened(path: Path, options: Options) -> Dataset:
 
 
 def _transfer(
-    datasets: Sequence[Dataset], made: Path, version: str, options: Options
+    datasets: Sequence[Dataset], place: Workplace, version: str, options: Options
 ) -> TransferResult:
+    made = place.dataset
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
     pictures = Pictures(
         datasets[0].schema,
-        made.with_name("pieces"),
+        place.pieces,
         quantiles=version == "v3.0",
         reencode=options.reencode,
     )
