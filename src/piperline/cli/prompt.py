@@ -1,10 +1,12 @@
-"""The prompt of the HDF5 shell: line editing, history and completion on a terminal; plain lines from a pipe."""
+"""The prompt of the HDF5 shell: on a terminal with line editing, history and completion."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from piperline.cli.console import Output
+from piperline.cli.hdf5_text import answer_lines
 from piperline.errors import PiperlineError
 from piperline.hdf5.shell import Shell
 from piperline.recordings.hdf5 import open_file
@@ -19,13 +21,13 @@ def interact(path: Path) -> int:
     out, terminal = Output(), sys.stdin.isatty()
     code = 0
     with open_file(path) as file:
-        shell = Shell(file, pictures=sys.stdout.isatty())
+        shell = Shell(file, images=sys.stdout.isatty())
         if terminal:
             _complete_with(shell)
             out.note(f"{path.name}: `help` lists the commands, Tab completes names")
         for line in _lines(shell, out) if terminal else sys.stdin:
             try:
-                for answer in shell.run(line):
+                for answer in answer_lines(shell.run(line), _width()):
                     out.data(answer)
             except PiperlineError as error:
                 out.error(error)
@@ -35,6 +37,10 @@ def interact(path: Path) -> int:
             if shell.closed:
                 break
     return 0 if terminal else code
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def _lines(shell: Shell, out: Output) -> Iterator[str]:
@@ -51,11 +57,13 @@ def _lines(shell: Shell, out: Output) -> Iterator[str]:
 
 def _complete_with(shell: Shell) -> None:
     """Let Tab complete, and the arrow keys go through what was typed."""
-    import readline
+    import readline  # noqa: PLC0415 - from a pipe there is nothing to edit
 
     def complete(_: str, number: int) -> str | None:
         found = shell.complete(readline.get_line_buffer()[: readline.get_endidx()])
-        return found[number][readline.get_begidx() :] if number < len(found) else None
+        if number >= len(found):
+            return None
+        return found[number][readline.get_begidx() :]
 
     readline.set_completer_delims(" /")
     readline.set_completer(complete)

@@ -1,0 +1,426 @@
+"""What the HDF5 tools found, laid out for a terminal: widths, columns, colours."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from piperline.hdf5.analysis import Analysis, FileSummary
+from piperline.hdf5.describe import Facts
+from piperline.hdf5.episode_table import EpisodeRow, EpisodeTable
+from piperline.hdf5.inspect import Node, Report
+from piperline.hdf5.shell import Answer, Listing, Usage, WrittenImage
+from piperline.hdf5.split_repack import TopGroup
+from piperline.hdf5.values import MOST_VALUES, Values
+from piperline.text import printable, size_text
+from piperline.video.images import contact_sheet
+
+_NARROWEST = 40
+_WIDEST_NAME = 24  # to which what follows is aligned
+_LONGEST_ATTRIBUTE = 300  # cells, in a tree
+_NUMBERS_IN_A_TREE = 60
+_IN_THE_TABLE = 2  # vectors with a column of their own
+_PRECISION = 5
+
+
+def counted(count: int, what: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def name_text(name: bytes) -> str:
+    """A stored name for people: control characters made visible."""
+    return printable(name.decode("utf-8", "surrogateescape"))
+
+
+# --- the tree of objects --------------------------------------------------------------------------
+
+
+def report_lines(report: Report, width: int) -> Iterator[str]:
+    """The sums, then the tree."""
+    yield f"{printable(report.file.name)}: {size_text(report.file_bytes)}"
+    parts = [counted(report.groups, "group"), counted(report.datasets, "dataset")]
+    if report.links:
+        parts.append(counted(report.links, "link"))
+    logical, stored = size_text(report.logical_bytes), size_text(report.stored_bytes)
+    yield f"{', '.join(parts)}; values of {logical}, stored in {stored}"
+    if report.unreadable:
+        yield f"{counted(report.unreadable, 'object')} cannot be read: the file is damaged"
+    yield ""
+    for node in report.nodes:
+        yield from node_lines(node, width)
+
+
+def node_lines(
+    node: Node, width: int, *, level: int | None = None, names: int = 0, whole: bool = False
+) -> Iterator[str]:
+    """The lines of one object.
+
+    Args:
+        node: the object.
+        width: of the terminal, in cells; longer lines are wrapped.
+        level: how far to indent it; as far as it lies in the tree if None.
+        names: cells of the longest name beside it, to align what follows.
+        whole: long attributes are not cut.
+    """
+    indent = "  " * (node.level if level is None else level)
+    name = node.name + ("/" if node.kind == "group" else "")
+    if cell_len(name) < names:
+        name = set_cell_size(name, names)
+    yield from _wrapped(indent + name, _parts(node), indent, width)
+    room = max(width - len(indent) - 6, _NARROWEST)
+    for key, value in (node.attributes or {}).items():
+        yield from _attribute_lines(key, value, indent + "    ", width, whole=whole)
+    if node.preview is not None:
+        for line in values_lines(node.preview, room):
+            yield f"{indent}    | {line}"
+
+
+def _parts(node: Node) -> list[str]:
+    """What is told of an object beside its name."""
+    if node.kind == "link":
+        return [f"-> {node.text}"]
+    if node.kind == "again":
+        return [f"the same object as {node.text}"]
+    if node.kind == "type":
+        return ["named type"]
+    if node.members is not None:
+        return [counted(node.members, "member")]
+    if node.facts is None:
+        return [node.text]
+    return [*facts_parts(node.facts), *filter(None, [node.image])]
+
+
+def facts_parts(facts: Facts) -> Iterator[str]:
+    """Shape and type, storage, filters, sizes."""
+    shape = "scalar" if facts.shape == () else str(facts.shape or "empty")
+    yield f"{shape} {facts.dtype}"
+    yield facts.storage
+    if facts.filters:
+        yield " ".join(facts.filters)
+    size = size_text(facts.stored_bytes)
+    if facts.stored_bytes < facts.logical_bytes:
+        size += f" stored of {size_text(facts.logical_bytes)}"
+    yield f"about {size}" if facts.estimated else size
+
+
+def _attribute_lines(
+    name: str, value: Values | str, indent: str, width: int, *, whole: bool
+) -> Iterator[str]:
+    text = attribute_text(value, whole=whole)
+    yield from _wrapped(f"{indent}@{name} =", text.split(" "), indent, width, gap=" ")
+
+
+def attribute_text(value: Values | str, *, whole: bool = False) -> str:
+    """An attribute on one line; a long one is cut with a sign, unless it is wanted whole."""
+    if isinstance(value, str):
+        return f"({value})"
+    if value.shape is None:
+        return "empty"
+    if value.numbers is not None:
+        most = sys.maxsize if whole else _NUMBERS_IN_A_TREE
+        text = " ".join(_number_text(value.numbers, sys.maxsize, most).split())
+        return f"{text}  ({value.numbers.size:,} numbers)" if value.numbers.size > most else text
+    text = ", ".join(map(printable, value.texts))
+    if whole or cell_len(text) <= _LONGEST_ATTRIBUTE:
+        return text
+    begin = chop_cells(text, _LONGEST_ATTRIBUTE)[0]
+    return f"{begin}…  ({len(text):,} characters in all)"
+
+
+def _wrapped(
+    line: str, parts: Sequence[str], indent: str, width: int, gap: str = "  "
+) -> Iterator[str]:
+    """Put parts behind the beginning of a line; those that find no room begin a new one."""
+    deeper = indent + "      "
+    room = max(width - len(deeper), _NARROWEST)
+    for part in parts:
+        if not line.strip() or cell_len(line) + len(gap) + cell_len(part) <= width:
+            line += gap + part
+            continue
+        yield line.rstrip()
+        *full, rest = chop_cells(part, room) or [""]
+        yield from (deeper + piece for piece in full)
+        line = deeper + rest
+    yield line.rstrip()
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def values_lines(values: Values | str, width: int, *, whole: bool = False) -> Iterator[str]:
+    """Values, and a sign if there are more of them.
+
+    Args:
+        values: them, or why they cannot be read.
+        width: of the lines, in cells.
+        whole: long texts are not cut.
+    """
+    if isinstance(values, str):
+        yield values
+        return
+    if values.shape is None:
+        yield "empty"
+        return
+    if values.numbers is not None:
+        yield from _number_text(values.numbers, width, MOST_VALUES).splitlines()
+    elif not values.texts:
+        yield "no values"
+    for text in values.texts:
+        yield from map(printable, text.splitlines() or [""]) if whole else [_cut(text, width)]
+    if values.is_cut and values.taken:
+        yield f"… {_product(values.taken)} of {_product(values.shape)} values"
+
+
+def _product(shape: Sequence[int]) -> str:
+    return " x ".join(f"{count:,}" for count in shape)
+
+
+def _cut(text: str, width: int) -> str:
+    text = printable(text)
+    if cell_len(text) <= width:
+        return text
+    sign = f"…  ({len(text):,} characters)"
+    return chop_cells(text, max(width - len(sign), 1))[0] + sign
+
+
+def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
+    """Numbers in brackets; with all their digits where fewer would make different ones look alike."""
+    text = np.array2string(
+        numbers, max_line_width=width, precision=_PRECISION, threshold=most, floatmode="maxprec"
+    )
+    if numbers.dtype.kind != "f" or numbers.size > most:
+        return text
+    told_apart = set(re.findall(r"[^\s\[\]]+", text))
+    if len(told_apart) >= len(np.unique(numbers)):
+        return text
+    return np.array2string(
+        numbers, max_line_width=width, threshold=most, formatter={"float_kind": str}
+    )
+
+
+# --- the episodes ---------------------------------------------------------------------------------
+
+
+def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
+    """The episodes of a recording: what all have in common, a row for each, then those that do not fit."""
+    seconds = table.frames / table.fps
+    yield (
+        f"recording, layout {table.layout}: {counted(len(table.rows), 'episode')}, "
+        f"{counted(table.frames, 'frame')}, {seconds:,.1f} s at {table.fps} frames a second"
+    )
+    yield from _camera_lines(table)
+    vectors = list(dict.fromkeys(key for row in table.rows for key in row.ranges))
+    yield from _vector_lines(table.rows, vectors[_IN_THE_TABLE:])
+    fitting = [row for row in table.rows if row.problem is None]
+    if fitting:
+        yield from _rendered(_episodes(fitting, table.fps, vectors[:_IN_THE_TABLE]), console)
+    for row in table.rows:
+        if row.problem is not None:
+            text = f"  {printable(row.name)} does not fit: {row.problem}"
+            yield from wrap(text, console.width, subsequent_indent="      ")
+    if table.misfits:
+        yield f"  {table.misfits:,} of {counted(len(table.rows), 'episode')} do not fit"
+
+
+def _camera_lines(table: EpisodeTable) -> Iterator[str]:
+    """Each camera with its kinds of images; more than one only if episodes differ."""
+    for camera, counts in table.camera_kinds().items():
+        kinds = list(counts)
+        if len(counts) > 1:
+            kinds = [f"{kind} in {counted(n, 'episode')}" for kind, n in counts.items()]
+        yield f"  camera {printable(camera)}: {', '.join(kinds)}"
+
+
+def _vector_lines(rows: Sequence[EpisodeRow], vectors: Sequence[str]) -> Iterator[str]:
+    """The ranges, over all episodes, of vectors that have no column in the table."""
+    for key in vectors:
+        ranges = [row.ranges[key] for row in rows if key in row.ranges]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        yield f"  {_short(key)}: {_range_text((low, high))}"
+
+
+def _episodes(rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]) -> Table:
+    table = _table()
+    table.add_column("episode", overflow="fold")
+    table.add_column("frames", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for key in vectors:
+        table.add_column(_short(key), justify="right", no_wrap=True)
+    table.add_column("instruction", overflow="fold", min_width=16)
+    for row in rows:
+        frames = row.frames or 0
+        ranges = [_range_text(row.ranges[key]) for key in vectors]
+        instruction = printable(row.instruction or "(none)")
+        known = [f"{frames:,}", f"{frames / fps:,.1f}", *ranges, instruction]
+        table.add_row(*map(Text, [printable(row.name), *known]))
+    return table
+
+
+def _short(feature: str) -> str:
+    return feature.removeprefix("observation.")
+
+
+def _range_text(span: tuple[float, float]) -> str:
+    low, high = span
+    return f"{low:.3g} .. {high:.3g}"
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _rendered(table: Table, console: Console) -> Iterator[str]:
+    """The lines of a table, without spaces behind them."""
+    with console.capture() as capture:
+        console.print(table, highlight=False)
+    for line in capture.get().splitlines():
+        yield f"  {line}".rstrip()
+
+
+# --- groups and files -----------------------------------------------------------------------------
+
+
+def group_lines(groups: Sequence[TopGroup], console: Console) -> Iterator[str]:
+    """The top-level groups of a file."""
+    table = _table()
+    table.show_header = False
+    table.add_column(overflow="fold")
+    for _ in range(2):
+        table.add_column(justify="right", no_wrap=True)
+    for group in groups:
+        known = counted(group.members, "member"), size_text(group.stored_bytes)
+        table.add_row(*map(Text, [name_text(group.name), *known]))
+    for line in _rendered(table, console):
+        yield line.removeprefix("  ")
+
+
+def analysis_lines(analysis: Analysis, console: Console) -> Iterator[str]:
+    """A row for each file, the sums, and what repacking would make of them."""
+    table = _table()
+    table.add_column("file", overflow="fold")
+    for name in ("episodes", "frames", "seconds", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("layout", overflow="fold")
+    for file in analysis.files:
+        table.add_row(*map(Text, _file_row(file)))
+    for line in _rendered(table, console):
+        yield line.removeprefix("  ")
+    for file in analysis.files:
+        yield from _remarks(file)
+    files, episodes = counted(len(analysis.files), "file"), counted(analysis.episodes, "episode")
+    frames, size = counted(analysis.frames, "frame"), size_text(analysis.size)
+    yield f"{files}, {episodes}, {frames}, {size}"
+    yield from _proposal_lines(analysis)
+
+
+def _file_row(file: FileSummary) -> list[str]:
+    count, size = file.count, size_text(file.size)
+    path = printable(str(file.path))
+    if count is None or count.layout is None:
+        return [path, "0", "-", "-", size, "none fits" if count else "-"]
+    seconds = f"{count.frames / count.fps:,.1f}"
+    return [path, f"{count.episodes:,}", f"{count.frames:,}", seconds, size, count.layout]
+
+
+def _remarks(file: FileSummary) -> Iterator[str]:
+    name = printable(file.path.name)
+    if file.problem:
+        yield f"{name}: {file.problem}"
+    elif file.count and file.count.misfits:
+        misfits = counted(file.count.misfits, "more group")
+        yield f"{name}: {misfits} that do not fit the layout, not counted as episodes"
+    elif file.count and file.count.layout is None:
+        yield f"{name}: no layout fits, so nothing in it is counted as an episode"
+
+
+def _proposal_lines(analysis: Analysis) -> Iterator[str]:
+    if analysis.whole_files:
+        files = counted(analysis.whole_files, "file")
+        yield f"{files} of one episode each: repacking is for files with a group for each episode"
+    sizes = [len(new.groups) for new in analysis.plan]
+    if not sizes:
+        yield "there is nothing to repack"
+        return
+    each = counted(sizes[0], "episode")
+    if sizes[-1] != sizes[0]:
+        each += f", the last with {sizes[-1]:,}"
+    yield f"repacking would make {counted(len(sizes), 'file')} of {each}"
+    if analysis.renamed:
+        renamed = counted(analysis.renamed, "episode")
+        yield f"{renamed} would be renamed: their file has another of that name"
+
+
+# --- answers of the shell -------------------------------------------------------------------------
+
+
+def answer_lines(answer: Answer, width: int) -> Iterator[str]:
+    """What a command of the shell answered."""
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, Usage):
+        yield from _usage_lines(answer)
+    elif isinstance(answer, Listing):
+        yield from _listing_lines(answer, width)
+    elif isinstance(answer, Node):
+        yield answer.path
+        yield from node_lines(answer, width, level=0, whole=True)
+    elif isinstance(answer, Values):
+        yield from values_lines(answer, width - 4, whole=True)
+    elif isinstance(answer, WrittenImage):
+        yield f"{answer.path}: {answer.width}x{answer.height}"
+    elif isinstance(answer, np.ndarray):
+        yield from image_lines(answer, width - 4)
+    elif isinstance(answer, Mapping):
+        yield from _all_attributes(answer)
+
+
+def _usage_lines(usage: Usage) -> Iterator[str]:
+    width = max(map(len, usage.commands)) + 2
+    for command, meaning in usage.commands.items():
+        yield f"{command:{width}}{meaning}"
+
+
+def _listing_lines(listing: Listing, width: int) -> Iterator[str]:
+    names = max((cell_len(node.name) + 1 for node in listing.nodes), default=0)
+    for node in listing.nodes:
+        if listing.is_tree:
+            yield from node_lines(node, width)
+        else:
+            yield from node_lines(node, width, level=0, names=min(names, _WIDEST_NAME))
+
+
+def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
+    """Attributes, whole; a text keeps its lines."""
+    if not attributes:
+        yield "no attributes"
+    for name, value in attributes.items():
+        if isinstance(value, Values) and len(value.texts) == 1:
+            first, *rest = value.texts[0].splitlines() or [""]
+            yield f"@{name} = {printable(first)}"
+            yield from map(printable, rest)
+        else:
+            yield f"@{name} = {attribute_text(value, whole=True)}"
+
+
+def image_lines(image: NDArray[np.uint8], columns: int) -> Iterator[str]:
+    """An image in the colours of a terminal, two rows of pixels in a line.
+
+    The upper half block is in one pixel's colour, its background in the other's.
+    """
+    small = contact_sheet([[image]], gap=0, max_width=columns)
+    for upper, lower in zip(small[0::2], small[1::2], strict=False):
+        pairs = zip(upper.tolist(), lower.tolist(), strict=True)
+        yield "".join(_half_blocks(above, below) for above, below in pairs) + "\x1b[0m"
+
+
+def _half_blocks(above: Sequence[int], below: Sequence[int]) -> str:
+    foreground, background = (";".join(map(str, color)) for color in (above, below))
+    return f"\x1b[38;2;{foreground}m\x1b[48;2;{background}m▀"
