@@ -1,6 +1,5 @@
 """`piperline hdf5`; the documented scripts of the same purpose run these, too."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 # Imports inside of functions: `piperline --help` loads none of h5py, numpy and rich's tables.
 
 File = Annotated[Path, Parameter(name="FILE")]
-Input = Annotated[Path, Parameter(name=("--input", "-i"))]
+Source = Annotated[Path, Parameter(name=("--input", "-i"))]
 Flag = Parameter(negative=())
 Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 PerFile = Annotated[int, Parameter(name=("--episodes-per-file", "-e"))]
@@ -42,7 +41,7 @@ def inspect(
     interactive: Annotated[bool, Parameter(name=("--interactive", "-i"), negative=())] = False,
     json: Annotated[bool, Flag] = False,
 ) -> int:
-    """Show what an HDF5 file holds: the episodes, if it is a recording, and the tree of all objects.
+    """Show what an HDF5 file holds: its episodes, if it is a recording, and all its objects.
 
     Args:
         file: the file.
@@ -113,7 +112,7 @@ def frames(
     layout: str | None = None,
     color: Color | None = None,
 ) -> None:
-    """Write a contact sheet: images of an episode, camera by camera, with frame numbers and seconds.
+    """Write a contact sheet: images of an episode, with camera, frame number and seconds.
 
     Args:
         file: the recording.
@@ -149,20 +148,20 @@ def frames(
     out.data(f"{printable(sheet.episode)}: {printable(sheet.instruction or '(no instruction)')}")
 
 
-def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:
+def groups(source: Source, *, json: Annotated[bool, Flag] = False) -> None:
     """List the top-level groups of an HDF5 file: what `split` would make files of.
 
     Args:
-        input: the file.
+        source: the file.
         json: print JSON.
     """
     from piperline.cli.hdf5_text import group_lines  # noqa: PLC0415 - see above
     from piperline.hdf5.split_repack import read_top  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
-    top = read_top(input)
+    top = read_top(source)
     console = _console()
-    _show(out, group_lines(top.groups, console), console)
+    _show(out, group_lines(top.groups), console)
     for name in top.others:
         out.note(f"not a group: {name}")
     out.document([_group_record(group) for group in top.groups])
@@ -177,7 +176,7 @@ def _group_record(group: "TopGroup") -> dict[str, object]:
 
 
 def split(
-    input: Input,
+    source: Source,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("split_output"),
     groups: Annotated[
@@ -192,7 +191,7 @@ def split(
     """Make a file of each top-level group of an HDF5 file: OUTPUT/<prefix><group>.hdf5.
 
     Args:
-        input: the file.
+        source: the file.
         output: the folder for the new files.
         groups: only these groups; needed where datasets lie beside the groups, which stay behind.
         prefix: what file names begin with.
@@ -205,7 +204,7 @@ def split(
     with _writers(dry_run=dry_run) as writers:
         from piperline.hdf5.split_repack import read_top, split_plan  # noqa: PLC0415 - see above
 
-        top = read_top(input)
+        top = read_top(source)
         plan = split_plan(top, output, names=groups or (), prefix=prefix)
         for name in top.others:
             out.note(f"left out, it is not a group: {name}")
@@ -215,7 +214,7 @@ def split(
 
 
 def repack(
-    input: Input,
+    source: Source,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("repack_output"),
     episodes_per_file: PerFile = 50,
@@ -229,7 +228,7 @@ def repack(
     """Put the top-level groups (episodes) of many HDF5 files into files of equally many each.
 
     Args:
-        input: a folder of files, or one file.
+        source: a folder of files, or one file.
         output: the folder for the new files.
         episodes_per_file: how many episodes in a file.
         pattern: which files of the folder; otherwise *.hdf5 and *.h5.
@@ -246,7 +245,7 @@ def repack(
             repack_plan,
         )
 
-        found = _episodes(input, pattern)
+        found = _episodes(source, pattern)
         plan = repack_plan(found, output, per_file=episodes_per_file, prefix=prefix)
         check_leftovers(plan, output, prefix)
         _write(
@@ -308,10 +307,10 @@ def _tell(out: Output, new: "NewFile", outcome: "Outcome", *, is_dry: bool) -> N
 
     count, size = counted(len(new.groups), "group"), size_text(new.stored_bytes)
     out.data(f"{printable(str(new.path))}  {count}  {size}  {_OUTCOMES[outcome]}")
-    # Where a group came from is told, unless that is plain: a file that bears the name of its group.
-    if not is_dry and len(new.groups) == 1:
-        if new.path.stem.endswith(_name_text(new.groups[0].group)):
-            return
+    # Where a group came from is told, unless that is plain: the file bears the name of its group.
+    is_alone = not is_dry and len(new.groups) == 1
+    if is_alone and new.path.stem.endswith(_name_text(new.groups[0].group)):
+        return
     for item in new.groups:
         source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
         out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
@@ -335,17 +334,17 @@ def _file_record(new: "NewFile") -> dict[str, object]:
 
 
 def analyze(
-    input: Input,
+    source: Source,
     *,
     episodes_per_file: PerFile = 50,
     pattern: str | None = None,
     layout: str | None = None,
     json: Annotated[bool, Flag] = False,
 ) -> int:
-    """Show how many episodes, frames and bytes each file has, and what repacking would make of them.
+    """Show the episodes, frames and bytes of each file, and what repacking would make of them.
 
     Args:
-        input: a folder of files, or one file.
+        source: a folder of files, or one file.
         episodes_per_file: how many episodes in a repacked file.
         pattern: which files of the folder; otherwise *.hdf5 and *.h5.
         layout: a name from `piperline layout list`, or the path of a TOML file; otherwise, for each
@@ -358,7 +357,7 @@ def analyze(
 
     out = Output(json_wanted=json)
     rules = load_layout(layout) if layout else None
-    found = analyze(input, per_file=episodes_per_file, pattern=pattern, layout=rules)
+    found = analyze(source, per_file=episodes_per_file, pattern=pattern, layout=rules)
     console = _console()
     _show(out, analysis_lines(found, console), console)
     out.document(_analysis_record(found))

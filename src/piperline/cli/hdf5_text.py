@@ -192,7 +192,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
-    """Numbers in brackets; with all their digits where fewer would make different ones look alike."""
+    """Numbers in brackets; with all their digits where with fewer, different ones look alike."""
     text = np.array2string(
         numbers, max_line_width=width, precision=_PRECISION, threshold=most, floatmode="maxprec"
     )
@@ -210,7 +210,7 @@ def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
 
 
 def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
-    """The episodes of a recording: what all have in common, a row for each, then those that do not fit."""
+    """What all episodes have in common, a row for each, then those that do not fit."""
     seconds = table.frames / table.fps
     yield (
         f"recording, layout {table.layout}: {counted(len(table.rows), 'episode')}, "
@@ -288,18 +288,16 @@ def _rendered(table: Table, console: Console) -> Iterator[str]:
 # --- groups and files -----------------------------------------------------------------------------
 
 
-def group_lines(groups: Sequence[TopGroup], console: Console) -> Iterator[str]:
-    """The top-level groups of a file."""
-    table = _table()
-    table.show_header = False
-    table.add_column(overflow="fold")
-    for _ in range(2):
-        table.add_column(justify="right", no_wrap=True)
-    for group in groups:
-        known = counted(group.members, "member"), size_text(group.stored_bytes)
-        table.add_row(*map(Text, [name_text(group.name), *known]))
-    for line in _rendered(table, console):
-        yield line.removeprefix("  ")
+def group_lines(groups: Sequence[TopGroup]) -> Iterator[str]:
+    """The top-level groups of a file.
+
+    There may be a hundred thousand of them, for which rich's tables take a minute.
+    """
+    names = [name_text(group.name) for group in groups]
+    width = max(map(cell_len, names))
+    for group, name in zip(groups, names, strict=True):
+        members, size = counted(group.members, "member"), size_text(group.stored_bytes)
+        yield f"{set_cell_size(name, width)}  {members:>11}  {size:>9}"
 
 
 def analysis_lines(analysis: Analysis, console: Console) -> Iterator[str]:

@@ -69,7 +69,7 @@ def frames_sheet(
     every: int | None = None,
     color: Color | None = None,
 ) -> Sheet:
-    """Lay frames of an episode out: rows of eight, in time from the left, one camera after the other.
+    """Lay frames of an episode out: rows of eight, one camera after the other.
 
     Above all stand file, episode and instruction, above each camera its name, below each image its
     frame and its time.
@@ -199,17 +199,16 @@ def _laid_out(
     frames: Sequence[int],
     fps: int,
 ) -> Image:
-    """The whole sheet: a strip of text above all and above each camera, a caption below each image."""
+    """The whole sheet: text above all and above each camera, a caption below each image."""
     rows = [row for camera in images for row in _cut(camera)]
     small = iter(fitted(rows, gap=_GAP, max_width=_SHEET_WIDTH))
     captions = [f"{index}  {index / fps:.2f} s" for index in frames]
-    width = max(sum(image.shape[1] + _GAP for image in row) for row in rows)
-    width = min(width, _SHEET_WIDTH) - _GAP
+    widest = max(sum(image.shape[1] + _GAP for image in row) for row in rows)
+    width = min(widest + _GAP, _SHEET_WIDTH) - 2 * _GAP
     sheet: list[list[Image]] = [[_strip(title, width)]]
     for camera in cameras:
         sheet.append([_strip(camera, width)])
-        for texts in _cut(captions):
-            sheet.append([_captioned(*pair) for pair in zip(next(small), texts, strict=True)])
+        sheet += [_captioned(next(small), texts) for texts in _cut(captions)]
     return contact_sheet(sheet, gap=_GAP)
 
 
@@ -222,7 +221,11 @@ def _strip(text: str, width: int) -> Image:
     return caption(printable(text), width, scale=2 if width > _SHEET_WIDTH // 3 else 1)
 
 
-def _captioned(image: Image, text: str) -> Image:
+def _captioned(row: Sequence[Image], texts: Sequence[str]) -> list[Image]:
+    return [_with_text_below(image, text) for image, text in zip(row, texts, strict=True)]
+
+
+def _with_text_below(image: Image, text: str) -> Image:
     width = image.shape[1]
     scale = max(1, min(2, width // (LETTER_WIDTH * _LETTERS_BELOW)))
     return np.concatenate([image, caption(text, width, scale=scale)])

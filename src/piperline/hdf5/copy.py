@@ -1,7 +1,7 @@
 """Groups of HDF5 files into new files, on HDF5's own object copy (H5Ocopy).
 
-Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, hard links and
-creation order survive; references are made anew. An output file is absent or complete.
+Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, hard
+links and creation order survive; references are made anew. An output file is absent or complete.
 """
 
 import fcntl
@@ -49,7 +49,7 @@ _METADATA_CACHE = 256 << 10  # bytes
 _MOST_OUTSIDE = 5
 
 _COPYING = Lock()
-"""HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk."""
+"""HDF5 does one thing at a time anyhow: better a whole file, then the next."""
 
 
 @dataclass(frozen=True)
@@ -192,16 +192,17 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file lies while it is written: beside its place, and never mistaken for an HDF5 file."""
+    """Where a file lies while it is written: in the same folder, never taken for an HDF5 file."""
     digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return path.with_name(f".piperline-{digest}.part")
 
 
 @contextmanager
 def _aside(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over.
+    """A temporary name in the same folder, renamed to `path` at the end.
 
-    Gives with it what to call now and then: what is written by then goes to the disk while more is written.
+    That of a killed run is taken over. With it comes what to call now and then, so that what is
+    written goes to the disk while more is written.
     """
     partial = partial_path(path)
     lock = _lock(partial, path)
@@ -315,7 +316,7 @@ def _write_own(
 
 @contextmanager
 def _copying(place: Place) -> Iterator[None]:
-    """Turn what h5py raises while it copies into an error that tells where; around its calls only."""
+    """Turn what h5py raises while it copies into an error with a place; around its calls only."""
     try:
         yield
     except FAULTS as error:
@@ -392,7 +393,7 @@ def _reaches_outside(item: GroupCopy, outside: Sequence[str]) -> RecordingError:
         "the group reaches outside of itself, which is not followed",
         place=item.place,
         found=found,
-        next_step="if you trust the file, --allow-external copies such links and storage as they are",
+        next_step="if you trust the file, add --allow-external: links and storage are copied as is",
     )
 
 
@@ -411,12 +412,12 @@ def _damaged(place: Place, words: str) -> RecordingError:
         "this cannot be copied",
         place=place,
         found=printable(words),
-        next_step="record or copy the file again, or leave the group out with --groups or --pattern",
+        next_step="record or copy the file again, or leave it out with --groups or --pattern",
     )
 
 
 def _follow_rename(root: Group, item: GroupCopy) -> None:
-    """Let absolute links within a renamed group lead to the copy, not to a group of the old name."""
+    """Let absolute links within a renamed group lead to the copy, not to the old name."""
     copy = open_member(root, item.name)
     groups = [entry.object for entry in walk(copy) if entry.kind == "group"]
     for group in groups:

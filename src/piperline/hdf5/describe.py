@@ -121,7 +121,7 @@ def _stored(dataset: Dataset) -> _Stored:
         )
 
 
-def dtype_of(thing: Any) -> np.dtype[Any] | None:
+def dtype_of(thing: Dataset | h5py.h5a.AttrID) -> np.dtype[Any] | None:
     """The type of a dataset or attribute; None if it is none that numpy can tell."""
     try:
         with reading_h5py():

@@ -1,4 +1,4 @@
-"""The episodes of a recording at a glance: what is in it for a conversion, and what would not fit."""
+"""The episodes of a recording at a glance: what a conversion would take, and what would not fit."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress

@@ -19,7 +19,7 @@ from piperline.hdf5.objects import (
     shown,
     walk,
 )
-from piperline.hdf5.values import Values, attributes, image_in, preview
+from piperline.hdf5.values import Value, Values, attributes, image_in, preview
 from piperline.recordings.hdf5 import open_file
 from piperline.text import printable
 
@@ -72,7 +72,7 @@ class Node:
         return {key: value for key, value in known.items() if value is not None}
 
 
-def _to_json(values: Values | str) -> Any:
+def _to_json(values: Values | str) -> Value:
     return {"unreadable": values} if isinstance(values, str) else values.to_json()
 
 

@@ -19,7 +19,7 @@ from piperline.text import natural_key, printable
 Group: TypeAlias = h5py.h5g.GroupID
 Dataset: TypeAlias = h5py.h5d.DatasetID
 Thing: TypeAlias = h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID
-"""What a walk comes by: h5py's low-level identifiers, which open no more than they are asked for."""
+"""What a walk comes by: h5py's low-level identifiers, which open no more than they must."""
 
 FAULTS = (*READ_ERRORS, MemoryError)
 """What h5py raises for files that are damaged, or claim what cannot be."""

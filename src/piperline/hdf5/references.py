@@ -24,7 +24,7 @@ from piperline.hdf5.objects import (
     shown,
     walk,
 )
-from piperline.hdf5.values import MOST_BYTES
+from piperline.hdf5.values import MOST_BYTES, Value
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 Holder: TypeAlias = tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]
@@ -135,7 +135,7 @@ class _Renewal:
             made[index] = self._item(value[index])
         return made
 
-    def _item(self, value: Any) -> Any:
+    def _item(self, value: Value) -> Value:
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             return self.renewed(value)
         if isinstance(value, h5py.Reference | h5py.RegionReference):

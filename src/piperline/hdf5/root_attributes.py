@@ -1,4 +1,4 @@
-"""The attributes of a file's root: what a recorder said of the whole file, which its groups should not lose."""
+"""The attributes of a file's root: what a recorder said of the whole file, kept with its groups."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Attribute:
 
 
 def root_attributes(path: Path) -> dict[bytes, Attribute]:
-    """The attributes of a file's root by name, in the order of their making where the file keeps it.
+    """The attributes of a file's root by name, in the order of creation where the file keeps it.
 
     Without references, which lead nowhere in another file, and without `SOURCES`.
 

@@ -126,7 +126,7 @@ class Shell:
         return self._commands[command](argument.strip())
 
     def complete(self, line: str) -> list[str]:
-        """The lines that `line` may become: commands, or names of the group that it is about to name."""
+        """The lines that `line` may become, by commands or by names of the group that it enters."""
         command, space, argument = line.partition(" ")
         if not space:
             return [f"{name} " for name in self._commands if name.startswith(command)]
@@ -249,7 +249,7 @@ def _names(thing: Thing) -> list[str]:
 
 
 def _image(dataset: Dataset, frame: int) -> Image | None:
-    """A frame of a camera as uint8 (H, W, 3), RGB as far as the file tells; None if it is no image."""
+    """A frame of a camera: uint8 (H, W, 3), RGB as far as the file tells; None if it is none."""
     with reading_h5py():
         shape, dtype = dataset.shape, dataset.dtype
     if is_raw_images(shape, dtype):

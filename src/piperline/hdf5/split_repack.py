@@ -155,7 +155,7 @@ def episodes(path: Path, folder: Path | None = None) -> list[TopGroup]:
 def split_plan(
     top: FileTop, output: Path, *, names: Sequence[str] = (), prefix: str = ""
 ) -> list[NewFile]:
-    """A file for each top-level group, named `<prefix><group>.hdf5`, with the group under its own name.
+    """A file for each top-level group, `<prefix><group>.hdf5`, with the group under its own name.
 
     Args:
         top: the file to split, from `read_top`.
@@ -378,9 +378,9 @@ def dry_run(
     allow_external: bool = False,
     same_only: bool = False,
 ) -> Iterator[tuple[NewFile, Outcome]]:
-    """What would become of the files of a plan: `kept`, `planned` or `replaced`; nothing is written.
+    """What would become of the files of a plan: `kept`, `planned` or `replaced`.
 
-    The arguments, and what is refused, are those of `write_plan`.
+    Nothing is written. The arguments, and what is refused, are those of `write_plan`.
     """
     kept = _kept(plan, overwrite=overwrite, same_only=same_only)
     for new in plan:

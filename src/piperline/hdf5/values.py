@@ -1,4 +1,4 @@
-"""Values of datasets and attributes, read within limits: never more than is shown, whatever a file claims."""
+"""Values of datasets and attributes, read within limits, whatever a file claims."""
 
 import math
 import re
@@ -36,7 +36,7 @@ Value = Any
 _FEW = 6
 _FEW_ROWS, _FEW_COLUMNS = 3, 8
 _COLORS = (3, 4)  # the last of a raw image's dimensions: RGB, RGBA
-_RAW_DIMENSIONS = 4
+_RAW_DIMENSIONS, _PADDED_DIMENSIONS = 4, 2
 _SELECTIONS = "like 5, 10:20 or 0:3, 2"
 
 
@@ -61,7 +61,7 @@ class Values:
         """Whether there are more values than these, though nobody asked for a part."""
         return self.taken != self.shape
 
-    def to_json(self) -> Any:
+    def to_json(self) -> Value:
         """A number, a text, a list, or lists of lists; numbers that JSON lacks as text."""
         if self.shape is None:
             return None
@@ -71,7 +71,7 @@ class Values:
         return texts if self.shape else texts[0]
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Value) -> Value:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
@@ -158,7 +158,7 @@ def image_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
 
 
 def _holds_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    if len(shape) == 2:
+    if len(shape) == _PADDED_DIMENSIONS:
         return bool(dtype == np.uint8)
     is_plain = dtype.kind in "SVO" and dtype.names is None
     return len(shape) == 1 and is_plain and h5py.check_ref_dtype(dtype) is None

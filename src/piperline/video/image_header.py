@@ -8,18 +8,20 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"
+_START, _END, _MARKER = b"\xff\xd8", b"\xff\xd9", 0xFF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _PNG_HEADER_BYTES = 24
 
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers of JPEG: T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC)."""
+_FRAME_HEADER_BYTES = 6
+"""Precision, height, width, number of components; three bytes for each component follow."""
 _QUANTIZATION_TABLES = 0xDB
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 
-_SUM_OF_K1 = 3688
-"""The sum of the luminance table K.1: libjpeg multiplies each of its 64 numbers by one factor."""
+_NUMBERS, _SUM_OF_K1 = 64, 3688
+"""Of the luminance table K.1, and their sum: libjpeg multiplies all by one factor."""
 _SUM_OF_FIRST, _FIRST = 132, 10
 """The sum of its first ten: they tell the factor where others were cut to what fits into a byte."""
 _LARGEST = 255
@@ -98,15 +100,16 @@ def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
         found = f"{len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9"
         raise ValueError(f"JPEG cut short: {found}")
     for marker, body in _segments(data):
-        if marker in FRAME_MARKERS and len(body) >= 5:
-            return data, int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
+        if marker in FRAME_MARKERS and len(body) >= _FRAME_HEADER_BYTES:
+            height, width = struct.unpack(">HH", body[1:5])
+            return data, height, width
     raise ValueError("JPEG without a header that tells its size")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The marker segments of a JPEG up to its first frame header: marker, and what follows the length."""
+    """The segments of a JPEG up to its first frame header: marker, and what follows the length."""
     position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    while position + 4 <= len(data) and data[position] == _MARKER:
         marker = data[position + 1]
         if marker in _STANDALONE_MARKERS:
             position += 2
@@ -130,25 +133,27 @@ def _read_jpeg(data: bytes) -> ImageHeader | None:
 
 def _quality(body: bytes) -> int | None:
     """About the quality on libjpeg's scale at which it writes the first table of a segment."""
-    two_bytes_each = bool(body) and body[0] >> 4 > 0
-    table = tuple(body[1:65])
-    if two_bytes_each and len(body) > 128:
-        table = struct.unpack(">64H", body[1:129])
-    percent = 100 * sum(table) / _SUM_OF_K1
+    table = tuple(body[1 : 1 + _NUMBERS])
+    takes_two_bytes_each = body[:1] > b"\x0f"
+    if takes_two_bytes_each and len(body) > 2 * _NUMBERS:
+        table = struct.unpack(f">{_NUMBERS}H", body[1 : 1 + 2 * _NUMBERS])
+    factor = sum(table) / _SUM_OF_K1
     if _LARGEST in table:
-        percent = 100 * sum(table[:_FIRST]) / _SUM_OF_FIRST
-    if percent == 0:
+        factor = sum(table[:_FIRST]) / _SUM_OF_FIRST
+    if factor == 0:
         return None
-    quality = 5000 / percent if percent > 100 else (200 - percent) / 2
+    quality = 50 / factor if factor > 1 else 100 - 50 * factor
     return max(1, min(100, round(quality)))
 
 
 def _frame(body: bytes, quality: int | None) -> ImageHeader | None:
-    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+    if len(body) < _FRAME_HEADER_BYTES:
         return None
-    height, width = struct.unpack(">HH", body[1:5])
-    factors = [body[7 + 3 * component] for component in range(body[5])]
-    if len(factors) < 2:
+    height, width, components = struct.unpack(">HHB", body[1:_FRAME_HEADER_BYTES])
+    factors = body[_FRAME_HEADER_BYTES + 1 :: 3]
+    if len(factors) < components:
+        return None
+    if components < 2:  # noqa: PLR2004 - luma alone
         return ImageHeader("JPEG", width, height, quality, "grey")
     luma, chroma = factors[:2]
     across = (luma >> 4) // max(chroma >> 4, 1)

@@ -112,7 +112,7 @@ def _code(letter: str) -> int:
 def _letters() -> NDArray[np.bool_]:
     """All letters: bool, shape (96, 8, 5)."""
     lines = [line for line in _DRAWN.splitlines() if line]
-    dots = np.array([list(line + " ") for line in lines]) == "#"
+    dots: NDArray[np.bool_] = np.array([list(line + " ") for line in lines]) == "#"
     bands = dots.reshape(-1, _ROWS, _IN_A_BAND, _COLUMNS + 1)
     letters = bands.transpose(0, 2, 1, 3)[..., :_COLUMNS]
     return letters.reshape(-1, _ROWS, _COLUMNS)
