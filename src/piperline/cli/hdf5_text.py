@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from piperline.hdf5.analysis import Analysis, FileSummary
@@ -28,6 +28,7 @@ _LONGEST_ATTRIBUTE = 300  # cells, in a tree
 _NUMBERS_IN_A_TREE = 60
 _IN_THE_TABLE = 2  # vectors with a column of their own
 _PRECISION = 5
+_BETWEEN_COLUMNS, _NARROWEST_COLUMN = 2, 16
 
 
 def counted(count: int, what: str) -> str:
@@ -131,8 +132,8 @@ def attribute_text(value: Values | str, *, whole: bool = False) -> str:
     text = ", ".join(map(printable, value.texts))
     if whole or cell_len(text) <= _LONGEST_ATTRIBUTE:
         return text
-    begin = chop_cells(text, _LONGEST_ATTRIBUTE)[0]
-    return f"{begin}…  ({len(text):,} characters in all)"
+    begin, count = chop_cells(text, _LONGEST_ATTRIBUTE)[0], sum(map(len, value.texts))
+    return f"{begin}…  ({count:,} characters in all)"
 
 
 def _wrapped(
@@ -184,11 +185,11 @@ def _product(shape: Sequence[int]) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    text = printable(text)
-    if cell_len(text) <= width:
-        return text
+    shown = printable(text)
+    if cell_len(shown) <= width:
+        return shown
     sign = f"…  ({len(text):,} characters)"
-    return chop_cells(text, max(width - len(sign), 1))[0] + sign
+    return chop_cells(shown, max(width - len(sign), 1))[0] + sign
 
 
 def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
@@ -221,7 +222,8 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
     yield from _vector_lines(table.rows, vectors[_IN_THE_TABLE:])
     fitting = [row for row in table.rows if row.problem is None]
     if fitting:
-        yield from _rendered(_episodes(fitting, table.fps, vectors[:_IN_THE_TABLE]), console)
+        rows = _episodes(fitting, table.fps, vectors[:_IN_THE_TABLE])
+        yield from _rendered(rows, console, "  ")
     for row in table.rows:
         if row.problem is not None:
             text = f"  {printable(row.name)} does not fit: {row.problem}"
@@ -249,12 +251,10 @@ def _vector_lines(rows: Sequence[EpisodeRow], vectors: Sequence[str]) -> Iterato
 
 def _episodes(rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]) -> Table:
     table = _table()
-    table.add_column("episode", overflow="fold")
-    table.add_column("frames", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    for key in vectors:
-        table.add_column(_short(key), justify="right", no_wrap=True)
-    table.add_column("instruction", overflow="fold", min_width=16)
+    table.add_column("episode")
+    for name in ("frames", "seconds", *map(_short, vectors)):
+        table.add_column(name, justify="right")
+    table.add_column("instruction", overflow="fold")
     for row in rows:
         frames = row.frames or 0
         ranges = [_range_text(row.ranges[key]) for key in vectors]
@@ -274,15 +274,31 @@ def _range_text(span: tuple[float, float]) -> str:
 
 
 def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    return Table(box=None, pad_edge=False, padding=(0, _BETWEEN_COLUMNS, 0, 0), header_style="bold")
 
 
-def _rendered(table: Table, console: Console) -> Iterator[str]:
-    """The lines of a table, without spaces behind them."""
-    with console.capture() as capture:
-        console.print(table, highlight=False)
+def _widest(column: Column) -> int:
+    return max(cell_len(str(cell)) for cell in [column.header, *column.cells])
+
+
+def _rendered(table: Table, console: Console, indent: str = "") -> Iterator[str]:
+    """The lines of a table, without spaces behind them.
+
+    The last column is wrapped to the console's width; nothing is cut, as rich would do by itself.
+    """
+    *others, last = table.columns
+    taken = len(indent)
+    for column in others:
+        column.width = _widest(column)
+        taken += column.width + _BETWEEN_COLUMNS
+    last.width = max(min(_widest(last), console.width - taken), _NARROWEST_COLUMN)
+    wide_enough = Console(
+        width=taken + last.width, force_terminal=console.is_terminal, highlight=False
+    )
+    with wide_enough.capture() as capture:
+        wide_enough.print(table)
     for line in capture.get().splitlines():
-        yield f"  {line}".rstrip()
+        yield f"{indent}{line}".rstrip()
 
 
 # --- groups and files -----------------------------------------------------------------------------
@@ -303,14 +319,13 @@ def group_lines(groups: Sequence[TopGroup]) -> Iterator[str]:
 def analysis_lines(analysis: Analysis, console: Console) -> Iterator[str]:
     """A row for each file, the sums, and what repacking would make of them."""
     table = _table()
-    table.add_column("file", overflow="fold")
+    table.add_column("file")
     for name in ("episodes", "frames", "seconds", "size"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     table.add_column("layout", overflow="fold")
     for file in analysis.files:
         table.add_row(*map(Text, _file_row(file)))
-    for line in _rendered(table, console):
-        yield line.removeprefix("  ")
+    yield from _rendered(table, console)
     for file in analysis.files:
         yield from _remarks(file)
     files, episodes = counted(len(analysis.files), "file"), counted(analysis.episodes, "episode")

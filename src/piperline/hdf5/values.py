@@ -67,8 +67,13 @@ class Values:
             return None
         if self.numbers is not None:
             return _finite(self.numbers.tolist())
-        texts = [text.encode("utf-8", "backslashreplace").decode() for text in self.texts]
+        texts = list(map(_utf8, self.texts))
         return texts if self.shape else texts[0]
+
+
+def _utf8(text: str) -> str:
+    """A text with bytes that are not UTF-8 as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _finite(value: Value) -> Value:
