@@ -58,7 +58,9 @@ def test_other_layouts_and_other_files(tmp_path, zoo):
     path = write_aloha(tmp_path / "aloha.h5")
     table = episode_table(path)
     assert (table.layout, table.fps, table.frames) == ("aloha", 50, 5)
-    assert count_episodes(path) == EpisodeCount("aloha", whole_file=True, fps=50, episodes=1, frames=5)
+    assert count_episodes(path) == EpisodeCount(
+        "aloha", whole_file=True, fps=50, episodes=1, frames=5
+    )
     assert episode_table(zoo) is None
     assert count_episodes(zoo) == EpisodeCount()
     with pytest.raises(LayoutMismatch, match="no episodes"):
@@ -119,8 +121,8 @@ def test_what_cannot_be_analyzed_is_told_with_the_rest(folder):
 
 
 def test_a_layout_of_ones_own_counts(tmp_path):
-    text = (tmp_path / "mine.toml")
-    own = '''
+    text = tmp_path / "mine.toml"
+    own = """
 name = "mine"
 robot_type = "arm"
 fps = 10
@@ -132,7 +134,7 @@ names = ["a", "b"]
 [vectors.action]
 path = "joints"
 names = ["a", "b"]
-'''
+"""
     text.write_text(own)
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["one/joints"] = np.zeros((4, 2), "f4")
