@@ -26,12 +26,18 @@ from tests.helpers.recordings import write_aloha, write_piper
 LONG = "把红色方块放到盘子里然后再拿回来放好 and then pick up the blue one, please"
 
 
+def table_of(path):
+    table = episode_table(path)
+    assert table is not None
+    return table
+
+
 def console(width=80):
     return Console(width=width, markup=False)
 
 
 def shown(path, width=80):
-    lines = [*episode_lines(episode_table(path), console(width))] if episode_table(path) else []
+    lines = episode_lines(table_of(path), console(width))
     return [*lines, *report_lines(inspect(path, attrs=True, previews=True), width)]
 
 
@@ -53,9 +59,9 @@ def test_one_of_a_kind_is_singular(tmp_path):
 
 def test_an_instruction_is_never_cut(tmp_path):
     path = write_piper(tmp_path / "data.h5", episodes=1, tasks=[LONG])
-    wide = list(episode_lines(episode_table(path), console(200)))
+    wide = list(episode_lines(table_of(path), console(200)))
     assert wide[-1].endswith(f"  {LONG}")
-    *_, heading, first, second, third, _ = episode_lines(episode_table(path), console(80))
+    *_, heading, first, second, third, _ = episode_lines(table_of(path), console(80))
     column = heading.index("instruction")
     wrapped = "".join(row.split("  ")[-1] for row in (first, second, third))
     assert column < 70
@@ -64,7 +70,7 @@ def test_an_instruction_is_never_cut(tmp_path):
 
 def test_a_narrow_terminal_cuts_nothing(tmp_path):
     path = write_piper(tmp_path / "data.h5", episodes=1, tasks=["pick up the cube"])
-    *_, heading, row = episode_lines(episode_table(path), console(40))
+    *_, heading, row = episode_lines(table_of(path), console(40))
     assert heading.split() == ["episode", "frames", "seconds", "state", "action", "instruction"]
     assert row.endswith("0.15 .. 1.09  pick up the cube")
 
@@ -87,7 +93,7 @@ def test_what_does_not_fit_is_told(tmp_path):
     path = write_piper(tmp_path / "in.h5", episodes=3)
     with h5py.File(path, "r+") as file:
         del file["episode_1/image_mid"]
-    lines = list(episode_lines(episode_table(path), console()))
+    lines = list(episode_lines(table_of(path), console()))
     text = " ".join(" ".join(lines).split())
     assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in text
     assert lines[-1] == "  1 of 3 episodes do not fit"
@@ -99,7 +105,7 @@ def test_cameras_that_differ_are_told(tmp_path):
     with h5py.File(path, "r+") as file, h5py.File(tmp_path / "other.h5") as other:
         other.copy("episode_1", file)
     expected = "  camera mid: jpeg 64x48 in 1 episode, jpeg 128x96 in 1 episode"
-    assert expected in list(episode_lines(episode_table(path), console()))
+    assert expected in list(episode_lines(table_of(path), console()))
 
 
 def values_of(tmp_path, data, selection="", width=76):

@@ -19,6 +19,9 @@ import pexpect
 import pytest
 from PIL import Image
 
+from piperline.errors import OutputError
+from piperline.hdf5 import copy, copy_workers
+from piperline.hdf5.split_repack import read_top, split_plan
 from tests.helpers.hostile import UNREADABLE
 from tests.helpers.recordings import read_code, write_aloha, write_piper
 
@@ -347,15 +350,7 @@ def test_analyze_as_json_and_of_a_ruin(data):
 
 
 def test_repack(data):
-    command = [
-        REPACK,
-        "repack",
-        "--input",
-        "./data",
-        "--output",
-        "./repacked",
-        "--episodes-per-file",
-    ]
+    command = (REPACK, "repack", *REPACKED)
     run(data, *command, "5")
     made = sorted((data / "repacked").iterdir())
     assert [path.name for path in made] == [f"repack_000{number}.hdf5" for number in range(5)]
@@ -490,7 +485,8 @@ def test_files_of_both_endings_are_repacked_where_no_pattern_is_given(data):
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(data):
-    limited = f"ulimit -f 20; exec {sys.executable} {SPLIT} split-hdf5-file -i big.h5"  # in blocks of 1,024 bytes
+    kilobytes = 20
+    limited = f"ulimit -f {kilobytes}; exec {sys.executable} {SPLIT} split-hdf5-file -i big.h5"
     with h5py.File(data / "big.h5", "w") as file:
         rows = file.create_dataset("images/x", (50,), h5py.vlen_dtype(np.uint8))
         for place in range(50):
@@ -530,28 +526,21 @@ def test_a_kill_leaves_no_broken_output(data):
 
 
 def test_the_process_that_writes_dies(data, monkeypatch):
-    from piperline.errors import OutputError
-    from piperline.hdf5 import copy_workers as writer
-    from piperline.hdf5.split_repack import read_top, split_plan
-
     plan = split_plan(read_top(data / "data.h5"), data)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with writer.Writers() as stopping, pytest.raises(OutputError, match="died"):
+    with copy_workers.Writers() as stopping, pytest.raises(OutputError, match="died"):
         list(stopping.write(plan))
     assert not list(data.glob(".piperline*"))
 
 
 def test_several_processes_write_what_one_writes(data, monkeypatch):
-    from piperline.hdf5 import copy_workers as writer
-    from piperline.hdf5.split_repack import read_top, split_plan
-
     top = read_top(data / "data/file2.hdf5")
-    monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(copy_workers, "usable_cpus", lambda: 3)
     for worth, count in ((10**9, 1), (1, 3)):
-        monkeypatch.setattr(writer, "_WORTH_A_PROCESS", worth)
+        monkeypatch.setattr(copy_workers, "_WORTH_A_PROCESS", worth)
         plan = split_plan(top, data / f"of_{count}")
         (data / f"of_{count}").mkdir()
-        with writer.Writers() as writers:
+        with copy_workers.Writers() as writers:
             assert list(writers.write(plan)) == plan
             assert len(writers._writers) == count
     for path in (data / "of_1").iterdir():
@@ -559,10 +548,6 @@ def test_several_processes_write_what_one_writes(data, monkeypatch):
 
 
 def test_two_at_once_do_not_write_one_file(data):
-    from piperline.errors import OutputError
-    from piperline.hdf5 import copy
-    from piperline.hdf5.split_repack import read_top, split_plan
-
     new = split_plan(read_top(data / "data.h5"), data)[0]
     with copy._aside(new.path) as (partial, _):
         partial.write_bytes(b"ours")
@@ -643,7 +628,7 @@ def test_shell_from_a_pipe(data):
 
 
 def heed_interrupts():
-    """A shell lets what it starts in the background ignore Ctrl-C, and so would all that the tests start."""
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -113,7 +113,7 @@ def test_a_damaged_frame_is_told_by_its_number(tmp_path):
     assert frames_sheet(path, cameras=["left_wrist"]).frames == (0, 1, 2, 3, 4)
     with pytest.raises(BadEpisode) as caught:
         frames_sheet(path, every=2)
-    assert caught.value.place.frame == 2
+    assert "frame 2" in str(caught.value)
 
 
 @pytest.mark.parametrize(

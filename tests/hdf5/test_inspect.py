@@ -94,17 +94,15 @@ def test_what_h5py_cannot_read_is_still_told(tmp_path):
         h5py.h5d.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
         h5py.h5a.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
     report = inspect(tmp_path / "in.h5", attrs=True, previews=True)
-    root, time = report.nodes
-    assert time.facts.dtype == "unknown type"
-    assert time.facts.shape == (3,)
-    assert root.attributes["time"].startswith("cannot be read")
-    assert json.loads(json.dumps(root.to_dict()))["attributes"]["time"].keys() == {"unreadable"}
+    root, time = (node.to_dict() for node in report.nodes)
+    assert (time["facts"]["dtype"], time["facts"]["shape"]) == ("unknown type", (3,))
+    assert root["attributes"]["time"]["unreadable"].startswith("cannot be read")
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(zoo, monkeypatch):
     """Only what h5py raises makes an object unreadable."""
-    monkeypatch.setattr("piperline.hdf5.inspect.image_in", lambda _: {}["a bug"])
-    with pytest.raises(KeyError, match="a bug"):
+    monkeypatch.setattr("piperline.hdf5.inspect.image_in", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         inspect(zoo)
 
 
@@ -139,7 +137,5 @@ def test_attributes_and_groups_are_passed_in_one_step_each(tmp_path):
             many.attrs[f"a{number}"] = number
         names = objects.attribute_names(many.id, in_order_of_creation=True)
         assert names == [f"a{number}".encode() for number in range(2000)]
-    found = inspect(tmp_path / "in.h5", attrs=True).nodes[1].attributes
-    assert {name: value.to_json() for name, value in found.items()} == {
-        f"a{number}": number for number in range(2000)
-    }
+    found = inspect(tmp_path / "in.h5", attrs=True).nodes[1].to_dict()["attributes"]
+    assert found == {f"a{number}": number for number in range(2000)}

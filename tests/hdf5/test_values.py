@@ -59,7 +59,7 @@ def test_what_a_preview_leaves_out_is_known(tmp_path):
 
 @pytest.mark.parametrize("wrong", ["x", "1:2:3:4", "99", "0,0,0", "1+1", "::0", "::-1"])
 def test_what_is_no_selection(zoo, wrong):
-    with h5py.File(zoo) as file, pytest.raises(RecordingError, match="selection|no such part"):
+    with h5py.File(zoo) as file, pytest.raises(RecordingError, match=r"selection|no such part"):
         preview(file["contiguous/it"].id, wrong)
 
 
