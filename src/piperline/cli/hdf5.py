@@ -56,7 +56,8 @@ def inspect(
     from piperline.hdf5.episode_table import start_table  # noqa: PLC0415 - see above
 
     get_table = start_table(file)
-    from piperline.cli.hdf5_text import episode_lines, report_lines  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import episode_lines  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_text import report_lines  # noqa: PLC0415 - see above
     from piperline.hdf5.inspect import inspect  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
@@ -155,7 +156,7 @@ def groups(source: Source, *, json: Annotated[bool, Flag] = False) -> None:
         source: the file.
         json: print JSON.
     """
-    from piperline.cli.hdf5_text import group_lines  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import group_lines  # noqa: PLC0415 - see above
     from piperline.hdf5.split_repack import read_top  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
@@ -351,7 +352,7 @@ def analyze(
             file, the built-in layout that fits.
         json: print JSON.
     """
-    from piperline.cli.hdf5_text import analysis_lines  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import analysis_lines  # noqa: PLC0415 - see above
     from piperline.hdf5.analysis import analyze  # noqa: PLC0415 - see above
     from piperline.recordings.layout import load_layout  # noqa: PLC0415 - see above
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,16 +25,14 @@ from piperline.hdf5.describe import facts
 from piperline.hdf5.objects import (
     FAULTS,
     Group,
-    Member,
     Unreadable,
     address,
     members,
     open_member,
-    reading_h5py,
     shown,
     walk,
 )
-from piperline.hdf5.references import renew_references
+from piperline.hdf5.references import leads_into, rename_links, renew_references
 from piperline.hdf5.root_attributes import (
     SOURCES,
     Attribute,
@@ -156,18 +154,10 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
 def _leaking_links(group: Group, path: str, name: bytes) -> Iterator[str]:
     for member in members(group):
         where = f"{path}/{shown(member.name)}"
-        if _is_absolute(member) and not _inside(member.target[0], name):
+        if member.is_absolute and not leads_into(member, name):
             yield f"{where}: a link to {shown(member.target[0])}, outside of its group"
         if member.kind in {"external", "other"}:
             yield f"{where}: a link into another file ({':'.join(map(shown, member.target))})"
-
-
-def _is_absolute(member: Member) -> bool:
-    return member.kind == "soft" and member.target[0].startswith(b"/")
-
-
-def _inside(target: bytes, name: bytes) -> bool:
-    return target.lstrip(b"/").split(b"/")[0] == name
 
 
 def write_file(new: NewFile, *, allow_external: bool = False) -> None:
@@ -286,7 +276,9 @@ def _copy_groups(
     with open_file(source.path) as file:
         _keep_little(file)
         for item in items:
-            twin = copied.setdefault(_address(file, item), item.name)
+            with _located(item.place):
+                here = address(open_member(file.id, item.group))
+            twin = copied.setdefault(here, item.name)
             if twin == item.name:
                 _copy_group(file, output, item, allow_external=allow_external)
             else:
@@ -323,6 +315,16 @@ def _copying(place: Place) -> Iterator[None]:
         raise _copy_error(error, place) from error
 
 
+@contextmanager
+def _located(place: Place) -> Iterator[None]:
+    """Turn `Unreadable` into an error that tells where."""
+    try:
+        yield
+    except Unreadable as error:
+        cause = error.__cause__ if isinstance(error.__cause__, FAULTS) else error
+        raise _copy_error(cause, place) from error
+
+
 def _keep_little(file: h5py.File) -> None:
     """Give HDF5's metadata cache a size that stays in the processor's.
 
@@ -336,13 +338,6 @@ def _keep_little(file: h5py.File) -> None:
     file.id.set_mdc_config(config)
 
 
-def _address(file: h5py.File, item: GroupCopy) -> int:
-    try:
-        return address(open_member(file.id, item.group))
-    except Unreadable as error:
-        raise _damaged(item.place, error.message) from error
-
-
 def _copy_group(
     file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool
 ) -> None:
@@ -350,26 +345,24 @@ def _copy_group(
     if not outside or allow_external:
         with _copying(item.place):
             h5py.h5o.copy(file.id, item.group, output.id, item.name)
-        outside += _renew(file, output, item)
-        if item.name != item.group:
-            _follow_rename(output.id, item)
+        with _located(item.place):
+            outside += _renew(file, output, item)
     if outside and not allow_external:
         raise _reaches_outside(item, outside)
 
 
 def _leaks(file: h5py.File, item: GroupCopy) -> list[str]:
-    try:
+    with _located(item.place):
         return list(leaks(open_member(file.id, item.group), item.group))
-    except Unreadable as error:
-        raise _damaged(item.place, error.message) from error
 
 
 def _renew(file: h5py.File, output: h5py.File, item: GroupCopy) -> list[str]:
+    """Let references and links lead to the copy; what leads out of the group, a line each."""
     source, copy = open_member(file.id, item.group), open_member(output.id, item.name)
-    try:
-        return list(renew_references(source, copy, "/" + shown(item.group)))
-    except Unreadable as error:
-        raise _damaged(item.place, error.message) from error
+    outside = list(renew_references(source, copy, "/" + shown(item.group)))
+    if item.name != item.group:
+        rename_links(copy, item.group, item.name)
+    return outside
 
 
 def refuse_leaks(items: Iterable[GroupCopy]) -> None:
@@ -404,57 +397,9 @@ def _copy_error(error: Exception, place: Place) -> Exception:
     if written := re.search(r"write failed.*errno = (\d+)", str(error), re.DOTALL):
         number = int(written[1])
         return OSError(number, os.strerror(number))
-    return _damaged(place, str(error))
-
-
-def _damaged(place: Place, words: str) -> RecordingError:
     return RecordingError(
         "this cannot be copied",
         place=place,
-        found=printable(words),
+        found=printable(str(error)),
         next_step="record or copy the file again, or leave it out with --groups or --pattern",
     )
-
-
-def _follow_rename(root: Group, item: GroupCopy) -> None:
-    """Let absolute links within a renamed group lead to the copy, not to the old name."""
-    copy = open_member(root, item.name)
-    groups = [entry.object for entry in walk(copy) if entry.kind == "group"]
-    for group in groups:
-        targets = {
-            member.name: b"/" + item.name + member.target[0].lstrip(b"/")[len(item.group) :]
-            for member in members(group)
-            if _is_absolute(member) and _inside(member.target[0], item.group)
-        }
-        for member in _made_since(group, targets) if targets else ():
-            with _copying(item.place):
-                _make_again(group, member, targets)
-
-
-def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
-    """The links `names` of a group.
-
-    Where it keeps the order of creation, also all that were made after the first of them.
-    """
-    found = {member.name: member for member in members(group)}
-    order: list[bytes] = []
-    with reading_h5py():
-        if not group.get_create_plist().get_link_creation_order():
-            return [found[name] for name in names]
-        group.links.iterate(order.append, idx_type=h5py.h5.INDEX_CRT_ORDER)
-    first = min(order.index(name) for name in names)
-    return [found[name] for name in order[first:]]
-
-
-def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) -> None:
-    """Put a link of a group behind its other links, with a new target if `targets` has one."""
-    if member.kind == "other":  # nobody else knows how it was made
-        return
-    thing = h5py.h5o.open(group, member.name) if member.kind == "hard" else None
-    group.unlink(member.name)
-    if member.kind == "hard":
-        h5py.h5o.link(thing, group, member.name)
-    elif member.kind == "soft":
-        group.links.create_soft(member.name, targets.get(member.name, member.target[0]))
-    else:
-        group.links.create_external(member.name, *member.target)

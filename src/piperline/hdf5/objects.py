@@ -62,6 +62,11 @@ class Member:
     target: tuple[bytes, ...] = ()
 
     @property
+    def is_absolute(self) -> bool:
+        """Whether it is a link to a path from the top of the file."""
+        return self.kind == "soft" and self.target[0].startswith(b"/")
+
+    @property
     def is_path(self) -> bool:
         """Whether HDF5 would take the name for a path. Only tampering makes such names."""
         return b"/" in self.name or self.name == b"."
@@ -249,7 +254,7 @@ def lookup(group: Group, member: Member) -> Thing | None:
         return None
     with reading_h5py():
         here = h5py.Group(group)
-        root = here.file if member.target[0].startswith(b"/") else here
+        root = here.file if member.is_absolute else here
     try:
         found = resolve(root, text(member.target[0]), Place())
     except BadEpisode:

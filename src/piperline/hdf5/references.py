@@ -1,11 +1,12 @@
-"""References within a copied group: they hold addresses, so in another file each must be made anew.
+"""References and absolute links within a copied group, made to lead to the copy.
 
-H5Ocopy leaves plain references null, and carries the addresses of the old file over where they lie
-in variable-length or compound values (as those of dimension scales do). So all are read from the
-source and written for the copy.
+References hold addresses, so in another file each must be made anew. H5Ocopy leaves plain
+references null, and carries the addresses of the old file over where they lie in variable-length or
+compound values (as those of dimension scales do). So all are read from the source and written for
+the copy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import h5py
@@ -16,10 +17,12 @@ from piperline.errors import Place, RecordingError
 from piperline.hdf5.objects import (
     Dataset,
     Group,
+    Member,
     Thing,
     Unreadable,
     address,
     attribute_names,
+    members,
     reading_h5py,
     shown,
     walk,
@@ -166,3 +169,63 @@ class _Renewal:
                 return h5py.h5r.dereference(old, self._source)
         except Unreadable:
             return None
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def rename_links(copy: Group, old: bytes, new: bytes) -> None:
+    """Let absolute links within a copied group lead to the copy, not to the name that it had.
+
+    Args:
+        copy: the copied group, which is written to.
+        old: its name in the source, at the top.
+        new: its name in the copy.
+
+    Raises:
+        Unreadable: h5py cannot do it.
+    """
+    groups = [entry.object for entry in walk(copy) if entry.kind == "group"]
+    for group in groups:
+        targets = {
+            member.name: b"/" + new + member.target[0].lstrip(b"/")[len(old) :]
+            for member in members(group)
+            if leads_into(member, old)
+        }
+        for member in _made_since(group, targets) if targets else ():
+            with reading_h5py():
+                _make_again(group, member, targets)
+
+
+def leads_into(member: Member, top: bytes) -> bool:
+    """Whether a link is absolute and leads into the top-level group `top`."""
+    return member.is_absolute and member.target[0].lstrip(b"/").split(b"/")[0] == top
+
+
+def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
+    """The links `names` of a group.
+
+    Where it keeps the order of creation, also all that were made after the first of them.
+    """
+    found = {member.name: member for member in members(group)}
+    order: list[bytes] = []
+    with reading_h5py():
+        if not group.get_create_plist().get_link_creation_order():
+            return [found[name] for name in names]
+        group.links.iterate(order.append, idx_type=h5py.h5.INDEX_CRT_ORDER)
+    first = min(order.index(name) for name in names)
+    return [found[name] for name in order[first:]]
+
+
+def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) -> None:
+    """Put a link of a group behind its other links, with a new target if `targets` has one."""
+    if member.kind == "other":  # nobody else knows how it was made
+        return
+    thing = h5py.h5o.open(group, member.name) if member.kind == "hard" else None
+    group.unlink(member.name)
+    if member.kind == "hard":
+        h5py.h5o.link(thing, group, member.name)
+    elif member.kind == "soft":
+        group.links.create_soft(member.name, targets.get(member.name, member.target[0]))
+    else:
+        group.links.create_external(member.name, *member.target)
