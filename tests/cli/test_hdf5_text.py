@@ -7,7 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from piperline.cli.hdf5_tables import analysis_lines, episode_lines, group_lines
-from piperline.cli.hdf5_text import answer_lines, image_lines, report_lines, values_lines
+from piperline.cli.hdf5_text import report_lines, values_lines
+from piperline.cli.prompt import answer_lines, image_lines
 from piperline.hdf5.analysis import analyze
 from piperline.hdf5.episode_table import episode_table
 from piperline.hdf5.inspect import inspect

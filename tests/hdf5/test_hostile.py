@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from piperline.cli.hdf5_text import answer_lines, report_lines
+from piperline.cli.hdf5_text import report_lines
+from piperline.cli.prompt import answer_lines
 from piperline.errors import OutputError, PiperlineError, Place, RecordingError, UsageError
 from piperline.hdf5.copy import _copy_error, write_file
 from piperline.hdf5.episode_table import count_episodes, episode_table

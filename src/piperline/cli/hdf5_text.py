@@ -1,8 +1,8 @@
-"""Objects and values of HDF5 files, and answers of the shell, laid out for a terminal."""
+"""Objects and values of HDF5 files, laid out for a terminal."""
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,10 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from piperline.hdf5.describe import Facts
 from piperline.hdf5.inspect import Node, Report
-from piperline.hdf5.shell import Answer, Listing, Usage, WrittenImage
 from piperline.hdf5.values import MOST_VALUES, Values
 from piperline.text import printable, size_text
-from piperline.video.images import contact_sheet
 
 _NARROWEST = 40
-_WIDEST_NAME = 24  # to which what follows is aligned
 _LONGEST_ATTRIBUTE = 300  # cells, in a tree
 _NUMBERS_IN_A_TREE = 60
 _PRECISION = 5
@@ -196,71 +193,3 @@ def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
     return np.array2string(
         numbers, max_line_width=width, threshold=most, formatter={"float_kind": str}
     )
-
-
-# --- answers of the shell -------------------------------------------------------------------------
-
-
-def answer_lines(answer: Answer, width: int) -> Iterator[str]:
-    """What a command of the shell answered."""
-    if isinstance(answer, str):
-        yield answer
-    elif isinstance(answer, Usage):
-        yield from _usage_lines(answer)
-    elif isinstance(answer, Listing):
-        yield from _listing_lines(answer, width)
-    elif isinstance(answer, Node):
-        yield answer.path
-        yield from node_lines(answer, width, level=0, whole=True)
-    elif isinstance(answer, Values):
-        yield from values_lines(answer, width - 4, whole=True)
-    elif isinstance(answer, WrittenImage):
-        yield f"{answer.path}: {answer.width}x{answer.height}"
-    elif isinstance(answer, np.ndarray):
-        yield from image_lines(answer, width - 4)
-    elif isinstance(answer, Mapping):
-        yield from _all_attributes(answer)
-
-
-def _usage_lines(usage: Usage) -> Iterator[str]:
-    width = max(map(len, usage.commands)) + 2
-    for command, meaning in usage.commands.items():
-        yield f"{command:{width}}{meaning}"
-
-
-def _listing_lines(listing: Listing, width: int) -> Iterator[str]:
-    names = max((cell_len(node.name) + 1 for node in listing.nodes), default=0)
-    for node in listing.nodes:
-        if listing.is_tree:
-            yield from node_lines(node, width)
-        else:
-            yield from node_lines(node, width, level=0, names=min(names, _WIDEST_NAME))
-
-
-def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
-    """Attributes, whole; a text keeps its lines."""
-    if not attributes:
-        yield "no attributes"
-    for name, value in attributes.items():
-        if isinstance(value, Values) and len(value.texts) == 1:
-            first, *rest = value.texts[0].splitlines() or [""]
-            yield f"@{name} = {printable(first)}"
-            yield from map(printable, rest)
-        else:
-            yield f"@{name} = {attribute_text(value, whole=True)}"
-
-
-def image_lines(image: NDArray[np.uint8], columns: int) -> Iterator[str]:
-    """An image in the colours of a terminal, two rows of pixels in a line.
-
-    The upper half block is in one pixel's colour, its background in the other's.
-    """
-    small = contact_sheet([[image]], gap=0, max_width=columns)
-    for upper, lower in zip(small[0::2], small[1::2], strict=False):
-        pairs = zip(upper.tolist(), lower.tolist(), strict=True)
-        yield "".join(_half_blocks(above, below) for above, below in pairs) + "\x1b[0m"
-
-
-def _half_blocks(above: Sequence[int], below: Sequence[int]) -> str:
-    foreground, background = (";".join(map(str, color)) for color in (above, below))
-    return f"\x1b[38;2;{foreground}m\x1b[48;2;{background}m▀"
