@@ -1,4 +1,4 @@
-"""Look into an HDF5 file: `python hdf5_tools/read_hdf5.py data.h5 --attrs --preview`. Also `piperline hdf5 inspect`."""
+"""Look into an HDF5 file: `python hdf5_tools/read_hdf5.py data.h5 --attrs --preview`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Split an HDF5 file: `python hdf5_tools/split_hdf5.py split-hdf5-file -i data.h5`. Also `piperline hdf5 split`."""
+"""Split an HDF5 file: `python hdf5_tools/split_hdf5.py split-hdf5-file -i data.h5`."""
 
 import sys
 

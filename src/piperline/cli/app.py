@@ -122,7 +122,7 @@ _add(
     hdf5,
     "shell",
     f"{_HDF5}:shell",
-    "Walk about in an HDF5 file by commands. Commands may come from a pipe.",
+    "Browse an HDF5 file interactively. Commands may come from a pipe.",
     "piperline hdf5 shell data.hdf5",
     "echo 'preview episode_0/action[10:20]' | piperline hdf5 shell data.hdf5",
 )
@@ -130,7 +130,7 @@ _add(
     hdf5,
     "frames",
     f"{_HDF5}:frames",
-    "Write a contact sheet: pictures of an episode, camera by camera.",
+    "Write a contact sheet: images of an episode, with camera, frame number and seconds.",
     "piperline hdf5 frames data.hdf5 --episode episode_0 --output sheet.png",
     "piperline hdf5 frames data.hdf5 --episode episode_0 --camera mid --every 30 --output mid.png",
 )
@@ -161,7 +161,7 @@ _add(
     hdf5,
     "analyze",
     f"{_HDF5}:analyze",
-    "Tell how many episodes, frames and bytes each HDF5 file has, and what repacking would make of them.",
+    "Show the episodes, frames and bytes of each HDF5 file, and what repacking would make of them.",
     "piperline hdf5 analyze ./data --episodes-per-file 50",
 )
 

@@ -67,6 +67,7 @@ class Recording:
         self.path = path
         self.layout = layout
         self._file = open_file(path)
+        self._advice: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +139,12 @@ class Recording:
         return Episode(root, name, self.layout, place, suggestion=self._suggestion)
 
     def _suggestion(self) -> str:
-        """What to do about something that does not fit the layout."""
+        """What to do about something that does not fit the layout; found once for a file."""
+        if self._advice is None:
+            self._advice = self._find_advice()
+        return self._advice
+
+    def _find_advice(self) -> str:
         if self._fits(self.layout):
             return REPAIR
         others = (load_layout(name) for name in builtin_layouts() if name != self.layout.name)

@@ -90,11 +90,9 @@ def contact_sheet(
     Returns:
         uint8, shape (H, W, 3), RGB.
     """
-    rows = [row for row in rows if row]
+    rows = fitted([row for row in rows if row], gap=gap, max_width=max_width)
     if not rows:
         raise ValueError("a contact sheet needs at least one image")
-    scale = _scale(rows, gap, max_width)
-    rows = [[_smaller(image, scale) for image in row] for row in rows]
     heights = [max(len(image) for image in row) for row in rows]
     width = max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
     sheet = np.full((sum(heights) + gap * (len(rows) + 1), width, 3), _PAPER, dtype=np.uint8)
@@ -106,6 +104,14 @@ def contact_sheet(
             left += image.shape[1] + gap
         top += height + gap
     return sheet
+
+
+def fitted(
+    rows: Sequence[Sequence[Image]], *, gap: int = 4, max_width: int | None = None
+) -> list[list[Image]]:
+    """Make images smaller by one factor, so that their rows fit a contact sheet; see `contact_sheet`."""
+    scale = _scale(rows, gap, max_width) if rows else 1.0
+    return [[_smaller(image, scale) for image in row] for row in rows]
 
 
 def _qscale(quality: int) -> int:
