@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fine-tune GR00T N1.6 on bi_piper. Run it in the folder of the Isaac-GR00T checkout (tag n1.6.1-release).
+# Fine-tune GR00T N1.6 on bi_piper, in the folder of the Isaac-GR00T checkout (n1.6.1-release).
 # Each of these can also be set from outside: NUM_GPUS=1 MAX_STEPS=200 bash finetune_bi_piper.sh
 set -euo pipefail
 

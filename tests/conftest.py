@@ -1,5 +1,7 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -7,10 +9,15 @@ from hypothesis import settings
 from piperline.cli.app import app, run
 from tests.oracle.official import OfficialReader
 
-# The same examples in each run: a change fails by what it changed. `HYPOTHESIS_PROFILE=explore` looks for new ones.
+# The same examples in each run: a change fails by what it changed.
+# `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+# Commands are shown as the shell would find them.
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")

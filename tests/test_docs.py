@@ -1,4 +1,4 @@
-"""Documents are run, in small: their commands do what they show, and name nothing that is not there."""
+"""Documents are run on small data: their commands do what they show, and exist."""
 
 import os
 import re
@@ -62,7 +62,7 @@ FOREIGN = {
 
 NOT_RUN = {
     "piperline demo": "renders pictures for minutes: tests/demo runs it in small",
-    "piperline convert ./data --repo-id my-lab/pick-apples --slurm": "needs SLURM",
+    "piperline convert ./data --output out/apples --slurm": "needs SLURM",
     "piperline push": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline pull": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm": "needs SLURM",
@@ -100,7 +100,8 @@ def parse(words):
     app.parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
-# --- what stands in documents is there ---------------------------------------------------------------------------
+# --- what stands in documents is there
+# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -135,7 +136,7 @@ def test_make_has_the_targets_of_the_documents():
 
 
 def readme_commands(page):
-    """The commands in the table of a README: those after a group's first one belong to the group too."""
+    """The commands in the table of a README; names after a group's first belong to the group."""
     rows = re.findall(
         r"^\| (`[a-z0-9].*?) \|", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -222,7 +223,8 @@ def test_the_architecture_tells_the_exit_codes_and_the_rooms(page):
     assert tuple(fences(page)[1].text.split()) == FLOORS
 
 
-# --- what stands in documents works ------------------------------------------------------------------------------
+# --- what stands in documents works
+# ------------------------------------------------------------------------------
 
 
 def write_one_arm(path, first):
@@ -382,11 +384,12 @@ def test_what_is_not_run_is_there():
         assert any(line.startswith(begin) for line in there), begin
 
 
-# --- the help ----------------------------------------------------------------------------------------------------
+# --- the help -------------------------------------------------------------------------------------
+# ---------------
 
 
 def helped(*commands):
-    """The modules that are loaded anew when a process has shown the help of some commands, and what it said."""
+    """The modules that a process loads to show the help of some commands, and what it said."""
     code = (
         "import sys; before = set(sys.modules); from piperline.cli.app import app, run; "
         "codes = [run(app, [*words.split(), '--help']) for words in sys.argv[1:]]; "
@@ -416,4 +419,7 @@ def test_the_help_of_every_command_is_light_and_has_examples():
         assert part.startswith(f"piperline {' '.join(words)}")
         assert f"piperline {' '.join(words)}" in part.split("Examples:")[1]
         assert max(map(len, part.splitlines())) <= 80
+        examples = lines(str(COMMANDS[words].help_epilogue).split(":\n\n", 1)[1])
+        shown = [line.strip() for line in part.splitlines()]
+        assert {line.strip() for line in examples} <= set(shown)  # each on one line
         assert not re.search(r"--empty-|default: (False|None|\(|\])", part)

@@ -9,7 +9,7 @@ from piperline.errors import Place
 from piperline.text import printable
 
 Severity = Literal["error", "warning"]
-"""`error`: what comes next fails, or silently does the wrong thing. `warning`: it may; a person should look."""
+"""`error`: what comes next fails, or silently does the wrong thing. `warning`: it may."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,15 @@ class Finding:
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
-            "place": {
-                key: str(value) for key, value in vars(self.place).items() if value is not None
-            }
-            if self.place
-            else None,
+            "place": self.place.document() if self.place else None,
             "numbers": dict(self.numbers),
             "remedy": self.remedy,
         }
 
 
 def command(*words: object) -> str:
-    """A command line as remedies show it, words quoted where a shell needs it."""
-    return f"`{shlex.join(map(str, words))}`"
+    """A command line that runs as it is shown, words quoted where a shell needs it."""
+    return shlex.join(map(str, words))
 
 
 def fails(findings: Iterable[Finding], at: Severity) -> bool:

@@ -1,4 +1,4 @@
-"""Datasets for GR00T's tests: arms that move smoothly, commands two frames ahead, pictures that change."""
+"""Datasets for GR00T's tests: smooth motion, commands two frames ahead, changing images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ CAMERAS = ("left_wrist", "mid", "right_wrist")
 def motion(
     episode: int, length: int, names: Sequence[str], dtype: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """States and actions, shape (length, dimensions): slow waves for joints, open and shut for grippers."""
+    """States and actions, shape (length, dimensions): slow waves for joints, steps for grippers."""
     time = np.arange(length + LEAD)[:, None] / 30
     dimension = np.arange(len(names))[None]
     waves = np.sin(2 * time * (1 + dimension % 3) + dimension + 0.7 * episode)

@@ -112,7 +112,7 @@ GROUPS = ["left_arm", "left_gripper", "right_arm", "right_gripper"]
 @pytest.mark.parametrize("version", ["n1.6", "n1.7"])
 def test_the_config_registers_in_gr00t(good, gr00t, version):
     text = written(good, version)["bi_piper_config.py"]
-    exec(compile(text, "bi_piper_config.py", "exec"), {})
+    exec(compile(text, "bi_piper_config.py", "exec"), {})  # noqa: S102 - as GR00T does
     config = gr00t["new_embodiment"]
     assert {part: entry.modality_keys for part, entry in config.items()} == {
         "video": ["left_wrist", "mid", "right_wrist"],
@@ -130,7 +130,7 @@ def test_the_config_registers_in_gr00t(good, gr00t, version):
 @pytest.mark.usefixtures("gr00t")
 def test_the_n15_config_is_a_data_config_class(good):
     values: dict[str, type] = {}
-    exec(written(good, "n1.5")["bi_piper_config.py"], values)
+    exec(written(good, "n1.5")["bi_piper_config.py"], values)  # noqa: S102 - as GR00T does
     found = values["BiPiperDataConfig"]
     assert vars(found)["video_keys"] == ["video.left_wrist", "video.mid", "video.right_wrist"]
     assert vars(found)["action_keys"] == [f"action.{group}" for group in GROUPS]
@@ -271,10 +271,23 @@ def test_one_gpu_needs_no_torchrun(good, run_script):
 
 def test_every_setting_is_an_option(good, run_script):
     settings = Settings(
-        gpus=2, batch=10, steps=3, save_steps=2, keep=1, warmup=0.1, weight_decay=0.01, learning_rate=3e-5,
-        color_jitter=(0, 0.1, 0.2, 0), workers=1, wandb=False, dataset_path="a b/c'd", output_dir="out; rm x",
-        base_model="mine", shard_size=77, sampling_rate=0.5,
-    )  # fmt: skip
+        gpus=2,
+        batch=10,
+        steps=3,
+        save_steps=2,
+        keep=1,
+        warmup=0.1,
+        weight_decay=0.01,
+        learning_rate=3e-5,
+        color_jitter=(0, 0.1, 0.2, 0),
+        workers=1,
+        wandb=False,
+        dataset_path="a b/c'd",
+        output_dir="out; rm x",
+        base_model="mine",
+        shard_size=77,
+        sampling_rate=0.5,
+    )
     _, called = run_script(written(good, "n1.6", settings), "finetune_bi_piper.sh")
     found = finetune_parser().parse_args(called[4:])
     assert (found.dataset_path, found.output_dir, found.base_model_path) == (
@@ -447,7 +460,7 @@ def test_a_v3_dataset_is_told_how_to_migrate(copy):
     path.write_text(path.read_text().replace("v2.1", "v3.0"))
     with pytest.raises(DatasetError, match=r"v3\.0") as caught:
         written(copy, "n1.6")
-    assert caught.value.next_step == f"`piperline migrate {copy} --to v2.1`"
+    assert caught.value.next_step == f"piperline migrate {copy} --to v2.1"
 
 
 def test_groups_of_a_foreign_dataset_are_guessed(copy):

@@ -1,4 +1,4 @@
-"""One fault each in a good dataset: preflight finds that, and nothing else. Ten good datasets: it finds nothing."""
+"""One fault each in a good dataset gives exactly its finding; good datasets give none."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def edit_lines(root, name, change):
 
 
 def edit_column(root, column, change, episodes=None):
-    """Change a column, as float64 (rows, dimensions) in place or by return; statistics are made anew."""
+    """Change a column, float64 (rows, dimensions), in place or by return; refresh statistics."""
     for index, path in enumerate(sorted((root / "data").rglob("*.parquet"))):
         if episodes is not None and index not in episodes:
             continue
@@ -519,7 +519,7 @@ def test_n15_asks_info_json_for_the_videos(copy, change):
 
 
 def dealt(usable, shard_size, splits):
-    """GR00T's dealing, step by step: each part of an episode goes to the shard that is shortest so far."""
+    """GR00T's dealing: each part of an episode goes to the shard that is shortest so far."""
     shards = [0] * -(-sum(usable) // shard_size)
     for steps in usable:
         for part in range(splits):
@@ -579,7 +579,7 @@ def idle_left(values):
 
 
 def resting_arm(root):
-    """The right arm hangs still, a little below where it was told to be; all that changes is noise."""
+    """The right arm hangs still, a little below its commanded pose; only noise changes."""
     for name, offset in (("observation.state", 0.5), ("action", 0.53)):
         noise = np.random.default_rng(len(name)).normal(scale=0.0005, size=(44, 7))
 

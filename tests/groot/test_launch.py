@@ -17,7 +17,10 @@ def make_checkout(folder: Path, version: str) -> Path:
     """The files by which a checkout is known; the launcher writes down how it was called."""
     goal = target(version)
     (folder / goal.launcher).parent.mkdir(parents=True)
-    text = "import json, os, sys\njson.dump([sys.argv, os.getcwd()], open('called.json', 'w'))\nsys.exit(3)\n"
+    text = (
+        "import json, os, sys\njson.dump([sys.argv, os.getcwd()], open('called.json', "
+        "'w'))\nsys.exit(3)\n"
+    )
     (folder / goal.launcher).write_text(text)
     if goal.marker != goal.launcher:
         (folder / goal.marker).mkdir(parents=True)
@@ -57,8 +60,11 @@ def test_the_plan_is_the_command_and_the_config_it_needs(good, checkout):
     assert plan.report.findings == ()
     config = checkout / "config_for_gr00tn16/bi_piper_config.py"
     assert plan.command[:4] == (
-        "torchrun", "--nproc_per_node=8", "--master_port=29500", "gr00t/experiment/launch_finetune.py",
-    )  # fmt: skip
+        "torchrun",
+        "--nproc_per_node=8",
+        "--master_port=29500",
+        "gr00t/experiment/launch_finetune.py",
+    )
     assert plan.command[plan.command.index("--modality_config_path") + 1] == str(config)
     assert plan.command[plan.command.index("--dataset_path") + 1] == str(good)
     assert "'/" in plan.line  # the folder has a space
@@ -102,7 +108,7 @@ def test_a_dataset_without_modality_json(copy, checkout):
     (copy / "meta/modality.json").unlink()
     with pytest.raises(DatasetError, match=r"no meta/modality\.json") as caught:
         plan_launch(copy, checkout)
-    assert caught.value.next_step == f"`piperline groot config {copy}`"
+    assert caught.value.next_step == f"piperline groot config {copy}"
 
 
 def test_it_starts_in_the_checkout_and_returns_its_exit_code(good, checkout, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What a fine-tuning needs beside the dataset, as files: modality config `.py`, launch script, `modality.json`."""
+"""The files of a fine-tuning: modality config `.py`, launch script, `modality.json`."""
 
 import json
 import re
@@ -21,11 +21,8 @@ _SHORT = 90
 
 def config_name(meta: Meta) -> str:
     """The robot's name as a Python module can be called: `bi_piper`."""
-    name = (
-        re.sub(r"\W+", "_", str(meta.info.get("robot_type") or meta.root.name), flags=re.ASCII)
-        .strip("_")
-        .lower()
-    )
+    robot = str(meta.info.get("robot_type") or meta.root.name)
+    name = re.sub(r"\W+", "_", robot, flags=re.ASCII).strip("_").lower()
     return name if name[:1].isalpha() else f"robot_{name}".rstrip("_")
 
 
@@ -61,11 +58,12 @@ def prepare(
         cameras: which and in which order; None: all.
 
     Returns:
-        The dataset's files, always with a modality; what is chosen; whether the modality is a guess from names.
+        The dataset's files, always with a modality; what is chosen; whether the modality is a guess
+        from names.
 
     Raises:
-        DatasetError: training could not read the dataset, its groups overlap, or no episode is long enough.
-        PiperlineError: a name in `relative` or `cameras` is unknown.
+        DatasetError: training could not read the dataset, its groups overlap, or no episode is long
+        enough. PiperlineError: a name in `relative` or `cameras` is unknown.
     """
     meta = require_meta(root)
     guessed = meta.modality is None
@@ -97,7 +95,8 @@ def write_files(folder: Path, texts: dict[str, str], *, overwrite: bool = False)
     edited = [path for path in changed if path.exists()]
     if edited and not overwrite:
         raise OutputExists(
-            f"{', '.join(path.name for path in edited)}: exists and differs; it may have been edited",
+            f"{', '.join(path.name for path in edited)}: exists and differs; it may have "
+            "been edited",
             place=Place(file=folder),
             next_step="choose another --output, or replace it with --overwrite",
         )
@@ -128,15 +127,21 @@ def _modality_config(name: str, choice: Choice, target: Target) -> str:
         f"    {json.dumps(group)}: ActionRepresentation.{kind},\n"
         for group, kind in zip(choice.action, choice.representations, strict=True)
     )
-    return f'''"""{target.title} on {name}: what it uses of the dataset, how actions are represented. By piperline."""
+    return f'''"""{target.title} on {name}: what it uses of the dataset, and how."""
 
 from gr00t.configs.data.embodiment_configs import register_modality_config
 from gr00t.data.embodiment_tags import EmbodimentTag
-from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation, ActionType, ModalityConfig
+from gr00t.data.types import (
+    ActionConfig,
+    ActionFormat,
+    ActionRepresentation,
+    ActionType,
+    ModalityConfig,
+)
 
 HORIZON = {choice.horizon}  # steps of an action chunk
 
-# The one place for this choice. RELATIVE: the difference to the state at the beginning of the chunk.
+# Change it here only. RELATIVE: the difference to the state at the beginning of the chunk.
 # ABSOLUTE: the recorded target itself. After a change: piperline groot stats DATASET --relative ...
 ACTIONS = {{
 {actions}}}
@@ -154,7 +159,8 @@ ACTIONS = {{
         delta_indices=list(range(HORIZON)),
         modality_keys=list(ACTIONS),
         action_configs=[
-            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT) for rep in ACTIONS.values()
+            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT)
+            for rep in ACTIONS.values()
         ],
     ),
     "language": ModalityConfig(
@@ -168,17 +174,20 @@ register_modality_config({name}_config, embodiment_tag=EmbodimentTag.NEW_EMBODIM
 
 
 def _n15_config(name: str, choice: Choice) -> str:
-    return f'''"""GR00T N1.5 on {name}: what of the dataset it uses; its actions are all absolute. By piperline."""
+    cameras = _list([f"video.{camera}" for camera in choice.cameras], 4)
+    states = _list([f"state.{group}" for group in choice.state], 4)
+    actions = _list([f"action.{group}" for group in choice.action], 4)
+    return f'''"""GR00T N1.5 on {name}: what it uses of the dataset. All actions are absolute."""
 
 from gr00t.experiment.data_config import So100DataConfig
 
 
 class {class_name(name)}(So100DataConfig):
-    """Min-max normalisation, crop and colour jitter of NVIDIA's SO-100 example, on our cameras and groups."""
+    """Normalisation, crop and colour jitter of NVIDIA's SO-100 example, for this robot."""
 
-    video_keys = {_list([f"video.{camera}" for camera in choice.cameras], 4)}
-    state_keys = {_list([f"state.{group}" for group in choice.state], 4)}
-    action_keys = {_list([f"action.{group}" for group in choice.action], 4)}
+    video_keys = {cameras}
+    state_keys = {states}
+    action_keys = {actions}
     language_keys = {_list(choice.language, 4)}
     observation_indices = [0]
     action_indices = list(range({choice.horizon}))

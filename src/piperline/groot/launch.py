@@ -39,7 +39,7 @@ class Plan:
 
 
 def checkout_version(checkout: Path) -> Target:
-    """Which version of GR00T a checkout is, told by its files: branches and folders may be called anything.
+    """Which version of GR00T a checkout is, told by its files: branches may have any name.
 
     Raises:
         PiperlineError: it is none.
@@ -75,8 +75,8 @@ def plan_launch(
         version: that the checkout must be of.
         horizon: steps of an action chunk.
         relative: action groups relative to the state; None: the arms.
-        config: a modality config `.py`; None: the one in the checkout's `config_for_gr00tn16` (or as the version
-            is called), which is written if it is not there.
+        config: a modality config `.py`; None: the one in the checkout's `config_for_gr00tn16` (or
+            as the version is called), which is written if it is not there.
         settings: how to train.
         videos: preflight looks into videos too.
 
@@ -144,13 +144,13 @@ def require_modality(root: Path) -> Meta:
 def _wanted(checkout: Path, goal: Target) -> Target:
     found = checkout_version(checkout)
     if found != goal:
+        git = f"git -C {shlex.quote(str(checkout))}"
         raise PiperlineError(
             f"the checkout is {found.title}, and cannot train {goal.title}",
             place=Place(file=checkout),
             expected=goal.marker,
-            found=found.marker,
-            next_step=f"git -C {shlex.quote(str(checkout))} fetch --tags && "
-            f"git -C {shlex.quote(str(checkout))} checkout {goal.ref}; or choose --version {found.version}",
+            found=f"{found.marker}: this checkout trains with --version {found.version}",
+            next_step=f"{git} fetch --tags && {git} checkout {goal.ref}",
         )
     return goal
 

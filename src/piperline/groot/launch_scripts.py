@@ -1,4 +1,4 @@
-"""The launch scripts: bash around GR00T's training script, or around `lerobot-train` of huggingface/lerobot 0.6."""
+"""The launch scripts: bash around GR00T's training script, or around LeRobot's (0.6)."""
 
 import json
 import shlex
@@ -59,7 +59,7 @@ def script_text(name: str, target: Target, settings: Settings) -> str:
     start = _N15_START if n15 else _N16_START
     resume = _RESUME if target.version == "n1.6" else ""
     return f"""#!/usr/bin/env bash
-# Fine-tune {target.title} on {name}. Run it in the folder of the Isaac-GR00T checkout (tag {target.ref}).
+# Fine-tune {target.title} on {name}, in the folder of the Isaac-GR00T checkout ({target.ref}).
 # Each of these can also be set from outside: NUM_GPUS=1 MAX_STEPS=200 bash finetune_{name}.sh
 set -euo pipefail
 
@@ -120,7 +120,7 @@ set -x
 
 
 def _excluded_joints(meta: Meta, choice: Choice) -> list[str]:
-    """Parts of names that LeRobot finds in exactly the absolute dimensions of the action, ignoring case.
+    """Parts of names that occur in exactly the absolute dimensions of the action, ignoring case.
 
     Raises:
         PiperlineError: the names cannot tell absolute from relative dimensions.

@@ -1,8 +1,8 @@
 """What GR00T reads of a dataset folder, read as GR00T reads it.
 
-This is no second reader of LeRobot datasets: training sees only these files, is strict about some and careless about
-others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and `stats.py` of NVIDIA/Isaac-GR00T
-(tag n1.6.1-release).
+This is no second reader of LeRobot datasets: training sees only these files, is strict about some
+and careless about others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and
+`stats.py` of NVIDIA/Isaac-GR00T (tag n1.6.1-release).
 """
 
 import json
@@ -83,7 +83,7 @@ class Meta:
         return str(entry.get("original_key") or f"observation.images.{camera}")
 
     def video_facts(self, key: str) -> Mapping[str, Any]:
-        """What `info.json` tells about the files of a camera: `info`, which older versions call `video_info`."""
+        """What `info.json` tells about a camera's files: `info`, in older versions `video_info`."""
         entry = self.info["features"].get(key) or {}
         facts = entry.get("info") or entry.get("video_info")
         return facts if isinstance(facts, dict) else {}
@@ -105,7 +105,8 @@ class Rows:
     """The rows of all Parquet files of a dataset, file after file.
 
     Attributes:
-        columns: by name, shape (rows, dimensions), of the type in the files; only those that every file has.
+        columns: by name, shape (rows, dimensions), of the type in the files; only those that every
+            file has.
         spans: for each file, in the order of their paths, its half-open range of rows.
     """
 
@@ -174,17 +175,13 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
         modality = _json(root / MODALITY_FILE, found, "modality-missing")
         if modality is None:
             return None
-    return Meta(
-        root,
-        info,
-        tuple((line["episode_index"], line["length"]) for line in episodes),
-        {line["task_index"]: line["task"] for line in tasks},
-        modality,
-    )
+    lengths = tuple((line["episode_index"], line["length"]) for line in episodes)
+    texts = {line["task_index"]: line["task"] for line in tasks}
+    return Meta(root, info, lengths, texts, modality)
 
 
 def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
-    """Read columns of every Parquet file under `data/`: training's statistics take them all, leftovers included.
+    """Read columns of every Parquet file under `data/`, leftovers too: GR00T's statistics take all.
 
     Args:
         meta: which dataset.
@@ -202,7 +199,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 )
                 length = file.metadata.num_rows
             if not length:
-                raise ValueError("it holds no rows")
+                raise ValueError("it holds no rows")  # noqa: TRY301 - told like the others
             values = {name: _matrix(name, table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"
@@ -224,16 +221,13 @@ def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
     """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
     if column is None:
         return more.copy()
-    width, dtype, rows = (
-        min(column.shape[1], more.shape[1]),
-        np.result_type(column, more),
-        len(column),
-    )
+    rows = len(column)
+    width = min(column.shape[1], more.shape[1])
+    dtype = np.result_type(column, more)
     if (column.shape[1], column.dtype) != (width, dtype):
         column = column[:, :width].astype(dtype)
-    column.resize(
-        (rows + len(more), width), refcheck=False
-    )  # in place: large datasets are not there twice
+    # In place: a large dataset is not in memory twice.
+    column.resize((rows + len(more), width), refcheck=False)
     column[rows:] = more[:, :width]
     return column
 
@@ -286,7 +280,10 @@ def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
         and not (root / "meta/episodes").is_dir()
     ):
         return False
-    message = "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing meta/episodes.jsonl"
+    message = (
+        "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing "
+        "meta/episodes.jsonl"
+    )
     remedy = command("piperline", "migrate", root, "--to", "v2.1")
     found.append(Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy))
     return True
@@ -344,7 +341,10 @@ def _json_lines(
     for number, line in enumerate(lines, 1):
         value = _record(line, keys)
         if value is None:
-            message = f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: {line[:60]!r}"
+            message = (
+                f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: "
+                f"{line[:60]!r}"
+            )
             found.append(_broken(path, message, line=number))
             return None
         values.append(value)

@@ -1,8 +1,9 @@
-"""GR00T's `meta/modality.json`: which dimensions are an arm, which files are a camera, where the task text is.
+"""GR00T's `meta/modality.json`: groups of dimensions, cameras, and where the task text is.
 
-The grammar is that of `LeRobotEpisodeLoader` in NVIDIA/Isaac-GR00T (N1.5, N1.6 and N1.7 read the same file): spans
-of `observation.state` and of `action`, half-open and never range-checked there; whether an action is relative or
-absolute stands in the modality config (see `piperline.groot.config_files`), not here.
+The grammar is that of `LeRobotEpisodeLoader` in NVIDIA/Isaac-GR00T (N1.5, N1.6 and N1.7 read the
+same file): spans of `observation.state` and of `action`, half-open and never range-checked there;
+whether an action is relative or absolute stands in the modality config (see
+`piperline.groot.config_files`), not here.
 """
 
 import json
@@ -28,11 +29,12 @@ _SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 def modality(schema: Schema) -> dict[str, Any]:
     """What `modality.json` says about a dataset of this schema.
 
-    Groups that the schema does not name are guessed from the names of the dimensions, see `guess_groups`.
+    Groups that the schema does not name are guessed from the names of the dimensions, see
+    `guess_groups`.
 
     Returns:
-        {"state": {group: {"start", "end"[, "original_key"]}}, "action": ..., "video": {camera: {"original_key"}},
-        "annotation": {...}}, in the order of the features.
+        {"state": {group: {"start", "end"[, "original_key"]}}, "action": ..., "video": {camera:
+        {"original_key"}}, "annotation": {...}}, in the order of the features.
     """
     return {
         "state": _spans(schema, "state"),
@@ -50,10 +52,11 @@ def write_modality(root: Path, schema: Schema) -> None:
 
 
 def guess_groups(feature: Feature) -> dict[str, tuple[int, int]]:
-    """Groups of a vector, read from the names of its dimensions: a new one where the side or the part changes.
+    """Groups of a vector, from the names of its dimensions: a new one where side or part changes.
 
-    `left_joint_1.pos` ... `left_gripper.pos` give `left_arm` and `left_gripper`; names that tell nothing, or no
-    names, give one group `arm`. A part that comes back later is numbered (`left_arm_2`): groups are spans.
+    `left_joint_1.pos` ... `left_gripper.pos` give `left_arm` and `left_gripper`; names that tell
+    nothing, or no names, give one group `arm`. A part that comes back later is numbered
+    (`left_arm_2`): groups are spans.
     """
     found = labels(feature)
     groups: dict[str, tuple[int, int]] = {}
@@ -66,7 +69,7 @@ def guess_groups(feature: Feature) -> dict[str, tuple[int, int]]:
 
 
 def labels(feature: Feature) -> list[str]:
-    """For each dimension of a vector the part of the robot that its name tells: `left_arm`, `right_gripper`."""
+    """For each dimension the part of the robot that its name tells: `left_arm`, `right_gripper`."""
     width = feature.shape[0] if feature.shape else 1
     return [group_label(name) for name in feature.names or [""] * width]
 
@@ -87,7 +90,7 @@ def _spans(schema: Schema, part: str) -> dict[str, dict[str, Any]]:
 
 
 def _groups(schema: Schema) -> Mapping[str, Mapping[str, tuple[int, int]]]:
-    """By column: the groups that the schema names, and guesses for the two columns that GR00T must have."""
+    """By column: the groups of the schema, and guesses for the two columns that GR00T needs."""
     return {
         column: schema.groups.get(column) or guess_groups(schema.features[column])
         for column in schema.columns
@@ -109,7 +112,7 @@ def group_label(name: str) -> str:
     side = next((_SIDES[word] for word in words if word in _SIDES), "")
     # An arm may have a waist joint (ALOHA's `left_waist`); the robot's own waist has no side.
     parts = _PARTS if side else _PARTS + _TRUNK
-    part = next((part for part in parts if any(part in word for word in words)), "arm")
+    part = next((part for part in parts if part in " ".join(words)), "arm")
     return f"{side}_{part}" if side else part
 
 

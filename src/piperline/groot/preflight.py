@@ -56,10 +56,9 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "findings": [finding.document() for finding in self.findings],
-            "forecast": self.forecast.document() if self.forecast else None,
-        }
+        findings = [finding.document() for finding in self.findings]
+        forecast = self.forecast.document() if self.forecast else None
+        return {"findings": findings, "forecast": forecast}
 
 
 def preflight(

@@ -1,7 +1,7 @@
 """The versions of GR00T that we serve, and what differs between them.
 
-Read in NVIDIA/Isaac-GR00T at the tags n1.5-release, n1.6-release, n1.6.1-release and n1.7-release; the horizons and
-widths are those of the published checkpoints' configurations.
+Read in NVIDIA/Isaac-GR00T at the tags n1.5-release, n1.6-release, n1.6.1-release and n1.7-release;
+the horizons and widths are those of the published checkpoints' configurations.
 """
 
 from collections.abc import Mapping

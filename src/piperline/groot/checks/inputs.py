@@ -1,4 +1,4 @@
-"""What a preflight looks at: the dataset, what training is to use of it, and the settings of the launch."""
+"""What a preflight looks at: the dataset, what training uses of it, and the launch settings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +35,7 @@ class Subject:
         return [stop - start for start, stop in self.rows.episodes(self.meta).values()]
 
     def group(self, part: str, name: str) -> NDArray[Any] | None:
-        """The values of a state or action group, shape (rows, dimensions); None where they are not there."""
+        """The values of a state or action group, shape (rows, dimensions), or None."""
         if name not in self.meta.groups(part):
             return None
         column, start, end = self.meta.column(part, name)

@@ -1,6 +1,7 @@
 """Checks: `modality.json` against the columns, and the modality config against both.
 
-GR00T slices the vectors as Python does and asserts little, so that most of these mistakes train without a word.
+GR00T slices the vectors as Python does and asserts little, so that most of these mistakes train
+without a word.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,16 @@ Spans = Mapping[str, tuple[int, int]]
 
 
 def check_modality(meta: Meta) -> Iterator[Finding]:
-    """Spans inside their vectors, apart from each other, covering them; columns and cameras that exist."""
+    """Spans lie in their vectors, do not overlap and cover them; columns and cameras exist."""
     place = Place(file=meta.root / MODALITY_FILE)
     remedy = _mend(meta)
     for part in ("state", "action"):
         broken = [name for name, entry in meta.groups(part).items() if not _is_span(entry)]
         if broken or not meta.groups(part):
-            message = f"{part} {', '.join(broken) or 'has no group'}: a group is an object with whole start and end"
+            message = (
+                f"{part} {', '.join(broken) or 'has no group'}: a group is an object with whole "
+                "start and end"
+            )
             yield Finding("modality-syntax", "error", message, place, remedy=remedy)
             continue
         by_column: dict[str, dict[str, tuple[int, int]]] = {}
@@ -37,7 +41,10 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
     for part in ("video", "annotation"):
         broken = [name for name, entry in meta.groups(part).items() if not _is_entry(entry)]
         if broken or not isinstance((meta.modality or {}).get(part, {}), dict):
-            message = f"{part} is no object of objects, empty or with the text original_key: {', '.join(broken) or part}"
+            message = (
+                f"{part} is no object of objects, empty or with the text original_key: "
+                f"{', '.join(broken) or part}"
+            )
             yield Finding("modality-syntax", "error", message, place, remedy=remedy)
             return
     for camera in meta.groups("video"):
@@ -72,7 +79,10 @@ def _check_column(
         yield Finding("modality-column", "error", message, place, remedy=remedy)
         return
     if "float" not in feature.dtype:
-        message = f"{column} is {feature.dtype}: GR00T makes statistics of float features only and stops with a KeyError"
+        message = (
+            f"{column} is {feature.dtype}: GR00T makes statistics of float features only and "
+            "stops with a KeyError"
+        )
         place = Place(file=meta.root / "meta/info.json")
         yield Finding(
             "column-type", "error", message, place, remedy="convert again: vectors are float32"
@@ -88,7 +98,10 @@ def _span_problems(
     """The first kind of problem that there is: the later ones follow from the earlier."""
     outside = {name: span for name, span in spans.items() if not 0 <= span[0] < span[1] <= width}
     for name, (start, end) in outside.items():
-        message = f"{part} group {name} is {start}:{end}, {column} has {width} dimensions: GR00T would silently take fewer"
+        message = (
+            f"{part} group {name} is {start}:{end}, {column} has {width} dimensions: GR00T would "
+            "silently take fewer"
+        )
         yield "modality-range", "error", message, {"start": start, "end": end, "width": width}
     ordered = sorted(spans.items(), key=lambda item: item[1])
     pairs = [(a, b) for (a, x), (b, y) in pairwise(ordered) if y[0] < x[1]]
@@ -113,18 +126,20 @@ def _span_problems(
     for name, (start, end) in spans.items():
         inside = set(known[start:end])
         if inside - {group_label(name)} if group_label(name) in known else len(inside) > 1:
-            message = f"{part} group {name} is {start}:{end}, which the names in info.json call {sorted(inside)}"
+            message = (
+                f"{part} group {name} is {start}:{end}, which the names in info.json call "
+                f"{sorted(inside)}"
+            )
             yield "modality-names", "warning", message, {"start": start, "end": end}
 
 
 def _mend(meta: Meta) -> str:
-    return f"mend it, or delete it and {command('piperline', 'groot', 'config', meta.root)}"
+    again = command("piperline", "groot", "config", meta.root)
+    return f"correct it, or delete it and run `{again}`"
 
 
 def _anew(meta: Meta) -> str:
-    return "write the config anew: " + command(
-        "piperline", "groot", "config", meta.root, "--overwrite"
-    )
+    return command("piperline", "groot", "config", meta.root, "--overwrite")
 
 
 def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
@@ -139,14 +154,21 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
     for part, names in parts.items():
         unknown = [name for name in names if name not in meta.groups(part)]
         if unknown:
-            message = f"the config uses {part} {', '.join(unknown)}; modality.json has {', '.join(meta.groups(part))}"
+            message = (
+                f"the config uses {part} {', '.join(unknown)}; modality.json has "
+                f"{', '.join(meta.groups(part))}"
+            )
             yield Finding("config-keys", "error", message, config, remedy=_anew(meta))
     if len(choice.representations) != len(choice.action):
-        message = f"{len(choice.action)} action groups and {len(choice.representations)} action_configs: one for each"
+        message = (
+            f"{len(choice.action)} action groups and {len(choice.representations)} "
+            "action_configs: one for each"
+        )
         yield Finding("config-actions", "error", message, config, remedy=_anew(meta))
     if choice.state_deltas[-1:] != choice.action_deltas[:1] and choice.relative:
         message = (
-            f"relative actions need the last state delta ({choice.state_deltas[-1]}) to be the first action "
+            f"relative actions need the last state delta ({choice.state_deltas[-1]}) to be "
+            "the first action "
             f"delta ({choice.action_deltas[0]}): GR00T stops with a bare AssertionError"
         )
         yield Finding("config-deltas", "error", message, config, remedy=_anew(meta))
@@ -160,15 +182,24 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
             continue
         _, start, end = meta.column("action", action)
         if state not in choice.state or state not in meta.groups("state"):
-            message = f"action group {action} is relative to the state group {state}, which the config does not use"
+            message = (
+                f"action group {action} is relative to the state group {state}, which the config "
+                "does not use"
+            )
             yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
         elif end - start != (
             width := meta.column("state", state)[2] - meta.column("state", state)[1]
         ):
-            message = f"relative action group {action} has {end - start} dimensions, state group {state} has {width}"
+            message = (
+                f"relative action group {action} has {end - start} dimensions, state group "
+                f"{state} has {width}"
+            )
             yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
         elif "gripper" in action.lower():
-            message = f"{action} is relative: grippers are commanded in absolute openings, and drift if they are not"
+            message = (
+                f"{action} is relative: grippers are commanded in absolute openings, and drift "
+                "if they are not"
+            )
             yield Finding(
                 "relative-gripper",
                 "warning",
@@ -186,20 +217,29 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
 
 def _check_language(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
     if len(choice.language) != 1 or tuple(choice.language_deltas) != (0,):
-        message = f"GR00T takes one language key at delta 0, not {list(choice.language)} at {choice.language_deltas}"
+        message = (
+            f"GR00T takes one language key at delta 0, not {list(choice.language)} at "
+            f"{choice.language_deltas}"
+        )
         yield Finding("config-language", "error", message, config, remedy=_anew(meta))
         return
     key = choice.language[0]
     if key in {"task", "sub_task"} or key.removeprefix("annotation.") in meta.groups("annotation"):
         return
-    message = f"the language key {key} is not among the annotations of modality.json: {list(meta.groups('annotation'))}"
+    message = (
+        f"the language key {key} is not among the annotations of modality.json: "
+        f"{list(meta.groups('annotation'))}"
+    )
     yield Finding("language-key", "error", message, config, remedy=_mend(meta))
 
 
 def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding]:
     """Horizon and widths against what the published checkpoint can take."""
     if choice.horizon > target.horizon:
-        message = f"the {target.title} checkpoint predicts {target.horizon} steps at most, the horizon is {choice.horizon}"
+        message = (
+            f"the {target.title} checkpoint predicts {target.horizon} steps at most, the horizon "
+            f"is {choice.horizon}"
+        )
         remedy = command("piperline", "groot", "config", meta.root, "--horizon", target.horizon)
         yield Finding(
             "horizon-checkpoint",
@@ -216,7 +256,10 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
         spans = [meta.column(part, name) for name in names if name in meta.groups(part)]
         width = sum(end - start for _, start, end in spans)
         if width > limit:
-            message = f"the {part} groups have {width} dimensions together, the {target.title} checkpoint takes {limit}"
+            message = (
+                f"the {part} groups have {width} dimensions together, the {target.title} "
+                f"checkpoint takes {limit}"
+            )
             yield Finding(
                 "too-wide",
                 "error",
@@ -230,14 +273,23 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
 
 
 def _check_video_info(meta: Meta, choice: Choice) -> Iterator[Finding]:
-    """N1.5 asks `info.json` for sizes, channels and rate of each video (`LeRobotSingleDataset._get_metadata`)."""
+    """N1.5 asks `info.json` for size, channels and rate of each video.
+
+    Source: `LeRobotSingleDataset._get_metadata`.
+    """
     for camera in choice.cameras:
         key = meta.video_key(camera)
         feature, facts = meta.schema.features.get(key), meta.video_facts(key)
         names = set(feature.names or ()) if feature else set()
         told = "video.fps" in facts and ("channel" in names or "video.channels" in facts)
         if feature and not (told and {"height", "width"} <= names):
-            message = f"info.json lacks height, width, channels or rate of {camera}: N1.5 stops with a KeyError"
+            message = (
+                f"info.json lacks height, width, channels or rate of {camera}: N1.5 stops with a "
+                "KeyError"
+            )
             place = Place(file=meta.root / "meta/info.json", camera=camera)
-            remedy = 'add names ["height", "width", "channels"] and info with video.channels and video.fps'
+            remedy = (
+                'add names ["height", "width", "channels"] and info with video.channels and '
+                "video.fps"
+            )
             yield Finding("video-info", "error", message, place, remedy=remedy)

@@ -1,5 +1,6 @@
 """Checks: the rows of a dataset. Most of what they find trains without a word, and badly."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _STILL = 0.01
 """A frame is still while no dimension left this share of its range."""
 _IDLE_SHARE = 0.1
 _REST = 0.005
-"""A dimension rests if its range is less than this share of the widest: what is left is noise of an arm at rest."""
+"""A dimension whose range is below this share of the widest is at rest: the remainder is noise."""
 _LAGS = range(-5, 6)
 _CLEARLY = 0.5
 _UNITS = 10
@@ -36,7 +37,10 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     expected = {meta.data_file(index): (index, length) for index, length in meta.episodes}
     missing = [path for path in expected if path not in spans and not path.exists()]
     if missing:
-        message = f"episodes without a Parquet file where info.json says: {len(missing)} of {len(expected)}"
+        message = (
+            f"episodes without a Parquet file where info.json says: {len(missing)} of "
+            f"{len(expected)}"
+        )
         remedy = "convert again, or correct data_path and chunks_size in meta/info.json"
         yield Finding(
             "data-missing",
@@ -64,10 +68,16 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     longer = [path for path in rows if rows[path] < expected[path][1]]
     shorter = [path for path in rows if rows[path] > expected[path][1]]
     if longer:
-        message = f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError during training"
+        message = (
+            f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError "
+            "during training"
+        )
         yield Finding("meta-longer", "error", message, **_lengths(longer, rows, expected))
     if shorter:
-        message = f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is never used"
+        message = (
+            f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is "
+            "never used"
+        )
         yield Finding("meta-shorter", "warning", message, **_lengths(shorter, rows, expected))
 
 
@@ -97,7 +107,10 @@ def check_language(subject: Subject) -> Iterator[Finding]:
     unknown = [value for value in used if value not in meta.tasks]
     place = Place(file=meta.root / "meta/tasks.jsonl")
     if unknown:
-        message = f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: GR00T stops"
+        message = (
+            f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: "
+            "GR00T stops"
+        )
         yield Finding(
             "task-unknown",
             "error",
@@ -107,11 +120,8 @@ def check_language(subject: Subject) -> Iterator[Finding]:
             "add them there",
         )
     # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
-    empty = [
-        index
-        for index in used
-        if index in meta.tasks and not any(c.isalnum() for c in meta.tasks[index])
-    ]
+    known = [index for index in used if index in meta.tasks]
+    empty = [index for index in known if not re.search(r"[^\W_]", meta.tasks[index])]
     if empty:
         message = f"the text of task {empty[0]} says nothing: {meta.tasks[empty[0]]!r}"
         yield Finding(
@@ -148,7 +158,10 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
             if bad.any():
                 row, dimension = (int(index[0]) for index in np.nonzero(bad))
                 numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
-                message = f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is enough to ruin training"
+                message = (
+                    f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is "
+                    "enough to ruin training"
+                )
                 remedy = "record the episode again, or drop it"
                 yield Finding(code, "error", message, _place(subject, row), numbers, remedy)
         yield from _check_ranges(subject, column, values)
@@ -160,7 +173,10 @@ def check_widths(subject: Subject) -> Iterator[Finding]:
         feature, values = subject.meta.schema.features.get(column), subject.rows.columns.get(column)
         width = feature.shape[0] if feature and feature.shape else 1
         if feature and values is not None and values.shape[1] != width:
-            message = f"{column} has {values.shape[1]} dimensions in a Parquet file, info.json says {width}"
+            message = (
+                f"{column} has {values.shape[1]} dimensions in a Parquet file, info.json says "
+                f"{width}"
+            )
             place, remedy = (
                 Place(file=subject.meta.root),
                 "convert again; do not mix recordings of different robots",
@@ -193,7 +209,8 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
                 )
             )
             message = (
-                f"{column} {name} is {numbers[row]:.4g} once and otherwise between {low:.4g} and {high:.4g}: the "
+                f"{column} {name} is {numbers[row]:.4g} once and otherwise between {low:.4g} "
+                f"and {high:.4g}: the "
                 "normalisation by minimum and maximum presses everything else together"
             )
             found = {"value": float(numbers[row]), "low": float(low), "high": float(high)}
@@ -227,7 +244,7 @@ def _range(values: Values) -> Values:
 
 
 def check_motion(subject: Subject) -> Iterator[Finding]:
-    """How actions follow states: the same, shifted, upside down, in other units; and stillness at the start."""
+    """How actions relate to states: equal, shifted, inverted, in other units; idle starts."""
     place = Place(file=subject.meta.root)
     pairs = [
         (name, action, state)
@@ -315,7 +332,8 @@ def _check_units(
         apart = a.min() > s.max() or s.min() > a.max()
         if apart or not 1 / _UNITS < ratio < _UNITS:
             message = (
-                f"{name}: actions from {a.min():.4g} to {a.max():.4g}, states from {s.min():.4g} to {s.max():.4g}: "
+                f"{name}: actions from {a.min():.4g} to {a.max():.4g}, states from "
+                f"{s.min():.4g} to {s.max():.4g}: "
                 "the units differ"
             )
             yield Finding(
@@ -327,7 +345,10 @@ def _check_units(
                 "record both in the same unit",
             )
         elif (correlation := float(np.corrcoef(a, s)[0, 1])) < -_CLEARLY:
-            message = f"{name}: actions go against the states (correlation {correlation:.2f}): one is upside down"
+            message = (
+                f"{name}: actions go against the states (correlation {correlation:.2f}): one is "
+                "upside down"
+            )
             remedy = "give both the same sign"
             yield Finding(
                 "action-inverted", "warning", message, place, {"correlation": correlation}, remedy
@@ -346,7 +367,8 @@ def _check_idle(
     if idle > _IDLE_SHARE * frames:
         seconds = idle / len(spans) / subject.meta.schema.fps
         message = (
-            f"{100 * idle / frames:.0f} % of all frames are stillness at the start of episodes ({seconds:.1f} s each): "
+            f"{100 * idle / frames:.0f} % of all frames are stillness at the start of "
+            f"episodes ({seconds:.1f} s each): "
             "the model learns to wait"
         )
         yield Finding(
@@ -370,7 +392,10 @@ def check_timestamps(subject: Subject) -> Iterator[Finding]:
         off = np.abs(steps - np.round(steps))
         if off.size and off.max() > _TIME_TOLERANCE:
             frame = int(off.argmax())
-            message = f"the timestamp {times[start + frame, 0]:.4f} is between the frames of {fps} a second"
+            message = (
+                f"the timestamp {times[start + frame, 0]:.4f} is between the frames of {fps} a "
+                "second"
+            )
             place = Place(subject.meta.data_file(index), frame=frame)
             yield Finding(
                 "timestamps",

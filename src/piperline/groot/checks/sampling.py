@@ -1,9 +1,9 @@
 """GR00T's sampling arithmetic: usable steps, shards, what decoding and memory will cost.
 
-From `ShardedSingleStepDataset` in NVIDIA/Isaac-GR00T (tag n1.6.1-release): a step is usable if its whole action
-chunk lies in the episode; each episode's steps are dealt to `int(1 / episode_sampling_rate)` parts, and each part goes
-to the shortest of `ceil(steps / shard_size)` shards; a shard that gets none is an AssertionError. Every part decodes
-its whole episode.
+From `ShardedSingleStepDataset` in NVIDIA/Isaac-GR00T (tag n1.6.1-release): a step is usable if its
+whole action chunk lies in the episode; each episode's steps are dealt to `int(1 /
+episode_sampling_rate)` parts, and each part goes to the shortest of `ceil(steps / shard_size)`
+shards; a shard that gets none is an AssertionError. Every part decodes its whole episode.
 """
 
 import math
@@ -18,7 +18,7 @@ from piperline.groot.checks.inputs import Subject
 from piperline.groot.settings import Launch
 
 _DECODE_MS = {"mjpeg": 2.4, "av1": 3.8, "hevc": 2.5, "h264": 2.5}
-"""CPU milliseconds for a 640x480 frame in sequence, torchcodec 0.4, measured; other codecs as h264."""
+"""CPU milliseconds for a 640x480 frame, measured with torchcodec 0.4; other codecs as h264."""
 _MEASURED_PIXELS = 640 * 480
 _PROCESSED_PIXELS = 256 * 256
 _MEMORY_LIMIT = 16e9
@@ -36,7 +36,8 @@ class Forecast:
         shards: how many there will be.
         decoded_frames_per_sample: frames of one camera that are decoded for each sample.
         decode_cpu_ms_per_sample: CPU milliseconds of decoding for each sample, all cameras.
-        steps_per_epoch: optimiser steps in which as many samples are drawn as there are usable steps.
+        steps_per_epoch: optimiser steps in which as many samples are drawn as there are usable
+            steps.
         worker_memory_bytes: of one data-loader worker.
         all_workers_memory_bytes: of all workers of all GPUs.
     """
@@ -58,7 +59,10 @@ class Forecast:
 
 
 def shards(usable: list[int], launch: Launch) -> tuple[int, int]:
-    """How many shards GR00T wants, and how many parts with steps there are to fill them; parts must not be fewer."""
+    """How many shards GR00T wants, and how many parts with steps there are to fill them.
+
+    There must be at least as many parts as shards.
+    """
     splits = int(1 / launch.sampling_rate)
     return math.ceil(sum(usable) / launch.shard_size), sum(min(splits, steps) for steps in usable)
 
@@ -116,7 +120,7 @@ def _shape(subject: Subject, key: str) -> tuple[int, ...]:
 
 
 def check_arithmetic(subject: Subject) -> Iterator[Finding]:
-    """Horizon against lengths, shards, batch against GPUs, memory, an old checkpoint in the output folder."""
+    """Horizon, shards, batch and GPUs, memory, and an old checkpoint in the output folder."""
     usable, launch, horizon = _usable(subject), subject.launch, subject.choice.horizon
     place = Place(file=subject.meta.root)
     if launch.gpus < 1 or launch.batch % launch.gpus:
@@ -133,12 +137,18 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
             f"--batch {fitting}",
         )
     if usable and not any(usable):
-        message = f"every episode is shorter than the horizon of {horizon} frames; the longest has {max(subject.lengths)}"
+        message = (
+            f"every episode is shorter than the horizon of {horizon} frames; the longest has "
+            f"{max(subject.lengths)}"
+        )
         yield Finding(
             "horizon-too-long", "error", message, place, {"horizon": horizon}, "a shorter --horizon"
         )
     elif (lost := sum(steps == 0 for steps in usable)) and subject.target.version != "n1.5":
-        message = f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, and never used"
+        message = (
+            f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, "
+            "and never used"
+        )
         longest = min(length for length in subject.lengths if length)
         remedy = command("piperline", "groot", "config", subject.meta.root, "--horizon", longest)
         yield Finding(
@@ -152,7 +162,10 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
     if subject.target.version == "n1.6":
         yield from _check_shards(usable, launch, subject.meta.root)
     if (memory := forecast(subject).worker_memory_bytes) > _MEMORY_LIMIT:
-        message = f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are {launch.workers * launch.gpus}"
+        message = (
+            f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are "
+            f"{launch.workers * launch.gpus}"
+        )
         remedy = "store smaller images, split long episodes, or take fewer --workers"
         yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
     if subject.target.version == "n1.6":
@@ -160,7 +173,7 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
 
 
 def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
-    """Silent in N1.6: it goes on from the output folder, and keeps the statistics of the start checkpoint."""
+    """N1.6 resumes silently, and keeps the statistics of the checkpoint it starts from."""
     if launch.output and any(launch.output.glob("checkpoint-*")):
         message = "the output folder holds checkpoints: GR00T N1.6 goes on from them without a word"
         remedy = "choose a new --output-dir"
@@ -169,7 +182,10 @@ def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
         )
     statistics = launch.base_model / "statistics.json" if launch.base_model else None
     if statistics and statistics.is_file() and b'"new_embodiment"' in statistics.read_bytes():
-        message = "the checkpoint to start from has statistics of NEW_EMBODIMENT: GR00T N1.6 keeps them for these data"
+        message = (
+            "the checkpoint to start from has statistics of NEW_EMBODIMENT: GR00T N1.6 keeps "
+            "them for these data"
+        )
         remedy = "remove new_embodiment from its statistics.json, unless the data are the same"
         yield Finding("checkpoint-stats", "warning", message, Place(file=statistics), remedy=remedy)
 
@@ -183,10 +199,7 @@ def _check_shards(usable: list[int], launch: Launch, root: Path) -> Iterator[Fin
         f"GR00T wants {wanted} shards and has {parts} parts of episodes to fill them: "
         '"All shards must have length greater than 0"'
     )
-    remedy = (
-        command("piperline", "groot", "config", root, "--shard-size", size)
-        + ", or record shorter episodes"
-    )
+    remedy = command("piperline", "groot", "config", root, "--shard-size", size)
     yield Finding(
         "shards",
         "error",

@@ -1,4 +1,4 @@
-"""Checks: `stats.json` and `relative_stats.json` against the data. GR00T reuses whatever lies there."""
+"""Checks: `stats.json` and `relative_stats.json` against the data. GR00T reuses what it finds."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -76,13 +76,17 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
     stale = [key for key in computed if complete and _differ(entries[key], computed[key], _EXACT)]
     far = [key for key in computed if complete and _differ(entries[key], computed[key], _QUANTILES)]
     if stale:
-        message = f"stats.json is not of these data ({', '.join(stale)}): GR00T would reuse it and clip the actions"
+        message = (
+            f"stats.json is not of these data ({', '.join(stale)}): GR00T would reuse it and "
+            "clip the actions"
+        )
         yield Finding(
             "stats-stale", "error", message, Place(file=path), {"features": stale}, _again(subject)
         )
     elif far or foreign:
         message = (
-            "stats.json comes from LeRobot: its q01 and q99 are means over episodes, not quantiles of the dataset. "
+            "stats.json comes from LeRobot: its q01 and q99 are means over episodes, not "
+            "quantiles of the dataset. "
             "N1.5 stops at its `count`, N1.7 normalises by the wrong quantiles"
         )
         severity: Severity = "warning" if subject.target.version == "n1.6" else "error"
@@ -109,7 +113,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
     for key in there:
         if key not in shaped:
             found = _array(recorded[key].get("min")).shape
-            message = f"{path.name} is of another horizon: {key} has the shape {found}, not {np.shape(computed[key]['min'])}"
+            message = (
+                f"{path.name} is of another horizon: {key} has the shape {found}, not "
+                f"{np.shape(computed[key]['min'])}"
+            )
             yield Finding(
                 "relative-stats-horizon",
                 "error",
@@ -121,7 +128,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
             return
     stale = [key for key in shaped if _differ(recorded[key], computed[key], (*_EXACT, *_QUANTILES))]
     if stale:
-        message = f"{path.name} is not of these data ({', '.join(stale)}): GR00T would reuse it and clip the actions"
+        message = (
+            f"{path.name} is not of these data ({', '.join(stale)}): GR00T would reuse it and "
+            "clip the actions"
+        )
         yield Finding(
             "relative-stats-stale",
             "error",
