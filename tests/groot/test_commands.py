@@ -1,6 +1,7 @@
 """`piperline groot`: what is printed where, and the exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from tests.groot.test_launch import make_checkout
+from tests.helpers.documents import REPOSITORY
 
 
 @pytest.fixture
@@ -43,6 +45,19 @@ def test_config_goes_to_the_documented_folder(call, good, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert call("config", good, "--version", "n1.7")[0] == 0
     assert (tmp_path / "config_for_gr00tn17/lerobot_train_bi_piper.sh").exists()
+
+
+def test_config_fills_in_the_folder_that_a_checkout_ships(call, good, tmp_path, monkeypatch):
+    folder = tmp_path / "config_for_gr00tn16"
+    shutil.copytree(REPOSITORY / folder.name, folder)
+    monkeypatch.chdir(tmp_path)
+    assert call("config", good)[0] == 0
+    script = folder / "finetune_bi_piper.sh"
+    assert f"DATASET=${{DATASET:-{good}}}" in script.read_text()
+    script.write_text(script.read_text() + "# mine\n")
+    code, _, err = call("config", good, "--gpus", 1)
+    assert code == 5
+    assert "finetune_bi_piper.sh: already exists and differs" in err
 
 
 def test_config_says_that_it_guessed(call, copy, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from piperline.errors import DatasetError, OutputExists, PiperlineError
-from piperline.groot.config_files import files, prepare, write_files
+from piperline.groot.config_files import SHIPPED_DATASET, files, prepare, write_files
 from piperline.groot.modality_config import read_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import VERSIONS, target
@@ -21,7 +21,7 @@ from tests.groot.datasets import make_dataset
 from tests.helpers.pinned import assert_golden
 
 REPOSITORY = Path(__file__).parents[2]
-SETTINGS = Settings(dataset_path="dataset/bi_piper")
+SETTINGS = Settings(dataset_path=SHIPPED_DATASET)
 
 
 def written(root, version, settings=SETTINGS, **options):
@@ -411,7 +411,7 @@ def test_files_that_were_edited_are_kept(good, tmp_path):
     assert len(write_files(tmp_path, texts)) == 3
     assert write_files(tmp_path, texts) == []
     (tmp_path / "finetune_bi_piper.sh").write_text("mine")
-    with pytest.raises(OutputExists, match=r"finetune_bi_piper\.sh: exists and differs"):
+    with pytest.raises(OutputExists, match=r"finetune_bi_piper\.sh: already exists and differs"):
         write_files(tmp_path, texts)
     assert (tmp_path / "finetune_bi_piper.sh").read_text() == "mine"
     assert [path.name for path in write_files(tmp_path, texts, overwrite=True)] == [

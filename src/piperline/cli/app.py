@@ -264,7 +264,7 @@ _add(
     "Check a dataset for a training run with GR00T, without a GPU. Exit code 1 if there is a "
     "finding of the severity of --fail-on.",
     "piperline groot preflight my_dataset",
-    "piperline groot preflight my_dataset --gpus 2 --batch 64 --fail-on warning --json",
+    "piperline groot preflight my_dataset --gpus 2 --batch 64 --json",
 )
 _add(
     groot,

@@ -42,6 +42,7 @@ def convert(
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
     episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
     groot: Annotated[bool, Parameter(group=_HOW)] = True,
+    license: Annotated[str | None, Parameter(group=_HOW)] = None,
     data_mb: Annotated[float, Parameter(group=_HOW)] = 100,
     video_mb: Annotated[float, Parameter(group=_HOW)] = 200,
     skip_bad: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
@@ -76,6 +77,7 @@ def convert(
             before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
+        license: the licence of the data for its card, as the Hub names it: cc-by-4.0.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
         skip_bad: leave out what cannot be converted and list it, instead of failing.
@@ -101,6 +103,7 @@ def convert(
         "resize": _size(resize),
         "format": format,
         "groot": groot,
+        "license": license,
         "data_mb": data_mb,
         "video_mb": video_mb,
     }

@@ -46,7 +46,12 @@ def config(
         overwrite: replace files there that differ.
         settings: how to train.
     """
-    from piperline.groot.config_files import files, prepare, write_files  # noqa: PLC0415
+    from piperline.groot.config_files import (  # noqa: PLC0415 - heavy: not for --help
+        files,
+        prepare,
+        shipped_files,
+        write_files,
+    )
     from piperline.groot.modality import MODALITY_FILE  # noqa: PLC0415
 
     console, goal = Output(), target(version)
@@ -55,7 +60,8 @@ def config(
     )
     folder = output or Path(goal.folder)
     texts = files(meta, choice, goal, settings)
-    write_files(folder, texts, overwrite=overwrite)
+    unedited = shipped_files(meta, choice, goal)
+    write_files(folder, texts, overwrite=overwrite, unedited=unedited)
     if guessed:
         write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
         groups = meta.groups("action").items()

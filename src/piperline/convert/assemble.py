@@ -17,6 +17,7 @@ from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
+from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
 
@@ -73,6 +74,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         for number in range(len(plan.episodes)):
             writer.add(_staged(staging, plan, number))
         writer.finish()
+    if job.license:
+        declare_license(folder / "README.md", job.license)
     if schema.groups:
         write_modality(folder, schema)
         wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other

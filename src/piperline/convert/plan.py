@@ -29,7 +29,7 @@ from piperline.video.encoder import LIBRARY
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 from piperline.convert.job import Job
-from piperline.recordings.find import find_recordings
+from piperline.recordings.find import Inputs, find_recordings
 
 MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
 """The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
@@ -150,7 +150,7 @@ def load_plan(path: Path) -> Plan | None:
 
 
 def make_plan(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,

@@ -15,6 +15,7 @@ from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.errors import PiperlineError, RecordingError, TaskFailed
 from piperline.output.publish import check_free, check_name
 from piperline.process import usable_cpus
+from piperline.recordings.find import Inputs
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ConvertResult:
 
 
 def plan_run(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,
@@ -56,7 +57,14 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+    Args:
+        inputs: HDF5 files, and folders of them; a single path is one of them.
+        job: what is to be done, from `make_job`.
+        episodes: which episodes; see `make_plan`.
+        skip_bad: leave out episodes that cannot be converted.
+        watch: called with the progress of the run when it changes.
+        previous: a plan of an earlier run; it is taken as it is, without a look inside the
+            recordings, if nothing has changed since.
 
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
@@ -74,7 +82,7 @@ def plan_run(
 
 
 def convert(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     output: Path | str,
     job: Job,
     *,
@@ -89,7 +97,7 @@ def convert(
     """Turn recordings into a LeRobot dataset.
 
     Args:
-        inputs: HDF5 files, and folders of them.
+        inputs: HDF5 files, and folders of them; a single path is one of them.
         output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.

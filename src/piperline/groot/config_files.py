@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from piperline.groot.settings import Settings
 from piperline.groot.versions import DEFAULT_HORIZON, Target
 
 _SHORT = 90
+SHIPPED_DATASET = "dataset/bi_piper"
+"""The dataset of the launch script in `config_for_gr00tn16/`."""
 
 
 def config_name(meta: Meta) -> str:
@@ -85,18 +87,41 @@ def prepare(
     return meta, choice, guessed
 
 
-def write_files(folder: Path, texts: dict[str, str], *, overwrite: bool = False) -> list[Path]:
+def shipped_files(meta: Meta, choice: Choice, target: Target) -> dict[str, str]:
+    """The files as this repository ships them for Piper: nobody has edited those that are equal."""
+    return files(meta, choice, target, Settings(dataset_path=SHIPPED_DATASET))
+
+
+def write_files(
+    folder: Path,
+    texts: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    unedited: Mapping[str, str] | None = None,
+) -> list[Path]:
     """Write files into `folder`, each whole; those that are there and equal stay.
+
+    Args:
+        folder: where; made if it is absent.
+        texts: the files by name.
+        overwrite: replace files that differ.
+        unedited: texts that may be replaced all the same, by name.
+
+    Returns:
+        The files that were written.
 
     Raises:
         OutputExists: one is there and differs, and `overwrite` is not set: it may have been edited.
     """
-    changed = [folder / name for name, text in texts.items() if _text(folder / name) != text]
-    edited = [path for path in changed if path.exists()]
+    present = {folder / name: _text(folder / name) for name in texts}
+    changed = [path for path, text in present.items() if text != texts[path.name]]
+    known = unedited or {}
+    foreign = [path for path in changed if present[path] != known.get(path.name, "")]
+    edited = [path for path in foreign if path.exists()]
+    names = ", ".join(path.name for path in edited)
     if edited and not overwrite:
         raise OutputExists(
-            f"{', '.join(path.name for path in edited)}: exists and differs; it may have "
-            "been edited",
+            f"{names}: already exists and differs; it may have been edited (not changed)",
             place=Place(file=folder),
             next_step="choose another --output, or replace it with --overwrite",
         )
@@ -115,11 +140,9 @@ def _text(path: Path) -> str | None:
 
 def config_text(name: str, choice: Choice, target: Target) -> str:
     """The modality config `.py`."""
-    return (
-        _n15_config(name, choice)
-        if target.version == "n1.5"
-        else _modality_config(name, choice, target)
-    )
+    if target.version == "n1.5":
+        return _n15_config(name, choice)
+    return _modality_config(name, choice, target)
 
 
 def _modality_config(name: str, choice: Choice, target: Target) -> str:

@@ -60,6 +60,9 @@ class DatasetReader(Protocol):
 def open_dataset(root: Path | str) -> "Dataset":
     """Open the LeRobot dataset (v2.0, v2.1 or v3.0) in the folder `root`.
 
+    Args:
+        root: the dataset's folder.
+
     Raises:
         DatasetError: it is not a dataset, or its tables do not agree with each other.
         UnsupportedVersion: it is of another version.
@@ -117,6 +120,9 @@ class Dataset:
                 expected=f"{info.episodes} episodes",
                 found=f"{len(reader.episodes)} rows",
             )
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.root)!r}, {self.version}, {len(self)} episodes)"
 
     def __len__(self) -> int:
         return len(self._reader.episodes)
