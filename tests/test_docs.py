@@ -48,14 +48,18 @@ FOREIGN = {
     ".venv/bin/mypy": "a gate, which make test is",
     ".venv/bin/pytest": "a gate, which make test is",
     ".venv/bin/ruff": "a gate, which make test is",
+    ".venv/bin/pip": "needs a package registry",
     "bash": "starts training: needs a GPU",
     "cd": "in a checkout of Isaac-GR00T",
     "cp": "into a checkout of Isaac-GR00T",
     "echo": "feeds a pipe; what it feeds is parsed, and the examples of the help are run",
+    "export": "sets a variable of the shell",
     "git": "needs the network",
     "make": "makes environments; its targets are compared with the Makefile",
     "pip": "needs a package registry",
     "python": "in the environment of Isaac-GR00T",
+    "python3": "makes an environment, which make setup does",
+    "source": "activates an environment",
     "uv": "needs a package registry",
 }
 """What is not piperline in documents, and why it is not run here."""
