@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from piperline.episode import Clip, EncodedEpisode
-from piperline.features import Feature, Schema, camera_feature
+from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
 from piperline.lerobot.v21 import V21Writer
@@ -95,7 +95,7 @@ def make_dataset(
             {
                 "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), len(names)),
                 "action": pa.FixedSizeListArray.from_arrays(action.ravel(), len(names)),
-                "timestamp": pa.array((rows / fps).astype(np.float32)),
+                "timestamp": pa.array(frame_times(rows, fps)),
                 "frame_index": pa.array(rows),
             }
         )

@@ -359,7 +359,7 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     ("names", "relative", "excluded"),
     [
         (("arm_1", "arm_2", "hand_1"), ["arm"], ["hand"]),
-        (("a", "b", "c"), ["arm"], []),
+        (("joint_a", "joint_b", "joint_c"), ["arm"], []),
         (("arm_1", "waist_1", "gripper"), ["arm"], ["waist_1", "gripper"]),
     ],
 )

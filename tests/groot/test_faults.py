@@ -13,10 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from piperline.errors import Place
+from piperline.groot.checks.modality import check_choice
 from piperline.groot.checks.sampling import shards
+from piperline.groot.config_files import prepare
+from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
 from piperline.groot.settings import Launch
 from piperline.groot.stats import write_groot_stats
+from piperline.groot.versions import target
 from piperline.recordings.layout import load_layout
 from tests.groot.datasets import make_dataset, picture, write_clip
 from tests.helpers.pinned import assert_golden
@@ -572,6 +577,59 @@ def test_lerobot_statistics_are_worse_for_other_versions(copy):
         for version in ("n1.5", "n1.6", "n1.7")
     }
     assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
+
+
+POSE = ("left_x", "left_y", "left_z", "left_qx", "left_qy", "left_qz", "left_qw", "left_gripper")
+
+
+def turning(values):
+    """Unit quaternions of a slow turn about z."""
+    angle = np.linspace(0.2, 1.2, len(values))
+    values[:, 3:5] = 0.01 * np.sin(angle)[:, None]
+    values[:, 5], values[:, 6] = np.sin(angle), np.cos(angle)
+
+
+def flip(values):
+    turning(values)
+    values[len(values) // 2 :, 3:7] *= -1
+
+
+@pytest.fixture
+def pose(tmp_path):
+    root = make_dataset(tmp_path / "pose", names=POSE, cameras=("mid",))
+    for column in ("observation.state", "action"):
+        edit_column(root, column, turning)
+    return root
+
+
+def test_rotations_stay_absolute(pose):
+    meta, choice, _ = prepare(pose, target("n1.6"))
+    assert dict(zip(choice.action, choice.representations, strict=True)) == {
+        "left_arm": "ABSOLUTE",
+        "left_gripper": "ABSOLUTE",
+    }
+    asked = default_choice(meta, relative=["left_arm"])
+    found = check_choice(meta, asked, Place(file=pose))
+    assert [finding.code for finding in found] == ["relative-rotation"]
+
+
+def test_quaternions_that_flip_are_found(pose):
+    assert "quaternion-flip" not in codes(pose)
+    edit_column(pose, "observation.state", flip, episodes=[1])
+    (found,) = [f for f in preflight(pose).findings if f.code == "quaternion-flip"]
+    assert found.numbers == {"frames": 1}
+    assert (found.place.file, found.place.frame) == (pose / DATA.format(1), 22)
+
+
+def test_a_group_without_names_is_absolute(tmp_path):
+    root = make_dataset(tmp_path / "set", names=[f"m_{i}" for i in range(4)], cameras=("mid",))
+    _, choice, _ = prepare(root, target("n1.6"))
+    assert (choice.action, choice.representations) == (("robot",), ("ABSOLUTE",))
+
+
+def test_a_config_needs_a_camera(copy):
+    edit_json(copy, "modality.json", lambda value: value.update(video={}))
+    assert codes(copy) == ["config-cameras"]
 
 
 def idle_left(values):

@@ -76,8 +76,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         writer.finish()
     if job.license:
         declare_license(folder / "README.md", job.license)
-    if schema.groups:
-        write_modality(folder, schema)
+    if write_modality(folder, schema):
         wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other
         if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
             write_groot_stats(folder)

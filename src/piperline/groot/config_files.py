@@ -11,7 +11,7 @@ from piperline.files import write_whole
 from piperline.groot.checks.modality import check_choice, check_modality, check_target
 from piperline.groot.launch_scripts import class_name, lerobot_text, script_text
 from piperline.groot.loader import Meta, require, require_meta
-from piperline.groot.modality import modality
+from piperline.groot.modality import MODALITY_FILE, modality
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import DEFAULT_HORIZON, Target
@@ -73,6 +73,7 @@ def prepare(
         meta = replace(meta, modality=modality(meta.schema))
     if relative and target.version == "n1.5":
         raise PiperlineError("GR00T N1.5 has no relative actions", next_step="leave out --relative")
+    _require_vectors(meta)
     require(check_modality(meta))
     choice = default_choice(meta, horizon=horizon, relative=relative, cameras=cameras)
     require([*check_choice(meta, choice, Place(file=root)), *check_target(meta, choice, target)])
@@ -85,6 +86,19 @@ def prepare(
             next_step=f"--horizon {max(1, longest // 2)}",
         )
     return meta, choice, guessed
+
+
+def _require_vectors(meta: Meta) -> None:
+    """See that there is a state and an action, where `modality.json` was guessed."""
+    missing = [part for part in ("state", "action") if not meta.groups(part)]
+    if missing and not (meta.root / MODALITY_FILE).exists():
+        raise DatasetError(
+            f"the dataset has no {' and no '.join(missing)} that GR00T could use",
+            place=Place(file=meta.root),
+            expected="float vectors named observation.state and action",
+            found=", ".join(meta.schema.columns),
+            next_step="name the vectors so in the layout, and convert again",
+        )
 
 
 def shipped_files(meta: Meta, choice: Choice, target: Target) -> dict[str, str]:

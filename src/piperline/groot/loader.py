@@ -84,19 +84,19 @@ class Meta:
 
     def video_facts(self, key: str) -> Mapping[str, Any]:
         """What `info.json` tells about a camera's files: `info`, in older versions `video_info`."""
-        entry = self.info["features"].get(key) or {}
-        facts = entry.get("info") or entry.get("video_info")
-        return facts if isinstance(facts, dict) else {}
+        feature = self.schema.features.get(key)
+        return (feature.info if feature else None) or {}
+
+    def dimension_names(self, part: str, group: str) -> list[str]:
+        """The names of a group's dimensions; empty where `info.json` has none."""
+        column, start, end = self.column(part, group)
+        feature = self.schema.features.get(column)
+        return list((feature.names if feature else None) or ())[start:end]
 
     @cached_property
     def schema(self) -> Schema:
         """The features of `info.json`; no groups: those are in `modality`."""
-        features = {
-            key: Feature(
-                str(entry.get("dtype")), tuple(entry.get("shape") or ()), _names(entry.get("names"))
-            )
-            for key, entry in self.info["features"].items()
-        }
+        features = {key: _feature(entry) for key, entry in self.info["features"].items()}
         return Schema(_rate(self.info.get("fps")), self.info.get("robot_type"), features)
 
 
@@ -247,6 +247,16 @@ def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _ragged(array: pa.Array) -> bool:
     return len(np.unique(np.diff(array.offsets.to_numpy()))) > 1
+
+
+def _feature(entry: Mapping[str, Any]) -> Feature:
+    facts = entry.get("info") or entry.get("video_info")
+    return Feature(
+        dtype=str(entry.get("dtype")),
+        shape=tuple(entry.get("shape") or ()),
+        names=_names(entry.get("names")),
+        info=facts if isinstance(facts, dict) else None,
+    )
 
 
 def _names(value: object) -> tuple[str, ...] | None:

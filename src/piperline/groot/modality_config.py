@@ -14,7 +14,7 @@ from typing import Any
 
 from piperline.errors import PiperlineError, Place
 from piperline.groot.loader import Meta
-from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY
+from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY, rotation
 from piperline.groot.versions import DEFAULT_HORIZON
 
 
@@ -67,7 +67,7 @@ def default_choice(
         meta: the dataset.
         horizon: steps of an action chunk.
         relative: action groups that are relative to the state group of the same name; None: those
-            with "arm" in their name that have one.
+            with "arm" in their name that have one of the same width, and hold no rotation.
         cameras: which, in the order in which the model sees them; None: all.
 
     Raises:
@@ -79,8 +79,7 @@ def default_choice(
     _known(meta, "camera", cameras or (), list(videos))
     if horizon < 1:
         raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
-    arms = [group for group in able if "arm" in group]
-    chosen = arms if relative is None else relative
+    chosen = _relative_groups(meta, able) if relative is None else relative
     kinds = ["RELATIVE" if group in chosen else "ABSOLUTE" for group in actions]
     return Choice(
         cameras=tuple(cameras or videos),
@@ -91,6 +90,21 @@ def default_choice(
         action_deltas=tuple(range(horizon)),
         language=(_language(list(meta.groups("annotation"))),),
     )
+
+
+def _relative_groups(meta: Meta, groups: Sequence[str]) -> list[str]:
+    """Arms with a state of the same width, and without rotations, which are not subtracted."""
+    return [group for group in groups if "arm" in group and _is_subtractable(meta, group)]
+
+
+def _is_subtractable(meta: Meta, group: str) -> bool:
+    widths = [end - start for _, start, end in _spans(meta, group)]
+    names = [meta.dimension_names(part, group) for part in ("state", "action")]
+    return widths[0] == widths[1] and not any(map(rotation, names))
+
+
+def _spans(meta: Meta, group: str) -> list[tuple[str, int, int]]:
+    return [meta.column(part, group) for part in ("state", "action")]
 
 
 def _known(meta: Meta, kind: str, names: Sequence[str], there: list[str]) -> None:

@@ -14,6 +14,7 @@ from piperline.groot.checks.rows import (
     check_lengths,
     check_motion,
     check_numbers,
+    check_rotations,
     check_timestamps,
     check_widths,
     language_column,
@@ -37,7 +38,7 @@ TABLE_CHECKS: tuple[Check, ...] = (
     check_timestamps,
     check_arithmetic,
 )
-GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_stats)
+GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_rotations, check_stats)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""
 VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_pictures)
 

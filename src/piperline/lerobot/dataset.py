@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode, VideoInfo
 from piperline.errors import DatasetError, Place
-from piperline.features import Feature, Schema, camera_feature
+from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.lerobot.columns import column_values, is_number, is_numeric, task_columns
 from piperline.lerobot.histograms import Histograms
 from piperline.lerobot.info import EpisodeRow, Info
@@ -198,13 +198,11 @@ class Dataset:
         task_rows = places.pop("task_index")
         known = {key: pa.chunked_array([values]) for key, values in places.items()}
         frames = np.arange(row.length, dtype=np.int64)
-        times = frames / self.info.fps
-        self._note_times(table, times)
+        self._note_times(table, frames / self.info.fps)
+        times = frame_times(frames, self.info.fps)
         columns = {key: known.get(key, table.column(key)) for key in self.info.schema.columns}
         return EncodedEpisode(
-            table=pa.table(
-                {**columns, "timestamp": times.astype(np.float32), "frame_index": frames}
-            ),
+            table=pa.table({**columns, "timestamp": times, "frame_index": frames}),
             clips={key: self._clip(index, key, row.length) for key in self._cameras},
             camera_stats=self._image_stats(index),
             tasks=tasks,

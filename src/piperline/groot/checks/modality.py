@@ -12,7 +12,7 @@ from piperline.errors import Place
 from piperline.features import Feature
 from piperline.finding import Finding, command
 from piperline.groot.loader import Meta
-from piperline.groot.modality import MODALITY_FILE, group_label, labels
+from piperline.groot.modality import MODALITY_FILE, group_label, labels, rotation
 from piperline.groot.modality_config import Choice
 from piperline.groot.versions import Target
 
@@ -159,6 +159,9 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
                 f"{', '.join(meta.groups(part))}"
             )
             yield Finding("config-keys", "error", message, config, remedy=_anew(meta))
+    if not choice.cameras:
+        message = "the config uses no camera: GR00T reads videos only, no images in Parquet files"
+        yield Finding("config-cameras", "error", message, config, remedy=_anew(meta))
     if len(choice.representations) != len(choice.action):
         message = (
             f"{len(choice.action)} action groups and {len(choice.representations)} "
@@ -195,6 +198,13 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
                 f"{state} has {width}"
             )
             yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
+        elif kind := rotation(meta.dimension_names("action", action)):
+            message = (
+                f"{action} holds a rotation ({kind}) and is relative: GR00T subtracts its numbers, "
+                "which is no rotation"
+            )
+            remedy = "make it ABSOLUTE in the config"
+            yield Finding("relative-rotation", "warning", message, config, remedy=remedy)
         elif "gripper" in action.lower():
             message = (
                 f"{action} is relative: grippers are commanded in absolute openings, and drift "

@@ -12,6 +12,7 @@ from piperline.errors import Place
 from piperline.finding import Finding
 from piperline.groot.checks.inputs import Subject
 from piperline.groot.loader import Meta
+from piperline.groot.modality import quaternion
 from piperline.groot.modality_config import Choice
 
 Values = NDArray[Any]
@@ -379,6 +380,34 @@ def _check_idle(
             {"frames": idle, "share": idle / frames},
             "trim the starts",
         )
+
+
+def check_rotations(subject: Subject) -> Iterator[Finding]:
+    """Quaternions that change their sign from one frame to the next: the same pose, far away."""
+    for part, groups in (("state", subject.choice.state), ("action", subject.choice.action)):
+        for group in groups:
+            values = subject.group(part, group)
+            dimensions = quaternion(subject.meta.dimension_names(part, group))
+            if values is None or not dimensions:
+                continue
+            flips = _sign_flips(subject, values[:, dimensions])
+            if flips:
+                message = (
+                    f"the quaternion of the {part} group {group} changes its sign {len(flips)} "
+                    "times: the same pose in other numbers, which a model cannot learn"
+                )
+                remedy = "record quaternions without jumps, for example with qw >= 0"
+                numbers = {"frames": len(flips)}
+                place = _place(subject, flips[0])
+                yield Finding("quaternion-flip", "warning", message, place, numbers, remedy)
+
+
+def _sign_flips(subject: Subject, quaternions: Values) -> list[int]:
+    """The rows that are nearer to the row before them with the opposite sign."""
+    products = (quaternions[1:].astype(np.float64) * quaternions[:-1]).sum(axis=1)
+    flipped = np.flatnonzero(products < 0) + 1
+    firsts = {start for start, _ in subject.rows.episodes(subject.meta).values()}
+    return [int(row) for row in flipped if row not in firsts]
 
 
 def check_timestamps(subject: Subject) -> Iterator[Finding]:
