@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from piperline.cli.app import app, run
 from piperline.errors import Place
 from piperline.groot.checks.modality import check_choice
 from piperline.groot.checks.sampling import shards
@@ -128,6 +129,23 @@ def rows(column, change):
 
 def upside_down(values):
     values[:, 1] *= -1
+
+
+def shuffle(values):
+    return np.random.default_rng(1).permutation(values)
+
+
+def rest(values):
+    values[:] = values[0]
+
+
+def renamed(task):
+    """Give all episodes another task."""
+
+    def change(lines):
+        return [json.dumps(json.loads(line) | {"tasks": [task]}) for line in lines]
+
+    return change
 
 
 def degrees(values):
@@ -356,8 +374,23 @@ FAULTS = {
     ),
     "task-unknown: half": put("task_index", lambda _: 0.5),
     "task-unknown: null": put("task_index", lambda row: row % 2 or None),
-    "task-empty": lambda root: edit_lines(
-        root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']
+    "task-empty": lambda root: [
+        edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
+        edit_lines(root, "episodes.jsonl", renamed("...")),
+    ],
+    "task-differs": lambda root: edit_lines(root, "episodes.jsonl", renamed("wave")),
+    "frame-index": put("frame_index", lambda row: row ^ 1),
+    "episode-still": lambda root: [
+        edit_column(root, name, rest, episodes=[1]) for name in ("action", "observation.state")
+    ],
+    "action-unrelated": rows("action", shuffle),
+    "modality-crossed": modality(
+        lambda v: v["video"].update(
+            left_wrist=v["video"]["right_wrist"], right_wrist=v["video"]["left_wrist"]
+        )
+    ),
+    "stats-version": lambda root: edit_json(
+        root, "relative_stats.json", lambda v: v.update({"__fingerprints__": {"left_arm": "3f"}})
     ),
     "nan": rows("action", first_of(np.nan)),
     "inf": rows("observation.state", first_of(np.inf)),
@@ -567,6 +600,71 @@ def test_more_dimensions_than_the_checkpoint_takes(tmp_path):
 def test_timestamps_matter_to_n15_alone(copy):
     edit_column(copy, "timestamp", lambda values: values + 0.01)
     assert codes(copy, version="n1.5") == ["timestamps"]
+    assert codes(copy) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values + 1 / 30,
+        lambda values: np.where(values > 0.5, np.nan, values),
+        lambda values: values[::-1],
+    ],
+    ids=["shifted by a frame", "not a number", "backwards"],
+)
+def test_timestamps_on_the_grid_may_be_those_of_other_frames(copy, change):
+    edit_column(copy, "timestamp", change)
+    assert "timestamps" in codes(copy, version="n1.5")
+
+
+def test_timestamps_that_are_rounded_down_are_told(copy):
+    """As float32 rounds them: 42 of 107 lie before their frame at 30 frames a second."""
+    edit_column(copy, "timestamp", lambda values: np.arange(len(values))[:, None] / 30)
+    (found,) = preflight(copy, version="n1.5").findings
+    assert (found.code, found.severity) == ("timestamps-early", "warning")
+    times = [(np.arange(n) / 30, (np.arange(n) / 30).astype(np.float32)) for n in (40, 44, 36)]
+    assert found.numbers["frames"] == sum(int((short < exact).sum()) for exact, short in times)
+    repaired = copy.with_name("dataset-times")
+    assert found.remedy == f"piperline aggregate {copy} --output {repaired}"
+    assert run(app, found.remedy.split()[1:]) == 0
+    assert "timestamps-early" not in codes(repaired, version="n1.5", videos=False)
+    assert codes(copy) == []
+
+
+def test_one_black_frame_is_enough(copy):
+    frames = [picture(0, 1, frame, (48, 64)) for frame in range(40)]
+    frames[20:30] = [np.zeros((48, 64, 3), dtype=np.uint8)] * 10
+    video(copy, "mid", 0, [*frames[:15], *[frames[20]] * 10, *frames[25:]])
+    (found,) = preflight(copy).findings
+    assert found.code == "video-black"
+    assert found.message == "1 of the 3 frames looked at are black"
+
+
+def test_findings_of_one_cause_are_one(copy):
+    for episode, length in enumerate((40, 44, 36)):
+        video(copy, "mid", episode, [np.zeros((48, 64, 3), dtype=np.uint8)] * length)
+    (found,) = preflight(copy).findings
+    assert found.message == "the image is black (and in 2 more episodes)"
+    assert found.numbers["episodes"] == ["0", "1", "2"]
+
+
+def test_an_episode_that_is_there_twice(tmp_path):
+    root = make_dataset(tmp_path / "set", lengths=(40, 40), cameras=("mid",))
+    first, second = (pq.read_table(root / DATA.format(number)) for number in (0, 1))
+    for name in ("action", "observation.state"):
+        column = second.column_names.index(name)
+        second = second.set_column(column, name, first[name])
+    pq.write_table(second, root / DATA.format(1))
+    refresh(root)
+    (found,) = preflight(root).findings
+    assert (found.code, found.numbers["pairs"]) == ("episodes-equal", [(0, 1)])
+
+
+def test_keys_of_a_later_version_stop_n16_alone(copy):
+    FAULTS["stats-version"](copy)
+    assert codes(copy) == ["stats-version"]
+    assert codes(copy, version="n1.7") == []
+    write_groot_stats(copy)
     assert codes(copy) == []
 
 

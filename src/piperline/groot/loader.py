@@ -8,7 +8,7 @@ and careless about others, and the checks have to see what it sees. From `LeRobo
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Meta:
         episodes: (episode_index, length in frames) for each line of `episodes.jsonl`, in order.
         tasks: `tasks.jsonl` by task_index.
         modality: `modality.json`; None where the file is absent.
+        episode_tasks: the task texts of `episodes.jsonl` by episode_index, where it has them.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Meta:
     episodes: tuple[tuple[int, int], ...]
     tasks: Mapping[int, str]
     modality: Mapping[str, Any] | None
+    episode_tasks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def data_file(self, episode: int) -> Path:
         """Where training looks for the rows of an episode."""
@@ -177,7 +179,13 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
             return None
     lengths = tuple((line["episode_index"], line["length"]) for line in episodes)
     texts = {line["task_index"]: line["task"] for line in tasks}
-    return Meta(root, info, lengths, texts, modality)
+    named = {line["episode_index"]: _texts(line.get("tasks")) for line in episodes}
+    episode_tasks = {index: found for index, found in named.items() if found is not None}
+    return Meta(root, info, lengths, texts, modality, episode_tasks)
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list) else None
 
 
 def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:

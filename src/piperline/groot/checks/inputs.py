@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from piperline.errors import Place
 from piperline.groot.loader import Meta, Rows
 from piperline.groot.modality_config import Choice
 from piperline.groot.settings import Launch
 from piperline.groot.versions import Target
+
+Values = NDArray[Any]
+_RARE = 0.001
+"""The share of the values on each side that are not ordinary."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,23 @@ class Subject:
         column, start, end = self.meta.column(part, name)
         values = self.rows.columns.get(column)
         return None if values is None else values[:, start:end]
+
+    def row_place(self, row: int) -> Place:
+        """The file and the frame of a row."""
+        for path, (start, stop) in self.rows.spans.items():
+            if start <= row < stop:
+                return Place(file=path, frame=row - start)
+        return Place(file=self.meta.root)
+
+
+def ordinary(values: Values) -> tuple[Values, Values]:
+    """Minimum and maximum over the first axis, the rarest values on both sides left out."""
+    rare = min(max(1, int(len(values) * _RARE)), (len(values) - 1) // 2)
+    ordered = np.partition(values, (rare, len(values) - 1 - rare), axis=0)
+    return ordered[rare], ordered[len(values) - 1 - rare]
+
+
+def value_range(values: Values) -> Values:
+    """The range of the ordinary values over the first axis."""
+    low, high = ordinary(values)
+    return high - low

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from piperline.errors import Place
-from piperline.features import Feature
+from piperline.features import CAMERA_PREFIX, Feature
 from piperline.finding import Finding, command
 from piperline.groot.loader import Meta
 from piperline.groot.modality import MODALITY_FILE, group_label, labels, rotation
@@ -53,6 +53,18 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
         if feature is None or not feature.is_video:
             message = f"camera {camera} is the feature {key}, and info.json has no such video"
             yield Finding("modality-video", "error", message, place, {"camera": camera}, remedy)
+    yield from _check_crossed(meta, place)
+
+
+def _check_crossed(meta: Meta, place: Place) -> Iterator[Finding]:
+    """Cameras that bear the name of another one's videos."""
+    keys = {camera: meta.video_key(camera) for camera in meta.groups("video")}
+    for camera, key in keys.items():
+        own = CAMERA_PREFIX + camera
+        if key != own and own in keys.values():
+            message = f"camera {camera} is the feature {key}, while {own} is another camera's"
+            remedy = _mend(meta)
+            yield Finding("modality-crossed", "warning", message, place, {"camera": camera}, remedy)
 
 
 def _is_entry(entry: object) -> bool:

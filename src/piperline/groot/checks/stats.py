@@ -103,6 +103,15 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
 def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     if subject.target.version == "n1.5":
         return
+    foreign = [key for key, entry in recorded.items() if not _is_entry(entry)]
+    if foreign and subject.target.version == "n1.6":
+        message = (
+            f"{path.name} holds {', '.join(foreign)}, which a later GR00T wrote: N1.6 stops with a "
+            "KeyError"
+        )
+        remedy = _again(subject)
+        numbers = {"keys": foreign}
+        yield Finding("stats-version", "error", message, Place(file=path), numbers, remedy)
     computed = relative_stats(subject.meta, subject.rows, subject.choice)
     there = [key for key in computed if isinstance(recorded.get(key), dict)]
     shaped = [
@@ -140,6 +149,11 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
             {"groups": stale},
             _again(subject),
         )
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether N1.6 can read an entry: it asks each for its mean."""
+    return isinstance(entry, dict) and entry.keys() >= _NEEDED
 
 
 def _differ(

@@ -209,10 +209,12 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
                 )
                 continue
             blue.setdefault(clip.camera, []).extend(_colours(frame) for frame in frames)
-            if max(int(frame.max()) for frame in frames) < _BLACK:
-                yield Finding(
-                    "video-black", "warning", "the picture is black", place, {}, "check the camera"
-                )
+            black = [int(frame.max()) < _BLACK for frame in frames]
+            if any(black):
+                message = "the image is black"
+                if not all(black):
+                    message = f"{sum(black)} of the {len(black)} frames looked at are black"
+                yield Finding("video-black", "warning", message, place, {}, "check the camera")
             elif _frozen(frames) and _moves(subject, clip):
                 message = "the picture stands still while the robot moves"
                 yield Finding(
