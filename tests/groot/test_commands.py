@@ -86,14 +86,15 @@ def test_preflight_of_a_clean_dataset(call, good):
     ]
 
 
-def test_preflight_fails_at_the_asked_severity(call, good):
+def test_preflight_fails_at_the_asked_severity(call, good, tmp_path):
     short = ("preflight", good, "--tables-only", "--horizon", 16)
     assert call(*short)[0] == 0
     code, out, _ = call(*short, "--gpus", 3)
     assert code == 1
     assert "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]" in out
     assert "next:  --batch 255" in out
-    warned = (*short, "--shard-size", 14000)
+    (tmp_path / "checkpoint-10").mkdir()
+    warned = (*short, "--output-dir", tmp_path)
     assert call(*warned)[0] == 0
     assert call(*warned, "--fail-on", "warning")[0] == 1
 

@@ -348,6 +348,13 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     options = dict(word.removeprefix("--").split("=", 1) for word in called[1:])
     excluded = json.loads(options["policy.relative_exclude_joints"])
     names = json.loads((good / "meta/info.json").read_text())["features"]["action"]["names"]
+    assert options["dataset.root"] == f"{SETTINGS.dataset_path}-v3"
+    assert options["policy.max_steps"] == options["steps"] == "10000"
+    rates = ("optimizer_lr", "optimizer_weight_decay", "warmup_ratio")
+    assert [float(options[f"policy.{name}"]) for name in rates] == [1e-4, 1e-5, 0.05]
+    jitter = json.loads(options["dataset.image_transforms.tfs"])["jitter"]
+    assert jitter["kwargs"]["brightness"] == [0.7, 1.3]
+    assert jitter["kwargs"]["hue"] == [-0.08, 0.08]
     # LeRobot: absolute is a name that contains one of them, whatever the case.
     absolute = [name for name in names if any(word.lower() in name.lower() for word in excluded)]
     assert absolute == ["left_gripper.pos", "right_gripper.pos"]

@@ -22,7 +22,7 @@ from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
 from piperline.groot.settings import Launch
 from piperline.groot.stats import write_groot_stats
-from piperline.groot.versions import target
+from piperline.groot.versions import VERSIONS, target
 from piperline.recordings.layout import load_layout
 from tests.groot.datasets import make_dataset, picture, write_clip
 from tests.helpers.pinned import assert_golden
@@ -496,7 +496,7 @@ CLEAN: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("version", ["n1.5", "n1.6", "n1.7"])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", CLEAN)
 def test_clean_datasets_give_no_finding(clean, name, version):
     assert preflight(clean(name), version=version).findings == ()
@@ -518,11 +518,15 @@ def test_shards_that_cannot_all_be_filled(copy):
     [
         (Launch(gpus=3), "batch"),
         (Launch(gpus=0), "batch"),
-        (Launch(shard_size=14_000), "memory"),
     ],
 )
 def test_settings_that_do_not_fit(good, launch, code):
     assert codes(good, launch=launch) == [code]
+
+
+def test_memory_above_the_limit_is_told(good, monkeypatch):
+    monkeypatch.setattr("piperline.groot.checks.sampling._MEMORY_LIMIT", 1e9)
+    assert codes(good) == ["memory"]
 
 
 def test_an_output_folder_with_a_checkpoint(good, tmp_path):
@@ -662,7 +666,7 @@ def test_an_episode_that_is_there_twice(tmp_path):
 
 def test_keys_of_a_later_version_stop_n16_alone(copy):
     FAULTS["stats-version"](copy)
-    assert codes(copy) == ["stats-version"]
+    assert codes(copy) == codes(copy, version="n1.7-april") == ["stats-version"]
     assert codes(copy, version="n1.7") == []
     write_groot_stats(copy)
     assert codes(copy) == []
@@ -770,8 +774,31 @@ def test_the_forecast_counts_as_gr00t_does(good):
     # Ten parts of each episode, each decoding all of it: 10 x 120 frames for 75 samples.
     assert forecast.decoded_frames_per_sample == pytest.approx(16)
     assert forecast.steps_per_epoch == pytest.approx(75 / 256)
-    assert forecast.worker_memory_bytes == 44 * 3 * 48 * 64 * 3 + 2 * 1024 * 3 * 256 * 256 * 3
+    decoded, shards = 2 * 44 * 3 * 48 * 64 * 4, 2 * 75 * 3 * 256 * 256 * 3
+    assert forecast.worker_memory_bytes == 2**30 + decoded + shards
     assert forecast.all_workers_memory_bytes == 32 * forecast.worker_memory_bytes
+
+
+def test_parts_without_samples_are_decoded_too_before_june_2026(good):
+    """A horizon of 40: of 40, 44 and 36 frames 1, 5 and 0 begin a sample, in ten parts each."""
+    decoded = {
+        version: preflight(good, version=version, horizon=40, videos=False).forecast
+        for version in ("n1.6", "n1.7-april", "n1.7")
+    }
+    per_sample = {
+        version: found.decoded_frames_per_sample * found.usable_steps
+        for version, found in decoded.items()
+        if found is not None
+    }
+    assert per_sample == pytest.approx({"n1.6": 1200, "n1.7-april": 1200, "n1.7": 40 + 5 * 44})
+
+
+def test_n15_draws_rows(good):
+    forecast = preflight(good, version="n1.5", videos=False).forecast
+    assert forecast is not None
+    assert (forecast.usable_steps, forecast.lost_episodes, forecast.shards) == (120, 0, 0)
+    # H.264 with a key frame every 10: 1 to 10 frames, 5.5 on average.
+    assert forecast.decoded_frames_per_sample == pytest.approx(5.5)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,9 @@ def make_checkout(folder: Path, version: str) -> Path:
     (folder / goal.launcher).write_text(text)
     if goal.marker != goal.launcher:
         (folder / goal.marker).mkdir(parents=True)
+    if goal.told_by:
+        (folder / "gr00t/data").mkdir()
+        (folder / "gr00t/data/stats.py").write_text(f"KEY = {goal.told_by!r}\n")
     return folder
 
 

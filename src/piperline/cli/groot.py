@@ -209,9 +209,11 @@ def _show(console: Output, report: "Report") -> None:
 def _forecast(values: "Forecast") -> Iterator[str]:
     """What training will take, in lines for people."""
     size = f"{counted(values.episodes, 'episode')}, {counted(values.frames, 'frame')}"
-    samples = counted(values.usable_steps, "usable sample")
+    samples = [counted(values.usable_steps, "usable sample")]
+    if values.shards:
+        samples.append(counted(values.shards, "shard"))
     steps = counted(max(1, round(values.steps_per_epoch)), "optimiser step")
-    yield f"{size}: {samples}, {counted(values.shards, 'shard')}, {steps} per epoch"
+    yield f"{size}: {', '.join(samples)}, {steps} per epoch"
     yield (
         f"about {values.decode_cpu_ms_per_sample:.0f} ms of CPU to decode a sample "
         f"({values.decoded_frames_per_sample:.1f} frames of each camera)"

@@ -37,7 +37,7 @@ def files(meta: Meta, choice: Choice, target: Target, settings: Settings) -> dic
         f"{name}_config.py": config_text(name, choice, target),
         f"finetune_{name}.sh": script_text(name, target, settings),
     }
-    if target.version == "n1.7":
+    if target.family == "n1.7":
         result[f"lerobot_train_{name}.sh"] = lerobot_text(name, meta, choice, target, settings)
     return result
 

@@ -46,7 +46,8 @@ def checkout_version(checkout: Path) -> Target:
     """
     # The newest first: later versions may keep files of earlier ones.
     for goal in reversed(list(VERSIONS.values())):
-        if (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file():
+        there = (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file()
+        if there and _says(checkout / "gr00t/data/stats.py", goal.told_by):
             return goal
     raise PiperlineError(
         "this is no checkout of Isaac-GR00T N1.5, N1.6 or N1.7",
@@ -54,6 +55,10 @@ def checkout_version(checkout: Path) -> Target:
         expected=" or ".join(dict.fromkeys(goal.marker for goal in VERSIONS.values())),
         next_step=f"git clone -b {target(DEFAULT_VERSION).ref} https://github.com/NVIDIA/Isaac-GR00T",
     )
+
+
+def _says(path: Path, word: str | None) -> bool:
+    return word is None or (path.is_file() and word in path.read_text(encoding="utf-8"))
 
 
 def plan_launch(

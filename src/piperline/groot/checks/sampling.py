@@ -17,10 +17,16 @@ from piperline.finding import Finding, command
 from piperline.groot.checks.inputs import Subject
 from piperline.groot.settings import Launch
 
-_DECODE_MS = {"mjpeg": 2.4, "av1": 3.8, "hevc": 2.5, "h264": 2.5}
+_DECODE_MS = {"mjpeg": 1.8, "av1": 3.7, "hevc": 2.6, "h264": 2.6}
 """CPU milliseconds for a 640x480 frame, measured with torchcodec 0.4; other codecs as h264."""
 _MEASURED_PIXELS = 640 * 480
+_SEEK_FRAMES = {"mjpeg": 1.0, "av1": 1.5, "hevc": 5.5, "h264": 5.5}
+"""Frames decoded to reach one in the middle: from the key frame before it, every 1, 2, 10 or 10."""
 _PROCESSED_PIXELS = 256 * 256
+_DECODED_BYTES = 4
+"""Bytes of a decoded pixel in memory, measured."""
+_PROCESS_BYTES = 2**30
+"""Of a worker that has loaded its libraries, measured."""
 _MEMORY_LIMIT = 16e9
 """More bytes for one worker than this are worth a word: there are workers x GPUs of them."""
 
@@ -76,36 +82,66 @@ def forecast(subject: Subject) -> Forecast:
     lengths, usable, launch = subject.lengths, _usable(subject), subject.launch
     splits = int(1 / launch.sampling_rate)
     steps = sum(usable)
-    decoded = sum(
-        length * min(splits, count) for length, count in zip(lengths, usable, strict=True)
-    )
+    if subject.target.version == "n1.5":
+        return _forecast_n15(subject)
+    decoded = splits * sum(lengths)
+    if not subject.target.is_of_spring:  # parts without steps are left out since June 2026
+        pairs = zip(lengths, usable, strict=True)
+        decoded = sum(length * min(splits, count) for length, count in pairs)
     amplification = decoded / steps if steps else 0.0
-    features = [subject.meta.schema.features[key] for key in _camera_keys(subject)]
-    pixels = [feature.shape[0] * feature.shape[1] for feature in features]
-    codecs = [
-        str(subject.meta.video_facts(key).get("video.codec")) for key in _camera_keys(subject)
-    ]
-    frame_ms = sum(
-        _DECODE_MS.get(codec, _DECODE_MS["h264"]) * count / _MEASURED_PIXELS
-        for codec, count in zip(codecs, pixels, strict=True)
-    )
-    # One decoded episode, and two shards of processed samples: the one in use and the next.
-    memory = (
-        max(lengths, default=0) * sum(pixels) * 3
-        + 2 * launch.shard_size * len(pixels) * _PROCESSED_PIXELS * 3
-    )
+    cameras = _cameras(subject)
+    frame_ms = sum(ms for ms, _, _ in cameras)
+    pixels = sum(count for _, _, count in cameras)
+    wanted = shards(usable, launch)[0]
+    # Two decoded episodes, and two shards of processed samples: the one in use and the next.
+    decoded_bytes = 2 * max(lengths, default=0) * pixels * _DECODED_BYTES
+    shard = math.ceil(steps / wanted) if wanted else 0
+    shard_bytes = 2 * shard * len(cameras) * _PROCESSED_PIXELS * 3
+    memory = _PROCESS_BYTES + decoded_bytes + shard_bytes
     return Forecast(
         episodes=len(subject.meta.episodes),
         frames=sum(lengths),
         usable_steps=steps,
         lost_episodes=sum(count == 0 for count in usable),
-        shards=shards(usable, launch)[0],
+        shards=wanted,
         decoded_frames_per_sample=amplification,
         decode_cpu_ms_per_sample=amplification * frame_ms,
         steps_per_epoch=steps / launch.batch,
         worker_memory_bytes=memory,
         all_workers_memory_bytes=memory * launch.workers * launch.gpus,
     )
+
+
+def _forecast_n15(subject: Subject) -> Forecast:
+    """N1.5 draws rows: every row is a sample, each frame is sought by its time, no shards."""
+    lengths, launch, cameras = subject.lengths, subject.launch, _cameras(subject)
+    frames = sum(lengths)
+    sought = [seek for _, seek, _ in cameras]
+    memory = _PROCESS_BYTES
+    return Forecast(
+        episodes=len(subject.meta.episodes),
+        frames=frames,
+        usable_steps=frames,
+        lost_episodes=0,
+        shards=0,
+        decoded_frames_per_sample=sum(sought) / len(sought) if sought else 0.0,
+        decode_cpu_ms_per_sample=sum(ms * seek for ms, seek, _ in cameras),
+        steps_per_epoch=frames / launch.batch,
+        worker_memory_bytes=memory,
+        all_workers_memory_bytes=memory * launch.workers * launch.gpus,
+    )
+
+
+def _cameras(subject: Subject) -> list[tuple[float, float, int]]:
+    """For each camera: milliseconds to decode a frame, frames to seek one, pixels."""
+    found = []
+    for key in _camera_keys(subject):
+        height, width = _shape(subject, key)[:2]
+        codec = str(subject.meta.video_facts(key).get("video.codec"))
+        codec = codec if codec in _DECODE_MS else "h264"
+        ms = _DECODE_MS[codec] * height * width / _MEASURED_PIXELS
+        found.append((ms, _SEEK_FRAMES[codec], height * width))
+    return found
 
 
 def _camera_keys(subject: Subject) -> list[str]:
@@ -159,7 +195,7 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
             {"episodes": lost, "horizon": horizon},
             remedy,
         )
-    if subject.target.version == "n1.6":
+    if subject.target.is_of_spring:
         yield from _check_shards(usable, launch, subject.meta.root)
     if (memory := forecast(subject).worker_memory_bytes) > _MEMORY_LIMIT:
         message = (
@@ -168,7 +204,7 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
         )
         remedy = "store smaller images, split long episodes, or take fewer --workers"
         yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
-    if subject.target.version == "n1.6":
+    if subject.target.is_of_spring:
         yield from _check_checkpoints(launch)
 
 

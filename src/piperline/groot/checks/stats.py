@@ -104,10 +104,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
     if subject.target.version == "n1.5":
         return
     foreign = [key for key, entry in recorded.items() if not _is_entry(entry)]
-    if foreign and subject.target.version == "n1.6":
+    if foreign and subject.target.is_of_spring:
         message = (
-            f"{path.name} holds {', '.join(foreign)}, which a later GR00T wrote: N1.6 stops with a "
-            "KeyError"
+            f"{path.name} holds {', '.join(foreign)}, which a later GR00T wrote: "
+            f"{subject.target.title} stops with a KeyError"
         )
         remedy = _again(subject)
         numbers = {"keys": foreign}

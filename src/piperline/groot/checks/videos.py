@@ -162,7 +162,7 @@ def _check_kind(
             {"codecs": sorted(codecs)},
             "convert with --video h264",
         )
-    elif "av1" in codecs and subject.target.version != "n1.7":
+    elif "av1" in codecs and subject.target.family != "n1.7":
         message = (
             f"{camera} is AV1, which torchcodec decodes and decord, GR00T's fallback, does not"
         )
