@@ -155,7 +155,7 @@ def launch(
     *,
     checkout: Path,
     version: Version = DEFAULT_VERSION,
-    horizon: int = DEFAULT_HORIZON,
+    horizon: int | None = None,
     relative: Several = None,
     config: Path | None = None,
     run: Flag = False,
@@ -169,8 +169,9 @@ def launch(
         dataset: folder of a LeRobot v2.1 dataset.
         checkout: folder of Isaac-GR00T.
         version: of GR00T, which the checkout must be of.
-        horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
+        horizon: steps of an action chunk; those of the config, or 16 in a new one, if not told.
+        relative: action groups relative to the state; those of the config, or the arms, if not
+            told.
         config: modality config .py; the one in the checkout's config_for_gr00tn16, written if
             absent, if not told.
         run: start the command.
