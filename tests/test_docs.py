@@ -52,6 +52,8 @@ FOREIGN = {
     "bash": "starts training: needs a GPU",
     "cd": "in a checkout of Isaac-GR00T",
     "cp": "into a checkout of Isaac-GR00T",
+    "for": "a loop of the shell, in the environment of Isaac-GR00T",
+    "done": "the end of that loop",
     "echo": "feeds a pipe; what it feeds is parsed, and the examples of the help are run",
     "export": "sets a variable of the shell",
     "git": "needs the network",

@@ -9,7 +9,7 @@ import pytest
 from piperline.cli import groot
 
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = [*(REPOSITORY / "src/piperline/groot").glob("*.py")]
+SOURCES = [*(REPOSITORY / "src/piperline/groot").rglob("*.py")]
 PAGES = ["docs/groot.md", "docs/groot.zh-CN.md"]
 
 

@@ -1,6 +1,7 @@
 """One fault each in a good dataset gives exactly its finding; good datasets give none."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -522,6 +523,29 @@ def test_shards_that_cannot_all_be_filled(copy):
 )
 def test_settings_that_do_not_fit(good, launch, code):
     assert codes(good, launch=launch) == [code]
+
+
+def test_a_read_only_dataset_stops_gr00t(good, monkeypatch):
+    """The tests run as root, to whom every folder is writable: the system's answer is given."""
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or path != good / "meta")
+    assert codes(good) == ["dataset-read-only"]
+    assert codes(good, version="n1.5") == []
+
+
+def test_holding_the_pose_is_what_a_model_must_beat(copy):
+    def still(values):
+        values[:] = 1
+
+    def moving(values):
+        values[:] = 1
+        values[:, 0] = 1 + np.arange(len(values)) % 16 / 7.5  # 0 to 2 in each chunk
+
+    edit_column(copy, "observation.state", still)
+    edit_column(copy, "action", moving)
+    forecast = preflight(copy, videos=False).forecast
+    assert forecast is not None
+    chunks = [np.arange(length) % 16 / 7.5 for length in (40, 44, 36)]
+    assert forecast.hold_error == pytest.approx(np.concatenate(chunks).mean() / 14, rel=1e-5)
 
 
 def test_memory_above_the_limit_is_told(good, monkeypatch):

@@ -223,3 +223,5 @@ def _forecast(values: "Forecast") -> Iterator[str]:
         f"about {values.worker_memory_bytes / 1e9:.1f} GB of memory per data-loader worker, "
         f"{values.all_workers_memory_bytes / 1e9:.0f} GB in all"
     )
+    if values.hold_error is not None:
+        yield f"open loop: a trained model must beat holding the pose, MAE {values.hold_error:.3g}"

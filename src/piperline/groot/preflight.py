@@ -19,7 +19,7 @@ from piperline.groot.checks.rows import (
     language_column,
     used_columns,
 )
-from piperline.groot.checks.sampling import Forecast, check_arithmetic, forecast
+from piperline.groot.checks.sampling import Forecast, check_arithmetic, check_writable, forecast
 from piperline.groot.checks.stats import check_stats
 from piperline.groot.checks.videos import check_headers, check_pictures
 from piperline.groot.loader import Meta, read_meta, read_rows
@@ -39,6 +39,7 @@ TABLE_CHECKS: tuple[Check, ...] = (
     bookkeeping.check_episode_tasks,
     bookkeeping.check_equal_episodes,
     check_arithmetic,
+    check_writable,
 )
 GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_rotations, check_stats)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""

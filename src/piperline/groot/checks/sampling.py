@@ -7,10 +7,13 @@ shards; a shard that gets none is an AssertionError. Every part decodes its whol
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from piperline.errors import Place
 from piperline.finding import Finding, command
@@ -46,6 +49,9 @@ class Forecast:
             steps.
         worker_memory_bytes: of one data-loader worker.
         all_workers_memory_bytes: of all workers of all GPUs.
+        hold_error: mean absolute error of holding the pose at the start of each action chunk, over
+            all dimensions of actions that have a state: what a trained model has to beat in
+            open-loop evaluation. None where no action has a state.
     """
 
     episodes: int
@@ -58,6 +64,7 @@ class Forecast:
     steps_per_epoch: float
     worker_memory_bytes: int
     all_workers_memory_bytes: int
+    hold_error: float | None
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -109,7 +116,23 @@ def forecast(subject: Subject) -> Forecast:
         steps_per_epoch=steps / launch.batch,
         worker_memory_bytes=memory,
         all_workers_memory_bytes=memory * launch.workers * launch.gpus,
+        hold_error=_hold_error(subject),
     )
+
+
+def _hold_error(subject: Subject) -> float | None:
+    """The mean of |action[t] - state at the start of t's chunk|, chunk after chunk."""
+    total, count = 0.0, 0
+    for name in subject.choice.action:
+        action, state = subject.group("action", name), subject.group("state", name)
+        if action is None or state is None or action.shape != state.shape:
+            continue
+        for start, stop in subject.rows.episodes(subject.meta).values():
+            chunk = (np.arange(stop - start) // subject.choice.horizon) * subject.choice.horizon
+            distance = np.abs(action[start:stop] - state[start:stop][chunk])
+            known = distance[np.isfinite(distance)]
+            total, count = total + float(known.sum()), count + known.size
+    return total / count if count else None
 
 
 def _forecast_n15(subject: Subject) -> Forecast:
@@ -129,6 +152,7 @@ def _forecast_n15(subject: Subject) -> Forecast:
         steps_per_epoch=frames / launch.batch,
         worker_memory_bytes=memory,
         all_workers_memory_bytes=memory * launch.workers * launch.gpus,
+        hold_error=_hold_error(subject),
     )
 
 
@@ -206,6 +230,15 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
         yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
     if subject.target.is_of_spring:
         yield from _check_checkpoints(launch)
+
+
+def check_writable(subject: Subject) -> Iterator[Finding]:
+    """GR00T writes `relative_stats.json` anew at each start, also where it is right."""
+    meta = subject.meta.root / "meta"
+    if subject.target.version != "n1.5" and not os.access(meta, os.W_OK):
+        message = f"meta/ is read-only: {subject.target.title} writes statistics there and stops"
+        remedy = command("cp", "-r", subject.meta.root, f"{subject.meta.root}-copy")
+        yield Finding("dataset-read-only", "error", message, Place(file=meta), remedy=remedy)
 
 
 def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
