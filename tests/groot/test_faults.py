@@ -744,7 +744,7 @@ def test_quaternions_that_flip_are_found(pose):
     edit_column(pose, "observation.state", flip, episodes=[1])
     (found,) = [f for f in preflight(pose).findings if f.code == "quaternion-flip"]
     assert found.numbers == {"frames": 1}
-    assert (found.place.file, found.place.frame) == (pose / DATA.format(1), 22)
+    assert found.place == Place(file=pose / DATA.format(1), frame=22)
 
 
 def test_a_group_without_names_is_absolute(tmp_path):

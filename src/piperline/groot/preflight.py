@@ -117,7 +117,7 @@ def _grouped(found: Sequence[Finding]) -> list[Finding]:
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for number, finding in enumerate(found):
         place = finding.place
-        key = (str(number),)
+        key: tuple[str, ...] = (str(number),)
         if place and place.camera and place.episode:
             key = (finding.code, place.camera)
         groups.setdefault(key, []).append(finding)
