@@ -255,11 +255,10 @@ def write_one_arm(path, first):
 def world(tmp_path_factory):
     """A folder with everything that documents and examples speak of; copied, never changed."""
     root = tmp_path_factory.mktemp("world")
-    (recording,) = write_recordings(
-        root / "demo/recordings", files=1, frames=(40, 50, 44), size=(48, 64)
+    recording, _ = write_recordings(
+        root / "demo/recordings", files=2, frames=(40, 50, 44), size=(48, 64)
     )
     for place in (
-        "demo/recordings/session_2.hdf5",
         "data/a.hdf5",
         "data.hdf5",
         "data.h5",
