@@ -92,7 +92,7 @@ def test_preflight_fails_at_the_asked_severity(call, good, tmp_path):
     code, out, _ = call(*short, "--gpus", 3)
     assert code == 1
     assert "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]" in out
-    assert "next:  --batch 255" in out
+    assert f"next:  piperline groot config {good} --gpus 3 --batch 255\n" in out
     (tmp_path / "checkpoint-10").mkdir()
     warned = (*short, "--output-dir", tmp_path)
     assert call(*warned)[0] == 0

@@ -611,6 +611,7 @@ def test_horizons_that_are_too_long(copy):
     assert codes(copy, horizon=41) == ["episodes-short"]
     assert codes(copy, horizon=51) == ["horizon-checkpoint", "horizon-too-long"]
     assert codes(copy, horizon=41, version="n1.7") == ["horizon-checkpoint", "episodes-short"]
+    assert codes(copy, horizon=36, version="n1.5", videos=False) == []
     assert codes(copy, horizon=0) == ["config-broken"]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, PiperlineError, Place
 from piperline.files import write_whole
+from piperline.finding import command
 from piperline.groot.checks.modality import check_choice, check_modality, check_target
 from piperline.groot.launch_scripts import class_name, lerobot_text, script_text
 from piperline.groot.loader import Meta, require, require_meta
@@ -83,7 +84,7 @@ def prepare(
             f"the horizon of {horizon} frames is longer than every episode",
             place=Place(file=root),
             found=f"the longest episode has {longest} frames",
-            next_step=f"--horizon {max(1, longest // 2)}",
+            next_step=command("piperline", "groot", "config", root, "--horizon", longest // 2 or 1),
         )
     return meta, choice, guessed
 

@@ -187,14 +187,15 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
         message = (
             f"a global batch of {launch.batch} cannot be divided evenly among {launch.gpus} GPUs"
         )
-        fitting = max(1, launch.batch // max(1, launch.gpus)) * max(1, launch.gpus)
+        gpus = max(1, launch.gpus)
+        words = ("--gpus", gpus, "--batch", max(1, launch.batch // gpus) * gpus)
         yield Finding(
             "batch",
             "error",
             message,
             None,
             {"batch": launch.batch, "gpus": launch.gpus},
-            f"--batch {fitting}",
+            command("piperline", "groot", "config", subject.meta.root, *words),
         )
     if usable and not any(usable):
         message = (
