@@ -1,5 +1,6 @@
 """What every command does, whatever it is for."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -165,11 +166,38 @@ def test_quiet_and_verbose(call, tmp_path):
 
 
 def test_the_system_refuses_in_the_usual_form(call):
-    code, out, err = call("groot config /proc --output /proc/x")
-    assert (code != 0, out) == (True, "")
-    assert err.startswith("error: ")
-    assert "next:" in err
-    assert "Traceback" not in err
+    code, out, err = call("demo /proc/self/fd/x/y")
+    assert (code, out) == (5, "")
+    assert err.startswith("error: the disk has too little room")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PIPERLINE, "layout", "show", "piper"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: the operating system refused: No space left on device",
+        "found:    [Errno 28] No space left on device",
+        "next:     make room, and run the same command again",
+    ]
+
+
+def test_a_read_only_place_is_told(call, tmp_path, monkeypatch):
+    def read_only(path, *_args, **_kwargs):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("piperline.cli.layout.layout_text", read_only)
+    code, out, err = call(f"layout show {tmp_path}")
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "error: the operating system refused: Read-only file system",
+        f"where:    file {tmp_path}",
+        f"found:    [Errno 30] Read-only file system: '{tmp_path}'",
+        "next:     choose a folder that can be written",
+    ]
 
 
 # --- Ctrl-C ---

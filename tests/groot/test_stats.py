@@ -164,6 +164,12 @@ def test_what_cannot_be_computed_is_said(copy, tmp_path):
     (copy / "meta/modality.json").write_text(json.dumps(modality))
     with pytest.raises(DatasetError, match="6 dimensions, state group left_arm has 5"):
         write_groot_stats(copy, relative=["left_arm"])
+    modality["state"]["left_arm"] = {"start": 0}
+    (copy / "meta/modality.json").write_text(json.dumps(modality))
+    with pytest.raises(DatasetError, match="a group is an object with whole start and end"):
+        write_groot_stats(copy)
+    modality["state"]["left_arm"] = {"start": 0, "end": 6}
+    (copy / "meta/modality.json").write_text(json.dumps(modality))
     path = min((copy / "data").rglob("*.parquet"))
     pq.write_table(pq.read_table(path).drop_columns(["action"]), path)
     with pytest.raises(DatasetError, match="no column for the feature action"):

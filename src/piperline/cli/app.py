@@ -66,7 +66,7 @@ def _add(
         usage: what follows the command's name in its usage, where cyclopts would say too little.
     """
     listed = "\n".join(f"    {example}" for example in examples)
-    line = f"Usage: piperline {name} {usage}\n" if usage else None
+    line = f"Usage: piperline {name} {usage}" if usage else None
     epilogue = f"Examples:\n\n{listed}"
     group.command(path, name=name, help=words, help_epilogue=epilogue, usage=line)
     if group is not app:

@@ -1,5 +1,6 @@
 """What commands say: data on standard output, prose on standard error."""
 
+import errno
 import json
 import os
 import re
@@ -18,6 +19,16 @@ Volume = Literal["quiet", "normal", "verbose"]
 
 _COMMANDS = "convert|migrate|aggregate|push|pull|demo|layout|hdf5|shards|groot"
 _OWN_COMMAND = re.compile(rf"(?<![\w./-])piperline(?= (?:{_COMMANDS}|--help)\b)")
+
+_ROOM = "make room, and run the same command again"
+_NEXT_STEPS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a path that this user may use, or change its permissions",
+    errno.EPERM: "choose a path that this user may use, or change its permissions",
+    errno.ENOENT: "check the path",
+}
 
 
 class Output:
@@ -94,5 +105,7 @@ def system_error(error: OSError) -> PiperlineError:
         f"the operating system refused: {reason}",
         place=place,
         found=printable(str(error)),
-        next_step="check that the path exists and that this user may read and write there",
+        next_step=_NEXT_STEPS.get(
+            error.errno or 0, "check the path, and whether this user may use it"
+        ),
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
 from piperline.finding import Finding
+from piperline.groot.checks.modality import check_modality
 from piperline.groot.loader import Meta, Rows, read_rows, require, require_meta
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.versions import DEFAULT_HORIZON
@@ -45,10 +46,11 @@ def write_groot_stats(
         relative: the action groups that are relative to the state; None for the arms.
 
     Raises:
-        DatasetError: training could not read the dataset, or every episode is shorter than the
-        horizon.
+        DatasetError: training could not read the dataset, its groups are not right, or every
+            episode is shorter than the horizon.
     """
     meta = require_meta(root)
+    require(check_modality(meta))
     choice = default_choice(meta, horizon=horizon, relative=relative)
     found: list[Finding] = []
     rows = read_rows(meta, float_columns(meta), found)
