@@ -60,7 +60,7 @@ class Place:
 
 
 class PiperlineError(Exception):
-    """Something that the user can mend.
+    """Something that the user can correct.
 
     Args:
         message: what is wrong, one sentence.

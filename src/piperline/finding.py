@@ -22,7 +22,7 @@ class Finding:
         message: what is wrong and what follows from it; texts from files made printable.
         place: where, as closely as it is known.
         numbers: the measured values, by name.
-        remedy: a command or a step that mends it.
+        remedy: a command or a step that corrects it.
     """
 
     code: str

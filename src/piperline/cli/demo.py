@@ -21,7 +21,7 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
     """Show what the package does, on recordings that it writes itself.
 
     Args:
-        folder: where; made anew if it is an earlier demo, else it must be empty or absent.
+        folder: where; replaced if it is an earlier demo; else it must be empty or absent.
     """
     from piperline.demo import make_demo  # noqa: PLC0415 - heavy: not for --help
 

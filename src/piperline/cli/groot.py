@@ -39,8 +39,8 @@ def config(
         dataset: folder of a LeRobot v2.1 dataset.
         version: of GR00T.
         horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
-        cameras: cameras in the order in which the model sees them; all, if not told.
+        relative: action groups relative to the state; by default the arms.
+        cameras: cameras in the order in which the model sees them; by default all.
         output: folder of the files; config_for_gr00tn16 (or as the version is called) here, if not
             told.
         overwrite: replace files there that differ.
@@ -84,7 +84,7 @@ def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = 
     Args:
         dataset: folder of a LeRobot v2.1 dataset with meta/modality.json.
         horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
+        relative: action groups relative to the state; by default the arms.
     """
     from piperline.groot import stats as groot  # noqa: PLC0415 - heavy
 
@@ -118,9 +118,9 @@ def check(
     Args:
         dataset: folder of a LeRobot dataset.
         version: of GR00T.
-        horizon: steps of an action chunk; that of --config or 16, if not told.
+        horizon: steps of an action chunk; by default that of --config, or 16.
         config: modality config .py of N1.6 or N1.7, which is executed as training would; what
-            `groot config` would write, if not told.
+            `groot config` would write, by default.
         gpus: GPUs of the training machine.
         batch: samples of one step, on all GPUs together.
         workers: data-loader processes of each GPU.
@@ -169,11 +169,11 @@ def launch(
         dataset: folder of a LeRobot v2.1 dataset.
         checkout: folder of Isaac-GR00T.
         version: of GR00T, which the checkout must be of.
-        horizon: steps of an action chunk; those of the config, or 16 in a new one, if not told.
+        horizon: steps of an action chunk; by default those of the config, or 16 in a new one.
         relative: action groups relative to the state; those of the config, or the arms, if not
             told.
-        config: modality config .py; the one in the checkout's config_for_gr00tn16, written if
-            absent, if not told.
+        config: modality config .py; by default the one in the checkout's config_for_gr00tn16,
+            which is written if it is absent.
         run: start the command.
         settings: how to train.
     """

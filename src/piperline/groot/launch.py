@@ -104,11 +104,12 @@ def plan_launch(
             write_files(config.parent, {config.name: config_text(name, choice, goal)})
     _check_options(root, config, goal, horizon, relative)
     n15 = goal.version == "n1.5"
+    span, checked = (_n15_horizon(config), None) if n15 else (None, config)
     report = preflight(
         root,
         version=version,
-        horizon=_n15_horizon(config) if n15 else None,
-        config=None if n15 else config,
+        horizon=span,
+        config=checked,
         launch=_launch(settings, checkout, name),
         videos=videos,
     )

@@ -80,12 +80,12 @@ def default_choice(
     if horizon < 1:
         raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
     chosen = _relative_groups(meta, able) if relative is None else relative
-    kinds = ["RELATIVE" if group in chosen else "ABSOLUTE" for group in actions]
+    kinds = {group: "RELATIVE" for group in actions if group in chosen}
     return Choice(
         cameras=tuple(cameras or videos),
         state=tuple(states),
         action=tuple(actions),
-        representations=tuple(kinds),
+        representations=tuple(kinds.get(group, "ABSOLUTE") for group in actions),
         state_keys=(None,) * len(actions),
         action_deltas=tuple(range(horizon)),
         language=(_language(list(meta.groups("annotation"))),),

@@ -21,7 +21,7 @@ from piperline.groot.checks.rows import (
 )
 from piperline.groot.checks.sampling import Forecast, check_arithmetic, check_writable, forecast
 from piperline.groot.checks.stats import check_stats
-from piperline.groot.checks.videos import check_headers, check_pictures
+from piperline.groot.checks.videos import check_headers, check_images
 from piperline.groot.loader import Meta, read_meta, read_rows
 from piperline.groot.modality import MODALITY_FILE
 from piperline.groot.modality_config import Choice, default_choice, read_choice
@@ -43,7 +43,7 @@ TABLE_CHECKS: tuple[Check, ...] = (
 )
 GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_rotations, check_stats)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""
-VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_pictures)
+VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_images)
 
 
 @dataclass(frozen=True)

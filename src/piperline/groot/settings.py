@@ -30,9 +30,9 @@ class Settings:
         color_jitter: brightness, contrast, saturation, hue.
         workers: data-loader processes of each GPU.
         wandb: report to Weights & Biases.
-        dataset_path: folder of the dataset on the training machine; where it lies now, if not told.
-        output_dir: folder for checkpoints; outputs/NAME_finetune in the checkout, if not told.
-        base_model: checkpoint to start from; the published one, if not told.
+        dataset_path: folder of the dataset on the training machine; by default where it is now.
+        output_dir: folder for checkpoints; by default outputs/NAME_finetune in the checkout.
+        base_model: checkpoint to start from; by default the published one.
         shard_size: steps of a shard (GR00T's --shard_size).
         sampling_rate: share of an episode that goes into one shard (GR00T's
             --episode_sampling_rate).

@@ -22,7 +22,7 @@ Spans = Mapping[str, tuple[int, int]]
 def check_modality(meta: Meta) -> Iterator[Finding]:
     """Spans lie in their vectors, do not overlap and cover them; columns and cameras exist."""
     place = Place(file=meta.root / MODALITY_FILE)
-    remedy = _mend(meta)
+    remedy = _correct(meta)
     for part in ("state", "action"):
         broken = [name for name, entry in meta.groups(part).items() if not _is_span(entry)]
         if broken or not meta.groups(part):
@@ -63,7 +63,7 @@ def _check_crossed(meta: Meta, place: Place) -> Iterator[Finding]:
         own = CAMERA_PREFIX + camera
         if key != own and own in keys.values():
             message = f"camera {camera} is the feature {key}, while {own} is another camera's"
-            remedy = _mend(meta)
+            remedy = _correct(meta)
             yield Finding("modality-crossed", "warning", message, place, {"camera": camera}, remedy)
 
 
@@ -83,7 +83,7 @@ def _check_column(
     meta: Meta, part: str, column: str, spans: Spans, place: Place
 ) -> Iterator[Finding]:
     feature = meta.schema.features.get(column)
-    remedy = _mend(meta)
+    remedy = _correct(meta)
     if feature is None:
         message = (
             f"the {part} groups {', '.join(spans)} lie in {column}, which info.json does not know"
@@ -145,12 +145,12 @@ def _span_problems(
             yield "modality-names", "warning", message, {"start": start, "end": end}
 
 
-def _mend(meta: Meta) -> str:
+def _correct(meta: Meta) -> str:
     again = command("piperline", "groot", "config", meta.root)
     return f"correct it, or delete it and run `{again}`"
 
 
-def _anew(meta: Meta) -> str:
+def _rewrite(meta: Meta) -> str:
     return command("piperline", "groot", "config", meta.root, "--overwrite")
 
 
@@ -170,23 +170,23 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
                 f"the config uses {part} {', '.join(unknown)}; modality.json has "
                 f"{', '.join(meta.groups(part))}"
             )
-            yield Finding("config-keys", "error", message, config, remedy=_anew(meta))
+            yield Finding("config-keys", "error", message, config, remedy=_rewrite(meta))
     if not choice.cameras:
         message = "the config uses no camera: GR00T reads videos only, no images in Parquet files"
-        yield Finding("config-cameras", "error", message, config, remedy=_anew(meta))
+        yield Finding("config-cameras", "error", message, config, remedy=_rewrite(meta))
     if len(choice.representations) != len(choice.action):
         message = (
             f"{len(choice.action)} action groups and {len(choice.representations)} "
             "action_configs: one for each"
         )
-        yield Finding("config-actions", "error", message, config, remedy=_anew(meta))
+        yield Finding("config-actions", "error", message, config, remedy=_rewrite(meta))
     if choice.state_deltas[-1:] != choice.action_deltas[:1] and choice.relative:
         message = (
             f"relative actions need the last state delta ({choice.state_deltas[-1]}) to be "
             "the first action "
             f"delta ({choice.action_deltas[0]}): GR00T stops with a bare AssertionError"
         )
-        yield Finding("config-deltas", "error", message, config, remedy=_anew(meta))
+        yield Finding("config-deltas", "error", message, config, remedy=_rewrite(meta))
     yield from _check_relative(meta, choice, config)
     yield from _check_language(meta, choice, config)
 
@@ -201,7 +201,7 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
                 f"action group {action} is relative to the state group {state}, which the config "
                 "does not use"
             )
-            yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
+            yield Finding("config-relative", "error", message, config, remedy=_rewrite(meta))
         elif end - start != (
             width := meta.column("state", state)[2] - meta.column("state", state)[1]
         ):
@@ -209,7 +209,7 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
                 f"relative action group {action} has {end - start} dimensions, state group "
                 f"{state} has {width}"
             )
-            yield Finding("config-relative", "error", message, config, remedy=_anew(meta))
+            yield Finding("config-relative", "error", message, config, remedy=_rewrite(meta))
         elif kind := rotation(meta.dimension_names("action", action)):
             message = (
                 f"{action} holds a rotation ({kind}) and is relative: GR00T subtracts its numbers, "
@@ -243,7 +243,7 @@ def _check_language(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
             f"GR00T takes one language key at delta 0, not {list(choice.language)} at "
             f"{choice.language_deltas}"
         )
-        yield Finding("config-language", "error", message, config, remedy=_anew(meta))
+        yield Finding("config-language", "error", message, config, remedy=_rewrite(meta))
         return
     key = choice.language[0]
     if key in {"task", "sub_task"} or key.removeprefix("annotation.") in meta.groups("annotation"):
@@ -252,12 +252,12 @@ def _check_language(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
         f"the language key {key} is not among the annotations of modality.json: "
         f"{list(meta.groups('annotation'))}"
     )
-    yield Finding("language-key", "error", message, config, remedy=_mend(meta))
+    yield Finding("language-key", "error", message, config, remedy=_correct(meta))
 
 
 def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding]:
     """Horizon and widths against what the published checkpoint can take."""
-    # N1.5 makes its action head anew for another horizon than the checkpoint's.
+    # N1.5 builds a new action head for another horizon than the checkpoint's.
     if choice.horizon > target.horizon and target.version != "n1.5":
         message = (
             f"the {target.title} checkpoint predicts {target.horizon} steps at most, the horizon "

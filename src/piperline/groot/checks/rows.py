@@ -207,7 +207,7 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
                 message,
                 subject.row_place(row),
                 found,
-                "drop the episode, or mend it",
+                "drop the episode, or correct it",
             )
     if constant and len(values):
         message = f"{column}: {', '.join(constant)} never changes; GR00T normalises it to 0"

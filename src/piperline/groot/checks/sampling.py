@@ -234,7 +234,7 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
 
 
 def check_writable(subject: Subject) -> Iterator[Finding]:
-    """GR00T writes `relative_stats.json` anew at each start, also where it is right."""
+    """GR00T rewrites `relative_stats.json` at each start, even if it is right."""
     meta = subject.meta.root / "meta"
     if subject.target.version != "n1.5" and not os.access(meta, os.W_OK):
         message = f"meta/ is read-only: {subject.target.title} writes statistics there and stops"

@@ -71,7 +71,7 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
     )
     n15 = subject.target.version == "n1.5"
     if not complete and not (n15 and foreign):
-        return  # GR00T computes it anew
+        return  # GR00T computes it again
     computed = dataset_stats(subject.meta, subject.rows)
     stale = [key for key in computed if complete and _differ(entries[key], computed[key], _EXACT)]
     far = [key for key in computed if complete and _differ(entries[key], computed[key], _QUANTILES)]

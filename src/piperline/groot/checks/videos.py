@@ -190,7 +190,7 @@ def _check_kind(
         )
 
 
-def check_pictures(subject: Subject) -> Iterator[Finding]:
+def check_images(subject: Subject) -> Iterator[Finding]:
     """Three frames of up to 300 videos: frozen while the robot moves, black, swapped colours."""
     clips = [clip for clip in _clips(subject) if clip.length]
     chosen = [
@@ -216,7 +216,7 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
                     message = f"{sum(black)} of the {len(black)} frames looked at are black"
                 yield Finding("video-black", "warning", message, place, {}, "check the camera")
             elif _frozen(frames) and _moves(subject, clip):
-                message = "the picture stands still while the robot moves"
+                message = "the image stands still while the robot moves"
                 yield Finding(
                     "video-frozen",
                     "warning",
@@ -229,7 +229,7 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
         blues, oranges = np.mean(shares, axis=0)
         if blues > _BLUE_SHARE and blues > _BLUE_TO_ORANGE * oranges:
             message = (
-                f"{camera}: {100 * blues:.0f} % of the picture is blue where skin, wood and "
+                f"{camera}: {100 * blues:.0f} % of the image is blue where skin, wood and "
                 "cardboard would be orange "
                 f"({100 * oranges:.0f} %): red and blue may be exchanged"
             )
