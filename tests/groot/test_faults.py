@@ -700,10 +700,14 @@ def test_keys_of_a_later_version_stop_n16_alone(copy):
 def test_lerobot_statistics_are_worse_for_other_versions(copy):
     foreign(copy)
     severities = {
-        version: preflight(copy, version=version).findings[0].severity
-        for version in ("n1.5", "n1.6", "n1.7")
+        version: preflight(copy, version=version).findings[0].severity for version in VERSIONS
     }
-    assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
+    assert severities == {
+        "n1.5": "error",
+        "n1.6": "warning",
+        "n1.7-april": "error",
+        "n1.7": "warning",
+    }
 
 
 POSE = ("left_x", "left_y", "left_z", "left_qx", "left_qy", "left_qz", "left_qw", "left_gripper")

@@ -57,8 +57,8 @@ def programs(line: str) -> Iterator[list[str]]:
 def normal(text: str) -> list[str]:
     """An output without what differs from one recording and one machine to the next.
 
-    Progress is left out; numbers, with their sign, become N; units of size become the same; spaces shrink to one;
-    one shard is as good as several.
+    Progress is left out; numbers, with their sign, become N; units of size become the same; spaces
+    shrink to one; one shard is as good as several.
     """
     kept = "\n".join(line for line in text.splitlines() if not _PROGRESS.match(line))
     numbers = re.sub(r"-?\d+(\.\d+)?", "N", kept)

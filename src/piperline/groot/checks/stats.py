@@ -86,10 +86,12 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
     elif far or foreign:
         message = (
             "stats.json comes from LeRobot: its q01 and q99 are means over episodes, not "
-            "quantiles of the dataset. "
-            "N1.5 stops at its `count`, N1.7 normalises by the wrong quantiles"
+            "quantiles of the dataset. N1.5 stops at its `count`, the N1.7 of April normalises by "
+            "the wrong quantiles"
         )
-        severity: Severity = "warning" if subject.target.version == "n1.6" else "error"
+        # N1.6 normalises by minimum and maximum; N1.7 since June computes the file again.
+        harmed = subject.target.version in {"n1.5", "n1.7-april"}
+        severity: Severity = "error" if harmed else "warning"
         yield Finding(
             "stats-foreign",
             severity,
