@@ -44,10 +44,10 @@ DOORS = {
 
 FORBIDDEN = ("torch", "lerobot", "pandas", "cv2", "PIL")
 
-FRONT_PAGE = SOURCE / "__init__.py"
-"""Shows what all rooms offer."""
+DOORSTEPS = {SOURCE / "__init__.py", SOURCE / "__main__.py"}
+"""What Python imports first: they show what the rooms offer, and start the command line."""
 
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != FRONT_PAGE)
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path not in DOORSTEPS)
 
 LONGEST = 450
 

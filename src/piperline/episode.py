@@ -81,6 +81,10 @@ class EncodedEpisode:
             if clip.count != self.length:
                 raise ValueError(f"{key}: {clip.count} frames for {self.length} rows")
 
+    def __repr__(self) -> str:
+        """Short: a table and statistics do not belong into a line."""
+        return f"EncodedEpisode({self.length} frames, {list(self.clips)}, {list(self.tasks)})"
+
     @property
     def length(self) -> int:
         """How many frames."""

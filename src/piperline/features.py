@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from piperline.episode import VideoInfo
 from piperline.recordings.layout import Layout
 
@@ -77,6 +80,23 @@ BOOKKEEPING: Mapping[str, Feature] = {
 
 EPISODE_LOCAL = ("timestamp", "frame_index")
 """The bookkeeping columns that do not depend on an episode's place in its dataset."""
+
+
+def frame_times(frames: NDArray[np.int64], fps: int) -> NDArray[np.float32]:
+    """The timestamps of frames: float32 seconds, the smallest that are not below frame / fps.
+
+    GR00T N1.5 asks torchcodec for the frame that is shown at a timestamp. One that was rounded
+    down lies before its frame, and gives the frame before it: 42 of 107 at 30 frames a second.
+
+    Args:
+        frames: their numbers from the start of the episode.
+        fps: frames a second.
+    """
+    exact = frames / fps
+    times = exact.astype(np.float32)
+    early = times < exact
+    times[early] = np.nextafter(times[early], np.float32(np.inf))
+    return times
 
 
 def camera_key(name: str) -> str:

@@ -20,7 +20,7 @@ from piperline.convert.plan import make_plan
 from piperline.convert.pool import WorkerPool
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging, staging_area
-from piperline.errors import OutputExists, Place, TaskFailed
+from piperline.errors import Place, TaskFailed
 from piperline.files import make_below
 from piperline.output.publish import publish
 from tests.helpers.recordings import write_piper

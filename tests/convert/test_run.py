@@ -22,6 +22,7 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.features import frame_times
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.layout import layout_text
@@ -110,7 +111,7 @@ def test_rows_are_the_recorded_values(tmp_path, dtype):
         assert np.array_equal(
             rows["action"], actions(episode, length).astype(dtype).astype(np.float32)
         )
-        assert rows["timestamp"] == [float(np.float32(frame / 30)) for frame in range(length)]
+        assert rows["timestamp"] == frame_times(np.arange(length), 30).tolist()
         assert rows["frame_index"] == list(range(length))
         assert rows["index"] == list(range(episode * 3, episode * 3 + length))
         assert rows["episode_index"] == [episode] * length

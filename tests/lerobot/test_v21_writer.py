@@ -229,7 +229,7 @@ def test_card_tells_what_there_is(root, tmp_path):
         ],
     )
     card = (root / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlicense: apache-2.0\n")
+    assert card.startswith("---\ntask_categories:\n")
     assert "| episodes | 2 |" in card
     assert "- pick \\| \\<b\\>\n" in card
     assert "| video codec | h264 |" in card

@@ -70,6 +70,7 @@ class DatasetFlags:
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
+        license: the licence of the data for its card, as the Hub names it: cc-by-4.0.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
     """
@@ -81,6 +82,7 @@ class DatasetFlags:
     resize: str | None = None
     robot_type: str | None = None
     groot: bool = True
+    license: str | None = None
     data_mb: float = 100
     video_mb: float = 200
 
@@ -112,6 +114,7 @@ class DatasetFlags:
             resize=_size(self.resize),
             format=self.format,
             groot=self.groot,
+            license=self.license,
             data_mb=self.data_mb,
             video_mb=self.video_mb,
         )

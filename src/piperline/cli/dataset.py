@@ -1,5 +1,6 @@
 """`piperline migrate`, `aggregate`, `push` and `pull`: whole datasets."""
 
+import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -139,6 +140,8 @@ def aggregate(
     )
     result = run(datasets, target, format=format, options=options)
     _show(out, result)
+    step = {"v3.0": "migrate {} --to v2.1"}.get(result.format, "groot preflight {}")
+    out.data("next: piperline " + step.format(shlex.quote(str(result.output))))
 
 
 def _show(out: Output, result: "TransferResult") -> None:

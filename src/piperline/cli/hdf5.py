@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
-from piperline.text import printable, size_text
+from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -304,9 +304,8 @@ _OUTCOMES: "dict[Outcome, str]" = {
 
 
 def _tell(out: Output, new: "NewFile", outcome: "Outcome", *, is_dry: bool) -> None:
-    from piperline.cli.hdf5_text import counted  # noqa: PLC0415 - see above
 
-    count, size = counted(len(new.groups), "group"), size_text(new.stored_bytes)
+    count, size = plural(len(new.groups), "group"), size_text(new.stored_bytes)
     out.data(f"{printable(str(new.path))}  {count}  {size}  {_OUTCOMES[outcome]}")
     # Where a group came from is told, unless that is plain: the file bears the name of its group.
     is_alone = not is_dry and len(new.groups) == 1

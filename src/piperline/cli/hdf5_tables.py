@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from piperline.cli.hdf5_text import counted, name_text
+from piperline.cli.hdf5_text import name_text
 from piperline.hdf5.analysis import Analysis, FileSummary
 from piperline.hdf5.episode_table import EpisodeRow, EpisodeTable
 from piperline.hdf5.split_repack import TopGroup
-from piperline.text import printable, size_text
+from piperline.text import plural, printable, size_text
 
 _IN_THE_TABLE = 2  # vectors with a column of their own
 _BETWEEN_COLUMNS, _NARROWEST_COLUMN = 2, 16
@@ -25,8 +25,8 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
     """What all episodes have in common, a row for each, then those that do not fit."""
     seconds = table.frames / table.fps
     yield (
-        f"recording, layout {table.layout}: {counted(len(table.rows), 'episode')}, "
-        f"{counted(table.frames, 'frame')}, {seconds:,.1f} s at {table.fps} frames a second"
+        f"recording, layout {table.layout}: {plural(len(table.rows), 'episode')}, "
+        f"{plural(table.frames, 'frame')}, {seconds:,.1f} s at {table.fps} frames a second"
     )
     yield from _camera_lines(table)
     vectors = list(dict.fromkeys(key for row in table.rows for key in row.ranges))
@@ -40,7 +40,7 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
             text = f"  {printable(row.name)} does not fit: {row.problem}"
             yield from wrap(text, console.width, subsequent_indent="      ")
     if table.misfits:
-        yield f"  {table.misfits:,} of {counted(len(table.rows), 'episode')} do not fit"
+        yield f"  {table.misfits:,} of {plural(len(table.rows), 'episode')} do not fit"
 
 
 def _camera_lines(table: EpisodeTable) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _camera_lines(table: EpisodeTable) -> Iterator[str]:
     for camera, counts in table.camera_kinds().items():
         kinds = list(counts)
         if len(counts) > 1:
-            kinds = [f"{kind} in {counted(n, 'episode')}" for kind, n in counts.items()]
+            kinds = [f"{kind} in {plural(n, 'episode')}" for kind, n in counts.items()]
         yield f"  camera {printable(camera)}: {', '.join(kinds)}"
 
 
@@ -123,7 +123,7 @@ def group_lines(groups: Sequence[TopGroup]) -> Iterator[str]:
     names = [name_text(group.name) for group in groups]
     width = max(map(cell_len, names))
     for group, name in zip(groups, names, strict=True):
-        members, size = counted(group.members, "member"), size_text(group.stored_bytes)
+        members, size = plural(group.members, "member"), size_text(group.stored_bytes)
         yield f"{set_cell_size(name, width)}  {members:>11}  {size:>9}"
 
 
@@ -139,8 +139,8 @@ def analysis_lines(analysis: Analysis, console: Console) -> Iterator[str]:
     yield from _rendered(table, console)
     for file in analysis.files:
         yield from _remarks(file)
-    files, episodes = counted(len(analysis.files), "file"), counted(analysis.episodes, "episode")
-    frames, size = counted(analysis.frames, "frame"), size_text(analysis.size)
+    files, episodes = plural(len(analysis.files), "file"), plural(analysis.episodes, "episode")
+    frames, size = plural(analysis.frames, "frame"), size_text(analysis.size)
     yield f"{files}, {episodes}, {frames}, {size}"
     yield from _proposal_lines(analysis)
 
@@ -159,7 +159,7 @@ def _remarks(file: FileSummary) -> Iterator[str]:
     if file.problem:
         yield f"{name}: {file.problem}"
     elif file.count and file.count.misfits:
-        misfits = counted(file.count.misfits, "more group")
+        misfits = plural(file.count.misfits, "more group")
         yield f"{name}: {misfits} that do not fit the layout, not counted as episodes"
     elif file.count and file.count.layout is None:
         yield f"{name}: no layout fits, so nothing in it is counted as an episode"
@@ -167,16 +167,16 @@ def _remarks(file: FileSummary) -> Iterator[str]:
 
 def _proposal_lines(analysis: Analysis) -> Iterator[str]:
     if analysis.whole_files:
-        files = counted(analysis.whole_files, "file")
+        files = plural(analysis.whole_files, "file")
         yield f"{files} of one episode each: repacking is for files with a group for each episode"
     sizes = [len(new.groups) for new in analysis.plan]
     if not sizes:
         yield "there is nothing to repack"
         return
-    each = counted(sizes[0], "episode")
+    each = plural(sizes[0], "episode")
     if sizes[-1] != sizes[0]:
         each += f", the last with {sizes[-1]:,}"
-    yield f"repacking would make {counted(len(sizes), 'file')} of {each}"
+    yield f"repacking would make {plural(len(sizes), 'file')} of {each}"
     if analysis.renamed:
-        renamed = counted(analysis.renamed, "episode")
+        renamed = plural(analysis.renamed, "episode")
         yield f"{renamed} would be renamed: their file has another of that name"

@@ -11,17 +11,12 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from piperline.hdf5.describe import Facts
 from piperline.hdf5.inspect import Node, Report
 from piperline.hdf5.values import MOST_VALUES, Values
-from piperline.text import printable, size_text
+from piperline.text import plural, printable, size_text
 
 _NARROWEST = 40
 _LONGEST_ATTRIBUTE = 300  # cells, in a tree
 _NUMBERS_IN_A_TREE = 60
 _PRECISION = 5
-
-
-def counted(count: int, what: str) -> str:
-    """`1 shard`, `2 shards`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def name_text(name: bytes) -> str:
@@ -35,13 +30,13 @@ def name_text(name: bytes) -> str:
 def report_lines(report: Report, width: int) -> Iterator[str]:
     """The sums, then the tree."""
     yield f"{printable(report.file.name)}: {size_text(report.file_bytes)}"
-    parts = [counted(report.groups, "group"), counted(report.datasets, "dataset")]
+    parts = [plural(report.groups, "group"), plural(report.datasets, "dataset")]
     if report.links:
-        parts.append(counted(report.links, "link"))
+        parts.append(plural(report.links, "link"))
     logical, stored = size_text(report.logical_bytes), size_text(report.stored_bytes)
     yield f"{', '.join(parts)}; values of {logical}, stored in {stored}"
     if report.unreadable:
-        yield f"{counted(report.unreadable, 'object')} cannot be read: the file is damaged"
+        yield f"{plural(report.unreadable, 'object')} cannot be read: the file is damaged"
     yield ""
     for node in report.nodes:
         yield from node_lines(node, width)
@@ -81,7 +76,7 @@ def _parts(node: Node) -> list[str]:
     if node.kind == "type":
         return ["named type"]
     if node.members is not None:
-        return [counted(node.members, "member")]
+        return [plural(node.members, "member")]
     if node.facts is None:
         return [node.text]
     return [*facts_parts(node.facts), *filter(None, [node.image])]

@@ -291,7 +291,7 @@ def _datatrove() -> ModuleType:
         raise UsageError(
             "this needs datatrove, which is not installed",
             expected="piperline with the extra `cluster`",
-            next_step="pip install 'piperline[cluster]'",
+            next_step="pip install datatrove",
         ) from error
 
 

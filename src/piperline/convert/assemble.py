@@ -17,6 +17,7 @@ from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
+from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
 
@@ -76,9 +77,9 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
             if written:
                 written.add(rows)
         writer.finish()
-    if schema.groups:
-        write_modality(folder, schema)
-    if written:
+    if job.license:
+        declare_license(folder / "README.md", job.license)
+    if write_modality(folder, schema) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
     return schema

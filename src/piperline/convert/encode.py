@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
+from piperline.features import frame_times
 from piperline.recordings.images import CameraHeader, FrameStream
 from piperline.recordings.recording import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
@@ -174,8 +175,7 @@ def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
 
     Returns:
         A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32,
-        seconds from the start of the episode, frame_index / fps computed in float64) and
-        `frame_index` (int64).
+        seconds from the start of the episode, see `frame_times`) and `frame_index` (int64).
 
     Raises:
         BadEpisode: a value is not finite, or cannot be read.
@@ -185,5 +185,5 @@ def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
         for key, rows in episode.vectors(length).items()
     }
     index = np.arange(length, dtype=np.int64)
-    timestamps = (index / fps).astype(np.float32)
-    return pa.table({**vectors, "timestamp": pa.array(timestamps), "frame_index": pa.array(index)})
+    timestamps = pa.array(frame_times(index, fps))
+    return pa.table({**vectors, "timestamp": timestamps, "frame_index": pa.array(index)})

@@ -1,6 +1,7 @@
 """What a run shall do, from its options."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Job:
         task: the task text of episodes that have none of their own.
         groot: write the statistics that GR00T would compute before training; v2.1 only.
         data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
+        license: the licence of the data, for the dataset card; None claims none.
     """
 
     layout: Layout
@@ -36,10 +38,12 @@ class Job:
     groot: bool = False
     data_mb: float = 100
     video_mb: float = 200
+    license: str | None = None
 
 
 _HIGHEST_FPS = 1000
 _LONGEST_SIDE = 8192
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 def make_job(
@@ -55,8 +59,25 @@ def make_job(
     groot: bool = True,
     data_mb: float = 100,
     video_mb: float = 200,
+    license: str | None = None,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
+
+    Args:
+        layout: what the recordings hold: a built-in layout's name, the path of a TOML file, or a
+            layout.
+        video: how images become videos: `h264`, `av1`, or `copy` for the recorded JPEG bytes.
+        fps: frames a second, a whole number.
+        robot_type: LeRobot's name for the robot.
+        task: the task text of episodes that have none of their own.
+        color: how the recorded colours are meant: `rgb`, `bgr` or `swapped-jpeg`.
+        resize: width and height of the videos in pixels, even numbers; None keeps the size.
+        format: the LeRobot version to write: `v2.1` or `v3.0`.
+        groot: write the statistics that GR00T would compute before training (v2.1).
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file of a camera is begun.
+        license: the licence of the data, as the Hugging Face Hub names it (`cc-by-4.0`); None
+            claims none.
 
     Raises:
         LayoutError: there is no such layout.
@@ -83,6 +104,15 @@ def make_job(
             found=f"{resize[0]}x{resize[1]}",
             next_step=f"for example --resize {width}x{height}",
         )
+    if video not in MODES:
+        raise UsageError(f"there is no video mode {video!r}", expected=" or ".join(MODES))
+    if license is not None and not _LICENSE.fullmatch(license):
+        raise UsageError(
+            "this is no name of a licence",
+            expected="a name of the Hugging Face Hub's list",
+            found=printable(license),
+            next_step="for example --license cc-by-4.0",
+        )
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     check_limits(data_mb, video_mb)
@@ -102,5 +132,13 @@ def make_job(
         )
     settings = EncodeSettings(MODES[video], int(rate), resize)
     return Job(
-        rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb
+        rules,
+        settings,
+        format,
+        robot_type or rules.robot_type,
+        text,
+        groot,
+        data_mb,
+        video_mb,
+        license,
     )

@@ -23,7 +23,7 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.lerobot.info import LONGEST_SECONDS
-from piperline.recordings.find import find_recordings
+from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.recording import EpisodeHeader, Recording
 from piperline.text import printable
@@ -153,7 +153,7 @@ def load_plan(path: Path) -> Plan | None:
 
 
 def make_plan(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,

@@ -18,6 +18,7 @@ from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
 from piperline.process import usable_cpus
+from piperline.recordings.find import Inputs, find_recordings
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ConvertResult:
 
 
 def plan_run(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,
@@ -62,7 +63,14 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is used, without a look inside the recordings, if nothing has changed since.
+    Args:
+        inputs: HDF5 files, and folders of them; a single path is one of them.
+        job: what is to be done, from `make_job`.
+        episodes: which episodes; see `make_plan`.
+        skip_bad: leave out episodes that cannot be converted.
+        watch: called with the progress of the run when it changes.
+        previous: a plan of an earlier run; it is taken as it is, without a look inside the
+            recordings, if nothing has changed since.
 
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or nothing is left.
@@ -80,7 +88,7 @@ def plan_run(
 
 
 def convert(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     output: Path | str,
     job: Job,
     *,
@@ -95,7 +103,7 @@ def convert(
     """Turn recordings into a LeRobot dataset.
 
     Args:
-        inputs: HDF5 files, and folders of them.
+        inputs: HDF5 files, and folders of them; a single path is one of them.
         output: the dataset's folder; it is absent until it is complete, and beside it lies
             `OUTPUT.work`.
         job: what is to be done, from `make_job`.
@@ -184,14 +192,14 @@ def _bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _refuse_recordings_inside(inputs: Sequence[Path | str], output: Path) -> None:
+def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
     """See that no recording would be replaced together with the output, or taken for staged work.
 
     Raises:
         UsageError: one lies in the output, or where it is prepared.
     """
     taken = {output.resolve(), work_folder(output).resolve()}
-    for path in (Path(given).resolve() for given in inputs):
+    for path in (found.resolve() for found, _ in find_recordings(inputs)):
         if taken & {path, *path.parents}:
             raise UsageError(
                 "recordings lie in the output's folder",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from piperline.features import BOOKKEEPING
 from piperline.lerobot.info import Info
@@ -11,7 +12,6 @@ _TASKS_SHOWN = 20
 _NAMES_SHOWN = 8
 
 _FRONT_MATTER = """---
-license: apache-2.0
 task_categories:
 - robotics
 tags:
@@ -54,6 +54,17 @@ def card_text(info: Info, tasks: Sequence[str]) -> str:
         _loading(info),
     ]
     return "\n".join(parts)
+
+
+def declare_license(card: Path, license_name: str) -> None:
+    """Name the licence of the data in the front matter of a dataset card, in place.
+
+    Args:
+        card: the README.md.
+        license_name: as the Hugging Face Hub names it: `cc-by-4.0`, `apache-2.0`.
+    """
+    text = card.read_text(encoding="utf-8")
+    card.write_text(text.replace("---\n", f"---\nlicense: {license_name}\n", 1), encoding="utf-8")
 
 
 def _cell(text: str) -> str:

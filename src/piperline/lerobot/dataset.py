@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode, VideoInfo
 from piperline.errors import DatasetError, Place
-from piperline.features import Feature, Schema, camera_feature
+from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.lerobot.columns import column_values, is_number, is_numeric, task_columns
 from piperline.lerobot.histograms import Histograms
 from piperline.lerobot.info import EpisodeRow, Info
@@ -59,6 +59,9 @@ class DatasetReader(Protocol):
 
 def open_dataset(root: Path | str) -> "Dataset":
     """Open the LeRobot dataset (v2.0, v2.1 or v3.0) in the folder `root`.
+
+    Args:
+        root: the dataset's folder.
 
     Raises:
         DatasetError: it is not a dataset, or its tables do not agree with each other.
@@ -117,6 +120,9 @@ class Dataset:
                 expected=f"{info.episodes} episodes",
                 found=f"{len(reader.episodes)} rows",
             )
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.root)!r}, {self.version}, {len(self)} episodes)"
 
     def __len__(self) -> int:
         return len(self._reader.episodes)
@@ -192,13 +198,11 @@ class Dataset:
         task_rows = places.pop("task_index")
         known = {key: pa.chunked_array([values]) for key, values in places.items()}
         frames = np.arange(row.length, dtype=np.int64)
-        times = frames / self.info.fps
-        self._note_times(table, times)
+        self._note_times(table, frames / self.info.fps)
+        times = frame_times(frames, self.info.fps)
         columns = {key: known.get(key, table.column(key)) for key in self.info.schema.columns}
         return EncodedEpisode(
-            table=pa.table(
-                {**columns, "timestamp": times.astype(np.float32), "frame_index": frames}
-            ),
+            table=pa.table({**columns, "timestamp": times, "frame_index": frames}),
             clips={key: self._clip(index, key, row.length) for key in self._cameras},
             camera_stats=self._image_stats(index),
             tasks=tasks,

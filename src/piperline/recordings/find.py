@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 SUFFIXES = (".hdf5", ".h5")
 
 
-def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
+Inputs = Path | str | Sequence[Path | str]
+"""One file or folder, or several."""
+
+
+def find_recordings(inputs: Inputs) -> list[tuple[Path, str]]:
     """The recordings that `inputs` name: files as they are, folders by what lies directly in them.
 
     Returns:
@@ -25,7 +29,8 @@ def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
         RecordingError: an input is missing, or a folder holds no HDF5 file.
     """
     found: dict[Path, tuple[Path, str]] = {}
-    for given in map(Path, inputs):
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    for given in map(Path, paths):
         for path in _hdf5_files(given) if given.is_dir() else [given]:
             if not is_utf8(str(path)):
                 raise RecordingError(
