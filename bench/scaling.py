@@ -1,8 +1,10 @@
 """Measure how conversion scales: `.venv/bin/python -m bench.scaling [--episodes 10000] [--rounds 1]`.
 
-- Workers: the same recordings with one worker and with as many as there are CPUs; the datasets must be equal.
+- Workers: the same recordings with one worker and with as many as there are CPUs; the datasets must
+be equal.
 - What datatrove costs: `piperline shards convert` against `piperline convert` with as many workers.
-- Planning: episodes of two tiny frames in 200 files. For the run with nothing to do, the shards are written as the
+- Planning: episodes of two tiny frames in 200 files. For the run with nothing to do, the shards are
+written as the
   ranks would leave them: records, manifests and the files named there, without videos in them.
 """
 

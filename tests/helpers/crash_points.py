@@ -2,8 +2,9 @@
 
     python -m tests.helpers.crash_points COMMAND FOLDER
 
-`FOLDER/data` holds recordings, or whatever the command takes (see `COMMANDS`). For each change a line tells what came of
-it, as JSON: which change, the exit code of the second run, and what lies in the folder in the end.
+`FOLDER/data` holds recordings, or whatever the command takes (see `COMMANDS`). For each change a
+line tells what came of it, as JSON: which change, the exit code of the second run, and what lies in
+the folder in the end.
 """
 
 import itertools

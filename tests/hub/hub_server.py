@@ -1,7 +1,8 @@
 """A stand-in for the Hugging Face Hub: as much of its protocol as push and pull speak, on a local port.
 
-Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create, preupload, LFS
-batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in the way of requests.
+Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create,
+preupload, LFS batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in
+the way of requests.
 """
 
 import base64
