@@ -158,7 +158,7 @@ def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch)
         aggregate(parts, tmp_path / "out", options=Options(overwrite=False))
     aggregate(parts[:2], tmp_path / "out", options=Options(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:2])
-    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "in", "out"]

@@ -95,7 +95,7 @@ def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
 
 
 def test_a_file_system_without_exchange(tmp_path, episodes, monkeypatch):
-    monkeypatch.setattr(place, "_exchange", lambda _one, _other: False)
+    monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert migrate(root, "v2.1").backup == tmp_path / "set_v30"
     assert_holds(open_dataset(root), episodes)
@@ -381,7 +381,7 @@ def test_images_and_matrices_in_columns(tmp_path):
 def written_by(request, monkeypatch):
     """Where a fault of the disk shows: in copying byte ranges, or, for files that are not simple, in FFmpeg."""
     if request.param == "packets":
-        monkeypatch.setattr("piperline.video.splice.read_track", lambda *_: None)
+        monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
     return {"bytes": "piperline.video.mp4._copy", "packets": "piperline.video.splice.Joiner._mux"}[
         request.param
     ]

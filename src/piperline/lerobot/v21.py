@@ -27,7 +27,8 @@ from piperline.lerobot.info import (
     read_jsonl,
 )
 from piperline.lerobot.v30_files import Lanes
-from piperline.video.splice import Reader
+from piperline.video.clips import ClipReader
+from piperline.video.splice import cut
 
 LONGEST_SECONDS = 1024
 """lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
@@ -54,7 +55,7 @@ class V21Writer:
         self._numbering = Numbering(schema, "Sequence", tasks=tasks)
         (root / "meta").mkdir()
         self._histograms = HistogramFile(root, schema.cameras)
-        self._readers = {key: Reader() for key in schema.cameras}
+        self._readers = {key: ClipReader() for key in schema.cameras}
         self._lanes = Lanes(schema.cameras)
 
     def add(self, episode: EncodedEpisode) -> None:
@@ -138,9 +139,9 @@ class V21Writer:
         with (self._root / "meta" / name).open("a", encoding="utf-8") as file:
             file.write(text)
 
-    def _write_clip(self, reader: Reader, clip: Clip, target: Path) -> None:
+    def _write_clip(self, reader: ClipReader, clip: Clip, target: Path) -> None:
         if not clip.whole:
-            reader.cut(clip, target)
+            cut(clip, target, reader)
         elif self._link:
             link_or_copy(clip.path, target)
         else:

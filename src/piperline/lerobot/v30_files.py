@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from piperline.episode import Clip
 from piperline.files import make_below
 from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
-from piperline.video.splice import Joiner, Reader, Splicer, new_file
+from piperline.video.clips import ClipReader
+from piperline.video.splice import Joiner, Splicer, new_file
 
 _Result = TypeVar("_Result")
 
@@ -145,7 +146,7 @@ class VideoFiles:
 
     def __init__(self, root: Path, key: str, limit: float) -> None:
         self._root, self._key, self._limit = root, key, limit
-        self._reader = Reader()
+        self._reader = ClipReader()
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
 

@@ -15,7 +15,7 @@ from piperline.video.decoder import probe
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
 from piperline.video.pixel_counts import count_pixels
-from piperline.video.splice import Reader
+from piperline.video.clips import ClipReader
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
@@ -34,9 +34,9 @@ class Pictures:
     def __init__(self, schema: Schema, folder: Path, *, quantiles: bool, reencode: bool) -> None:
         self._schema, self._folder = schema, folder
         self._quantiles, self._reencode = quantiles, reencode
-        self._reader = Reader()
+        self._reader = ClipReader()
         # Each camera is decoded in a thread of its own, where its pictures have to be looked at.
-        self._readers = {key: Reader() for key in schema.cameras}
+        self._readers = {key: ClipReader() for key in schema.cameras}
         self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
         self.encoded = 0
         self.measured = 0
@@ -113,7 +113,7 @@ class Pictures:
         return Clip(path, 0, frames, info)
 
 
-def _clip_stats(reader: Reader, clip: Clip) -> FeatureStats:
+def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     """Statistics of LeRobot's sample of the frames of a video; of a long one, of some key frames.
 
     LeRobot's sample of a long video can hardly be decoded without all other frames.

@@ -4,7 +4,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers of JPEG: ITU-T T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC)."""
+"""Start-of-frame markers of JPEG: ITU-T T.81, table B.1, without DHT, JPG and DAC."""
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 
 

@@ -1,8 +1,9 @@
-"""Cutting and appending MP4 files by byte ranges: sample tables are rewritten, the frames themselves only copied.
+"""Cutting and appending MP4 files by byte ranges: sample tables are rewritten, frames copied.
 
-Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does with `+faststart`,
-byte for byte. Only simple files are taken: one H.264 or AV1 track without B-frames, frames at n / fps, no edits. All
-numbers of a file are checked before they are used; whatever is not simple is left to FFmpeg (`remux`).
+Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does
+with `+faststart`, byte for byte. Only simple files are taken: one H.264 or AV1 track without
+B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are used;
+whatever is not simple is left to FFmpeg.
 """
 
 import errno
@@ -21,16 +22,18 @@ from piperline.errors import DatasetError, Place, VideoError
 
 Numbers: TypeAlias = NDArray[np.int64]
 
+ON_TIME_SECONDS = 1e-5
+"""How far from n / fps frame n may be shown: lerobot finds it up to 1e-4 s away."""
+
 _BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
 CODECS = {b"avc1": "h264", b"av01": "av1"}
 """FFmpeg's names of the sample entries that are taken."""
 
 _LARGEST_MOOV = 64 << 20
-_MOST_FRAMES, _MOST_TICKS, _HIGHEST_FPS = (
-    1 << 24,
-    1 << 40,
-    1 << 16,
-)  # so that products fit into 64 bits
+# Products of these fit into 64 bits.
+_MOST_FRAMES = 1 << 24
+_MOST_TICKS = 1 << 40
+_HIGHEST_FPS = 1 << 16
 _CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
 _ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
 _U32 = 0xFFFFFFFF
@@ -59,6 +62,7 @@ class Track:
         sizes: bytes of each frame, int64 of shape (frames,).
         offsets: where each begins in the file, likewise.
         keys: whether decoding can begin at it, bool of shape (frames,).
+        on_time: whether frame n of the file is shown at n / fps, not just near to it.
     """
 
     path: Path
@@ -68,6 +72,7 @@ class Track:
     sizes: Numbers
     offsets: Numbers
     keys: NDArray[np.bool_]
+    on_time: bool
 
     @property
     def codec(self) -> str:
@@ -82,7 +87,7 @@ class Track:
 
     @cached_property
     def parameters(self) -> bytes:
-        """What decoding depends on. Square pixels are the same as none: muxers add them as they like."""
+        """What decoding depends on. Square pixels are the same as none: muxers differ in that."""
         kept = [
             _box(kind, body)
             for kind, body in _boxes(self.entry[_ENTRY:])
@@ -91,16 +96,19 @@ class Track:
         return self.shown + b"".join(kept)
 
     def piece(self, first: int, count: int) -> "Track | None":
-        """`count` frames from number `first` on; None where there are not as many, or the first is no key frame."""
+        """`count` frames from number `first` on.
+
+        None where there are not as many, or the first is no key frame.
+        """
         if first + count > len(self.sizes) or not self.keys[first]:
             return None
         # Copies, so that the whole file's tables need not be kept.
-        sizes, offsets, keys = (
-            self.sizes[first:][:count],
-            self.offsets[first:][:count],
-            self.keys[first:][:count],
+        return replace(
+            self,
+            sizes=self.sizes[first:][:count].copy(),
+            offsets=self.offsets[first:][:count].copy(),
+            keys=self.keys[first:][:count].copy(),
         )
-        return replace(self, sizes=sizes.copy(), offsets=offsets.copy(), keys=keys.copy())
 
     @property
     def ranges(self) -> Iterator[tuple[int, int]]:
@@ -117,9 +125,6 @@ class Track:
                 os.pread(file.fileno(), int(self.sizes[n]), int(self.offsets[n])) for n in (0, -1)
             )
         return first, last
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def read_track(path: Path, fps: int) -> Track | None:
@@ -140,15 +145,22 @@ def read_track(path: Path, fps: int) -> Track | None:
 def is_whole(path: Path) -> bool:
     """Whether a file is as long as its boxes say; true also of what is no MP4."""
     with path.open("rb") as file:
-        size, place = os.fstat(file.fileno()).st_size, 0
+        size, offset = os.fstat(file.fileno()).st_size, 0
         if os.pread(file.fileno(), 8, 0)[4:] != b"ftyp":
             return True
-        while place < size:
-            length, _, large = struct.unpack(
-                ">I4sQ", os.pread(file.fileno(), 16, place).ljust(16, b"\0")
-            )
-            place += max(large if length == 1 else length or size - place, 8)
-        return place == size
+        while offset < size:
+            length, _ = _box_at(file.fileno(), offset, size)
+            offset += max(length, 8)
+        return offset == size
+
+
+def _box_at(descriptor: int, offset: int, size: int) -> tuple[int, bytes]:
+    """Length and kind of the box that begins at `offset`; a length of 0 reaches to the end."""
+    head = os.pread(descriptor, 16, offset).ljust(16, b"\0")
+    length, kind, large = struct.unpack(">I4sQ", head)
+    if length == 1:
+        length = large
+    return length or size - offset, kind
 
 
 def _need(holds: object) -> None:
@@ -158,12 +170,12 @@ def _need(holds: object) -> None:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of each box in `data`."""
-    place = 0
-    while place < len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        _need(8 <= size <= len(data) - place)
-        yield kind, data[place + 8 : place + size]
-        place += size
+    offset = 0
+    while offset < len(data):
+        size, kind = struct.unpack_from(">I4s", data, offset)
+        _need(8 <= size <= len(data) - offset)
+        yield kind, data[offset + 8 : offset + size]
+        offset += size
 
 
 def _children(data: bytes) -> dict[bytes, bytes]:
@@ -176,17 +188,14 @@ def _children(data: bytes) -> dict[bytes, bytes]:
 
 
 def _moov(descriptor: int, size: int) -> dict[bytes, bytes]:
-    place = 0
-    while place < size:
-        length, kind, large = struct.unpack(
-            ">I4sQ", os.pread(descriptor, 16, place).ljust(16, b"\0")
-        )
-        length = large if length == 1 else length or size - place
-        _need(8 <= length <= size - place)
+    offset = 0
+    while offset < size:
+        length, kind = _box_at(descriptor, offset, size)
+        _need(8 <= length <= size - offset)
         if kind == b"moov":
             _need(length <= _LARGEST_MOOV)
-            return _children(os.pread(descriptor, length, place)[8:])
-        place += length
+            return _children(os.pread(descriptor, length, offset)[8:])
+        offset += length
     raise _NotSimpleError
 
 
@@ -196,29 +205,28 @@ def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
     mdia = _children(trak[b"mdia"])
     minf = _children(mdia[b"minf"])
     tkhd = trak[b"tkhd"]
-    _need(
-        tkhd[-44:-8] == _MATRIX
-        and mdia[b"hdlr"][8:12] == b"vide"
-        and minf[b"dinf"] == _box(b"dref", _DREF)
-    )
+    _need(tkhd[-44:-8] == _MATRIX)
+    _need(mdia[b"hdlr"][8:12] == b"vide")
+    _need(minf[b"dinf"] == _box(b"dref", _DREF))
     stbl = _children(minf[b"stbl"])
     _need(stbl.keys() <= _TABLES)
     sizes = _sizes(stbl[b"stsz"], size)
-    last = _check_times(stbl[b"stts"], len(sizes), _timescale(mdia[b"mdhd"]), fps)
+    scale = _timescale(mdia[b"mdhd"])
+    times = _times(stbl[b"stts"], len(sizes), scale, fps)
     if b"edts" in trak:
-        _check_edit(trak[b"edts"], last, _timescale(moov[b"mvhd"]) / _timescale(mdia[b"mdhd"]))
+        _check_edit(trak[b"edts"], int(times[-1]), _timescale(moov[b"mvhd"]) / scale)
     offsets = _offsets(stbl, sizes)
     _need(offsets.min() >= 0 and (offsets + sizes).max() <= size)
     udta = moov.get(b"udta", b"")
-    kept = udta if len(udta) <= _LONGEST_UDTA else b""
     return Track(
-        path,
-        _entry(stbl[b"stsd"]),
-        tkhd[-8:],
-        kept,
-        sizes,
-        offsets,
-        _keys(stbl.get(b"stss"), len(sizes)),
+        path=path,
+        entry=_entry(stbl[b"stsd"]),
+        shown=tkhd[-8:],
+        udta=udta if len(udta) <= _LONGEST_UDTA else b"",
+        sizes=sizes,
+        offsets=offsets,
+        keys=_keys(stbl.get(b"stss"), len(sizes)),
+        on_time=_is_on_time(times, scale, fps),
     )
 
 
@@ -248,15 +256,22 @@ def _timescale(header: bytes) -> int:
     return int(scale)
 
 
-def _check_times(stts: bytes, count: int, scale: int, fps: int) -> int:
-    """See that frame n is at n / fps, rounded; the ticks at which the last one is shown."""
+def _times(stts: bytes, count: int, scale: int, fps: int) -> Numbers:
+    """When each frame is shown, in ticks: frame n at n / fps, rounded."""
     counts, deltas = _table(stts, 2).T
     _need(counts.sum() == count)
     _need(float(counts.astype(np.float64) @ deltas) < _MOST_TICKS)
-    times = np.cumsum(np.repeat(deltas, counts)) - np.repeat(deltas, counts)
-    # Times are sums of the durations before; rounded as `remux` does, so drift of joined files does no harm.
+    # Times are sums of the durations before; rounded as `VideoFile` does, so drift of joined files
+    # does no harm.
+    durations = np.repeat(deltas, counts)
+    times: Numbers = np.cumsum(durations) - durations
     _need(np.array_equal((2 * fps * times + scale) // (2 * scale), np.arange(count)))
-    return int(times[-1])
+    return times
+
+
+def _is_on_time(times: Numbers, scale: int, fps: int) -> bool:
+    away = np.abs(times / scale - np.arange(len(times)) / fps)
+    return bool(away.max() <= ON_TIME_SECONDS)
 
 
 def _check_edit(edts: bytes, last: int, ratio: float) -> None:
@@ -270,18 +285,16 @@ def _check_edit(edts: bytes, last: int, ratio: float) -> None:
 
 def _offsets(stbl: dict[bytes, bytes], sizes: Numbers) -> Numbers:
     """Where each frame begins, from the chunks and how many frames each has."""
-    chunks = (
-        _table(stbl[b"stco"])[:, 0] if b"stco" in stbl else _table(stbl[b"co64"], 1, ">i8")[:, 0]
-    )
+    if b"stco" in stbl:
+        chunks = _table(stbl[b"stco"])[:, 0]
+    else:
+        chunks = _table(stbl[b"co64"], 1, ">i8")[:, 0]
     first, per_chunk, description = _table(stbl[b"stsc"], 3).T
-    _need(
-        first[0] == 1
-        and (np.diff(first) > 0).all()
-        and first[-1] <= len(chunks)
-        and (description == 1).all()
-    )
+    _need(first[0] == 1 and first[-1] <= len(chunks))
+    _need((np.diff(first) > 0).all() and (description == 1).all())
     counts = np.repeat(per_chunk, np.diff([*first, len(chunks) + 1]))
-    _need(counts.min() > 0 and counts.max() <= len(sizes) and counts.sum() == len(sizes))
+    _need(counts.min() > 0 and counts.max() <= len(sizes))
+    _need(counts.sum() == len(sizes))
     before = np.cumsum(sizes) - sizes
     heads = np.cumsum(counts) - counts
     offsets: Numbers = before + np.repeat(chunks - before[heads], counts)
@@ -306,9 +319,6 @@ def _entry(stsd: bytes) -> bytes:
     return _box(kind, body[: _ENTRY - 8], *boxes)
 
 
-# --- writing -----------------------------------------------------------------------------------------------------
-
-
 def _box(kind: bytes, *parts: bytes) -> bytes:
     body = b"".join(parts)
     return struct.pack(">I4s", len(body) + 8, kind) + body
@@ -329,9 +339,8 @@ def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
         DatasetError: a file that a piece is from has become shorter or is gone.
         VideoError: what was written is not what was read.
     """
-    sizes, keys = (
-        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("sizes", "keys")
-    )
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    keys = np.concatenate([piece.keys for piece in pieces])
     with path.open("wb") as target:
         target.write(_head(pieces[0], sizes, keys, fps))
         target.flush()
@@ -346,46 +355,47 @@ def _append(piece: Track, target: int) -> None:
     except FileNotFoundError as error:
         raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
     try:
-        for offset, length in piece.ranges:
-            place, end = offset, offset + length
-            while place < end:
-                done = _copy(source, target, place, end - place)
+        for start, length in piece.ranges:
+            offset, end = start, start + length
+            while offset < end:
+                done = _copy(source, target, offset, end - offset)
                 if not done:
                     raise DatasetError(
                         "the video became shorter while it was read", place=Place(file=piece.path)
                     )
-                place += done
+                offset += done
     finally:
         os.close(source)
 
 
-def _copy(source: int, target: int, place: int, length: int) -> int:
+def _copy(source: int, target: int, offset: int, length: int) -> int:
     """Copy some bytes without a detour through Python where the system can; how many."""
     try:
-        return os.copy_file_range(source, target, length, place)
+        return os.copy_file_range(source, target, length, offset)
     except OSError as error:
         if error.errno not in _CANNOT_COPY:
             raise
-    return os.sendfile(target, source, place, length)
+    return os.sendfile(target, source, offset, length)
 
 
 def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
-    """See that the file has all frames' sizes, and the bytes of each piece's first and last frame."""
+    """See that all frames' sizes are there, and the first and last frame of each piece."""
     written = read_track(path, fps)
     start = 0
     for piece in pieces:
-        there = written and written.piece(start, len(piece.sizes))
+        copy = written and written.piece(start, len(piece.sizes))
         start += len(piece.sizes)
-        if (
-            not there
-            or not np.array_equal(there.sizes, piece.sizes)
-            or there.outer_frames() != piece.outer_frames()
-        ):
+        if not copy or not _is_copy(copy, piece):
             raise VideoError("what was written is not what was read", place=Place(file=path))
     if written is None or len(written.sizes) != start:
         raise VideoError(
             "what was written has other frames than what was read", place=Place(file=path)
         )
+
+
+def _is_copy(copy: Track, piece: Track) -> bool:
+    same_sizes = np.array_equal(copy.sizes, piece.sizes)
+    return same_sizes and copy.outer_frames() == piece.outer_frames()
 
 
 def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
@@ -395,11 +405,10 @@ def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> by
     large = total + _LARGEST_MOOV > _U32
     begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
     moov = _movie(first, sizes, keys, fps, begin, large=large)
-    mdat = (
-        struct.pack(">I4sQ", 1, b"mdat", total + 16)
-        if large
-        else struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
-    )
+    if large:
+        mdat = struct.pack(">I4sQ", 1, b"mdat", total + 16)
+    else:
+        mdat = struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
     return ftyp + moov + mdat
 
 
@@ -414,9 +423,8 @@ def _movie(
     header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
     shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + _MATRIX + first.shown
     edit = _box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
-    ticks = struct.pack(
-        ">5IHH", 0, 0, 0, scale, count * scale // fps, 0x55C4, 0
-    )  # language: undetermined
+    undetermined = 0x55C4  # the language
+    ticks = struct.pack(">5IHH", 0, 0, 0, scale, count * scale // fps, undetermined, 0)
     tables = _box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
     info = _box(
         b"minf", _box(b"vmhd", struct.pack(">I8x", 1)), _box(b"dinf", _box(b"dref", _DREF)), tables
@@ -441,7 +449,7 @@ def _tables(
     heads = _heads(sizes)
     counts = np.diff([*heads, len(sizes)])
     changes = np.flatnonzero(np.diff(counts, prepend=0))
-    yield _rows(b"stsc", [(place + 1, counts[place], 1) for place in changes])
+    yield _rows(b"stsc", [(chunk + 1, counts[chunk], 1) for chunk in changes])
     if (sizes == sizes[0]).all():
         yield _box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
     else:
