@@ -1,7 +1,8 @@
-"""A stand-in for the Hugging Face Hub: as much of its protocol as push and pull speak, on a local port.
+"""A stand-in for the Hugging Face Hub on a local port: what push and pull speak of its protocol.
 
-Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create, preupload, LFS
-batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in the way of requests.
+Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create,
+preupload, LFS batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in
+the way of requests.
 """
 
 import base64
@@ -34,7 +35,10 @@ class Repository:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of `method` whose path holds `part`: a status, or 0 to hang up."""
+    """What happens to the next `times` requests of `method` whose path holds `part`.
+
+    A status, or 0 to hang up.
+    """
 
     method: str
     part: str
@@ -97,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._route(path.strip("/").split("/"))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - as http.server has it
 
     def _chunks(self) -> bytes:
         parts = []

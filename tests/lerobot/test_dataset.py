@@ -54,11 +54,6 @@ def root(tmp_path, episodes):
 NAN = float("nan")
 
 
-def without_deviations(root):
-    (root / "meta/image_histograms.pq").unlink()
-    rewrite(root / "meta/episodes_stats.jsonl", '"std"', '"deviation"')
-
-
 DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
     "v2.1": {
         "no length": lambda root: rewrite(root / "meta/episodes.jsonl", '"length": 3', '"size": 3'),
@@ -79,7 +74,6 @@ DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
         ),
         "odd rate": lambda root: rewrite(root / "meta/info.json", '"fps": 30', '"fps": Infinity'),
         "odd type": lambda root: rewrite(root / "meta/info.json", '"float32"', '"float99"'),
-        "no deviation": without_deviations,
     },
     "v3.0": {
         "length is null": lambda root: column(root / "meta/episodes", "length", [None, 3]),
@@ -148,6 +142,74 @@ def test_statistics_may_be_absent(tmp_path):
     )
     (root / "meta/image_histograms.pq").unlink()
     assert [episode.camera_stats for episode in open_dataset(root)] == [{}, {}]
+
+
+def without_deviation(stats):
+    del stats["std"]
+
+
+def with_a_text(stats):
+    stats["min"][0][0][0] = "dark"
+
+
+def with_one_channel(stats):
+    stats["mean"] = stats["mean"][:1]
+
+
+def with_no_number(stats):
+    stats["max"][0][0][0] = NAN
+
+
+@pytest.mark.parametrize(
+    "change", [without_deviation, with_a_text, with_one_channel, with_no_number]
+)
+def test_odd_statistics_of_images_stop_nothing(tmp_path, change):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)])
+    (root / "meta/image_histograms.pq").unlink()
+    path = root / "meta/episodes_stats.jsonl"
+    row = json.loads(path.read_text())
+    change(row["stats"][KEY])
+    path.write_text(json.dumps(row) + "\n")
+    assert open_dataset(root).episode(0).camera_stats == {}
+
+
+def test_statistics_need_no_count(tmp_path):
+    """Lerobot 0.3.3 looks at 100 of 130 frames."""
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 130)])
+    (root / "meta/image_histograms.pq").unlink()
+    path = root / "meta/episodes_stats.jsonl"
+    row = json.loads(path.read_text())
+    mean = row["stats"][KEY]["mean"]
+    del row["stats"][KEY]["count"]
+    path.write_text(json.dumps(row) + "\n")
+    stats = open_dataset(root).episode(0).camera_stats[KEY]
+    assert stats.count == 100
+    assert stats.mean.tolist() == mean
+
+
+def test_a_bug_of_ours_keeps_its_traceback(root, monkeypatch):
+    def buggy(*_):
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr("piperline.lerobot.dataset.column_values", buggy)
+    with pytest.raises(AttributeError, match="a bug"):
+        open_dataset(root).episode(0)
+
+
+def test_numbers_of_tasks_may_have_gaps(root):
+    """Lerobot 0.3.3 looks tasks up by number, and the table may lack some."""
+    rewrite(root / "meta/tasks.jsonl", '{"task_index": 1, "task": "place"}\n', "")
+    rewrite(root / "meta/tasks.jsonl", '"task_index": 2', '"task_index": 7')
+    path = root / "data/chunk-000/episode_000001.parquet"
+    edit_table(path, task_index=[7, 0, 7])
+    dataset = open_dataset(root)
+    assert list(dataset.tasks) == ["pick", "wave"]
+    episode = dataset.episode(1)
+    assert episode.tasks == ("wave", "pick")
+    assert episode.task_rows is not None
+    assert episode.task_rows.tolist() == [0, 1, 0]
+    with pytest.raises(DatasetError, match="not in the task table"):
+        dataset.episode(0)
 
 
 def test_a_fragmented_video_is_counted(tmp_path):
@@ -273,7 +335,7 @@ def test_older_info_is_understood(root):
             lambda root: edit_json(root / "meta/info.json", total_episodes=3),
             "not written to its end",
         ),
-        (lambda root: (root / "meta/tasks.jsonl").unlink(), "has no tasks.jsonl"),
+        (lambda root: (root / "meta/tasks.jsonl").unlink(), "tasks.jsonl is missing"),
         (lambda root: (root / "meta/tasks.jsonl").write_text("nonsense\n"), "line 1 is not JSON"),
         (
             lambda root: (root / "meta/tasks.jsonl").write_text("\n7\n"),

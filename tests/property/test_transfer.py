@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from piperline.episode import Clip
 from piperline.transfer import aggregate
-from piperline.video.decoder import probe
 from piperline.video.clips import ClipReader
+from piperline.video.decoder import probe
 from piperline.video.splice import Joiner, Splicer, cut
 from tests.helpers.datasets import tree, write_dataset
 from tests.helpers.episodes import make_clip, make_episode

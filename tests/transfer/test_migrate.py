@@ -379,12 +379,13 @@ def test_images_and_matrices_in_columns(tmp_path):
 
 @pytest.fixture(params=["bytes", "packets"])
 def written_by(request, monkeypatch):
-    """Where a fault of the disk shows: in copying byte ranges, or, for files that are not simple, in FFmpeg."""
+    """Where a fault of the disk shows: in copying byte ranges, or in FFmpeg."""
     if request.param == "packets":
         monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
-    return {"bytes": "piperline.video.mp4._copy", "packets": "piperline.video.splice.Joiner._mux"}[
-        request.param
-    ]
+    return {
+        "bytes": "piperline.video.mp4_writer._copy",
+        "packets": "piperline.video.splice.Joiner._mux",
+    }[request.param]
 
 
 def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, written_by):

@@ -1,14 +1,16 @@
 """The Hugging Face Hub: push a dataset, download one. The only module that knows huggingface_hub.
 
-Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move the version tag.
-Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then they see the version before.
-The token comes from `HF_TOKEN` or from `hf auth login`, never from an option.
+Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move
+the version tag. Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then
+they see the version before. The token comes from `HF_TOKEN` or from `hf auth login`, never from an
+option.
 """
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
@@ -46,7 +48,8 @@ _CONTENT = ["data/**", "videos/**", "meta/**"]
 _LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
 
 
-# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own error is made of.
+# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own
+# error is made of.
 _TransportError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
@@ -102,7 +105,8 @@ def push(
         repo_id: owner/name; made if there is none.
         private: make it private, if it is made.
         branch: the branch to push to instead of main; made if there is none.
-        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not have.
+        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not
+            have.
 
     Raises:
         DatasetError: there is no dataset at `root`.
@@ -147,17 +151,17 @@ def push(
 
 
 def _refuse_mixture(there: Collection[str], version: str, repo_id: str) -> None:
-    """See that a repository does not hold files of the other format: readers would take rows of both."""
-    other = {
-        name for name in there if name.startswith(_ONLY_IN["v2.1" if version == "v3.0" else "v3.0"])
-    }
+    """See that a repository does not hold files of the other format."""
+    only = _ONLY_IN["v2.1" if version == "v3.0" else "v3.0"]
+    other = {name for name in there if name.startswith(only)}
     if other:
         raise HubError(
-            f"{repo_id} holds a dataset of another LeRobot version: readers would take the rows of both",
+            f"{repo_id} holds a dataset of another LeRobot version: "
+            "readers would take the rows of both",
             expected=f"an empty repository, or one of {version}",
             found=printable(min(other)),
-            next_step="add --prune, which deletes the files there that the dataset does not have (the tag of the other "
-            "version keeps them), or push to another --branch or --repo-id",
+            next_step="add --prune, which deletes the files there that the dataset does not have "
+            "(the tag of the other version keeps them), or push to another --branch or --repo-id",
         )
 
 
@@ -171,7 +175,8 @@ def pull(
 ) -> Path:
     """Download a dataset to `target`, which is absent until all of it is there.
 
-    A download that broke off goes on where it was: it lies in `TARGET.download` until it is complete.
+    A download that broke off goes on where it was: it lies in `TARGET.download` until it is
+        complete.
 
     Args:
         repo_id: owner/name.
@@ -192,7 +197,8 @@ def pull(
     if not replace:
         check_free(target)
     with _hub(repo_id):
-        # The commit is asked for first: without an answer, a download would take what is there for the whole.
+        # The commit is asked for first: without an answer, a download would take what is there for
+        # the whole.
         info = HfApi().dataset_info(repo_id, revision=revision or _tag(repo_id, version))
     with downloading(target, f"{repo_id} {info.sha}") as place:
         with _hub(repo_id):
@@ -242,7 +248,8 @@ def _hub(repo_id: str) -> Iterator[None]:
         OfflineModeIsEnabled,
         RuntimeError,
     ) as error:
-        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened instead of an answer.
+        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened
+        # instead of an answer.
         wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(
             error.__cause__, Exception
         )
@@ -260,19 +267,20 @@ def _explained(error: BaseException | None, repo_id: str) -> HubError:
     return HubError(
         "the Hugging Face Hub cannot be reached, or hung up",
         found=f"{type(error).__name__}: {error}".splitlines()[0],
-        next_step="see that there is a network, then run the same command again: it goes on where it was",
+        next_step="check your network connection, then run the same command again: "
+        "it goes on where it was",
     )
 
 
 def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
     status = error.response.status_code
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         return HubError(
             f"the Hub does not know who asks for {repo_id}, or there is no such repository",
             found="no token, or one that is not valid (401)",
             next_step=_LOGIN,
         )
-    if status == 403:
+    if status == HTTPStatus.FORBIDDEN:
         return HubError(
             f"the token may not do this to {repo_id}", found=_words(error), next_step=_LOGIN
         )

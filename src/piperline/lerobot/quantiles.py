@@ -1,7 +1,9 @@
 """True quantiles of a dataset's columns, in bounded memory.
 
-lerobot averages the quantiles of the episodes, which can be far from those of the dataset: a value that occurs in one
-episode alone moves the average, not the dataset. Here all values of a few dimensions at a time are read and sorted.
+lerobot averages the quantiles of the episodes, which can be far from those of the dataset: a value
+    that occurs in one
+episode alone moves the average, not the dataset. Here all values of a few dimensions at a time are
+read and sorted.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Pictures of clips: statistics where a dataset has none, and encoding where packets cannot be cut."""
+"""Pictures of clips: statistics where there are none, encoding where packets cannot be cut."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,11 +11,11 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema, camera_feature
 from piperline.stats import FeatureStats, image_stride, sample_frames
+from piperline.video.clips import ClipReader
 from piperline.video.decoder import probe
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
 from piperline.video.pixel_counts import count_pixels
-from piperline.video.clips import ClipReader
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
@@ -63,7 +63,8 @@ class Pictures:
     def complete(self, episode: EncodedEpisode, place: Place, version: str) -> EncodedEpisode:
         """`episode` with statistics of all cameras, and clips that can all be cut.
 
-        Statistics of images are taken over only where they can be right: from histograms, or from v2 datasets. What
+        Statistics of images are taken over only where they can be right: from histograms, or from
+            v2 datasets. What
         lerobot 0.4.0 to 0.6.1 wrote into v3.0 is wrong by rounding and overflow.
 
         Args:
@@ -99,7 +100,8 @@ class Pictures:
             return clip
         if not self._reencode:
             raise DatasetError(
-                "this piece of the video does not begin and end at key frames: it cannot be cut without encoding again",
+                "this piece of the video does not begin and end at key frames: "
+                "it cannot be cut without encoding again",
                 place=replace(place, file=clip.path, frame=clip.first),
                 next_step="add `--reencode`: only such pieces are encoded again",
             )

@@ -16,8 +16,9 @@ from piperline.features import Schema
 from piperline.files import sync_tree, syncing
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import open_writer
+from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_output, give_name, replace_dataset
 from piperline.output.workspace import workplace
@@ -63,7 +64,8 @@ class Options:
         data_mb, video_mb: v3.0: MiB at which a new file is begun.
         watch: told how many episodes of how many are done.
         overwrite: replace a dataset that piperline made, at the output.
-        made_from: folders whose records of how they were made go into the new one's; None for the datasets'.
+        made_from: folders whose records of how they were made go into the new one's; None for the
+            datasets'.
         ready: told of the new dataset when it is complete, before it gets its name.
     """
 
@@ -84,7 +86,7 @@ def aggregate(
     datasets: Sequence[Path],
     output: Path,
     *,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002  # as the command line has it
     options: Options = DEFAULTS,
 ) -> TransferResult:
     """Make one dataset of many; their versions may differ. Tasks are merged by their text.
@@ -127,8 +129,8 @@ def migrate(
     Args:
         dataset: its folder.
         to: "v2.1" or "v3.0".
-        output: the new dataset's folder; None puts it in the place of the old one, which is kept beside it as
-            `NAME_v30` (`NAME_v30_2`, ... where that is taken).
+        output: the new dataset's folder; None puts it in the place of the old one, which is kept
+            beside it as `NAME_v30` (`NAME_v30_2`, ... where that is taken).
         options: how.
 
     Raises:
@@ -208,9 +210,10 @@ def _transfer(
         episodes = _completed(datasets, pictures)
         first = next(episodes)
         schema = pictures.schema_of(first)
-        writer = open_writer(
-            version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb
+        writing = WriterOptions(
+            tasks=tuple(tasks), data_mb=options.data_mb, video_mb=options.video_mb
         )
+        writer = open_writer(version, made, schema, writing)
         with closing(writer):
             for done, episode in enumerate(chain([first], episodes), 1):
                 writer.add(episode)
@@ -240,7 +243,7 @@ def _completed(datasets: Sequence[Dataset], pictures: Pictures) -> Iterator[Enco
 
 
 def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
-    """The episodes of `dataset`; the next one is read while the caller waits for bytes to be copied."""
+    """The episodes of `dataset`; the next one is read while the caller copies bytes."""
     following: Future[EncodedEpisode] | None = None
     with ThreadPoolExecutor(1) as pool:
         for index in range(len(dataset)):
@@ -254,48 +257,67 @@ def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
 def _carry_over(
     datasets: Sequence[Dataset], made: Path, version: str, schema: Schema, made_from: Sequence[Path]
 ) -> None:
-    """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
+    """Keep modality.json and how the datasets were made.
 
-    A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
+    GR00T's statistics are written where `convert` would have written them.
+    A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of
+    the dataset.
     """
-    known = next(
-        (dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()),
-        None,
-    )
-    if known:
-        kept = without_cameras(read_modality(known.parents[1]), schema.cameras)
-        shutil.copyfile(known, made / MODALITY)
-        if kept is not None:
-            (made / MODALITY).write_text(
-                json.dumps(kept, indent=4, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-    documents = [_read(folder / PROVENANCE) for folder in made_from]
+    known = _keep_modality(datasets, made, schema)
+    documents = [_read(folder) for folder in made_from]
     if all(documents):
         merged = {**_merged(documents), "format": version}
-        (made / PROVENANCE).write_text(
-            json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
+        (made / PROVENANCE).write_text(text, encoding="utf-8")
         wanted = version == "v2.1" and all(document.get("groot") for document in documents)
         longest = max(row.length for dataset in datasets for row in dataset.episodes)
         if known and wanted and longest >= DEFAULT_HORIZON:
             write_groot_stats(made)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _keep_modality(datasets: Sequence[Dataset], made: Path, schema: Schema) -> bool:
+    """Keep the modality.json that the datasets have, without cameras that are gone.
+
+    Returns:
+        Whether there is one.
+    """
+    for dataset in datasets:
+        modality = read_modality(dataset.folder)
+        if modality is None:
+            continue
+        kept = without_cameras(modality, schema.cameras)
+        if kept is None:
+            shutil.copyfile(dataset.folder.path(MODALITY), made / MODALITY)
+        else:
+            text = json.dumps(kept, indent=4, ensure_ascii=False) + "\n"
+            (made / MODALITY).write_text(text, encoding="utf-8")
+        return True
+    return False
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """How a dataset, or a shard without one, was made; nothing where that is not known."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = DatasetFolder(folder).json(PROVENANCE)
+    except DatasetError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
+_OF_EPISODES = {"episodes", "left_out"}
+
+
 def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One record of how the datasets were made: episodes one behind the other, a list of values where they differ."""
+    """One record of how the datasets were made.
+
+    Episodes stand one behind the other; where other values differ, there is a list of them.
+    """
     merged = dict(documents[0])
     for key in merged:
         values = [document.get(key) for document in documents]
-        if key in {"episodes", "left_out"}:
-            merged[key] = [item for document in documents for item in document.get(key, [])]
+        if key in _OF_EPISODES:
+            lists = [value for value in values if isinstance(value, list)]
+            merged[key] = [item for value in lists for item in value]
         elif any(value != values[0] for value in values):
             merged[key] = values
     return merged

@@ -1,6 +1,7 @@
 """Recorded images as they are stored: JPEG and PNG, of which nothing is decoded."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
+_MARKER = 0xFF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -38,7 +39,7 @@ def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
                 f"JPEG cut short: {len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9"
             )
     position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
+    while position + 9 <= len(data) and data[position] == _MARKER:
         marker = data[position + 1]
         if marker in FRAME_MARKERS:
             size = data[position + 5 : position + 9]

@@ -105,7 +105,7 @@ def contact_sheet(
 
 
 def _frame(rgb: Image) -> av.VideoFrame:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+    if rgb.dtype != np.uint8 or rgb.shape[2:] != (3,) or 0 in rgb.shape:
         raise ValueError(
             f"an image is uint8 of shape (H, W, 3), not {rgb.dtype} of shape {rgb.shape}"
         )

@@ -1,4 +1,4 @@
-"""Cutting and appending MP4 files by byte ranges: sample tables are rewritten, frames copied.
+"""The sample tables of MP4 files, by which frames are cut out and appended as byte ranges.
 
 Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does
 with `+faststart`, byte for byte. Only simple files are taken: one H.264 or AV1 track without
@@ -6,10 +6,9 @@ B-frames, frames at n / fps, no edits. All numbers of a file are checked before 
 whatever is not simple is left to FFmpeg.
 """
 
-import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,32 +17,34 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import DatasetError, Place, VideoError
-
 Numbers: TypeAlias = NDArray[np.int64]
 
 ON_TIME_SECONDS = 1e-5
 """How far from n / fps frame n may be shown: lerobot finds it up to 1e-4 s away."""
 
-_BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
 CODECS = {b"avc1": "h264", b"av01": "av1"}
 """FFmpeg's names of the sample entries that are taken."""
 
-_LARGEST_MOOV = 64 << 20
+LARGEST_MOOV = 64 << 20
 # Products of these fit into 64 bits.
 _MOST_FRAMES = 1 << 24
 _MOST_TICKS = 1 << 40
 _HIGHEST_FPS = 1 << 16
-_CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
 _ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
-_U32 = 0xFFFFFFFF
-_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_MOVIE_SCALE = 1000
-_HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
+_HEAD = 8  # bytes of a box before its content
+MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _LONGEST_UDTA = 4096
-_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 _SQUARE = struct.pack(">II", 1, 1)
 _TABLES = {b"stsd", b"stts", b"stss", b"stsc", b"stsz", b"stco", b"co64", b"sdtp"}
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of `kind`."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+DREF = struct.pack(">II", 0, 1) + box(b"url ", b"\0\0\0\1")  # the frames are in this file
 
 
 class _NotSimpleError(ValueError):
@@ -89,7 +90,7 @@ class Track:
     def parameters(self) -> bytes:
         """What decoding depends on. Square pixels are the same as none: muxers differ in that."""
         kept = [
-            _box(kind, body)
+            box(kind, body)
             for kind, body in _boxes(self.entry[_ENTRY:])
             if (kind, body) != (b"pasp", _SQUARE)
         ]
@@ -173,7 +174,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     offset = 0
     while offset < len(data):
         size, kind = struct.unpack_from(">I4s", data, offset)
-        _need(8 <= size <= len(data) - offset)
+        _need(_HEAD <= size <= len(data) - offset)
         yield kind, data[offset + 8 : offset + size]
         offset += size
 
@@ -191,9 +192,9 @@ def _moov(descriptor: int, size: int) -> dict[bytes, bytes]:
     offset = 0
     while offset < size:
         length, kind = _box_at(descriptor, offset, size)
-        _need(8 <= length <= size - offset)
+        _need(_HEAD <= length <= size - offset)
         if kind == b"moov":
-            _need(length <= _LARGEST_MOOV)
+            _need(length <= LARGEST_MOOV)
             return _children(os.pread(descriptor, length, offset)[8:])
         offset += length
     raise _NotSimpleError
@@ -205,9 +206,9 @@ def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
     mdia = _children(trak[b"mdia"])
     minf = _children(mdia[b"minf"])
     tkhd = trak[b"tkhd"]
-    _need(tkhd[-44:-8] == _MATRIX)
+    _need(tkhd[-44:-8] == MATRIX)
     _need(mdia[b"hdlr"][8:12] == b"vide")
-    _need(minf[b"dinf"] == _box(b"dref", _DREF))
+    _need(minf[b"dinf"] == box(b"dref", DREF))
     stbl = _children(minf[b"stbl"])
     _need(stbl.keys() <= _TABLES)
     sizes = _sizes(stbl[b"stsz"], size)
@@ -315,156 +316,5 @@ def _entry(stsd: bytes) -> bytes:
     """The one sample entry, without bit rates: they are those of the whole file."""
     ((kind, body),) = _boxes(stsd[8:])
     _need(kind in CODECS and len(body) >= _ENTRY - 8)
-    boxes = (_box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
-    return _box(kind, body[: _ENTRY - 8], *boxes)
-
-
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I4s", len(body) + 8, kind) + body
-
-
-_DREF = struct.pack(">II", 0, 1) + _box(b"url ", b"\0\0\0\1")  # the frames are in this file
-
-
-def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
-    """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
-
-    Args:
-        path: the file to make.
-        pieces: in order.
-        fps: frames a second.
-
-    Raises:
-        DatasetError: a file that a piece is from has become shorter or is gone.
-        VideoError: what was written is not what was read.
-    """
-    sizes = np.concatenate([piece.sizes for piece in pieces])
-    keys = np.concatenate([piece.keys for piece in pieces])
-    with path.open("wb") as target:
-        target.write(_head(pieces[0], sizes, keys, fps))
-        target.flush()
-        for piece in pieces:
-            _append(piece, target.fileno())
-    _verify(path, pieces, fps)
-
-
-def _append(piece: Track, target: int) -> None:
-    try:
-        source = os.open(piece.path, os.O_RDONLY)
-    except FileNotFoundError as error:
-        raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
-    try:
-        for start, length in piece.ranges:
-            offset, end = start, start + length
-            while offset < end:
-                done = _copy(source, target, offset, end - offset)
-                if not done:
-                    raise DatasetError(
-                        "the video became shorter while it was read", place=Place(file=piece.path)
-                    )
-                offset += done
-    finally:
-        os.close(source)
-
-
-def _copy(source: int, target: int, offset: int, length: int) -> int:
-    """Copy some bytes without a detour through Python where the system can; how many."""
-    try:
-        return os.copy_file_range(source, target, length, offset)
-    except OSError as error:
-        if error.errno not in _CANNOT_COPY:
-            raise
-    return os.sendfile(target, source, offset, length)
-
-
-def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
-    """See that all frames' sizes are there, and the first and last frame of each piece."""
-    written = read_track(path, fps)
-    start = 0
-    for piece in pieces:
-        copy = written and written.piece(start, len(piece.sizes))
-        start += len(piece.sizes)
-        if not copy or not _is_copy(copy, piece):
-            raise VideoError("what was written is not what was read", place=Place(file=path))
-    if written is None or len(written.sizes) != start:
-        raise VideoError(
-            "what was written has other frames than what was read", place=Place(file=path)
-        )
-
-
-def _is_copy(copy: Track, piece: Track) -> bool:
-    same_sizes = np.array_equal(copy.sizes, piece.sizes)
-    return same_sizes and copy.outer_frames() == piece.outer_frames()
-
-
-def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
-    """Everything before the frames."""
-    ftyp = _box(b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]])
-    total = int(sizes.sum())
-    large = total + _LARGEST_MOOV > _U32
-    begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
-    moov = _movie(first, sizes, keys, fps, begin, large=large)
-    if large:
-        mdat = struct.pack(">I4sQ", 1, b"mdat", total + 16)
-    else:
-        mdat = struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
-    return ftyp + moov + mdat
-
-
-def _movie(
-    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int, begin: int, *, large: bool
-) -> bytes:
-    count = len(sizes)
-    scale = fps
-    while scale < 10000:
-        scale *= 2
-    length = -(-count * _MOVIE_SCALE // fps)
-    header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
-    shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + _MATRIX + first.shown
-    edit = _box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
-    undetermined = 0x55C4  # the language
-    ticks = struct.pack(">5IHH", 0, 0, 0, scale, count * scale // fps, undetermined, 0)
-    tables = _box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
-    info = _box(
-        b"minf", _box(b"vmhd", struct.pack(">I8x", 1)), _box(b"dinf", _box(b"dref", _DREF)), tables
-    )
-    media = _box(b"mdia", _box(b"mdhd", ticks), _box(b"hdlr", _HANDLER), info)
-    track = _box(b"trak", _box(b"tkhd", shown), _box(b"edts", edit), media)
-    told = [_box(b"udta", first.udta)] if first.udta else []
-    return _box(b"moov", _box(b"mvhd", header, _MATRIX, struct.pack(">24xI", 2)), track, *told)
-
-
-def _rows(kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4") -> bytes:
-    return _box(kind, struct.pack(">II", 0, len(rows)), np.asarray(rows).astype(form).tobytes())
-
-
-def _tables(
-    entry: bytes, sizes: Numbers, keys: NDArray[np.bool_], delta: int, begin: int, *, large: bool
-) -> Iterator[bytes]:
-    yield _box(b"stsd", struct.pack(">II", 0, 1), entry)
-    yield _rows(b"stts", [(len(sizes), delta)])
-    if not keys.all():
-        yield _rows(b"stss", np.flatnonzero(keys) + 1)
-    heads = _heads(sizes)
-    counts = np.diff([*heads, len(sizes)])
-    changes = np.flatnonzero(np.diff(counts, prepend=0))
-    yield _rows(b"stsc", [(chunk + 1, counts[chunk], 1) for chunk in changes])
-    if (sizes == sizes[0]).all():
-        yield _box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
-    else:
-        yield _box(b"stsz", struct.pack(">III", 0, 0, len(sizes)), sizes.astype(">u4").tobytes())
-    chunks = begin + (np.cumsum(sizes) - sizes)[heads]
-    yield _rows(b"co64", chunks, ">u8") if large else _rows(b"stco", chunks)
-
-
-def _heads(sizes: Numbers) -> list[int]:
-    """The first frames of the chunks, each of less than 1 MiB or of a single frame."""
-    ends = np.cumsum(sizes)
-    heads = [0]
-    while True:
-        limit = ends[heads[-1]] - sizes[heads[-1]] + _CHUNK
-        head = max(int(np.searchsorted(ends, limit)), heads[-1] + 1)
-        if head >= len(sizes):
-            return heads
-        heads.append(head)
+    boxes = (box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
+    return box(kind, body[: _ENTRY - 8], *boxes)

@@ -16,7 +16,8 @@ from piperline.errors import Place, VideoError
 from piperline.video.clips import ClipReader
 from piperline.video.encoder import MP4_OPTIONS
 from piperline.video.file import Packet, VideoFile
-from piperline.video.mp4 import Track, write_pieces
+from piperline.video.mp4 import Track
+from piperline.video.mp4_writer import write_pieces
 
 
 @dataclass(frozen=True)
