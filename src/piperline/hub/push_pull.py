@@ -7,13 +7,13 @@ option.
 """
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -24,8 +24,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
-from piperline.errors import HubError
+from piperline.errors import DatasetError, HubError, PiperlineError
 from piperline.files import sync_tree
+from piperline.hub.download import LEADING_OUT, announced_files, check_arrived
 from piperline.hub.repo_id import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
@@ -33,12 +34,8 @@ from piperline.output.publish import check_free, replace_dataset
 from piperline.output.workspace import downloading, workplace
 from piperline.text import printable
 
-_TEMPORARY = [
-    "images/",
-    "*.partial/",
-    ".*",
-    "*/.*",
-]  # hidden files too: `.env` is not for the world
+# Hidden files too: `.env` is not for the world.
+_TEMPORARY = ["images/", "*.partial/", ".*", "*/.*"]
 _ONLY_IN = {
     "v2.1": ("meta/episodes.jsonl", "meta/tasks.jsonl", "data/chunk-000/episode_"),
     "v3.0": ("meta/episodes/", "meta/tasks.parquet", "data/chunk-000/file-"),
@@ -81,11 +78,13 @@ def check_login(repo_id: str) -> None:
         HubError: there is no valid token, or the Hub cannot be reached.
     """
     with _hub(check_repo_id(repo_id)):
+        # A token of another kind than those that people make has no role to tell.
         token = HfApi(library_name="piperline").whoami().get("auth", {}).get("accessToken", {})
-    if token.get("role") == "read":
+        role, name = token.get("role"), token.get("displayName")
+    if role == "read":
         raise HubError(
             "the token may only read",
-            found=f"the token {token.get('displayName')}",
+            found=printable(f"the token {name}"),
             next_step=_LOGIN,
         )
 
@@ -115,6 +114,7 @@ def push(
     """
     check_repo_id(repo_id)
     dataset = open_dataset(root)
+    dataset.folder.check_links()  # their targets would be uploaded
     for _ in dataset:  # what is damaged, or not there, is not uploaded
         pass
     api = HfApi(library_name="piperline")
@@ -123,17 +123,21 @@ def push(
         if branch:
             api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
         there = set(api.list_repo_files(repo_id, repo_type="dataset", revision=branch))
-        if not prune:
-            _refuse_mixture(there, dataset.version, repo_id)
-        if not (root / "README.md").exists() and "README.md" not in there:
+    if not prune:
+        _refuse_mixture(there, dataset.version, repo_id)
+    if not (root / "README.md").exists() and "README.md" not in there:
+        card = card_text(dataset.info, list(dataset.tasks)).encode()
+        with _hub(repo_id):
             api.upload_file(
-                path_or_fileobj=card_text(dataset.info, list(dataset.tasks)).encode(),
+                path_or_fileobj=card,
                 path_in_repo="README.md",
                 repo_id=repo_id,
                 repo_type="dataset",
                 revision=branch,
                 commit_message="Add the dataset card",
             )
+    message = f"Upload {len(dataset)} episodes (LeRobot {dataset.version})"
+    with _hub(repo_id):
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=root,
@@ -141,7 +145,7 @@ def push(
             revision=branch,
             ignore_patterns=_TEMPORARY,
             delete_patterns=_CONTENT if prune else None,
-            commit_message=f"Upload {len(dataset)} episodes (LeRobot {dataset.version})",
+            commit_message=message,
         )
         # An existing tag does not move, so it is made anew.
         with suppress(RevisionNotFoundError):
@@ -199,32 +203,48 @@ def pull(
     with _hub(repo_id):
         # The commit is asked for first: without an answer, a download would take what is there for
         # the whole.
-        info = HfApi().dataset_info(repo_id, revision=revision or _tag(repo_id, version))
-    with downloading(target, f"{repo_id} {info.sha}") as place:
+        commit = revision or _tag(repo_id, version)
+        info = HfApi().dataset_info(repo_id, revision=commit, files_metadata=True)
+        files = announced_files(info)
+    with downloading(target, f"{repo_id} {info.sha}") as folder:
         with _hub(repo_id):
-            snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
-        _check_complete(place, [item.rfilename for item in info.siblings or ()])
-        shutil.rmtree(place / ".cache", ignore_errors=True)
-        open_dataset(place)
-        sync_tree(place)
-        if replace and target.exists() and any(target.iterdir()):
-            with workplace(target) as made:
-                made.rmdir()
-                place.rename(made)
-                replace_dataset(made, target)
+            snapshot_download(
+                repo_id,
+                repo_type="dataset",
+                revision=info.sha,
+                local_dir=folder,
+                ignore_patterns=LEADING_OUT,
+            )
+        check_arrived(folder, files)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        unusable = _unusable(folder)
+        if unusable:
+            shutil.rmtree(folder)
         else:
-            place.rename(target)
+            _give_name(folder, target, replace=replace)
+    if unusable:
+        raise unusable
     return target
 
 
-def _check_complete(place: Path, files: Sequence[str]) -> None:
-    missing = [name for name in files if not (place / name).exists()]
-    if missing:
-        raise HubError(
-            "the download is not complete",
-            found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
-            next_step="run the same command again: it goes on where it was",
-        )
+def _unusable(folder: Path) -> DatasetError | None:
+    """What is wrong with a download that is complete, and no dataset."""
+    try:
+        open_dataset(folder)
+    except DatasetError as error:
+        return error
+    return None
+
+
+def _give_name(folder: Path, target: Path, *, replace: bool) -> None:
+    sync_tree(folder)
+    if replace and target.exists() and any(target.iterdir()):
+        with workplace(target) as made:
+            made.rmdir()
+            folder.rename(made)
+            replace_dataset(made, target)
+    else:
+        folder.rename(target)
 
 
 def _tag(repo_id: str, version: str | None) -> str | None:
@@ -236,9 +256,15 @@ def _tag(repo_id: str, version: str | None) -> str | None:
 
 @contextmanager
 def _hub(repo_id: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one error that says what to do."""
+    """Turn what huggingface_hub raises into one error that says what to do.
+
+    Only calls of huggingface_hub stand in it: of an answer that is nonsense it raises anything.
+    """
+    _check_token()
     try:
         yield
+    except PiperlineError:
+        raise
     except LocalTokenNotFoundError as error:
         raise HubError("there is no token for the Hub", next_step=_LOGIN) from error
     except (
@@ -254,6 +280,23 @@ def _hub(repo_id: str) -> Iterator[None]:
             error.__cause__, Exception
         )
         raise _explained(error.__cause__ if wrapped else error, repo_id) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise HubError(
+            "the Hub's answer cannot be understood",
+            found=printable(f"{type(error).__name__}: {error}".partition("\n")[0]),
+            next_step="check HF_ENDPOINT, and what answers there",
+        ) from error
+
+
+def _check_token() -> None:
+    """See that the token can be sent: as a part of a request's header."""
+    token = get_token() or ""
+    if not (token.isascii() and token.isprintable()):
+        raise HubError(
+            "the token for the Hub is no token: it holds other characters than those of ASCII",
+            expected="hf_ and letters and digits",
+            next_step=_LOGIN,
+        )
 
 
 def _explained(error: BaseException | None, repo_id: str) -> HubError:
