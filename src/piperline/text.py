@@ -35,3 +35,8 @@ def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
     """Sort key that puts `episode_2` before `episode_10`; equal numbers written differently keep a fixed order."""
     parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)  # not int(): it refuses thousands of digits
     return tuple((words, len(digits), digits) for words, digits in parts), name
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things: `1 episode`, `2 episodes`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

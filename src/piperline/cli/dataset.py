@@ -43,6 +43,9 @@ class TransferFlags:
     Attributes:
         reencode: encode again the pieces of videos that do not begin at a key frame, and only
             those.
+        images_to_videos: make videos of images that lie in the tables: GR00T reads videos only.
+        episodes: only these: numbers and ranges (0:10,15), counted through all datasets.
+        skip_bad: leave out episodes that cannot be taken over and list them, instead of failing.
         drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
@@ -50,6 +53,9 @@ class TransferFlags:
     """
 
     reencode: Flag = False
+    images_to_videos: Flag = False
+    episodes: str | None = None
+    skip_bad: Flag = False
     drop_missing_cameras: Flag = False
     data_mb: float = 100
     video_mb: float = 200
@@ -64,6 +70,9 @@ class TransferFlags:
         return Options(
             drop_missing_cameras=self.drop_missing_cameras,
             reencode=self.reencode,
+            images_to_videos=self.images_to_videos,
+            episodes=self.episodes,
+            skip_bad=self.skip_bad,
             data_mb=self.data_mb,
             video_mb=self.video_mb,
             watch=_Lines(out),
@@ -134,6 +143,8 @@ def aggregate(
 def _show(out: Output, result: "TransferResult") -> None:
     for note in result.notes:
         out.note(printable(note))
+    for left in result.left_out:
+        out.note(printable(f"left out: {left}"))
     out.data(f"{result.episodes} episodes, {result.frames} frames, {len(result.tasks)} tasks")
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")

@@ -253,6 +253,7 @@ class Numbering:
         self._vector = vector
         self._quantiles = quantiles
         self._arrow: pa.Schema | None = None
+        self._carried: dict[str, pa.DataType] = {}
         _numbers_of(tasks, self.tasks)
 
     def number(self, episode: EncodedEpisode) -> NumberedEpisode:
@@ -289,12 +290,9 @@ class Numbering:
             )
         if self._arrow is None:
             features = self.schema.features
-            carried = {
-                key: table.schema.field(key).type
-                for key in self.schema.columns
-                if is_carried(features[key])
-            }
-            self._arrow = arrow_schema(self.schema, self._vector, carried)
+            keys = [key for key in self.schema.columns if is_carried(features[key])]
+            self._carried = {key: table.schema.field(key).type for key in keys}
+            self._arrow = arrow_schema(self.schema, self._vector, self._carried)
         return self._arrow
 
     def _feature(self, key: str) -> Feature:
@@ -330,6 +328,9 @@ class Numbering:
         column = episode.table.column(field.name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # more than an array can hold
             raise DatasetError(f"the column {printable(field.name)} holds more than 2 GiB")
+        if column.type != field.type and field.name in self._carried:
+            # Arrow would cast structs by their names, and lose what the first episode has not.
+            raise _other_type(field.name, field.type, column.type)
         return cast_column(column, field.name, field.type)
 
     def _stats(
@@ -351,11 +352,15 @@ def cast_column(column: pa.ChunkedArray, key: str, kind: pa.DataType) -> pa.Chun
     try:
         return column.cast(kind)
     except pa.ArrowException as error:
-        raise DatasetError(
-            f"the column {printable(key)} is of another type",
-            expected=str(kind),
-            found=str(column.type),
-        ) from error
+        raise _other_type(key, kind, column.type) from error
+
+
+def _other_type(key: str, expected: pa.DataType, found: pa.DataType) -> DatasetError:
+    return DatasetError(
+        f"the column {printable(key)} is of another type",
+        expected=str(expected),
+        found=str(found),
+    )
 
 
 def _numbers_of(texts: Iterable[str], known: dict[str, int]) -> NDArray[np.int64]:

@@ -157,12 +157,20 @@ class Dataset:
         """The task texts in the order of their numbers."""
         return [task for task in self._reader.tasks if task is not None]
 
+    @property
+    def subtasks(self) -> Sequence[str]:
+        """The subtask texts in the order of their numbers."""
+        return [subtask for subtask in self._reader.subtasks if subtask is not None]
+
     @cached_property
     def missing_cameras(self) -> tuple[str, ...]:
-        """Cameras that info.json declares, and of which the first episode has no video."""
+        """Cameras that info.json declares, and of which no episode has a video."""
         if not self.episodes:
             return ()
-        return tuple(key for key in self._cameras if not self._reader.span(0, key)[0].exists())
+        return tuple(key for key in self._cameras if not self._has_videos(key))
+
+    def _has_videos(self, camera: str) -> bool:
+        return any(self._reader.span(index, camera)[0].exists() for index in range(len(self)))
 
     def without(self, cameras: Sequence[str]) -> "Dataset":
         """The same dataset, some cameras left out."""
@@ -189,9 +197,23 @@ class Dataset:
     def _camera(self, key: str, feature: Feature) -> Feature:
         if not self.episodes or feature.is_depth:
             return feature
-        video = self._video(0, key)
+        video = self._first_video(key)
         seen = replace(video.info, fps=self.info.fps)
         return replace(camera_feature(seen), own=_without_names(feature.own))
+
+    def _first_video(self, camera: str) -> _Video:
+        """The first video of a camera that can be read: an episode may be bad.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        problem: DatasetError | None = None
+        for index in range(len(self)):
+            try:
+                return self._video(index, camera)
+            except DatasetError as error:
+                problem = problem or error
+        raise problem or DatasetError("there are no episodes", place=Place(file=self.root))
 
     def episode(self, index: int) -> EncodedEpisode:
         """Read an episode: its rows now, its videos as clips.

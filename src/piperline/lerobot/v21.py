@@ -67,7 +67,8 @@ class V21Writer(DatasetWriter):
         pq.write_table(numbered.table, data, row_group_size=episode.length)
         stats = stats_document(numbered.stats, quantiles=False)
         self._append(STATS, json.dumps({"episode_index": index, "stats": stats}) + "\n")
-        row = EpisodeRow(index, numbered.tasks, episode.length, episode.own)
+        own = {name: episode.own[name] for name in self._options.own_columns if name in episode.own}
+        row = EpisodeRow(index, numbered.tasks, episode.length, own)
         self._append(EPISODES, row.to_disk())
 
     def _finish(self) -> None:

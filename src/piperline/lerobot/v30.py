@@ -22,7 +22,7 @@ from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30_files import LONGEST_FILE_SECONDS, TableFiles, VideoFiles
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
-from piperline.stats import FeatureStats, merge_stats
+from piperline.stats import QUANTILES, FeatureStats, merge_stats
 
 _MIB = 1 << 20
 _META = Path("meta")
@@ -65,6 +65,7 @@ class V30Writer(DatasetWriter):
         video_bytes = options.video_mb * _MIB
         self._videos = {key: VideoFiles(root, key, video_bytes) for key in schema.cameras}
         self._waiting: list[_Waiting] = []
+        self._stats_names = _stats_names(schema)
         self._stats: dict[str, FeatureStats] = {}
 
     def _write(self, episode: EncodedEpisode) -> None:
@@ -80,13 +81,15 @@ class V30Writer(DatasetWriter):
             "dataset_to_index": numbered.first_row + episode.length,
         }
         self._data.append(numbered.table)
-        own = {name: episode.own.get(name) for name in self._options.own_columns}
-        self._waiting.append(_Waiting(row, joined, _stats_columns(numbered) | own))
+        known = _stats_columns(numbered)
+        others = {name: known.get(name) for name in self._stats_names}
+        others |= {name: episode.own.get(name) for name in self._options.own_columns}
+        self._waiting.append(_Waiting(row, joined, others))
         if len(self._waiting) == _EPISODES_PER_GROUP:
             self._write_rows()
         for key, stats in numbered.stats.items():
-            known = self._stats.get(key)
-            self._stats[key] = merge_stats([known, stats]) if known else stats
+            before = self._stats.get(key)
+            self._stats[key] = merge_stats([before, stats]) if before else stats
 
     def _write_rows(self) -> None:
         if not self._waiting:
@@ -133,6 +136,18 @@ class V30Writer(DatasetWriter):
 
     def _quantiles(self, key: str, feature: Feature) -> Mapping[str, Any]:
         return column_quantiles(self._data.paths, key, feature, self._numbering.frames)
+
+
+def _stats_names(schema: Schema) -> list[str]:
+    """The columns of statistics in the episode table; where some are not known, they are null."""
+    features = {**schema.features, **BOOKKEEPING}
+    with_stats = [
+        key
+        for key, feature in features.items()
+        if is_numeric(feature) or feature.dtype in {"image", "video"}
+    ]
+    parts = ("min", "max", "mean", "std", "count", *QUANTILES)
+    return [f"stats/{key}/{part}" for key in with_stats for part in parts]
 
 
 def _stats_columns(numbered: NumberedEpisode) -> dict[str, Any]:

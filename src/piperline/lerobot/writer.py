@@ -33,15 +33,13 @@ class WriterOptions:
         tasks: task texts that are numbered first, in this order; others follow as they appear.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file of a camera is begun.
-        splits: named spans of episodes, as in info.json; None for all in "train".
-        own_columns: v3.0: the types of the episodes' own columns.
+        own_columns: the episodes' own columns that are kept; v3.0: with their types.
     """
 
     link: bool = False
     tasks: tuple[str, ...] = ()
     data_mb: float = 100
     video_mb: float = 200
-    splits: Mapping[str, str] | None = None
     own_columns: Mapping[str, pa.DataType] = field(default_factory=dict)
 
 
@@ -142,8 +140,11 @@ class DatasetWriter(ABC):
     def _write(self, episode: EncodedEpisode) -> None:
         """Write the rows and videos of the next episode."""
 
-    def finish(self) -> None:
+    def finish(self, splits: Mapping[str, str] | None = None) -> None:
         """Write what is known only at the end: tables, statistics, info.json, the dataset card.
+
+        Args:
+            splits: named spans of episodes, as in info.json; None for all in "train".
 
         Raises:
             DatasetError: a video cannot be read.
@@ -161,7 +162,7 @@ class DatasetWriter(ABC):
             episodes=numbering.episodes,
             frames=numbering.frames,
             tasks=len(numbering.tasks),
-            splits=self._options.splits,
+            splits=splits,
             own=self._schema.own,
             **self._places(),
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from piperline.errors import DatasetError, IncompatibleDatasets, Place
 from piperline.features import CAMERA_PREFIX, DEPTH_KEYS, Feature, Schema
+from piperline.lerobot.columns import SUBTASKS
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.folder import DatasetFolder
 from piperline.text import printable
@@ -75,6 +76,9 @@ def _differences(first: Dataset, other: Dataset) -> Iterator[str]:
     if found.robot_type != expected.robot_type:
         yield f"robot {found.robot_type!r} instead of {expected.robot_type!r}"
     yield from _feature_differences(expected, found)
+    if SUBTASKS in found.features and bool(first.subtasks) != bool(other.subtasks):
+        without = other if first.subtasks else first
+        yield f"{SUBTASKS}: {without.root} has no meta/subtasks table that tells what it numbers"
 
 
 def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:

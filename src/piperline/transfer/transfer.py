@@ -3,14 +3,12 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.features import Schema
 from piperline.files import sync_tree, syncing
@@ -22,6 +20,8 @@ from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_output, give_name, replace_dataset
 from piperline.output.workspace import workplace
+from piperline.text import counted
+from piperline.transfer.carried import carry_files, common_schema, new_splits, own_columns
 from piperline.transfer.compare import (
     MODALITY,
     check_cameras,
@@ -29,7 +29,9 @@ from piperline.transfer.compare import (
     read_modality,
     without_cameras,
 )
+from piperline.transfer.episodes import Episodes, LeftOut
 from piperline.transfer.images import Pictures
+from piperline.transfer.selection import Part, select
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class TransferResult:
         episodes, frames: how many.
         tasks: the task texts, in the order of their numbers.
         notes: what a person should know, one line each.
+        left_out: episodes that could not be taken over, and why, one line each.
         backup: where the dataset that was replaced is now.
     """
 
@@ -51,6 +54,7 @@ class TransferResult:
     frames: int
     tasks: tuple[str, ...]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     backup: Path | None = None
 
 
@@ -61,6 +65,10 @@ class Options:
     Attributes:
         drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
         reencode: encode again the pieces of videos that cannot be cut.
+        images_to_videos: make videos of images that lie in columns: GR00T reads no others.
+        episodes: numbers and half-open ranges, `0:10,15`, counted through all datasets; None for
+            all.
+        skip_bad: leave out episodes that cannot be taken over, instead of failing.
         data_mb, video_mb: v3.0: MiB at which a new file is begun.
         watch: told how many episodes of how many are done.
         overwrite: replace a dataset that piperline made, at the output.
@@ -71,6 +79,9 @@ class Options:
 
     drop_missing_cameras: bool = False
     reencode: bool = False
+    images_to_videos: bool = False
+    episodes: str | None = None
+    skip_bad: bool = False
     data_mb: float = 100
     video_mb: float = 200
     watch: Callable[[int, int], None] = lambda _done, _all: None
@@ -198,64 +209,98 @@ def _opened(path: Path, options: Options) -> Dataset:
 def _transfer(
     datasets: Sequence[Dataset], made: Path, version: str, options: Options
 ) -> TransferResult:
+    parts = select(datasets, options.episodes)
+    if not parts:
+        raise DatasetError("there are no episodes", place=Place(file=datasets[0].root))
+    datasets = [part.dataset for part in parts]
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
+    notes: list[str] = []
+    schema = common_schema(datasets, notes)
     pictures = Pictures(
-        datasets[0].schema,
+        schema,
         made.with_name("pieces"),
         quantiles=version == "v3.0",
         reencode=options.reencode,
+        to_videos=options.images_to_videos,
     )
-    total, frames = sum(map(len, datasets)), 0
+    writing = WriterOptions(
+        tasks=tuple(tasks),
+        data_mb=options.data_mb,
+        video_mb=options.video_mb,
+        own_columns=own_columns(parts, version, notes),
+    )
+    episodes = Episodes(parts, pictures, skip_bad=options.skip_bad)
     with closing(pictures):
-        episodes = _completed(datasets, pictures)
-        first = next(episodes)
-        schema = pictures.schema_of(first)
-        writing = WriterOptions(
-            tasks=tuple(tasks), data_mb=options.data_mb, video_mb=options.video_mb
+        schema, frames = _write(
+            version,
+            made,
+            writing,
+            episodes=episodes,
+            pictures=pictures,
+            notes=notes,
+            watch=options.watch,
         )
-        writer = open_writer(version, made, schema, writing)
-        with closing(writer):
-            for done, episode in enumerate(chain([first], episodes), 1):
-                writer.add(episode)
-                frames += episode.length
-                options.watch(done, total)
-            writer.finish()
     with syncing(made):
-        made_from = options.made_from or [dataset.root for dataset in datasets]
-        _carry_over(datasets, made, version, schema, made_from)
+        records = [_read(folder) for folder in options.made_from or ()]
+        if not records:
+            records = list(map(_record, parts, episodes.kept))
+            records[0] = _with_left_out(records[0], episodes.left_out)
+        _carry_over(datasets, made, version, schema, records)
+        carry_files(datasets, made, notes)
     sync_tree(made / "meta")
-    notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    notes += [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    notes += _told(pictures)
+    return TransferResult(
+        output=made,
+        format=version,
+        episodes=sum(map(len, episodes.kept)),
+        frames=frames,
+        tasks=tuple(tasks),
+        notes=tuple(notes),
+        left_out=tuple(map(str, episodes.left_out)),
+    )
+
+
+def _write(
+    version: str,
+    made: Path,
+    writing: WriterOptions,
+    *,
+    episodes: Episodes,
+    pictures: Pictures,
+    notes: list[str],
+    watch: Callable[[int, int], None],
+) -> tuple[Schema, int]:
+    """Write the episodes; the schema that they have, and how many frames there are."""
+    frames = 0
+    coming = iter(episodes)
+    first = next(coming)
+    schema = pictures.schema_of(first)
+    with closing(open_writer(version, made, schema, writing)) as writer:
+        for done, episode in enumerate(chain([first], coming), 1):
+            writer.add(episode)
+            frames += episode.length
+            watch(done, episodes.total)
+        writer.finish(new_splits(episodes.parts, episodes.kept, notes))
+    return schema, frames
+
+
+def _told(pictures: Pictures) -> Iterator[str]:
+    """What was done to pictures, a line each."""
     if pictures.encoded:
-        notes.append(f"{pictures.encoded} pieces of videos were encoded again")
+        pieces = counted(pictures.encoded, "piece")
+        yield f"{pieces} of videos encoded again"
     if pictures.measured:
-        notes.append(
-            f"image statistics of {pictures.measured} clips were taken from frames of their videos"
-        )
-    return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
-
-
-def _completed(datasets: Sequence[Dataset], pictures: Pictures) -> Iterator[EncodedEpisode]:
-    for dataset in datasets:
-        for index, episode in enumerate(_read_ahead(dataset)):
-            yield pictures.complete(
-                episode, Place(file=dataset.root, episode=str(index)), dataset.version
-            )
-
-
-def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
-    """The episodes of `dataset`; the next one is read while the caller copies bytes."""
-    following: Future[EncodedEpisode] | None = None
-    with ThreadPoolExecutor(1) as pool:
-        for index in range(len(dataset)):
-            current, following = following, pool.submit(dataset.episode, index)
-            if current:
-                yield current.result()
-        if following:
-            yield following.result()
+        clips = counted(pictures.measured, "clip")
+        yield f"image statistics of {clips} taken from frames of their videos"
 
 
 def _carry_over(
-    datasets: Sequence[Dataset], made: Path, version: str, schema: Schema, made_from: Sequence[Path]
+    datasets: Sequence[Dataset],
+    made: Path,
+    version: str,
+    schema: Schema,
+    documents: Sequence[dict[str, Any]],
 ) -> None:
     """Keep modality.json and how the datasets were made.
 
@@ -264,7 +309,6 @@ def _carry_over(
     the dataset.
     """
     known = _keep_modality(datasets, made, schema)
-    documents = [_read(folder) for folder in made_from]
     if all(documents):
         merged = {**_merged(documents), "format": version}
         text = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
@@ -304,6 +348,27 @@ def _read(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _record(part: Part, kept: Sequence[int]) -> dict[str, Any]:
+    """How some episodes of a dataset were made."""
+    record = _read(part.dataset.root)
+    episodes = record.get("episodes")
+    if isinstance(episodes, list) and len(episodes) == len(part.dataset):
+        record["episodes"] = [episodes[index] for index in kept]
+    return record
+
+
+def _with_left_out(record: dict[str, Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """A record that also tells what was left out; nothing where there is no record."""
+    known = record.get("left_out", [])
+    if not record or not left_out or not isinstance(known, list):
+        return record
+    more = [
+        {"source": left.dataset.root.name, "episode": left.index, "reason": left.error.message}
+        for left in left_out
+    ]
+    return {**record, "left_out": [*known, *more]}
+
+
 _OF_EPISODES = {"episodes", "left_out"}
 
 
@@ -326,12 +391,4 @@ def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _finished(
     result: TransferResult, output: Path, notes: Sequence[str], backup: Path | None = None
 ) -> TransferResult:
-    return TransferResult(
-        output,
-        result.format,
-        result.episodes,
-        result.frames,
-        result.tasks,
-        (*notes, *result.notes),
-        backup,
-    )
+    return replace(result, output=output, notes=(*notes, *result.notes), backup=backup)
