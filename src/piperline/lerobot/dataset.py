@@ -347,15 +347,22 @@ class Dataset:
                 found=f"{path.stat().st_size} bytes",
                 next_step="fetch the dataset again, or make it anew",
             )
-        if video.info.fps != self.info.fps and _is_steady(path):
+        if video.info.fps != self.info.fps:
+            self._check_rate(path, place)
+        self._videos[camera] = video
+        return video
+
+    def _check_rate(self, path: Path, place: Place) -> None:
+        """See that a video has no steady rate but that of the dataset; others are put right."""
+        with VideoFile(path) as file:
+            rate = file.steady_rate()
+        if rate is not None and round(rate) != self.info.fps:
             raise DatasetError(
                 "the video has another frame rate than the dataset",
                 place=place,
                 expected=f"{self.info.fps} frames a second",
-                found=str(video.info.fps),
+                found=f"{rate:g}",
             )
-        self._videos[camera] = video
-        return video
 
     def _clip(self, index: int, camera: str, length: int) -> Clip:
         path, first = self._reader.span(index, camera)
@@ -397,13 +404,6 @@ def _check_images(column: pa.ChunkedArray, key: str) -> None:
             f"images of {printable(key)} are not in the table",
             expected="JPEG or PNG bytes in every row",
         )
-
-
-def _is_steady(path: Path) -> bool:
-    """Whether the frames of a video follow each other at one rate."""
-    with VideoFile(path) as file:
-        steps = np.diff(file.times())
-    return bool(len(steps) == 0 or steps.max() - steps.min() <= 1)
 
 
 def _offsets(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
@@ -170,6 +171,19 @@ class VideoFile:
             abs(time * self._frames_per_tick - number) <= tolerance
             for number, time in enumerate(self.times())
         )
+
+    def steady_rate(self) -> float | None:
+        """Frames a second where all frames are shown equally long; None where they are not.
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        times = self.times()
+        steps = [after - before for before, after in pairwise(times)]
+        if not steps or max(steps) - min(steps) > 1 or not self.stream.time_base:
+            return None
+        ticks = (times[-1] - times[0]) / len(steps)
+        return float(1 / (ticks * self.stream.time_base)) if ticks else None
 
     @cached_property
     def delay(self) -> int:

@@ -1,0 +1,111 @@
+"""Whole videos whose frames are not at n / fps: their times are rewritten, nothing is encoded."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from piperline.errors import DatasetError
+from piperline.lerobot.dataset import open_dataset
+from piperline.transfer import Options, aggregate, migrate
+from tests.helpers.datasets import assert_holds, write_dataset
+from tests.helpers.episodes import FPS, make_episode, numbered_frame
+
+KEY = "observation.images.mid"
+VIDEO = f"videos/chunk-000/{KEY}/episode_000000.mp4"
+LENGTH = 12
+
+
+def packets_of(path: Path) -> list[bytes]:
+    """The packets of a video in the order in which they are shown."""
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(video=0) if packet.size]
+    return [bytes(packet) for packet in sorted(found, key=lambda packet: packet.pts or 0)]
+
+
+def times_of(path: Path) -> list[Fraction]:
+    """When each frame is shown, in seconds."""
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(video=0) if packet.size]
+    return sorted((packet.pts or 0) * packet.time_base for packet in found)
+
+
+def retime(path: Path, times: list[float], scale: int) -> None:
+    """Show the frames of a video at other times, in seconds, rounded to ticks of 1 / scale."""
+    other = path.with_suffix(".other.mp4")
+    with av.open(str(path)) as source, av.open(str(other), "w", format="mp4") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.time_base = Fraction(1, scale)
+        found = [packet for packet in source.demux(video=0) if packet.size]
+        for packet, time in zip(found, times, strict=True):
+            packet.stream = stream
+            packet.time_base = Fraction(1, scale)
+            packet.pts = packet.dts = round(time * scale)
+            packet.duration = round(scale / FPS)
+            target.mux(packet)
+    other.replace(path)
+
+
+GRID = [number / FPS for number in range(LENGTH)]
+ODD = {
+    "late": ([0.2 + time for time in GRID], 90_000),
+    "by milliseconds": (GRID, 1000),
+    "variable": ([time + 0.015 * (number % 3) for number, time in enumerate(GRID)], 90_000),
+    "29.97": ([number * 1001 / 30_000 for number in range(LENGTH)], 30_000),
+    "with a pause": ([time + 0.5 * (number > 5) for number, time in enumerate(GRID)], 90_000),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_times_are_put_on_the_grid(odd, tmp_path):
+    episode = make_episode(tmp_path / "in", 0, LENGTH)
+    root = write_dataset(tmp_path / "set", [episode])
+    retime(root / VIDEO, *ODD[odd])
+    shown = packets_of(root / VIDEO)
+    assert times_of(root / VIDEO) != [Fraction(number, FPS) for number in range(LENGTH)]
+    aggregate([root], tmp_path / "v21")
+    migrate(root, "v3.0", output=tmp_path / "v30")
+    for made in ("v21", "v30"):
+        (path,) = (tmp_path / made).rglob("*.mp4")
+        assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+        assert packets_of(path) == shown
+        assert_holds(open_dataset(tmp_path / made), [episode])
+
+
+def test_b_frames_stay_in_their_order(tmp_path):
+    episode = make_episode(tmp_path / "in", 0, LENGTH)
+    root = write_dataset(tmp_path / "set", [episode])
+    with av.open(str(root / VIDEO), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"bf": "2", "g": "100"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = Fraction(1, 90_000)
+        stream.codec_context.time_base = Fraction(1, 90_000)
+        for number in range(LENGTH):
+            picture = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
+            picture.time_base = Fraction(1, 90_000)
+            picture.pts = round((0.2 + number / FPS + 0.01 * (number % 2)) * 90_000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    shown = packets_of(root / VIDEO)
+    for version in ("v2.1", "v3.0"):
+        made = aggregate([root], tmp_path / version, format=version).output
+        (path,) = made.rglob("*.mp4")
+        assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+        assert packets_of(path) == shown
+        assert_holds(open_dataset(made), [episode])
+
+
+def test_a_video_on_the_grid_is_copied_as_it_is(tmp_path):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)])
+    retime(root / VIDEO, GRID, 90_000)
+    before = (root / VIDEO).read_bytes()
+    aggregate([root], tmp_path / "out")
+    assert (tmp_path / "out" / VIDEO).read_bytes() == before
+
+
+def test_a_video_of_another_rate_is_still_refused(tmp_path):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)])
+    retime(root / VIDEO, [number / 15 for number in range(LENGTH)], 90_000)
+    with pytest.raises(DatasetError, match="another frame rate"):
+        aggregate([root], tmp_path / "out", options=Options(reencode=True))
