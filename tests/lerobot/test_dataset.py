@@ -431,3 +431,15 @@ def test_the_real_v20_dataset_is_read():
     dataset = dataset.without(dataset.missing_cameras)
     assert sum(episode.length for episode in dataset) == 2096
     assert dataset.episode(4).tasks[1] == "valid"
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("name", ["set", "data", "."])
+def test_a_dataset_may_be_named_from_where_one_stands(tmp_path, monkeypatch, version, name):
+    episode = make_episode(tmp_path / "in", 0, 3)
+    root = write_dataset(tmp_path / "there" / name, [episode], version)
+    monkeypatch.chdir(root if name == "." else root.parent)
+    (found,) = open_dataset(name)
+    clip = found.clips[KEY]
+    assert codes_of(clip.path) == [0, 1, 2]
+    assert open_dataset(name).missing_cameras == ()

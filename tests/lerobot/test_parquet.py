@@ -1,5 +1,6 @@
 """Parquet files of somebody else: what a few bytes unfold to is bounded."""
 
+import os
 import resource
 
 import numpy as np
@@ -9,15 +10,16 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot import parquet
+from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.parquet import ParquetRows, table_of
+from tests.helpers.datasets import write_dataset
+from tests.helpers.episodes import make_episode
 
 
-def write_zeros(path, values, kind, group):
-    """`values` zeros in some kB."""
-    zeros = pa.array(np.zeros(group, dtype=kind))
-    with pq.ParquetWriter(path, pa.schema([("a", zeros.type)]), compression="zstd") as writer:
-        writer.write_table(pa.table({"a": zeros}), row_group_size=values)
-        assert values == group
+def write_zeros(path, count):
+    """So many zeros in a row group of some kB."""
+    table = pa.table({"a": np.zeros(count, dtype=np.int64)})
+    pq.write_table(table, path, row_group_size=count, compression="zstd")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def small_limit(monkeypatch):
 @pytest.mark.usefixtures("small_limit")
 def test_zeros_in_a_few_kilobytes_are_refused(tmp_path):
     path = tmp_path / "bomb.parquet"
-    write_zeros(path, 1_000_000, "int64", 1_000_000)
+    write_zeros(path, 1_000_000)
     assert path.stat().st_size < 10_000
     with pytest.raises(DatasetError, match="unfolds to more") as caught:
         table_of(path)
@@ -78,3 +80,26 @@ def test_text_that_is_not_utf8(tmp_path):
     pq.write_table(pa.table({"a": odd}), tmp_path / "odd.parquet")
     with pytest.raises(DatasetError, match="cannot be read"):
         table_of(tmp_path / "odd.parquet")
+
+
+@pytest.mark.usefixtures("small_limit")
+@pytest.mark.parametrize(
+    ("version", "said"), [("v2.1", "not those of the episode"), ("v3.0", "unfolds to more")]
+)
+def test_a_million_zeros_for_three_rows(tmp_path, version, said):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version)
+    (path,) = (root / "data").rglob("*.parquet")
+    write_zeros(path, 1_000_000)
+    with pytest.raises(DatasetError, match=said):
+        open_dataset(root).episode(0)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("name", ["*.mp4", "data/**/*.parquet", "meta/**/tasks.*"])
+def test_pipes_in_the_place_of_files_do_not_hang(tmp_path, version, name):
+    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version)
+    path = next(root.rglob(name))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DatasetError, match="no plain file"):
+        open_dataset(root).episode(0)

@@ -64,8 +64,8 @@ class DatasetReader(Protocol):
     def table(self, index: int) -> pa.Table:
         """All rows of an episode."""
 
-    def span(self, index: int, camera: str) -> tuple[Path, int]:
-        """The video file of an episode, and the number of its first frame there."""
+    def span(self, index: int, camera: str) -> tuple[str, int]:
+        """Where the video of an episode lies below the folder, and its first frame there."""
 
     def stats(self, index: int) -> Mapping[str, object]:
         """An episode's statistics as LeRobot's JSON has them; empty if there are none."""
@@ -170,7 +170,8 @@ class Dataset:
         return tuple(key for key in self._cameras if not self._has_videos(key))
 
     def _has_videos(self, camera: str) -> bool:
-        return any(self._reader.span(index, camera)[0].exists() for index in range(len(self)))
+        names = (self._reader.span(index, camera)[0] for index in range(len(self)))
+        return any(self.folder.has(name) for name in names)
 
     def without(self, cameras: Sequence[str]) -> "Dataset":
         """The same dataset, some cameras left out."""
@@ -330,12 +331,12 @@ class Dataset:
 
     def _video(self, index: int, camera: str) -> _Video:
         """The video of an episode; neighbouring episodes often share one."""
-        path, _ = self._reader.span(index, camera)
+        name, _ = self._reader.span(index, camera)
         known = self._videos.get(camera)
-        if known and known.path == path:
+        if known and known.path == self.root / name:
             return known
+        path = self.folder.path(name, "the video")
         place = Place(file=path, episode=str(index), camera=camera)
-        self.folder.path(path, "the video")
         # The pixel format is that of the camera's first video; to look for it takes most of the
         # time.
         video = _Video(path, *probe(path, pix_fmt=known.info.pix_fmt if known else None))
@@ -365,17 +366,17 @@ class Dataset:
             )
 
     def _clip(self, index: int, camera: str, length: int) -> Clip:
-        path, first = self._reader.span(index, camera)
+        _, first = self._reader.span(index, camera)
         video = self._video(index, camera)
         whole = first == 0 and video.frames == length
         if first + length > video.frames or (self.version != "v3.0" and not whole):
             raise DatasetError(
                 "the video does not have the frames of the episode",
-                place=Place(file=path, episode=str(index), camera=camera),
+                place=Place(file=video.path, episode=str(index), camera=camera),
                 expected=f"frames {first} to {first + length - 1}",
                 found=f"{video.frames} frames",
             )
-        return Clip(path, first, length, replace(video.info, fps=self.info.fps), whole=whole)
+        return Clip(video.path, first, length, replace(video.info, fps=self.info.fps), whole=whole)
 
     def _image_stats(self, index: int, length: int) -> dict[str, FeatureStats]:
         stored = self._reader.stats(index)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from piperline.errors import DatasetError, Place
 from piperline.text import printable, size_text
 
-_LARGEST_GROUP = 4 << 30
+_LARGEST_GROUP = 2 << 30
 """Bytes that a row group may have in memory: files of LeRobot hold 100 to 500 MB altogether."""
 
 _VALUE_BYTES = 8  # the widest number

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from piperline.episode import Clip, EncodedEpisode
+from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.files import link_or_copy, make_below
 from piperline.lerobot.columns import stats_document
@@ -24,7 +25,7 @@ from piperline.lerobot.info import (
     TaskRow,
     check_numbers,
 )
-from piperline.lerobot.parquet import table_of
+from piperline.lerobot.parquet import ParquetRows
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
@@ -153,12 +154,22 @@ class V21Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        return table_of(self._folder.path(self._data_path.path(self._where(index))))
+        path = self._folder.path(self._data_path.path(self._where(index)))
+        rows = ParquetRows(path)
+        length = self.episodes[index].length
+        if len(rows) != length:  # before they are read
+            raise DatasetError(
+                "the rows are not those of the episode",
+                place=Place(file=path, episode=str(index)),
+                expected=f"{length} rows of episode {index}",
+                found=f"{len(rows)} rows",
+            )
+        return rows.all()
 
-    def span(self, index: int, camera: str) -> tuple[Path, int]:
-        """The video file of an episode; its first frame there is always 0."""
+    def span(self, index: int, camera: str) -> tuple[str, int]:
+        """Where the video of an episode lies below the folder; its first frame there is 0."""
         where: dict[str, int | str] = {**self._where(index), "video_key": camera}
-        return self._folder.root / self._video_path.path(where), 0
+        return self._video_path.path(where), 0
 
     def stats(self, index: int) -> Mapping[str, Any]:
         """An episode's statistics as `episodes_stats.jsonl` has them; empty if there are none.

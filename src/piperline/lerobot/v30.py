@@ -23,6 +23,7 @@ from piperline.lerobot.v30_files import LONGEST_FILE_SECONDS, TableFiles, VideoF
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
 from piperline.stats import QUANTILES, FeatureStats, merge_stats
+from piperline.text import printable
 
 _MIB = 1 << 20
 _META = Path("meta")
@@ -250,7 +251,7 @@ class V30Reader:
         if not self._files and self._info.episodes:
             raise DatasetError("the dataset has no episode table", place=Place(file=path))
         for file in self._files:
-            rows = ParquetRows(self._folder.path(file))
+            rows = ParquetRows(self._folder.path(file.relative_to(self._folder.root)))
             names = [name for name in rows.columns if not name.startswith("stats/")]
             for number, row in enumerate(rows.all(names).to_pylist()):
                 where = f"episode {len(self._rows)} of the episode table"
@@ -265,6 +266,7 @@ class V30Reader:
         if not needed and not self._folder.has(path):
             return []
         table = table_of(self._folder.path(path))
+        place = Place(file=self._folder.root / path)
         number = f"{name}_index"
         texts = [column for column in table.column_names if column != number]
         # lerobot's readers go by the position of a row, not by its number: both must agree.
@@ -275,10 +277,10 @@ class V30Reader:
         ):
             raise DatasetError(
                 f"{path.name} is not a table of texts numbered 0, 1, 2, ...",
-                place=Place(file=self._folder.root / path),
-                found=f"columns {', '.join(table.column_names)}",
+                place=place,
+                found=printable(f"columns {', '.join(table.column_names)}"),
             )
-        values = Values({name: table[texts[0]].to_pylist()}, path.name, Place(file=path))
+        values = Values({name: table[texts[0]].to_pylist()}, path.name, place)
         return list(values.texts(name))
 
     def _data_file(self, index: int) -> str:
@@ -306,8 +308,8 @@ class V30Reader:
         start = self._rows[index].whole("dataset_from_index") - self._first_rows[name]
         return self._data.rows(start, start + self.episodes[index].length)
 
-    def span(self, index: int, camera: str) -> tuple[Path, int]:
-        """The video file of an episode, and the number of its first frame there.
+    def span(self, index: int, camera: str) -> tuple[str, int]:
+        """Where the video of an episode lies below the folder, and its first frame there.
 
         Raises:
             DatasetError: the episode table does not tell.
@@ -316,7 +318,7 @@ class V30Reader:
         where = {name: row.whole(f"videos/{camera}/{name}") for name in _FILE}
         start = row.number(f"videos/{camera}/from_timestamp")
         path = self._video_path.path({"video_key": camera, **where})
-        return self._folder.root / path, round(start * self._info.fps)
+        return path, round(start * self._info.fps)
 
     def stats(self, index: int) -> Mapping[str, Any]:
         """An episode's statistics; empty if there are none.
