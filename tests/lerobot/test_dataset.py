@@ -61,6 +61,18 @@ DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
             root / "meta/episodes.jsonl", '"length": 3', '"length": "abc"'
         ),
         "no tasks": lambda root: rewrite(root / "meta/episodes.jsonl", '["pick the cup"]', "null"),
+        "tasks that are numbers": lambda root: rewrite(
+            root / "meta/episodes.jsonl", '["pick the cup"]', "[7]"
+        ),
+        "a task that is a number": lambda root: rewrite(
+            root / "meta/tasks.jsonl", '"pick the cup"', "7"
+        ),
+        "length of thousands of digits": lambda root: rewrite(
+            root / "meta/episodes.jsonl", '"length": 3', '"length": ' + "9" * 5000
+        ),
+        "statistics that are a list": lambda root: rewrite(
+            root / "meta/episodes_stats.jsonl", '"stats": {', '"stats": [], "others": {'
+        ),
         "no number": lambda root: rewrite(root / "meta/tasks.jsonl", "task_index", "index"),
         "half a line": lambda root: cut(root / "meta/episodes_stats.jsonl", 40),
         "not UTF-8": lambda root: (root / "meta/tasks.jsonl").write_bytes(
@@ -87,6 +99,18 @@ DAMAGES: dict[str, dict[str, Callable[[Path], object]]] = {
         "time is below 0": lambda root: column(
             root / "meta/episodes", f"videos/{KEY}/from_timestamp", [-1.0, 0.1]
         ),
+        "tasks that are numbers": lambda root: column(root / "meta/episodes", "tasks", [[1], [2]]),
+        "text for a file": lambda root: column(
+            root / "meta/episodes", "data/file_index", ["0", "0"]
+        ),
+        "a file below 0": lambda root: column(root / "meta/episodes", "data/chunk_index", [-1, 0]),
+        "no number of a row": lambda root: column(
+            root / "meta/episodes", "dataset_from_index", [NAN, 3.0]
+        ),
+        "text for episodes": lambda root: column(root / "data", "episode_index", ["a"] * 6),
+        "structs for numbers": lambda root: column(root / "data", "action", [{"a": 1}] * 6),
+        "NaN for tasks": lambda root: column(root / "data", "task_index", [NAN] * 6),
+        "nothing for numbers": lambda root: column(root / "data", "action", [None] * 6),
         "no numbers of tasks": lambda root: column(root / "meta", "task_index", None),
         "text for numbers": lambda root: column(root / "data", "action", ["a"] * 6),
         "text for times": lambda root: column(root / "data", "timestamp", ["a"] * 6),

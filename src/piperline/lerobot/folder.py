@@ -35,7 +35,7 @@ class DatasetFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._real = Path(os.path.realpath(root))
+        self._real = os.path.realpath(root)
 
     def path(self, path: Path | str, what: str = "a file of the dataset") -> Path:
         """A file of the dataset; `what` it is, for errors.
@@ -44,9 +44,7 @@ class DatasetFolder:
             DatasetError: it is missing, no plain file, or a link leads out of the dataset to it.
         """
         path = self.root / path
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(self._real):
-            raise link_leads_out(path, real)
+        real = self._inside(path)
         with _opening(path, what):
             mode = real.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -150,12 +148,25 @@ class DatasetFolder:
             for name in sorted((*folders, *files)):
                 path = Path(folder, name)
                 if path.is_symlink():
-                    self._check_link(path)
+                    self._inside(path)
 
-    def _check_link(self, path: Path) -> None:
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(self._real):
-            raise link_leads_out(path, real)
+    def _inside(self, path: Path) -> Path:
+        """Where a path really leads to: inside of the folder.
+
+        Raises:
+            DatasetError: a link leads out.
+        """
+        real = os.path.realpath(path)
+        if not real.startswith(self._real.rstrip("/") + "/"):
+            raise DatasetError(
+                "a link leads out of the dataset",
+                place=Place(file=path),
+                expected="files inside of the dataset's folder",
+                found=f"a link to {printable(real)}",
+                next_step="if those files are meant, put copies in the place of the links: "
+                "cp -rL DATASET COPY",
+            )
+        return Path(real)
 
 
 @contextmanager
@@ -170,18 +181,6 @@ def _opening(path: Path, what: str) -> Iterator[None]:
             place=Place(file=path),
             found=None if absent else str(error.strerror),
         ) from error
-
-
-def link_leads_out(path: Path, real: Path) -> DatasetError:
-    """The error for a link that leads out of a dataset."""
-    return DatasetError(
-        "a link leads out of the dataset",
-        place=Place(file=path),
-        expected="files inside of the dataset's folder",
-        found=f"a link to {printable(str(real))}",
-        next_step="if those files are meant, put copies in the place of the links: "
-        "cp -rL DATASET COPY",
-    )
 
 
 def _kind(mode: int) -> str:

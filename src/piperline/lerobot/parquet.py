@@ -16,8 +16,9 @@ _LARGEST_GROUP = 2 << 30
 """Bytes that a row group may have in memory: files of LeRobot hold 100 to 500 MB altogether."""
 
 _VALUE_BYTES = 8  # the widest number
-_BATCH = 65536  # rows; a value that many rows share is unfolded with them
-_BATCH_OF_BYTES = 256
+_BATCH = 256
+"""Rows that are read at a time where there are texts or bytes: one that all rows share is small in
+the file, and unfolds with them."""
 
 
 @contextmanager
@@ -114,17 +115,16 @@ class ParquetRows:
 
     def _read(self, number: int, columns: Sequence[str]) -> pa.Table:
         with reading_parquet(self.path):
-            batch = _BATCH
-            if self._check_claims(number):
-                batch = _BATCH_OF_BYTES
+            if not self._check_claims(number):
+                return self._file.read_row_group(number, list(columns))
             pieces, size = [], 0
-            for piece in self._file.iter_batches(batch, [number], columns, use_threads=True):
+            for piece in self._file.iter_batches(_BATCH, [number], list(columns)):
                 size += piece.nbytes
                 self._check_size(size)
                 pieces.append(piece)
-            schema = pa.schema([self._empty.schema.field(name) for name in columns])
-            table = pa.Table.from_batches(pieces, schema)
-            table.validate(full=True)
+            fields = [self._empty.schema.field(name) for name in columns]
+            table = pa.Table.from_batches(pieces, pa.schema(fields))
+            table.validate(full=True)  # texts are UTF-8
         return table.combine_chunks()
 
     def _check_claims(self, number: int) -> bool:
