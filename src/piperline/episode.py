@@ -1,4 +1,4 @@
-"""The waist: one episode, encoded, with nothing in it that depends on its place in a dataset.
+"""The waist: one episode, encoded, with nothing in it that depends on its number in a dataset.
 
 Readers of recordings and of datasets make `EncodedEpisode`; writers of datasets take it.
 """

@@ -116,7 +116,7 @@ BOOKKEEPING: Mapping[str, Feature] = {
 """The columns that every LeRobot dataset has, after the recorded ones and in this order."""
 
 EPISODE_LOCAL = ("timestamp", "frame_index")
-"""The bookkeeping columns that do not depend on an episode's place in its dataset."""
+"""The bookkeeping columns that do not depend on an episode's number in its dataset."""
 
 
 def camera_key(name: str) -> str:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from piperline.cli.console import Output
 from piperline.errors import UsageError
 from piperline.hub.repo_id import check_repo_id, repo_folder
-from piperline.text import printable
+from piperline.text import counted, printable
 
 if TYPE_CHECKING:
     from piperline.transfer import Options, TransferResult
@@ -145,7 +145,8 @@ def _show(out: Output, result: "TransferResult") -> None:
         out.note(printable(note))
     for left in result.left_out:
         out.note(printable(f"left out: {left}"))
-    out.data(f"{result.episodes} episodes, {result.frames} frames, {len(result.tasks)} tasks")
+    counts = (result.episodes, "episode"), (result.frames, "frame"), (len(result.tasks), "task")
+    out.data(", ".join(counted(count, what) for count, what in counts))
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
     out.data(f"LeRobot {result.format} dataset: {result.output}")

@@ -416,12 +416,12 @@ def _offsets(
         DatasetError: a number is not in the table.
     """
     seen = np.concatenate(list(numbers.values()))
-    known = np.array([text is not None for text in texts], dtype=bool)
-    unknown = [n for n in np.unique(seen).tolist() if not 0 <= n < len(known) or not known[n]]
+    known = {number for number, text in enumerate(texts) if text is not None}
+    unknown = sorted(set(seen.tolist()) - known)
     if unknown:
         raise DatasetError(
             f"a row names a {name} that is not in the {name} table",
-            expected=f"{name}_index of the {int(known.sum())} rows of the table",
+            expected=f"{name}_index of the {len(known)} rows of the table",
             found=str(unknown[0]),
         )
     _, first = np.unique(seen, return_index=True)

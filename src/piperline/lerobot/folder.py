@@ -163,8 +163,7 @@ class DatasetFolder:
                 place=Place(file=path),
                 expected="files inside of the dataset's folder",
                 found=f"a link to {printable(real)}",
-                next_step="if those files are meant, put copies in the place of the links: "
-                "cp -rL DATASET COPY",
+                next_step="if those files are meant, copy them here: cp -rL DATASET COPY",
             )
         return Path(real)
 

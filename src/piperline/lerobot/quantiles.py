@@ -48,7 +48,8 @@ def column_quantiles(
             values[:, filled : filled + len(batch)] = batch[:, start : start + step].T
             filled += len(batch)
         values.sort(axis=1)
-        below, above = values[:, low].astype(np.float64), values[:, high].astype(np.float64)
+        below = values[:, low].astype(np.float64)
+        above = values[:, high].astype(np.float64)
         found[:, start : start + step] = (below + (above - below) * (wanted - low)).T
     return {name: row.reshape(feature.shape) for name, row in zip(QUANTILES, found, strict=True)}
 

@@ -176,7 +176,9 @@ def _carry(name: str, folders: Sequence[DatasetFolder], made: Path) -> bool:
     except DatasetError:  # no plain file, or one outside
         return False
     target = made / "meta" / name
-    if target.exists() or not is_utf8(name) or not all(_same(paths[0], path) for path in paths):
+    if target.exists() or not is_utf8(name):
+        return False
+    if not all(_same(paths[0], path) for path in paths):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(paths[0], target)

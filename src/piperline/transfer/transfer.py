@@ -140,7 +140,7 @@ def migrate(
     Args:
         dataset: its folder.
         to: "v2.1" or "v3.0".
-        output: the new dataset's folder; None puts it in the place of the old one, which is kept
+        output: the new dataset's folder; None gives it the name of the old one, which is kept
             beside it as `NAME_v30` (`NAME_v30_2`, ... where that is taken).
         options: how.
 
@@ -150,22 +150,21 @@ def migrate(
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
     """
-    place = output or dataset.resolve()
+    target = output or dataset.resolve()
     if output is not None:
         check_output(output, [dataset], overwrite=options.overwrite)
         _check_version(_opened(dataset, options), to)  # before a folder is made for the output
-    with workplace(
-        place
-    ) as made:  # first: what a killed migration left in the place of `dataset` is put right
+    # Before the dataset is opened: what a killed migration left at its path is put right.
+    with workplace(target) as made:
         opened = _opened(dataset, options)
         _check_version(opened, to)
         result = _transfer([opened], made, to, options)
         backup = None
         if output is None:
-            backup = replace_dataset(made, place)
+            backup = replace_dataset(made, target)
         else:
-            give_name(made, place)
-    return _finished(result, place, [], backup)
+            give_name(made, target)
+    return _finished(result, target, [], backup)
 
 
 def _check_version(dataset: Dataset, to: str) -> None:

@@ -122,9 +122,9 @@ class Track:
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
         with self.path.open("rb") as file:
-            first, last = (
-                os.pread(file.fileno(), int(self.sizes[n]), int(self.offsets[n])) for n in (0, -1)
-            )
+            descriptor = file.fileno()
+            first = os.pread(descriptor, int(self.sizes[0]), int(self.offsets[0]))
+            last = os.pread(descriptor, int(self.sizes[-1]), int(self.offsets[-1]))
         return first, last
 
 

@@ -70,7 +70,8 @@ def _pixels(plane: VideoPlane) -> Bytes:
 def _upsampled(plane: Bytes) -> NDArray[np.int16]:
     """Chroma at twice the height and width: 9:3:3:1 of the four samples around each place."""
     around = np.pad(plane.astype(np.int16), 1, mode="edge")
-    above, below = 3 * around[1:-1] + around[:-2], 3 * around[1:-1] + around[2:]
+    above = 3 * around[1:-1] + around[:-2]
+    below = 3 * around[1:-1] + around[2:]
     rows = np.stack((above, below), axis=1).reshape(-1, around.shape[1])
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     result: NDArray[np.int16] = np.stack(
