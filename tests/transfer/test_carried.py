@@ -65,6 +65,7 @@ OWN = {
     "success": [True, False],
     "operator": ["Ada", None],
     "spans": [[{"from": 0, "to": 2, "name": "reach"}], []],
+    "data/camera": ["left", "right"],
 }
 
 

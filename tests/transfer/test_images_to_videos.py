@@ -78,6 +78,13 @@ def test_sets_with_images_are_aggregated_as_videos(tmp_path):
     assert found == [[0, 1, 2], [10, 11, 12]]
 
 
+def deep(value):
+    """A PNG of 16 bits."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((48, 64), value, dtype=np.uint16)).save(file, "PNG")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("image", "said"),
     [
@@ -85,6 +92,7 @@ def test_sets_with_images_are_aggregated_as_videos(tmp_path):
         (encoded(1)[:120], "does not decode"),
         (encoded(1, size=(96, 64)), "of two sizes"),
         (encoded(1, size=(47, 64)), "odd"),
+        (deep(3071), "more bits"),
     ],
 )
 def test_images_that_make_no_video(image, said, tmp_path):

@@ -1,7 +1,6 @@
 """Whole videos whose frames are not at n / fps: their times are rewritten, nothing is encoded."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import pytest
@@ -11,40 +10,11 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import Options, aggregate, migrate
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, make_episode, numbered_frame
+from tests.helpers.videos import packets_of, retime, times_of
 
 KEY = "observation.images.mid"
 VIDEO = f"videos/chunk-000/{KEY}/episode_000000.mp4"
 LENGTH = 12
-
-
-def packets_of(path: Path) -> list[bytes]:
-    """The packets of a video in the order in which they are shown."""
-    with av.open(str(path)) as container:
-        found = [packet for packet in container.demux(video=0) if packet.size]
-    return [bytes(packet) for packet in sorted(found, key=lambda packet: packet.pts or 0)]
-
-
-def times_of(path: Path) -> list[Fraction]:
-    """When each frame is shown, in seconds."""
-    with av.open(str(path)) as container:
-        found = [packet for packet in container.demux(video=0) if packet.size]
-    return sorted((packet.pts or 0) * packet.time_base for packet in found)
-
-
-def retime(path: Path, times: list[float], scale: int) -> None:
-    """Show the frames of a video at other times, in seconds, rounded to ticks of 1 / scale."""
-    other = path.with_suffix(".other.mp4")
-    with av.open(str(path)) as source, av.open(str(other), "w", format="mp4") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        stream.time_base = Fraction(1, scale)
-        found = [packet for packet in source.demux(video=0) if packet.size]
-        for packet, time in zip(found, times, strict=True):
-            packet.stream = stream
-            packet.time_base = Fraction(1, scale)
-            packet.pts = packet.dts = round(time * scale)
-            packet.duration = round(scale / FPS)
-            target.mux(packet)
-    other.replace(path)
 
 
 GRID = [number / FPS for number in range(LENGTH)]

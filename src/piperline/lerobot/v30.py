@@ -1,6 +1,7 @@
 """LeRobot v3.0 on disk: many episodes in a Parquet file and in an mp4, tables as Parquet."""
 
 import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -32,8 +33,11 @@ STATS = _META / "stats.json"
 _EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _EPISODES_PER_GROUP = 64
 _FILE = ("chunk_index", "file_index")
-_KNOWN = {"episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index"}
-_KNOWN_PREFIXES = ("stats/", "data/", "videos/", "meta/")
+_KNOWN = re.compile(
+    r"episode_index|tasks|length|dataset_from_index|dataset_to_index|stats/.*"
+    r"|(data|meta/episodes|videos/.*)/(chunk|file)_index|videos/.*/(from|to)_timestamp"
+)
+"""The columns of the episode table that LeRobot knows."""
 
 
 @dataclass(frozen=True)
@@ -342,8 +346,4 @@ class V30Reader:
 
 def _own(row: Values) -> dict[str, Any]:
     """What an episode's row holds beside what LeRobot knows."""
-    return {
-        name: value
-        for name, value in row.values.items()
-        if name not in _KNOWN and not name.startswith(_KNOWN_PREFIXES)
-    }
+    return {name: value for name, value in row.values.items() if not _KNOWN.fullmatch(name)}

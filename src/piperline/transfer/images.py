@@ -21,6 +21,7 @@ from piperline.video.pixel_counts import count_pixels
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
+_BITS = 8
 _MORE_THAN_8_BITS = re.compile(r".*(9|10|12|14|16|32)(le|be)")
 
 
@@ -193,9 +194,18 @@ def _image_bytes(column: pa.ChunkedArray) -> list[bytes]:
 
 def _decoded(decoder: PictureDecoder, data: bytes, place: Place) -> Picture:
     try:
-        return decoder.encoded(data)
+        picture = decoder.encoded(data)
     except ValueError as error:
         raise DatasetError("an image does not decode", place=place, found=str(error)) from error
+    if picture.format.components[0].bits > _BITS:
+        raise DatasetError(
+            "an image has more bits than a video keeps: it may hold distances",
+            place=place,
+            expected="8 bits a colour",
+            found=picture.format.name,
+            next_step="leave out `--images-to-videos`, or declare it as depth in info.json",
+        )
+    return picture
 
 
 def _same_size(known: tuple[int, int] | None, picture: Picture, place: Place) -> tuple[int, int]:
