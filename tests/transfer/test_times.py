@@ -79,3 +79,19 @@ def test_a_video_of_another_rate_is_still_refused(tmp_path):
     retime(root / VIDEO, [number / 15 for number in range(LENGTH)], 90_000)
     with pytest.raises(DatasetError, match="another frame rate"):
         aggregate([root], tmp_path / "out", options=Options(reencode=True))
+
+
+@pytest.mark.parametrize("reencode", [False, True])
+def test_of_a_file_of_many_episodes_frames_are_told_apart_by_their_times(reencode, tmp_path):
+    """Where they are not at n / fps it cannot be known which episode they are of."""
+    episodes = [make_episode(tmp_path / "in", number, 6) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
+    retime(video, [time + 0.1 * (number > 8) for number, time in enumerate(GRID)], 90_000)
+    with pytest.raises(DatasetError) as caught:
+        migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=reencode))
+    assert "episode 1" in str(caught.value)
+    options = Options(reencode=reencode, skip_bad=True)
+    made = migrate(root, "v2.1", output=tmp_path / "out", options=options)
+    assert made.episodes == 1
+    assert_holds(open_dataset(made.output), episodes[:1])

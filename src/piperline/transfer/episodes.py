@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
@@ -77,6 +77,8 @@ class Episodes:
         try:
             return self._pictures.complete(reading.result(), place, dataset.version)
         except DatasetError as error:
+            if error.place is None or error.place.episode is None:
+                error.place = replace(error.place or place, episode=place.episode)
             self.left_out.append(LeftOut(dataset, index, error))
             return None
 

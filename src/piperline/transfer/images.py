@@ -151,6 +151,14 @@ class Pictures:
             for picture in self._reader.pictures(clip):
                 writer.add(picture)
         info, frames = probe(path)
+        if frames != clip.count:
+            raise DatasetError(
+                "the video does not have a frame for each row of the episode",
+                place=place,
+                expected=f"{clip.count} frames",
+                found=str(frames),
+                next_step="leave this episode out with `--skip-bad`",
+            )
         return Clip(path, 0, frames, info)
 
     def _next_file(self) -> Path:

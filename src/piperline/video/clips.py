@@ -198,12 +198,9 @@ class ClipReader:
         """
         if self.piece(clip) or (clip.whole and self.is_on_time(clip)):
             return True
-        pieces = self.packets(clip)
         try:
-            next(pieces)
-            if clip.whole or self.form(clip).delay:
-                for _ in pieces:
-                    pass
+            for _ in self.packets(clip):
+                pass
         except NotCuttable:
             return False
         return True
