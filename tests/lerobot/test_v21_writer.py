@@ -7,7 +7,7 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.features import Feature
-from piperline.lerobot import WRITERS, WriterOptions
+from piperline.lerobot import WriterOptions
 from piperline.lerobot.columns import arrow_schema, column_values
 from piperline.lerobot.v21 import V21Writer
 from tests.helpers.episodes import FPS, codes_of, make_episode, schema_of
@@ -261,7 +261,3 @@ def test_types_of_all_kinds_of_columns(tmp_path):
     types = json.loads(arrow.metadata[b"huggingface"])["info"]["features"]
     assert types["grid"] == {"shape": [2, 3], "dtype": "float32", "_type": "Array2D"}
     assert types["picture"] == {"_type": "Image"}
-
-
-def test_the_format_is_offered_by_its_name():
-    assert WRITERS["v2.1"] is V21Writer

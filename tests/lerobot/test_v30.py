@@ -9,7 +9,7 @@ import pytest
 from piperline.episode import Clip
 from piperline.errors import DatasetError
 from piperline.features import BOOKKEEPING, Feature
-from piperline.lerobot import WRITERS, WriterOptions, quantiles
+from piperline.lerobot import WriterOptions, quantiles
 from piperline.lerobot import v30_files as files
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.quantiles import column_quantiles
@@ -306,7 +306,3 @@ def test_rows_in_one_large_row_group_are_found(root, tmp_path):
     pq.write_table(pq.read_table(path), path, row_group_size=4)
     for found, expected in zip(open_dataset(root), episodes, strict=True):
         same(found, expected)
-
-
-def test_the_format_is_offered_by_its_name():
-    assert WRITERS["v3.0"] is V30Writer
