@@ -102,3 +102,15 @@ def test_images_that_make_no_video(image, said, tmp_path):
     assert "frame 1" in str(caught.value)
     assert KEY in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_channels_may_come_first(tmp_path):
+    """The dimensions of images are told apart by their names, not by their order."""
+    roots = [image_set(tmp_path / str(n), "v2.1", [[encoded(n), encoded(9)]]) for n in range(2)]
+    path = roots[1] / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"][KEY].update(shape=[3, 48, 64], names=["channel", "height", "width"])
+    path.write_text(json.dumps(info))
+    made = aggregate(roots, tmp_path / "out", options=OPTIONS).output
+    found = [codes_of(episode.clips[KEY].path) for episode in open_dataset(made)]
+    assert found == [[0, 9], [1, 9]]

@@ -102,12 +102,12 @@ def _changes(expected: dict[str, object], found: dict[str, object]) -> Iterator[
 
 def _described(feature: Feature) -> dict[str, object]:
     """What must be the same for rows of a feature to mean the same."""
-    if feature.is_video:
+    if feature.dtype in {"image", "video"}:
         height, width, channels = feature.camera_size
         size = {"type": feature.dtype, "size": f"{width}x{height}", "channels": channels}
         return {**size, **_depth(feature)}
     shape, names = list(feature.shape), list(feature.names or ())
-    return {"type": feature.dtype, "shape": shape, "names": names, **_depth(feature)}
+    return {"type": feature.dtype, "shape": shape, "names": names}
 
 
 def _depth(feature: Feature) -> dict[str, object]:
