@@ -42,7 +42,8 @@ def packets(dataset):
     """The packets of each episode, counted in frames."""
     found = []
     for number, row in enumerate(dataset.episodes):
-        path, first = dataset._reader.span(number, KEY)
+        name, first = dataset._reader.span(number, KEY)
+        path = dataset.root / name
         with av.open(str(path)) as container:
             every = [bytes(packet) for packet in container.demux(video=0) if packet.size]
         found.append(every[first : first + row.length])

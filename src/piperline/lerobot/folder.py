@@ -57,8 +57,8 @@ class DatasetFolder:
         return path
 
     def has(self, path: Path | str) -> bool:
-        """Whether there is something of this name."""
-        return (self.root / path).exists()
+        """Whether there is something of this name that can be looked at."""
+        return os.path.exists(self.root / path)  # noqa: PTH110 - never raises
 
     def open(self, path: Path | str, largest: int) -> BinaryIO:
         """Open a file for reading.

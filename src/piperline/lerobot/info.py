@@ -169,14 +169,15 @@ class Info:
 
 
 def _read(root: Path) -> Values:
-    if not (root / INFO).exists():
+    folder = DatasetFolder(root)
+    if not folder.has(INFO):
         raise DatasetError(
-            "this is not a LeRobot dataset" if root.exists() else "there is no such dataset",
+            "this is not a LeRobot dataset" if folder.has(".") else "there is no such dataset",
             place=Place(file=root),
             expected="a folder with meta/info.json",
             next_step="name the folder that holds meta/, data/ and videos/",
         )
-    return DatasetFolder(root).document(INFO)
+    return folder.document(INFO)
 
 
 def _fps(values: Values) -> int:
