@@ -1,11 +1,12 @@
-"""The waist: one episode, encoded, with nothing in it that depends on its place in a dataset.
+"""The waist: one episode, encoded, with nothing in it that depends on its number in a dataset.
 
 Readers of recordings and of datasets make `EncodedEpisode`; writers of datasets take it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,12 +63,16 @@ class EncodedEpisode:
     """One episode as rows, clips and statistics.
 
     Attributes:
-        table: Arrow table of `length` rows: the recorded vectors (fixed-size lists of float32, or whatever the
-            dataset holds) and `features.EPISODE_LOCAL`; no `index`, `episode_index`, `task_index`.
+        table: Arrow table of `length` rows: the recorded vectors (fixed-size lists of float32, or
+            whatever the dataset holds) and `features.EPISODE_LOCAL`; no `index`, `episode_index`,
+            `task_index`.
         clips: a span of `length` frames for each camera, by feature key.
         camera_stats: image statistics by feature key; those of columns follow from `table`.
         tasks: the episode's task texts, in the order in which they first occur.
-        task_rows: int64 of shape (length,), for each row the place of its task in `tasks`; None if there is one.
+        task_rows: int64 of shape (length,), for each row the offset of its task in `tasks`; None if
+            there is one.
+        subtasks: the episode's subtask texts; `subtask_index` in `table` holds offsets in it.
+        own: what the episode table of its dataset says about it that LeRobot does not know.
     """
 
     table: pa.Table
@@ -75,6 +80,8 @@ class EncodedEpisode:
     camera_stats: Mapping[str, FeatureStats]
     tasks: tuple[str, ...]
     task_rows: NDArray[np.int64] | None = None
+    subtasks: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, clip in self.clips.items():

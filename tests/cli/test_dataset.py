@@ -51,7 +51,7 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert run(app, ["migrate", str(root), "--to", "v2.1"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2 episodes, 6 frames, 1 tasks",
+        "2 episodes, 6 frames, 1 task",
         f"the old dataset is kept: {tmp_path / 'set_v30'}",
         f"LeRobot v2.1 dataset: {root}",
     ]
@@ -60,6 +60,27 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
     )
     document = json.loads(capsys.readouterr().out)
     assert (document["format"], document["output"]) == ("v3.0", str(tmp_path / "out"))
+
+
+def test_bad_episodes_are_left_out_and_listed(tmp_path, episodes, capsys):
+    root = write_dataset(tmp_path / "set", episodes)
+    video = root / "videos/chunk-000/observation.images.mid/episode_000001.mp4"
+    video.write_bytes(b"no video")
+    command = ["aggregate", str(root), "--output", str(tmp_path / "out")]
+    assert run(app, command) == 4
+    assert "--skip-bad" in capsys.readouterr().err
+    assert run(app, [*command, "--skip-bad"]) == 0
+    said = capsys.readouterr()
+    assert f"left out: {root}, episode 1: the video cannot be read" in said.err
+    assert said.out.splitlines()[0] == "1 episode, 3 frames, 1 task"
+
+
+def test_episodes_are_chosen(tmp_path, episodes, capsys):
+    root = write_dataset(tmp_path / "set", episodes)
+    command = ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out")]
+    assert run(app, [*command, "--episodes", "7"]) == 2
+    assert run(app, [*command, "--episodes", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "1 episode, 3 frames, 1 task"
 
 
 def test_progress_is_told_now_and_then(tmp_path, episodes, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""From recordings of every storage to both formats, to the other and back: every row, task and frame is there."""
+"""From recordings of every storage to both formats, to the other and back."""
 
 import itertools
 from dataclasses import replace
@@ -41,7 +41,8 @@ class Case(NamedTuple):
     length: int
 
     def __str__(self):
-        return f"{self.storage}-{self.cameras}cameras-{self.episodes}x{self.length}frames-{self.tasks}tasks"
+        size = f"{self.episodes}x{self.length}frames-{self.tasks}tasks"
+        return f"{self.storage}-{self.cameras}cameras-{size}"
 
     def write(self, folder):
         return write_piper(

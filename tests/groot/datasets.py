@@ -10,6 +10,7 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
+from piperline.lerobot import WriterOptions
 from piperline.lerobot.v21 import V21Writer
 from piperline.recordings.layout import load_layout
 from piperline.stats import FeatureStats
@@ -106,7 +107,7 @@ def make_dataset(
             }
             videos = {key: camera_feature(clip.info) for key, clip in clips.items()}
             schema = Schema(fps=fps, robot_type="bi_piper", features={**vectors, **videos})
-            writer = V21Writer(root, schema, link=True)
+            writer = V21Writer(root, schema, WriterOptions(link=True))
         writer.add(EncodedEpisode(table, clips, stats, (tasks[number % len(tasks)],)))
     assert writer is not None
     writer.finish()

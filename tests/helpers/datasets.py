@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from piperline.episode import EncodedEpisode
-from piperline.lerobot import WRITERS
+from piperline.lerobot import WRITERS, WriterOptions
 from piperline.lerobot.dataset import Dataset
 from tests.helpers.episodes import codes_of, schema_of
 
@@ -18,7 +18,7 @@ def write_dataset(
 ) -> Path:
     """A dataset of `episodes`, with a modality.json and a record of its making as `convert` leaves them."""
     root.mkdir(parents=True)
-    writer = WRITERS[version](root, schema_of(episodes[0]), **options)
+    writer = WRITERS[version](root, schema_of(episodes[0]), WriterOptions(**options))
     for episode in episodes:
         writer.add(episode)
     writer.finish()

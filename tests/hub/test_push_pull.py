@@ -400,3 +400,86 @@ def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, 
         open_dataset(tmp_path / "home/lerobot" / REPO),
         [make_episode(tmp_path / "again", number, 3) for number in range(2)],
     )
+
+
+def below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "data/../../escaped", "/escaped", "a\0b", "a//b", "./a", "half \ud800"]
+)
+def test_names_that_lead_out_are_refused(server, dataset, tmp_path, name):
+    commit = hub.push(dataset, REPO).commit
+    server.repositories[REPO].commits[commit][name] = b"mine"
+    before = below(tmp_path)
+    with pytest.raises(HubError, match="whose name"):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["meta/info.json", "data/chunk-000/episode_000001.parquet"])
+@pytest.mark.parametrize("spoil", [lambda data: data[:-9], lambda data: data[:-9] + b"something"])
+def test_a_file_that_arrives_otherwise_is_seen(server, dataset, tmp_path, name, spoil):
+    hub.push(dataset, REPO)
+    server.spoiled[name] = spoil((dataset / name).read_bytes())
+    with pytest.raises(HubError) as caught:
+        hub.pull(REPO, tmp_path / "pulled")
+    assert "same command again" in str(caught.value)
+    assert not (tmp_path / "pulled").exists()
+    server.spoiled = {}
+    hub.pull(REPO, tmp_path / "pulled")
+    assert tree(tmp_path / "pulled") == tree(dataset)
+    assert not (tmp_path / "pulled.download").exists()
+
+
+def test_what_is_no_dataset_leaves_nothing(server, dataset, tmp_path):
+    commit = hub.push(dataset, REPO).commit
+    del server.repositories[REPO].commits[commit]["meta/info.json"]
+    before = below(tmp_path)
+    with pytest.raises(DatasetError, match="not a LeRobot dataset"):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"no JSON", b"[]", b"7", b"{}", b'{"sha": 7, "siblings": 7}', b"[" * 5000, b"\xff"],
+)
+def test_nonsense_of_the_hub_is_told(server, dataset, tmp_path, answer):
+    hub.push(dataset, REPO)
+    server.nonsense = answer
+    before = below(tmp_path)
+    with pytest.raises((HubError, DatasetError)):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+    if not answer.startswith(b"{"):  # which says nothing of the token
+        with pytest.raises(HubError):
+            hub.check_login(REPO)
+
+
+@pytest.mark.parametrize("token", ["hf_schlüssel", "hf_\x1b[2J"])
+def test_a_token_that_cannot_be_sent(server, dataset, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match="no token") as caught:
+        hub.push(dataset, REPO)
+    assert token not in str(caught.value)
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("link", ["meta/notes", "videos/chunk-000/more", "images"])
+def test_links_that_lead_out_are_not_uploaded(server, dataset, tmp_path, link):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("mine")
+    (dataset / link).symlink_to(tmp_path / "secret")
+    with pytest.raises(DatasetError, match="leads out of the dataset"):
+        hub.push(dataset, REPO)
+    assert server.repositories == {}
+
+
+def test_links_inside_are_uploaded_as_files(server, dataset):
+    (dataset / "meta/again.json").symlink_to("info.json")
+    commit = hub.push(dataset, REPO).commit
+    found = server.repositories[REPO].commits[commit]
+    assert found["meta/again.json"] == (dataset / "meta/info.json").read_bytes()

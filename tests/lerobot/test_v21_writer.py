@@ -7,6 +7,7 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.features import Feature
+from piperline.lerobot import WriterOptions
 from piperline.lerobot.columns import arrow_schema, column_values
 from piperline.lerobot.v21 import V21Writer
 from tests.helpers.episodes import FPS, codes_of, make_episode, schema_of
@@ -23,7 +24,7 @@ def root(tmp_path):
 
 
 def write(root, episodes, **options):
-    writer = V21Writer(root, schema_of(episodes[0]), **options)
+    writer = V21Writer(root, schema_of(episodes[0]), WriterOptions(**options))
     for episode in episodes:
         writer.add(episode)
     writer.finish()

@@ -9,7 +9,7 @@ import pytest
 from piperline.episode import Clip
 from piperline.errors import DatasetError
 from piperline.features import BOOKKEEPING, Feature
-from piperline.lerobot import quantiles
+from piperline.lerobot import WriterOptions, quantiles
 from piperline.lerobot import v30_files as files
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import LONGEST_SECONDS
@@ -31,7 +31,7 @@ def root(tmp_path):
 
 
 def write(root, episodes, **options):
-    writer = V30Writer(root, schema_of(episodes[0]), **options)
+    writer = V30Writer(root, schema_of(episodes[0]), WriterOptions(**options))
     for episode in episodes:
         writer.add(episode)
     writer.finish()

@@ -169,7 +169,7 @@ def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch)
 
 
 def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episodes):
-    """Also where more episodes than a row group of the episode table come from datasets of both versions."""
+    """Also of more episodes than a row group has, from datasets of both versions."""
     parts = []
     for number, version in enumerate(["v2.1", "v3.0", "v2.1"]):
         root = tmp_path / f"part{number}"

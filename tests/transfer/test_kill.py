@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the old or the new dataset is in place, and the same command again finishes the work."""
+"""kill -9 at any moment: the old or the new dataset is there, and the same command finishes."""
 
 import random
 import signal

@@ -262,7 +262,7 @@ def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
     assert f"camera {KEY}" in str(caught.value)
     assert "--reencode" in str(caught.value)
     result = migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
-    assert result.notes == ("1 pieces of videos were encoded again",)
+    assert result.notes == ("1 piece of videos encoded again",)
     assert_holds(open_dataset(tmp_path / "out"), episodes)
 
 
@@ -270,7 +270,7 @@ def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (root / "meta/image_histograms.pq").unlink()
     result = migrate(root, "v3.0", output=tmp_path / "out")
-    assert result.notes == ("image statistics of 6 clips were taken from frames of their videos",)
+    assert result.notes == ("image statistics of 6 clips taken from frames of their videos",)
     stats = json.loads((tmp_path / "out/meta/stats.json").read_text())
     exact = np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0) / 4
     np.testing.assert_allclose(stats[KEY]["mean"], exact, atol=0.03)
@@ -375,12 +375,13 @@ def test_images_and_matrices_in_columns(tmp_path):
 
 @pytest.fixture(params=["bytes", "packets"])
 def written_by(request, monkeypatch):
-    """Where a fault of the disk shows: in copying byte ranges, or, for files that are not simple, in FFmpeg."""
+    """Where a fault of the disk shows: in copying byte ranges, or in FFmpeg."""
     if request.param == "packets":
-        monkeypatch.setattr("piperline.video.splice.read_track", lambda *_: None)
-    return {"bytes": "piperline.video.mp4._copy", "packets": "piperline.video.splice.Joiner._mux"}[
-        request.param
-    ]
+        monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
+    return {
+        "bytes": "piperline.video.mp4_writer._copy",
+        "packets": "piperline.video.splice.Joiner._mux",
+    }[request.param]
 
 
 def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, written_by):

@@ -16,7 +16,7 @@ from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import open_writer
+from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
@@ -68,9 +68,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     schema = _schema(plan, _staged(staging, plan, 0))
     written = WrittenRows() if _wants_groot_stats(plan, schema) else None
     job = plan.job
-    writer = open_writer(
-        job.format, folder, schema, link=True, data_mb=job.data_mb, video_mb=job.video_mb
-    )
+    options = WriterOptions(link=True, data_mb=job.data_mb, video_mb=job.video_mb)
+    writer = open_writer(job.format, folder, schema, options)
     with closing(writer):
         for number in range(len(plan.episodes)):
             rows = writer.add(_staged(staging, plan, number))

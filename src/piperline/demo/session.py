@@ -11,7 +11,6 @@ from piperline.recordings.write import NewEpisode, write_recording
 from piperline.video.images import encode_jpeg
 
 FPS = 30
-_QUALITY = 92
 
 
 def write_recordings(
@@ -65,7 +64,4 @@ def _episode(scene: Scene, seed: tuple[int, int, int], lengths: Sequence[int]) -
 
 def _images(scene: Scene, motion: Motion, rng: np.random.Generator) -> Iterator[dict[str, bytes]]:
     for time in range(len(motion.state)):
-        yield {
-            name: encode_jpeg(view, _QUALITY)
-            for name, view in scene.frame(motion, time, rng).items()
-        }
+        yield {name: encode_jpeg(view) for name, view in scene.frame(motion, time, rng).items()}

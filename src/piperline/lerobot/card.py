@@ -101,11 +101,12 @@ def _more(tasks: int) -> str:
 def _features(info: Info) -> list[list[str]]:
     rows = []
     for key, feature in {**info.features, **BOOKKEEPING}.items():
-        names = feature.names or ()
-        shown = ", ".join(_cell(name) for name in names[:_NAMES_SHOWN]) + (
-            ", ..." if names[_NAMES_SHOWN:] else ""
-        )
-        rows.append([f"`{printable(key)}`", feature.dtype, json.dumps(list(feature.shape)), shown])
+        names = [_cell(name) for name in (feature.names or ())]
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        if len(names) > _NAMES_SHOWN:
+            shown += ", ..."
+        shape = json.dumps(list(feature.shape))
+        rows.append([f"`{_cell(key)}`", _cell(feature.dtype), shape, shown])
     return rows
 
 
@@ -114,5 +115,6 @@ def _loading(info: Info) -> str:
     return (
         f"With {_LOADERS[info.version]}:\n\n"
         f"```python\nfrom {path} import LeRobotDataset\n\n"
-        'dataset = LeRobotDataset("USER/NAME")  # or root="FOLDER" for a local copy\nprint(dataset[0].keys())\n```\n'
+        'dataset = LeRobotDataset("USER/NAME")  # or root="FOLDER" for a local copy\n'
+        "print(dataset[0].keys())\n```\n"
     )
