@@ -19,6 +19,7 @@ from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import open_writer
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
+from piperline.seal.seal import write_seal
 
 
 def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
@@ -79,6 +80,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
             write_groot_stats(folder)
     write_provenance(plan, folder)
+    write_seal(folder)
     return schema
 
 

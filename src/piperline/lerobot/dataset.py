@@ -50,6 +50,9 @@ class DatasetReader(Protocol):
     def table(self, index: int) -> pa.Table:
         """All rows of an episode."""
 
+    def data_path(self, index: int) -> Path:
+        """The file in which the rows of an episode lie."""
+
     def span(self, index: int, camera: str) -> tuple[Path, int]:
         """The video file of an episode, and the number of its first frame there."""
 
@@ -123,6 +126,11 @@ class Dataset:
 
     def __iter__(self) -> Iterator[EncodedEpisode]:
         return (self.episode(index) for index in range(len(self)))
+
+    @property
+    def reader(self) -> DatasetReader:
+        """Where things lie on disk, as its version has them; nothing is put right."""
+        return self._reader
 
     @property
     def version(self) -> str:

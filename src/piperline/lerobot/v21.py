@@ -193,7 +193,11 @@ class V21Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        return table_of(self._path(self._info.data_path, index))
+        return table_of(self.data_path(index))
+
+    def data_path(self, index: int) -> Path:
+        """The file in which the rows of an episode lie."""
+        return self._path(self._info.data_path, index)
 
     def span(self, index: int, camera: str) -> tuple[Path, int]:
         """The video file of an episode; its first frame there is always 0."""

@@ -311,7 +311,8 @@ class V30Reader:
                 place=Place(file=self._root / "meta" / "episodes", episode=str(index)),
             ) from error
 
-    def _data_path(self, index: int) -> Path:
+    def data_path(self, index: int) -> Path:
+        """The file in which the rows of an episode lie."""
         where = {name: self._value(index, f"data/{name}") for name in ("chunk_index", "file_index")}
         return self._root / self._info.data_path.format(**where)
 
@@ -319,7 +320,7 @@ class V30Reader:
         """For each data file the number, in the dataset, of its first row."""
         first: dict[Path, int] = {}
         for index in range(len(self._rows)):
-            path, start = self._data_path(index), self._value(index, "dataset_from_index")
+            path, start = self.data_path(index), self._value(index, "dataset_from_index")
             first[path] = min(start, first.get(path, start))
         return first
 
@@ -329,7 +330,7 @@ class V30Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        path = self._data_path(index)
+        path = self.data_path(index)
         if self._data is None or self._data.path != path:
             self._data = _Groups(path)
         start = self._value(index, "dataset_from_index") - self._first_rows[path]

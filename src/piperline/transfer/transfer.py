@@ -21,6 +21,7 @@ from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_output, give_name, replace_dataset
 from piperline.output.workspace import workplace
+from piperline.seal.seal import write_seal
 from piperline.transfer.compare import (
     MODALITY,
     check_cameras,
@@ -220,6 +221,7 @@ def _transfer(
     with syncing(made):
         made_from = options.made_from or [dataset.root for dataset in datasets]
         _carry_over(datasets, made, version, schema, made_from)
+        write_seal(made)
     sync_tree(made / "meta")
     notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     if pictures.encoded:

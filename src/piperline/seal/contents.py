@@ -1,0 +1,106 @@
+"""A dataset's contents as they lie on disk: raw rows, spans of videos, statistics, and files."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from piperline.errors import DatasetError, Place
+from piperline.lerobot.dataset import DatasetReader, open_dataset
+from piperline.lerobot.info import EpisodeRow, Info
+
+_NOT_UNDERSTOOD = (KeyError, ValueError, TypeError, AttributeError)
+"""What JSON that is not LeRobot's gives."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A dataset of any version, nothing put right.
+
+    Attributes:
+        root: its folder.
+        info: its info.json.
+    """
+
+    root: Path
+    info: Info
+    _reader: DatasetReader
+
+    @classmethod
+    def open(cls, root: Path) -> "Contents":
+        """Open the dataset at `root`.
+
+        Raises:
+            DatasetError: its tables cannot be read.
+            UnsupportedVersion: it is of a version that is not known.
+        """
+        dataset = open_dataset(root)
+        return cls(root, dataset.info, dataset.reader)
+
+    @property
+    def episodes(self) -> Sequence[EpisodeRow]:
+        """Number, tasks and length of each episode."""
+        return self._reader.episodes
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The instructions; the index of each is its task_index."""
+        return self._reader.tasks
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The keys of the cameras that info.json declares."""
+        return self.info.schema.cameras
+
+    def rows(self, episode: int) -> pa.Table:
+        """All rows of an episode as they are.
+
+        Raises:
+            DatasetError: they cannot be read.
+        """
+        return self._reader.table(episode)
+
+    def span(self, episode: int, camera: str) -> tuple[Path, int]:
+        """The video file of an episode, and the number of its first frame there."""
+        return self._reader.span(episode, camera)
+
+    def data_path(self, episode: int) -> Path:
+        """The file in which the rows of an episode lie."""
+        return self._reader.data_path(episode)
+
+    def stats(self, episode: int) -> Mapping[str, Mapping[str, Any]]:
+        """The statistics of an episode as LeRobot's JSON has them; empty if there are none.
+
+        Raises:
+            DatasetError: they cannot be read.
+        """
+        try:
+            return self._reader.stats(episode)
+        except _NOT_UNDERSTOOD as error:
+            raise DatasetError(
+                "the statistics of an episode cannot be read",
+                place=Place(file=self.root / "meta", episode=str(episode)),
+                found=f"{type(error).__name__}: {error}",
+            ) from error
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file and every link below `root`, relative to it, in order; links are not followed."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        here = Path(folder)
+        linked = [name for name in folders if (here / name).is_symlink()]
+        for name in sorted((*names, *linked)):
+            yield (here / name).relative_to(root)
+
+
+def leaves(root: Path, path: Path) -> bool:
+    """Whether `path`, relative to `root`, is a link that leads out of `root`, or nowhere."""
+    found = root / path
+    if not found.is_symlink():
+        return False
+    target = found.resolve()
+    return not target.is_relative_to(root.resolve()) or not target.exists()
