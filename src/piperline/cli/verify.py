@@ -40,7 +40,7 @@ def verify(
         layout: a name from `piperline layout list`, or the path of a TOML file; otherwise that of
             the conversion.
         sample: so many frames of each camera of each episode are decoded and compared; otherwise
-            one in 20.
+            one in 30.
         all: decode and compare every frame.
         signed_by: a public SSH key that must have signed the seal.
         sign: sign the seal with this SSH key if the dataset is verified.

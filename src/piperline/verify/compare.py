@@ -27,7 +27,7 @@ from piperline.verify.report import Looked, Strip
 from piperline.verify.rows import Numbers, instructions, numbers
 from piperline.video.decoder import probe
 
-_SHARE = 20
+_SHARE = 30
 """One in so many encoded frames is compared, if not told otherwise."""
 _LEAST = 4
 _STRIPS = 3

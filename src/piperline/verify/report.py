@@ -23,12 +23,12 @@ class Looked:
         rows: of which numbering, times and instructions were checked.
         videos: whose frames were counted.
         decoded: frames that were decoded to see that they can be.
-        statistics: that were computed again: one for each feature of an episode, and of the dataset.
+        statistics: that were computed again, of a feature of an episode or of the dataset.
         episodes: held against their recordings.
         recorded_rows, instructions: held against their recordings.
         packets: held against recorded JPEG, byte for byte.
         frames: decoded, and held against recorded pictures.
-        cannot_tell: those of them whose neighbours, and other cameras, are too alike to be told apart.
+        cannot_tell: those of them that are too much like their neighbours to be told apart.
     """
 
     files: int = 0
@@ -136,29 +136,19 @@ class Report:
     def accounts(self) -> Iterator[tuple[str, str]]:
         """What was looked at: a title and a text for each of the three comparisons."""
         looked, size = self.looked, self.size
-        yield (
-            "dataset",
-            f"LeRobot {self.version}, {size.episodes} episodes, {size.rows} rows, "
-            f"{size.cameras} cameras",
-        )
+        counts = f"{size.episodes} episodes, {size.rows} rows, {size.cameras} cameras"
+        yield "dataset", f"LeRobot {self.version}, {counts}"
         if looked.files:
-            yield "seal", f"{looked.files} files, {size_text(looked.file_bytes)}{self._signed()}"
-        yield (
-            "in itself",
-            (
-                f"{looked.rows} of {size.rows} rows, {looked.statistics} statistics, "
-                f"{looked.videos} videos, {looked.decoded} of {size.frames} frames decoded"
-            ),
-        )
+            read = f"{looked.files} files, {size_text(looked.file_bytes)}"
+            yield "seal", f"{read}{self._signed()}"
+        rows = f"{looked.rows} of {size.rows} rows, {looked.statistics} statistics"
+        frames = f"{looked.decoded} of {size.frames} frames decoded"
+        yield "in itself", f"{rows}, {looked.videos} videos, {frames}"
         if looked.episodes:
-            yield (
-                "recordings",
-                (
-                    f"{looked.episodes} of {size.episodes} episodes, {looked.recorded_rows} of "
-                    f"{size.rows} rows, {looked.instructions} instructions, {looked.packets} packets "
-                    f"and {looked.frames} decoded of {size.frames} frames{self._untold()}"
-                ),
-            )
+            rows = f"{looked.recorded_rows} of {size.rows} rows, {looked.instructions} instructions"
+            frames = f"{looked.packets} packets and {looked.frames} decoded of {size.frames} frames"
+            told = f"{looked.episodes} of {size.episodes} episodes, {rows}, {frames}"
+            yield "recordings", f"{told}{self._untold()}"
 
     def _signed(self) -> str:
         return f", signed by {self.signature}" if self.signature else ", not signed"

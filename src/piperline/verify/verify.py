@@ -30,7 +30,7 @@ class Options:
         sources: recordings, and folders of them; none for those that the dataset tells of.
         layout: what they hold, by name or path; None for what the dataset tells.
         frames: how many frames of each camera of each episode are decoded and compared; None for
-            one in 20, 0 for all.
+            one in 30, 0 for all.
         strips: keep pictures of the worst frames.
         signed_by: a public SSH key that must have signed the seal.
     """

@@ -6,23 +6,29 @@ signal-to-noise ratio (PSNR) in luma.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from av.video.reformatter import Interpolation
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from piperline.video.decoder import Picture
+from piperline.video.decoder import Picture, rgb
 
 Blocks = NDArray[np.float32]
 
 BLOCK = 8
 _STEP = 12
 """Blocks differ if their means differ by so many of 255 levels in a colour: encoders keep that."""
+_EVIDENCE = 4000.0
+"""Pictures can be told apart if the squared differences of their differing blocks sum up to this:
+one block by 37 levels of each colour, or eight by 13. Encoders leave out smaller changes."""
 _SURE = 0.5
 """The other picture is shown if its distance is less than this share of that to the own one."""
 _LIMITED_TO_FULL = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_BT709 = 1  # AVCOL_SPC_BT709
+_PLANAR = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 
 FLOORS = {"h264": 24.0, "hevc": 24.0, "av1": 22.0, "mjpeg": 22.0, "vp9": 22.0}
 """PSNR in dB that a frame of a codec has at least: well below what noise at usual settings has."""
@@ -44,13 +50,15 @@ class View:
     @classmethod
     def of(cls, picture: Picture) -> "View":
         """What is compared of `picture`."""
-        small = picture.reformat(
-            max(1, picture.width // BLOCK),
-            max(1, picture.height // BLOCK),
-            format="rgb24",
-            interpolation=Interpolation.AREA,
-        )
-        return cls(_luma(picture), small.to_ndarray().astype(np.float32))
+        known = picture.format.name in _PLANAR and picture.colorspace != _BT709
+        planes = [_plane(plane) for plane in picture.planes] if known else []
+        if not known:
+            pixels = rgb(picture)
+            luma = _plane(picture.reformat(format="yuvj444p").planes[0]).copy()
+            return cls(luma, _block_means(pixels, BLOCK, BLOCK))
+        is_full = picture.format.name.startswith("yuvj") or picture.color_range == _FULL_RANGE
+        luma = planes[0].copy() if is_full else _LIMITED_TO_FULL[planes[0]]
+        return cls(luma, _blocks(planes, is_full=is_full))
 
     @property
     def exchanged(self) -> "View":
@@ -58,15 +66,35 @@ class View:
         return View(self.luma, self.blocks[..., ::-1])
 
 
-def _luma(picture: Picture) -> NDArray[np.uint8]:
-    name = picture.format.name
-    if not name.startswith(("yuv", "gray")):
-        return _luma(picture.reformat(format="yuvj444p"))
-    plane = picture.planes[0]
+def _plane(plane: VideoPlane) -> NDArray[np.uint8]:
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    luma = rows[:, : plane.width]
-    full = name.startswith(("yuvj", "gray")) or picture.color_range == _FULL_RANGE
-    return luma.copy() if full else _LIMITED_TO_FULL[luma]
+    return rows[:, : plane.width]
+
+
+def _blocks(planes: Sequence[NDArray[np.uint8]], *, is_full: bool) -> Blocks:
+    """Red, green and blue of blocks, by ITU-T T.871 and ITU-R BT.601: means follow from means."""
+    height, width = planes[0].shape
+    sides = [(BLOCK * len(p) // height, BLOCK * p.shape[1] // width) for p in planes]
+    means = [_block_means(p, *side) for p, side in zip(planes, sides, strict=True)]
+    rows, columns = means[0].shape
+    y, cb, cr = (mean[:rows, :columns] for mean in means)
+    luma = y if is_full else (y - 16) * (255 / 219)
+    scale = 1 if is_full else 255 / 224
+    blue, red = (cb - 128) * scale, (cr - 128) * scale
+    green = luma - 0.344136 * blue - 0.714136 * red
+    blocks: Blocks = np.stack([luma + 1.402 * red, green, luma + 1.772 * blue], axis=2)
+    return blocks.astype(np.float32)
+
+
+def _block_means(values: NDArray[np.uint8], high: int, wide: int) -> Blocks:
+    """The means of blocks of `high` x `wide` values; what is left over at the edges is left out."""
+    rows, columns = max(1, len(values) // high), max(1, values.shape[1] // wide)
+    high, wide = min(high, len(values)), min(wide, values.shape[1])
+    whole = values[: rows * high, : columns * wide]
+    down = whole.reshape(rows, high, columns * wide, -1).sum(axis=1, dtype=np.uint16)
+    across = down.reshape(rows, columns, wide, -1).sum(axis=2, dtype=np.float32)
+    means: Blocks = across / np.float32(high * wide)
+    return means.reshape(rows, columns, *values.shape[2:])
 
 
 def psnr(one: View, other: View) -> float:
@@ -87,7 +115,7 @@ def shows(seen: View, own: View, other: View) -> bool | None:
     if own.blocks.shape != other.blocks.shape:
         return None
     differ = np.abs(own.blocks - other.blocks).max(axis=2) >= _STEP
-    if not differ.any():
+    if _distance(own, other, differ) < _EVIDENCE:
         return None
     to_own, to_other = (_distance(seen, view, differ) for view in (own, other))
     if to_own <= to_other:

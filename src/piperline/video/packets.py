@@ -10,9 +10,6 @@ import av
 
 from piperline.video.decoder import Picture, _reading
 
-_NEAR = 24
-"""Frames that are decoded on the way to the next one rather than found through a key frame."""
-
 
 def packets(path: Path, fps: int, first: int, count: int) -> Iterator[bytes]:
     """The packets of `count` frames from number `first` on, in the order of decoding.
@@ -52,9 +49,9 @@ def pictures(path: Path, fps: int, numbers: Iterable[int]) -> Iterator[tuple[int
     with _reading(path) as (container, stream):
         stream.thread_type = "SLICE"
         decoded: Iterator[Picture] = iter(())
-        reached = -_NEAR - 1
+        reached = -1
         for wanted in numbers:
-            if not 0 < wanted - reached <= _NEAR:
+            if reached < 0 or _key_before(stream, wanted, fps) > reached:
                 _seek(container, stream, wanted, fps)
                 decoded = container.decode(stream)
             for picture in decoded:
@@ -75,3 +72,14 @@ def _seek(
 ) -> None:
     if stream.time_base:
         container.seek(round(frame / fps / stream.time_base), stream=stream)
+
+
+def _key_before(stream: av.VideoStream, frame: int, fps: int) -> int:
+    """The number of the key frame from which `frame` is decoded; 0 where no index tells it."""
+    if not stream.time_base:
+        return 0
+    ticks = round(frame / fps / stream.time_base)
+    index = stream.index_entries.search_timestamp(ticks)
+    return (
+        round(stream.index_entries[index].timestamp * stream.time_base * fps) if index >= 0 else 0
+    )
