@@ -5,7 +5,7 @@ from tests.verify.sets import copy_of, make_case
 
 @pytest.fixture(scope="session")
 def good(tmp_path_factory):
-    """Good datasets by video mode and version, each made when it is first asked for; not to be changed."""
+    """Good datasets by video mode and version, made when they are asked for; not to be changed."""
     made = {}
 
     def case(video="h264", version="v2.1"):

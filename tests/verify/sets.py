@@ -1,4 +1,4 @@
-"""Good datasets for the tests of verify, each made once, and what the tests do to copies of them."""
+"""Good datasets for the tests of verify, made once, and what the tests do to copies of them."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def found_by_seal(case: Case) -> Found:
     return {entry for entry in found(case, against=False) if entry[0].startswith("seal")}
 
 
-def edit_rows(path: Path, edit: Callable[[dict[str, list]], None], episode: int = 0) -> None:
+def edit_rows(path: Path, edit: Callable[[dict[str, list]], None]) -> None:
     """Change columns of a Parquet file, lists of values by name; types and row groups stay."""
     table = pq.read_table(path)
     columns = table.to_pydict()
@@ -125,7 +125,10 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def write_frames(
-    path: Path, frames: Sequence[np.ndarray], settings: VideoSettings = MODES["h264"], fps: int = FPS
+    path: Path,
+    frames: Sequence[np.ndarray],
+    settings: VideoSettings = MODES["h264"],
+    fps: int = FPS,
 ) -> None:
     """Encode frames in the place of a video."""
     decoder = PictureDecoder()

@@ -1,4 +1,4 @@
-"""Good datasets are verified, whatever they were made from: no false alarm, and every frame is told."""
+"""Good datasets are verified, whatever they were made from: no false alarm, every frame told."""
 
 import pytest
 

@@ -105,10 +105,11 @@ class Comparison:
         for key, recorded in opened.vectors().items():
             feature = self.contents.info.features.get(key)
             found = numbers(table, key, feature) if feature else None
-            if found is None or found.shape[1:] != recorded.shape[1:]:
-                if feature:
-                    message = f"{key} has another shape than was recorded"
-                    yield Finding("rows-differ", "error", message, self._place(episode))
+            if found is None:  # found in itself
+                continue
+            if found.shape[1:] != recorded.shape[1:]:
+                message = f"{key} has another shape than was recorded"
+                yield Finding("rows-differ", "error", message, self._place(episode))
                 continue
             compared = min(len(found), len(recorded))
             yield from self._differences(episode, key, found[:compared], recorded[:compared])
@@ -211,6 +212,8 @@ class Comparison:
                 info, _ = probe(path, pix_fmt="unknown")
             except DatasetError:
                 continue
+            if (info.height, info.width) != self.contents.info.features[key].shape[:2]:
+                continue
             clips.append(Clip(camera, key, path, first, info.codec))
         return clips
 
@@ -240,6 +243,10 @@ class Comparison:
             self._keep(result)
             if result.bad:
                 yield self._bad(episode, opened, clips, result)
+            if result.absent and result.clip.path not in self.broken:
+                place = replace(self._clip_place(episode, result.clip), frame=result.absent[0])
+                message = f"{len(result.absent)} frames that are to be compared are not there"
+                yield Finding("frame-missing", "error", message, place)
 
     def _keep(self, result: Compared) -> None:
         if self.strips is not None:

@@ -52,12 +52,14 @@ class Compared:
         clip: which.
         looked: frames that were compared.
         bad: frames that show something else, or too badly, with what they show.
+        absent: frames that are not there.
         worst: PSNR and number of the worst frames, with their pictures.
     """
 
     clip: Clip
     looked: int = 0
     bad: list[tuple[int, View]] = field(default_factory=list)
+    absent: list[int] = field(default_factory=list)
     worst: list[Strip] = field(default_factory=list)
 
     def keep(self, strip: Strip) -> None:
@@ -112,7 +114,8 @@ def compare_frames(
         for result in results:
             camera = result.clip.camera
             picture = decoded[camera].at(result.clip.first + frame)
-            if picture is None:  # that it is not there is found in itself
+            if picture is None:
+                result.absent.append(frame)
                 continue
             others = [other.own for name, other in around.items() if name != camera]
             result.looked += 1

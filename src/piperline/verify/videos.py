@@ -109,7 +109,7 @@ def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[li
         found.append(_error("video-size", message, file.place()))
     found += _check_spans(file, frames)
     wanted = range(frames) if every_frame else sorted({0, max(0, frames - 1)})
-    undecodable, decoded = _decode(file, contents.info.fps, wanted)
+    undecodable, decoded = _decode(file, info.fps, wanted)
     return [*found, *undecodable], decoded
 
 
@@ -120,7 +120,8 @@ def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
         if span.first != reached:
             numbers = {"begins": span.first, "before_ends": reached}
             message = f"the episode begins at frame {span.first}, the one before ends at {reached}"
-            yield _error("video-span", message, file.place(span.first), **numbers)
+            place = Place(file=file.path, episode=str(span.episode), camera=file.camera)
+            yield _error("video-span", message, place, **numbers)
         reached = span.stop
     if reached != frames:
         message = f"the video has {frames} frames, its episodes have {reached} rows"

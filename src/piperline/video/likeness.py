@@ -136,5 +136,5 @@ def distance(one: Blocks, other: Blocks) -> float:
     return float(np.vdot(apart, apart)) / apart.size
 
 
-LIKE = float(_STEP**2)
+LIKE = 18.0**2
 """Pictures of a greater distance are not alike."""

@@ -49,16 +49,15 @@ def pictures(path: Path, fps: int, numbers: Iterable[int]) -> Iterator[tuple[int
     with _reading(path) as (container, stream):
         stream.thread_type = "SLICE"
         decoded: Iterator[Picture] = iter(())
+        picture: Picture | None = None
         reached = -1
         for wanted in numbers:
             if reached < 0 or _key_before(stream, wanted, fps) > reached:
                 _seek(container, stream, wanted, fps)
                 decoded = container.decode(stream)
-            for picture in decoded:
+            while reached < wanted and (picture := next(decoded, None)):
                 reached = _number(picture, stream, fps)
-                if reached >= wanted:
-                    break
-            if reached == wanted:
+            if reached == wanted and picture:
                 yield wanted, picture
 
 
