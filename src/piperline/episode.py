@@ -39,6 +39,21 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What was looked at of a clip when it was made, and found right.
+
+    Attributes:
+        packets: that are recorded JPEG byte for byte.
+        frames: that were decoded and show what was recorded.
+        cannot_tell: those of them that are too much like their neighbours to be told apart.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    cannot_tell: int = 0
+
+
+@dataclass(frozen=True)
 class Clip:
     """A span of a video file, in whole frames.
 
@@ -48,6 +63,7 @@ class Clip:
         count: how many frames.
         info: what the file is.
         whole: whether the file holds nothing else, so that it can be linked or copied as it is.
+        proof: what was looked at of it when it was made; None where nothing was.
     """
 
     path: Path
@@ -55,6 +71,7 @@ class Clip:
     count: int
     info: VideoInfo
     whole: bool = True
+    proof: Proof | None = None
 
     def __post_init__(self) -> None:
         if self.first < 0 or self.count < 1:
@@ -145,6 +162,7 @@ def clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
         "file": clip.path.name,
         "count": clip.count,
         "info": asdict(clip.info),
+        "proof": asdict(clip.proof) if clip.proof else None,
         "samples": stats.count,
         "histogram": stats.histogram.tolist(),
     }
@@ -153,5 +171,7 @@ def clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
 def load_clip(folder: Path, record: Mapping[str, Any]) -> tuple[Clip, FeatureStats]:
     """What `clip_record` made, for a file in `folder`."""
     histogram = np.array(record["histogram"], dtype=np.int64)
-    clip = Clip(folder / record["file"], 0, record["count"], VideoInfo(**record["info"]))
+    proof = Proof(**record["proof"]) if record.get("proof") else None
+    info = VideoInfo(**record["info"])
+    clip = Clip(folder / record["file"], 0, record["count"], info, proof=proof)
     return clip, FeatureStats.of_histogram(histogram, record["samples"])

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,9 +16,9 @@ from piperline.convert.run import convert
 from piperline.seal.seal import SEAL
 from piperline.verify import Options, verify
 from piperline.video.decoder import PictureDecoder, decode
-from piperline.video.encoder import MODES, VideoSettings, VideoWriter
+from piperline.video.encoder import MODES, Mode, VideoSettings, VideoWriter
 from piperline.video.packets import packets
-from tests.helpers.recordings import write_piper
+from tests.helpers.recordings import Pixels, write_piper
 
 LEFT, MID, RIGHT = (f"observation.images.{name}" for name in ("left_wrist", "mid", "right_wrist"))
 LENGTHS = (17, 17, 16)
@@ -45,7 +45,7 @@ class Case:
         return self.root / "meta" / name
 
 
-def make_case(folder: Path, video: str, version: str) -> Case:
+def make_case(folder: Path, video: Mode, version: str) -> Case:
     """Two recordings of three episodes, converted."""
     recordings = folder / "recordings"
     recordings.mkdir(parents=True)
@@ -92,7 +92,7 @@ def found_by_seal(case: Case) -> Found:
     return {entry for entry in found(case, against=False) if entry[0].startswith("seal")}
 
 
-def edit_rows(path: Path, edit: Callable[[dict[str, list]], None]) -> None:
+def edit_rows(path: Path, edit: Callable[[dict[str, list[Any]]], None]) -> None:
     """Change columns of a Parquet file, lists of values by name; types and row groups stay."""
     table = pq.read_table(path)
     columns = table.to_pydict()
@@ -102,14 +102,14 @@ def edit_rows(path: Path, edit: Callable[[dict[str, list]], None]) -> None:
     pq.write_table(pa.table(arrays, schema=table.schema), path, row_group_size=length)
 
 
-def edit_json(path: Path, edit: Callable[[dict], None]) -> None:
+def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     """Change a JSON document."""
     document = json.loads(path.read_text())
     edit(document)
     path.write_text(json.dumps(document, indent=4))
 
 
-def edit_lines(path: Path, edit: Callable[[list[dict]], None]) -> None:
+def edit_lines(path: Path, edit: Callable[[list[dict[str, Any]]], None]) -> None:
     """Change the objects of a JSON lines file."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     edit(rows)
@@ -126,7 +126,7 @@ def exchange(one: Path, other: Path) -> None:
 
 def write_frames(
     path: Path,
-    frames: Sequence[np.ndarray],
+    frames: Sequence[Pixels],
     settings: VideoSettings = MODES["h264"],
     fps: int = FPS,
 ) -> None:
@@ -140,7 +140,7 @@ def write_frames(
 
 def edit_frames(
     path: Path,
-    edit: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
+    edit: Callable[[list[Pixels]], Sequence[Pixels]],
     settings: VideoSettings = MODES["h264"],
     fps: int = FPS,
 ) -> None:

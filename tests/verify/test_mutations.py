@@ -529,6 +529,7 @@ def seal_edited(case):
 @mutation([], [file("sealed-file-changed", "README.md")])
 def seal_edited_with_its_digest(case):
     seal = Seal.from_disk(case.root)
+    assert seal
     forged = {**seal.files, "README.md": replace(seal.files["README.md"], sha256="0" * 64)}
     replace(seal, files=forged).to_disk(case.root)
 

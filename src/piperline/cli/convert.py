@@ -42,6 +42,8 @@ def convert(
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
     episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
     groot: Annotated[bool, Parameter(group=_HOW)] = True,
+    verify: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
+    sign: Annotated[Path | None, Parameter(group=_RUN)] = None,
     data_mb: Annotated[float, Parameter(group=_HOW)] = 100,
     video_mb: Annotated[float, Parameter(group=_HOW)] = 200,
     skip_bad: Annotated[bool, Parameter(group=_RUN, negative=())] = False,
@@ -75,6 +77,9 @@ def convert(
         color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and blue exchanged
             before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
+        verify: decode a part of what was just encoded and hold it against the recorded pictures; with
+            --video copy, hold every byte against the recorded JPEG. The verdict goes into the seal.
+        sign: sign the dataset's seal with this SSH key.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
@@ -103,12 +108,14 @@ def convert(
         "groot": groot,
         "data_mb": data_mb,
         "video_mb": video_mb,
+        "verify": verify,
     }
     run = {"episodes": episodes, "skip_bad": skip_bad}
     target = _target(repo_id, output, push=push)
     if workers is not None and workers < 1:
         raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
-    _check_slurm({"--push": push, "--json": json, "--no-resume": not resume}, cluster, slurm=slurm)
+    alone = {"--push": push, "--json": json, "--no-resume": not resume, "--sign": bool(sign)}
+    _check_slurm(alone, cluster, slurm=slurm)
     if dry_run:
         _show_plan(out, inputs, target, options, run, overwrite=overwrite)
         return
@@ -125,7 +132,8 @@ def convert(
         )
         return
     more = {"workers": workers, "overwrite": overwrite, "resume": resume}
-    run_conversion(out, inputs, target, options, {**run, **more}, push_to=repo_id if push else None)
+    push_to = repo_id if push else None
+    run_conversion(out, inputs, target, options, {**run, **more}, push_to=push_to, key=sign)
 
 
 def convert_on_slurm(
@@ -265,6 +273,7 @@ def run_conversion(
     run: Mapping[str, Any],
     *,
     push_to: str | None = None,
+    key: Path | None = None,
 ) -> None:
     """Convert, show how far it is, and what came of it.
 
@@ -275,6 +284,7 @@ def run_conversion(
         options: of `piperline.convert.run.make_job`.
         run: of `piperline.convert.run.convert`.
         push_to: the repository to upload the dataset to.
+        key: an SSH key that signs the seal.
     """
     from piperline.convert.pool import WorkerPool
     from piperline.process import usable_cpus
@@ -298,6 +308,10 @@ def run_conversion(
                     command = shlex.join(["piperline", "push", str(target), "--repo-id", push_to])
                     error.add_note(f"To upload the dataset that is there: {command}")
                 raise
+    if key:
+        from piperline.seal.signature import sign  # noqa: PLC0415 - only where it is asked for
+
+        out.note(f"signed by {sign(target, key)}")
     for line in (*summary(result), _next(result)):
         out.data(line)
     document = asdict(result)

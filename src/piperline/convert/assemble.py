@@ -9,6 +9,7 @@ from typing import Any
 from piperline import __version__
 from piperline.convert.plan import Plan
 from piperline.convert.stage import Staging, work_folder
+from piperline.convert.verdict import verdict_of
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
@@ -80,7 +81,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
             write_groot_stats(folder)
     write_provenance(plan, folder)
-    write_seal(folder)
+    staged = (_staged(staging, plan, number) for number in range(len(plan.episodes)))
+    write_seal(folder, verdict_of(folder, staged) if job.settings.verify else None)
     return schema
 
 

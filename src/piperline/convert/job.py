@@ -63,6 +63,7 @@ def make_job(
     groot: bool = True,
     data_mb: float = 100,
     video_mb: float = 200,
+    verify: bool = False,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -106,7 +107,7 @@ def make_job(
             expected="words for the robot: --task 'pick up the apple'",
             found=printable(task) or "nothing",
         )
-    settings = EncodeSettings(MODES[video], int(rate), resize)
+    settings = EncodeSettings(MODES[video], int(rate), resize, verify)
     return Job(
         rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb
     )

@@ -145,7 +145,7 @@ class Staging:
             sync(clip.path)
             final = folder / f"{camera}.mp4"
             clip.path.replace(final)
-            record = clip_record(Clip(final, 0, clip.count, clip.info), stats) | {
+            record = clip_record(replace(clip, path=final), stats) | {
                 "size": final.stat().st_size
             }
             own.write_text(json.dumps(record), encoding="utf-8")
@@ -182,7 +182,7 @@ class Staging:
                     )
                 clip, stats[key] = piece
                 link_or_copy(clip.path, own / clip.path.name)
-                clips[key] = Clip(own / clip.path.name, 0, clip.count, clip.info)
+                clips[key] = replace(clip, path=own / clip.path.name)
             save_episode(own, EncodedEpisode(table, clips, stats, (episode.task,)))
             sync(own)
             self._publish(own, episode)

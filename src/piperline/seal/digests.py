@@ -44,6 +44,11 @@ def payloads_digest(payloads: Iterable[bytes]) -> str:
     """The SHA-256 of packets: each with its length before it, 8 bytes, the lowest first."""
     digest = hashlib.sha256()
     for payload in payloads:
-        digest.update(len(payload).to_bytes(8, "little"))
-        digest.update(payload)
+        add_payload(digest, payload)
     return digest.hexdigest()
+
+
+def add_payload(digest: "hashlib._Hash", payload: bytes) -> None:
+    """Add a packet to a digest, as `payloads_digest` does."""
+    digest.update(len(payload).to_bytes(8, "little"))
+    digest.update(payload)

@@ -40,7 +40,7 @@ class View:
     """What is compared of a picture.
 
     Attributes:
-        luma: uint8 of shape (H, W), full range.
+        luma: uint8 of shape (H, W) or less, full range.
         blocks: float32 of shape (H / 8, W / 8, 3): mean red, green and blue of each, 0 to 255.
     """
 
@@ -48,16 +48,18 @@ class View:
     blocks: Blocks
 
     @classmethod
-    def of(cls, picture: Picture) -> "View":
-        """What is compared of `picture`."""
+    def of(cls, picture: Picture, *, luma_step: int = 1) -> "View":
+        """What is compared of `picture`; of luma every `luma_step`-th pixel, down and across."""
         known = picture.format.name in _PLANAR and picture.colorspace != _BT709
         planes = [_plane(plane) for plane in picture.planes] if known else []
         if not known:
             pixels = rgb(picture)
-            luma = _plane(picture.reformat(format="yuvj444p").planes[0]).copy()
-            return cls(luma, _block_means(pixels, BLOCK, BLOCK))
+            luma = _plane(picture.reformat(format="yuvj444p").planes[0])
+            kept = luma[::luma_step, ::luma_step].copy()
+            return cls(kept, _block_means(pixels, BLOCK, BLOCK))
         is_full = picture.format.name.startswith("yuvj") or picture.color_range == _FULL_RANGE
-        luma = planes[0].copy() if is_full else _LIMITED_TO_FULL[planes[0]]
+        kept = planes[0][::luma_step, ::luma_step]
+        luma = kept.copy() if is_full else _LIMITED_TO_FULL[kept]
         return cls(luma, _blocks(planes, is_full=is_full))
 
     @property
