@@ -74,7 +74,7 @@ _add(
     "changed since it was sealed; and that it agrees with itself. What was looked at is part of the verdict.",
     "piperline verify out/apples",
     "piperline verify out/apples --source ./data --all --html report.html",
-    "piperline verify foreign_dataset --source ./data --layout piper --json",
+    "piperline verify my_dataset --source ./data --layout piper --json",
 )
 _add(
     app,
