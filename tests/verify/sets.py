@@ -155,3 +155,12 @@ def edit_packets(path: Path, edit: Callable[[list[bytes]], Sequence[bytes]], siz
     with VideoWriter(path, MODES["copy"], fps=FPS) as writer:
         for packet in held:
             writer.add_jpeg(packet, *size)
+
+
+def set_instruction(case: Case, episode: int, text: str) -> None:
+    """Give an instruction another text, in the task table alone."""
+
+    def edit(tasks: list[dict[str, Any]]) -> None:
+        tasks[episode]["task"] = text
+
+    edit_lines(case.meta("tasks.jsonl"), edit)

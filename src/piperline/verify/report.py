@@ -90,6 +90,7 @@ class Report:
         not_looked_at: what was not looked at, and why, one line each.
         sealed: whether there is a seal.
         signature: the fingerprint of the key that signed the seal, where its signature is good.
+        when_made: the verdict of `convert --verify`, as the seal has it.
         strips: the worst frames of each camera.
     """
 
@@ -101,6 +102,7 @@ class Report:
     not_looked_at: tuple[str, ...]
     sealed: bool
     signature: str | None = None
+    when_made: Mapping[str, Any] | None = None
     strips: tuple[Strip, ...] = field(default=(), repr=False)
 
     @property
@@ -119,6 +121,7 @@ class Report:
             "not_looked_at": list(self.not_looked_at),
             "sealed": self.sealed,
             "signed_by": self.signature,
+            "when_made": self.when_made,
             "findings": [finding.document() for finding in self.findings],
             "worst_frames": [_strip_document(strip) for strip in self.strips],
         }
@@ -141,6 +144,14 @@ class Report:
         if looked.files:
             read = f"{looked.files} files, {size_text(looked.file_bytes)}"
             yield "seal", f"{read}{self._signed()}"
+        if self.when_made:
+            made = self.when_made
+            frames = f"{made.get('packets')} packets and {made.get('frames')} decoded"
+            every = f"{made.get('all_frames')} frames"
+            yield (
+                "when made",
+                f"{made.get('verdict')}: {made.get('rows')} rows, {frames} of {every}",
+            )
         rows = f"{looked.rows} of {size.rows} rows, {looked.statistics} statistics"
         frames = f"{looked.decoded} of {size.frames} frames decoded"
         yield "in itself", f"{rows}, {looked.videos} videos, {frames}"

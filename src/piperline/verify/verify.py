@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piperline.errors import DatasetError, Place
+from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.finding import Finding
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.layout import Layout, load_layout, read_layout
@@ -54,6 +54,7 @@ def verify(root: Path, options: Options = DEFAULTS) -> Report:
 
     Raises:
         DatasetError: it is no dataset.
+        UnsupportedVersion: it is of a version that is not known.
         LayoutError: there is no such layout.
         RecordingError: recordings that were named cannot be read, or are not what the layout says.
         UsageError: a key is none.
@@ -73,6 +74,7 @@ class _Verification:
         self._not_looked_at: list[str] = []
         self._contents: Contents | None = None
         self._signature: str | None = None
+        self._when_made: Mapping[str, Any] | None = None
         self._strips: dict[str, list[Strip]] | None = {} if options.strips else None
 
     def run(self) -> None:
@@ -96,7 +98,8 @@ class _Verification:
         try:
             self._contents = Contents.open(self._root)
         except DatasetError as error:
-            if not (self._root / "meta/info.json").is_file():
+            unknown = isinstance(error, UnsupportedVersion)
+            if unknown or not (self._root / "meta/info.json").is_file():
                 raise
             message = error.message + (f": {error.found}" if error.found else "")
             self._findings.append(Finding("dataset-unreadable", "error", message, error.place))
@@ -114,6 +117,7 @@ class _Verification:
         if seal is None:
             self._not_looked_at.append("whether files changed since it was made: there is no seal")
         else:
+            self._when_made = seal.verdict
             self._findings += check_seal(self._root, seal, self._contents, self._looked)
             self._findings += self._check_signature()
 
@@ -204,6 +208,7 @@ class _Verification:
             tuple(self._not_looked_at),
             (self._root / SEAL).is_file(),
             self._signature,
+            self._when_made,
             tuple(strips),
         )
 
