@@ -4,6 +4,7 @@ Each mutation is looked at twice: without the seal, in itself and against the re
 frame; and by the seal alone.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -227,6 +228,19 @@ def video_replaced_by_a_link_out(case):
     outside = case.root.with_name("outside.mp4")
     case.video(MID, 0).rename(outside)
     case.video(MID, 0).symlink_to(outside)
+
+
+@mutation([file("file-special", "meta/info.json")], [])
+def a_pipe_in_the_place_of_a_file(case):
+    case.meta("info.json").unlink()
+    os.mkfifo(case.meta("info.json"))
+
+
+@mutation([], [file("seal-damaged", str(SEAL))])
+def seal_that_names_files_outside(case):
+    seal = Seal.from_disk(case.root)
+    assert seal
+    replace(seal, files={"../recordings/a.hdf5": seal.files["README.md"]}).to_disk(case.root)
 
 
 @mutation([file("link-out", "data")], [])

@@ -139,6 +139,13 @@ def test_layouts_that_are_none(copy):
     assert "add --layout" in str(caught.value)
 
 
+def test_a_path_may_go_up(good, monkeypatch):
+    case = good()
+    monkeypatch.chdir(case.recordings)
+    report = verify(Path("../set"), Options(sources=(Path("../recordings"),)))
+    assert report.findings == ()
+
+
 def test_there_are_no_such_recordings(good, tmp_path):
     with pytest.raises(RecordingError, match="no such file"):
         verify(good().root, Options(sources=(tmp_path / "nothing.hdf5",)))

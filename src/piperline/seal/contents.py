@@ -64,12 +64,26 @@ class Contents:
         return self._reader.table(episode)
 
     def span(self, episode: int, camera: str) -> tuple[Path, int]:
-        """The video file of an episode, and the number of its first frame there."""
-        return self._reader.span(episode, camera)
+        """The video file of an episode, and the number of its first frame there.
+
+        Raises:
+            DatasetError: it would lie outside of the dataset.
+        """
+        path, first = self._reader.span(episode, camera)
+        return self._inside(path), first
 
     def data_path(self, episode: int) -> Path:
-        """The file in which the rows of an episode lie."""
-        return self._reader.data_path(episode)
+        """The file in which the rows of an episode lie.
+
+        Raises:
+            DatasetError: it would lie outside of the dataset.
+        """
+        return self._inside(self._reader.data_path(episode))
+
+    def _inside(self, path: Path) -> Path:
+        if ".." in path.relative_to(self.root).parts:
+            raise DatasetError("the dataset names a file outside of it", place=Place(file=path))
+        return path
 
     def stats(self, episode: int) -> Mapping[str, Mapping[str, Any]]:
         """The statistics of an episode as LeRobot's JSON has them; empty if there are none.
@@ -104,3 +118,9 @@ def leaves(root: Path, path: Path) -> bool:
         return False
     target = found.resolve()
     return not target.is_relative_to(root.resolve()) or not target.exists()
+
+
+def is_special(root: Path, path: Path) -> bool:
+    """Whether `path`, relative to `root`, is neither file nor folder: a pipe would never end."""
+    found = root / path
+    return found.exists() and not found.is_file() and not found.is_dir()

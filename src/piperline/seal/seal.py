@@ -95,7 +95,7 @@ class Seal:
             return cls._of_document(document)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DatasetError(
                 "the seal is damaged, or was edited",
                 place=Place(file=path),
@@ -109,12 +109,24 @@ class Seal:
     def _of_document(cls, document: dict[str, Any]) -> "Seal":
         if document.pop("digest") != _digest(document) or document["seal"] != _FORM:
             raise ValueError("its digest is that of another text")
-        return cls(
+        seal = cls(
             document["made_from"],
             {name: FileSeal(**entry) for name, entry in document["files"].items()},
             tuple(EpisodeSeal(**entry) for entry in document["episodes"]),
             document["verdict"],
         )
+        if not all(map(_is_below, seal.files)):
+            raise ValueError("it names files outside of the dataset")
+        if not all(isinstance(episode.packets, dict) for episode in seal.episodes):
+            raise TypeError("the packets of an episode are no object")
+        if seal.verdict is not None and not isinstance(seal.verdict, dict):
+            raise TypeError("the verdict is no object")
+        return seal
+
+
+def _is_below(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _digest(document: Mapping[str, Any]) -> str:
@@ -186,7 +198,7 @@ def provenance(root: Path) -> dict[str, Any]:
     """How the dataset at `root` was made, by `meta/piperline.json`; empty where it is not known."""
     try:
         found = json.loads((root / PROVENANCE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

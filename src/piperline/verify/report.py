@@ -131,7 +131,7 @@ class Report:
         for finding in self.findings:
             yield str(finding)
         for title, text in self.accounts():
-            yield f"{title + ':':13}{text}"
+            yield f"{title + ':':13}{printable(text)}"
         for reason in self.not_looked_at:
             yield f"not looked at: {printable(reason)}"
         yield f"{self.verdict}: {printable(str(self.dataset))}"

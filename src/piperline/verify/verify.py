@@ -9,7 +9,7 @@ from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.finding import Finding
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.layout import Layout, load_layout, read_layout
-from piperline.seal.contents import Contents, files_below, leaves
+from piperline.seal.contents import Contents, files_below, is_special, leaves
 from piperline.seal.seal import SEAL, SIGNATURE, Seal, provenance, sources_of
 from piperline.seal.signature import fingerprint, signer
 from piperline.verify.compare import Comparison, copied_by
@@ -78,13 +78,9 @@ class _Verification:
         self._strips: dict[str, list[Strip]] | None = {} if options.strips else None
 
     def run(self) -> None:
-        links = [path for path in files_below(self._root) if leaves(self._root, path)]
-        if links:
-            for path in links:
-                message = "a link leads out of the dataset, or nowhere: it is not followed"
-                place = Place(file=self._root / path)
-                self._findings.append(Finding("link-out", "error", message, place))
-            self._not_looked_at.append("all else: links lead out of the dataset")
+        self._findings += _unsafe(self._root)
+        if self._findings:
+            self._not_looked_at.append("all else: the dataset holds what is not to be followed")
             return
         self._open()
         self._check_seal()
@@ -213,6 +209,17 @@ class _Verification:
         )
 
 
+def _unsafe(root: Path) -> Iterator[Finding]:
+    """Links that lead out of a dataset, and what is no file."""
+    for path in files_below(root):
+        place = Place(file=root / path)
+        if leaves(root, path):
+            message = "a link leads out of the dataset, or nowhere: it is not followed"
+            yield Finding("link-out", "error", message, place)
+        elif is_special(root, path):
+            yield Finding("file-special", "error", "this is no regular file", place)
+
+
 def told_recordings(
     root: Path, made: Mapping[str, Any], episodes: int
 ) -> tuple[list[Path], list[str]]:
@@ -222,7 +229,8 @@ def told_recordings(
     absent: list[str] = []
     for source in told:
         near = [folder / source for folder in (Path(), root.resolve().parent)]
-        here = [path for path in near if ".." not in path.parts and path.is_file()]
+        below = not Path(source).is_absolute() and ".." not in Path(source).parts
+        here = [path for path in near if below and path.is_file()]
         if here:
             found.append(here[0])
         else:
