@@ -53,8 +53,8 @@ def lines() -> Iterator[str]:
         verified = measured([*words, "--verify"], made)
         converted = measured(words, made)
         prove(made, recordings)
-        look = [PIPERLINE, "verify", made, "--source", *recordings]
-        kinds = ([*look], [*look, "--all"], [PIPERLINE, "verify", made])
+        look: Command = [PIPERLINE, "verify", made, "--source", *recordings]
+        kinds: list[Command] = [look, [*look, "--all"], [PIPERLINE, "verify", made]]
         costs = [verified - converted, *map(measured, kinds)]
         shares = " | ".join(f"{100 * each / converted:.0f} %" for each in costs)
         yield f"| {mode} | {converted:.1f} s | +{shares} |"

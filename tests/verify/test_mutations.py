@@ -704,6 +704,17 @@ def one_value_by_one_ulp_of_many(case):
 
 
 @mutation(
+    [file("rows-left-over", V30_DATA)], [file("sealed-file-changed", V30_DATA)], version="v3.0"
+)
+def rows_of_no_episode(case):
+    path = case.root / V30_DATA
+    table = pq.read_table(path)
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for rows in (table, table.slice(0, 3)):
+            writer.write_table(rows)
+
+
+@mutation(
     [in_v30("frame-shifted", 1, MID, 3)],
     [in_v30("sealed-video-changed", episode, MID) for episode in range(3)],
     version="v3.0",

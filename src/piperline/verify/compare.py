@@ -25,6 +25,7 @@ from piperline.verify.packets import Held, compare_packets
 from piperline.verify.recorded import OpenEpisode, RecordedEpisode, Sources, open_episode
 from piperline.verify.report import Looked, Strip
 from piperline.verify.rows import Numbers, instructions, numbers
+from piperline.verify.videos import frame_size
 from piperline.video.decoder import probe
 
 _SHARE = 30
@@ -77,11 +78,11 @@ class Comparison:
         self.looked.episodes += 1
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        sizes = {}
-        for key in self.contents.cameras:
-            height, width = self.contents.info.features[key].shape[:2]
-            sizes[key.removeprefix(camera_key(""))] = (width, height)
-        return sizes
+        features = self.contents.info.features
+        return {
+            key.removeprefix(camera_key("")): frame_size(features[key])
+            for key in self.contents.cameras
+        }
 
     def _place(self, episode: int) -> Place:
         return Place(file=self.contents.data_path(episode), episode=str(episode))
@@ -212,7 +213,7 @@ class Comparison:
                 info, _ = probe(path, pix_fmt="unknown")
             except DatasetError:
                 continue
-            if (info.height, info.width) != self.contents.info.features[key].shape[:2]:
+            if (info.width, info.height) != frame_size(self.contents.info.features[key]):
                 continue
             clips.append(Clip(camera, key, path, first, info.codec))
         return clips

@@ -1,8 +1,12 @@
 """A dataset in itself, without its recordings."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from piperline.errors import Place
 from piperline.finding import Finding
@@ -52,7 +56,9 @@ def _check_rows(contents: Contents, looked: Looked) -> Iterator[Finding]:
         else:
             yield from statistics.take(episode, table)
     yield from rows.odd()
-    if whole:  # else what was found already would be found once more
+    left_over = list(_check_row_counts(contents))
+    yield from left_over
+    if whole and not left_over:  # else what was found already would be found once more
         data = [contents.data_path(episode) for episode in range(len(contents.episodes))]
         yield from statistics.finish(list(dict.fromkeys(data)))
 
@@ -68,6 +74,22 @@ def _check_leftovers(contents: Contents, files: Sequence[VideoFile]) -> Iterator
                 message = "the file belongs to no episode"
                 remedy = "move it away"
                 yield Finding("file-left-over", "error", message, Place(file=whole), {}, remedy)
+
+
+def _check_row_counts(contents: Contents) -> Iterator[Finding]:
+    """Files of many episodes hold no other rows; of those of one episode, this is known already."""
+    lengths: Counter[Path] = Counter()
+    for episode, row in enumerate(contents.episodes):
+        lengths[contents.data_path(episode)] += row.length
+    for path, rows in lengths.items() if contents.info.version == "v3.0" else ():
+        try:
+            held = pq.read_metadata(path).num_rows
+        except (OSError, pa.ArrowException):  # found with its rows
+            continue
+        if held > rows:
+            message = f"the file has {held} rows, its episodes {rows}"
+            numbers = {"rows": held, "of_episodes": rows}
+            yield Finding("rows-left-over", "error", message, Place(file=path), numbers)
 
 
 def _check_modality(contents: Contents) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from piperline.finding import Finding, fails
 from piperline.text import printable, size_text
+from piperline.verify.recorded import RecordedEpisode
 
 Verdict = Literal["verified", "not verified"]
 
@@ -90,6 +91,7 @@ class Report:
         not_looked_at: what was not looked at, and why, one line each.
         sealed: whether there is a seal.
         signature: the fingerprint of the key that signed the seal, where its signature is good.
+        recordings: the recorded episode that each episode was held against, if there is one.
         when_made: the verdict of `convert --verify`, as the seal has it.
         strips: the worst frames of each camera.
     """
@@ -102,6 +104,7 @@ class Report:
     not_looked_at: tuple[str, ...]
     sealed: bool
     signature: str | None = None
+    recordings: tuple[RecordedEpisode | None, ...] = ()
     when_made: Mapping[str, Any] | None = None
     strips: tuple[Strip, ...] = field(default=(), repr=False)
 
@@ -119,6 +122,7 @@ class Report:
             "size": {**asdict(self.size), "frames": self.size.frames},
             "looked_at": asdict(self.looked),
             "not_looked_at": list(self.not_looked_at),
+            "recordings": [_recorded_document(episode) for episode in self.recordings],
             "sealed": self.sealed,
             "signed_by": self.signature,
             "when_made": self.when_made,
@@ -167,6 +171,10 @@ class Report:
     def _untold(self) -> str:
         count = self.looked.cannot_tell
         return f" ({count} too alike to be told apart)" if count else ""
+
+
+def _recorded_document(episode: RecordedEpisode | None) -> Mapping[str, str] | None:
+    return {"source": str(episode.path), "episode": episode.name} if episode else None
 
 
 def _strip_document(strip: Strip) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from piperline.seal.signature import fingerprint, signer
 from piperline.verify.compare import Comparison, copied_by
 from piperline.verify.itself import check_itself
 from piperline.verify.match import match
-from piperline.verify.recorded import Sources
+from piperline.verify.recorded import RecordedEpisode, Sources
 from piperline.verify.report import Looked, Report, Size, Strip
 from piperline.verify.sealed import check_seal
 
@@ -74,6 +74,7 @@ class _Verification:
         self._not_looked_at: list[str] = []
         self._contents: Contents | None = None
         self._signature: str | None = None
+        self._matched: list[RecordedEpisode | None] = []
         self._when_made: Mapping[str, Any] | None = None
         self._strips: dict[str, list[Strip]] | None = {} if options.strips else None
 
@@ -157,7 +158,7 @@ class _Verification:
     def _compare(
         self, contents: Contents, sources: Sources, made: Mapping[str, Any], *, named: bool
     ) -> None:
-        matched = match(contents, sources, made)
+        matched = self._matched = match(contents, sources, made)
         broken = frozenset(
             Path(finding.place.file)
             for finding in self._findings
@@ -204,6 +205,7 @@ class _Verification:
             tuple(self._not_looked_at),
             (self._root / SEAL).is_file(),
             self._signature,
+            tuple(self._matched),
             self._when_made,
             tuple(strips),
         )

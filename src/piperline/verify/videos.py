@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piperline.errors import DatasetError, Place
+from piperline.features import Feature
 from piperline.finding import Finding
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
@@ -14,6 +15,7 @@ from piperline.video.decoder import probe
 from piperline.video.mp4 import is_whole
 from piperline.video.packets import pictures
 
+_CHANNELS = (1, 3)
 _REMEDY = "fetch the dataset again, or make it anew"
 
 
@@ -43,6 +45,15 @@ class VideoFile:
         holding = (span for span in self.spans if span.first <= frame < span.stop)
         span = next(holding, self.spans[-1])
         return Place(self.path, None, str(span.episode), self.camera, frame - span.first)
+
+
+def frame_size(feature: Feature) -> tuple[int, int]:
+    """Width and height of a camera's frames; some datasets tell the channels first."""
+    names = feature.names or ()
+    if "height" in names and "width" in names:
+        return feature.shape[names.index("width")], feature.shape[names.index("height")]
+    height, width = feature.shape[:2] if feature.shape[-1] in _CHANNELS else feature.shape[-2:]
+    return width, height
 
 
 def video_files(contents: Contents) -> list[VideoFile]:
@@ -103,7 +114,7 @@ def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[li
             f"the video runs at {info.fps} frames a second, the dataset at {contents.info.fps}"
         )
         found.append(_error("video-rate", message, file.place()))
-    height, width = contents.info.features[file.camera].shape[:2]
+    width, height = frame_size(contents.info.features[file.camera])
     if (info.height, info.width) != (height, width):
         message = f"the video is {info.width}x{info.height}, info.json says {width}x{height}"
         found.append(_error("video-size", message, file.place()))
