@@ -12,7 +12,7 @@ from piperline.episode import Proof
 from piperline.errors import Place, VideoError
 from piperline.seal.digests import add_payload, payloads_digest
 from piperline.video.decoder import Picture
-from piperline.video.likeness import FLOOR, FLOORS, View, psnr, shows
+from piperline.video.likeness import View, floor_of, psnr, shows
 from piperline.video.packets import packets, pictures
 
 _RUN, _EVERY = 10, 4
@@ -83,9 +83,9 @@ class Witness:
                 raise _wrong(path, number, "no such frame")
             own = self._views[number]
             near = [self._views[n] for n in (number - 1, number + 1) if n in self._views]
-            beside = [shows(seen, own, view) for view in near]
+            beside = [shows(seen, own, view, codec) for view in near]
             decibels = psnr(seen, own)
-            if False in beside or decibels < FLOORS.get(codec, FLOOR):
+            if False in beside or decibels < floor_of(codec):
                 raise _wrong(path, number, f"another picture, or a bad one ({decibels:.1f} dB)")
             yield True if True in beside else None
 

@@ -10,12 +10,11 @@ from piperline.verify.recorded import OpenEpisode, RecordedPictures
 from piperline.verify.report import Looked, Strip
 from piperline.video.decoder import Picture, rgb
 from piperline.video.likeness import (
-    FLOOR,
-    FLOORS,
     LIKE,
     Blocks,
     View,
     distance,
+    floor_of,
     psnr,
     shows,
 )
@@ -159,12 +158,12 @@ def _compare(
     result: Compared, picture: Picture, around: _Around, others: Sequence[View], looked: Looked
 ) -> float:
     """Take a frame into account; its PSNR in dB, 0 where it is of another size."""
-    seen, own = View.of(picture), around.own
-    beside = [shows(seen, own, view) for view in around.beside]
-    elsewhere = [shows(seen, own, view) for view in (*others, own.exchanged)]
+    seen, own, codec = View.of(picture), around.own, result.clip.codec
+    beside = [shows(seen, own, view, codec) for view in around.beside]
+    elsewhere = [shows(seen, own, view, codec) for view in (*others, own.exchanged)]
     looked.frames += 1
     decibels = psnr(seen, own) if seen.luma.shape == own.luma.shape else 0.0
-    if decibels < FLOORS.get(result.clip.codec, FLOOR) or False in (*beside, *elsewhere):
+    if decibels < floor_of(codec) or False in (*beside, *elsewhere):
         result.bad.append((around.frame, seen))
     elif True not in (beside or elsewhere):
         looked.cannot_tell += 1
