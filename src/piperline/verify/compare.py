@@ -71,11 +71,11 @@ class Comparison:
         try:
             with open_episode(self.sources, recorded, self._sizes()) as opened:
                 yield from self._episode(episode, opened)
+            self.looked.episodes += 1
         except RecordingError as error:
             message = f"the recording cannot be read: {error.message}"
             place = error.place or Place(file=recorded.path)
             yield Finding("recording-unreadable", "error", message, place)
-        self.looked.episodes += 1
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
         features = self.contents.info.features
@@ -193,9 +193,20 @@ class Comparison:
             place = replace(error.place or Place(), episode=str(episode))
             yield Finding("video-undecodable", "error", message, place)
 
-    def not_recorded(self) -> list[str]:
-        """The cameras of the dataset that no recorded episode has."""
-        return sorted(set(self.contents.cameras) - self._recorded) if self.looked.episodes else []
+    def not_compared(self) -> Iterator[str]:
+        """What the dataset has and the recordings have not, or the other way round."""
+        if not self.looked.episodes:
+            return
+        vectors, columns = self.sources.layout.vectors, self.contents.info.schema.columns
+        kinds = {
+            "cameras that the recordings do not have": set(self.contents.cameras) - self._recorded,
+            "cameras that the dataset does not have": self._recorded - set(self.contents.cameras),
+            "columns that the recordings do not have": set(columns) - vectors.keys(),
+            "vectors that the dataset does not have": vectors.keys() - set(columns),
+        }
+        for kind, names in kinds.items():
+            if names:
+                yield f"{kind}: {', '.join(sorted(names))}"
 
     def _length(self, episode: int, opened: OpenEpisode) -> int:
         return min(self.contents.episodes[episode].length, opened.header.length)

@@ -177,10 +177,7 @@ class _Verification:
         for episode in range(len(contents.episodes)):
             if matched[episode] is not None or named:
                 self._findings += comparison.episode(episode)
-        cameras = comparison.not_recorded()
-        if cameras:
-            listed = ", ".join(cameras)
-            self._not_looked_at.append(f"cameras that the recordings do not have: {listed}")
+        self._not_looked_at += comparison.not_compared()
 
     def _layout(self, made: Mapping[str, Any]) -> Layout:
         if self._options.layout:
