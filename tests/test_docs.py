@@ -35,7 +35,7 @@ from tests.test_architecture import FLOORS
 PLAYED = ["README.md", "docs/layouts.md"]
 """Documents that are run from their first to their last line, and what they show is compared."""
 
-RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md"]
+RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md", "docs/verify.md"]
 """Documents whose commands are run; what they show comes from other recordings."""
 
 PAGES = [
@@ -69,6 +69,8 @@ FOREIGN = {
 NOT_RUN = {
     "piperline demo": "renders pictures for minutes: tests/demo runs it in small",
     "piperline convert ./data --output out/apples --slurm": "needs SLURM",
+    "piperline convert ./data --repo-id my-lab/pick-apples --slurm": "needs SLURM",
+    "piperline verify out/apples --sign": "needs an SSH key: tests/verify/test_commands.py makes one",
     "piperline push": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline pull": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm": "needs SLURM",

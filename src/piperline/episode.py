@@ -34,6 +34,21 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What was looked at of a clip when it was made, and found right.
+
+    Attributes:
+        packets: that are recorded JPEG byte for byte.
+        frames: that were decoded and show what was recorded.
+        cannot_tell: those of them that are too much like their neighbours to be told apart.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    cannot_tell: int = 0
+
+
+@dataclass(frozen=True)
 class Clip:
     """A span of a video file, in whole frames.
 
@@ -43,6 +58,7 @@ class Clip:
         count: how many frames.
         info: what the file is.
         whole: whether the file holds nothing else, so that it can be linked or copied as it is.
+        proof: what was looked at of it when it was made; None where nothing was.
     """
 
     path: Path
@@ -50,6 +66,7 @@ class Clip:
     count: int
     info: VideoInfo
     whole: bool = True
+    proof: Proof | None = None
 
     def __post_init__(self) -> None:
         if self.first < 0 or self.count < 1:

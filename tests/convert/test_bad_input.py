@@ -97,7 +97,8 @@ def test_a_bad_episode_is_left_out_and_the_others_are_as_without_it(tmp_path, co
     assert left["episode"].startswith("episode_1")
     assert left["reason"] in line
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {
-        "meta/piperline.json"
+        "meta/piperline.json",
+        "meta/piperline_seal.json",
     }
     assert codes(output) == [[(episode, 1, frame) for frame in range(4)] for episode in (0, 2)]
 
@@ -131,7 +132,8 @@ def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, conve
     assert code == 0
     assert "2 episodes had been encoded by an earlier run" in out
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {
-        "meta/piperline.json"
+        "meta/piperline.json",
+        "meta/piperline_seal.json",
     }
     assert not (tmp_path / "dataset.work").exists()
 

@@ -111,6 +111,16 @@ _add(
 )
 _add(
     app,
+    "verify",
+    "piperline.cli.verify:verify",
+    "Verify that a dataset is what was recorded: rows, instructions, every packet or a sample of the frames; that no file "
+    "changed since it was sealed; and that it agrees with itself. What was looked at is part of the verdict.",
+    "piperline verify out/apples",
+    "piperline verify out/apples --source ./data --all --html report.html",
+    "piperline verify my_dataset --source ./data --layout piper --json",
+)
+_add(
+    app,
     "push",
     f"{_DATASET}:push",
     "Upload a dataset to the Hugging Face Hub and move its version tag to the new commit. "

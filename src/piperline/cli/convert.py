@@ -100,7 +100,7 @@ class DatasetFlags:
             "no output given", next_step="add --repo-id owner/name, or --output FOLDER"
         )
 
-    def job(self, recorded: RecordingFlags) -> "Job":
+    def job(self, recorded: RecordingFlags, *, verify: bool = False) -> "Job":
         """For the library."""
         from piperline.convert.job import make_job
 
@@ -117,6 +117,7 @@ class DatasetFlags:
             license=self.license,
             data_mb=self.data_mb,
             video_mb=self.video_mb,
+            verify=verify,
         )
 
 
@@ -131,6 +132,10 @@ class RunFlags:
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         dry_run: show the plan and write nothing.
+        verify: decode a part of what was just encoded and hold it against the recorded images;
+            with --video copy, hold every byte against the recorded JPEG. The verdict goes into the
+            dataset's seal.
+        sign: sign the dataset's seal with this SSH key.
         push: upload the dataset to the Hugging Face Hub as --repo-id.
         json: print the result as JSON.
     """
@@ -140,6 +145,8 @@ class RunFlags:
     overwrite: Flag = False
     resume: bool = True
     dry_run: Flag = False
+    verify: Flag = False
+    sign: Path | None = None
     push: Flag = False
     json: Flag = False
 
@@ -209,7 +216,7 @@ def _convert_on_slurm(
         shards, aggregation = plan_conversion(
             inputs,
             target,
-            dataset.job(recorded),
+            dataset.job(recorded, verify=how.verify),
             folder,
             world=how.workers,
             cpus=flags.cpus_per_task,
@@ -239,6 +246,7 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
             "there must be at least one worker process", found=f"--workers {how.workers}"
         )
     local = {"--push": how.push, "--json": how.json, "--no-resume": not how.resume}
+    local["--sign"] = bool(how.sign)
     given = [name for name, value in local.items() if value]
     if slurm and given:
         push = "push the dataset when the jobs are done: piperline push"
@@ -283,7 +291,7 @@ def _show_plan(
     with progress_bar(out) as watch:
         plan = plan_run(
             inputs,
-            dataset.job(recorded),
+            dataset.job(recorded, verify=how.verify),
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
             watch=watch,
@@ -352,7 +360,7 @@ def run_conversion(
                 result = convert(
                     inputs,
                     target,
-                    dataset.job(recorded),
+                    dataset.job(recorded, verify=how.verify),
                     episodes=recorded.episodes,
                     skip_bad=how.skip_bad,
                     overwrite=how.overwrite,
@@ -365,6 +373,10 @@ def run_conversion(
                     command = _push_command(target, push_to)
                     error.add_note(f"To upload the dataset that is there: {command}")
                 raise
+    if how.sign:
+        from piperline.seal.signature import sign
+
+        out.note(f"signed by {sign(target, how.sign)}")
     for line in (*summary(result), _next(result)):
         out.data(line)
     document = asdict(result)

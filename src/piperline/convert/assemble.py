@@ -9,6 +9,7 @@ from typing import Any
 from piperline import __version__
 from piperline.convert.plan import Plan
 from piperline.convert.stage import Staging, work_folder
+from piperline.convert.verdict import verdict_of
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
@@ -20,6 +21,7 @@ from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
+from piperline.seal.seal import write_seal
 
 
 def assemble(staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None) -> Schema:
@@ -81,6 +83,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     if write_modality(folder, schema) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
+    staged = (_staged(staging, plan, number) for number in range(len(plan.episodes)))
+    write_seal(folder, verdict_of(folder, staged) if job.settings.verify else None)
     return schema
 
 

@@ -1,16 +1,18 @@
 """Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
-from piperline.recordings.images import CameraHeader, FrameStream
+from piperline.recordings.images import CameraHeader, FrameStream, Payload
 from piperline.recordings.recording import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
@@ -31,11 +33,13 @@ class EncodeSettings:
         video: how frames become a video.
         fps: frames a second.
         size: (width, height) that the frames are scaled to; None keeps them.
+        verify: decode what was encoded, and hold it against the pictures.
     """
 
     video: VideoSettings
     fps: int
     size: tuple[int, int] | None = None
+    verify: bool = False
 
 
 def refuse_video(
@@ -100,12 +104,15 @@ def encode_camera(
     """
     samples = frozenset(sample_frames(stream.length))
     histogram = np.zeros((3, 256), dtype=np.int64)
+    witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
         pix_fmt = "yuv420p"
         frames = size = 0
         for number, payload in enumerate(stream):
             picture = reader.take(number, payload, wanted=number in samples)
+            if witness:
+                _testify(witness, stream, number, payload, None if reader.keeps else picture)
             if picture is not None and number in samples:
                 pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
                 histogram += count_pixels(picture, image_stride(picture.height, picture.width))
@@ -122,7 +129,22 @@ def encode_camera(
             expected=f"{stream.length} frames",
             found=f"{writer.frames} given to the encoder, {count} in {path.name}",
         )
-    return Clip(path, 0, count, info), FeatureStats.of_histogram(histogram, len(samples))
+    clip = Clip(path, 0, count, info)
+    if witness:
+        keeps = settings.video.codec is None
+        check = witness.check_kept if keeps else partial(witness.check, codec=info.codec)
+        clip = replace(clip, proof=check(path, settings.fps))
+    return clip, FeatureStats.of_histogram(histogram, len(samples))
+
+
+def _testify(
+    witness: Witness, stream: FrameStream, number: int, payload: Payload, picture: Picture | None
+) -> None:
+    """Let a witness take down a frame: its picture, or the recorded JPEG that is kept."""
+    if picture is not None:
+        witness.saw(number, picture)
+    elif isinstance(payload, bytes):
+        witness.kept(stream.jpeg(number, payload)[0])
 
 
 class _PictureReader:
@@ -137,6 +159,7 @@ class _PictureReader:
     ) -> None:
         self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
         self._decoder = PictureDecoder(swap=stream.color != "rgb")
+        self.keeps = settings.video.codec is None
 
     def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
         """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""

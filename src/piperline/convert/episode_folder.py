@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from piperline.episode import Clip, EncodedEpisode, VideoInfo
+from piperline.episode import Clip, EncodedEpisode, Proof, VideoInfo
 from piperline.features import camera_key
 from piperline.files import own_name, sync, write_whole
 from piperline.stats import FeatureStats
@@ -125,7 +125,8 @@ class EpisodeFolder:
         video = self._video(camera)
         record: Mapping[str, Any] = json.loads(_record_of(video).read_text(encoding="utf-8"))
         histogram = np.array(record["histogram"], dtype=np.int64)
-        clip = Clip(video, 0, record["count"], VideoInfo(**record["info"]))
+        proof = Proof(**record["proof"]) if record["proof"] else None
+        clip = Clip(video, 0, record["count"], VideoInfo(**record["info"]), proof=proof)
         return clip, FeatureStats.of_histogram(histogram, record["samples"])
 
 
@@ -140,6 +141,7 @@ def _clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
     return {
         "count": clip.count,
         "info": asdict(clip.info),
+        "proof": asdict(clip.proof) if clip.proof else None,
         "samples": stats.count,
         "histogram": stats.histogram.tolist(),
     }

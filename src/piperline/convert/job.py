@@ -60,6 +60,7 @@ def make_job(
     data_mb: float = 100,
     video_mb: float = 200,
     license: str | None = None,
+    verify: bool = False,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -130,7 +131,7 @@ def make_job(
             expected="words for the robot: --task 'pick up the apple'",
             found=printable(task) or "nothing",
         )
-    settings = EncodeSettings(MODES[video], int(rate), resize)
+    settings = EncodeSettings(MODES[video], int(rate), resize, verify)
     return Job(
         rules,
         settings,

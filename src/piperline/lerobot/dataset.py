@@ -67,6 +67,9 @@ class DatasetReader(Protocol):
     def span(self, index: int, camera: str) -> tuple[str, int]:
         """Where the video of an episode lies below the folder, and its first frame there."""
 
+    def data_path(self, index: int) -> str:
+        """Where the rows of an episode lie below the folder."""
+
     def stats(self, index: int) -> Mapping[str, object]:
         """An episode's statistics as LeRobot's JSON has them; empty if there are none."""
 
@@ -147,6 +150,11 @@ class Dataset:
     def root(self) -> Path:
         """Its folder."""
         return self.folder.root
+
+    @property
+    def reader(self) -> DatasetReader:
+        """Where things lie on disk, as its version has them; nothing is put right."""
+        return self._reader
 
     @property
     def version(self) -> str:

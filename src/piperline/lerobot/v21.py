@@ -156,7 +156,7 @@ class V21Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        path = self._folder.path(self._data_path.path(self._where(index)))
+        path = self._folder.path(self.data_path(index))
         rows = ParquetRows(path)
         length = self.episodes[index].length
         if len(rows) != length:  # before they are read
@@ -167,6 +167,10 @@ class V21Reader:
                 found=f"{len(rows)} rows",
             )
         return rows.all()
+
+    def data_path(self, index: int) -> str:
+        """Where the rows of an episode lie below the folder."""
+        return self._data_path.path(self._where(index))
 
     def span(self, index: int, camera: str) -> tuple[str, int]:
         """Where the video of an episode lies below the folder; its first frame there is 0."""

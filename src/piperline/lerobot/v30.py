@@ -295,7 +295,12 @@ class V30Reader:
         values = Values({name: table[texts[0]].to_pylist()}, path.name, place)
         return list(values.texts(name))
 
-    def _data_file(self, index: int) -> str:
+    def data_path(self, index: int) -> str:
+        """Where the rows of an episode lie below the folder.
+
+        Raises:
+            DatasetError: the episode table does not tell.
+        """
         row = self._rows[index]
         return self._data_path.path({name: row.whole(f"data/{name}") for name in _FILE})
 
@@ -303,7 +308,7 @@ class V30Reader:
         """For each data file the number, in the dataset, of its first row."""
         first: dict[str, int] = {}
         for index, row in enumerate(self._rows):
-            path, start = self._data_file(index), row.whole("dataset_from_index")
+            path, start = self.data_path(index), row.whole("dataset_from_index")
             first[path] = min(start, first.get(path, start))
         return first
 
@@ -313,7 +318,7 @@ class V30Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        name = self._data_file(index)
+        name = self.data_path(index)
         path = self._folder.path(name)
         if self._data is None or self._data.path != path:
             self._data = ParquetRows(path)

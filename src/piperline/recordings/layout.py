@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from piperline.errors import LayoutError, Place
+from piperline.text import printable
 
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 """How the colours of recorded images are to be understood.
@@ -211,6 +212,29 @@ def load_layout(name: str | Path) -> Layout:
             f"the layout is not complete or not consistent: {problems}",
             place=Place(file=path),
             next_step="compare it with `piperline layout show piper`",
+        ) from error
+
+
+def read_layout(document: object, place: Place) -> Layout:
+    """The layout that a document holds, as `dataclasses.asdict` makes it.
+
+    Args:
+        document: values of JSON.
+        place: where they come from, for errors.
+
+    Raises:
+        LayoutError: they are not a layout.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Layout).validate_python(document)
+    except ValidationError as error:
+        raise LayoutError(
+            "this is not a layout",
+            place=place,
+            found=printable(str(error.errors()[0]["msg"])),
+            next_step="name the layout of the recordings: add --layout",
         ) from error
 
 

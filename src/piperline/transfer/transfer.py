@@ -20,6 +20,7 @@ from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.seal.seal import write_seal
 from piperline.text import plural
 from piperline.transfer.carried import carry_files, common_schema, new_splits, own_columns
 from piperline.transfer.compare import (
@@ -279,6 +280,7 @@ def _transfer(
         carry_files(datasets, made, notes)
         if written:
             write_groot_stats(made, written=written)
+        write_seal(made)
     sync_tree(made / "meta")
     notes += [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
     notes += _told(pictures)
