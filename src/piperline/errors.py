@@ -209,7 +209,7 @@ def output_error(error: OSError, path: Path) -> OutputError | None:
     expected, step = "a folder in which this user can write", "choose another folder"
     if code in _NO_ROOM:
         expected = "room for the output"
-        step = "make room and run the same command again: what is done is kept"
+        step = "make room: what is done is kept, and the same command goes on from there"
     return OutputError(
         reason,
         place=Place(file=path),

@@ -94,7 +94,7 @@ def test_a_read_only_file_system(tmp_path, recording):
     done = shell(script, PIPERLINE, recording, tmp_path)
     assert done.returncode == 5
     assert "error: the file system is read-only" in done.stderr
-    assert "\nnext:     name another place" in done.stderr
+    assert "\nnext:     choose another folder" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
