@@ -83,10 +83,10 @@ BREAKS = {
         LayoutMismatch,
         r"14.*\(5, 13\)",
     ),
-    "whole numbers": (
-        lambda g: replace(g, "state", data=np.zeros((5, 14), int)),
+    "words": (
+        lambda g: replace(g, "state", data=np.full((5, 14), b"joint")),
         LayoutMismatch,
-        "floating point",
+        "numbers of shape",
     ),
     "no state": (lambda g: g.__delitem__("state"), LayoutMismatch, "missing.*state"),
     "state is a group": (
@@ -224,7 +224,7 @@ def test_a_file_without_episodes(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         for number in range(12):
             file[f"numbers_{number}"] = np.zeros(3)
-    words = r"no episodes[\s\S]*12 in all[\s\S]*layout show piper"
+    words = r"no episodes[\s\S]*12 in all[\s\S]*layout draft"
     with (
         Recording(tmp_path / "a.hdf5", PIPER) as recording,
         pytest.raises(LayoutMismatch, match=words),

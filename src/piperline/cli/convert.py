@@ -13,7 +13,7 @@ from piperline.cli.jobs import LOGS, NO_FLAGS, SLURM, ClusterFlags, run_job
 from piperline.cli.progress import progress_bar
 from piperline.errors import HubError, OutputExists, UsageError
 from piperline.hub.repo_id import repo_folder
-from piperline.recordings.layout import Color
+from piperline.recordings.rules import Color
 from piperline.text import printable, size_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def convert(
     video: Annotated[Literal["h264", "av1", "copy"], Parameter(group=_HOW)] = "h264",
     resize: Annotated[str | None, Parameter(group=_HOW)] = None,
     robot_type: Annotated[str | None, Parameter(group=_HOW)] = None,
-    layout: Annotated[str, Parameter(group=_WHAT)] = "piper",
+    layout: Annotated[str | None, Parameter(group=_WHAT)] = None,
     fps: Annotated[float | None, Parameter(group=_WHAT)] = None,
     task: Annotated[str | None, Parameter(group=_WHAT)] = None,
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
@@ -69,8 +69,8 @@ def convert(
             copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
-        layout: a name from `piperline layout list`, or the path of a TOML file.
-        fps: frames a second, a whole number; otherwise the layout's.
+        layout: a name from `piperline layout list`, or the path of a TOML file; otherwise the built-in one that fits.
+        fps: frames a second, a whole number; otherwise what the recording or the layout tells.
         task: the task text of episodes that have none of their own.
         color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and blue exchanged
             before the JPEG was made); otherwise the layout's.
@@ -161,7 +161,14 @@ def convert_on_slurm(
     with progress_bar(out) as watch:
         cpus = flags.cpus_per_task
         work = prepare(
-            "convert", inputs, target, make_job(**options), folder, cpus=cpus, watch=watch, **run
+            "convert",
+            inputs,
+            target,
+            make_job(**options, inputs=inputs),
+            folder,
+            cpus=cpus,
+            watch=watch,
+            **run,
         )
     for line in _left_out(work.plan.left_out):
         out.data(line)
@@ -230,10 +237,11 @@ def _show_plan(
 
     check_free(target, overwrite=overwrite)
     with progress_bar(out) as watch:
-        plan = plan_run(inputs, make_job(**options), watch=watch, **run)
+        plan = plan_run(inputs, make_job(**options, inputs=inputs), watch=watch, **run)
     cameras = plan.episodes[0].cameras
     out.data(
-        f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames, {len(cameras)} cameras"
+        f"would write {target}: {len(plan.episodes)} episodes, {plan.frames} frames,"
+        f" {len(cameras)} cameras, layout {plan.job.layout.name}"
     )
     for name, header in cameras.items():
         out.data(
@@ -242,10 +250,12 @@ def _show_plan(
     for number, episode in enumerate(plan.episodes):
         where = printable(f"{episode.source} {episode.name}")
         out.data(f"  {number:6} {where}: {episode.length} frames, {episode.task!r}")
-    for line in _left_out(plan.left_out):
+    for line in (*_left_out(plan.left_out), *_notes(plan.notes)):
         out.data(line)
     out.document(
         {
+            "layout": plan.job.layout.name,
+            "notes": plan.notes,
             "output": str(target),
             "frames": plan.frames,
             "episodes": [
@@ -292,7 +302,14 @@ def run_conversion(
             hub.check_login(push_to)
         with progress_bar(out) as watch:
             try:
-                result = convert(inputs, target, make_job(**options), watch=watch, pool=pool, **run)
+                result = convert(
+                    inputs,
+                    target,
+                    make_job(**options, inputs=inputs),
+                    watch=watch,
+                    pool=pool,
+                    **run,
+                )
             except OutputExists as error:
                 if push_to:
                     command = shlex.join(["piperline", "push", str(target), "--repo-id", push_to])
@@ -325,6 +342,7 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     if result.reused:
         yield f"{result.reused} episodes had been encoded by an earlier run"
     yield from _left_out(result.left_out)
+    yield from _notes(result.notes)
     sizes = (
         f"{size_text(result.dataset_bytes)}, from {size_text(result.recorded_bytes)} of recordings"
     )
@@ -334,6 +352,10 @@ def summary(result: "ConvertResult") -> Iterator[str]:
 def _next(result: "ConvertResult") -> str:
     further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[result.format]
     return "next: piperline " + further.format(shlex.quote(str(result.output)))
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    yield from (printable(f"note: {note}") for note in notes)
 
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:

@@ -37,9 +37,7 @@ class EncodeSettings:
     size: tuple[int, int] | None = None
 
 
-def refuse_video(
-    settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool
-) -> None:
+def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
@@ -57,7 +55,8 @@ def refuse_video(
         )
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
-        "red and blue are exchanged in them (swapped-jpeg)": swapped,
+        "red and blue are exchanged in them (swapped-jpeg)": header.color == "swapped-jpeg",
+        "they are upside down (rotate = 180)": header.turned,
         "another size is asked for (--resize)": settings.size
         not in {None, (header.width, header.height)},
     }
@@ -136,7 +135,7 @@ class _PictureReader:
         writer: VideoWriter,
     ) -> None:
         self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
-        self._decoder = PictureDecoder(swap=stream.color != "rgb")
+        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
 
     def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
         """Write frame `number`; return its picture, which is not made for nothing: only if `wanted` in copy mode."""

@@ -1,5 +1,6 @@
 """What a run shall do, from its options."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from piperline.errors import LayoutError
 from piperline.features import BOOKKEEPING
 from piperline.lerobot import WRITERS
 from piperline.output.publish import check_limits
-from piperline.recordings.layout import Color, load_layout
+from piperline.recordings.detect import find_layout, settle
+from piperline.recordings.layout import load_layout
+from piperline.recordings.rules import Color
 from piperline.video.encoder import MODES, Mode
 
 
@@ -52,7 +55,8 @@ _LONGEST_SIDE = 8192
 
 def make_job(
     *,
-    layout: str | Path | Layout = "piper",
+    layout: str | Path | Layout | None = None,
+    inputs: Sequence[Path | str] = (),
     video: Mode = "h264",
     fps: float | None = None,
     robot_type: str | None = None,
@@ -66,11 +70,25 @@ def make_job(
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
+    Args:
+        layout: what the recordings hold; None finds the built-in layout that `inputs` have, without those `piper`.
+        inputs: files and folders. They tell what a layout leaves open, such as the names of dimensions.
+        video: how frames become a video.
+        fps: frames a second.
+        robot_type: LeRobot's name for the robot.
+        task: the task text of episodes that have none of their own.
+        color: how the recorded colours are meant.
+        resize: (width, height) of the video.
+        format: the LeRobot version to write.
+        groot: write the statistics that GR00T would compute before training, into v2.1.
+        data_mb, video_mb: v3.0: MiB at which a new file is begun.
+
     Raises:
         LayoutError: there is no such layout.
+        RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    rules = _layout(layout, inputs)
     if color:
         cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
         rules = replace(rules, cameras=cameras)
@@ -93,6 +111,7 @@ def make_job(
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     check_limits(data_mb, video_mb)
+    rules = replace(rules, fps=int(rate))
     if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
         raise LayoutError(
             f"the layout {rules.name} has a vector of a name that every LeRobot dataset has: {', '.join(taken)}",
@@ -110,3 +129,12 @@ def make_job(
     return Job(
         rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb
     )
+
+
+def _layout(layout: str | Path | Layout | None, inputs: Sequence[Path | str]) -> Layout:
+    """The layout that is named, or the one that the recordings have, with all that they tell."""
+    if layout is None:
+        rules = find_layout(inputs) if inputs else load_layout("piper")
+    else:
+        rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    return settle(rules, inputs) if inputs else rules

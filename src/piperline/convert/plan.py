@@ -23,6 +23,7 @@ from piperline.errors import (
 )
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.unused import unused_notes
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -99,12 +100,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from."""
+    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from.
+
+    `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates that disagree.
+    """
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
     asked: Asked = field(default=Asked())
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -172,7 +177,7 @@ def make_plan(
     Raises:
         RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
     """
-    files = find_recordings(inputs)
+    files = find_recordings(inputs, job.layout.episodes.files)
     asked = Asked(
         tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY
     )
@@ -193,7 +198,8 @@ def make_plan(
             found=", ".join(selection.unmatched),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
-    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
+    left_out = (*planner.filtered, *map(_left_out, problems))
+    return Plan(job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes))
 
 
 def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
@@ -207,13 +213,17 @@ class _Planner:
     def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
+        self.filtered: list[LeftOut] = []
+        self.notes: list[str] = []
         self.seen = 0
         self._job, self._wanted = job, wanted
 
     def take(self, path: Path, source: str) -> None:
         try:
             with Recording(path, self._job.layout) as recording:
-                for name in recording.episodes():
+                names = recording.episodes()
+                self.filtered += [LeftOut(path, *item) for item in recording.left_out().items()]
+                for name in names:
                     if self._wanted(self.seen, name):
                         self._episode(recording, name, source)
                     self.seen += 1
@@ -222,7 +232,11 @@ class _Planner:
 
     def _episode(self, recording: Recording, name: str, source: str) -> None:
         try:
-            episode = _planned(recording, name, source, self._job)
+            header = recording.episode(name).header()
+            episode = _planned(recording, name, source, self._job, header)
+            if not self.planned:
+                self.notes += unused_notes(recording.episode(name), self._job.layout)
+            self.notes += [note for note in header.notes if note not in self.notes]
             if self.planned:
                 _same_cameras(episode, self.planned[0], self._job)
             self.planned.append(episode)
@@ -237,24 +251,22 @@ def _left_out(error: PiperlineError) -> LeftOut:
     )
 
 
-def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedEpisode:
+def _planned(
+    recording: Recording, name: str, source: str, job: Job, header: EpisodeHeader
+) -> PlannedEpisode:
     place = Place(file=recording.path, episode=name)
-    header = recording.episode(name).header()
     stat = recording.path.stat()
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
-        rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
-        refuse_video(
-            job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg"
-        )
+        refuse_video(job.settings, replace(place, camera=camera), found)
     task = header.task or job.task
     if not task:
-        attribute = job.layout.task.attribute
+        sources = [rule.described for rule in job.layout.tasks]
         raise BadEpisode(
             "the episode has no task text",
             place=place,
-            expected=f"text in the attribute {attribute}" if attribute else "the option --task",
-            found="none, or empty",
+            expected=f"text in {' or '.join(sources)}" if sources else "the option --task",
+            found=header.no_task,
             next_step="give one for all such episodes: --task 'pick up the apple'",
         )
     return PlannedEpisode(

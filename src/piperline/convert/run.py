@@ -28,6 +28,7 @@ class ConvertResult:
         tasks: the task texts, in the order of their numbers.
         reused: episodes that an earlier run had staged.
         left_out: what was not converted, and why.
+        notes: what is worth knowing, such as datasets that the layout does not use.
         recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
         seconds: how long the run took.
     """
@@ -40,6 +41,7 @@ class ConvertResult:
     tasks: tuple[str, ...]
     reused: int
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
     recorded_bytes: int
     dataset_bytes: int
     seconds: float
@@ -137,6 +139,7 @@ def convert(
         tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
         reused=reused,
         left_out=plan.left_out,
+        notes=plan.notes,
         recorded_bytes=sum({episode.file: episode.size for episode in plan.episodes}.values()),
         dataset_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
         seconds=time.monotonic() - started,

@@ -74,7 +74,7 @@ def frames_sheet(
 
 
 def _pictures(stream: FrameStream, numbers: Collection[int]) -> list[NDArray[np.uint8]]:
-    decoder = PictureDecoder(swap=stream.color != "rgb")
+    decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
     pictures = []
     for number, payload in enumerate(stream):
         if number not in numbers:

@@ -1,5 +1,10 @@
-"""How untrusted HDF5 files are opened and walked: nothing outside a file is ever followed."""
+"""The door to untrusted HDF5 files: how they are opened, walked and read. Nothing outside a file is ever followed.
 
+What h5py raises for a damaged file becomes an error with a place here, and nowhere else: a call of h5py stands alone
+in `reading`, so that an error of piperline's own code keeps its traceback.
+"""
+
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, Place, RecordingError
-from piperline.text import printable
+from piperline.text import natural_key, printable
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
 """What h5py raises for damaged files."""
 
 _MAX_LINKS = 16
+_MAX_VALUE_BYTES = 64 << 20
 
 
 def open_file(path: Path) -> h5py.File:
@@ -118,6 +124,109 @@ def resolve(
             continue
         node = found
     return node if isinstance(node, (h5py.Group, h5py.Dataset, h5py.Datatype)) else None
+
+
+def member_names(group: h5py.Group, place: Place) -> list[str]:
+    """The names of what lies in a group, in the order of the file.
+
+    Raises:
+        RecordingError: the group is damaged.
+    """
+    with reading(place):
+        names = list(group)
+    return [text(name) for name in names]
+
+
+def attribute(node: Any, name: str, place: Place) -> Any:
+    """The value of an attribute; None where there is none, or an empty one.
+
+    Raises:
+        BadEpisode: it cannot be read.
+    """
+    with reading(place, BadEpisode):
+        value = node.attrs.get(name)
+    return None if isinstance(value, h5py.Empty) else value
+
+
+def is_link(group: h5py.Group, name: str, place: Place) -> str | None:
+    """Where a soft link leads; None for anything else."""
+    with reading(place, BadEpisode):
+        link = group.get(stored(name), getlink=True)
+    return str(link.path) if isinstance(link, h5py.SoftLink) else None
+
+
+def is_there(root: h5py.Group, reference: str, place: Place) -> bool:
+    """Whether there is what a reference names (see `piperline.recordings.rules`)."""
+    node, name = _referred(root, reference, place)
+    if node is None or not name:
+        return node is not None
+    with reading(place, BadEpisode):
+        return name in node.attrs
+
+
+def lookup(root: h5py.Group, reference: str, place: Place) -> Any:
+    """The value that a reference names: an attribute, or a whole small dataset; None where there is none.
+
+    Raises:
+        BadEpisode: it cannot be read, leaves the file, or is absurdly large.
+    """
+    node, name = _referred(root, reference, place)
+    if name:
+        return None if node is None else attribute(node, name, place)
+    if not isinstance(node, h5py.Dataset) or node.shape is None:
+        return None
+    refuse_foreign_storage(node, place)
+    with reading(place, BadEpisode):
+        size = node.dtype.itemsize * math.prod(node.shape)
+    if size > _MAX_VALUE_BYTES:
+        raise absurd(node, place, size, _MAX_VALUE_BYTES)
+    with reading(place, BadEpisode):
+        return node[()]
+
+
+def _referred(root: h5py.Group, reference: str, place: Place) -> tuple[Any, str]:
+    path, _, name = reference.partition("@")
+    start = root.file if path.startswith("/") else root
+    inside = path.strip("/")
+    return (resolve(start, inside, place) if inside else start), name
+
+
+def matching(root: h5py.Group, pattern: str, place: Place) -> list[tuple[str, str]]:
+    """What there is at a path with one `*`, in natural order: what `*` stands for, and the path.
+
+    Raises:
+        BadEpisode: a link on the way leaves the file, or the file is damaged.
+    """
+    parts = pattern.split("/")
+    index = next(number for number, part in enumerate(parts) if "*" in part)
+    group = resolve(root, "/".join(parts[:index]), place) if index else root
+    if not isinstance(group, h5py.Group):
+        return []
+    before, _, behind = parts[index].partition("*")
+    found = []
+    for name in sorted(member_names(group, place), key=natural_key):
+        inner = name.removeprefix(before).removesuffix(behind)
+        path = "/".join([*parts[:index], name, *parts[index + 1 :]])
+        if before + inner + behind == name and inner and "/" not in name:
+            found.append((inner, path))
+    return [
+        (inner, path) for inner, path in found if not parts[index + 1 :] or _is_there(root, path)
+    ]
+
+
+def _is_there(root: h5py.Group, path: str) -> bool:
+    return resolve(root, path, Place()) is not None
+
+
+def absurd(data: h5py.Dataset, place: Place, size: int, limit: int) -> BadEpisode:
+    """The error for a dataset of which `size` bytes would have to be in memory at once."""
+    return BadEpisode(
+        "a dataset claims a size that no recording has",
+        place=place,
+        expected=f"at most {limit >> 20} MiB at once",
+        found=f"{size >> 20} MiB: {describe(data)}",
+        next_step="leave the episode out with --skip-bad",
+    )
 
 
 def _parts(path: str) -> list[str]:
