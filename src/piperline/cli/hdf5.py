@@ -98,7 +98,7 @@ def frames(
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     camera: Names = None,
     every: int | None = None,
-    layout: str = "piper",
+    layout: str | None = None,
 ) -> None:
     """Write a contact sheet: pictures of an episode, camera by camera.
 
@@ -108,14 +108,16 @@ def frames(
         output: the PNG file to write; none is overwritten.
         camera: only these cameras.
         every: every so-many-th frame; otherwise eight of the episode.
-        layout: a name from `piperline layout list`, or the path of a TOML file.
+        layout: a name from `piperline layout list`, or the path of a TOML file; otherwise the built-in one that fits.
     """
     from piperline.hdf5.contact_sheet import frames_sheet, write_picture
+    from piperline.recordings.detect import find_layout
     from piperline.recordings.layout import load_layout
 
     if every is not None and every < 1:
         raise UsageError("--every counts frames, from 1", found=str(every))
-    sheet = frames_sheet(file, load_layout(layout), episode, cameras=camera or (), every=every)
+    rules = load_layout(layout) if layout else find_layout([file])
+    sheet = frames_sheet(file, rules, episode, cameras=camera or (), every=every)
     write_picture(output, sheet)
     Output().data(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}")
 

@@ -9,11 +9,10 @@ from textwrap import wrap
 from piperline.errors import PiperlineError
 from piperline.hdf5.cells import cells, clipped, padded
 from piperline.process import parent
-from piperline.recordings.layout import builtin_layouts, load_layout
+from piperline.recordings.detect import fitting_layouts, settle
 from piperline.recordings.recording import EpisodeHeader, Recording
 from piperline.text import printable
 
-_TRIES = 100
 _WIDTH = 80
 
 
@@ -87,16 +86,12 @@ def frame_count(path: Path) -> int | None:
 
 @contextmanager
 def _fitting(path: Path) -> Iterator[tuple[Recording | None, list[str]]]:
-    for name in builtin_layouts():
-        with Recording(path, load_layout(name)) as recording:
-            try:
-                names = recording.episodes()
-            except PiperlineError:
-                continue
-            if any(_header(recording, episode) for episode in names[:_TRIES]):
-                yield recording, names
-                return
-    yield None, []
+    fitting = fitting_layouts(path)
+    if not fitting:
+        yield None, []
+        return
+    with Recording(path, settle(fitting[0], [path])) as recording:
+        yield recording, recording.episodes()
 
 
 def _header(recording: Recording, name: str) -> EpisodeHeader | None:

@@ -23,6 +23,8 @@ READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexErro
 
 _MAX_LINKS = 16
 _MAX_VALUE_BYTES = 64 << 20
+_MOST_OBJECTS = 1000
+_DEEPEST = 16
 
 
 def open_file(path: Path) -> h5py.File:
@@ -216,6 +218,40 @@ def matching(root: h5py.Group, pattern: str, place: Place) -> list[tuple[str, st
 
 def _is_there(root: h5py.Group, path: str) -> bool:
     return resolve(root, path, Place()) is not None
+
+
+def datasets_below(root: h5py.Group, place: Place) -> Iterator[h5py.Dataset]:
+    """The datasets below a group, level by level, of the first thousand objects.
+
+    What leads out of the file or cannot be read is not among them.
+    """
+    waiting: list[tuple[h5py.Group, int]] = [(root, 0)]
+    seen = 0
+    while waiting:
+        group, depth = waiting.pop(0)
+        for name in _names_if_readable(group, place):
+            seen += 1
+            node = _member_if_readable(group, name, place)
+            if seen > _MOST_OBJECTS:
+                return
+            if isinstance(node, h5py.Dataset):
+                yield node
+            elif isinstance(node, h5py.Group) and depth < _DEEPEST:
+                waiting.append((node, depth + 1))
+
+
+def _names_if_readable(group: h5py.Group, place: Place) -> list[str]:
+    try:
+        return member_names(group, place)
+    except RecordingError:
+        return []
+
+
+def _member_if_readable(group: h5py.Group, name: str, place: Place) -> object:
+    try:
+        return resolve(group, name, place)
+    except RecordingError:
+        return None
 
 
 def absurd(data: h5py.Dataset, place: Place, size: int, limit: int) -> BadEpisode:

@@ -32,7 +32,7 @@ from piperline.text import is_utf8, natural_key, printable
 
 __all__ = ["Episode", "EpisodeHeader", "Recording"]
 
-_TRIED = 3
+_TRIED = 20
 
 
 class Recording:

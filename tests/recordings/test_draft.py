@@ -1,0 +1,1 @@
+"""A drafted layout converts files of recorders that nobody has described."""
