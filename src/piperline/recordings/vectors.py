@@ -1,7 +1,7 @@
 """The vectors of an episode: datasets found, joined and brought into the units of the dataset."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -139,16 +139,19 @@ def settled(key: str, rule: VectorRule, parts: list[Part], datasets: Datasets) -
             f"at most {MAX_DIMENSIONS} different names: give `names` in the layout",
             f"{len(names)} dimensions, twice: {', '.join(twice[:8]) or 'none'}",
         )
-    if not rule.parts:
-        single = parts[0]
-        same = single.rule.to is None
-        return replace(
-            rule,
-            path=single.rule.path if "*" not in single.rule.paths[0] else rule.path,
-            names=names if same else rule.names,
-            groups=groups,
-        )
-    return replace(rule, parts=tuple(part.rule for part in parts), names=names, groups=groups)
+    if rule.path and len(parts) == 1 and rule.to is None:
+        return replace(rule, path=parts[0].rule.path, names=names, groups=groups)
+    return VectorRule(
+        parts=tuple(_as_part(part.rule) for part in parts),
+        names=names,
+        groups=groups,
+        optional=rule.optional,
+        timestamps=rule.timestamps,
+    )
+
+
+def _as_part(rule: PartRule) -> PartRule:
+    return PartRule(**{one.name: getattr(rule, one.name) for one in fields(PartRule)})
 
 
 def read_vector(
