@@ -69,13 +69,22 @@ class Datasets:
         """The first dataset that exists, or None.
 
         Raises:
+            LayoutMismatch: there is a group in the place of one.
             BadEpisode: a link leaves the file or goes in circles, or the dataset lies elsewhere.
         """
         for path in paths:
-            found = self._open(path)
-            if found is not None:
-                return found
+            if self.has(path):
+                return self._open(self._numbered(path))
         return None
+
+    def has(self, path: str) -> bool:
+        """Whether there is anything at a path.
+
+        Raises:
+            BadEpisode: a link leaves the file or goes in circles.
+        """
+        path = self._numbered(path)
+        return path in self._opened or resolve(self.root, path, self.place) is not None
 
     def need(self, paths: Sequence[str]) -> OpenDataset:
         """The first dataset that exists.
@@ -124,13 +133,12 @@ class Datasets:
     def _numbered(self, path: str) -> str:
         return path.replace("{number}", self._number) if self._number is not None else path
 
-    def _open(self, path: str) -> OpenDataset | None:
-        path = self._numbered(path)
+    def _open(self, path: str) -> OpenDataset:
         if path in self._opened:
             return self._opened[path]
         data = resolve(self.root, path, self.place)
         if not isinstance(data, h5py.Dataset):
-            return None
+            raise self._missing([path])
         place = self.at(data.name)
         refuse_foreign_storage(data, place)
         with reading(place, BadEpisode):
@@ -141,14 +149,14 @@ class Datasets:
     def _missing(self, paths: Sequence[str]) -> LayoutMismatch:
         wanted = " or ".join(self._numbered(path) for path in paths)
         path = self._numbered(paths[0])
-        there = resolve(self.root, path, self.place)
-        found = describe(there) if there is not None else self._instead_of(path)
-        return self.mismatch(
-            "a dataset is missing", self.full(path), f"the dataset {wanted}", found
-        )
+        expected, found = f"the dataset {wanted}", self.instead_of(path)
+        return self.mismatch("a dataset is missing", self.full(path), expected, found)
 
-    def _instead_of(self, path: str) -> str:
-        """What there is, where nothing lies at `path`: in the group where it breaks off."""
+    def instead_of(self, path: str) -> str:
+        """What there is at a path where a dataset should be, or in the group where the path breaks off."""
+        there = resolve(self.root, path, self.place)
+        if there is not None:
+            return describe(there)
         group, parts = self.root, path.split("/")
         for part in parts:
             below = resolve(group, part, self.place)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ class _Draft:
                 "nothing in the file looks like a vector of a robot",
                 place=Place(file=self._path),
                 expected="numbers, a row for each frame",
-                next_step=f"look into it: piperline hdf5 inspect {self._path}",
+                next_step=f"look into it: piperline hdf5 inspect {shlex.quote(str(self._path))}",
             )
         if self._state:
             yield from self._vector("observation.state", self._state)
@@ -261,7 +262,8 @@ class _Draft:
 
 
 def _look(path: Path) -> str:
-    return f"piperline hdf5 frames {path} --layout DRAFT --episode NAME --output sheet.png"
+    file = shlex.quote(str(path))
+    return f"piperline hdf5 frames {file} --layout DRAFT --episode NAME --output sheet.png"
 
 
 def _chosen(

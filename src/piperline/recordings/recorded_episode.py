@@ -169,7 +169,10 @@ class Episode:
     def _is_there(self, path: str) -> bool:
         if "*" in path:
             return bool(self._datasets.matching(path))
-        return self._datasets.first([path]) is not None
+        return isinstance(self._at(path), h5py.Dataset)
+
+    def _at(self, path: str) -> object:
+        return resolve(self._root, path, self.place)
 
     @property
     def root(self) -> h5py.Group:
@@ -185,8 +188,9 @@ class Episode:
         episodes = self._layout.episodes
         others = [one for one in (episodes.length, episodes.ends, *episodes.where) if one]
         for path in (*lengths, *tasks, *times, *others):
-            if "@" not in path:
-                self._datasets.first([path.strip("/")])
+            inside = path.strip("/")
+            if "@" not in path and isinstance(self._at(inside), h5py.Dataset):
+                self._datasets.first([inside])
         _ = self._parts, self._cameras
         return self._datasets.used
 
@@ -196,7 +200,7 @@ class Episode:
     def _parts(self) -> dict[str, list[Part]]:
         """What each recorded vector is made of."""
         return {
-            key: find_parts(rule, self._datasets)
+            key: find_parts(key, rule, self._datasets)
             for key, rule in self._layout.vectors.items()
             if not rule.next_of
         }
@@ -244,8 +248,9 @@ class Episode:
         }
 
     def _holds_images(self, path: str) -> bool:
-        found = self._datasets.first([path])
-        return found is not None and found.dtype == np.uint8 and len(found.shape) == 4  # noqa: PLR2004
+        data = self._at(path)
+        arrays = isinstance(data, h5py.Dataset) and len(data.shape or ()) == 4  # noqa: PLR2004
+        return arrays and data.dtype == np.uint8
 
     def _no_cameras(self, path: str) -> LayoutMismatch:
         above = path.partition("*")[0].rpartition("/")[0]
@@ -253,7 +258,8 @@ class Episode:
         if isinstance(folder, h5py.Group):
             message, found = "there are no cameras", describe(folder)
         else:
-            message, found = "the cameras do not lie in a group", describe(folder)
+            message = "the cameras do not lie in a group"
+            found = self._datasets.instead_of(above)
         expected = f"a dataset for each camera at {path}"
         return self._datasets.mismatch(message, self._datasets.full(above), expected, found)
 

@@ -4,6 +4,7 @@ Files are untrusted. Nothing outside a file is ever followed (external links, ex
 and sizes are checked before anything is read.
 """
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -210,7 +211,7 @@ class Recording:
         fitting = [layout.name for layout in others if self.fits(layout)]
         if fitting:
             return f"the built-in layout {fitting[0]} fits this file: add --layout {fitting[0]}"
-        return f"describe the file in a layout of its own: piperline layout draft {self.path}"
+        return f"describe the file in a layout of its own: piperline layout draft {shlex.quote(str(self.path))}"
 
     def fits(self, layout: Layout) -> bool:
         """Whether one of the first episodes is what `layout` says, and bears the signs of its kind."""

@@ -40,7 +40,7 @@ class Part:
         return _rotated_names(self.rule, names)
 
 
-def find_parts(rule: VectorRule, datasets: Datasets) -> list[Part]:
+def find_parts(key: str, rule: VectorRule, datasets: Datasets) -> list[Part]:
     """The datasets that a vector is made of, in order.
 
     Raises:
@@ -52,7 +52,7 @@ def find_parts(rule: VectorRule, datasets: Datasets) -> list[Part]:
         found = _found(source, datasets)
         if not found and not (source.optional or rule.optional):
             datasets.need(source.paths)
-        parts += [_checked(source, one, datasets) for one in found]
+        parts += [_checked(key, source, one, datasets) for one in found]
     if not parts and not rule.optional:
         datasets.need([path for source in rule.sources for path in source.paths])
     return parts
@@ -66,7 +66,7 @@ def _found(rule: PartRule, datasets: Datasets) -> list[OpenDataset]:
     return [found for path in paths if (found := datasets.first([path]))]
 
 
-def _checked(rule: PartRule, found: OpenDataset, datasets: Datasets) -> Part:
+def _checked(key: str, rule: PartRule, found: OpenDataset, datasets: Datasets) -> Part:
     shape = found.shape
     count = shape[1] if len(shape) == 2 else 1
     start, end = rule.columns or (0, count)
@@ -78,9 +78,9 @@ def _checked(rule: PartRule, found: OpenDataset, datasets: Datasets) -> Part:
         expected = f"numbers of shape (frames, {dimensions or 'dimensions'})"
         if dimensions == 1:
             expected += " or (frames,)"
-        raise datasets.mismatch(
-            "the dataset does not fit the layout", found.name, expected, describe(found.data)
-        )
+        message = "the dataset does not fit the layout"
+        expected += f" for {key}"
+        raise datasets.mismatch(message, found.name, expected, describe(found.data))
     datasets.refuse_absurd(found)
     names = _names(rule, found, end - start)
     path = found.name.removeprefix(datasets.root.name.rstrip("/") + "/")
