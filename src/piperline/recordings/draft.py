@@ -192,10 +192,11 @@ class _Draft:
                 expected="numbers, a row for each frame",
                 next_step=f"look into it: piperline hdf5 inspect {shlex.quote(str(self._path))}",
             )
-        if self._state:
-            yield from self._vector("observation.state", self._state)
-        else:
-            self.questions.append("which dataset is the state? Only an action was recognised")
+        if not self._state:
+            self._state, self._action = self._action, []
+            names = ", ".join(printable(one.path) for one in self._state)
+            self.questions.append(f"is this the state, or what the robot was told: {names}?")
+        yield from self._vector("observation.state", self._state)
         if self._action:
             yield from self._vector("action", self._action)
             return
