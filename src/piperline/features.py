@@ -1,7 +1,7 @@
 """What a dataset holds: its features, their types, and the Arrow schema they make.
 
-A feature is an entry of LeRobot's `info.json["features"]` (formats v2.1 and v3.0 of huggingface/lerobot,
-`src/lerobot/datasets/utils.py`). Feature names are made here and nowhere else.
+A feature is an entry of LeRobot's `info.json["features"]` (formats v2.1 and v3.0 of
+huggingface/lerobot, `src/lerobot/datasets/utils.py`). Feature names are made here and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,8 @@ class Schema:
         robot_type: LeRobot's name for the robot, or None.
         features: the recorded features in order, vectors first, then cameras; without the columns
             that every dataset has (`BOOKKEEPING`).
-        groups: named spans of the dimensions of each vector, half-open: {"observation.state": {"left_arm": (0, 6)}}.
+        groups: named spans of the dimensions of each vector, half-open: {"observation.state":
+            {"left_arm": (0, 6)}}.
     """
 
     fps: int
@@ -85,7 +86,10 @@ def camera_key(name: str) -> str:
 
 
 def camera_feature(video: VideoInfo) -> Feature:
-    """The feature of an RGB camera whose files are `video`; `info` in LeRobot's words, which GR00T N1.5 reads too."""
+    """The feature of an RGB camera whose files are `video`.
+
+    `info` is in LeRobot's words, which GR00T N1.5 reads too.
+    """
     info = {
         "video.height": video.height,
         "video.width": video.width,
@@ -109,8 +113,10 @@ def layout_schema(
     """The schema of a dataset made by `layout`.
 
     Args:
-        layout: what the recordings hold, with a name for each dimension (`recordings.detect.settle`).
-        cameras: the videos of the cameras by name, in order: their sizes are known only from the recordings.
+        layout: what the recordings hold, with a name for each dimension
+            (`recordings.detect.settle`).
+        cameras: the videos of the cameras by name, in order: their sizes are known only from the
+            recordings.
         fps: frames a second.
         robot_type: LeRobot's name for the robot.
     """

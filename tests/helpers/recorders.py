@@ -1,4 +1,4 @@
-"""Recordings as the recorders of the field write them, made from the description of their structure.
+"""Recordings as the recorders of the field write them, from descriptions of their structure.
 
 Each writer returns what a conversion must give: rows, instructions and cameras of every episode.
 """

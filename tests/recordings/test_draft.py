@@ -1,4 +1,4 @@
-"""A drafted layout converts files of recorders that nobody has described; known ones are called by their name."""
+"""A drafted layout converts files of unknown recorders; known ones are called by their name."""
 
 import random
 
@@ -27,7 +27,7 @@ def test_the_built_in_layout_is_named(tmp_path, recorder):
 
 
 def mutate(path, rng):
-    """Make another recorder's file of one: groups and datasets of other names, fewer cameras, other widths."""
+    """Make another recorder's file of one: groups and datasets of other names and widths."""
     with h5py.File(path, "r+") as file:
         paths = []
         file.visit(paths.append)

@@ -1,4 +1,4 @@
-"""What a layout can say about numbers, episodes, instructions, cameras and time, each held against a real file."""
+"""What a layout can say, each held against a real file."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def state_of(path, text):
     return opened(path, text)[1]["observation.state"]
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_wildcard_takes_every_part_in_natural_order(tmp_path):
     assert [part.path for part in rule.parts] == ["arm_2", "arm_10"]
 
 
-# --- episodes ----------------------------------------------------------------------------------------------------
+# --- episodes -------------------------------------------------------------------------------------
 
 
 def groups_file(path, **attributes):
@@ -181,7 +181,8 @@ def test_filters_leave_episodes_out_and_say_why(tmp_path):
 
 def test_numbered_datasets_are_episodes(tmp_path):
     path = write(tmp_path / "a.hdf5", **{f"states_{n}": states(n, N + n, 3) for n in (0, 2, 10)})
-    text = '[episodes]\nat = "states_{number}"\n[vectors."observation.state"]\npath = "states_{number}"'
+    at = '[episodes]\nat = "states_{number}"\n'
+    text = at + STATE.replace('"q"', '"states_{number}"')
     with Recording(path, layout_of(text)) as recording:
         assert recording.episodes() == ["episode_0", "episode_2", "episode_10"]
         vectors = recording.episode("episode_10").vectors(N)
@@ -224,7 +225,7 @@ def test_the_length_may_be_a_dataset(tmp_path):
         opened(path, f'[episodes]\nat = "file"\nlength = "size"\n{STATE}')
 
 
-# --- instructions ------------------------------------------------------------------------------------------------
+# --- instructions ---------------------------------------------------------------------------------
 
 
 def task_of(path, rule):
@@ -282,7 +283,7 @@ def test_sources_of_an_instruction_are_tried_in_order(tmp_path):
     assert "3" in header.no_task
 
 
-# --- cameras -----------------------------------------------------------------------------------------------------
+# --- cameras --------------------------------------------------------------------------------------
 
 
 def camera_file(path, storage="raw", names=("vision/head/colors", "vision/wrist/colors"), turn=1):
@@ -394,7 +395,7 @@ def test_images_that_are_not_read_are_called_by_their_name(tmp_path, kind):
     assert "anew" in str(caught.value.next_step)
 
 
-# --- what is left ------------------------------------------------------------------------------------------------
+# --- what is left ---------------------------------------------------------------------------------
 
 
 def test_what_is_not_used_is_told(tmp_path):
@@ -402,7 +403,8 @@ def test_what_is_not_used_is_told(tmp_path):
     with h5py.File(path, "r+") as file:
         file["effort"] = np.zeros((N, 3))
         file["depth/head"] = np.zeros((N, 4, 5), np.uint16)
-    text = f'{FILE}{STATE}[cameras."*"]\npath = "vision/*/colors"\n[left_out]\n"depth/*" = "depth images"'
+    cameras = '[cameras."*"]\npath = "vision/*/colors"\n'
+    text = f'{FILE}{STATE}{cameras}[left_out]\n"depth/*" = "depth images"'
     layout = layout_of(text)
     with Recording(path, layout) as recording:
         notes = unused_notes(recording.episode("a"), layout)
@@ -412,7 +414,7 @@ def test_what_is_not_used_is_told(tmp_path):
     ]
 
 
-# --- hostile values ----------------------------------------------------------------------------------------------
+# --- hostile values -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

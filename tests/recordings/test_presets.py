@@ -1,21 +1,17 @@
-"""Files as the recorders of the field write them become exact datasets, and nobody has to name a layout."""
-
-import dataclasses
-import json
+"""Recorders' files become exact datasets, and nobody has to name a layout."""
 
 import numpy as np
 import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
-from piperline.errors import LayoutMismatch
 from piperline.lerobot.dataset import open_dataset
-from piperline.recordings.detect import find_layout, fitting_layouts
+from piperline.recordings.detect import fitting_layouts
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import builtin_layouts
 from piperline.video.decoder import decode
 from tests.helpers.recorders import RECORDERS
-from tests.helpers.recordings import has_true_colors, read_code, write_aloha
+from tests.helpers.recordings import has_true_colors, read_code
 
 TASK = "do what is shown"
 

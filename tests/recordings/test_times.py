@@ -31,7 +31,8 @@ def jittered(rate, rng, start=0.0):
 def two_streams(path, *, start=1.75e9):
     """Joints at 200 Hz and images at 30 Hz, each with its own clock; both see the same pulses.
 
-    A joint's number is the time since the last pulse; an image carries the time since then in milliseconds.
+    A joint's number is the time since the last pulse; an image carries the time since then in
+    milliseconds.
     """
     rng = np.random.default_rng(3)
     joints, images = jittered(200, rng), jittered(30, rng, 0.013)

@@ -1,4 +1,4 @@
-"""`piperline layout`: the layouts there are, a first one for an unknown file, and whether one fits."""
+"""`piperline layout`: the layouts there are, drafts of new ones, and whether one fits."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -10,7 +10,7 @@ import pyarrow as pa
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.recordings.images import CameraHeader, FrameStream
-from piperline.recordings.recording import Episode
+from piperline.recordings.recorded_episode import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter

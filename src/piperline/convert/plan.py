@@ -22,7 +22,8 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY

@@ -10,7 +10,8 @@ from piperline.errors import PiperlineError
 from piperline.hdf5.cells import cells, clipped, padded
 from piperline.process import parent
 from piperline.recordings.detect import fitting_layouts, settle
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.text import printable
 
 _WIDTH = 80

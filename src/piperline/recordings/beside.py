@@ -1,12 +1,11 @@
 """Files beside a recording: images that it names, instructions, and what its recorder was told.
 
-Both the name of such a file and what it holds are untrusted: nothing outside the folder that is meant is read, and
-nothing of an absurd size.
+Both the name of such a file and what it holds are untrusted: nothing outside the folder that is
+meant is read, and nothing of an absurd size.
 """
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -17,12 +16,13 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _TEXT_SUFFIXES = (".json", ".txt", ".npy")
 _FOLDERS_ABOVE = 4
+_LONGEST_NAME = 4096
 _MAX_TEXT_BYTES = 4 << 20
 _MAX_IMAGE_BYTES = 64 << 20
 
 
 def find_beside(recording: Path, name: str) -> Path | None:
-    """A text file in a recording's folder, or in one of four folders above: the nearest; None where there is none.
+    """The nearest text file of a name in a recording's folder and four folders above, or None.
 
     Args:
         recording: the HDF5 file.
@@ -47,30 +47,37 @@ def _inside(folder: Path, name: str) -> Path | None:
     return path if path.is_relative_to(folder.resolve()) else None
 
 
-def read_beside(path: Path, place: Place) -> Any:
+def read_beside(path: Path, place: Place) -> object:
     """What a file holds: the values of JSON, the lines of a text, the texts of a .npy array.
 
     Raises:
         BadEpisode: it cannot be read, is larger than 4 MiB, or is not what its name says.
     """
     try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")
+        _refuse_large(path, _MAX_TEXT_BYTES)
         if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False).tolist()
+            texts: object = np.load(path, mmap_mode="r", allow_pickle=False).tolist()
+            return texts
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text) if path.suffix == ".json" else text.splitlines()
+        values: object = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (OSError, ValueError, RecursionError, EOFError) as error:
         raise BadEpisode(
             f"the file {path.name} beside the recording cannot be read",
             place=Place(file=path, episode=place.episode),
-            expected=f"a {path.suffix} file of at most {_MAX_TEXT_BYTES >> 20} MiB, without pickles",
+            expected=f"{path.suffix} without pickles, at most {_MAX_TEXT_BYTES >> 20} MiB",
             found=printable(str(error)),
             next_step="repair or remove the file, or leave the episode out with --skip-bad",
         ) from error
+    return values
 
 
-def value_at(value: Any, key: str | None) -> Any:
+def _refuse_large(path: Path, limit: int) -> None:
+    size = path.stat().st_size
+    if size > limit:
+        raise ValueError(f"{path.name} has {size} bytes")
+
+
+def value_at(value: object, key: str | None) -> object:
     """What lies in JSON values under a key; dots lead further down. None where nothing does."""
     for part in key.split(".") if key else ():
         if not isinstance(value, dict):
@@ -81,7 +88,9 @@ def value_at(value: Any, key: str | None) -> Any:
 
 def names_image(value: bytes) -> str | None:
     """The path of an image file that a recorded value is; None where it is no such path."""
-    if len(value) > 4096 or not value.lower().endswith(tuple(s.encode() for s in IMAGE_SUFFIXES)):
+    if len(value) > _LONGEST_NAME or not value.lower().endswith(
+        tuple(s.encode() for s in IMAGE_SUFFIXES)
+    ):
         return None
     try:
         text = value.decode("utf-8")
@@ -100,8 +109,7 @@ def read_image(folder: Path, name: str) -> bytes:
     if path is None:
         raise ValueError(f"the path {name} leads out of the recording's folder")
     try:
-        if path.stat().st_size > _MAX_IMAGE_BYTES:
-            raise ValueError(f"the file {name} has {path.stat().st_size} bytes")
+        _refuse_large(path, _MAX_IMAGE_BYTES)
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"the file {name} cannot be read: {error.strerror}") from error

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from piperline.errors import PiperlineError, RecordingError
 from piperline.recordings.layout import Layout
-from piperline.recordings.recording import Recording
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.recordings.unused import Unused, unused_datasets
 
 

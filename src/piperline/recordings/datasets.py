@@ -1,4 +1,4 @@
-"""The datasets of an episode, opened once each; and the errors about those that are not as a layout declares."""
+"""The datasets of an episode, opened once each; and errors about those that do not fit."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _MAX_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """A dataset, and what h5py would look up each time that it is asked; without a shape it holds nothing."""
+    """A dataset, and what h5py would look up at each use; without a shape it holds nothing."""
 
     data: h5py.Dataset
     name: str
@@ -99,7 +99,7 @@ class Datasets:
         return found
 
     def matching(self, path: str) -> list[tuple[str, str]]:
-        """What there is at a path with one `*`: what it stands for, and the path, in natural order."""
+        """What `*` stands for in a path, and the path, for all that matches, in natural order."""
         return matching(self.root, self._numbered(path), self.place)
 
     def at(self, path: str, frame: int | None = None) -> Place:
@@ -153,7 +153,7 @@ class Datasets:
         return self.mismatch("a dataset is missing", self.full(path), expected, found)
 
     def instead_of(self, path: str) -> str:
-        """What there is at a path where a dataset should be, or in the group where the path breaks off."""
+        """What there is where a dataset should be, or where its path breaks off."""
         there = resolve(self.root, path, self.place)
         if there is not None:
             return describe(there)

@@ -13,7 +13,7 @@ _FILES_TRIED = 5
 
 
 def fitting_layouts(path: Path) -> list[Layout]:
-    """The built-in layouts that one of a file's first episodes fits; `piper` first, the others by name.
+    """The built-in layouts that one of a file's first episodes fits; `piper` first.
 
     Raises:
         RecordingError: the file cannot be opened.
@@ -69,10 +69,10 @@ def _nearest(paths: Sequence[Path]) -> Layout:
 
 
 def settle(layout: Layout, inputs: Sequence[Path | str]) -> Layout:
-    """A layout with what only recordings tell: the names of dimensions, which optional parts there are, the rate.
+    """A layout with what only recordings tell: names of dimensions, optional parts, the rate.
 
-    It follows from the first episode that fits. Where none does, the layout stays as it is: its errors are told when
-    the recordings are planned.
+    It follows from the first episode that fits. Where none does, the layout stays as it is: its
+    errors are told when the recordings are planned.
 
     Raises:
         RecordingError: an input is missing.

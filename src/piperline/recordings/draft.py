@@ -1,4 +1,4 @@
-"""A first layout for the file of an unknown recorder: what could be told, from what, and what has to be asked."""
+"""A first layout for the file of an unknown recorder: what is told, from what, what is asked."""
 
 import json
 import re
@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from piperline.errors import LayoutError, PiperlineError, Place
 from piperline.recordings.detect import fitting_layouts
@@ -112,7 +113,7 @@ class _Draft:
             yield ""
             yield from (f"# QUESTION: {question}" for question in self.questions)
 
-    # --- parts ---------------------------------------------------------------------------------------------------
+    # --- parts ------------------------------------------------------------------------------------
 
     def _episodes(self) -> Iterator[str]:
         found = self._found
@@ -137,8 +138,8 @@ class _Draft:
             return None
         for reference, value in self._found.attributes.items():
             inside = reference.startswith("@") and _is_named(reference, _LENGTH)
-            if inside and _is_whole(value) and 1 <= int(value) <= counts[0]:
-                return reference, f"it is {int(value)}, the datasets have {counts[0]} rows"
+            if inside and _is_whole(value) and 1 <= int(str(value)) <= counts[0]:
+                return reference, f"it is {value}, the datasets have {counts[0]} rows"
         for one in self._found.datasets:
             whole = one.rows == 0 and one.low == int(one.low)
             if whole and _is_named(one.path, _LENGTH) and 1 <= one.low <= counts[0]:
@@ -161,7 +162,8 @@ class _Draft:
         if seconds:
             self._unused.discard(seconds[0].path)
             yield from ("", "[time]")
-            yield f"timestamps = {_quoted(seconds[0].path)}  # about {_rate(seconds[0]):.1f} a second"
+            rate = f"about {_rate(seconds[0]):.1f} a second"
+            yield f"timestamps = {_quoted(seconds[0].path)}  # {rate}"
             return
         self.questions.append(
             "how many frames a second? Nothing in the file tells: fps = 30, or --fps"
@@ -285,7 +287,7 @@ def _chosen(
 
 
 def _without_copies(named: list[Surveyed]) -> list[Surveyed]:
-    """Without a dataset that is as wide as the others of its group together: the same numbers once more."""
+    """Without a dataset that is as wide as its neighbours together: the same numbers once more."""
     for one in named:
         others = [other for other in named if other is not one and _folder(other) == _folder(one)]
         if len(others) > 1 and one.width == sum(other.width for other in others):
@@ -312,7 +314,7 @@ def _is_named(path: str, words: Sequence[str]) -> bool:
 
 
 def _name(path: str, among: Sequence[Surveyed]) -> str:
-    """A name for a dataset: the last part of its path that is not plain, with more of it where names are equal."""
+    """A name for a dataset: the end of its path, as much of it as makes a difference."""
     parts = [part for part in path.split("/") if part not in _PLAIN] or path.split("/")
     for count in range(1, len(parts) + 1):
         tail = parts[-count:]
@@ -333,18 +335,17 @@ def _rate(one: Surveyed) -> float:
     return (one.rows - 1) / (one.high - one.low) if one.high > one.low else 0.0
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     return getattr(value, "size", 1) == 1 and str(value).lstrip("-").isdigit()
 
 
-def _is_rate(value: Any) -> bool:
-    try:
-        return getattr(value, "size", 1) == 1 and 1 <= float(value) <= 1000  # noqa: PLR2004
-    except (TypeError, ValueError):
-        return False
+def _is_rate(value: object) -> bool:
+    number = np.asarray(value).ravel()
+    fits = number.dtype.kind in "fiu" and number.size == 1
+    return fits and 1 <= float(number[0]) <= 1000  # noqa: PLR2004 - frames a second
 
 
-def _text_of(value: Any) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return value.strip() if isinstance(value, str) else ""

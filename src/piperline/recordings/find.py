@@ -16,14 +16,16 @@ def find_recordings(
 ) -> list[tuple[Path, str]]:
     """The recordings that `inputs` name: files as they are, folders by what lies in them.
 
-    Of a folder these are the HDF5 files directly in it, or if there are none, all in the folders below it.
+    Of a folder these are the HDF5 files directly in it, or if there are none, all in the folders
+    below it.
 
     Args:
         inputs: files and folders.
         pattern: which files below a folder, such as `**/data/trajectory.hdf5`; all if None.
 
     Returns:
-        Pairs of path and the name by which a file is told from others, each file once: inputs in the given order,
+        Pairs of path and the name by which a file is told from others, each file once: inputs in
+            the given order,
         files of a folder in natural order.
 
     Raises:

@@ -1,7 +1,8 @@
-"""The door to untrusted HDF5 files: how they are opened, walked and read. Nothing outside a file is ever followed.
+"""The door to untrusted HDF5 files: how they are opened, walked and read.
 
-What h5py raises for a damaged file becomes an error with a place here, and nowhere else: a call of h5py stands alone
-in `reading`, so that an error of piperline's own code keeps its traceback.
+Nothing outside a file is ever followed.
+What h5py raises for a damaged file becomes an error with a place here, and nowhere else: a call of
+h5py stands alone in `reading`, so that an error of piperline's own code keeps its traceback.
 """
 
 import math
@@ -31,7 +32,8 @@ def open_file(path: Path) -> h5py.File:
     """Open an HDF5 file to read.
 
     Raises:
-        RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing elsewhere.
+        RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing
+            elsewhere.
     """
     place = Place(file=path)
     if not path.is_file():
@@ -98,7 +100,7 @@ def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterat
 def resolve(
     root: h5py.Group, path: str, place: Place
 ) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
-    """What lies at `path` below `root`, or None; soft links are followed inside the file, nothing leaves it.
+    """What lies at `path` below `root`, or None; soft links are followed inside the file.
 
     Raises:
         BadEpisode: a link leads out of the file, or in circles.
@@ -139,7 +141,7 @@ def member_names(group: h5py.Group, place: Place) -> list[str]:
     return [text(name) for name in names]
 
 
-def attribute(node: Any, name: str, place: Place) -> Any:
+def attribute(node: h5py.HLObject, name: str, place: Place) -> object:
     """The value of an attribute; None where there is none, or an empty one.
 
     Raises:
@@ -166,8 +168,8 @@ def is_there(root: h5py.Group, reference: str, place: Place) -> bool:
         return name in node.attrs
 
 
-def lookup(root: h5py.Group, reference: str, place: Place) -> Any:
-    """The value that a reference names: an attribute, or a whole small dataset; None where there is none.
+def lookup(root: h5py.Group, reference: str, place: Place) -> object:
+    """The value that a reference names: an attribute, or a whole small dataset, or None.
 
     Raises:
         BadEpisode: it cannot be read, leaves the file, or is absurdly large.
@@ -183,7 +185,8 @@ def lookup(root: h5py.Group, reference: str, place: Place) -> Any:
     if size > _MAX_VALUE_BYTES:
         raise absurd(node, place, size, _MAX_VALUE_BYTES)
     with reading(place, BadEpisode):
-        return node[()]
+        value: object = node[()]
+    return value
 
 
 def _referred(root: h5py.Group, reference: str, place: Place) -> tuple[Any, str]:
@@ -269,7 +272,9 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
 
 
-def follow(group: h5py.Group, name: str) -> Any:
+def follow(
+    group: h5py.Group, name: str
+) -> h5py.HLObject | h5py.ExternalLink | h5py.SoftLink | None:
     """A member of a group: a group, a dataset, a named type, a link that is not followed, or None.
 
     By low-level calls: they are faster, and take names that are not UTF-8.
@@ -322,13 +327,14 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
     if filters.get_external_count():
         raise _foreign("external storage", str(data.external[0][0]), place)
     for index in range(filters.get_nfilters()):
-        code, _, _, name = filters.get_filter(index)
+        code, _, _, stored_name = filters.get_filter(index)
+        name = printable(stored_name.decode(errors="replace")) or "without a name"
         if not h5py.h5z.filter_avail(code):
             raise BadEpisode(
                 "a filter that the dataset was written with is not installed",
                 place=place,
                 expected="gzip, szip, lzf, or a filter of the package hdf5plugin",
-                found=f"filter {code} ({printable(name.decode(errors='replace')) or 'without a name'})",
+                found=f"filter {code} ({name})",
                 next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
             )
 

@@ -43,7 +43,7 @@ class CameraHeader:
 
 
 class FrameStream:
-    """The recorded images of one camera of one episode, read in slabs, never a whole episode at once.
+    """The recorded images of one camera of one episode, read in slabs.
 
     Args:
         data: the camera's dataset.
@@ -91,7 +91,8 @@ class FrameStream:
 
         Raises:
             BadEpisode: the first image is damaged.
-            LayoutMismatch: it is of a kind that is not read, or the declared colour order does not go with it.
+            LayoutMismatch: it is of a kind that is not read, or the declared colour order does not
+                go with it.
         """
         first = next(self._payloads(self._rows[:1]))
         storage = self._storage(first)
@@ -106,7 +107,7 @@ class FrameStream:
         return CameraHeader(storage, *size, self._color, self.turned)
 
     def __iter__(self) -> Iterator[Payload]:
-        """The images in order: bytes of a JPEG or PNG, perhaps padded with zeros, or uint8 arrays (H, W, 3)."""
+        """The images in order: a JPEG or PNG, perhaps padded with zeros, or uint8 (H, W, 3)."""
         size = self._slab_rows()
         start = 0
         while start < self.length:
@@ -177,7 +178,8 @@ class FrameStream:
 
     def _check(self) -> bool:
         """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
-        data, dtype, shape = self._data, self._dtype, self._data.shape or ()
+        data, dtype = self._data, self._dtype
+        shape: tuple[int, ...] = data.shape or ()
         arrays = dtype == np.uint8 and len(shape) == 4  # noqa: PLR2004 - (T, H, W, 3)
         self._channels_first = bool(arrays and shape[1] == 3 != shape[3])  # noqa: PLR2004
         raw = arrays and (shape[3] == 3 or self._channels_first)  # noqa: PLR2004
@@ -199,7 +201,7 @@ class FrameStream:
         return bool(raw)
 
     def _slab_rows(self) -> int:
-        """Rows to read at once: whole chunks, since HDF5 decompresses a chunk whole, within a bound of memory."""
+        """Rows to read at once: whole chunks, which HDF5 decompresses whole, within a bound."""
         image = max(1, self._dtype.itemsize * math.prod(self._data.shape[1:]))
         chunk = self._data.chunks[0] if self._data.chunks else 1
         wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
@@ -223,11 +225,13 @@ class FrameStream:
             column = lengths[:, index] if lengths is not None else None
             yield self._payload(int(row), slab[index], column)
 
-    def _payload(self, row: int, image: Any, lengths: NDArray[Any] | None) -> Payload:
-        if self._raw:
-            return np.moveaxis(image, 0, 2) if self._channels_first else image
+    def _payload(
+        self, row: int, image: bytes | str | NDArray[np.uint8], lengths: NDArray[Any] | None
+    ) -> Payload:
         if isinstance(image, str):
             image = image.encode("utf-8", "surrogateescape")
+        if self._raw and not isinstance(image, bytes):
+            return np.moveaxis(image, 0, 2) if self._channels_first else image
         data = image if isinstance(image, bytes) else image.tobytes()
         if not data.startswith(_JPEG_START) and not is_png(data):
             return self._other(row, data)

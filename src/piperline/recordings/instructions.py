@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -26,7 +25,8 @@ def find_instruction(
         place: its file and name.
 
     Returns:
-        The text, without spaces around it, and an empty string; or None, and what was found instead.
+        The text, without spaces around it, and an empty string; or None, and what was found
+        instead.
 
     Raises:
         BadEpisode: a text is not UTF-8, or a file beside the recording cannot be read.
@@ -41,7 +41,7 @@ def find_instruction(
     return None, "; ".join(reasons) or "none, or empty"
 
 
-def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> Any:
+def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> object:
     """What a source holds; None where it is not there."""
     path = Path(place.file or "")
     if rule.text is not None:
@@ -63,7 +63,7 @@ def _folder_name(wanted: int | str, path: Path) -> str:
 
 
 def number_of(place: Place) -> int:
-    """The number of an episode: the last one in its name, in its file's or in a folder's; 0 where there is none."""
+    """The last number in an episode's name, in its file's or in a folder's; 0 where none is."""
     path = Path(place.file or "").resolve()
     for name in (place.episode or "", path.stem, *(folder.name for folder in path.parents)):
         numbers = re.findall(r"[0-9]{1,9}", name)
@@ -72,7 +72,7 @@ def number_of(place: Place) -> int:
     return 0
 
 
-def texts_of(value: Any, key: str | None) -> list[str]:
+def texts_of(value: object, key: str | None) -> list[str]:
     """The texts that a value holds, empty ones left out: of a list, of JSON under `key`."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist()
@@ -88,7 +88,7 @@ def texts_of(value: Any, key: str | None) -> list[str]:
     return [item for item in texts if item]
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: object) -> object:
     """The values of a JSON text, or of a list with one; anything else as it is."""
     single = value[0] if isinstance(value, list) and len(value) == 1 else value
     if isinstance(single, bytes):
@@ -115,7 +115,7 @@ def _chosen(rule: TaskRule, texts: list[str], place: Place) -> str:
     return chosen
 
 
-def _reason(rule: TaskRule, value: Any) -> str:
+def _reason(rule: TaskRule, value: object) -> str:
     if value is None:
         return f"{rule.described}: not there"
     if isinstance(value, (dict, str, bytes)):

@@ -1,6 +1,7 @@
 """Layouts: what recordings of one kind hold and what it becomes, declared as data.
 
-The built-in ones lie in `recordings/layouts/*.toml`; any other TOML file of the same form works as well.
+The built-in ones lie in `recordings/layouts/*.toml`; any other TOML file of the same form works as
+well.
 """
 
 from collections.abc import Mapping
@@ -41,8 +42,8 @@ class Layout(Rule):
         fps: frames a second, where the recording tells none.
         episodes, task, time: where episodes, their instructions and times are.
         vectors: by feature name, in order: `observation.state`, `action`, ...
-        cameras: by camera name, in order; the feature is `observation.images.NAME`. The name `*` goes with a path
-            that holds a `*`.
+        cameras: by camera name, in order; the feature is `observation.images.NAME`. The name `*`
+            goes with a path that holds a `*`.
         left_out: paths of datasets that are left out on purpose, and why.
         signs: what tells recordings of this kind from others.
     """
@@ -52,12 +53,12 @@ class Layout(Rule):
     robot_type: str
     fps: int = 30
     episodes: EpisodeRule
-    task: TaskRule | tuple[TaskRule, ...] = TaskRule()
-    time: TimeRule = TimeRule()
+    task: TaskRule | tuple[TaskRule, ...] = ()
+    time: TimeRule = field(default_factory=TimeRule)
     vectors: Mapping[str, VectorRule]
     cameras: Mapping[str, CameraRule] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
-    signs: SignsRule = SignsRule()
+    signs: SignsRule = field(default_factory=SignsRule)
 
     def __post_init__(self) -> None:
         """See that names and paths fit together."""
@@ -70,8 +71,8 @@ class Layout(Rule):
             below(path)
         for key, rule in self.vectors.items():
             self._check_vector(key, rule)
-        for name, rule in self.cameras.items():
-            if any((name == "*") != ("*" in path) for path in rule.paths):
+        for name, camera in self.cameras.items():
+            if any((name == "*") != ("*" in path) for path in camera.paths):
                 raise ValueError(f"camera {name}: the name '*' goes with a path that holds a '*'")
 
     def _check_vector(self, key: str, rule: VectorRule) -> None:
@@ -131,9 +132,9 @@ def parse_layout(text: str, place: Place) -> Layout:
     Raises:
         LayoutError: it is not a layout.
     """
-    import tomllib
+    import tomllib  # noqa: PLC0415 - worker processes read no layouts
 
-    from pydantic import ValidationError
+    from pydantic import ValidationError  # noqa: PLC0415 - the same
 
     try:
         layout: Layout = _adapter().validate_python(_renamed(tomllib.loads(text)))
@@ -151,13 +152,13 @@ def parse_layout(text: str, place: Place) -> Layout:
 
 @cache
 def _adapter() -> "TypeAdapter[Layout]":
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter  # noqa: PLC0415 - worker processes read no layouts
 
     return TypeAdapter(Layout)
 
 
 def _renamed(document: dict[str, Any]) -> dict[str, Any]:
-    """Older names of two keys: an attribute of the episode was the only place that could be told."""
+    """The document with the older names of two keys, which named an attribute of the episode."""
     for table, old, new in (
         ("episodes", "length_attribute", "length"),
         ("task", "attribute", "text"),

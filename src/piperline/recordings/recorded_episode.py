@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import h5py
 import numpy as np
@@ -27,6 +26,7 @@ from piperline.recordings.times import (
 from piperline.recordings.vectors import Part, find_parts, read_vector, settled
 from piperline.text import printable
 
+_RAW_AXES = 4  # frames, height, width, colours
 _LONGEST_NAME = 100  # bytes of a camera's name, which becomes a file's
 
 
@@ -89,11 +89,13 @@ class Episode:
         self._datasets = Datasets(root, layout.name, place, number, suggestion)
 
     def header(self) -> EpisodeHeader:
-        """Check the episode's structure and read the first image of each camera; no other frame is read.
+        """Check the episode's structure and read the first image of each camera.
 
         Raises:
-            LayoutMismatch: something that the layout declares is missing or has another shape or type.
-            BadEpisode: lengths disagree, the length is 0, the first image is damaged, or a link leaves the file.
+            LayoutMismatch: something that the layout declares is missing or has another shape or
+                type.
+            BadEpisode: lengths disagree, the length is 0, the first image is damaged, or a link
+                leaves the file.
         """
         notes: list[str] = []
         length = self._length(notes)
@@ -127,10 +129,11 @@ class Episode:
         )
 
     def settled_layout(self) -> Layout:
-        """The layout with what only a recording tells: optional parts, names of dimensions, the rate.
+        """The layout with what only a recording tells: optional parts, names, the rate.
 
         Raises:
-            LayoutMismatch: something that the layout declares is missing or has another shape or type.
+            LayoutMismatch: something that the layout declares is missing or has another shape or
+                type.
         """
         found = {
             key: settled(key, rule, self._parts[key], self._datasets)
@@ -194,7 +197,7 @@ class Episode:
         _ = self._parts, self._cameras
         return self._datasets.used
 
-    # --- structure -----------------------------------------------------------------------------------------------
+    # --- structure --------------------------------------------------------------------------------
 
     @cached_property
     def _parts(self) -> dict[str, list[Part]]:
@@ -249,8 +252,9 @@ class Episode:
 
     def _holds_images(self, path: str) -> bool:
         data = self._at(path)
-        arrays = isinstance(data, h5py.Dataset) and len(data.shape or ()) == 4  # noqa: PLR2004
-        return arrays and data.dtype == np.uint8
+        if not isinstance(data, h5py.Dataset):
+            return False
+        return bool(data.dtype == np.uint8 and len(data.shape or ()) == _RAW_AXES)
 
     def _no_cameras(self, path: str) -> LayoutMismatch:
         above = path.partition("*")[0].rpartition("/")[0]
@@ -264,7 +268,7 @@ class Episode:
         return self._datasets.mismatch(message, self._datasets.full(above), expected, found)
 
     def _true_lengths(self, path: str, length: int) -> h5py.Dataset | None:
-        """The table of true lengths of padded images, (cameras, frames) or more frames; None where there is none."""
+        """The true lengths of padded images, (cameras, frames) or more frames, or None."""
         found = self._datasets.first([path])
         if found is None:
             return None
@@ -275,7 +279,7 @@ class Episode:
         self._datasets.refuse_absurd(found)
         return found.data
 
-    # --- rows ----------------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------
 
     def _streams(self) -> Iterator[tuple[OpenDataset, str | None]]:
         """All datasets with rows, and the dataset with their times."""
@@ -374,7 +378,7 @@ class Episode:
             return values
         return values[1:] if dropped else np.concatenate([values[1:], values[-1:]])
 
-    # --- time ----------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     @cached_property
     def _aligned(self) -> Aligned | None:
@@ -415,7 +419,7 @@ def _aligned_note(name: str, aligned: Aligned) -> str:
     return f"{note}, {far} of {aligned.length} farther than the limit" if far else note
 
 
-def names_in(value: Any) -> Sequence[str]:
+def names_in(value: object) -> Sequence[str]:
     """The names that a list of episodes holds."""
     values = np.asarray(value).ravel().tolist()
     return [

@@ -1,7 +1,7 @@
 """Recordings: HDF5 files seen through a layout.
 
-Files are untrusted. Nothing outside a file is ever followed (external links, external storage, virtual datasets),
-and sizes are checked before anything is read.
+Files are untrusted. Nothing outside a file is ever followed (external links, external storage,
+virtual datasets), and sizes are checked before anything is read.
 """
 
 import shlex
@@ -28,10 +28,8 @@ from piperline.recordings.hdf5 import (
     resolve,
 )
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
-from piperline.recordings.recorded_episode import Episode, EpisodeHeader, names_in
+from piperline.recordings.recorded_episode import Episode, names_in
 from piperline.text import is_utf8, natural_key, printable
-
-__all__ = ["Episode", "EpisodeHeader", "Recording"]
 
 _TRIED = 20
 
@@ -67,7 +65,7 @@ class Recording:
         self._file.close()
 
     def episodes(self) -> list[str]:
-        """The names of the episodes in natural order; for a layout of one episode per file, the file's stem.
+        """The names of the episodes in natural order; of one episode per file, the file's stem.
 
         Those that the layout's filters leave out are not among them: see `left_out`.
 
@@ -108,7 +106,7 @@ class Recording:
                 place=place,
                 expected="a name that the dataset can tell",
                 found=printable(name),
-                next_step="rename the group in the recording, or leave the episode out with --skip-bad",
+                next_step="rename the group, or leave the episode out with --skip-bad",
             )
         rule = self.layout.episodes
         root: Any = self._file
@@ -172,7 +170,7 @@ class Recording:
             for number, span in enumerate(zip([0, *stops[:-1]], stops, strict=False))
         }
 
-    # --- filters -------------------------------------------------------------------------------------------------
+    # --- filters ----------------------------------------------------------------------------------
 
     def _unwanted(self, name: str) -> str | None:
         """Why an episode is left out; None if it is not."""
@@ -201,7 +199,7 @@ class Recording:
                 return f"{length} frames, fewer than {rule.at_least}"
         return None
 
-    # --- other layouts -------------------------------------------------------------------------------------------
+    # --- other layouts ----------------------------------------------------------------------------
 
     def _suggestion(self) -> str:
         """What to do about something that does not fit the layout."""
@@ -211,10 +209,11 @@ class Recording:
         fitting = [layout.name for layout in others if self.fits(layout)]
         if fitting:
             return f"the built-in layout {fitting[0]} fits this file: add --layout {fitting[0]}"
-        return f"describe the file in a layout of its own: piperline layout draft {shlex.quote(str(self.path))}"
+        command = f"piperline layout draft {shlex.quote(str(self.path))}"
+        return f"describe the file in a layout of its own: {command}"
 
     def fits(self, layout: Layout) -> bool:
-        """Whether one of the first episodes is what `layout` says, and bears the signs of its kind."""
+        """Whether one of the first episodes is what `layout` says, and has the signs of it."""
         return self.first_fitting(layout) is not None
 
     def first_fitting(self, layout: Layout) -> Episode | None:

@@ -1,7 +1,8 @@
-"""The parts of a layout: where episodes, instructions, numbers, cameras and times lie in a recording.
+"""The parts of a layout: where episodes, instructions, numbers, cameras and times lie.
 
-A *reference* names one value: `size` is a dataset of the episode, `@length` its attribute, `robot@name` an attribute of
-a group below it; with a slash in front (`/data@total`) it is looked up from the top of the file.
+A *reference* names one value: `size` is a dataset of the episode, `@length` its attribute,
+`robot@name` an attribute of a group below it; with a slash in front (`/data@total`) it is looked up
+from the top of the file.
 """
 
 import math
@@ -14,7 +15,8 @@ Color = Literal["rgb", "bgr", "swapped-jpeg"]
 
 `rgb`: raw arrays in RGB order; JPEG and PNG as the standards say.
 `bgr`: raw arrays in BGR order.
-`swapped-jpeg`: JPEG or PNG made from an RGB array by an encoder that expected BGR: red and blue are exchanged.
+`swapped-jpeg`: JPEG or PNG made from an RGB array by an encoder that expected BGR: red and blue are
+exchanged.
 """
 Storage = Literal["jpeg", "png", "raw"]
 Rotation = Literal["quat-wxyz", "quat-xyzw", "euler-xyz", "rot6d"]
@@ -96,7 +98,7 @@ def _set(rule: object, **values: object) -> None:
 
 @dataclass(frozen=True)
 class Rule:
-    """A part of a layout: a plain dataclass, so that workers need no pydantic, which reads it from files."""
+    """A part of a layout: a plain dataclass, so that workers need no pydantic to have one."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
@@ -106,15 +108,19 @@ class EpisodeRule(Rule):
     """Where the episodes of a file are, and which of them count.
 
     Attributes:
-        at: `groups`: every top-level group is an episode; `file`: the file is one; a path with one `*`
-            (`data/demo_*`): every group that matches; a path with `{number}` (`states_{number}`): every dataset that
-            matches is one, and `{number}` in other paths stands for the same number.
-        files: a pattern for the files below a folder, such as `**/success_episodes/**/trajectory.hdf5`.
-        length: a reference to the number of frames; rows behind it are left out. `shortest`: the shortest dataset
-            counts. Without one, all must have the same length.
-        ends: a dataset that is true in the last row of an episode: a stream that is cut into episodes.
+        at: `groups`: every top-level group is an episode; `file`: the file is one; a path with one
+            `*` (`data/demo_*`): every group that matches; a path with `{number}`
+            (`states_{number}`): every dataset that matches is one, and `{number}` in other paths
+            stands for the same number.
+        files: a pattern for the files below a folder, such as
+            `**/success_episodes/**/trajectory.hdf5`.
+        length: a reference to the number of frames; rows behind it are left out. `shortest`: the
+            shortest dataset counts. Without one, all must have the same length.
+        ends: a dataset that is true in the last row of an episode: a stream that is cut into
+            episodes.
         where: references to values that must be true where they exist: other episodes are left out.
-        listed_in: a reference to a list of the names of episodes, such as `/mask/train`: others are left out.
+        listed_in: a reference to a list of the names of episodes, such as `/mask/train`: others are
+            left out.
         at_least: episodes with fewer frames are left out.
     """
 
@@ -148,16 +154,17 @@ class EpisodeRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRule(Rule):
-    """One source of an episode's instruction. Several are tried in order; `--task` serves where none tells one.
+    """One source of an episode's instruction; several are tried in order, and then `--task`.
 
     Attributes:
         text: a reference to it.
-        file: a text, JSON or .npy file in the recording's folder, or in one of four folders above it; `{stem}` stands
-            for the recording's name without its suffix, `{number}` for the last number in it.
+        file: a text, JSON or .npy file in the recording's folder, or in one of four folders above
+            it; `{stem}` stands for the recording's name without its suffix, `{number}` for the last
+            number in it.
         key: the key of it in a JSON object; dots lead further down.
         choose: of several texts: the `first`, or the one `by-number`: that of the episode's number.
-        folder: the name of a folder: 1 is that of the recording, 2 the one above; or a name: that of the folder in which
-            a folder of this name lies, and the recording somewhere in that.
+        folder: the name of a folder: 1 is that of the recording, 2 the one above; or a name: that
+            of the folder in which a folder of this name lies, and the recording somewhere in that.
     """
 
     text: str | None = None
@@ -196,15 +203,16 @@ class TaskRule(Rule):
 class PartRule(Rule):
     """Numbers of each frame that come from one dataset.
 
-    A value of the dataset is `recorded * scale` in the unit of the recording, brought into the dataset's unit (radians,
-    metres), plus `offset` in that.
+    A value of the dataset is `recorded * scale` in the unit of the recording, brought into the
+    dataset's unit (radians, metres), plus `offset` in that.
 
     Attributes:
-        path: the dataset below the episode, shape (frames,) or (frames, dimensions), any numbers; of several paths
-            the first that exists. A `*` takes every dataset that matches, in natural order.
+        path: the dataset below the episode, shape (frames,) or (frames, dimensions), any numbers;
+            of several paths the first that exists. A `*` takes every dataset that matches, in
+            natural order.
         columns: the half-open span of the dimensions that are taken; None takes all.
-        names: a name for each dimension, or one text in which `{n}` counts them from 1; made of `group`, or of the
-            path, where none are given.
+        names: a name for each dimension, or one text in which `{n}` counts them from 1; made of
+            `group`, or of the path, where none are given.
         size: how many dimensions there must be, where `names` does not tell.
         group: the dimensions become a group of GR00T's `modality.json`.
         unit: of the recording, for all dimensions or for each.
@@ -276,22 +284,23 @@ class PartRule(Rule):
                 raise ValueError(f"{name} must be a finite number")
 
     def _check_rotation(self) -> None:
-        if self.rotation and isinstance(self.names, tuple):
-            if len(self.names) != len(ROTATIONS[self.rotation]):
-                raise ValueError(f"{self.rotation} has {len(ROTATIONS[self.rotation])} dimensions")
+        count = len(ROTATIONS[self.rotation]) if self.rotation else 0
+        if self.rotation and isinstance(self.names, tuple) and len(self.names) != count:
+            raise ValueError(f"{self.rotation} has {count} dimensions")
         if self.to and not (self.rotation or "").startswith("quat"):
             raise ValueError("to = 'rot6d' goes with rotation = 'quat-wxyz' or 'quat-xyzw'")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorRule(PartRule):
-    """A vector of numbers for each frame: one dataset, several joined, or the next frame's of another vector.
+    """Numbers of each frame: one dataset, several joined, or the next frame's of another vector.
 
     Attributes:
         parts: the datasets that are joined, in order; instead of `path`.
         groups: named spans of dimensions, half-open; they become GR00T's modality groups.
         next_of: the vector of which this is the next frame's.
-        last: of `next_of`: the last frame is left out of the episode, or `hold` repeats its numbers.
+        last: of `next_of`: the last frame is left out of the episode, or `hold` repeats its
+            numbers.
     """
 
     parts: tuple[PartRule, ...] = ()
@@ -330,14 +339,16 @@ class VectorRule(PartRule):
 
 @dataclass(frozen=True, kw_only=True)
 class CameraRule(Rule):
-    """A camera, or under the name `*`, every camera whose path matches, under what `*` stands for in it.
+    """A camera; under the name `*`, all whose paths match, called by what `*` stands for.
 
     Attributes:
-        path: the dataset below the episode; of several paths the first that exists. Its values are images, or names
-            of image files in the recording's folder.
-        color: how its colours are to be understood, or for each way of storing: `{ raw = "bgr", jpeg = "rgb" }`.
-        lengths: a dataset with the true length of each padded image, shape (cameras, >= frames), used where it exists;
-            its rows are matched by their values, since recorders do not agree on their order.
+        path: the dataset below the episode; of several paths the first that exists. Its values are
+            images, or names of image files in the recording's folder.
+        color: how its colours are to be understood, or for each way of storing: `{ raw = "bgr",
+            jpeg = "rgb" }`.
+        lengths: a dataset with the true length of each padded image, shape (cameras, >= frames),
+            used where it exists; its rows are matched by their values, since recorders do not agree
+            on their order.
         leave_out: of `*`: names that are no cameras.
         images_only: of `*`: datasets that hold no images are passed over.
         rename: of `*`: other names, by the recorded ones.
@@ -392,9 +403,10 @@ class TimeRule(Rule):
         key: dots lead further down.
         timestamps: the dataset with the time of each row, for all that names none of its own.
         unit: of timestamps.
-        align: streams have clocks of their own: for each frame of the common clock take the `nearest` row of each,
-            or the last one `held`. Images are never mixed.
-        limit: the largest error that is taken, in periods of the common clock, or of the stream if that is slower.
+        align: streams have clocks of their own: for each frame of the common clock take the
+            `nearest` row of each, or the last one `held`. Images are never mixed.
+        limit: the largest error that is taken, in periods of the common clock, or of the stream if
+            that is slower.
     """
 
     rate: str | None = None

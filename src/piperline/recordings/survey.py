@@ -1,4 +1,4 @@
-"""What a file of an unknown recorder holds: its episodes, and what each dataset of one seems to be."""
+"""What a file of an unknown recorder holds: episodes, and what their datasets seem to be."""
 
 import math
 import re
@@ -26,6 +26,7 @@ from piperline.recordings.hdf5 import (
     refuse_foreign_storage,
     resolve,
 )
+from piperline.recordings.rules import MAX_DIMENSIONS
 from piperline.text import natural_key
 from piperline.video.image_header import is_png, png_header
 
@@ -116,11 +117,11 @@ def _unnumbered(path: str, number: str | None) -> str | None:
     return match[1] + "{number}"
 
 
-# --- episodes ----------------------------------------------------------------------------------------------------
+# --- episodes -------------------------------------------------------------------------------------
 
 
 def _episodes(file: h5py.File, place: Place) -> tuple[str, str, int, h5py.Group, str | None]:
-    """Where episodes are, what that is told from, how many, the first one's group, and its number in dataset names."""
+    """Where episodes are, the evidence, how many, the first one's group, its number in names."""
     tries = [("", True), *((parent, True) for parent in _groups(file, place)), ("", False)]
     for parent, numbered in tries:
         group = resolve(file, parent, place) if parent else file
@@ -157,7 +158,7 @@ def _quietly(group: h5py.Group, name: str, place: Place) -> object:
 
 
 def _episode_groups(group: h5py.Group, place: Place, *, numbered: bool) -> list[str]:
-    """The groups that look like episodes: vectors in them, and images, unless none of their neighbours has any."""
+    """The groups that look like episodes: with vectors, and images if any group has some."""
     names = _groups(group, place)
     inside = {name: _holds(group, name, place) for name in names}
     with_images = any(images for _, images in inside.values())
@@ -200,7 +201,8 @@ def _numbered(file: h5py.File, place: Place) -> tuple[str, list[str]] | None:
         match = _NUMBERED.match(name)
         if match and match[1] and isinstance(_quietly(file, name, place), h5py.Dataset):
             numbers[match[1]].append(match[2])
-    pairs = [prefix for prefix, found in numbers.items() if found == [*numbers.values()][0]]
+    first = next(iter(numbers.values()), [])
+    pairs = [prefix for prefix, found in numbers.items() if found == first]
     return (pairs[0], numbers[pairs[0]]) if len(pairs) > 1 else None
 
 
@@ -219,7 +221,7 @@ def _attributes(file: h5py.File, root: h5py.Group, place: Place) -> dict[str, An
     return found
 
 
-# --- datasets ----------------------------------------------------------------------------------------------------
+# --- datasets -------------------------------------------------------------------------------------
 
 
 def _surveyed(path: str, data: h5py.Dataset, place: Place) -> Surveyed:
@@ -234,22 +236,22 @@ def _surveyed(path: str, data: h5py.Dataset, place: Place) -> Surveyed:
 def _classified(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
     with reading(place, BadEpisode):
         dtype, shape = data.dtype, data.shape
-    rows = shape[0] if shape else 0
-    width = math.prod(shape[1:]) if shape else 1
-    if shape == ():
+    if not shape:
         return _single(path, data, words, place)
-    if not rows or not shape:
+    rows, width = shape[0], math.prod(shape[1:])
+    if not rows:
         return Surveyed(path, "other", 0, 0, words, "it is empty")
     if dtype == np.uint8 and len(shape) == 4 and 3 in {shape[1], shape[3]}:  # noqa: PLR2004
         return Surveyed(path, "images", rows, width, words, "bytes of three colours", storage="raw")
     one_each = dtype.kind in "SVO" and len(shape) == 1
     if one_each or (dtype == np.uint8 and len(shape) == 2):  # noqa: PLR2004 - padded images
         return _images(path, data, rows, words, place)
-    if dtype.kind in "uf" and len(shape) in {3, 4} and min(shape[1:3]) > 16:  # noqa: PLR2004
-        return Surveyed(path, "depth", rows, width, words, "images of one value a pixel")
-    if dtype.kind in "fiub" and len(shape) <= 2 and width <= 4096:  # noqa: PLR2004
-        return _numbers(path, data, rows, width, words, place)
-    return Surveyed(path, "other", rows, width, words, "neither images nor vectors")
+    if dtype.kind in "fiub" and len(shape) <= 2 and width <= MAX_DIMENSIONS:  # noqa: PLR2004
+        return _numbers(path, data, words, place)
+    depth = dtype.kind in "uf" and len(shape) in {3, 4} and min(shape[1:3]) > 16  # noqa: PLR2004
+    kind: Kind = "depth" if depth else "other"
+    evidence = "images of one value a pixel" if depth else "neither images nor vectors"
+    return Surveyed(path, kind, rows, width, words, evidence)
 
 
 def _single(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
@@ -281,9 +283,8 @@ def _images(path: str, data: h5py.Dataset, rows: int, words: str, place: Place) 
     return Surveyed(path, "other", rows, 0, words, "bytes that are no JPEG or PNG")
 
 
-def _numbers(
-    path: str, data: h5py.Dataset, rows: int, width: int, words: str, place: Place
-) -> Surveyed:
+def _numbers(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
+    rows, width = data.shape[0], math.prod(data.shape[1:])
     count = max(1, min(rows, _SAMPLE_ROWS, _SAMPLE_BYTES // max(1, width * data.dtype.itemsize)))
     with reading(place, BadEpisode):
         sample = read_rows(data.id, data.dtype, 0, count).astype(np.float64)

@@ -25,7 +25,7 @@ class Unused:
 
 
 def unused_datasets(episode: Episode, layout: Layout) -> list[Unused]:
-    """The datasets of an episode that its layout does not use, in the order of the file, at most a thousand."""
+    """The datasets of an episode that its layout does not use, level by level."""
     used = episode.used
     top = episode.root.name.rstrip("/") + "/"
     found = []

@@ -1,5 +1,6 @@
 """The vectors of an episode: datasets found, joined and brought into the units of the dataset."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -68,10 +69,10 @@ def _found(rule: PartRule, datasets: Datasets) -> list[OpenDataset]:
 
 def _checked(key: str, rule: PartRule, found: OpenDataset, datasets: Datasets) -> Part:
     shape = found.shape
-    count = shape[1] if len(shape) == 2 else 1
+    count = math.prod(shape[1:])
     start, end = rule.columns or (0, count)
     wanted = rule.dimensions
-    numbers = found.dtype.kind in "fiub" and 1 <= len(shape) <= 2
+    numbers = found.dtype.kind in "fiub" and len(shape) in {1, 2}
     fits = end <= count and (wanted or end - start) == end - start
     if not (numbers and fits and 1 <= end - start <= MAX_DIMENSIONS):
         dimensions = rule.columns[1] if rule.columns else wanted
@@ -188,7 +189,17 @@ def _read_part(
     values = _converted(part.rule, recorded)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        raise _not_finite(key, part, recorded, rows, bad, datasets)
+        frame, dimension = (int(index) for index in bad[0])
+        value = recorded[frame, min(dimension, recorded.shape[1] - 1)]
+        number = dimension + start
+        told = f"{value} in dimension {number} ({part.names[dimension]})"
+        raise BadEpisode(
+            f"{key} holds values that are not finite",
+            place=datasets.at(found.name, frame=int(rows[frame])),
+            expected="finite numbers that float32 can hold",
+            found=told if len(bad) == 1 else f"{told}, the first of {len(bad)}",
+            next_step=REPAIR,
+        )
     return values
 
 
@@ -209,7 +220,8 @@ def _converted(rule: PartRule, recorded: NDArray[Any]) -> NDArray[np.float32]:
 def _rot6d(quaternions: NDArray[np.float64], order: str) -> NDArray[np.float64]:
     """The first two columns of the rotation matrices of quaternions.
 
-    The representation of Zhou et al., "On the Continuity of Rotation Representations in Neural Networks" (2019).
+    The representation of Zhou et al., "On the Continuity of Rotation Representations in Neural
+    Networks" (2019).
     """
     if order == "quat-xyzw":
         quaternions = quaternions[:, [3, 0, 1, 2]]
@@ -219,25 +231,3 @@ def _rot6d(quaternions: NDArray[np.float64], order: str) -> NDArray[np.float64]:
     first = (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y))
     second = (2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x))
     return np.stack([*first, *second], axis=1)
-
-
-def _not_finite(
-    key: str,
-    part: Part,
-    recorded: NDArray[Any],
-    rows: NDArray[np.int64],
-    bad: NDArray[np.int64],
-    datasets: Datasets,
-) -> BadEpisode:
-    frame, dimension = (int(index) for index in bad[0])
-    column = min(dimension, recorded.shape[1] - 1)
-    number = dimension + (part.rule.columns or (0, 0))[0]
-    value = recorded[frame, column]
-    first = f"{value} in dimension {number} ({part.names[dimension]})"
-    return BadEpisode(
-        f"{key} holds values that are not finite",
-        place=datasets.at(part.found.name, frame=int(rows[frame])),
-        expected="finite numbers that float32 can hold",
-        found=first if len(bad) == 1 else f"{first}, the first of {len(bad)}",
-        next_step=REPAIR,
-    )
