@@ -112,14 +112,14 @@ _add(
     "draft",
     "piperline.cli.layout:draft",
     "Propose a layout for an HDF5 file of an unknown recorder, with what each line is told from.",
-    "piperline layout draft data/day_1.hdf5 > my_robot.toml",
+    "piperline layout draft data/a.hdf5 > my_robot.toml",
 )
 _add(
     layout,
     "check",
     "piperline.cli.layout:check",
     "Hold a layout against an HDF5 file: what fits, what does not, what is left unused.",
-    "piperline layout check my_robot.toml data/day_1.hdf5",
+    "piperline layout check piper data/a.hdf5",
 )
 
 app.command(hdf5 := App(name="hdf5", help="HDF5 files: look into them, split them, repack them."))
