@@ -307,10 +307,12 @@ def test_files_that_are_no_recordings(tmp_path):
     (tmp_path / "text.hdf5").write_text("no HDF5")
     whole = write_piper(tmp_path / "whole.hdf5").read_bytes()
     (tmp_path / "cut.hdf5").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "lfs.hdf5").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     for path, words in [
         (tmp_path / "none.hdf5", "no such file"),
         (tmp_path, "folder"),
         (tmp_path / "text.hdf5", "not an HDF5 file"),
+        (tmp_path / "lfs.hdf5", "Git LFS[\\s\\S]*git lfs pull"),
         (tmp_path / "cut.hdf5", "cut short"),
     ]:
         with pytest.raises(RecordingError, match=words):

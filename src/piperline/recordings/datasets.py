@@ -72,19 +72,13 @@ class Datasets:
             LayoutMismatch: there is a group in the place of one.
             BadEpisode: a link leaves the file or goes in circles, or the dataset lies elsewhere.
         """
-        for path in paths:
-            if self.has(path):
-                return self._open(self._numbered(path))
+        for path in map(self._numbered, paths):
+            if path in self._opened:
+                return self._opened[path]
+            node = resolve(self.root, path, self.place)
+            if node is not None:
+                return self._open(path, node)
         return None
-
-    def has(self, path: str) -> bool:
-        """Whether there is anything at a path.
-
-        Raises:
-            BadEpisode: a link leaves the file or goes in circles.
-        """
-        path = self._numbered(path)
-        return path in self._opened or resolve(self.root, path, self.place) is not None
 
     def need(self, paths: Sequence[str]) -> OpenDataset:
         """The first dataset that exists.
@@ -133,17 +127,15 @@ class Datasets:
     def _numbered(self, path: str) -> str:
         return path.replace("{number}", self._number) if self._number is not None else path
 
-    def _open(self, path: str) -> OpenDataset:
-        if path in self._opened:
-            return self._opened[path]
-        data = resolve(self.root, path, self.place)
+    def _open(self, path: str, data: h5py.HLObject) -> OpenDataset:
         if not isinstance(data, h5py.Dataset):
             raise self._missing([path])
-        place = self.at(data.name)
+        name = data.name
+        place = self.at(name)
         refuse_foreign_storage(data, place)
         with reading(place, BadEpisode):
             dtype, shape = data.dtype, data.shape
-        found = self._opened[path] = OpenDataset(data, data.name, dtype, shape or ())
+        found = self._opened[path] = OpenDataset(data, name, dtype, shape or ())
         return found
 
     def _missing(self, paths: Sequence[str]) -> LayoutMismatch:

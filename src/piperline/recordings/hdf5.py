@@ -22,6 +22,7 @@ from piperline.text import natural_key, printable
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
 """What h5py raises for damaged files."""
 
+_LFS = b"version https://git-lfs"
 _MAX_LINKS = 16
 _MAX_VALUE_BYTES = 64 << 20
 _MOST_OBJECTS = 1000
@@ -73,6 +74,9 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
     elif "truncated" in words:
         message, expected = "the file is cut short", "as many bytes as its header says"
         step = "copy or record it again"
+    elif "signature not found" in words and _is_lfs_pointer(place):
+        message = "the file is a pointer of Git LFS, not the recording itself"
+        expected, step = "an HDF5 file", "fetch what it stands for: git lfs pull"
     elif "signature not found" in words:
         message, expected = "this is not an HDF5 file", "an HDF5 file"
         step = "name the recordings themselves; if this is one, copy or record it again"
@@ -83,6 +87,12 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
             "copy or record it again",
         )
     return RecordingError(message, place=place, expected=expected, found=words, next_step=step)
+
+
+def _is_lfs_pointer(place: Place) -> bool:
+    """Whether a file is what Git LFS leaves where the file itself was not fetched."""
+    with Path(place.file or "").open("rb") as file:
+        return file.read(len(_LFS)) == _LFS
 
 
 @contextmanager

@@ -73,7 +73,6 @@ class FrameStream:
         self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = replace(place, hdf5_path=data.name), suggestion
-        self._folder = Path(place.file or "").resolve().parent
         self._dtype = data.dtype
         self._channels_first = False
         self._raw = self._check()
@@ -247,7 +246,7 @@ class FrameStream:
         name = names_image(data.rstrip(b"\0"))
         if name is not None:
             try:
-                return read_image(self._folder, name)
+                return read_image(Path(self._place.file or "").resolve().parent, name)
             except ValueError as error:
                 raise self._bad_row(row, str(error)) from error
         kind = image_kind(data)
