@@ -121,9 +121,8 @@ def layout_schema(
         robot_type: LeRobot's name for the robot.
     """
     vectors = {
-        key: Feature("float32", (len(rule.names),), tuple(rule.names))
+        key: Feature("float32", (len(rule.dimension_names),), rule.dimension_names)
         for key, rule in layout.vectors.items()
-        if rule.names is not None
     }
     return Schema(
         fps=fps,

@@ -5,7 +5,7 @@ Each writer returns what a conversion must give: rows, instructions and cameras 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,6 @@ class Recorded:
         state, action: of each episode, float64 (frames, dimensions).
         tasks: of each episode; None where only --task tells.
         cameras: the names, in the order of the numbers in the frames.
-        first_frame: the number in the first frame.
-        tolerance: of the vectors: 0 where they are only cast to float32.
     """
 
     layout: str
@@ -53,8 +51,6 @@ class Recorded:
     action: Sequence[Floats]
     tasks: Sequence[str | None]
     cameras: Sequence[str]
-    names: Sequence[str] = ()
-    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def painted(episode: int, camera: int, length: int = LENGTH) -> list[Pixels]:
@@ -180,7 +176,6 @@ def agilex_paths(folder: Path) -> Recorded:
     for episode in (0, 1):
         own = folder / "stack_cups" / f"episode{episode}"
         own.mkdir(parents=True)
-        (own / "instructions.json").write_text(json.dumps({"instructions": ["x"]}))
         (own / "instructions.json").write_text(json.dumps(["stack the cups", "put them up"]))
         with h5py.File(own / "data.hdf5", "w") as file:
             _agilex(file, episode)
@@ -223,7 +218,7 @@ def control_your_robot(
             cameras(file, paths, episode, storage=storage, color=color)
     (task / "config.json").write_text(json.dumps({"save_freq": 15, "move_check": True}))
     (task / "instructions.json").write_text(json.dumps({"instructions": ["put the apple in"]}))
-    rows = [states(episode, LENGTH).astype(np.float32) for episode in (0, 1)]
+    rows = [states(episode, LENGTH) for episode in (0, 1)]
     return Recorded(
         "control_your_robot",
         task,

@@ -1,4 +1,4 @@
-"""Recorders' files become datasets that LeRobot itself opens: the same rows, instructions and frames."""
+"""Recorders' files become datasets that LeRobot itself opens, with the same content."""
 
 import numpy as np
 import pytest

@@ -29,7 +29,7 @@ def test_the_built_in_layout_is_named(tmp_path, recorder):
 def mutate(path, rng):
     """Make another recorder's file of one: groups and datasets of other names and widths."""
     with h5py.File(path, "r+") as file:
-        paths = []
+        paths: list[str] = []
         file.visit(paths.append)
         episodes = {
             p.split("/")[0] for p in paths if p.split("/")[0].rstrip("0123456789")[-1] == "_"

@@ -13,6 +13,7 @@ from piperline.recordings.layout import parse_layout
 from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
 from piperline.video.decoder import PictureDecoder, rgb
+from piperline.video.encoder import MODES, VideoWriter
 from tests.helpers.recordings import jpeg, paint, png, read_code, states, write_bytes, write_images
 
 HEAD = 'name = "mine"\nrobot_type = "r"\n'
@@ -202,7 +203,8 @@ def test_a_stream_is_cut_where_a_dataset_is_true(tmp_path):
         episode = recording.episode("episode_1")
         length = episode.header().length
         rows = episode.vectors(length)["observation.state"]
-        codes = [read_code(image)[2] for image in episode.stream("c", length)]
+        images = [image for image in episode.stream("c", length) if not isinstance(image, bytes)]
+        codes = [read_code(image)[2] for image in images]
     assert rows[:, 0].tolist() == [12, 15, 18, 21, 24]
     assert codes == [4, 5, 6, 7, 8]
 
@@ -359,6 +361,43 @@ def test_images_may_be_files_beside(tmp_path, kind):
     values = np.array(names, dtype="S" if kind == "fixed" else h5py.string_dtype())
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), cam=values)
     assert codes_of(path, '[cameras.c]\npath = "cam"') == {"c": numbered(0)}
+
+
+def write_video(path, camera, length=N):
+    path.parent.mkdir(exist_ok=True)
+    with VideoWriter(path, MODES["h264"], fps=30) as writer:
+        for t in range(length):
+            writer.add(PictureDecoder().raw(paint(0, camera, t)))
+
+
+def test_images_may_lie_in_videos_beside(tmp_path):
+    path = write(tmp_path / "take_3.hdf5", q=states(0, N, 3))
+    for number, name in enumerate(("front", "wrist")):
+        write_video(tmp_path / f"videos/take_3_{name}.mp4", number)
+    write_video(tmp_path / "videos/take_4_front.mp4", 5)
+    one = '[cameras.top]\nvideo = "videos/{stem}_front.mp4"'
+    assert codes_of(path, one) == {"top": numbered(0)}
+    found = codes_of(path, '[cameras."*"]\nvideo = "videos/{episode}_*.mp4"')
+    assert found == {"front": numbered(0), "wrist": numbered(1)}
+    with pytest.raises(LayoutMismatch, match="a video is missing"):
+        codes_of(path, one.replace("front", "back"))
+
+
+def test_videos_that_do_not_fit_are_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = write(tmp_path / "in/a.hdf5", q=states(0, N, 3))
+    rule = '[cameras.c]\nvideo = "c.mp4"'
+    write_video(tmp_path / "in/c.mp4", 0, N - 2)
+    with pytest.raises(BadEpisode, match="differ in length"):
+        codes_of(path, rule)
+    (tmp_path / "in/c.mp4").write_bytes(b"no video")
+    with pytest.raises(BadEpisode, match="cannot be read"):
+        codes_of(path, rule)
+    (tmp_path / "in/c.mp4").unlink()
+    write_video(tmp_path / "c.mp4", 0)
+    (tmp_path / "in/c.mp4").symlink_to("../c.mp4")
+    with pytest.raises(LayoutMismatch, match="a video is missing"):
+        codes_of(path, rule)
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/hosts.png", "link.png", "folder/x.png"])

@@ -37,7 +37,7 @@ def test_the_built_in_layouts_load():
 def test_piper_is_what_gr00t_expects():
     layout = load_layout("piper")
     for key in ("observation.state", "action"):
-        names = layout.vectors[key].names
+        names = layout.vectors[key].dimension_names
         assert names[0] == "left_joint_1.pos"
         assert (names[6], names[13]) == ("left_gripper.pos", "right_gripper.pos")
         assert dict(layout.vectors[key].groups) == {

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
-from piperline.recordings.images import CameraHeader, FrameStream
+from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.recordings.recorded_episode import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
@@ -72,7 +72,7 @@ def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -
 
 
 def encode_camera(
-    stream: FrameStream,
+    stream: ImageStream,
     header: CameraHeader,
     settings: EncodeSettings,
     path: Path,
@@ -129,7 +129,7 @@ class _PictureReader:
 
     def __init__(
         self,
-        stream: FrameStream,
+        stream: ImageStream,
         header: CameraHeader,
         settings: EncodeSettings,
         writer: VideoWriter,

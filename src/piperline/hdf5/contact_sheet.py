@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from piperline.errors import OutputExists, Place, RecordingError, output_error
 from piperline.files import write_new
 from piperline.recordings.hdf5 import listed
-from piperline.recordings.images import FrameStream
+from piperline.recordings.images import ImageStream
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Recording
 from piperline.video.decoder import PictureDecoder, rgb
@@ -73,7 +73,7 @@ def frames_sheet(
     return contact_sheet(rows, max_width=_SHEET_WIDTH)
 
 
-def _pictures(stream: FrameStream, numbers: Collection[int]) -> list[NDArray[np.uint8]]:
+def _pictures(stream: ImageStream, numbers: Collection[int]) -> list[NDArray[np.uint8]]:
     decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
     pictures = []
     for number, payload in enumerate(stream):

@@ -32,14 +32,14 @@ def find_beside(recording: Path, name: str) -> Path | None:
         return None
     folder = recording.resolve().parent
     for base in [folder, *folder.parents[:_FOLDERS_ABOVE]]:
-        path = _inside(base, name)
+        path = inside(base, name)
         if path is not None and path.is_file():
             return path
     return None
 
 
-def _inside(folder: Path, name: str) -> Path | None:
-    """The file called `name`, unless that or a link leads out of `folder`."""
+def inside(folder: Path, name: str) -> Path | None:
+    """The path of `name`, unless that or a link leads out of `folder`; None if it does."""
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, a zero byte
@@ -105,7 +105,7 @@ def read_image(folder: Path, name: str) -> bytes:
     Raises:
         ValueError: it lies outside the folder, is missing, or is larger than 64 MiB.
     """
-    path = _inside(folder, name)
+    path = inside(folder, name)
     if path is None:
         raise ValueError(f"the path {name} leads out of the recording's folder")
     try:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -42,6 +42,36 @@ class CameraHeader:
     turned: bool = False
 
 
+class ImageStream(Protocol):
+    """The images of one camera of one episode, wherever they lie.
+
+    Attributes:
+        length: how many.
+    """
+
+    length: int
+
+    @property
+    def color(self) -> Color:
+        """How the colours are meant."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether the recorded images are upside down."""
+
+    def header(self) -> CameraHeader:
+        """How the images are stored and how large they are."""
+
+    def __iter__(self) -> Iterator[Payload]:
+        """The images in order: bytes of a JPEG or PNG, or uint8 arrays (H, W, 3)."""
+
+    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+        """Check a JPEG: itself without padding, height, width."""
+
+    def bad(self, frame: int, found: str) -> BadEpisode:
+        """The error for an image that cannot be used."""
+
+
 class FrameStream:
     """The recorded images of one camera of one episode, read in slabs.
 
@@ -69,7 +99,7 @@ class FrameStream:
         suggestion: Callable[[], str] | None,
     ) -> None:
         self.length = len(rows)
-        self.turned = rule.rotate == 180  # noqa: PLR2004 - degrees
+        self.turned = rule.turned
         self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = replace(place, hdf5_path=data.name), suggestion

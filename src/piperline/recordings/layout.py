@@ -20,10 +20,10 @@ from piperline.recordings.rules import (
     SignsRule,
     TaskRule,
     TimeRule,
-    VectorRule,
     below,
     check_names,
 )
+from piperline.recordings.vector_rules import VectorRule
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -72,7 +72,9 @@ class Layout(Rule):
         for key, rule in self.vectors.items():
             self._check_vector(key, rule)
         for name, camera in self.cameras.items():
-            if any((name == "*") != ("*" in path) for path in camera.paths):
+            if any(
+                (name == "*") != ("*" in path) for path in camera.paths or (camera.video or "",)
+            ):
                 raise ValueError(f"camera {name}: the name '*' goes with a path that holds a '*'")
 
     def _check_vector(self, key: str, rule: VectorRule) -> None:

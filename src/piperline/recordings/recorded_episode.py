@@ -8,13 +8,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import BadEpisode, LayoutError, LayoutMismatch, Place
-from piperline.recordings.datasets import REPAIR, Datasets, OpenDataset
-from piperline.recordings.hdf5 import describe, listed, lookup, resolve, stored
-from piperline.recordings.images import CameraHeader, FrameStream
+from piperline.errors import BadEpisode, LayoutError, Place
+from piperline.recordings.cameras import FoundCamera, find_cameras, open_stream
+from piperline.recordings.datasets import REPAIR, Datasets
+from piperline.recordings.hdf5 import describe, lookup, resolve
+from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.recordings.instructions import find_instruction
 from piperline.recordings.layout import Layout
-from piperline.recordings.rules import HIGHEST_RATE, CameraRule, VectorRule
+from piperline.recordings.rules import HIGHEST_RATE
 from piperline.recordings.times import (
     Aligned,
     align,
@@ -23,6 +24,7 @@ from piperline.recordings.times import (
     read_times,
     recorded_rate,
 )
+from piperline.recordings.vector_rules import VectorRule
 from piperline.recordings.vectors import Part, find_parts, read_vector, settled
 from piperline.text import printable
 
@@ -47,15 +49,6 @@ class EpisodeHeader:
     cameras: Mapping[str, CameraHeader]
     no_task: str = ""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Camera:
-    """A camera of this episode: how it is declared, its dataset, and what `*` stands for."""
-
-    rule: CameraRule
-    found: OpenDataset
-    star: str
 
 
 class Episode:
@@ -115,16 +108,15 @@ class Episode:
             if self._parts[rule.next_of or key]
         }
 
-    def stream(self, camera: str, length: int) -> FrameStream:
+    def stream(self, camera: str, length: int) -> ImageStream:
         """The first `length` frames of a camera, read as they are asked for."""
         found = self._cameras[camera]
         table = self._true_lengths(found.rule.lengths, length) if found.rule.lengths else None
-        return FrameStream(
-            found.found.data,
-            found.rule,
+        return open_stream(
+            found,
             table,
             place=replace(self.place, camera=camera),
-            rows=self._rows(found.found.name, length),
+            rows=self._rows(found.name, length),
             suggestion=self._suggestion,
         )
 
@@ -166,7 +158,8 @@ class Episode:
     def share(self) -> float:
         """The share of the layout's datasets that are there, 0 to 1."""
         vectors = [part.paths for rule in self._layout.vectors.values() for part in rule.sources]
-        wanted = [*vectors, *(rule.paths for rule in self._layout.cameras.values())]
+        cameras = [rule.paths for rule in self._layout.cameras.values() if rule.path]
+        wanted = [*vectors, *cameras]
         return sum(any(map(self._is_there, paths)) for paths in wanted) / len(wanted)
 
     def _is_there(self, path: str) -> bool:
@@ -209,63 +202,8 @@ class Episode:
         }
 
     @cached_property
-    def _cameras(self) -> dict[str, _Camera]:
-        found: dict[str, _Camera] = {}
-        for name, rule in self._layout.cameras.items():
-            found |= self._starred(rule) if name == "*" else self._single(name, rule)
-        for images in found.values():
-            if not images.found.shape:
-                data = images.found
-                expected = "a row for each frame"
-                message = "the dataset does not hold images"
-                raise self._datasets.mismatch(message, data.name, expected, describe(data.data))
-        return found
-
-    def _single(self, name: str, rule: CameraRule) -> dict[str, _Camera]:
-        found = self._datasets.first(rule.paths)
-        if found is None and rule.optional:
-            return {}
-        return {name: _Camera(rule, found or self._datasets.need(rule.paths), "")}
-
-    def _starred(self, rule: CameraRule) -> dict[str, _Camera]:
-        """The cameras that match a pattern, in natural order."""
-        matches = next((m for path in rule.paths if (m := self._datasets.matching(path))), [])
-        matches = [(star, path) for star, path in matches if star not in rule.leave_out]
-        if rule.images_only:
-            matches = [(star, path) for star, path in matches if self._holds_images(path)]
-        if not matches and not rule.optional:
-            raise self._no_cameras(rule.paths[0])
-        unusable = [
-            star
-            for star, _ in matches
-            if not star.isprintable() or len(stored(star)) > _LONGEST_NAME
-        ]
-        if unusable:
-            expected = f"names of cameras, of at most {_LONGEST_NAME} bytes"
-            message = "the cameras cannot be told by their names"
-            where = self._datasets.full(rule.paths[0])
-            raise self._datasets.mismatch(message, where, expected, listed(unusable))
-        return {
-            rule.rename.get(star, star): _Camera(rule, self._datasets.need([path]), star)
-            for star, path in matches
-        }
-
-    def _holds_images(self, path: str) -> bool:
-        data = self._at(path)
-        if not isinstance(data, h5py.Dataset):
-            return False
-        return bool(data.dtype == np.uint8 and len(data.shape or ()) == _RAW_AXES)
-
-    def _no_cameras(self, path: str) -> LayoutMismatch:
-        above = path.partition("*")[0].rpartition("/")[0]
-        folder = resolve(self._root, above, self.place) if above else self._root
-        if isinstance(folder, h5py.Group):
-            message, found = "there are no cameras", describe(folder)
-        else:
-            message = "the cameras do not lie in a group"
-            found = self._datasets.instead_of(above)
-        expected = f"a dataset for each camera at {path}"
-        return self._datasets.mismatch(message, self._datasets.full(above), expected, found)
+    def _cameras(self) -> dict[str, FoundCamera]:
+        return find_cameras(self._layout, self._datasets)
 
     def _true_lengths(self, path: str, length: int) -> h5py.Dataset | None:
         """The true lengths of padded images, (cameras, frames) or more frames, or None."""
@@ -281,19 +219,18 @@ class Episode:
 
     # --- rows -------------------------------------------------------------------------------------
 
-    def _streams(self) -> Iterator[tuple[OpenDataset, str | None]]:
-        """All datasets with rows, and the dataset with their times."""
+    def _streams(self) -> Iterator[tuple[str, int, str | None]]:
+        """All that has rows: its name, how many, and the dataset with their times."""
         for key, parts in self._parts.items():
             of_vector = self._layout.vectors[key].timestamps
             for part in parts:
-                yield part.found, part.rule.timestamps or of_vector
+                yield part.found.name, part.found.shape[0], part.rule.timestamps or of_vector
         for camera in self._cameras.values():
-            times = camera.rule.timestamps
-            yield camera.found, times.replace("*", camera.star) if times else None
+            yield camera.name, camera.rows, camera.timestamps
 
     def _length(self, notes: list[str]) -> int:
         """How many frames the episode has."""
-        rows = {found.name: found.shape[0] for found, _ in self._streams()}
+        rows = {name: count for name, count, _ in self._streams()}
         length = self._aligned.length if self._aligned else self._rows_told(rows, notes)
         if self._layout.drops_last:
             length -= 1
@@ -387,13 +324,11 @@ class Episode:
         if rule.align is None:
             return None
         times = {}
-        for found, path in self._streams():
+        for name, count, path in self._streams():
             stamps = self._datasets.need([path or rule.timestamps or "timestamps"])
-            times[found.name] = read_times(stamps, rule, self._datasets)
-            if len(times[found.name]) != found.shape[0]:
-                raise self._differing(
-                    {found.name: found.shape[0], stamps.name: len(times[found.name])}
-                )
+            times[name] = read_times(stamps, rule, self._datasets)
+            if len(times[name]) != count:
+                raise self._differing({name: count, stamps.name: len(times[name])})
         return align(times, rule, self._layout.fps, self.place)
 
     def _time_notes(self, length: int) -> list[str]:

@@ -26,7 +26,7 @@ from piperline.recordings.hdf5 import (
     refuse_foreign_storage,
     resolve,
 )
-from piperline.recordings.rules import MAX_DIMENSIONS
+from piperline.recordings.vector_rules import MAX_DIMENSIONS
 from piperline.text import natural_key
 from piperline.video.image_header import is_png, png_header
 

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode
 from piperline.recordings.datasets import REPAIR, Datasets, OpenDataset
 from piperline.recordings.hdf5 import describe, read_rows, reading
-from piperline.recordings.rules import (
-    MAX_DIMENSIONS,
-    ROTATIONS,
-    UNITS,
-    PartRule,
-    VectorRule,
-)
+from piperline.recordings.vector_rules import MAX_DIMENSIONS, ROTATIONS, UNITS, PartRule, VectorRule
 
 
 @dataclass(frozen=True)
