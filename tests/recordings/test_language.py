@@ -247,6 +247,14 @@ def test_an_instruction_may_be_a_dataset(tmp_path, value, rule):
     assert task_of(write(tmp_path / "a.hdf5", q=states(0, N, 3), said=value), rule) == "pick it up"
 
 
+def test_instructions_that_change_within_an_episode_are_told(tmp_path):
+    said = np.array([b"reach"] * 3 + [b"grasp"] * (N - 3))
+    path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
+    header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
+    assert header.task == "reach"
+    assert header.notes == ("2 instructions in one episode: the first is taken for all",)
+
+
 def test_an_instruction_may_be_a_key_of_an_attribute_above(tmp_path):
     path = groups_file(tmp_path / "a.hdf5")
     with h5py.File(path, "r+") as file:

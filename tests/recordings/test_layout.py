@@ -94,6 +94,38 @@ def test_a_layout_that_is_not_text(tmp_path):
         load_layout(tmp_path / "x.toml")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('robot_type = "my_robot"', 'robot_type = "other"\ndescription = "x"\nfps = 7', True),
+        ('"b", "c"]', '"x", "y"]', True),
+        ("arm = [0, 2], ", "", True),
+        ('name = "mine"', 'name = "yours"', True),
+        ('/act/joint/"', '/act/joint/"\nunit = "deg"', False),
+        ('/act/joint/"', 'act/other"', False),
+        ("[vectors.action]", "[vectors.other]", False),
+        ('path = "cam"', 'path = "cam"\ncolor = "bgr"', False),
+        ('at = "file"', 'at = "file"\nlength = "shortest"', False),
+    ],
+)
+def test_what_the_bytes_of_an_episode_follow_from(tmp_path, old, new, same):
+    before = load_layout(write(tmp_path, GOOD)).content
+    after = load_layout(write(tmp_path, GOOD.replace(old, new))).content
+    assert (before == after) is same
+
+
+def test_a_layout_of_an_absurd_size_is_refused(tmp_path):
+    with pytest.raises(LayoutError, match="larger than 1 MiB"):
+        load_layout(write(tmp_path, GOOD + "#" * (2 << 20)))
+
+
+def test_the_older_names_of_two_keys_are_read(tmp_path):
+    older = GOOD.replace('at = "file"', 'at = "file"\nlength_attribute = "n"')
+    layout = load_layout(write(tmp_path, older + '[task]\nattribute = "said"\n'))
+    assert layout.episodes.length == "@n"
+    assert [rule.text for rule in layout.tasks] == ["@said"]
+
+
 def test_a_misspelt_name_gets_a_hint():
     with pytest.raises(LayoutError, match="--layout aloha"):
         load_layout("alhoa")

@@ -31,6 +31,7 @@ from piperline.video.encoder import LIBRARY
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 from piperline.convert.job import Job
+from piperline.recordings.detect import settle
 from piperline.recordings.find import find_recordings
 
 MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
@@ -179,6 +180,7 @@ def make_plan(
         RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
+    job = replace(job, layout=replace(settle(job.layout, inputs), fps=job.layout.fps))
     asked = Asked(
         tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY
     )
@@ -336,7 +338,7 @@ def _matches(token: str, number: int, name: str) -> bool:
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
     settings = {
-        "layout": asdict(job.layout),
+        "layout": job.layout.content,
         "encode": asdict(job.settings),
         "made by": _MADE_BY,
     }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -14,19 +15,28 @@ from piperline.recordings.rules import TaskRule
 from piperline.text import is_utf8, printable
 
 
-def find_instruction(
-    rules: tuple[TaskRule, ...], root: h5py.Group, place: Place
-) -> tuple[str | None, str]:
+@dataclass(frozen=True)
+class Instruction:
+    """What the sources of an instruction tell.
+
+    Attributes:
+        text: without spaces around it; None where no source tells one.
+        instead: what was found where there is none.
+        changes: how many different texts the rows hold, where there is one in each.
+    """
+
+    text: str | None
+    instead: str = ""
+    changes: int = 1
+
+
+def find_instruction(rules: tuple[TaskRule, ...], root: h5py.Group, place: Place) -> Instruction:
     """The first instruction that a source tells.
 
     Args:
         rules: the sources, in order.
         root: the group of the episode.
         place: its file and name.
-
-    Returns:
-        The text, without spaces around it, and an empty string; or None, and what was found
-        instead.
 
     Raises:
         BadEpisode: a text is not UTF-8, or a file beside the recording cannot be read.
@@ -36,9 +46,10 @@ def find_instruction(
         value = value_of(rule, root, place)
         texts = texts_of(value, rule.key)
         if texts:
-            return _chosen(rule, texts, place), ""
+            rows = isinstance(value, np.ndarray) and rule.key is None
+            return Instruction(_chosen(rule, texts, place), changes=len(set(texts)) if rows else 1)
         reasons.append(_reason(rule, value))
-    return None, "; ".join(reasons) or "none, or empty"
+    return Instruction(None, "; ".join(reasons) or "none, or empty")
 
 
 def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> object:

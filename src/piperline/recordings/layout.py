@@ -5,7 +5,7 @@ well.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -95,9 +95,30 @@ class Layout(Rule):
         return tuple(rule for rule in rules if rule.described != "nothing")
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What the bytes of an episode follow from: not names, groups, descriptions, nor the robot.
+
+        A feature's name counts: it is that of a column.
+        """
+        vectors = {key: _without_names(asdict(rule)) for key, rule in self.vectors.items()}
+        return {
+            "episodes": asdict(self.episodes),
+            "time": asdict(self.time),
+            "fps": self.fps if self.time.align else None,
+            "vectors": list(vectors.items()),
+            "cameras": [[name, asdict(rule)] for name, rule in self.cameras.items()],
+        }
+
+    @property
     def drops_last(self) -> bool:
         """Whether a frame at the end has no next one, and is left out."""
         return any(rule.next_of and rule.last == "leave-out" for rule in self.vectors.values())
+
+
+def _without_names(rule: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in rule.items() if key not in {"names", "group", "groups"}}
+    kept["parts"] = [_without_names(part) for part in rule.get("parts", ())]
+    return kept
 
 
 def _folder() -> Path:

@@ -92,9 +92,12 @@ class Episode:
         """
         notes: list[str] = []
         length = self._length(notes)
-        task, reason = find_instruction(self._layout.tasks, self._root, self.place)
+        told = find_instruction(self._layout.tasks, self._root, self.place)
+        if told.changes > 1:
+            notes.append(f"{told.changes} instructions in one episode: the first is taken for all")
         cameras = {name: self.stream(name, length).header() for name in self._cameras}
-        return EpisodeHeader(length, task, cameras, reason, (*notes, *self._time_notes(length)))
+        notes += self._time_notes(length)
+        return EpisodeHeader(length, told.text, cameras, told.instead, tuple(notes))
 
     def vectors(self, length: int) -> dict[str, NDArray[np.float32]]:
         """The vectors of the first `length` frames by feature name, float32, shape (length, D).
