@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from piperline.errors import BadEpisode, LayoutError, LayoutMismatch, Place, RecordingError
+from piperline.recordings.detect import settle
 from piperline.recordings.layout import parse_layout
 from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
@@ -95,6 +96,21 @@ parts = [
         rule = recording.episode("a").settled_layout().vectors["observation.state"]
     assert rule.names == ("gripper", "joint_1", "joint_2", "last", "held")
     assert dict(rule.groups) == {"gripper": (0, 1), "arm": (1, 4)}
+
+
+def test_what_the_first_episode_has_all_must_have(tmp_path):
+    path = write(tmp_path / "a.hdf5", q=states(0, N, 3), base=states(0, N, 2))
+    other = write(tmp_path / "b.hdf5", q=states(0, N, 3))
+    text = """[vectors."observation.state"]
+parts = [{ path = "q" }, { path = "base", optional = true }]
+"""
+    layout = settle(layout_of(FILE + text), [path, other])
+    assert len(layout.vectors["observation.state"].dimension_names) == 5
+    with Recording(other, layout) as recording, pytest.raises(LayoutMismatch, match="missing"):
+        recording.episode("b").header()
+    damaged = write(tmp_path / "0.hdf5", p=states(0, N, 3))
+    layout = settle(layout_of(FILE + text), [damaged, other])
+    assert len(layout.vectors["observation.state"].dimension_names) == 3
 
 
 def test_the_next_state_may_be_the_action(tmp_path):

@@ -9,7 +9,7 @@ from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
 from piperline.recordings.recording import Recording
 
-_FILES_TRIED = 5
+_FILES_TRIED = 20
 
 
 def fitting_layouts(path: Path) -> list[Layout]:
@@ -77,12 +77,12 @@ def settle(layout: Layout, inputs: Sequence[Path | str]) -> Layout:
     Raises:
         RecordingError: an input is missing.
     """
-    for path, _ in find_recordings(inputs, layout.episodes.files)[:_FILES_TRIED]:
+    for path, _ in find_recordings(inputs, layout.episodes.files):
         try:
             with Recording(path, replace(layout, signs=type(layout.signs)())) as recording:
-                episode = recording.first_fitting(recording.layout)
+                episode = recording.first_fitting(recording.layout, None)
                 if episode is not None:
                     return replace(episode.settled_layout(), signs=layout.signs)
         except PiperlineError:
-            continue
+            continue  # told when the file is converted
     return layout

@@ -144,8 +144,11 @@ class Episode:
                 vectors[key] = source
         if not vectors:
             raise LayoutError("the recording has none of the layout's vectors", place=self.place)
-        stars = {name: self._layout.cameras[name] for name in self._layout.cameras}
-        kept = {name: rule for name, rule in stars.items() if name == "*" or name in self._cameras}
+        kept = {
+            name: replace(rule, optional=name == "*" and rule.optional)
+            for name, rule in self._layout.cameras.items()
+            if name == "*" or name in self._cameras
+        }
         return replace(self._layout, vectors=vectors, cameras=kept, fps=self.rate())
 
     def rate(self) -> int:

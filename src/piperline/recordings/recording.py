@@ -52,6 +52,7 @@ class Recording:
         self._file = file or open_file(path)
         self._place = Place(file=path)
         self._left_out: dict[str, str] = {}
+        self._advice: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +203,12 @@ class Recording:
     # --- other layouts ----------------------------------------------------------------------------
 
     def _suggestion(self) -> str:
-        """What to do about something that does not fit the layout."""
+        """What to do about something that does not fit the layout; found out once."""
+        if self._advice is None:
+            self._advice = self._find_advice()
+        return self._advice
+
+    def _find_advice(self) -> str:
         if self.fits(self.layout):
             return REPAIR
         others = (load_layout(name) for name in builtin_layouts() if name != self.layout.name)
@@ -216,11 +222,11 @@ class Recording:
         """Whether one of the first episodes is what `layout` says, and has the signs of it."""
         return self.first_fitting(layout) is not None
 
-    def first_fitting(self, layout: Layout) -> Episode | None:
-        """The first of the first episodes that is what `layout` says."""
+    def first_fitting(self, layout: Layout, most: int | None = _TRIED) -> Episode | None:
+        """The first episode that is what `layout` says, among the first so many, or all."""
         other = Recording(self.path, layout, self._file)
         try:
-            names = other._roots()[:_TRIED]
+            names = other._roots()[:most]
         except PiperlineError:
             return None
         found = (other._fitting(name) for name in names)

@@ -135,18 +135,20 @@ def settled(key: str, rule: VectorRule, parts: list[Part], datasets: Datasets) -
             f"{len(names)} dimensions, twice: {', '.join(twice[:8]) or 'none'}",
         )
     if rule.path and len(parts) == 1 and rule.to is None:
-        return replace(rule, path=parts[0].rule.path, names=names, groups=groups)
+        path = parts[0].rule.path
+        return replace(rule, path=path, names=names, groups=groups, optional=False)
     return VectorRule(
         parts=tuple(_as_part(part.rule) for part in parts),
         names=names,
         groups=groups,
-        optional=rule.optional,
         timestamps=rule.timestamps,
     )
 
 
 def _as_part(rule: PartRule) -> PartRule:
-    return PartRule(**{one.name: getattr(rule, one.name) for one in fields(PartRule)})
+    """The rule of a part that is there, and has to be in every episode."""
+    known = {one.name: getattr(rule, one.name) for one in fields(PartRule)}
+    return PartRule(**known | {"optional": False})
 
 
 def read_vector(
