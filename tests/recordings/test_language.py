@@ -184,6 +184,14 @@ def test_episodes_lie_below_a_path(tmp_path):
     assert opened(path, f'[episodes]\nat = "runs/take_*"\n{STATE}', "take_2")[0].length == N + 2
 
 
+@pytest.mark.parametrize(
+    "marks", [[1, 0, 1, 1], ["yes", "False", "ok", "true"], [True, [1, 0], 1, 1]]
+)
+def test_marks_of_success_may_be_numbers_or_words(tmp_path, marks):
+    path = groups_file(tmp_path / "a.hdf5", success=marks)
+    assert names_of(path, 'where = ["@success"]')[0] == ["take_0", "take_2", "take_3"]
+
+
 def test_filters_leave_episodes_out_and_say_why(tmp_path):
     path = groups_file(tmp_path / "a.hdf5", success=[True, False, True, True])
     names, left_out = names_of(path, 'where = ["@success"]')
@@ -352,6 +360,13 @@ def test_a_wildcard_in_the_middle_of_a_path(tmp_path):
     assert codes_of(path, rule + 'leave_out = ["head"]') == {"wrist": numbered(1)}
     renamed = codes_of(path, rule + 'rename = { head = "top" }')
     assert renamed == {"top": numbered(0), "wrist": numbered(1)}
+
+
+def test_two_cameras_of_one_name_are_refused(tmp_path):
+    path = camera_file(tmp_path / "a.hdf5")
+    rule = '[cameras."*"]\npath = "vision/*/colors"\nrename = { head = "wrist" }'
+    with pytest.raises(LayoutMismatch, match="two cameras would be called wrist"):
+        codes_of(path, rule)
 
 
 @pytest.mark.parametrize("storage", ["raw", "jpeg-vlen", "png-vlen"])

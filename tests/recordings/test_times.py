@@ -119,6 +119,8 @@ def test_gaps_longer_than_a_limit_are_refused_or_told(tmp_path):
     [
         (lambda times: times[::-1], "do not rise"),
         (lambda times: times * np.nan, "do not rise"),
+        (lambda times: np.full(len(times), np.inf), "do not rise"),
+        (lambda times: np.linspace(-1.7e308, 1.7e308, len(times)), "do not rise|no usable"),
         (lambda times: times + 1e6, "no usable time in common"),
         (lambda times: np.arange(len(times)) * 1e9, None),
     ],
@@ -136,6 +138,20 @@ def test_clocks_that_cannot_be(tmp_path, change, words):
         pytest.raises(BadEpisode, match=expected),
     ):
         recording.episode("a").header()
+
+
+@pytest.mark.parametrize("value", ["15", [[1], [2, 3]], {"a": 1}, True, -3, 1e9, None])
+def test_rates_beside_that_cannot_be(tmp_path, value):
+    path = rows_at(tmp_path / "a.hdf5", 30)
+    (tmp_path / "config.json").write_text(json.dumps({"hz": value}))
+    layout = layout_of(f'[time]\nfile = "config.json"\nkey = "hz"\n{STATE}')
+    with Recording(path, layout) as recording:
+        episode = recording.episode("a")
+        if value is None:  # none is told
+            assert episode.rate() == 30
+            return
+        with pytest.raises(BadEpisode, match="does not tell a rate"):
+            episode.rate()
 
 
 def rows_at(path, rate, **more):

@@ -61,6 +61,8 @@ def find_cameras(layout: Layout, datasets: Datasets) -> dict[str, FoundCamera]:
         for one in found:
             key = rule.rename.get(one.star, one.star) if name == "*" else name
             _check_name(key, rule, datasets)
+            if key in cameras:
+                raise _twice(key, cameras[key].name, one.name, datasets)
             cameras[key] = one
     return cameras
 
@@ -126,6 +128,15 @@ def _check_name(name: str, rule: CameraRule, datasets: Datasets) -> None:
     message = "the cameras cannot be told by their names"
     where = datasets.full(rule.video or rule.paths[0])
     raise datasets.mismatch(message, where, expected, listed([name]))
+
+
+def _twice(name: str, first: str, second: str, datasets: Datasets) -> LayoutMismatch:
+    return datasets.mismatch(
+        f"two cameras would be called {name}",
+        second,
+        "different names: `rename` or `leave_out` in the layout",
+        f"{first} and {second}",
+    )
 
 
 def _missing(name: str, rule: CameraRule, datasets: Datasets) -> LayoutMismatch:

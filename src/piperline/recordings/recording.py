@@ -192,7 +192,7 @@ class Recording:
         episode = self._episode(name)
         for reference in rule.where:
             value = lookup(episode.root, reference, episode.place)
-            if value is not None and not np.asarray(value).any():
+            if value is not None and not _is_true(value):
                 return f"{reference.lstrip('@')} is {printable(str(value))[:40]}"
         if rule.at_least > 1:
             length = episode.header().length
@@ -255,3 +255,12 @@ class Recording:
         except PiperlineError:
             return None
         return episode
+
+
+def _is_true(value: object) -> bool:
+    """Whether a recorded mark, a number or a word, says yes."""
+    mark = np.asarray(value)
+    if mark.dtype.kind in "biuf":
+        return bool(mark.all())
+    words = {str(word).lower() for word in names_in(value)}
+    return not words & {"", "0", "no", "false", "fail", "failed", "failure"}

@@ -15,6 +15,8 @@ from piperline.recordings.hdf5 import describe, lookup, read_rows, reading
 from piperline.recordings.rules import HIGHEST_RATE, TimeRule
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_NUMBERS = (int, float, np.ndarray, np.generic)
+_LATEST = 1e11  # seconds: no clock of a robot is 3,000 years old
 _MAX_FRAMES = 10_000_000
 _AGREES = 0.02  # of the rate: less is a clock that is not exact
 _TICK = 1e-6  # seconds: times that differ by less are the same
@@ -53,9 +55,9 @@ def recorded_rate(rule: TimeRule, root: h5py.Group, place: Place) -> float | Non
         value = value_at(read_beside(path, place), rule.key) if path else None
     if value is None:
         return None
-    number = np.asarray(value).ravel()
-    fits = number.dtype.kind in "fiu" and number.size == 1 and 0 < number[0] <= HIGHEST_RATE
-    if not fits:
+    number = np.asarray(value if isinstance(value, _NUMBERS) else "words").ravel()
+    fits = number.dtype.kind in "fiu" and number.size == 1
+    if not fits or not 0 < number[0] <= HIGHEST_RATE:
         raise BadEpisode(
             f"{where} does not tell a rate",
             place=place,
@@ -86,9 +88,11 @@ def read_times(found: OpenDataset, rule: TimeRule, datasets: Datasets) -> NDArra
     recorded = recorded.reshape(len(recorded), -1)[:, 0]
     origin = recorded[0]  # before they become float64, which nanoseconds since 1970 do not fit
     scale = _SECONDS[rule.unit]
-    times: NDArray[np.float64] = (recorded - origin).astype(np.float64) * scale
-    times += float(origin) * scale
-    wrong = np.flatnonzero(~np.isfinite(times) | (np.diff(times, prepend=times[0]) < 0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        times: NDArray[np.float64] = (recorded - origin).astype(np.float64) * scale
+        times += float(origin) * scale
+        falls = np.diff(times, prepend=times[0]) < 0
+    wrong = np.flatnonzero(~(np.abs(times) < _LATEST) | falls)
     if len(wrong):
         raise BadEpisode(
             "the times of a stream do not rise",
