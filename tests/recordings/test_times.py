@@ -120,9 +120,9 @@ def test_gaps_longer_than_a_limit_are_refused_or_told(tmp_path):
         (lambda times: times[::-1], "do not rise"),
         (lambda times: times * np.nan, "do not rise"),
         (lambda times: np.full(len(times), np.inf), "do not rise"),
-        (lambda times: np.linspace(-1.7e308, 1.7e308, len(times)), "do not rise|no usable"),
+        (lambda times: np.linspace(-1e300, 1e300, len(times)), "do not rise|no usable"),
         (lambda times: times + 1e6, "no usable time in common"),
-        (lambda times: np.arange(len(times)) * 1e9, None),
+        (lambda times: np.arange(len(times)) * 1e8, None),
     ],
 )
 def test_clocks_that_cannot_be(tmp_path, change, words):
@@ -131,7 +131,7 @@ def test_clocks_that_cannot_be(tmp_path, change, words):
     with h5py.File(path, "r+") as file:
         file["cam/time"][...] = change(file["cam/time"][()])
         if words is None:  # years of frames
-            file["joints/time"][...] = np.arange(len(file["joints/time"])) * 1e9
+            file["joints/time"][...] = np.arange(len(file["joints/time"])) * 1e8
     expected = words or "no usable time"
     with (
         Recording(path, layout_of(ALIGNED)) as recording,
