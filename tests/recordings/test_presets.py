@@ -8,7 +8,7 @@ from piperline.convert.run import convert
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.detect import fitting_layouts
 from piperline.recordings.find import find_recordings
-from piperline.recordings.layout import builtin_layouts
+from piperline.recordings.layout import builtin_layouts, load_layout
 from piperline.video.decoder import decode
 from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import has_true_colors, read_code
@@ -59,6 +59,30 @@ def test_exactly_one_layout_fits(tmp_path, recorder):
     recorded = RECORDERS[recorder](tmp_path)
     path = find_recordings([recorded.source])[0][0]
     assert [layout.name for layout in fitting_layouts(path)] == [recorded.layout]
+
+
+@pytest.mark.parametrize("below", ["", "put_the_cup", "put_the_cup/success_episodes"])
+def test_failed_episodes_are_no_recordings_wherever_one_stands(tmp_path, below):
+    RECORDERS["robomind"](tmp_path)
+    pattern = load_layout("robomind").episodes.files
+    found = find_recordings([tmp_path / below], pattern)
+    parts = [path.relative_to(tmp_path).parts for path, _ in found]
+    assert [part[1:3] for part in parts] == [
+        ("success_episodes", "train"),
+        ("success_episodes", "val"),
+    ]
+    assert len({source for _, source in found}) == 2
+
+
+@pytest.mark.parametrize("below", ["", "demo_clean", "demo_clean/data"])
+def test_a_folder_is_walked_in_natural_order(tmp_path, below):
+    root = RECORDERS["robotwin"](tmp_path).source
+    for number in (10, 2):
+        (root / f"demo_clean/data/episode{number}.hdf5").write_bytes(b"")
+    (root / "demo_clean/.hidden").mkdir()
+    (root / "demo_clean/.hidden/data.hdf5").write_bytes(b"")
+    found = find_recordings([root / below], load_layout("robotwin").episodes.files)
+    assert [path.stem for path, _ in found] == ["episode0", "episode1", "episode2", "episode10"]
 
 
 def test_every_built_in_layout_is_tried():

@@ -92,7 +92,7 @@ def _hdf5_files(folder: Path, pattern: str | None) -> list[Path]:
     # A link that leads nowhere is told later; it is not passed over.
     files = [path for path in inside if _may_be_recording(path)]
     if not files:
-        files = [path for path in _below(folder) if _matches(path, folder, pattern)]
+        files = [path for path in _below(folder) if _matches(path, pattern)]
     if not files:
         raise RecordingError(
             "the folder holds no HDF5 files",
@@ -117,9 +117,9 @@ def _below(folder: Path) -> list[Path]:
     return [path for path in found if _may_be_recording(path)]
 
 
-def _matches(path: Path, folder: Path, pattern: str | None) -> bool:
-    """Whether a path matches, with `**` for any number of folders."""
+def _matches(path: Path, pattern: str | None) -> bool:
+    """Whether the end of a path matches, with `**` for any number of folders, also none."""
     if pattern is None:
         return True
-    inside = "/" + path.relative_to(folder).as_posix()
-    return fnmatchcase(inside, "/" + pattern) or fnmatchcase(inside, "*/" + pattern)
+    plain = pattern.removeprefix("**/").replace("/**/", "/*")
+    return fnmatchcase(path.absolute().as_posix(), f"*/{plain}")
