@@ -113,14 +113,15 @@ def test_what_bytes_cannot_tell_is_asked(tmp_path):
 
 
 def test_names_of_a_hostile_file_stay_inside_their_quotes(tmp_path):
-    path = tmp_path / "odd.hdf5"
+    path = tmp_path / "odd\n[cameras.evil]\npath = 'x'.hdf5"
     with h5py.File(path, "w") as file:
+        file["cam.era\n"] = np.zeros((LENGTH, 8, 8, 3), np.uint8)
         file['state"\n[cameras.evil]\npath = "x'] = np.zeros((LENGTH, 6))
         file["action\x7f"] = np.zeros((LENGTH, 6))
         file["note\n[task]"] = np.zeros(3)
         file.attrs["task"] = 'a"\n[time]\nrate = "x'
     layout = parse_layout(draft_layout(path).text, Place())
-    assert not layout.cameras
+    assert list(layout.cameras) == ["cam_era"]
     assert layout.time.rate is None
 
 

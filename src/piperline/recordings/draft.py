@@ -111,7 +111,7 @@ class _Draft:
         yield from body
         if self.questions:
             yield ""
-            yield from (f"# QUESTION: {question}" for question in self.questions)
+            yield from (printable(f"# QUESTION: {question}") for question in self.questions)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ def _name(path: str, among: Sequence[Surveyed]) -> str:
         clash = [one for one in among if one.path != path and _ends_so(one.path, count) == tail]
         if not same and not clash:
             break
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "_".join(tail)).strip("._-")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(tail)).strip("_-")
     return name.replace("{number}", "").strip("_") or "camera"
 
 
