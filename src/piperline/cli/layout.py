@@ -54,9 +54,9 @@ def draft(file: Annotated[Path, Parameter(name="FILE")], /) -> int:
         names = ", ".join(drafted.builtin)
         out.note(f"the built-in layout {names} fits this file as it is: no --layout is needed")
     for question in drafted.questions:
-        out.note(f"question: {question}")
+        out.note(printable(f"question: {question}"))
     if drafted.problem:
-        out.note(f"the draft does not fit the file yet: {drafted.problem}")
+        out.note(printable(f"the draft does not fit the file yet: {drafted.problem}"))
     return 3 if drafted.problem else 0
 
 

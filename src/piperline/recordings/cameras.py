@@ -97,7 +97,8 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
     if "*" not in rule.paths[0]:
         found = datasets.first(rule.paths)
         return [_of_dataset(rule, found, datasets)] if found else []
-    matches = next((m for path in rule.paths if (m := datasets.matching(path))), [])
+    tried = (datasets.matching(path) for path in rule.paths)
+    matches = next(filter(None, tried), [])
     matches = [(star, path) for star, path in matches if star not in rule.leave_out]
     if rule.images_only:
         matches = [(star, path) for star, path in matches if _holds_images(path, datasets)]

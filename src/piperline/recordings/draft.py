@@ -273,13 +273,15 @@ def _chosen(
     found: Sequence[Surveyed], wanted: Sequence[str], refused: Sequence[str]
 ) -> list[Surveyed]:
     """The datasets that make a vector: those named so, and of one kind where there are several."""
-    named = [one for one in found if _names(one, wanted) and not _names(one, (*refused, *_OTHER))]
-    whole = [one for one in named if _is_named(one.path.rpartition("/")[2], wanted)]
-    groups = {one.path.rpartition("/")[0] for one in named}
-    if len(named) > 1 and len(groups) == 1 and len(whole) == 1 and whole[0].width > 1:
+    others = (*refused, *_OTHER)
+    named = [one for one in found if _names(one, wanted) and not _names(one, others)]
+    whole = [one for one in named if _is_named(_last(one), wanted)]
+    groups = {_folder(one) for one in named}
+    single = len(named) > 1 and len(groups) == len(whole) == 1
+    if single and whole[0].width > 1:
         return whole
     for word in _PREFERRED:
-        kind = [one for one in named if word in one.path.rpartition("/")[2].lower()]
+        kind = [one for one in named if word in _last(one).lower()]
         if any(one.width >= _ARM for one in kind):
             named = [one for one in named if one in kind or "gripper" in one.path.lower()]
             break
@@ -299,6 +301,10 @@ def _folder(one: Surveyed) -> str:
     return one.path.rpartition("/")[0]
 
 
+def _last(one: Surveyed) -> str:
+    return one.path.rpartition("/")[2]
+
+
 def _is_vector(one: Surveyed) -> bool:
     return one.kind == "numbers" or (one.kind == "flags" and "gripper" in one.path.lower())
 
@@ -315,24 +321,27 @@ def _is_named(path: str, words: Sequence[str]) -> bool:
 
 def _name(path: str, among: Sequence[Surveyed]) -> str:
     """A name for a dataset: the end of its path, as much of it as makes a difference."""
-    parts = [part for part in path.split("/") if part not in _PLAIN] or path.split("/")
+    others = [one.path for one in among if one.path != path]
+    parts = _telling(path)
     for count in range(1, len(parts) + 1):
         tail = parts[-count:]
-        same = [one for one in among if one.path != path and one.path.split("/")[-count:] == tail]
-        clash = [one for one in among if one.path != path and _ends_so(one.path, count) == tail]
-        if not same and not clash:
+        ends = [other.split("/")[-count:] for other in others]
+        ends += [_telling(other)[-count:] for other in others]
+        if tail not in ends:
             break
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(tail)).strip("_-")
     return name.replace("{number}", "").strip("_") or "camera"
 
 
-def _ends_so(path: str, count: int) -> list[str]:
-    parts = [part for part in path.split("/") if part not in _PLAIN] or path.split("/")
-    return parts[-count:]
+def _telling(path: str) -> list[str]:
+    """The parts of a path, without those that every recorder uses."""
+    parts = path.split("/")
+    return [part for part in parts if part not in _PLAIN] or parts
 
 
 def _rate(one: Surveyed) -> float:
-    return (one.rows - 1) / (one.high - one.low) if one.high > one.low else 0.0
+    span = one.high - one.low
+    return (one.rows - 1) / span if span > 0 else 0.0
 
 
 def _is_whole(value: object) -> bool:

@@ -74,7 +74,8 @@ def _instead_of(path: Path) -> str:
         names = sorted((p.name for p in folder.iterdir()), key=natural_key)
     except PermissionError:
         return "nothing of that name"
-    shown = ", ".join(printable(name) for name in names[:8] if not name.startswith("."))
+    visible = [printable(name) for name in names if not name.startswith(".")]
+    shown = ", ".join(visible[:8])
     return f"nothing of that name; {folder} holds: {shown or 'nothing'}"
 
 

@@ -112,7 +112,8 @@ class FrameStream:
     def color(self) -> Color:
         """How the colours are meant: known from the way in which the first image is stored."""
         if self._color is None:
-            self._color = self._rule.color_of(self._storage(next(self._payloads(self._rows[:1]))))
+            first = next(self._payloads(self._rows[:1]))
+            self._color = self._rule.color_of(self._storage(first))
         return self._color
 
     def header(self) -> CameraHeader:

@@ -62,7 +62,8 @@ class Layout(Rule):
 
     def __post_init__(self) -> None:
         """See that names and paths fit together."""
-        check_names([self.name, *self.vectors, *(name for name in self.cameras if name != "*")])
+        cameras = [name for name in self.cameras if name != "*"]
+        check_names([self.name, *self.vectors, *cameras])
         if not self.vectors:
             raise ValueError("there must be vectors: what the robot measured and was told")
         if not 1 <= self.fps <= HIGHEST_RATE:
@@ -116,7 +117,8 @@ class Layout(Rule):
 
 
 def _without_names(rule: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in rule.items() if key not in {"names", "group", "groups"}}
+    names = {"names", "group", "groups"}
+    kept = {key: value for key, value in rule.items() if key not in names}
     kept["parts"] = [_without_names(part) for part in rule.get("parts", ())]
     return kept
 
@@ -146,7 +148,8 @@ def load_layout(name: str | Path) -> Layout:
     Raises:
         LayoutError: there is none of that name, or the file is not a layout.
     """
-    return parse_layout(_text(_find(str(name))), Place(file=_find(str(name))))
+    path = _find(str(name))
+    return parse_layout(_text(path), Place(file=path))
 
 
 def parse_layout(text: str, place: Place) -> Layout:

@@ -319,7 +319,8 @@ class Episode:
         values = read_vector(key, parts, rows, self._datasets)
         if not rule.next_of:
             return values
-        return values[1:] if dropped else np.concatenate([values[1:], values[-1:]])
+        following = values[1:]
+        return following if dropped else np.concatenate([following, values[-1:]])
 
     # --- time -------------------------------------------------------------------------------------
 

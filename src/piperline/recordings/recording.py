@@ -150,7 +150,8 @@ class Recording:
         if rule.at == "groups":
             names = member_names(self._file, self._place)
             return sorted(filter(self._may_be_episode, names), key=natural_key)
-        return [path.rpartition("/")[2] for _, path in matching(self._file, rule.at, self._place)]
+        found = matching(self._file, rule.at, self._place)
+        return [path.rpartition("/")[2] for _, path in found]
 
     def _may_be_episode(self, name: str) -> bool:
         """Groups are; links too, so that they are refused and not passed over."""
@@ -166,10 +167,9 @@ class Recording:
         if flags.ndim != 1 or flags.dtype.kind not in "biuf":
             return {}
         stops = (np.flatnonzero(flags) + 1).tolist()
-        return {
-            f"episode_{number}": span
-            for number, span in enumerate(zip([0, *stops[:-1]], stops, strict=False))
-        }
+        starts = [0, *stops[:-1]]
+        spans = zip(starts, stops, strict=False)
+        return {f"episode_{number}": span for number, span in enumerate(spans)}
 
     # --- filters ----------------------------------------------------------------------------------
 

@@ -31,7 +31,8 @@ def check_names(names: Iterable[str]) -> None:
         ValueError: one cannot.
     """
     for name in names:
-        if not name or any(not (c.isalnum() or c in "_.-") for c in name) or name in {".", ".."}:
+        odd = [letter for letter in name if not (letter.isalnum() or letter in "_.-")]
+        if odd or name in {"", ".", ".."}:
             raise ValueError(f"the name {name!r}: names are letters, digits, '_', '-' and '.'")
 
 
@@ -122,7 +123,7 @@ class EpisodeRule(Rule):
             raise ValueError(
                 f"at = {self.at!r}: 'groups', 'file', a path with one '*', or one with '{{number}}'"
             )
-        set_fields(self, at=below(self.at), where=tuple(_reference(one) for one in self.where))
+        set_fields(self, at=below(self.at), where=tuple(map(_reference, self.where)))
         for name in ("length", "ends", "listed_in"):
             value = getattr(self, name)
             if value is not None:

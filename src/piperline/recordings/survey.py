@@ -285,11 +285,14 @@ def _images(path: str, data: h5py.Dataset, rows: int, words: str, place: Place) 
 
 def _numbers(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
     rows, width = data.shape[0], math.prod(data.shape[1:])
-    count = max(1, min(rows, _SAMPLE_ROWS, _SAMPLE_BYTES // max(1, width * data.dtype.itemsize)))
+    row = max(1, width * data.dtype.itemsize)
+    count = max(1, min(rows, _SAMPLE_ROWS, _SAMPLE_BYTES // row))
     with reading(place, BadEpisode):
         sample = read_rows(data.id, data.dtype, 0, count).astype(np.float64)
     finite = sample[np.isfinite(sample)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))
+    if not finite.size:
+        low = high = 0.0
     evidence = f"{width} numbers a row, {low:.3g} to {high:.3g}"
     kind: Kind = "numbers"
     if width == 1 and _rises(sample.ravel()) and "time" in path.lower():

@@ -75,7 +75,8 @@ def read_times(found: OpenDataset, rule: TimeRule, datasets: Datasets) -> NDArra
         LayoutMismatch: the dataset holds no times.
         BadEpisode: they do not rise, or cannot be read.
     """
-    if found.dtype.kind not in "fiu" or len(found.shape) not in {1, 2} or not found.shape[0]:
+    shaped = len(found.shape) in {1, 2} and found.shape[0] > 0
+    if found.dtype.kind not in "fiu" or not shaped:
         raise datasets.mismatch(
             "the dataset does not hold times",
             found.name,
@@ -131,7 +132,8 @@ def align(
     """
     start = max(float(stream[0]) for stream in times.values())
     end = min(float(stream[-1]) for stream in times.values())
-    length = int(min((end - start) * fps + _TICK, _MAX_FRAMES)) + 1 if end >= start else 0
+    frames = min((end - start) * fps + _TICK, _MAX_FRAMES)
+    length = int(frames) + 1 if end >= start else 0
     if not 1 <= length < _MAX_FRAMES:
         raise BadEpisode(
             "the streams have no usable time in common",
@@ -142,7 +144,7 @@ def align(
         )
     clock = start + np.arange(length) / fps
     rows = {name: _rows(stream, clock, rule) for name, stream in times.items()}
-    distances = {name: np.abs(stream[rows[name]] - clock) for name, stream in times.items()}
+    distances = {name: np.abs(times[name][taken] - clock) for name, taken in rows.items()}
     limits = {name: _limit(stream, rule, fps) for name, stream in times.items()}
     aligned = Aligned(
         length,

@@ -202,7 +202,8 @@ def _read_part(
 def _converted(rule: PartRule, recorded: NDArray[Any]) -> NDArray[np.float32]:
     """Recorded numbers in the unit of the dataset."""
     units = rule.unit if isinstance(rule.unit, tuple) else (rule.unit or "rad",)
-    factor = np.array([UNITS[unit][1] for unit in units]) * np.array(rule.scale)
+    factors = [UNITS[unit][1] for unit in units]
+    factor = np.array(factors) * np.array(rule.scale)
     offset = np.array(rule.offset)
     with np.errstate(over="ignore", invalid="ignore"):
         if (factor != 1).any() or (offset != 0).any():
