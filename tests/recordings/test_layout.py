@@ -1,11 +1,14 @@
 """Layouts are data: what can be said in them, and what is told of one that cannot be."""
 
+import dataclasses
+import json
+
 import pytest
 
 from piperline.episode import VideoInfo
-from piperline.errors import LayoutError
+from piperline.errors import LayoutError, Place
 from piperline.features import layout_schema
-from piperline.recordings.layout import builtin_layouts, layout_text, load_layout
+from piperline.recordings.layout import builtin_layouts, layout_text, load_layout, read_layout
 
 GOOD = """
 name = "mine"
@@ -112,6 +115,15 @@ def test_what_the_bytes_of_an_episode_follow_from(tmp_path, old, new, same):
     before = load_layout(write(tmp_path, GOOD)).content
     after = load_layout(write(tmp_path, GOOD.replace(old, new))).content
     assert (before == after) is same
+
+
+@pytest.mark.parametrize("name", builtin_layouts())
+def test_a_layout_survives_its_json(name):
+    layout = load_layout(name)
+    document = json.loads(json.dumps(dataclasses.asdict(layout)))
+    assert read_layout(document, Place()) == layout
+    with pytest.raises(LayoutError, match="not a layout"):
+        read_layout({**document, "vectors": {}}, Place())
 
 
 def test_a_layout_of_an_absurd_size_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from piperline.cli.console import Output
 from piperline.errors import Place
+from piperline.recordings.layout import builtin_layouts, layout_text, load_layout
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ Flag = Parameter(negative=())
 
 def list_layouts() -> None:
     """List the built-in layouts."""
-    from piperline.recordings.layout import builtin_layouts, load_layout  # noqa: PLC0415 - h5py
-
     output = Output()
     names = builtin_layouts()
     width = max(map(len, names))
@@ -34,8 +33,6 @@ def show(name: str) -> None:
     Args:
         name: a name from `piperline layout list`.
     """
-    from piperline.recordings.layout import layout_text  # noqa: PLC0415 - slow to import
-
     Output().data(layout_text(name).rstrip())
 
 
@@ -75,7 +72,6 @@ def check(
         json: print the result as JSON.
     """
     from piperline.recordings.check import check_layout  # noqa: PLC0415 - h5py
-    from piperline.recordings.layout import load_layout  # noqa: PLC0415 - slow to import
 
     out = Output(json_wanted=json)
     found = check_layout(load_layout(layout), file)

@@ -1,6 +1,5 @@
 """What a run shall do, from its options."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from piperline.features import BOOKKEEPING
 from piperline.lerobot import WRITERS
 from piperline.output.publish import check_limits
 from piperline.recordings.detect import find_layout, settle
+from piperline.recordings.find import Inputs
 from piperline.recordings.layout import load_layout
 from piperline.recordings.rules import Color
 from piperline.video.encoder import MODES, Mode
@@ -56,7 +56,7 @@ _LONGEST_SIDE = 8192
 def make_job(
     *,
     layout: str | Path | Layout | None = None,
-    inputs: Sequence[Path | str] = (),
+    inputs: Inputs = (),
     video: Mode = "h264",
     fps: float | None = None,
     robot_type: str | None = None,
@@ -131,7 +131,7 @@ def make_job(
     )
 
 
-def _layout(layout: str | Path | Layout | None, inputs: Sequence[Path | str]) -> Layout:
+def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
     """The layout that is named, or the one that the recordings have, with all that they tell."""
     if layout is None:
         rules = find_layout(inputs) if inputs else load_layout("piper")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from piperline.errors import LayoutMismatch, PiperlineError, Place, RecordingError
-from piperline.recordings.find import find_recordings
+from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
 from piperline.recordings.recording import Recording
 
@@ -23,7 +23,7 @@ def fitting_layouts(path: Path) -> list[Layout]:
         return [layout for layout in layouts if recording.fits(layout)]
 
 
-def find_layout(inputs: Sequence[Path | str]) -> Layout:
+def find_layout(inputs: Inputs) -> Layout:
     """The built-in layout of recordings, as it is declared.
 
     Where no file fits any, the one of which most is there: its errors then tell what is wrong.
@@ -68,7 +68,7 @@ def _nearest(paths: Sequence[Path]) -> Layout:
     return layouts[0]
 
 
-def settle(layout: Layout, inputs: Sequence[Path | str]) -> Layout:
+def settle(layout: Layout, inputs: Inputs) -> Layout:
     """A layout with what only recordings tell: names of dimensions, optional parts, the rate.
 
     It follows from the first episode that fits. Where none does, the layout stays as it is: its

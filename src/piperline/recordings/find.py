@@ -11,9 +11,11 @@ from piperline.text import is_utf8, natural_key, printable
 SUFFIXES = (".hdf5", ".h5")
 
 
-def find_recordings(
-    inputs: Sequence[Path | str], pattern: str | None = None
-) -> list[tuple[Path, str]]:
+Inputs = Path | str | Sequence[Path | str]
+"""One file or folder, or several."""
+
+
+def find_recordings(inputs: Inputs, pattern: str | None = None) -> list[tuple[Path, str]]:
     """The recordings that `inputs` name: files as they are, folders by what lies in them.
 
     Of a folder these are the HDF5 files directly in it, or if there are none, all in the folders
@@ -32,7 +34,8 @@ def find_recordings(
         RecordingError: an input is missing, or a folder holds no HDF5 file.
     """
     found: dict[Path, tuple[Path, str]] = {}
-    for given in map(Path, inputs):
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    for given in map(Path, paths):
         folder = given if given.is_dir() else None
         for path in _hdf5_files(given, pattern) if folder else [given]:
             _check(path)

@@ -24,6 +24,7 @@ from piperline.recordings.rules import (
     check_names,
 )
 from piperline.recordings.vector_rules import VectorRule
+from piperline.text import printable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -174,6 +175,29 @@ def parse_layout(text: str, place: Place) -> Layout:
             next_step="compare it with `piperline layout show piper`",
         ) from error
     return layout
+
+
+def read_layout(document: object, place: Place) -> Layout:
+    """The layout that a document holds, as `dataclasses.asdict` makes it.
+
+    Args:
+        document: values of JSON.
+        place: where they come from, for errors.
+
+    Raises:
+        LayoutError: they are not a layout.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - worker processes read no layouts
+
+    try:
+        return _adapter().validate_python(document)
+    except ValidationError as error:
+        raise LayoutError(
+            "this is not a layout",
+            place=place,
+            found=printable(str(error.errors()[0]["msg"])),
+            next_step="name the layout of the recordings: add --layout",
+        ) from error
 
 
 @cache
