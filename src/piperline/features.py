@@ -172,14 +172,15 @@ def layout_schema(
     """The schema of a dataset made by `layout`.
 
     Args:
-        layout: what the recordings hold.
+        layout: what the recordings hold, with a name for each dimension
+            (`recordings.detect.settle`).
         cameras: the videos of the cameras by name, in order: their sizes are known only from the
             recordings.
         fps: frames a second.
         robot_type: LeRobot's name for the robot.
     """
     vectors = {
-        key: Feature("float32", (len(rule.names),), rule.names)
+        key: Feature("float32", (len(rule.dimension_names),), rule.dimension_names)
         for key, rule in layout.vectors.items()
     }
     videos = {camera_key(name): camera_feature(video) for name, video in cameras.items()}

@@ -11,7 +11,9 @@ from piperline.convert.job import Job, make_job
 from piperline.convert.plan import Plan, make_plan
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging, staging_area, work_folder
-from piperline.recordings.layout import CameraRule, Layout, VectorRule, load_layout
+from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.rules import CameraRule
+from piperline.recordings.vector_rules import VectorRule
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
@@ -52,7 +54,7 @@ PROSE = {
     "description of the video settings": lambda: described(make_job()),
     "groups": lambda: with_vector(lambda rule: replace(rule, groups={"all": (0, 14)})),
     "names of dimensions": lambda: with_vector(
-        lambda rule: replace(rule, names=tuple(f"joint_{name}" for name in rule.names))
+        lambda rule: replace(rule, names=tuple(f"joint_{name}" for name in rule.names or ()))
     ),
     "statistics of GR00T": lambda: make_job(groot=False),
     "version": lambda: make_job(format="v3.0"),

@@ -22,7 +22,7 @@ from piperline.video.pixel_counts import count_pixels
 
 LEAD = 2
 """Frames by which commands go ahead of states."""
-PIPER = load_layout("piper").vectors["action"].names
+PIPER = load_layout("piper").vectors["action"].dimension_names
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 
 

@@ -474,7 +474,10 @@ CLEAN: dict[str, dict[str, Any]] = {
     "piper": {},
     "one episode": {"lengths": (60,)},
     "recorded JPEG": {"mode": "copy", "lengths": (40, 36)},
-    "aloha": {"names": load_layout("aloha").vectors["action"].names, "fps": 50},
+    "aloha": {
+        "names": load_layout("aloha").vectors["observation.state"].dimension_names,
+        "fps": 50,
+    },
     "one arm, names of another robot": {
         "names": (
             "shoulder_pan",

@@ -43,8 +43,8 @@ def test_the_piper_layout_gives_what_the_documents_show():
 
 @pytest.mark.parametrize("layout", ["piper", "aloha"])
 def test_names_alone_tell_the_same_groups(layout):
-    rule = load_layout(layout).vectors["action"]
-    assert guess_groups(Feature("float32", (14,), rule.names)) == dict(rule.groups)
+    rule = load_layout(layout).vectors["observation.state"]
+    assert guess_groups(Feature("float32", (14,), rule.dimension_names)) == dict(rule.groups)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,8 @@ def no_episodes(folder: Path) -> Broken:
 @_file
 def another_layout(folder: Path) -> Broken:
     path = write_aloha(folder / "episode_0.hdf5")
-    return Broken(path, ("episode_0.hdf5", "state", "--layout aloha"))
+    says = ("episode_0.hdf5", "state", "--layout aloha")
+    return Broken(path, says, options=("--layout", "piper"))
 
 
 @_file
@@ -162,7 +163,7 @@ def no_layout_fits(folder: Path) -> Broken:
     path = folder / "day.hdf5"
     with h5py.File(path, "w") as file:
         file["data/demo_0/obs/agentview_rgb"] = np.zeros((2, 4, 4, 3), np.uint8)
-    return Broken(path, ("day.hdf5", "demo_0", "piperline layout show"))
+    return Broken(path, ("day.hdf5", "data", "piperline layout draft"))
 
 
 @_file
@@ -240,9 +241,7 @@ def no_group_of_cameras(folder: Path) -> Broken:
     path = write_aloha(folder / "episode_0.hdf5")
     with h5py.File(path, "r+") as file:
         del file["observations/images"]
-    return Broken(
-        path, ("/observations/images", "a group with a dataset for each camera"), options=_ALOHA
-    )
+    return Broken(path, ("/observations/images", "a dataset for each camera"), options=_ALOHA)
 
 
 @_file
@@ -338,9 +337,9 @@ def thirteen_joints(group: h5py.Group) -> None:
     _replace(group, "state", group["state"][:, :13])
 
 
-@_episode("action", "int32")
-def whole_numbers(group: h5py.Group) -> None:
-    _replace(group, "action", group["action"][()].astype(np.int32))
+@_episode("action", "|S5")
+def words_in_place_of_numbers(group: h5py.Group) -> None:
+    _replace(group, "action", np.full((LENGTH, 14), b"joint"))
 
 
 @_episode("state", "a group")

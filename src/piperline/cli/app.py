@@ -162,6 +162,20 @@ _add(
     "Print a built-in layout as TOML, to start one's own from.",
     "piperline layout show piper > my_robot.toml",
 )
+_add(
+    layout,
+    "draft",
+    "piperline.cli.layout:draft",
+    "Propose a layout for an HDF5 file of an unknown recorder, with what each line is told from.",
+    "piperline layout draft data/a.hdf5 > my_robot.toml",
+)
+_add(
+    layout,
+    "check",
+    "piperline.cli.layout:check",
+    "Hold a layout against an HDF5 file: what fits, what does not, what is left unused.",
+    "piperline layout check piper data/a.hdf5",
+)
 
 hdf5 = _group("hdf5", "HDF5 files: look into them, split them, repack them.")
 _HDF5 = "piperline.cli.hdf5"

@@ -20,7 +20,7 @@ from piperline.cli.jobs import (
 from piperline.cli.progress import progress_bar
 from piperline.errors import HubError, OutputExists, UsageError
 from piperline.hub.repo_id import repo_folder
-from piperline.recordings.layout import Color
+from piperline.recordings.rules import Color
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class RecordingFlags:
     """What the recordings hold, and which of their episodes are wanted.
 
     Attributes:
-        layout: a name from `piperline layout list`, or the path of a TOML file.
-        fps: frames a second, a whole number; otherwise the layout's.
+        layout: a name from `piperline layout list`, or the path of a TOML file; otherwise the
+            built-in one that fits.
+        fps: frames a second, a whole number; otherwise what the recording or the layout tells.
         task: the instruction of episodes that have none of their own.
         color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and
             blue exchanged before the JPEG was made); otherwise the layout's.
@@ -47,7 +48,7 @@ class RecordingFlags:
             (episode_1*).
     """
 
-    layout: str = "piper"
+    layout: str | None = None
     fps: float | None = None
     task: str | None = None
     color: Color | None = None
@@ -100,12 +101,15 @@ class DatasetFlags:
             "no output given", next_step="add --repo-id owner/name, or --output FOLDER"
         )
 
-    def job(self, recorded: RecordingFlags, *, verify: bool = False) -> "Job":
+    def job(
+        self, inputs: Sequence[Path], recorded: RecordingFlags, *, verify: bool = False
+    ) -> "Job":
         """For the library."""
         from piperline.convert.job import make_job
 
         return make_job(
             layout=recorded.layout,
+            inputs=inputs,
             video=self.video,
             fps=recorded.fps,
             robot_type=self.robot_type,
@@ -216,7 +220,7 @@ def _convert_on_slurm(
         shards, aggregation = plan_conversion(
             inputs,
             target,
-            dataset.job(recorded, verify=how.verify),
+            dataset.job(inputs, recorded, verify=how.verify),
             folder,
             world=how.workers,
             cpus=flags.cpus_per_task,
@@ -291,7 +295,7 @@ def _show_plan(
     with progress_bar(out) as watch:
         plan = plan_run(
             inputs,
-            dataset.job(recorded, verify=how.verify),
+            dataset.job(inputs, recorded, verify=how.verify),
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
             watch=watch,
@@ -304,6 +308,8 @@ def _show_plan(
     ]
     out.document(
         {
+            "layout": plan.job.layout.name,
+            "notes": plan.notes,
             "output": str(target),
             "frames": plan.frames,
             "episodes": episodes,
@@ -316,7 +322,8 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     cameras = plan.episodes[0].cameras
     yield (
         f"would write {target}: {plural(len(plan.episodes), 'episode')}, "
-        f"{plural(plan.frames, 'frame')}, {plural(len(cameras), 'camera')}"
+        f"{plural(plan.frames, 'frame')}, {plural(len(cameras), 'camera')}, "
+        f"layout {plan.job.layout.name}"
     )
     for name, header in cameras.items():
         size = f"{header.width}x{header.height}"
@@ -325,6 +332,7 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
         where = printable(f"{episode.source} {episode.name}")
         yield f"  {number:6} {where}: {plural(episode.length, 'frame')}, {episode.task!r}"
     yield from _left_out(plan.left_out)
+    yield from _notes(plan.notes)
 
 
 def run_conversion(
@@ -360,7 +368,7 @@ def run_conversion(
                 result = convert(
                     inputs,
                     target,
-                    dataset.job(recorded, verify=how.verify),
+                    dataset.job(inputs, recorded, verify=how.verify),
                     episodes=recorded.episodes,
                     skip_bad=how.skip_bad,
                     overwrite=how.overwrite,
@@ -419,6 +427,7 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     if result.reused:
         yield f"{plural(result.reused, 'episode')} had been encoded by an earlier run"
     yield from _left_out(result.left_out)
+    yield from _notes(result.notes)
     made, source = size_text(result.dataset_bytes), size_text(result.recorded_bytes)
     yield (
         f"LeRobot {result.format} dataset: {result.output} ({made}, from {source} of recordings)"
@@ -428,6 +437,10 @@ def summary(result: "ConvertResult") -> Iterator[str]:
 def _next(result: "ConvertResult") -> str:
     further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[result.format]
     return "next: piperline " + further.format(shlex.quote(str(result.output)))
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    yield from (printable(f"note: {note}") for note in notes)
 
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def convert(
     job_name: str = "convert_hdf5",
     format: Literal["v2.1", "v3.0"] = "v3.0",
     video: Literal["h264", "av1", "copy"] = "h264",
-    layout: str = "piper",
+    layout: str | None = None,
     task: str | None = None,
     skip_bad: Flag = False,
     overwrite: Flag = False,
@@ -93,13 +93,20 @@ def convert(
     }
     given = [(name, str(value)) for name, value in options.items() if value is not None]
     skip = ["--skip-bad"] if skip_bad else []
+    inputs = chosen_files(hdf5_root, hdf5_files, every=all)
     job = make_job(
-        layout=layout, video=video, fps=fps, robot_type=robot_type, task=task, format=format
+        layout=layout,
+        inputs=inputs,
+        video=video,
+        fps=fps,
+        robot_type=robot_type,
+        task=task,
+        format=format,
     )
     folder = JobFolder((logs_dir / job_name).absolute())
     with progress_bar(out) as watch:
         work = plan_shards(
-            chosen_files(hdf5_root, hdf5_files, every=all),
+            inputs,
             target,
             job,
             folder,

@@ -12,8 +12,8 @@ from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
-from piperline.recordings.images import CameraHeader, FrameStream, Payload
-from piperline.recordings.recording import Episode
+from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.recorded_episode import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
@@ -42,9 +42,7 @@ class EncodeSettings:
     verify: bool = False
 
 
-def refuse_video(
-    settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool
-) -> None:
+def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
@@ -64,7 +62,8 @@ def refuse_video(
     resized = settings.size not in {None, (header.width, header.height)}
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
-        "red and blue are exchanged in them (swapped-jpeg)": swapped,
+        "red and blue are exchanged in them (swapped-jpeg)": header.color == "swapped-jpeg",
+        "they are upside down (rotate = 180)": header.turned,
         "another size is asked for (--resize)": resized,
     }
     reason = next((text for text, holds in reasons.items() if holds), None)
@@ -79,7 +78,7 @@ def refuse_video(
 
 
 def encode_camera(
-    stream: FrameStream,
+    stream: ImageStream,
     header: CameraHeader,
     settings: EncodeSettings,
     path: Path,
@@ -138,7 +137,7 @@ def encode_camera(
 
 
 def _testify(
-    witness: Witness, stream: FrameStream, number: int, payload: Payload, picture: Picture | None
+    witness: Witness, stream: ImageStream, number: int, payload: Payload, picture: Picture | None
 ) -> None:
     """Let a witness take down a frame: its picture, or the recorded JPEG that is kept."""
     if picture is not None:
@@ -152,13 +151,13 @@ class _PictureReader:
 
     def __init__(
         self,
-        stream: FrameStream,
+        stream: ImageStream,
         header: CameraHeader,
         settings: EncodeSettings,
         writer: VideoWriter,
     ) -> None:
         self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
-        self._decoder = PictureDecoder(swap=stream.color != "rgb")
+        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
         self.keeps = settings.video.codec is None
 
     def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:

@@ -10,7 +10,10 @@ from piperline.errors import LayoutError, UsageError
 from piperline.features import BOOKKEEPING
 from piperline.lerobot import WRITERS
 from piperline.output.publish import check_limits
-from piperline.recordings.layout import Color, Layout, load_layout
+from piperline.recordings.detect import find_layout, settle
+from piperline.recordings.find import Inputs
+from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.rules import Color
 from piperline.text import is_utf8, printable
 from piperline.video.encoder import MODES, Mode
 
@@ -48,7 +51,8 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 def make_job(
     *,
-    layout: str | Path | Layout = "piper",
+    layout: str | Path | Layout | None = None,
+    inputs: Inputs = (),
     video: Mode = "h264",
     fps: float | None = None,
     robot_type: str | None = None,
@@ -66,7 +70,9 @@ def make_job(
 
     Args:
         layout: what the recordings hold: a built-in layout's name, the path of a TOML file, or a
-            layout.
+            layout; None finds the built-in one that `inputs` have, without those `piper`.
+        inputs: files and folders. They tell what a layout leaves open, such as the names of
+            dimensions.
         video: how images become videos: `h264`, `av1`, or `copy` for the recorded JPEG bytes.
         fps: frames a second, a whole number.
         robot_type: LeRobot's name for the robot.
@@ -82,9 +88,10 @@ def make_job(
 
     Raises:
         LayoutError: there is no such layout.
+        RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    rules = _layout(layout, inputs)
     if color:
         cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
         rules = replace(rules, cameras=cameras)
@@ -117,6 +124,7 @@ def make_job(
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     check_limits(data_mb, video_mb)
+    rules = replace(rules, fps=int(rate))
     if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
         raise LayoutError(
             f"the layout {rules.name} has vectors of names that every LeRobot dataset has: "
@@ -143,3 +151,12 @@ def make_job(
         video_mb,
         license,
     )
+
+
+def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
+    """The layout that is named, or the one that the recordings have, with all that they tell."""
+    if layout is None:
+        rules = find_layout(inputs) if inputs else load_layout("piper")
+    else:
+        rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    return settle(rules, inputs) if inputs else rules

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -23,9 +23,12 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
+from piperline.recordings.unused import unused_notes
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -102,12 +105,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: episodes in the order of the dataset, and what is left out."""
+    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from.
+
+    `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates that disagree.
+    """
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
     asked: Asked = field(default=Asked())
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -175,7 +182,8 @@ def make_plan(
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or nothing is left.
     """
-    files = find_recordings(inputs)
+    files = find_recordings(inputs, job.layout.episodes.files)
+    job = replace(job, layout=replace(settle(job.layout, inputs), fps=job.layout.fps))
     asked = Asked(
         tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY
     )
@@ -196,7 +204,8 @@ def make_plan(
             found=", ".join(selection.unmatched),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
-    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
+    left_out = (*planner.filtered, *map(_left_out, problems))
+    return Plan(job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes))
 
 
 def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
@@ -210,13 +219,17 @@ class _Planner:
     def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
+        self.filtered: list[LeftOut] = []
+        self.notes: list[str] = []
         self.seen = 0
         self._job, self._wanted = job, wanted
 
     def take(self, path: Path, source: str) -> None:
         try:
             with Recording(path, self._job.layout) as recording:
-                for name in recording.episodes():
+                names = recording.episodes()
+                self.filtered += [LeftOut(path, *item) for item in recording.left_out().items()]
+                for name in names:
                     if self._wanted(self.seen, name):
                         self._episode(recording, name, source)
                     self.seen += 1
@@ -225,7 +238,11 @@ class _Planner:
 
     def _episode(self, recording: Recording, name: str, source: str) -> None:
         try:
-            episode = _planned(recording, name, source, self._job)
+            header = recording.episode(name).header()
+            episode = _planned(recording, name, source, self._job, header)
+            if not self.planned:
+                self.notes += unused_notes(recording.episode(name), self._job.layout)
+            self.notes += [note for note in header.notes if note not in self.notes]
             if self.planned:
                 _same_cameras(episode, self.planned[0], self._job)
             self.planned.append(episode)
@@ -240,24 +257,22 @@ def _left_out(error: PiperlineError) -> LeftOut:
     )
 
 
-def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedEpisode:
+def _planned(
+    recording: Recording, name: str, source: str, job: Job, header: EpisodeHeader
+) -> PlannedEpisode:
     place = Place(file=recording.path, episode=name)
-    header = recording.episode(name).header()
     stat = recording.path.stat()
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
-        rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
-        refuse_video(
-            job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg"
-        )
+        refuse_video(job.settings, replace(place, camera=camera), found)
     task = header.task or job.task
     if not task:
-        attribute = job.layout.task.attribute
+        sources = [rule.described for rule in job.layout.tasks]
         raise BadEpisode(
             "the episode has no task text",
             place=place,
-            expected=f"text in the attribute {attribute}" if attribute else "the option --task",
-            found="none, or empty",
+            expected=f"text in {' or '.join(sources)}" if sources else "the option --task",
+            found=header.no_task,
             next_step="give one for all such episodes: --task 'pick up the apple'",
         )
     return PlannedEpisode(
@@ -338,20 +353,16 @@ def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpiso
 
 
 def _what_makes_bytes(job: Job) -> dict[str, Any]:
-    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names.
-
-    Vectors and cameras are lists, since their order is that of columns and videos.
-    """
-    layout, settings = job.layout, job.settings
+    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names."""
+    settings = job.settings
     return {
-        "episodes": asdict(layout.episodes),
-        "vectors": [[name, rule.path] for name, rule in layout.vectors.items()],
-        "cameras": [[name, asdict(rule)] for name, rule in layout.cameras.items()],
+        "layout": job.layout.content,
         "codec": settings.video.codec,
         "options": dict(settings.video.options),
         "threads": settings.video.threads,
         "fps": settings.fps,
         "size": settings.size,
+        "verify": settings.verify,
         "made by": _MADE_BY,
     }
 

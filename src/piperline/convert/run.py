@@ -32,6 +32,7 @@ class ConvertResult:
         tasks: the task texts, in the order of their numbers.
         reused: episodes that an earlier run had staged.
         left_out: what was not converted, and why.
+        notes: what is worth knowing, such as datasets that the layout does not use.
         recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
         seconds: how long the run took.
         up_to_date: nothing was to be done: the dataset was there, and no recording has changed
@@ -46,6 +47,7 @@ class ConvertResult:
     tasks: tuple[str, ...]
     reused: int
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
     recorded_bytes: int
     dataset_bytes: int
     seconds: float
@@ -161,6 +163,7 @@ def convert(
         tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
         reused=reused,
         left_out=plan.left_out,
+        notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
         dataset_bytes=_bytes_below(output),
         seconds=time.monotonic() - started,
@@ -177,6 +180,7 @@ def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
         tasks=tuple(dataset.tasks),
         reused=len(dataset),
         left_out=plan.left_out,
+        notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
         dataset_bytes=_bytes_below(dataset.root),
         seconds=seconds,

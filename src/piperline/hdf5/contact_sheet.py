@@ -19,9 +19,11 @@ from piperline.errors import (
 from piperline.files import write_new
 from piperline.hdf5.episode_table import open_fitting
 from piperline.recordings.hdf5 import listed
-from piperline.recordings.images import FrameStream
-from piperline.recordings.layout import Color, Layout, builtin_layouts
-from piperline.recordings.recording import Episode, EpisodeHeader, Recording
+from piperline.recordings.images import ImageStream
+from piperline.recordings.layout import Layout, builtin_layouts
+from piperline.recordings.recorded_episode import Episode, EpisodeHeader
+from piperline.recordings.recording import Recording
+from piperline.recordings.rules import Color
 from piperline.text import printable
 from piperline.video.decoder import PictureDecoder, rgb
 from piperline.video.images import contact_sheet, encode_jpeg, encode_png, fitted
@@ -175,8 +177,8 @@ def _frames(length: int, every: int | None) -> list[int]:
     return list(frames)
 
 
-def _images(stream: FrameStream, frames: Collection[int]) -> list[Image]:
-    decoder = PictureDecoder(swap=stream.color != "rgb")
+def _images(stream: ImageStream, frames: Collection[int]) -> list[Image]:
+    decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
     wanted = frozenset(frames)
     images = []
     for index, payload in enumerate(stream):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from piperline.errors import PiperlineError
 from piperline.process import Child, ChildDied, parent
-from piperline.recordings.layout import Layout, builtin_layouts, load_layout
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.detect import fitting_layouts, settle
+from piperline.recordings.layout import Layout
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.text import printable
 
 _TRIES = 100
@@ -109,20 +111,12 @@ def open_fitting(path: Path, layout: Layout | None = None) -> Iterator[Recording
         with Recording(path, layout) as recording:
             yield recording
         return
-    for name in builtin_layouts():
-        with Recording(path, load_layout(name)) as recording:
-            if _fits(recording):
-                yield recording
-                return
-    yield None
-
-
-def _fits(recording: Recording) -> bool:
-    try:
-        names = recording.episodes()
-    except PiperlineError:
-        return False
-    return any(_header(recording, name) for name in names[:_TRIES])
+    fitting = fitting_layouts(path)
+    if not fitting:
+        yield None
+        return
+    with Recording(path, settle(fitting[0], [path])) as recording:
+        yield recording
 
 
 def _header(recording: Recording, name: str) -> EpisodeHeader | None:

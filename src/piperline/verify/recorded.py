@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from piperline.errors import RecordingError
 from piperline.recordings.find import find_recordings
-from piperline.recordings.images import FrameStream, Payload
+from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.layout import Layout
-from piperline.recordings.recording import Episode, EpisodeHeader, Recording
+from piperline.recordings.recorded_episode import Episode, EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.video.decoder import Picture, PictureDecoder, resized
 from piperline.video.image_header import is_png
 from piperline.video.likeness import View
@@ -113,7 +114,7 @@ class OpenEpisode:
         """
         return self._episode.vectors(self.header.length)
 
-    def stream(self, camera: str) -> FrameStream:
+    def stream(self, camera: str) -> ImageStream:
         """The recorded images of a camera, as bytes or arrays."""
         return self._episode.stream(camera, self.header.length)
 
@@ -132,12 +133,12 @@ class RecordedPictures:
 
     _KEPT = 3
 
-    def __init__(self, stream: FrameStream, size: tuple[int, int] | None) -> None:
+    def __init__(self, stream: ImageStream, size: tuple[int, int] | None) -> None:
         self.length = stream.length
         self._stream, self._size = stream, size
         self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
         self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
-        self._decoder = PictureDecoder(swap=stream.color != "rgb")
+        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
         self._views: dict[int, View] = {}
 
     def view(self, frame: int) -> View:
@@ -177,7 +178,7 @@ class RecordedPictures:
             raise self._stream.bad(frame, str(error)) from error
 
 
-def jpegs(stream: FrameStream) -> Iterator[bytes]:
+def jpegs(stream: ImageStream) -> Iterator[bytes]:
     """The recorded JPEG of a stream, without padding.
 
     Raises:

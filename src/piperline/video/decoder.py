@@ -26,10 +26,11 @@ class PictureDecoder:
 
     Args:
         swap: red and blue were exchanged when the image was recorded; they are put right.
+        turn: the images are upside down, turned by 180 degrees; they are put right.
     """
 
-    def __init__(self, *, swap: bool = False) -> None:
-        self._swap = swap
+    def __init__(self, *, swap: bool = False, turn: bool = False) -> None:
+        self._swap, self._turn = swap, turn
         self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
@@ -44,15 +45,12 @@ class PictureDecoder:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        if self._swap:
-            return VideoFrame.from_ndarray(rgb(picture), format="bgr24")
-        return picture
+        return self.raw(rgb(picture)) if self._swap or self._turn else picture
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        return VideoFrame.from_ndarray(
-            np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24"
-        )
+        pixels = np.ascontiguousarray(pixels[::-1, ::-1] if self._turn else pixels)
+        return VideoFrame.from_ndarray(pixels, format="bgr24" if self._swap else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data) and not is_whole_png(data):

@@ -13,6 +13,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _PNG_HEADER_BYTES = 24
 
+_PNG_HEADER = 26  # bytes up to the kind of colour
+_PNG_GRAY = frozenset({0, 4})  # without and with transparency
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers of JPEG: T.81, table B.1, without DHT (C4), JPG (C8) and DAC (CC)."""
 _FRAME_HEADER_BYTES = 6
@@ -160,3 +162,40 @@ def _frame(body: bytes, quality: int | None) -> ImageHeader | None:
     down = (luma & 15) // max(chroma & 15, 1)
     subsampling = _SUBSAMPLING.get((across, down), "unusual subsampling")
     return ImageHeader("JPEG", width, height, quality, subsampling)
+
+
+@dataclass(frozen=True)
+class PngHeader:
+    """What the first chunk of a PNG says (PNG specification, section 11.2.1, IHDR).
+
+    Attributes:
+        height, width: in pixels.
+        bits: of a sample.
+        gray: whether there is one colour.
+    """
+
+    height: int
+    width: int
+    bits: int
+    gray: bool
+
+
+def png_header(data: bytes) -> PngHeader:
+    """The header of `data`, which begins as PNG.
+
+    Raises:
+        ValueError: it is cut short.
+    """
+    if len(data) < _PNG_HEADER:
+        raise ValueError("PNG cut short")
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    return PngHeader(height, width, bits=data[24], gray=data[25] in _PNG_GRAY)
+
+
+def image_kind(data: bytes) -> str | None:
+    """The name of a kind of image that is not read; None for anything else."""
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WebP"
+    starts = {b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF"}
+    starts[b"\0\0\0\x0cjP  "] = "JPEG 2000"
+    return next((name for start, name in starts.items() if data.startswith(start)), None)
