@@ -93,7 +93,7 @@ class Histograms:
                 with pq.ParquetFile(self._path) as file:
                     self._group = (number, file.read_row_group(number))
             found = self._group[1].slice(row, 1).to_pylist()[0]
-        except (pa.ArrowException, IndexError, OSError) as error:
+        except (pa.ArrowException, IndexError, OSError, UnicodeDecodeError) as error:
             raise DatasetError(
                 "image_histograms.pq does not fit the dataset",
                 place=Place(file=self._path, episode=str(episode)),

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from piperline.errors import DatasetError, Place
+from piperline.lerobot.columns import half_written
 from piperline.lerobot.dataset import DatasetReader, open_dataset
 from piperline.lerobot.info import EpisodeRow, Info
 
@@ -61,7 +62,10 @@ class Contents:
         Raises:
             DatasetError: they cannot be read.
         """
-        return self._reader.table(episode)
+        try:
+            return self._reader.table(episode)
+        except UnicodeDecodeError as error:  # names of columns
+            raise half_written(self.data_path(episode), error) from error
 
     def span(self, episode: int, camera: str) -> tuple[Path, int]:
         """The video file of an episode, and the number of its first frame there.

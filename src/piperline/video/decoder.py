@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
+from piperline.text import printable
 from piperline.video.image_header import is_png, is_whole_png
 
 Picture = VideoFrame
@@ -116,13 +117,31 @@ UNDECODED: Any = [{"skip_frame": "all"}]
 """Stream options with which FFmpeg opens a file without decoding its first frames: four times as fast."""
 
 
+def _opened(path: Path, *, decoded: bool) -> av.container.InputContainer:
+    """Open a file; what PyAV says of one that is no video at all, or whose texts are none, is told.
+
+    Raises:
+        DatasetError: it is such a file.
+        av.FFmpegError: it is missing, or damaged.
+    """
+    try:
+        return av.open(str(path), stream_options=None if decoded else UNDECODED)
+    except av.FFmpegError:
+        raise
+    except ValueError as error:
+        found = printable(str(error).splitlines()[0])
+        place = Place(file=path)
+        raise DatasetError("the file holds no video", place=place, found=found) from error
+
+
 @contextmanager
 def _reading(
     path: Path, *, decoded: bool = True
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
-        with av.open(str(path), stream_options=None if decoded else UNDECODED) as container:
-            if not container.streams.video:
+        with _opened(path, decoded=decoded) as container:
+            streams = container.streams.video
+            if not streams or streams[0].codec_context is None:  # None: of an unknown codec
                 raise DatasetError("the file holds no video", place=Place(file=path))
             yield container, container.streams.video[0]
     except FileNotFoundError as error:
