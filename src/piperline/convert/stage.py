@@ -145,9 +145,7 @@ class Staging:
             sync(clip.path)
             final = folder / f"{camera}.mp4"
             clip.path.replace(final)
-            record = clip_record(replace(clip, path=final), stats) | {
-                "size": final.stat().st_size
-            }
+            record = clip_record(replace(clip, path=final), stats) | {"size": final.stat().st_size}
             own.write_text(json.dumps(record), encoding="utf-8")
             sync(own)
             own.replace(folder / f"{camera}.json")
