@@ -92,8 +92,7 @@ class StatisticsCheck:
                 computed[key] = _shaped(stats, feature)
         for key, histogram in self._histograms.of(episode).items():
             if key in told:
-                count = int(np.asarray(told[key]["count"]).reshape(-1)[0])
-                computed[key] = FeatureStats.of_histogram(histogram, count)
+                computed[key] = FeatureStats.of_histogram(histogram, _count(told[key]))
         return computed
 
     def _differ(self, told: Mapping[str, Any] | None, computed: Mapping[str, Any]) -> bool:
@@ -160,10 +159,16 @@ class StatisticsCheck:
         yield from (finding for finding in check_stats(subject) if finding.code in _STALE)
 
 
+def _count(told: Mapping[str, Any]) -> int:
+    """From how many frames statistics are said to be; 0 where that is no number."""
+    count = _array(told.get("count")).reshape(-1)
+    return int(count[0]) if len(count) and np.isfinite(count[0]) else 0
+
+
 def _array(value: object) -> NDArray[np.float64]:
     try:
         return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.empty(0)
 
 

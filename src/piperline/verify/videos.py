@@ -120,7 +120,7 @@ def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[li
         found.append(_error("video-size", message, file.place()))
     found += _check_spans(file, frames)
     wanted = range(frames) if every_frame else sorted({0, max(0, frames - 1)})
-    undecodable, decoded = _decode(file, info.fps, wanted)
+    undecodable, decoded = _decode(file, info.fps or contents.info.fps, wanted)
     return [*found, *undecodable], decoded
 
 
