@@ -239,9 +239,7 @@ def no_group_of_cameras(folder: Path) -> Broken:
     path = write_aloha(folder / "episode_0.hdf5")
     with h5py.File(path, "r+") as file:
         del file["observations/images"]
-    return Broken(
-        path, ("/observations/images", "a dataset for each camera"), options=_ALOHA
-    )
+    return Broken(path, ("/observations/images", "a dataset for each camera"), options=_ALOHA)
 
 
 @_file
