@@ -116,6 +116,14 @@ def spliced(take: Take, frames: NDArray[np.int64]) -> Take:
 _SCALES = (180 / np.pi, 180 / np.pi, 180_000 / np.pi)
 
 
+def _apart(take: Take, late: int, cameras: Sequence[str] = CAMERAS) -> Take:
+    """The pictures of some cameras `late` frames late, or early; what has no counterpart is cut off."""
+    count, size = len(take), abs(late)
+    frames = np.arange(max(late, 0), count + min(late, 0))
+    moved = picked(take, np.arange(count) - late, cameras)
+    return cut(moved, int(frames[0]), int(frames[-1]) + 1) if size else take
+
+
 def _scaled(values: Floats, factor: float, dims: NDArray[np.int64]) -> Floats:
     values[:, dims] *= factor
     return values
@@ -191,28 +199,29 @@ def gripper_first(take: Take, strength: int) -> Take:
 
 @kind("pictures-late", where=SESSION)
 def pictures_late(take: Take, strength: int) -> Take:
-    return picked(take, np.arange(len(take)) - (4, 7, 12)[strength])
+    return _apart(take, (4, 7, 12)[strength])
 
 
 @kind("pictures-late", where=SESSION)
 def pictures_early(take: Take, strength: int) -> Take:
-    return picked(take, np.arange(len(take)) + (4, 7, 12)[strength])
+    return _apart(take, -(4, 7, 12)[strength])
 
 
 @kind("pictures-late", where=None)
 def pictures_late_everywhere(take: Take, strength: int) -> Take:
-    return picked(take, np.arange(len(take)) - (5, 8, 14)[strength])
+    return _apart(take, (5, 8, 14)[strength])
 
 
 @kind("pictures-late", where=SESSION)
 def one_camera_late(take: Take, strength: int) -> Take:
-    return picked(take, np.arange(len(take)) - (4, 7, 12)[strength], (MID,))
+    return _apart(take, (4, 7, 12)[strength], (MID,))
 
 
 @kind("pictures-drift", "pictures-late", where=SESSION)
 def pictures_drift(take: Take, strength: int) -> Take:
     lost = (8, 14, 20)[strength]
-    return picked(take, np.round(np.arange(len(take)) * (1 - lost / len(take))).astype(int))
+    frames = np.round(np.arange(len(take)) * (1 + lost / len(take))).astype(int)
+    return cut(picked(take, frames), 0, len(take) - lost)
 
 
 @whole("pictures-of-another")
@@ -439,13 +448,16 @@ def coarse(take: Take, strength: int) -> Take:
     return rows(take, rounded, "state")
 
 
-@kind("saturated", where=SESSION)
-def clipped(take: Take, strength: int) -> Take:
+@whole("saturated", where=SESSION)
+def clipped(takes: Takes, strength: int) -> Takes:
+    session = np.concatenate([takes[i].state for i in SESSION])
+    most = np.percentile(session[:, [1, 8]], (95, 85, 60)[strength], axis=0)
+
     def cut_off(v: Floats) -> Floats:
-        v[:, [1, 8]] = np.minimum(v[:, [1, 8]], np.percentile(take.state[:, [1, 8]], (92, 80, 60)[strength]))
+        v[:, [1, 8]] = np.minimum(v[:, [1, 8]], most)
         return v
 
-    return rows(take, cut_off, "state")
+    return tuple(rows(t, cut_off, "state") if i in SESSION else t for i, t in enumerate(takes))
 
 
 @kind("no-grip", "not-following", "dimension-still", where=ONE)

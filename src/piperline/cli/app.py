@@ -47,6 +47,16 @@ _add(
     "piperline convert ./data --repo-id my-lab/pick-apples --slurm --workers 50 --cpus-per-task 8 --wait",
 )
 
+_add(
+    app,
+    "review",
+    "piperline.cli.review:review",
+    "See what is wrong with recordings before a GPU trains on them: units, signs, cameras, pictures against rows, "
+    "actions, instructions. Writes the findings and a plan that convert carries out.",
+    "piperline review ./data",
+    "piperline review ./data --tables-only --fail-on warning --output check",
+)
+
 _DATASET = "piperline.cli.dataset"
 _add(
     app,

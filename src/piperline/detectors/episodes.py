@@ -73,7 +73,7 @@ def _no_motion(collection: Collection, short: set[int]) -> Iterator[Fault]:
 def _moving(collection: Collection, episode: EpisodeSignals) -> NDArray[np.bool_]:
     """The rows in which a joint or a gripper moves, bool (T,)."""
     unit = collection.unit.copy()
-    unit[collection.robot.grippers] *= 0.07 / 1.5  # its whole range counts as a large joint's
+    unit[collection.robot.grippers] *= 0.4  # less than a millimetre a frame is noise
     vectors = [collection.state(episode)]
     if collection.has_actions:
         vectors.append(collection.action(episode))

@@ -59,6 +59,26 @@ def fault(
         yield Fault(code, severity, found, message, camera, span, dimension, numbers)
 
 
+def with_sessions(
+    collection: Collection, sure: Sequence[EpisodeSignals], against: Sequence[EpisodeSignals]
+) -> list[EpisodeSignals]:
+    """Those that surely have a fault, and the rest of a session of which at least two have it.
+
+    Args:
+        collection: all episodes.
+        sure: have it.
+        against: surely do not have it; the others cannot tell.
+    """
+    have, have_not = {e.index for e in sure}, {e.index for e in against}
+    found = []
+    for episodes in collection.sessions.values():
+        several = sum(e.index in have for e in episodes) >= 2  # noqa: PLR2004
+        found += [
+            e for e in episodes if e.index in have or (several and e.index not in have_not)
+        ]
+    return found
+
+
 def merged(faults: Sequence[Fault]) -> Iterator[Fault]:
     """Make one fault of those that differ in the dimension only, and name the dimensions in it."""
     groups: dict[tuple[object, ...], list[Fault]] = {}

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.detectors.fault import Fault, fault, merged
+from piperline.detectors.fault import Fault, fault, merged, with_sessions
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import correlation, lag_correlations, shifted, smooth, spread
@@ -206,18 +206,20 @@ def _arms(collection: Collection) -> Iterator[Fault]:
     """The action of one arm moves the other."""
     if not collection.robot.arms:
         return
-    swapped = []
+    swapped, straight = [], []
     for episode in collection.episodes:
         if len(episode) < _FEWEST_ROWS:
             continue
         likeness = {pair: _arm_likeness(collection, episode, *pair) for pair in product(collection.robot.arms, repeat=2)}
         (left, right) = collection.robot.arms
         crossed = max(likeness[left, right], likeness[right, left])
-        straight = max(likeness[left, left], likeness[right, right])
-        if crossed > 0.5 and straight < 0.3:  # noqa: PLR2004
+        own = max(likeness[left, left], likeness[right, right])
+        if crossed > 0.5 and own < 0.3:  # noqa: PLR2004
             swapped.append(episode)
+        elif own > 0.5:  # noqa: PLR2004
+            straight.append(episode)
     yield from fault(
-        "arms-exchanged", "error", swapped, "the action of the left arm moves the right one: sides are exchanged in action or state"
+        "arms-exchanged", "error", with_sessions(collection, swapped, straight), "the action of the left arm moves the right one: sides are exchanged in action or state"
     )
 
 

@@ -13,12 +13,13 @@ from piperline.signals.robust import runs, smooth
 Floats = NDArray[np.float64]
 
 _FEWEST_ROWS = 12
-_SPIKE = 6  # times the largest ordinary step
-_SPIKE_FLOOR, _GRIPPER_FLOOR = 0.1, 0.02  # radians, metres
+_SPIKE = 8  # times the ordinary distance from the line between the neighbours
+_SPIKE_FLOOR, _GRIPPER_FLOOR = 0.04, 0.01  # radians, metres
 _TURN, _TURN_TOLERANCE = 2 * np.pi, 0.3
-_JUMP, _JUMP_FLOOR = 4.0, 0.1
+_JUMP, _JUMP_FLOOR = 5.0, 0.06
 _HELD_ROWS, _HELD_MOVES = 6, 0.05
-_SLOW_SHARE = (0.25, 0.9)
+_LATEST, _SOON = 12, 3  # rows by which states follow
+_SLOW_SHARE = (0.25, 0.95)
 _COARSE = 3e-3  # radians
 
 
@@ -72,33 +73,40 @@ def _dropouts(collection: Collection, episode: EpisodeSignals, label: str, value
 def _spikes(
     collection: Collection, episode: EpisodeSignals, label: str, values: Floats, zero: NDArray[np.bool_]
 ) -> Iterator[Fault]:
-    """One row, or two, far off the median of the rows around it, which agree with each other."""
-    count = len(values)
+    """One row, or two, that leave the line between the rows before and behind, and come back to it."""
     scaled = values / collection.unit
-    around = np.pad(scaled, ((3, 3), (0, 0)), mode="edge")
-    near = np.stack([around[i : i + count] for i in (0, 1, 5, 6)])
-    middle = np.median(near, axis=0)
-    off = np.abs(scaled - middle)
-    ordinary = np.maximum(np.percentile(np.abs(np.diff(scaled, axis=0)), 98, axis=0), 1e-4)
     floor = np.full(values.shape[1], _SPIKE_FLOOR)
     floor[collection.robot.grippers] = _GRIPPER_FLOOR
-    level = np.maximum(_SPIKE * ordinary, 0.25 * floor)
-    agree = np.ptp(near, axis=0) < 0.4 * off  # noqa: PLR2004
-    small = (off > level) & agree & ~zero[:, None]
-    small[0] = small[-1] = False
     seen: dict[tuple[int, int], list[int]] = {}
-    for d in range(values.shape[1]):
-        for start, stop in runs(small[:, d]):
-            if stop - start <= 2:  # noqa: PLR2004
-                seen.setdefault((start, stop), []).append(d)
+    for width in (1, 2):
+        hits = _off_the_line(scaled, width, floor)
+        for t, d in zip(*np.nonzero(hits), strict=True):
+            known = any(abs(int(t) - start) <= 2 and d in dims for (start, _), dims in seen.items())  # noqa: PLR2004
+            if not known and not zero[max(t - 1, 0) : t + width + 1].any():
+                seen.setdefault((int(t), int(t) + width), []).append(int(d))
     for (start, stop), dims in sorted(seen.items()):
         d = dims[0]
-        name = collection.robot.short_names[d]
-        shown, usual = values[start, d], middle[start, d] * collection.unit[d]
-        yield from fault(
-            "spike", "error", episode, f"{label} {name}: {shown:.3g} in a row, {usual:.3g} around it",
-            span=(start, stop), dimensions=[collection.robot.short_names[d] for d in dims],
-        )  # fmt: skip
+        names = [collection.robot.short_names[d] for d in dims]
+        usual = (values[start - 1, d] + values[stop, d]) / 2
+        text = f"{label} {names[0]}: {values[start, d]:.3g} for {stop - start} rows, {usual:.3g} around them"
+        yield from fault("spike", "error", episode, text, span=(start, stop), dimensions=names)
+
+
+def _off_the_line(scaled: Floats, width: int, floor: Floats) -> NDArray[np.bool_]:
+    """Where `width` rows leave the line between their neighbours, and the rows around do not: bool (T, D)."""
+    hits = np.zeros(scaled.shape, dtype=bool)
+    count = len(scaled) - width - 3
+    if count < _FEWEST_ROWS:
+        return hits
+    before, behind = scaled[1 : 1 + count], scaled[2 + width : 2 + width + count]
+    inside = np.mean([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
+    off = np.abs(inside - (before + behind) / 2)
+    even = np.ptp([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
+    drift = np.maximum(np.abs(before - scaled[:count]), np.abs(scaled[3 + width : 3 + width + count] - behind))
+    usual = np.percentile(off, 97, axis=0)
+    sure = (off > np.maximum(_SPIKE * usual, floor)) & (even < 0.5 * off) & (drift < 0.4 * off)  # noqa: PLR2004
+    hits[2 : 2 + count] = sure & (np.abs(behind - before) < off)
+    return hits
 
 
 def _wraps(collection: Collection, episode: EpisodeSignals, label: str, values: Floats) -> Iterator[Fault]:
@@ -128,7 +136,7 @@ def _time_jumps(collection: Collection, episode: EpisodeSignals, usual: float) -
     lasting = np.concatenate([lasting, lasting[-1:]])
     noise = np.maximum(np.percentile(sudden, 95, axis=0), 1e-3)
     many = (sudden > 3 * noise).sum(axis=1)  # noqa: PLR2004
-    level = max(_JUMP * float(np.percentile(rows, 99)), usual, _JUMP_FLOOR)
+    level = max(_JUMP * float(np.percentile(rows, 95)), _JUMP_FLOOR)
     hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)  # noqa: PLR2004
     for t in np.flatnonzero(hits):
         if _pictures_jump(collection, episode, int(t) + 1):
@@ -156,7 +164,9 @@ def _held(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
         ("action", action, state, "state"),
     ):
         for start, stop in runs(_same_as_before(own)):
-            moved = collection.moves(other[start - 1 : stop])
+            # A state follows its action for a while after that has stopped, and begins to after it has begun.
+            while_held = (start + _LATEST, stop) if label == "action" else (start - 1, stop - _SOON)
+            moved = collection.moves(other[slice(*while_held)])
             if _HELD_ROWS <= stop - start < 0.9 * len(own) and moved > _HELD_MOVES:
                 count = stop - start + 1
                 yield from fault(
@@ -198,7 +208,7 @@ def _slow_bus(collection: Collection) -> Iterator[Fault]:
                 if stop - start >= 2 * _HELD_ROWS:
                     same[start:stop] = False
             step = collection.travelled(episode)
-            moving = np.concatenate([[False], smooth(step, 9) > 0.2 * np.percentile(step, 90)])
+            moving = np.concatenate([[False], smooth(step, 15) > 0.2 * np.percentile(step, 90)])
             share = float(same[moving].mean()) if moving.sum() > 2 * _FEWEST_ROWS else 0.0
             if _SLOW_SHARE[0] < share < _SLOW_SHARE[1]:
                 found.append(episode)

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import runs, spread
+from piperline.signals.robust import correlation, runs, spread
+
+Floats = NDArray[np.float64]
 
 _BLACK = 8
 _WHITE_SHARE = 0.25
@@ -34,7 +37,7 @@ def find_pictures(collection: Collection) -> Iterator[Fault]:
         yield from _compression(lit, camera)
         yield from _focus(clear, camera)
         yield from _colors(collection, clear, camera)
-        yield from _covered(clear, camera)
+        yield from _covered(lit, camera)
         for episode in lit:
             yield from _covered_for_a_time(collection, episode, camera)
             yield from _torn(episode, camera)
@@ -133,7 +136,9 @@ def _exchanged(episode: EpisodeSignals, other: EpisodeSignals, camera: str) -> b
     # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y) / 1.772.
     turned = np.stack([own[2] * 1.402 / 1.772, own[1] * 1.772 / 1.402])
     crossed = float(np.abs(turned - theirs[1:]).mean())
-    return crossed < 0.5 * straight  # noqa: PLR2004
+    balance, other_balance = (1.402 * v[2] - 1.772 * v[1] for v in (own, theirs))
+    pattern = correlation(balance, other_balance)  # a cast leaves it as it is
+    return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)  # noqa: PLR2004
 
 
 def _casts(collection: Collection, episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
@@ -173,7 +178,8 @@ def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]
     covered = []
     for episode in episodes:
         own = episode.cameras[camera]
-        lost = (own.texture < 0.3 * usual) & (usual > 2)  # noqa: PLR2004
+        darker = min(1.0, own.dimness / max(dimness, 1.0))  # what is dark has less texture everywhere
+        lost = (own.texture < 0.3 * darker * usual) & (usual > 2)  # noqa: PLR2004
         if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:  # noqa: PLR2004
             covered.append(episode)
     text = "a large part of the picture shows nothing: something is before the camera"
@@ -201,14 +207,20 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
     upper, lower = tear + 0.2
     hits = np.zeros(tear.shape[1], dtype=bool)
     for calm, wild in ((upper, lower), (lower, upper)):
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(wild, 8, mode="edge"), 17)
-        near = np.median(windows, axis=1)
+        near, near_calm = _around(wild), _around(calm)
         ratio = wild / calm
-        hits |= (wild > 3 * near) & (ratio > 3 * np.median(ratio)) & (wild > 1.0)  # noqa: PLR2004
-    if hits.sum() >= 5:  # noqa: PLR2004
+        hits |= (calm < 1.6 * near_calm) & (wild > 3 * near) & (ratio > 3 * np.percentile(ratio, 25)) & (wild > 1.0)  # noqa: PLR2004
+    if hits.sum() >= max(5, 0.03 * len(hits)):  # noqa: PLR2004
         text = f"in {hits.sum()} single frames one half of the picture is of another time"
         first = int(np.flatnonzero(hits)[0]) + 1
         yield from fault("picture-torn", "warning", episode, text, camera=camera, pictures=int(hits.sum()), first=first)
+
+
+def _around(values: Floats) -> Floats:
+    """What is usual in the 17 frames around each, float64 (T,): the lower quartile, as every fourth may be torn."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, 8, mode="edge"), 17)
+    near: Floats = np.percentile(windows, 25, axis=1)
+    return near
 
 
 def _damaged(collection: Collection) -> Iterator[Fault]:

@@ -94,7 +94,13 @@ def _never_changes(collection: Collection) -> Iterator[Fault]:
     alive = np.median([spans[e.index] > 0 for e in collection.episodes], axis=0) > 0
     noisy = alive.mean() > 0.5  # a simulator's joints stand exactly still  # noqa: PLR2004
     for d, name in enumerate(collection.robot.short_names):
-        still = [e for e in collection.episodes if spans[e.index][d] == 0 and len(e) > 1]
+        still = [
+            e
+            for e in collection.episodes
+            if spans[e.index][d] == 0
+            and len(e) > 1
+            and not _is_limit(collection, d, float(collection.state(e)[0, d]))
+        ]
         everywhere = len(still) == len(collection)
         by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)  # noqa: PLR2004
         if still and noisy and by_noise and (everywhere or _noise_elsewhere(collection, d, still)):

@@ -4,13 +4,13 @@ How much a picture changes is compared with how fast the joints move, weighted b
 that camera. The weights come from all episodes together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.detectors.fault import Fault, fault
+from piperline.detectors.fault import Fault, fault, with_sessions
 from piperline.signals.camera import WINDOW
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
@@ -23,7 +23,8 @@ _LATE = 3
 _FEWEST_ROWS = 70
 _LIKE = 0.5
 _GAIN = 0.08
-_ITERATIONS = 300
+_ITERATIONS = 150
+_COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     exchanged = yield from _sides(collection)
     if exchanged and len(collection) - len(exchanged) >= 4:  # noqa: PLR2004
         collection = collection.without(exchanged)
-    drifting: dict[int, dict[str, int]] = {}
-    for camera in collection.cameras:
-        expected = _fit(collection, camera)
-        yield from _delays(collection, camera, expected, drifting)
-        yield from _still(collection, camera, expected)
-    yield from _drifts(collection, drifting)
+    fits = {camera: _fit(collection, camera) for camera in collection.cameras}
+    delays = {camera: _all_delays(collection, camera, fit) for camera, fit in fits.items()}
+    drifted = yield from _drifts(collection, delays)
+    for camera, fit in fits.items():
+        yield from _late(collection, camera, delays[camera], drifted)
+        yield from _unrelated(collection, camera, fit, delays[camera])
+        yield from _still(collection, camera, fit)
 
 
 def _motion(episode: EpisodeSignals, camera: str) -> Floats:
@@ -70,18 +72,30 @@ def _motion(episode: EpisodeSignals, camera: str) -> Floats:
 
 
 def _fit(collection: Collection, camera: str) -> _Expected:
-    """Non-negative least squares by multiplicative updates (Lee and Seung 2001)."""
-    speeds = np.concatenate([collection.joint_speeds(e) for e in collection.episodes])
-    motions = [e.cameras[camera].motion.astype(np.float64) for e in collection.episodes]
-    motion = np.concatenate([np.minimum(m, np.percentile(m, 99)) for m in motions])
-    floor = float(np.percentile(motion, 5))
-    wanted = np.maximum(motion - floor, 0)
+    """The weights that fit best, with pictures that may be late in all recordings."""
+    speeds = [collection.joint_speeds(e) for e in collection.episodes]
+    motions = [_motion(e, camera) for e in collection.episodes]
+    floor = float(np.percentile(np.concatenate(motions), 5))
+    best = (-1.0, np.zeros(speeds[0].shape[1]))
+    for lag in _COMMON_LAGS:
+        pairs = [shifted(m[:, None], v, lag) for m, v in zip(motions, speeds, strict=True)]
+        wanted = np.maximum(np.concatenate([motion[:, 0] for motion, _ in pairs]) - floor, 0)
+        early = np.concatenate([speed for _, speed in pairs])
+        weights = _weights(early, wanted)
+        likeness = correlation(early @ weights, wanted)
+        if likeness > best[0] + (0.03 if lag else 0):
+            best = (likeness, weights)
+    return _Expected(best[1], floor)
+
+
+def _weights(speeds: Floats, wanted: Floats) -> Floats:
+    """Non-negative least squares by multiplicative updates (Lee and Seung 2001): float64 (joints,)."""
     square = speeds.T @ speeds + 1e-6 * np.eye(speeds.shape[1])
     target = np.maximum(speeds.T @ wanted, 0)
     weights = np.full(speeds.shape[1], 1e-3)
     for _ in range(_ITERATIONS):
         weights *= target / np.maximum(square @ weights, 1e-12)
-    return _Expected(weights, floor)
+    return weights
 
 
 # --- which arm moves which wrist camera ----------------------------------------------------------------------------
@@ -102,24 +116,13 @@ def _sides(collection: Collection) -> Iterator[Fault]:
         if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):  # noqa: PLR2004
             wrong = list(collection.episodes)
         else:
-            exchanged |= {e.index: e for e in _with_sessions(collection, wrong, right)}
+            wrong = with_sessions(collection, wrong, right)
+            exchanged |= {e.index: e for e in wrong}
         yield from fault(
             "arm-of-camera", "error", wrong,
             f"the camera {camera} moves with the {other} arm: cameras or arms are exchanged", camera=camera,
         )  # fmt: skip
     return list(exchanged.values())
-
-
-def _with_sessions(
-    collection: Collection, wrong: Sequence[EpisodeSignals], right: Sequence[EpisodeSignals]
-) -> Iterator[EpisodeSignals]:
-    """Those that are wrong, and the rest of a session of which several are: one arm alone cannot tell."""
-    numbers, fine = {e.index for e in wrong}, {e.index for e in right}
-    for episodes in collection.sessions.values():
-        several = sum(e.index in numbers for e in episodes) >= 2  # noqa: PLR2004
-        yield from (
-            e for e in episodes if e.index in numbers or (several and e.index not in fine)
-        )
 
 
 def _moves_with(collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str) -> bool:
@@ -128,7 +131,7 @@ def _moves_with(collection: Collection, episode: EpisodeSignals, camera: str, ar
     likeness = {
         side: max(
             correlation(*shifted(motion, _arm_speed(collection, episode, side), lag))
-            for lag in (-2, 0, 2)
+            for lag in range(-_MOST_LAG, _MOST_LAG + 1, 2)
         )
         for side in (arm, not_arm)
     }
@@ -158,71 +161,63 @@ def _delay(collection: Collection, episode: EpisodeSignals, camera: str, expecte
     return _Delay(best - _MOST_LAG, float(likeness[best]), float(likeness[_MOST_LAG]), (halves[0], halves[1]))
 
 
-def _delays(
-    collection: Collection, camera: str, expected: _Expected, drifting: dict[int, dict[str, int]]
-) -> Iterator[Fault]:
+def _all_delays(collection: Collection, camera: str, expected: _Expected) -> dict[int, _Delay]:
+    """The delays of the pictures of a camera, by the number of the episode; empty where there are too few."""
     long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
     if len(long) < 3:  # noqa: PLR2004
-        return
-    delays = {e.index: _delay(collection, e, camera, expected) for e in long}
-    good = [e for e in long if delays[e.index].likeness > _LIKE]
-    usual = round(float(np.median([delays[e.index].lag for e in good]))) if good else 0
-    if len(good) >= 3 and abs(usual) >= 4:  # noqa: PLR2004
-        text = f"the pictures are {usual:+d} frames off the rows in all recordings"
-        yield from fault("pictures-late", "error", collection.episodes, text, camera=camera, frames=usual)
-    late = _late(collection, good, delays, usual)
-    by_lag: dict[int, list[EpisodeSignals]] = {}
-    for episode in late:
-        by_lag.setdefault(int(np.sign(delays[episode.index].lag - usual)), []).append(episode)
-    for episodes in by_lag.values():
-        off = round(float(np.median([delays[e.index].lag for e in episodes]))) - usual
-        text = f"the pictures are {off:+d} frames off the rows, in other recordings they are not"
-        yield from fault("pictures-late", "error", episodes, text, camera=camera, frames=off)
-    numbers = {e.index for e in late}
-    for episode in good:
-        off = _drift(delays, good, episode)
-        if off and episode.index not in numbers:
-            drifting.setdefault(episode.index, {})[camera] = off
-    yield from _unrelated(collection, camera, expected, delays, long)
+        return {}
+    return {e.index: _delay(collection, e, camera, expected) for e in long}
+
+
+def _usual(delays: Mapping[int, _Delay]) -> int:
+    """The delay of most episodes whose pictures move as expected."""
+    good = [delay.lag for delay in delays.values() if delay.likeness > _LIKE]
+    return round(float(np.median(good))) if good else 0
 
 
 def _late(
+    collection: Collection, camera: str, delays: Mapping[int, _Delay], drifted: frozenset[int]
+) -> Iterator[Fault]:
+    """Pictures that are off in all recordings, or in some."""
+    usual = _usual(delays)
+    good = [e for e in collection.episodes if e.index in delays and delays[e.index].likeness > _LIKE]
+    if len(good) >= 3 and abs(usual) >= 4:  # noqa: PLR2004
+        text = f"the pictures are {usual:+d} frames off the rows in all recordings"
+        yield from fault("pictures-late", "error", collection.episodes, text, camera=camera, frames=usual)
+    by_sign: dict[int, list[EpisodeSignals]] = {}
+    for episode in _off(collection, good, delays, usual):
+        if episode.index not in drifted:
+            by_sign.setdefault(int(np.sign(delays[episode.index].lag - usual)), []).append(episode)
+    for episodes in by_sign.values():
+        off = round(float(np.median([delays[e.index].lag for e in episodes]))) - usual
+        text = f"the pictures are {off:+d} frames off the rows, in other recordings they are not"
+        yield from fault("pictures-late", "error", episodes, text, camera=camera, frames=off)
+
+
+def _off(
     collection: Collection, good: Sequence[EpisodeSignals], delays: Mapping[int, _Delay], usual: int
 ) -> list[EpisodeSignals]:
     """Episodes whose pictures are off by themselves, and sessions of which most are."""
 
-    def off(episode: EpisodeSignals) -> int:
-        return abs(delays[episode.index].lag - usual)
-
     def sure(episode: EpisodeSignals) -> bool:
         delay = delays[episode.index]
-        return off(episode) >= _LATE and delay.likeness - delay.at_zero > _GAIN
+        return abs(delay.lag - usual) >= _LATE and delay.likeness - delay.at_zero > _GAIN
 
-    late = {e.index: e for e in good if sure(e)}
+    late = {e.index for e in good if sure(e)}
+    numbers = {e.index for e in good}
     for episodes in collection.sessions.values():
-        known = [e for e in episodes if e in good]
-        if len(known) >= 2 and sum(sure(e) for e in known) > len(known) / 2:  # noqa: PLR2004
-            late |= {e.index: e for e in episodes}
-    return [e for e in collection.episodes if e.index in late and e.index in delays]
-
-
-def _drift(delays: Mapping[int, _Delay], good: Sequence[EpisodeSignals], episode: EpisodeSignals) -> int:
-    """By how many frames the delay of the second half differs from that of the first; 0 where it does not clearly."""
-    usual = float(np.median([_between(delays[e.index]) for e in good]))
-    own = delays[episode.index]
-    off = _between(own) - usual
-    sure = min(half[1] for half in own.halves) > 0.6  # noqa: PLR2004
-    return round(off) if sure and _LATE <= abs(off) <= 20 else 0  # noqa: PLR2004
-
-
-def _between(delay: _Delay) -> int:
-    return delay.halves[1][0] - delay.halves[0][0]
+        known = [e for e in episodes if e.index in numbers]
+        if len(known) >= 2 and sum(e.index in late for e in known) > len(known) / 2:  # noqa: PLR2004
+            late |= {e.index for e in episodes if e.index in delays}
+    return [e for e in collection.episodes if e.index in late]
 
 
 def _unrelated(
-    collection: Collection, camera: str, expected: _Expected, delays: Mapping[int, _Delay],
-    long: Sequence[EpisodeSignals],
+    collection: Collection, camera: str, expected: _Expected, delays: Mapping[int, _Delay]
 ) -> Iterator[Fault]:
+    long = [e for e in collection.episodes if e.index in delays]
+    if not long:
+        return
     usual = float(np.median([delays[e.index].likeness for e in long]))
     activity = {e.index: float(np.std(expected.of(collection, e))) for e in long}
     active = float(np.median(list(activity.values())))
@@ -236,23 +231,49 @@ def _unrelated(
         yield from fault("pictures-unrelated", "error", lost, text, camera=camera, correlation=round(least, 3))
 
 
-def _drifts(collection: Collection, drifting: Mapping[int, Mapping[str, int]]) -> Iterator[Fault]:
-    """Drifts that two cameras show, or one in most episodes of a session, in one direction."""
+def _drift(own: _Delay, usual: float) -> int:
+    """By how many frames the delay of the second half differs from that of the first; 0 where it does not clearly."""
+    off = own.halves[1][0] - own.halves[0][0] - usual
+    sure = min(likeness for _, likeness in own.halves) > _LIKE
+    return round(off) if sure and _LATE <= abs(off) <= 20 else 0  # noqa: PLR2004
+
+
+def _drifts(
+    collection: Collection, delays: Mapping[str, Mapping[int, _Delay]]
+) -> Generator[Fault, None, frozenset[int]]:
+    """Drifts that two cameras show, or one in most episodes of a session, in one direction; which episodes."""
+    drifting: dict[int, dict[str, int]] = {}
+    for camera, own in delays.items():
+        sure = [d.halves[1][0] - d.halves[0][0] for d in own.values() if min(h[1] for h in d.halves) > _LIKE]
+        usual = float(np.median(sure)) if sure else 0.0
+        for index, delay in own.items():
+            if off := _drift(delay, usual):
+                drifting.setdefault(index, {})[camera] = off
     found = {
         e.index: e
         for e in collection.episodes
-        if len(own := drifting.get(e.index, {})) >= 2 and len({np.sign(v) for v in own.values()}) == 1  # noqa: PLR2004
+        if len(off := drifting.get(e.index, {})) >= 2 and len({np.sign(v) for v in off.values()}) == 1  # noqa: PLR2004
     }
     for episodes in collection.sessions.values():
         for camera in collection.cameras:
-            own = {e.index: drifting[e.index][camera] for e in episodes if camera in drifting.get(e.index, {})}
-            same = len({np.sign(v) for v in own.values()}) == 1
-            if len(own) >= 2 and same and len(own) >= len(episodes) / 2:  # noqa: PLR2004
-                found |= {e.index: e for e in episodes if e.index in own}
-    if found:
+            some = {e.index: drifting[e.index][camera] for e in episodes if camera in drifting.get(e.index, {})}
+            same = len({np.sign(v) for v in some.values()}) == 1
+            if len(some) >= 2 and same and len(some) >= len(episodes) / 2:  # noqa: PLR2004
+                found |= {e.index: e for e in episodes if e.index in some}
+    calm = [e for e in collection.episodes if e.index not in found and _is_calm(e.index, delays)]
+    episodes = with_sessions(collection, list(found.values()), calm)
+    if episodes:
         size = np.median([abs(v) for index in found for v in drifting[index].values()])
         text = f"rows and pictures drift apart by about {size:.0f} frames from the first half to the second: images were lost"
-        yield from fault("pictures-drift", "error", list(found.values()), text, frames=int(size))
+        yield from fault("pictures-drift", "error", episodes, text, frames=int(size))
+    return frozenset(e.index for e in episodes)
+
+
+def _is_calm(index: int, delays: Mapping[str, Mapping[int, _Delay]]) -> bool:
+    """Whether the pictures of an episode surely do not drift."""
+    known = [own[index] for own in delays.values() if index in own]
+    sure = [delay for delay in known if min(likeness for _, likeness in delay.halves) > _LIKE]
+    return bool(sure) and all(abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure)
 
 
 # --- standing still --------------------------------------------------------------------------------------------------
@@ -261,31 +282,42 @@ def _drifts(collection: Collection, drifting: Mapping[int, Mapping[str, int]]) -
 def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator[Fault]:
     """A picture that stands still though it should move, also where each is encoded anew."""
     joints = collection.robot.joints
-    windows: dict[int, tuple[Floats, Floats]] = {}
-    for episode in collection.episodes:
-        change = episode.cameras[camera].change.astype(np.float64)
-        if len(episode) >= 3 * WINDOW and len(change):
-            scaled = collection.state(episode)[:, joints] / collection.joint_scale
-            spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
-            gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
-            windows[episode.index] = (change[: len(gone)], gone)
+    windows = {
+        e.index: _windows(collection, e, camera, expected)
+        for e in collection.episodes
+        if len(e) >= 3 * WINDOW
+    }
     if len(windows) < 4:  # noqa: PLR2004
         return
-    changes = np.concatenate([change for change, _ in windows.values()])
-    motions = np.concatenate([gone for _, gone in windows.values()])
-    noise = float(np.percentile(changes, 3)) * 1.6 + 0.05
-    quiet = {index: gone[change < noise].max(initial=0) for index, (change, gone) in windows.items()}
+    typical = float(np.percentile(np.concatenate([gone for _, gone in windows.values()]), 50))
+    usual = {
+        index: float(np.percentile(gone[still], 95)) if still.any() else 0.0
+        for index, (still, gone) in windows.items()
+    }
     for episode in collection.episodes:
         if episode.index not in windows:
             continue
-        change, gone = windows[episode.index]
-        usual = max(value for index, value in quiet.items() if index != episode.index)
-        hit = (change < noise) & (gone > 2.5 * usual) & (gone > 0.15 * np.percentile(motions, 95))  # noqa: PLR2004
-        for start, stop in runs(hit):
-            if stop - start >= 10:  # noqa: PLR2004
+        still, gone = windows[episode.index]
+        most = max(value for index, value in usual.items() if index != episode.index)
+        hit = still & (gone > max(1.5 * most, 0.5 * typical))  # noqa: PLR2004
+        for start, stop in runs(smooth(hit, 5) > 0.5):  # noqa: PLR2004
+            if stop - start >= 8:  # noqa: PLR2004
                 seconds = (stop - 1 + WINDOW - start) / collection.fps
                 yield from fault(
                     "camera-still", "warning", episode,
                     f"the picture stands still for {seconds:.1f} s while the robot moves as it does where pictures change",
                     camera=camera, span=(start, stop - 1 + WINDOW),
                 )  # fmt: skip
+
+
+def _windows(
+    collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Of each window: whether its last picture differs from its first by noise alone, and how far the joints went."""
+    own = episode.cameras[camera]
+    change, motion = own.change.astype(np.float64), own.motion.astype(np.float64)
+    noise = np.median(np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1)[1 : len(change) + 1]
+    scaled = collection.state(episode)[:, collection.robot.joints] / collection.joint_scale
+    spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
+    gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
+    return change < 1.2 * noise + 0.05, gone[: len(change)]  # noqa: PLR2004

@@ -49,8 +49,10 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
     if len(collection) < 3:  # noqa: PLR2004
         return
     found: dict[tuple[str, str], list[EpisodeSignals]] = {}
+    lost: dict[str, set[int]] = {camera: set() for camera in collection.cameras}
     for episode in collection.episodes:
-        others = [e for e in collection.episodes if e.index != episode.index]
+        others = [e for e in collection.episodes if e.session != episode.session]
+        others = others or [e for e in collection.episodes if e.index != episode.index]
         others = others[:: max(1, len(others) // (2 * _MOST_COMPARED))]
         for camera in collection.cameras:
             own = starts[episode.index, camera]
@@ -59,18 +61,19 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
                 for name in collection.cameras
             }
             best = max(scores, key=lambda name: scores[name])
+            if scores[camera] < _ALIKE:
+                lost[camera].add(episode.index)
             if best != camera and scores[best] > _ALIKE and scores[best] - scores[camera] > _CLEARLY:
                 found.setdefault((camera, best), []).append(episode)
     for (camera, best), episodes in found.items():
-        mutual = {e.index for e in found.get((best, camera), [])}
-        sure = [e for e in episodes if e.index in mutual]
+        sure = [e for e in episodes if e.index in lost[best]]
         if len(sure) <= len(collection) / 2:
             text = f"the camera sees what {best} sees in the other episodes: cameras are exchanged"
             yield from fault("camera-exchanged", "error", sure, text, camera=camera)
 
 
 def _high(values: Sequence[float]) -> float:
-    return float(np.percentile(values, 75)) if values else 0.0
+    return float(np.percentile(values, 80)) if values else 0.0
 
 
 def _turned(
@@ -93,8 +96,11 @@ def _turned(
                 score = _likeness(turn(own), view)
                 if score > _ALIKE and score - max(alike.values()) > 0.3:  # noqa: PLR2004
                     turned.setdefault(session, []).append((other, word))
-    odd = _fewest(turned)
-    for session in odd:
+    activity = {
+        session: _normal(np.mean([e.cameras[camera].activity for e in episodes], axis=0))
+        for session, episodes in collection.sessions.items()
+    }
+    for session in _odd_ones(turned, activity):
         other, word = turned[session][0]
         text = f"the pictures are {word}, compared with those of {other}"
         yield from fault("view-turned", "warning", collection.sessions[session], text, camera=camera)
@@ -107,15 +113,21 @@ def _moves(collection: Collection, camera: str) -> bool:
     return any(side in camera.lower() for side in ("left", "right"))
 
 
-def _fewest(turned: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
-    """Of sessions that are each other's mirror image those that fewest others agree with; of two, the later."""
+def _odd_ones(
+    turned: Mapping[str, Sequence[tuple[str, str]]], activity: Mapping[str, Floats]
+) -> list[str]:
+    """Of sessions that are each other's mirror image those in which something moves where nothing moves elsewhere."""
+
+    def gain(session: str) -> float:
+        turn = _TURNS[turned[session][0][1]]
+        own, others = activity[session], [a for name, a in activity.items() if name != session]
+        return sum(_likeness(turn(own), other) - _likeness(own, other) for other in others)
+
     odd: list[str] = []
-    for session in sorted(turned, key=lambda name: -len(turned[name])):
-        partners = [other for other, _ in turned[session]]
-        if not any(other in odd for other in partners):
-            mine, theirs = len(partners), max(len(turned.get(other, ())) for other in partners)
-            odd.append(session if mine > theirs else max(session, *partners))
-    return list(dict.fromkeys(name for name in odd if name in turned))
+    for session in sorted(turned, key=gain, reverse=True):
+        if not any(other in odd for other, _ in turned[session]):
+            odd.append(session)
+    return odd
 
 
 def _moved(collection: Collection, camera: str, means: Mapping[str, Floats]) -> Iterator[Fault]:

@@ -30,6 +30,7 @@ from piperline.recordings.hdf5 import (
 )
 from piperline.recordings.images import REPAIR, CameraHeader, FrameStream, absurd, mismatch
 from piperline.recordings.layout import Layout, VectorRule, builtin_layouts, load_layout
+from piperline.recordings.marks import Marks, read_marks
 from piperline.text import is_utf8, natural_key, printable
 
 _MAX_VECTOR_BYTES = 1 << 30
@@ -230,6 +231,11 @@ class Episode:
             BadEpisode: a value is not finite, or cannot be read.
         """
         return {key: self._values(key, rule, length) for key, rule in self._layout.vectors.items()}
+
+    def marks(self, length: int) -> Marks:
+        """What the recorder noted beside the first `length` frames; nothing of it is needed to convert."""
+        rule = next(iter(self._layout.vectors.values()))
+        return read_marks(self._root, self._dataset(rule.path).data, length, self.place)
 
     def stream(self, camera: str, length: int) -> "FrameStream":
         """The first `length` frames of a camera, read as they are asked for."""

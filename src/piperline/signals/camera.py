@@ -22,6 +22,7 @@ WINDOW = 20
 BLOCK_ROWS, BLOCK_COLUMNS = 6, 8
 """Blocks of a thumbnail whose texture is kept."""
 
+_ROWS, _COLUMNS = HEIGHT // BLOCK_ROWS, WIDTH // BLOCK_COLUMNS
 _SAMPLED = 4  # colours and textures are taken from one thumbnail of so many
 _FIRST = 6  # thumbnails whose median is the view at the start
 _SHOWN = 5  # thumbnails kept for people
@@ -48,6 +49,7 @@ class CameraSignals:
         sharpness: log of the variance of the Laplacian, median over some frames.
         quality: libjpeg's quality from 1 to 100 that the quantization looks like; nan where it is not JPEG.
         texture: standard deviation of luma in each block, median over the episode, float32 (BLOCK_ROWS, BLOCK_COLUMNS).
+        activity: mean of what `motion` is made of, in each block, float32 (BLOCK_ROWS, BLOCK_COLUMNS).
         dimness: median luma of the episode's median thumbnail.
         view: the median of the first thumbnails, float32 (3, HEIGHT, WIDTH): luma, blue and red difference.
         shown: thumbnails over the episode for people, uint8 (n, 3, HEIGHT, WIDTH).
@@ -67,6 +69,7 @@ class CameraSignals:
     sharpness: float
     quality: float
     texture: Floats
+    activity: Floats
     dimness: float
     view: Floats
     shown: Bytes
@@ -193,12 +196,14 @@ def _by_frame(luma: Floats) -> dict[str, Floats]:
     mean = luma.mean(axis=(1, 2))
     even = luma - mean[:, None, None]
     motion = np.abs(np.diff(even, axis=0)).mean(axis=(1, 2))
+    blocks = np.abs(np.diff(even, axis=0)).reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS)
     off = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)
     upper, lower = off[:, : HEIGHT // 2], off[:, HEIGHT // 2 :]
     return {
         "mean": mean,
         "contrast": luma.std(axis=(1, 2)),
         "motion": np.concatenate([motion[:1], motion]) if len(motion) else np.zeros(1, np.float32),
+        "activity": blocks.mean(axis=(0, 2, 4)) if len(motion) else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
         "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
         "tear": np.stack([upper.mean(axis=(1, 2)), lower.mean(axis=(1, 2))]),
     }
@@ -214,7 +219,6 @@ def _colors(some: Floats) -> dict[str, float]:
 
 
 def _block_deviations(luma: Floats) -> Floats:
-    rows, columns = HEIGHT // BLOCK_ROWS, WIDTH // BLOCK_COLUMNS
-    blocks = luma.reshape(-1, BLOCK_ROWS, rows, BLOCK_COLUMNS, columns)
+    blocks = luma.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS)
     deviations: Floats = blocks.std(axis=(2, 4))
     return deviations
