@@ -44,7 +44,9 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(*codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False) -> Callable[[Callable[[Take, int], Take]], Callable[[Take, int], Take]]:
+def kind(
+    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False
+) -> Callable[[Callable[[Take, int], Take]], Callable[[Take, int], Take]]:
     """Register a fault that changes each of some episodes by itself."""
 
     def register(change: Callable[[Take, int], Take]) -> Callable[[Take, int], Take]:
@@ -59,7 +61,9 @@ def kind(*codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = Fals
     return register
 
 
-def whole(*codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False) -> Callable[[Callable[[Takes, int], Takes]], Callable[[Takes, int], Takes]]:
+def whole(
+    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False
+) -> Callable[[Callable[[Takes, int], Takes]], Callable[[Takes, int], Takes]]:
     """Register a fault that needs the whole set."""
 
     def register(put: Callable[[Takes, int], Takes]) -> Callable[[Takes, int], Takes]:
@@ -87,14 +91,24 @@ def picked(take: Take, frames: NDArray[np.int64], cameras: Sequence[str] = CAMER
     return replace(take, images=images)
 
 
-def painted(take: Take, change: Callable[[Pixels, int], Pixels], cameras: Sequence[str] = (MID,), quality: int = 88) -> Take:
+def painted(
+    take: Take,
+    change: Callable[[Pixels, int], Pixels],
+    cameras: Sequence[str] = (MID,),
+    quality: int = 88,
+) -> Take:
     """The pictures of some cameras decoded, changed, and encoded again."""
     images = dict(take.images)
     for camera in cameras:
         new = []
         for number, data in enumerate(take.images[camera]):
             pixels = np.array(Image.open(io.BytesIO(data)))
-            new.append(jpeg(np.ascontiguousarray(np.clip(change(pixels, number), 0, 255).astype(np.uint8)), quality=quality))
+            new.append(
+                jpeg(
+                    np.ascontiguousarray(np.clip(change(pixels, number), 0, 255).astype(np.uint8)),
+                    quality=quality,
+                )
+            )
         images[camera] = new
     return replace(take, images=images)
 
@@ -102,7 +116,9 @@ def painted(take: Take, change: Callable[[Pixels, int], Pixels], cameras: Sequen
 def cut(take: Take, start: int, stop: int) -> Take:
     """A span of an episode."""
     images = {name: rows_[start:stop] for name, rows_ in take.images.items()}
-    return replace(take, state=take.state[start:stop], action=take.action[start:stop], images=images)
+    return replace(
+        take, state=take.state[start:stop], action=take.action[start:stop], images=images
+    )
 
 
 def spliced(take: Take, frames: NDArray[np.int64]) -> Take:
@@ -237,7 +253,9 @@ def pictures_of_another(takes: Takes, strength: int) -> Takes:
 def first_frame_stale(takes: Takes, strength: int) -> Takes:
     new = list(takes)
     for number in (1, 2, 3):
-        images = {c: [takes[number - 1].images[c][-1], *takes[number].images[c][1:]] for c in CAMERAS}
+        images = {
+            c: [takes[number - 1].images[c][-1], *takes[number].images[c][1:]] for c in CAMERAS
+        }
         new[number] = replace(takes[number], images=images)
     return tuple(new)
 
@@ -316,7 +334,9 @@ def rows_doubled(take: Take, strength: int) -> Take:
     count = (12, 25, 45)[strength]
     start = _moving_middle(take, count)
     span = np.arange(start, start + count)
-    frames = np.concatenate([np.arange(start), np.repeat(span, 2), np.arange(start + count, len(take))])
+    frames = np.concatenate(
+        [np.arange(start), np.repeat(span, 2), np.arange(start + count, len(take))]
+    )
     return spliced(take, frames)
 
 
@@ -416,7 +436,9 @@ def follower_offset(take: Take, strength: int) -> Take:
 
 @kind("action-inverted", "beyond-limits", where=SESSION)
 def action_inverted(take: Take, strength: int) -> Take:
-    return rows(take, lambda v: _scaled(v, -1, np.array([(0,), (0, 5), (0, 5, 7, 12)][strength])), "action")
+    return rows(
+        take, lambda v: _scaled(v, -1, np.array([(0,), (0, 5), (0, 5, 7, 12)][strength])), "action"
+    )
 
 
 @kind("dropout")
@@ -483,7 +505,9 @@ def wrapped(take: Take, strength: int) -> Take:
 
 def _held_frames(take: Take, before: int, behind: int) -> Take:
     rng = np.random.default_rng(8)
-    frames = np.concatenate([np.zeros(before, int), np.arange(len(take)), np.full(behind, len(take) - 1)])
+    frames = np.concatenate(
+        [np.zeros(before, int), np.arange(len(take)), np.full(behind, len(take) - 1)]
+    )
     longer = spliced(take, frames)
     noise = rng.normal(0, 4e-4, longer.state.shape)
     still = (np.arange(len(frames)) < before) | (np.arange(len(frames)) >= before + len(take))
@@ -561,7 +585,12 @@ def text_placeholder(take: Take, strength: int) -> Take:
 
 @kind("text-variant")
 def text_variant(take: Take, strength: int) -> Take:
-    return replace(take, text=(take.text + ".", take.text.capitalize(), take.text.upper().replace(" ", "  "))[strength])
+    return replace(
+        take,
+        text=(take.text + ".", take.text.capitalize(), take.text.upper().replace(" ", "  "))[
+            strength
+        ],
+    )
 
 
 @kind("text-typo")
@@ -569,13 +598,19 @@ def text_typo(take: Take, strength: int) -> Take:
     words = take.text.split()
     long = max(range(len(words)), key=lambda i: len(words[i]))
     word = words[long]
-    words[long] = (word + "s"[:0] + word[-1], word[:2] + word[3:], word[0] + word[2] + word[1] + word[3:])[strength]
+    words[long] = (
+        word + "s"[:0] + word[-1],
+        word[:2] + word[3:],
+        word[0] + word[2] + word[1] + word[3:],
+    )[strength]
     return replace(take, text=" ".join(words))
 
 
 @kind("text-language")
 def text_language(take: Take, strength: int) -> Take:
-    return replace(take, text=("把红色方块放进碗里", "положи кубик в миску", "把毛巾对折")[strength])
+    return replace(
+        take, text=("把红色方块放进碗里", "положи кубик в миску", "把毛巾对折")[strength]
+    )
 
 
 @kind("text-motion")
@@ -611,7 +646,9 @@ def underexposed(take: Take, strength: int) -> Take:
 @kind("picture-blurred", pictures=True, where=SESSION)
 def out_of_focus(take: Take, strength: int) -> Take:
     radius = (1.2, 2, 4)[strength]
-    return painted(take, lambda p, _: np.array(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius))))
+    return painted(
+        take, lambda p, _: np.array(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius)))
+    )
 
 
 @kind("picture-covered", pictures=True, where=SESSION)
@@ -653,7 +690,11 @@ def colour_cast(take: Take, strength: int) -> Take:
 
 @kind("picture-grey", pictures=True, where=SESSION)
 def grey(take: Take, strength: int) -> Take:
-    return painted(take, lambda p, _: np.repeat(p.mean(axis=2, keepdims=True), 3, axis=2), ((MID,), (LEFT,), CAMERAS)[strength])
+    return painted(
+        take,
+        lambda p, _: np.repeat(p.mean(axis=2, keepdims=True), 3, axis=2),
+        ((MID,), (LEFT,), CAMERAS)[strength],
+    )
 
 
 @kind("view-turned", pictures=True, where=SESSION)
@@ -665,7 +706,9 @@ def turned(take: Take, strength: int) -> Take:
 @kind("view-moved", pictures=True, where=SESSION)
 def camera_moved(take: Take, strength: int) -> Take:
     shift = (5, 8, 14)[strength]
-    return painted(take, lambda p, _: np.pad(p, ((0, 0), (shift, 0), (0, 0)), mode="reflect")[:, : p.shape[1]])
+    return painted(
+        take, lambda p, _: np.pad(p, ((0, 0), (shift, 0), (0, 0)), mode="reflect")[:, : p.shape[1]]
+    )
 
 
 @kind("view-moved", pictures=True, where=SESSION)
@@ -674,7 +717,9 @@ def cropped(take: Take, strength: int) -> Take:
         share = (0.88, 0.8, 0.66)[strength]
         height, width = p.shape[:2]
         top, left = int(height * (1 - share) / 2), int(width * (1 - share) / 2)
-        return np.array(Image.fromarray(p[top : height - top, left : width - left]).resize((width, height)))
+        return np.array(
+            Image.fromarray(p[top : height - top, left : width - left]).resize((width, height))
+        )
 
     return painted(take, zoom)
 

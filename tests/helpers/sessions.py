@@ -111,13 +111,19 @@ def _takes(style: Style, seed: int) -> Iterator[Take]:
             light = style.lights[session % len(style.lights)]
             images = render(scene, motion, light, rng)
             yield Take(
-                f"session_{session + 1}", f"episode_{number}", TEXTS[task], motion.state,
-                motion.action, images,
+                f"session_{session + 1}",
+                f"episode_{number}",
+                TEXTS[task],
+                motion.state,
+                motion.action,
+                images,
             )
             count += 1
 
 
-def render(scene: Scene, motion: demo.Motion, light: tuple[float, float], rng: np.random.Generator) -> dict[str, list[bytes]]:
+def render(
+    scene: Scene, motion: demo.Motion, light: tuple[float, float], rng: np.random.Generator
+) -> dict[str, list[bytes]]:
     """The pictures of an episode in some light."""
     gain = np.array([light[0] * light[1], light[0], light[0] / light[1]])
     images: dict[str, list[bytes]] = {name: [] for name in CAMERAS}
@@ -128,7 +134,9 @@ def render(scene: Scene, motion: demo.Motion, light: tuple[float, float], rng: n
     return images
 
 
-def _motion(style: Style, rng: np.random.Generator, task: tuple[int, int], pace: float, offsets: Floats) -> demo.Motion:
+def _motion(
+    style: Style, rng: np.random.Generator, task: tuple[int, int], pace: float, offsets: Floats
+) -> demo.Motion:
     low, high = style.frames
     frames = int(rng.integers(low, high) / pace)
     plan = np.random.default_rng((11, *task))
@@ -144,7 +152,9 @@ def _motion(style: Style, rng: np.random.Generator, task: tuple[int, int], pace:
     joints = np.arange(14) % 7 != 6
     state = state + offsets * joints + rng.normal(0, style.noise, state.shape)
     limits = np.array([demo.LOWER * 2, demo.UPPER * 2])
-    state, action = (np.clip(values, *limits).astype(np.float32).astype(float) for values in (state, action))
+    state, action = (
+        np.clip(values, *limits).astype(np.float32).astype(float) for values in (state, action)
+    )
     tips = demo.arm_points(state[:, :7], demo.BASES[0])[:, 3]
     cube = np.where(np.linspace(0, 1, frames)[:, None] < 0.3, tips[int(0.3 * frames)], tips)
     return demo.Motion("", state, action, cube, (0.0, 0.4))
@@ -166,14 +176,22 @@ def _parts(plan: np.random.Generator, rng: np.random.Generator, frames: int, pau
     """For each frame which place comes last, and the share of the way to the next."""
     idle = int(rng.integers(6, 14)), int(rng.integers(5, 12))
     spans = plan.uniform(0.7, 1.3, _STEPS) * rng.uniform(0.92, 1.08, _STEPS)
-    times = idle[0] + np.concatenate([[0], np.cumsum(spans) / spans.sum()]) * (frames - sum(idle) - pause)
+    times = idle[0] + np.concatenate([[0], np.cumsum(spans) / spans.sum()]) * (
+        frames - sum(idle) - pause
+    )
     times[_STEPS // 2 :] += pause
     at = np.interp(np.arange(frames), times, np.arange(_STEPS + 1))
     if pause:
         middle = times[_STEPS // 2] - pause
         held = (np.arange(frames) >= middle) & (np.arange(frames) < middle + pause)
-        before = np.interp(np.arange(frames), [times[_STEPS // 2 - 1], middle], [_STEPS // 2 - 1, _STEPS // 2])
-        at = np.where(np.arange(frames) < middle, np.minimum(at.max(), np.where(np.arange(frames) >= times[_STEPS // 2 - 1], before, at)), at)
+        before = np.interp(
+            np.arange(frames), [times[_STEPS // 2 - 1], middle], [_STEPS // 2 - 1, _STEPS // 2]
+        )
+        at = np.where(
+            np.arange(frames) < middle,
+            np.minimum(at.max(), np.where(np.arange(frames) >= times[_STEPS // 2 - 1], before, at)),
+            at,
+        )
         at = np.where(held, _STEPS // 2, at)
     return at
 

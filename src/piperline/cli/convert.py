@@ -19,6 +19,7 @@ from piperline.text import printable, size_text
 if TYPE_CHECKING:
     from piperline.convert.plan import LeftOut
     from piperline.convert.run import ConvertResult
+    from piperline.plan import EditPlan
 
 
 _WHAT = Group("What is recorded", sort_key=1)
@@ -41,6 +42,7 @@ def convert(
     task: Annotated[str | None, Parameter(group=_WHAT)] = None,
     color: Annotated[Color | None, Parameter(group=_WHAT)] = None,
     episodes: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    plan: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     groot: Annotated[bool, Parameter(group=_HOW)] = True,
     data_mb: Annotated[float, Parameter(group=_HOW)] = 100,
     video_mb: Annotated[float, Parameter(group=_HOW)] = 200,
@@ -75,6 +77,7 @@ def convert(
         color: how the recorded colours are meant: rgb, bgr (raw arrays), or swapped-jpeg (red and blue exchanged
             before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names (episode_1*).
+        plan: a plan.toml of `piperline review`: episodes to leave out, to trim, to tell otherwise.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file is begun.
@@ -104,11 +107,14 @@ def convert(
         "data_mb": data_mb,
         "video_mb": video_mb,
     }
-    run = {"episodes": episodes, "skip_bad": skip_bad}
+    run: dict[str, Any] = {"episodes": episodes, "skip_bad": skip_bad}
+    if plan is not None:
+        run["edits"] = _edits(plan)
     target = _target(repo_id, output, push=push)
     if workers is not None and workers < 1:
         raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
-    _check_slurm({"--push": push, "--json": json, "--no-resume": not resume}, cluster, slurm=slurm)
+    here = {"--push": push, "--json": json, "--no-resume": not resume, "--plan": plan is not None}
+    _check_slurm(here, cluster, slurm=slurm)
     if dry_run:
         _show_plan(out, inputs, target, options, run, overwrite=overwrite)
         return
@@ -199,6 +205,12 @@ def _check_slurm(options: Mapping[str, bool], cluster: ClusterFlags, *, slurm: b
             "options of SLURM are given, and --slurm is not",
             next_step="add --slurm, or leave them out",
         )
+
+
+def _edits(path: Path) -> "EditPlan":
+    from piperline.plan import read_plan
+
+    return read_plan(path)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

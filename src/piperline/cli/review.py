@@ -71,7 +71,15 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
     if result.plan.name != "plan.toml":
         yield f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: {result.plan}"
     if result.findings:
-        words = ["piperline", "convert", *map(str, inputs), "--plan", str(result.plan), "--output", "DATASET"]
+        words = [
+            "piperline",
+            "convert",
+            *map(str, inputs),
+            "--plan",
+            str(result.plan),
+            "--output",
+            "DATASET",
+        ]
         yield printable(f"next: edit {result.plan}, then {shlex.join(words)}")
 
 

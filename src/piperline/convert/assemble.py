@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.convert.plan import Plan
+from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.stage import Staging, work_folder
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
@@ -110,6 +110,16 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     )
 
 
+def _edits(episode: PlannedEpisode) -> dict[str, Any]:
+    """What an edit plan did to an episode; nothing where it did nothing."""
+    found: dict[str, Any] = {}
+    if episode.first:
+        found["first_frame"] = episode.first
+    if episode.swapped:
+        found["red_and_blue_exchanged"] = list(episode.swapped)
+    return found
+
+
 def _provenance(plan: Plan) -> dict[str, Any]:
     settings = plan.job.settings
     return {
@@ -121,7 +131,8 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "size": settings.size,
         "groot": plan.job.groot,
         "episodes": [
-            {"source": e.source, "episode": e.name, "length": e.length} for e in plan.episodes
+            {"source": e.source, "episode": e.name, "length": e.length, **_edits(e)}
+            for e in plan.episodes
         ],
         "left_out": [
             {"source": left.file.name, "episode": left.episode, "reason": left.reason}

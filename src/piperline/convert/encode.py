@@ -1,16 +1,17 @@
 """Episode -> EncodedEpisode: one pass over each camera feeds the encoder and the image statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from piperline.convert.edits import Images
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
-from piperline.recordings.images import CameraHeader, FrameStream
-from piperline.recordings.recording import Episode
+from piperline.recordings.images import CameraHeader
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
@@ -73,7 +74,7 @@ def refuse_video(
 
 
 def encode_camera(
-    stream: FrameStream,
+    stream: Images,
     header: CameraHeader,
     settings: EncodeSettings,
     path: Path,
@@ -130,7 +131,7 @@ class _PictureReader:
 
     def __init__(
         self,
-        stream: FrameStream,
+        stream: Images,
         header: CameraHeader,
         settings: EncodeSettings,
         writer: VideoWriter,
@@ -170,20 +171,22 @@ class _PictureReader:
             )
 
 
-def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
+def episode_table(vectors: Mapping[str, NDArray[np.float32]], length: int, fps: int) -> pa.Table:
     """The rows of an episode.
+
+    Args:
+        vectors: by feature name, float32 (length, D).
+        length: rows.
+        fps: frames a second.
 
     Returns:
         A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32, seconds from the
         start of the episode, frame_index / fps computed in float64) and `frame_index` (int64).
-
-    Raises:
-        BadEpisode: a value is not finite, or cannot be read.
     """
-    vectors = {
+    lists = {
         key: pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
-        for key, rows in episode.vectors(length).items()
+        for key, rows in vectors.items()
     }
     index = np.arange(length, dtype=np.int64)
     timestamps = (index / fps).astype(np.float32)
-    return pa.table({**vectors, "timestamp": pa.array(timestamps), "frame_index": pa.array(index)})
+    return pa.table({**lists, "timestamp": pa.array(timestamps), "frame_index": pa.array(index)})

@@ -13,6 +13,7 @@ from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Progress, Watcher, _Counter
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.errors import PiperlineError, RecordingError, TaskFailed
+from piperline.plan import EditPlan
 from piperline.output.publish import check_free, check_name
 from piperline.process import usable_cpus
 
@@ -51,6 +52,7 @@ def plan_run(
     *,
     episodes: str | None = None,
     skip_bad: bool = False,
+    edits: EditPlan = EditPlan(),
     watch: Watcher = lambda _: None,
     previous: Plan | None = None,
 ) -> Plan:
@@ -69,7 +71,13 @@ def plan_run(
         watch(progress)
 
     return make_plan(
-        inputs, job, episodes=episodes, skip_bad=skip_bad, progress=looked, previous=previous
+        inputs,
+        job,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        edits=edits,
+        progress=looked,
+        previous=previous,
     )
 
 
@@ -81,6 +89,7 @@ def convert(
     episodes: str | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
+    edits: EditPlan = EditPlan(),
     overwrite: bool = False,
     resume: bool = True,
     watch: Watcher = lambda _: None,
@@ -95,6 +104,7 @@ def convert(
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
         skip_bad: leave out episodes that cannot be converted.
+        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         watch: told how far the run is.
@@ -118,7 +128,13 @@ def convert(
         )
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(
-            inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
+            inputs,
+            job,
+            episodes=episodes,
+            skip_bad=skip_bad,
+            edits=edits,
+            watch=watch,
+            previous=previous,
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from piperline.convert.edits import images_of, vectors_of
 from piperline.convert.encode import encode_camera, episode_table
 from piperline.convert.job import Job
 from piperline.convert.plan import Plan, PlannedEpisode
@@ -129,7 +130,7 @@ class Staging:
         try:
             with Recording(episode.file, job.layout) as recording:
                 _unchanged(episode)
-                stream = recording.episode(episode.name).stream(camera, episode.length)
+                stream = images_of(recording.episode(episode.name), episode, camera)
                 try:
                     made = encode_camera(
                         stream,
@@ -168,7 +169,8 @@ class Staging:
     def _stage_episode(self, episode: PlannedEpisode, job: Job, progress: Progress) -> None:
         with Recording(episode.file, job.layout) as recording:
             _unchanged(episode)
-            table = episode_table(recording.episode(episode.name), episode.length, job.settings.fps)
+            vectors = vectors_of(recording.episode(episode.name), episode)
+        table = episode_table(vectors, episode.length, job.settings.fps)
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress)
         pieces = {camera_key(camera): self._piece(episode, camera) for camera in episode.cameras}

@@ -65,7 +65,6 @@ REMEDIES: Mapping[str, str] = {
     "too-short": "drop the episode",
     "unreadable": "repair the recording, or leave the episode out with --skip-bad",
     "view-moved": "look at the camera's mount; drop the session if others are good",
-    "view-moved": frozenset({"picture-blurred"}),
     "view-turned": "turn the camera back; drop the session",
     "wrap": "drop the episode, or unwrap the joint",
     "zero-apart": "calibrate leader and follower; drop the episodes if others are good",

@@ -17,7 +17,9 @@ from piperline.detectors.views import find_views
 from piperline.finding import Finding
 from piperline.signals.collection import FEW_EPISODES, FEW_SESSIONS, Collection
 
-ROWS_ALSO = frozenset({"action-units", "action-copy", "action-late", "action-delta", "dropout", "wrap"})
+ROWS_ALSO = frozenset(
+    {"action-units", "action-copy", "action-late", "action-delta", "dropout", "wrap"}
+)
 """What is still looked for in recordings that are beyond the robot's limits."""
 
 _FEWEST = 4
@@ -60,7 +62,9 @@ def notes(collection: Collection) -> list[str]:
             f"with fewer than {FEW_SESSIONS} sessions, a session's zeros and signs are not compared with the others'"
         )
     if not collection.has_actions:
-        found.append("there are no actions of the state's dimensions: how states follow them was not looked at")
+        found.append(
+            "there are no actions of the state's dimensions: how states follow them was not looked at"
+        )
     if not collection.pictures:
         found.append("pictures were not looked at")
     return found

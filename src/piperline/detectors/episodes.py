@@ -1,6 +1,6 @@
 """Whole episodes: their length, stillness, speed, end, labels and times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def find_episodes(collection: Collection) -> Iterator[Fault]:
     yield from _times(collection)
 
 
-def _too_short(collection: Collection) -> Iterator[Fault]:
+def _too_short(collection: Collection) -> Generator[Fault, None, set[int]]:
     usual = float(np.median([len(e) for e in collection.episodes]))
     level = max(min(_SHORTEST, usual / 2), _SHORT_SHARE * usual)
     short = [e for e in collection.episodes if len(e) < level]
@@ -51,9 +51,13 @@ def _too_short(collection: Collection) -> Iterator[Fault]:
     return {episode.index for episode in short}
 
 
-def _no_motion(collection: Collection, short: set[int]) -> Iterator[Fault]:
+def _no_motion(collection: Collection, short: set[int]) -> Generator[Fault, None, set[int]]:
     path = {e.index: float(collection.travelled(e).sum()) for e in collection.episodes}
-    noise = {e.index: float(np.percentile(collection.travelled(e), 10) * len(e)) for e in collection.episodes if len(e) > 1}
+    noise = {
+        e.index: float(np.percentile(collection.travelled(e), 10) * len(e))
+        for e in collection.episodes
+        if len(e) > 1
+    }
     usual = float(np.median(list(path.values())))
     still = [
         e
@@ -79,7 +83,9 @@ def _moving(collection: Collection, episode: EpisodeSignals) -> NDArray[np.bool_
         vectors.append(collection.action(episode))
     fast = np.zeros(len(episode), dtype=bool)
     for values in vectors:
-        calm = np.stack([smooth(column, 5) for column in np.pad(values / unit, ((4, 4), (0, 0)), mode="edge").T])
+        calm = np.stack(
+            [smooth(column, 5) for column in np.pad(values / unit, ((4, 4), (0, 0)), mode="edge").T]
+        )
         moved = np.abs(np.diff(calm, axis=1)).max(axis=0)[3 : len(values) + 3]
         fast |= moved > _STILL / 2
     return smooth(fast, 5) > 0.5  # noqa: PLR2004
@@ -105,7 +111,15 @@ def _idle(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[F
             span = (0, cut) if step == 1 else (len(episode) - cut, len(episode))
             kept = (cut, len(episode)) if step == 1 else (0, len(episode) - cut)
             text = f"nothing moves for {count / collection.fps:.1f} s at the {word}"
-            yield from fault(code, "warning", episode, text, span=span, keep=list(kept), seconds=round(count / collection.fps, 2))
+            yield from fault(
+                code,
+                "warning",
+                episode,
+                text,
+                span=span,
+                keep=list(kept),
+                seconds=round(count / collection.fps, 2),
+            )
 
 
 def _pace(collection: Collection, episode: EpisodeSignals) -> float:
@@ -157,17 +171,19 @@ def _ends(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[F
     gaps = {}
     for episode in whole:
         state = collection.state(episode)[:, joints] / collection.unit[joints]
-        gaps[episode.index] = float(np.abs(np.median(state[-5:], axis=0) - np.median(state[:5], axis=0)).max())
+        gaps[episode.index] = float(
+            np.abs(np.median(state[-5:], axis=0) - np.median(state[:5], axis=0)).max()
+        )
     values = list(gaps.values())
     usual, width = float(np.median(values)), max(float(spread(values)), 0.03)
     if usual + 6 * width > 0.6 or len(values) < 4:  # noqa: PLR2004
         return
     for episode in whole:
         if gaps[episode.index] > max(usual + 8 * width, _ENDS):
-            text = (
-                f"the episode ends {gaps[episode.index]:.2f} rad from where it began, the others at {usual:.2f}: broken off"
+            text = f"the episode ends {gaps[episode.index]:.2f} rad from where it began, the others at {usual:.2f}: broken off"
+            yield from fault(
+                "ends-elsewhere", "warning", episode, text, apart=round(gaps[episode.index], 3)
             )
-            yield from fault("ends-elsewhere", "warning", episode, text, apart=round(gaps[episode.index], 3))
 
 
 def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
@@ -185,7 +201,8 @@ def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[
     none = [
         e
         for e in whole
-        if closes[e.index] < 0.1 * usual and (same_text[e.index] > 0.5 * usual or collection.compares_episodes and _alone(whole, e))  # noqa: PLR2004
+        if closes[e.index] < 0.1 * usual
+        and (same_text[e.index] > 0.5 * usual or (collection.compares_episodes and _alone(whole, e)))
     ]
     yield from fault("no-grip", "warning", none, "no gripper moves, in the other episodes one does")
 

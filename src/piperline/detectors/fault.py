@@ -73,9 +73,7 @@ def with_sessions(
     found = []
     for episodes in collection.sessions.values():
         several = sum(e.index in have for e in episodes) >= 2  # noqa: PLR2004
-        found += [
-            e for e in episodes if e.index in have or (several and e.index not in have_not)
-        ]
+        found += [e for e in episodes if e.index in have or (several and e.index not in have_not)]
     return found
 
 
@@ -93,8 +91,14 @@ def merged(faults: Sequence[Fault]) -> Iterator[Fault]:
             continue
         shown = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
         yield Fault(
-            first.code, first.severity, first.episodes, f"{shown}: {first.message}", first.camera,
-            first.span, None, {**first.numbers, "dimensions": names},
+            first.code,
+            first.severity,
+            first.episodes,
+            f"{shown}: {first.message}",
+            first.camera,
+            first.span,
+            None,
+            {**first.numbers, "dimensions": names},
         )
 
 

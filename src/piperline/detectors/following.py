@@ -1,6 +1,6 @@
 """How states follow actions: copies, delays, joints that do not follow, other units and zeros, exchanged arms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -34,7 +34,7 @@ def find_following(collection: Collection) -> Iterator[Fault]:
     yield from _arms(collection)
 
 
-def _copies(collection: Collection) -> Iterator[Fault]:
+def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
     """Actions that are a state of this or of another row; returns the numbers of the episodes."""
     groups: dict[int, list[EpisodeSignals]] = {}
     for episode in collection.episodes:
@@ -48,32 +48,41 @@ def _copies(collection: Collection) -> Iterator[Fault]:
                 groups.setdefault(lag, []).append(episode)
                 break
     for lag, episodes in groups.items():
-        what = f"the state {abs(lag)} rows {'later' if lag > 0 else 'earlier'}" if lag else "the state"
-        yield from fault("action-copy", "warning", episodes, f"the action is exactly {what}: no commands were recorded")
+        what = (
+            f"the state {abs(lag)} rows {'later' if lag > 0 else 'earlier'}" if lag else "the state"
+        )
+        yield from fault(
+            "action-copy",
+            "warning",
+            episodes,
+            f"the action is exactly {what}: no commands were recorded",
+        )
     return {e.index for episodes in groups.values() for e in episodes}
 
 
-def _deltas(collection: Collection, copied: set[int]) -> Iterator[Fault]:
+def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, set[int]]:
     """Actions that are differences: small, around zero, and the state's steps; returns the episodes' numbers."""
     found = []
     joints, unit = collection.robot.joints, collection.unit[collection.robot.joints]
     for episode in collection.episodes:
-        state, action = (v[:, joints] / unit for v in (collection.state(episode), collection.action(episode)))
+        state, action = (
+            v[:, joints] / unit for v in (collection.state(episode), collection.action(episode))
+        )
         moving = np.ptp(state, axis=0) > _MOVES
         if episode.index in copied or moving.sum() < 2 or len(state) < _FEWEST_ROWS:  # noqa: PLR2004
             continue
         state, action = state[:, moving], action[:, moving]
         off_state = np.median(np.abs(action - state) / np.ptp(state, axis=0))
-        centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(np.ptp(action, axis=0), 1e-9)  # noqa: PLR2004
+        centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(np.ptp(action, axis=0), 1e-9)
         sizes = np.ptp(action, axis=0) / np.ptp(state, axis=0)
-        like = max(
-            correlation(_sum(action, k)[:-k], _moved(state, k)) for k in (1, 2, 3, 5)
-        )
+        like = max(correlation(_sum(action, k)[:-k], _moved(state, k)) for k in (1, 2, 3, 5))
         by_error = min(_miss(state, action, k) for k in (1, 2, 3, 4, 5))
         small = np.median(sizes) < 0.8 and off_state > 0.05  # noqa: PLR2004
-        if small and (centred.mean() > 0.6 and like > 0.5 or by_error < 0.05):  # noqa: PLR2004
+        if small and ((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05):  # noqa: PLR2004
             found.append(episode)
-    yield from fault("action-delta", "error", found, "the actions are differences to the state, not positions")
+    yield from fault(
+        "action-delta", "error", found, "the actions are differences to the state, not positions"
+    )
     return {episode.index for episode in found}
 
 
@@ -121,7 +130,7 @@ def _lag(collection: Collection, episode: EpisodeSignals) -> tuple[int, float]:
     joints = collection.robot.joints
     action, state = (v[:, joints] for v in (collection.action(episode), collection.state(episode)))
     span = np.maximum(np.ptp(action, axis=0), np.ptp(state, axis=0))
-    moving = span > 0.08 * collection.unit[joints]  # noqa: PLR2004
+    moving = span > 0.08 * collection.unit[joints]
     if not moving.any() or len(state) < _FEWEST_ROWS:
         return 0, 0.0
     first, second = (
@@ -150,8 +159,16 @@ def _stands(collection: Collection, d: int, name: str, big: float) -> Iterator[F
     }
     stuck = [e for e in collection.episodes if _only(spans[e.index][1], spans[e.index][0], big)]
     mute = [e for e in collection.episodes if _only(spans[e.index][0], spans[e.index][1], big)]
-    yield from fault("not-following", "error", stuck, "the state stands still while the action moves", dimension=name)
-    yield from fault("no-command", "error", mute, "the action stands still while the state moves", dimension=name)
+    yield from fault(
+        "not-following",
+        "error",
+        stuck,
+        "the state stands still while the action moves",
+        dimension=name,
+    )
+    yield from fault(
+        "no-command", "error", mute, "the action stands still while the state moves", dimension=name
+    )
 
 
 def _only(moving: float, standing: float, big: float) -> bool:
@@ -165,13 +182,17 @@ def _against(
     inverted, gains = [], {}
     for episode in episodes:
         action, state = collection.action(episode)[:, d], collection.state(episode)[:, d]
-        if np.ptp(action) > big and np.ptp(state) > 0.3 * big and len(state) > _FEWEST_ROWS:  # noqa: PLR2004
+        if np.ptp(action) > big and np.ptp(state) > 0.3 * big and len(state) > _FEWEST_ROWS:
             if correlation(action[:-2], state[2:]) < -0.5:  # noqa: PLR2004
                 inverted.append(episode)
             sizes = [np.ptp(np.percentile(values, [2, 98])) for values in (state, action)]
             gains[episode.index] = sizes[0] / max(sizes[1], 1e-9)
     yield from fault(
-        "action-inverted", "error", inverted, "action and state go in opposite directions", dimension=name
+        "action-inverted",
+        "error",
+        inverted,
+        "action and state go in opposite directions",
+        dimension=name,
     )
     odd = [e for e in episodes if not _GAIN[0] < gains.get(e.index, 1) < _GAIN[1]]
     if odd:
@@ -180,11 +201,16 @@ def _against(
         yield from fault("action-units", "error", odd, text, dimension=name, factor=factor)
 
 
-def _zero(collection: Collection, episodes: Sequence[EpisodeSignals], d: int, name: str) -> Iterator[Fault]:
+def _zero(
+    collection: Collection, episodes: Sequence[EpisodeSignals], d: int, name: str
+) -> Iterator[Fault]:
     """Action and state are apart at rest, unlike elsewhere."""
     rest = {}
     for episode in episodes:
-        action, state = (v[:, d] / collection.unit[d] for v in (collection.action(episode), collection.state(episode)))
+        action, state = (
+            v[:, d] / collection.unit[d]
+            for v in (collection.action(episode), collection.state(episode))
+        )
         still = smooth(np.abs(np.diff(action, prepend=action[:1])), 9) < 2e-3  # noqa: PLR2004
         if still.sum() > 10:  # noqa: PLR2004
             rest[episode.index] = float(np.median((action - state)[still]))
@@ -199,7 +225,15 @@ def _zero(collection: Collection, episodes: Sequence[EpisodeSignals], d: int, na
         if off and (len(off) >= len(own) / 2 or len(others) >= 4):  # noqa: PLR2004
             apart = float(np.median([rest[e.index] for e in off]))
             text = f"action and state are {apart:+.3f} rad apart at rest, elsewhere {usual:+.3f}: another zero"
-            yield from fault("zero-apart", "error", off, text, dimension=name, apart=round(apart, 4), session=session)
+            yield from fault(
+                "zero-apart",
+                "error",
+                off,
+                text,
+                dimension=name,
+                apart=round(apart, 4),
+                session=session,
+            )
 
 
 def _arms(collection: Collection) -> Iterator[Fault]:
@@ -210,7 +244,10 @@ def _arms(collection: Collection) -> Iterator[Fault]:
     for episode in collection.episodes:
         if len(episode) < _FEWEST_ROWS:
             continue
-        likeness = {pair: _arm_likeness(collection, episode, *pair) for pair in product(collection.robot.arms, repeat=2)}
+        likeness = {
+            pair: _arm_likeness(collection, episode, *pair)
+            for pair in product(collection.robot.arms, repeat=2)
+        }
         (left, right) = collection.robot.arms
         crossed = max(likeness[left, right], likeness[right, left])
         own = max(likeness[left, left], likeness[right, right])
@@ -219,7 +256,10 @@ def _arms(collection: Collection) -> Iterator[Fault]:
         elif own > 0.5:  # noqa: PLR2004
             straight.append(episode)
     yield from fault(
-        "arms-exchanged", "error", with_sessions(collection, swapped, straight), "the action of the left arm moves the right one: sides are exchanged in action or state"
+        "arms-exchanged",
+        "error",
+        with_sessions(collection, swapped, straight),
+        "the action of the left arm moves the right one: sides are exchanged in action or state",
     )
 
 

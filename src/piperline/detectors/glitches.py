@@ -1,6 +1,6 @@
 """Single rows that cannot be: spikes, dropouts, jumps; rows that are held, doubled, or rounded."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,9 @@ def _usual_step(collection: Collection) -> float:
     return float(np.median([np.percentile(collection.travelled(e), 99) for e in long] or [1.0]))
 
 
-def _dropouts(collection: Collection, episode: EpisodeSignals, label: str, values: Floats) -> Iterator[Fault]:
+def _dropouts(
+    collection: Collection, episode: EpisodeSignals, label: str, values: Floats
+) -> Generator[Fault, None, NDArray[np.bool_]]:
     """Rows in which a whole arm is exactly zero for a time; returns which rows, bool (T,)."""
     zero = np.zeros(len(values), dtype=bool)
     parts = collection.robot.arms or {"robot": np.arange(values.shape[1])}
@@ -71,7 +73,11 @@ def _dropouts(collection: Collection, episode: EpisodeSignals, label: str, value
 
 
 def _spikes(
-    collection: Collection, episode: EpisodeSignals, label: str, values: Floats, zero: NDArray[np.bool_]
+    collection: Collection,
+    episode: EpisodeSignals,
+    label: str,
+    values: Floats,
+    zero: NDArray[np.bool_],
 ) -> Iterator[Fault]:
     """One row, or two, that leave the line between the rows before and behind, and come back to it."""
     scaled = values / collection.unit
@@ -102,14 +108,18 @@ def _off_the_line(scaled: Floats, width: int, floor: Floats) -> NDArray[np.bool_
     inside = np.mean([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
     off = np.abs(inside - (before + behind) / 2)
     even = np.ptp([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
-    drift = np.maximum(np.abs(before - scaled[:count]), np.abs(scaled[3 + width : 3 + width + count] - behind))
+    drift = np.maximum(
+        np.abs(before - scaled[:count]), np.abs(scaled[3 + width : 3 + width + count] - behind)
+    )
     usual = np.percentile(off, 97, axis=0)
-    sure = (off > np.maximum(_SPIKE * usual, floor)) & (even < 0.5 * off) & (drift < 0.4 * off)  # noqa: PLR2004
+    sure = (off > np.maximum(_SPIKE * usual, floor)) & (even < 0.5 * off) & (drift < 0.4 * off)
     hits[2 : 2 + count] = sure & (np.abs(behind - before) < off)
     return hits
 
 
-def _wraps(collection: Collection, episode: EpisodeSignals, label: str, values: Floats) -> Iterator[Fault]:
+def _wraps(
+    collection: Collection, episode: EpisodeSignals, label: str, values: Floats
+) -> Iterator[Fault]:
     for d in collection.robot.joints:
         scaled = values[:, d] / collection.unit[d]
         if np.abs(scaled).max() > 4 * np.pi:
@@ -135,7 +145,7 @@ def _time_jumps(collection: Collection, episode: EpisodeSignals, usual: float) -
     lasting = np.linalg.norm(scaled[2:] - scaled[:-2], axis=1)
     lasting = np.concatenate([lasting, lasting[-1:]])
     noise = np.maximum(np.percentile(sudden, 95, axis=0), 1e-3)
-    many = (sudden > 3 * noise).sum(axis=1)  # noqa: PLR2004
+    many = (sudden > 3 * noise).sum(axis=1)
     level = max(_JUMP * float(np.percentile(rows, 95)), _JUMP_FLOOR)
     hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)  # noqa: PLR2004
     for t in np.flatnonzero(hits):
@@ -150,7 +160,7 @@ def _pictures_jump(collection: Collection, episode: EpisodeSignals, frame: int) 
     if not collection.cameras:
         return True
     return any(
-        motion[frame] > 1.5 * max(float(np.percentile(motion, 95)), 1e-6)  # noqa: PLR2004
+        motion[frame] > 1.5 * max(float(np.percentile(motion, 95)), 1e-6)
         for motion in (episode.cameras[camera].motion for camera in collection.cameras)
     )
 
@@ -193,7 +203,11 @@ def _doubled(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]
     ]
     if dense and collection.moves(joined[dense[0][0] : dense[0][1], : len(collection.unit)]) > 0.01:  # noqa: PLR2004
         yield from fault(
-            "rows-doubled", "warning", episode, "rows are there twice, one after the other", span=dense[0]
+            "rows-doubled",
+            "warning",
+            episode,
+            "rows are there twice, one after the other",
+            span=dense[0],
         )
 
 

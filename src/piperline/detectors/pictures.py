@@ -1,6 +1,6 @@
 """Light, focus, colour, compression: the pictures of each camera against the same camera's in other episodes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,9 @@ def _light(episode: EpisodeSignals, camera: str) -> float:
     return float(np.median(episode.cameras[camera].mean))
 
 
-def _median(episodes: Sequence[EpisodeSignals], measure: Callable[[EpisodeSignals], float]) -> float:
+def _median(
+    episodes: Sequence[EpisodeSignals], measure: Callable[[EpisodeSignals], float]
+) -> float:
     return float(np.median([measure(episode) for episode in episodes]))
 
 
@@ -64,7 +66,7 @@ def _sizes(collection: Collection) -> Iterator[Fault]:
                 yield from fault("picture-size", "error", episodes, text, camera=camera)
 
 
-def _exposure(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
+def _exposure(episodes: Sequence[EpisodeSignals], camera: str) -> Generator[Fault, None, set[int]]:
     """Too much or too little light; returns the numbers of the episodes that are dark."""
     white = [e for e in episodes if e.cameras[camera].white > _WHITE_SHARE]
     usual_white = _median(episodes, lambda e: e.cameras[camera].white)
@@ -95,14 +97,24 @@ def _focus(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
     level = usual - max(5 * width, _BLUR_LEAST)
     blurred = [e for e in episodes if e.cameras[camera].sharpness < level]
     least = min((e.cameras[camera].sharpness for e in blurred), default=usual)
-    text = f"the pictures are out of focus: {np.exp((least - usual) / 2):.2f} of the usual sharpness"
+    text = (
+        f"the pictures are out of focus: {np.exp((least - usual) / 2):.2f} of the usual sharpness"
+    )
     yield from fault("picture-blurred", "warning", blurred, text, camera=camera)
 
 
-def _colors(collection: Collection, episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
+def _colors(
+    collection: Collection, episodes: Sequence[EpisodeSignals], camera: str
+) -> Iterator[Fault]:
     usual = _median(episodes, lambda e: e.cameras[camera].chroma)
     grey = [e for e in episodes if e.cameras[camera].chroma < _GREY * usual]
-    yield from fault("picture-grey", "warning", grey, "the pictures have no colour, elsewhere they have", camera=camera)
+    yield from fault(
+        "picture-grey",
+        "warning",
+        grey,
+        "the pictures have no colour, elsewhere they have",
+        camera=camera,
+    )
     gone = {episode.index for episode in grey}
     colored = [e for e in episodes if e.index not in gone]
     swapped = yield from _red_and_blue(collection, colored, camera)
@@ -111,7 +123,7 @@ def _colors(collection: Collection, episodes: Sequence[EpisodeSignals], camera: 
 
 def _red_and_blue(
     collection: Collection, episodes: Sequence[EpisodeSignals], camera: str
-) -> Iterator[Fault]:
+) -> Generator[Fault, None, set[int]]:
     """Sessions, or episodes, whose red is the blue of the others; returns the numbers of the episodes."""
     found = []
     for episode in episodes:
@@ -141,7 +153,9 @@ def _exchanged(episode: EpisodeSignals, other: EpisodeSignals, camera: str) -> b
     return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)  # noqa: PLR2004
 
 
-def _casts(collection: Collection, episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
+def _casts(
+    collection: Collection, episodes: Sequence[EpisodeSignals], camera: str
+) -> Iterator[Fault]:
     """A colour cast of one camera alone: light changes all cameras of an episode."""
     if len(collection.cameras) < 2 or not episodes:  # noqa: PLR2004
         return
@@ -178,7 +192,9 @@ def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]
     covered = []
     for episode in episodes:
         own = episode.cameras[camera]
-        darker = min(1.0, own.dimness / max(dimness, 1.0))  # what is dark has less texture everywhere
+        darker = min(
+            1.0, own.dimness / max(dimness, 1.0)
+        )  # what is dark has less texture everywhere
         lost = (own.texture < 0.3 * darker * usual) & (usual > 2)  # noqa: PLR2004
         if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:  # noqa: PLR2004
             covered.append(episode)
@@ -186,9 +202,11 @@ def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]
     yield from fault("picture-covered", "warning", covered, text, camera=camera)
 
 
-def _covered_for_a_time(collection: Collection, episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
+def _covered_for_a_time(
+    collection: Collection, episode: EpisodeSignals, camera: str
+) -> Iterator[Fault]:
     own = episode.cameras[camera]
-    low = (own.contrast < 0.35 * np.median(own.contrast)) | (own.mean < 0.4 * np.median(own.mean))  # noqa: PLR2004
+    low = (own.contrast < 0.35 * np.median(own.contrast)) | (own.mean < 0.4 * np.median(own.mean))
     for start, stop in runs(low):
         if _COVERED_FRAMES <= stop - start < 0.9 * len(low):
             seconds = (stop - start) / collection.fps
@@ -209,11 +227,24 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
     for calm, wild in ((upper, lower), (lower, upper)):
         near, near_calm = _around(wild), _around(calm)
         ratio = wild / calm
-        hits |= (calm < 1.6 * near_calm) & (wild > 3 * near) & (ratio > 3 * np.percentile(ratio, 25)) & (wild > 1.0)  # noqa: PLR2004
-    if hits.sum() >= max(5, 0.03 * len(hits)):  # noqa: PLR2004
+        hits |= (
+            (calm < 1.6 * near_calm)
+            & (wild > 3 * near)
+            & (ratio > 3 * np.percentile(ratio, 25))
+            & (wild > 1.0)
+        )
+    if hits.sum() >= max(5, 0.03 * len(hits)):
         text = f"in {hits.sum()} single frames one half of the picture is of another time"
         first = int(np.flatnonzero(hits)[0]) + 1
-        yield from fault("picture-torn", "warning", episode, text, camera=camera, pictures=int(hits.sum()), first=first)
+        yield from fault(
+            "picture-torn",
+            "warning",
+            episode,
+            text,
+            camera=camera,
+            pictures=int(hits.sum()),
+            first=first,
+        )
 
 
 def _around(values: Floats) -> Floats:
@@ -230,4 +261,11 @@ def _damaged(collection: Collection) -> Iterator[Fault]:
             if len(numbers):
                 first = int(numbers[0])
                 text = f"{len(numbers)} images do not decode"
-                yield from fault("picture-damaged", "error", episode, text, camera=camera, span=(first, first + 1))
+                yield from fault(
+                    "picture-damaged",
+                    "error",
+                    episode,
+                    text,
+                    camera=camera,
+                    span=(first, first + 1),
+                )

@@ -65,7 +65,9 @@ def _vectors(collection: Collection, episode: EpisodeSignals) -> Iterator[tuple[
         yield "action", collection.action(episode)
 
 
-def _unit_hint(collection: Collection, episodes: Sequence[EpisodeSignals], parts: Sequence[str]) -> str:
+def _unit_hint(
+    collection: Collection, episodes: Sequence[EpisodeSignals], parts: Sequence[str]
+) -> str:
     """In which unit the values look as if they were."""
     robot = collection.robot
     values = np.concatenate(
@@ -105,7 +107,11 @@ def _never_changes(collection: Collection) -> Iterator[Fault]:
         by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)  # noqa: PLR2004
         if still and noisy and by_noise and (everywhere or _noise_elsewhere(collection, d, still)):
             yield from fault(
-                "dimension-still", "error", still, "the state never changes, not even by noise", dimension=name
+                "dimension-still",
+                "error",
+                still,
+                "the state never changes, not even by noise",
+                dimension=name,
             )
 
 
@@ -128,8 +134,10 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
             others = [share for other, (share, _) in shares.items() if other != session]
             share, value = shares[session]
             moves = float(np.ptp(np.concatenate([collection.state(e)[:, d] for e in episodes])))
-            alone = others and max(others) < _NOT_SATURATED and not _is_limit(collection, int(d), value)
-            if alone and share > _SATURATED and moves > 0.05 * collection.unit[d]:  # noqa: PLR2004
+            alone = (
+                others and max(others) < _NOT_SATURATED and not _is_limit(collection, int(d), value)
+            )
+            if alone and share > _SATURATED and moves > 0.05 * collection.unit[d]:
                 yield from fault(
                     "saturated", "error", episodes, f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
                     dimension=collection.robot.short_names[d],
@@ -202,7 +210,7 @@ def _other_order(collection: Collection, session: str) -> str | None:
         return None
     costs = {name: cost[order, np.arange(size)].sum() for name, order in orders.items()}
     best = min(costs, key=lambda name: float(costs[name]))
-    return best if costs[best] < 0.5 * np.trace(cost) else None  # noqa: PLR2004
+    return best if costs[best] < 0.5 * np.trace(cost) else None
 
 
 def _signature(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Floats:

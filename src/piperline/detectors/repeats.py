@@ -152,11 +152,15 @@ def _shared(collection: Collection) -> Iterator[Fault]:
     for (a, b), count in sorted(_pairs(pictures).items()):
         if (a, b) in twice:
             continue
-        stale = _begins_with_end(episodes[a], episodes[b]) or _begins_with_end(episodes[b], episodes[a])
+        stale = _begins_with_end(episodes[a], episodes[b]) or _begins_with_end(
+            episodes[b], episodes[a]
+        )
         if stale and count <= _FEW_PICTURES:
             starts.append(stale)
         elif count > _FEW_PICTURES:
-            wrong, right = sorted((episodes[a], episodes[b]), key=lambda e: _agreement(collection, e))
+            wrong, right = sorted(
+                (episodes[a], episodes[b]), key=lambda e: _agreement(collection, e)
+            )
             cameras = {camera for camera, _ in pictures[a] & pictures[b]}  # type: ignore[misc]
             yield from fault(
                 "pictures-of-another", "error", wrong,

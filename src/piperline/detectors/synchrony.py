@@ -101,7 +101,7 @@ def _weights(speeds: Floats, wanted: Floats) -> Floats:
 # --- which arm moves which wrist camera ----------------------------------------------------------------------------
 
 
-def _sides(collection: Collection) -> Iterator[Fault]:
+def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals]]:
     """Wrist cameras that move with the other arm; returns the episodes in which cameras or arms are exchanged."""
     arms = collection.robot.arms
     exchanged: dict[int, EpisodeSignals] = {}
@@ -113,7 +113,7 @@ def _sides(collection: Collection) -> Iterator[Fault]:
         long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
         wrong = [e for e in long if _moves_with(collection, e, camera, other, side)]
         right = [e for e in long if _moves_with(collection, e, camera, side, other)]
-        if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):  # noqa: PLR2004
+        if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):
             wrong = list(collection.episodes)
         else:
             wrong = with_sessions(collection, wrong, right)
@@ -125,7 +125,9 @@ def _sides(collection: Collection) -> Iterator[Fault]:
     return list(exchanged.values())
 
 
-def _moves_with(collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str) -> bool:
+def _moves_with(
+    collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str
+) -> bool:
     """Whether the picture of a camera moves with one arm and clearly not with the other."""
     motion = smooth(episode.cameras[camera].motion)
     likeness = {
@@ -146,7 +148,9 @@ def _arm_speed(collection: Collection, episode: EpisodeSignals, side: str) -> Fl
 # --- delays --------------------------------------------------------------------------------------------------------
 
 
-def _delay(collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected) -> _Delay:
+def _delay(
+    collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected
+) -> _Delay:
     motion, wanted = _motion(episode, camera), smooth(expected.of(collection, episode))
     likeness = lag_correlations(motion, wanted, _MOST_LAG)
     best = int(np.argmax(likeness))
@@ -155,10 +159,12 @@ def _delay(collection: Collection, episode: EpisodeSignals, camera: str, expecte
     for rows in (slice(None, middle), slice(middle, None)):
         most = min(_MOST_LAG, (middle - 20))
         own = lag_correlations(motion[rows], wanted[rows], most)
-        enough = np.std(wanted[rows]) > 0.5 * active  # noqa: PLR2004
+        enough = np.std(wanted[rows]) > 0.5 * active
         peak = int(np.argmax(own))
         halves.append((peak - most, float(own[peak]) if enough else -1.0))
-    return _Delay(best - _MOST_LAG, float(likeness[best]), float(likeness[_MOST_LAG]), (halves[0], halves[1]))
+    return _Delay(
+        best - _MOST_LAG, float(likeness[best]), float(likeness[_MOST_LAG]), (halves[0], halves[1])
+    )
 
 
 def _all_delays(collection: Collection, camera: str, expected: _Expected) -> dict[int, _Delay]:
@@ -180,10 +186,14 @@ def _late(
 ) -> Iterator[Fault]:
     """Pictures that are off in all recordings, or in some."""
     usual = _usual(delays)
-    good = [e for e in collection.episodes if e.index in delays and delays[e.index].likeness > _LIKE]
+    good = [
+        e for e in collection.episodes if e.index in delays and delays[e.index].likeness > _LIKE
+    ]
     if len(good) >= 3 and abs(usual) >= 4:  # noqa: PLR2004
         text = f"the pictures are {usual:+d} frames off the rows in all recordings"
-        yield from fault("pictures-late", "error", collection.episodes, text, camera=camera, frames=usual)
+        yield from fault(
+            "pictures-late", "error", collection.episodes, text, camera=camera, frames=usual
+        )
     by_sign: dict[int, list[EpisodeSignals]] = {}
     for episode in _off(collection, good, delays, usual):
         if episode.index not in drifted:
@@ -228,13 +238,16 @@ def _unrelated(
     if lost:
         least = min(delays[e.index].likeness for e in lost)
         text = f"the pictures do not move when the robot does: correlation {least:.2f}, elsewhere {usual:.2f}"
-        yield from fault("pictures-unrelated", "error", lost, text, camera=camera, correlation=round(least, 3))
+        yield from fault(
+            "pictures-unrelated", "error", lost, text, camera=camera, correlation=round(least, 3)
+        )
 
 
 def _drift(own: _Delay, usual: float) -> int:
     """By how many frames the delay of the second half differs from that of the first; 0 where it does not clearly."""
     off = own.halves[1][0] - own.halves[0][0] - usual
-    sure = min(likeness for _, likeness in own.halves) > _LIKE
+    likeness = [half[1] for half in own.halves]
+    sure = min(likeness) > _LIKE and sum(likeness) / 2 > own.likeness + 0.05
     return round(off) if sure and _LATE <= abs(off) <= 20 else 0  # noqa: PLR2004
 
 
@@ -244,7 +257,11 @@ def _drifts(
     """Drifts that two cameras show, or one in most episodes of a session, in one direction; which episodes."""
     drifting: dict[int, dict[str, int]] = {}
     for camera, own in delays.items():
-        sure = [d.halves[1][0] - d.halves[0][0] for d in own.values() if min(h[1] for h in d.halves) > _LIKE]
+        sure = [
+            d.halves[1][0] - d.halves[0][0]
+            for d in own.values()
+            if min(h[1] for h in d.halves) > _LIKE
+        ]
         usual = float(np.median(sure)) if sure else 0.0
         for index, delay in own.items():
             if off := _drift(delay, usual):
@@ -252,11 +269,16 @@ def _drifts(
     found = {
         e.index: e
         for e in collection.episodes
-        if len(off := drifting.get(e.index, {})) >= 2 and len({np.sign(v) for v in off.values()}) == 1  # noqa: PLR2004
+        if len(off := drifting.get(e.index, {})) >= 2
+        and len({np.sign(v) for v in off.values()}) == 1
     }
     for episodes in collection.sessions.values():
         for camera in collection.cameras:
-            some = {e.index: drifting[e.index][camera] for e in episodes if camera in drifting.get(e.index, {})}
+            some = {
+                e.index: drifting[e.index][camera]
+                for e in episodes
+                if camera in drifting.get(e.index, {})
+            }
             same = len({np.sign(v) for v in some.values()}) == 1
             if len(some) >= 2 and same and len(some) >= len(episodes) / 2:  # noqa: PLR2004
                 found |= {e.index: e for e in episodes if e.index in some}
@@ -299,7 +321,7 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
             continue
         still, gone = windows[episode.index]
         most = max(value for index, value in usual.items() if index != episode.index)
-        hit = still & (gone > max(1.5 * most, 0.5 * typical))  # noqa: PLR2004
+        hit = still & (gone > max(1.5 * most, 0.5 * typical))
         for start, stop in runs(smooth(hit, 5) > 0.5):  # noqa: PLR2004
             if stop - start >= 8:  # noqa: PLR2004
                 seconds = (stop - 1 + WINDOW - start) / collection.fps
@@ -316,8 +338,10 @@ def _windows(
     """Of each window: whether its last picture differs from its first by noise alone, and how far the joints went."""
     own = episode.cameras[camera]
     change, motion = own.change.astype(np.float64), own.motion.astype(np.float64)
-    noise = np.median(np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1)[1 : len(change) + 1]
+    noise = np.median(np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1)[
+        1 : len(change) + 1
+    ]
     scaled = collection.state(episode)[:, collection.robot.joints] / collection.joint_scale
     spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
     gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
-    return change < 1.2 * noise + 0.05, gone[: len(change)]  # noqa: PLR2004
+    return change < 1.2 * noise + 0.05, gone[: len(change)]

@@ -83,7 +83,7 @@ def _typos(
     for key in groups:
         for word in set(key.split()):
             words[word] = words.get(word, 0) + counts[key]
-    for first, second in combinations(sorted(groups)[:_MOST_TEXTS * 10], 2):
+    for first, second in combinations(sorted(groups)[: _MOST_TEXTS * 10], 2):
         if abs(len(first) - len(second)) > 3 or not _nearly(first, second):  # noqa: PLR2004
             continue
         rare, usual = sorted((first, second), key=lambda key: (_rarity(key, words), counts[key]))
@@ -118,10 +118,12 @@ def _misspelt(first: str, second: str) -> bool:
     longest = max(len(first), len(second))
     if min(len(first), len(second)) < 3 or abs(len(first) - len(second)) > 2:  # noqa: PLR2004
         return False
-    if {first, second} in ({"left", "lift"}, {"cup", "cap"}, {"in", "on"}) or first.rstrip("s") == second.rstrip("s"):
+    if {first, second} in ({"left", "lift"}, {"cup", "cap"}, {"in", "on"}) or first.rstrip(
+        "s"
+    ) == second.rstrip("s"):
         return False
     edits = _edits(first, second)
-    return edits == 1 and longest >= 4 or edits == 2 and longest >= 6  # noqa: PLR2004
+    return (edits == 1 and longest >= 4) or (edits == 2 and longest >= 6)  # noqa: PLR2004
 
 
 def _edits(first: str, second: str) -> int:
@@ -148,9 +150,11 @@ def _languages(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
     counts = {name: sum(len(told[t]) for t in texts) for name, texts in scripts.items()}
     usual = max(counts, key=lambda name: counts[name])
     for name, texts in scripts.items():
-        if name != usual and counts[name] < 0.4 * sum(counts.values()):  # noqa: PLR2004
+        if name != usual and counts[name] < 0.4 * sum(counts.values()):
             message = f"the instruction {_short(texts[0])} is in another script than the others"
-            yield from fault("text-language", "warning", [e for t in texts for e in told[t]], message)
+            yield from fault(
+                "text-language", "warning", [e for t in texts for e in told[t]], message
+            )
 
 
 def _script(text: str) -> str:
@@ -164,12 +168,17 @@ def _script(text: str) -> str:
 
 
 def _motions(
-    collection: Collection, told: Mapping[str, Sequence[EpisodeSignals]], groups: Mapping[str, Sequence[str]]
+    collection: Collection,
+    told: Mapping[str, Sequence[EpisodeSignals]],
+    groups: Mapping[str, Sequence[str]],
 ) -> Iterator[Fault]:
     """Episodes that move as those of another text do, and not as those of their own."""
     if not collection.compares_episodes or len(groups) < 2:  # noqa: PLR2004
         return
-    members = {key: [e for t in texts for e in told[t] if len(e) >= 2 * _POINTS] for key, texts in groups.items()}
+    members = {
+        key: [e for t in texts for e in told[t] if len(e) >= 2 * _POINTS]
+        for key, texts in groups.items()
+    }
     members = {key: es for key, es in members.items() if es}
     names = sorted(members, key=lambda key: -len(members[key]))[:_MOST_TEXTS]
     shapes = {e.index: _shape(collection, e) for key in names for e in members[key]}
@@ -184,7 +193,10 @@ def _motions(
 
 
 def _moves_as(
-    episode: EpisodeSignals, own: str, sample: Mapping[str, Sequence[EpisodeSignals]], shapes: Mapping[int, Floats]
+    episode: EpisodeSignals,
+    own: str,
+    sample: Mapping[str, Sequence[EpisodeSignals]],
+    shapes: Mapping[int, Floats],
 ) -> str | None:
     mine = _distances(episode, sample[own], shapes)
     if len(mine) == 0:
@@ -212,7 +224,9 @@ def _shape(collection: Collection, episode: EpisodeSignals) -> Floats:
     state = collection.state(episode)
     speed = smooth(collection.travelled(episode), 5)
     moving = np.flatnonzero(speed > 0.1 * np.percentile(speed, 95))
-    start, stop = (int(moving[0]), int(moving[-1]) + 2) if len(moving) > _POINTS else (0, len(state))
+    start, stop = (
+        (int(moving[0]), int(moving[-1]) + 2) if len(moving) > _POINTS else (0, len(state))
+    )
     rows = np.linspace(start, min(stop, len(state)) - 1, _POINTS).astype(int)
     scale = np.maximum(collection.scale, 1e-3 * collection.unit)
     return np.clip((state[rows] - np.median(state[:5], axis=0)) / scale, -2, 2)

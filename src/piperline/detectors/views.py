@@ -63,7 +63,11 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
             best = max(scores, key=lambda name: scores[name])
             if scores[camera] < _ALIKE:
                 lost[camera].add(episode.index)
-            if best != camera and scores[best] > _ALIKE and scores[best] - scores[camera] > _CLEARLY:
+            if (
+                best != camera
+                and scores[best] > _ALIKE
+                and scores[best] - scores[camera] > _CLEARLY
+            ):
                 found.setdefault((camera, best), []).append(episode)
     for (camera, best), episodes in found.items():
         sure = [e for e in episodes if e.index in lost[best]]
@@ -103,7 +107,9 @@ def _turned(
     for session in _odd_ones(turned, activity):
         other, word = turned[session][0]
         text = f"the pictures are {word}, compared with those of {other}"
-        yield from fault("view-turned", "warning", collection.sessions[session], text, camera=camera)
+        yield from fault(
+            "view-turned", "warning", collection.sessions[session], text, camera=camera
+        )
     if not any(word in camera.lower() for word in _WRISTS) and not _moves(collection, camera):
         yield from _moved(collection, camera, means)
 
@@ -146,7 +152,9 @@ def _moved(collection: Collection, camera: str, means: Mapping[str, Floats]) -> 
                 how = how if zoom == 1 else f"zoomed by {zoom:g}"
                 told.append(session)
                 text = f"the camera stands otherwise than in {other}: the picture is moved {how}"
-                yield from fault("view-moved", "warning", collection.sessions[session], text, camera=camera)
+                yield from fault(
+                    "view-moved", "warning", collection.sessions[session], text, camera=camera
+                )
                 break
 
 
@@ -158,8 +166,13 @@ def _best_shift(first: Floats, second: Floats) -> tuple[float, float, float, flo
         a, b = (first, _zoomed(second, zoom)) if zoom >= 1 else (_zoomed(first, 1 / zoom), second)
         for down in range(-6, 7):
             for across in range(-8, 9):
-                own = a[max(down, 0) : height + min(down, 0), max(across, 0) : width + min(across, 0)]
-                theirs = b[max(-down, 0) : height + min(-down, 0), max(-across, 0) : width + min(-across, 0)]
+                own = a[
+                    max(down, 0) : height + min(down, 0), max(across, 0) : width + min(across, 0)
+                ]
+                theirs = b[
+                    max(-down, 0) : height + min(-down, 0),
+                    max(-across, 0) : width + min(-across, 0),
+                ]
                 score = correlation(own, theirs)
                 if score > best[0] + (0.03 if zoom != 1 else 0):
                     best = (score, down / height, across / width, zoom)
@@ -172,5 +185,7 @@ def _zoomed(view: Floats, zoom: float) -> Floats:
     rows = (height - 1) / 2 + (np.arange(height) - (height - 1) / 2) / zoom
     columns = (width - 1) / 2 + (np.arange(width) - (width - 1) / 2) / zoom
     between = np.stack([np.interp(columns, np.arange(width), line) for line in view])
-    zoomed: Floats = np.stack([np.interp(rows, np.arange(height), line) for line in between.T], axis=1)
+    zoomed: Floats = np.stack(
+        [np.interp(rows, np.arange(height), line) for line in between.T], axis=1
+    )
     return zoomed

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from piperline.errors import Place, RecordingError
 from piperline.recordings.hdf5 import READ_ERRORS, refuse_foreign_storage, resolve
 
-LABELS = ("success", "is_success", "successful", "failure", "failed", "valid", "is_valid", "discard")
+LABELS = (
+    "success",
+    "is_success",
+    "successful",
+    "failure",
+    "failed",
+    "valid",
+    "is_valid",
+    "discard",
+)
 """Attributes that tell whether an episode is good, as recorders name them."""
 
 TIMES = ("timestamp", "timestamps", "time")
@@ -46,7 +55,9 @@ def read_marks(root: h5py.Group, vector: h5py.Dataset, length: int, place: Place
         place: where it is.
     """
     labels = {name: value for name in LABELS if (value := _label(root, name)) is not None}
-    times = next((t for name in TIMES if (t := _times(root, name, length, place)) is not None), None)
+    times = next(
+        (t for name in TIMES if (t := _times(root, name, length, place)) is not None), None
+    )
     behind = None
     if vector.shape[0] > length:
         try:

@@ -1,9 +1,10 @@
-"""What can be done about findings, as entries of a plan."""
+"""What can be done about findings, as edits of a plan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from piperline.finding import Finding
-from piperline.plan import Entry
+from piperline.plan import EpisodeEdit
 from piperline.signals.episode import EpisodeSignals
 
 SURE_TO_DROP = frozenset(
@@ -33,76 +34,80 @@ _UNWRITTEN = "WRITE THE INSTRUCTION HERE"
 
 
 def propose(
-    findings: Sequence[Finding], episodes: Sequence[EpisodeSignals], sources: Mapping[int, str]
-) -> list[Entry]:
-    """The entries of a plan: certain ones first of each kind; of one episode a kind is certain once only.
+    findings: Sequence[Finding],
+    episodes: Sequence[EpisodeSignals],
+    made_of: Mapping[int, tuple[str, str]],
+) -> list[EpisodeEdit]:
+    """The edits of a plan: for each episode one that is certain, or what is doubtful, one for each finding.
 
     Args:
         findings: of a review.
         episodes: that were reviewed.
-        sources: the recording of each, as it is told from others, by the episode's number.
+        made_of: address and fingerprint of each, by the episode's number.
     """
     by_index = {episode.index: episode for episode in episodes}
-    entries = [
-        entry
+    certain: dict[int, EpisodeEdit] = {}
+    doubtful: dict[tuple[int, str], EpisodeEdit] = {}
+    for finding in findings:
+        for index in finding.numbers.get("episodes", by_index):
+            where = EpisodeEdit(*made_of[index], reason=finding.message, finding=finding.code)
+            edit = _edit(finding, by_index[index], where)
+            if edit is None:
+                continue
+            if edit.certain:
+                certain[index] = _joined(certain.get(index), edit)
+            else:
+                doubtful.setdefault((index, finding.code), edit)
+    edits = {(index, ""): edit for index, edit in certain.items()}
+    edits |= {key: edit for key, edit in doubtful.items() if not _dropped(certain.get(key[0]))}
+    return [edits[key] for key in sorted(edits)]
+
+
+def cameras_to_drop(findings: Sequence[Finding]) -> dict[str, str]:
+    """Cameras that are bad in all recordings, and why."""
+    return {
+        finding.place.camera: f"{finding.message} [{finding.code}]"
         for finding in findings
-        for index in finding.numbers.get("episodes", by_index)
-        for entry in _entries(finding, by_index[index], sources[index])
-    ]
-    return _once(_trims_joined(entries))
+        if finding.place and finding.place.camera and finding.numbers["scope"] == "all"
+    }
 
 
-def _entries(finding: Finding, episode: EpisodeSignals, source: str) -> Iterator[Entry]:
-    code, where = finding.code, (source, episode.name, episode.key)
-    reason = f"{finding.message} [{code}]"
-    everywhere = finding.numbers["scope"] == "all"
+def _dropped(edit: EpisodeEdit | None) -> bool:
+    return edit is not None and edit.drop
+
+
+def _edit(finding: Finding, episode: EpisodeSignals, where: EpisodeEdit) -> EpisodeEdit | None:
+    """What a finding proposes for an episode."""
+    code, numbers = finding.code, finding.numbers
+    camera = finding.place.camera if finding.place else None
     if code in SURE_TO_DROP | PERHAPS_TO_DROP:
-        camera = finding.place.camera if finding.place else None
-        yield Entry("drop", *where, reason=reason, certain=code in SURE_TO_DROP and not everywhere)
-        if camera and everywhere:
-            yield Entry("without_camera", camera=camera, reason=reason, certain=False)
+        return replace(where, drop=True, certain=code in SURE_TO_DROP and numbers["scope"] != "all")
     if code in {"idle-start", "idle-end"}:
-        first, end = finding.numbers["keep"]
-        yield Entry("trim", *where, keep=(first, end), reason=reason)
+        return replace(where, trim=(int(numbers["keep"][0]), int(numbers["keep"][1])))
     if code == "first-frame":
-        yield Entry("trim", *where, keep=(1, len(episode)), reason=reason)
+        return replace(where, trim=(1, len(episode)))
     if code in _NEW_TEXT:
-        yield Entry(
-            "instruction", *where, text=finding.numbers["instruction"], reason=reason, certain=_NEW_TEXT[code]
-        )
+        return replace(where, instruction=str(numbers["instruction"]), certain=_NEW_TEXT[code])
     if code in _WITHOUT_TEXT:
-        yield Entry("instruction", *where, text=_UNWRITTEN, reason=reason, certain=False)
-    if code == "colour-red-blue" and finding.place and finding.place.camera:
-        yield Entry("color", *where, camera=finding.place.camera, reason=reason)
+        return replace(where, instruction=_UNWRITTEN, certain=False)
+    if code == "colour-red-blue" and camera:
+        return replace(where, swap_red_blue=(camera,))
+    return None
 
 
-def _trims_joined(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """The trims of one episode as one: what all of them keep."""
-    trims: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.kind != "trim" or entry.keep is None:
-            yield entry
-            continue
-        known = trims.get(entry.key)
-        if known is None or known.keep is None:
-            trims[entry.key] = entry
-            continue
-        keep = max(known.keep[0], entry.keep[0]), min(known.keep[1], entry.keep[1])
-        trims[entry.key] = Entry(
-            "trim", entry.file, entry.episode, entry.key, keep=keep, reason=f"{known.reason}; {entry.reason}"
-        )
-    yield from (entry for entry in trims.values() if entry.keep and entry.keep[0] < entry.keep[1])
-
-
-def _once(entries: Iterator[Entry]) -> list[Entry]:
-    """Of the entries that do the same to the same episode the first certain one, else the first."""
-    found: dict[tuple[str, ...], Entry] = {}
-    for entry in entries:
-        key = (entry.kind, entry.file, entry.episode, entry.camera, "" if entry.certain else entry.reason)
-        found.setdefault(key, entry)
-    certain = {(e.kind, e.file, e.episode, e.camera) for e in found.values() if e.certain}
-    return [
-        entry
-        for entry in found.values()
-        if entry.certain or (entry.kind, entry.file, entry.episode, entry.camera) not in certain
-    ]
+def _joined(one: EpisodeEdit | None, other: EpisodeEdit) -> EpisodeEdit:
+    """Two certain edits of one episode: one that is dropped needs nothing else; of trims what both keep."""
+    if one is None or one.drop or other.drop:
+        return one if one is not None and one.drop else other
+    trim = one.trim or other.trim
+    if one.trim and other.trim:
+        ends = [end for _, end in (one.trim, other.trim) if end is not None]
+        trim = max(one.trim[0], other.trim[0]), min(ends)
+    return replace(
+        one,
+        trim=trim,
+        instruction=one.instruction or other.instruction,
+        swap_red_blue=tuple(dict.fromkeys((*one.swap_red_blue, *other.swap_red_blue))),
+        reason=f"{one.reason}; {other.reason}",
+        finding=f"{one.finding}, {other.finding}",
+    )

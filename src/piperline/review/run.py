@@ -12,12 +12,12 @@ from piperline.detectors.codes import REMEDIES
 from piperline.detectors.detect import detect, notes
 from piperline.errors import PiperlineError, RecordingError
 from piperline.finding import Finding
-from piperline.plan import plan_text
+from piperline.plan import address, plan_text
 from piperline.process import usable_cpus
 from piperline.recordings.layout import Layout, load_layout
 from piperline.review.folder import ReviewFolder
 from piperline.review.pool import measure_all
-from piperline.review.proposals import propose
+from piperline.review.proposals import cameras_to_drop, propose
 from piperline.review.source import Unit, find_units
 from piperline.review.worker import Setup
 from piperline.signals.collection import Collection
@@ -28,7 +28,7 @@ VERSION = 1
 
 PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
     piperline convert RECORDINGS --plan plan.toml --output DATASET
-Entries that are certain are active; the doubtful ones are comments: remove the # where you agree.
+What is certain is active; what is doubtful is a comment: remove the # where you agree. The form: `piperline.plan`.
 A recording that has changed since the review is refused."""
 
 
@@ -108,8 +108,7 @@ def review(
         collection = _collection(episodes, layout, pictures=pictures)
         found = [*map(_unreadable, errors), *_detected(collection, layout)]
         findings = sorted(found, key=lambda finding: finding.severity != "error")
-        sources = {e.index: u.source for e, u in _matched(collection.episodes, units)}
-        plan = folder.write_plan(plan_text(propose(findings, collection.episodes, sources), PLAN_HEAD))
+        plan = folder.write_plan(_plan(findings, collection.episodes, units))
         told = notes(collection)
         document = _document(inputs, layout, collection, findings, told)
         folder.write_result(document)
@@ -139,14 +138,19 @@ def _loaded(folder: ReviewFolder, units: Sequence[Unit]) -> Iterator[EpisodeSign
             name: replace(camera, shown=np.empty((0, 0, 0, 0), np.uint8))
             for name, camera in signals.cameras.items()
         }
-        yield replace(signals, index=index, session=unit.session, file=str(unit.file), cameras=cameras)
+        yield replace(
+            signals, index=index, session=unit.session, file=str(unit.file), cameras=cameras
+        )
 
 
-def _matched(
-    episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
-) -> Iterator[tuple[EpisodeSignals, Unit]]:
+def _plan(
+    findings: Sequence[Finding], episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
+) -> str:
     by_key = {unit.key: unit for unit in units}
-    return ((episode, by_key[episode.key]) for episode in episodes)
+    named = {e.index: by_key[e.key] for e in episodes}
+    made_of = {i: (address(unit.source, unit.name), unit.made_of) for i, unit in named.items()}
+    edits = propose(findings, episodes, made_of)
+    return plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=cameras_to_drop(findings))
 
 
 def _collection(
@@ -178,7 +182,9 @@ def _unreadable(error: PiperlineError) -> Finding:
 
 def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
     if errors:
-        errors[0].add_note(f"{len(errors)} episodes or files cannot be read, and no other is there.")
+        errors[0].add_note(
+            f"{len(errors)} episodes or files cannot be read, and no other is there."
+        )
         return errors[0]
     return RecordingError("there are no episodes", next_step="name the recordings")
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from piperline.errors import BadEpisode, PiperlineError, Place, RecordingError
+from piperline.plan import fingerprint
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
@@ -24,6 +25,7 @@ class Unit:
         session: what was recorded in one go.
         name: of the episode.
         key: names the file's content, the episode, and how it is measured.
+        made_of: names the file's content and the episode, for a plan.
     """
 
     file: Path
@@ -31,6 +33,7 @@ class Unit:
     session: str
     name: str
     key: str
+    made_of: str
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,19 @@ def _units(path: Path, source: str, layout: Layout, *, pictures: bool) -> Iterat
     stat = path.stat()
     with Recording(path, layout) as recording:
         for name in recording.episodes():
-            identity = [FORM, source, stat.st_size, stat.st_mtime_ns, name, pictures, asdict(layout)]
+            identity = [
+                FORM,
+                source,
+                stat.st_size,
+                stat.st_mtime_ns,
+                name,
+                pictures,
+                asdict(layout),
+            ]
             text = json.dumps(identity, sort_keys=True)
             key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-            yield Unit(path, source, path.name, name, key)
+            made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
+            yield Unit(path, source, path.name, name, key, made_of)
 
 
 def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
@@ -123,7 +135,8 @@ def _cameras(episode: Episode, layout: Layout) -> dict[str, CameraSignals]:
         stream = episode.stream(name, header.length)
         measured = measure(stream, camera.height, camera.width, swap=rule.color != "rgb")
         if len(measured.damaged) == header.length:
-            raise BadEpisode("no image of a camera decodes", place=replace(episode.place, camera=name))
+            raise BadEpisode(
+                "no image of a camera decodes", place=replace(episode.place, camera=name)
+            )
         found[name] = measured
     return found
-

@@ -149,7 +149,9 @@ class CameraMeter:
         )
 
 
-def measure(payloads: Iterable[bytes | Bytes], height: int, width: int, *, swap: bool = False) -> CameraSignals:
+def measure(
+    payloads: Iterable[bytes | Bytes], height: int, width: int, *, swap: bool = False
+) -> CameraSignals:
     """Measure the recorded images of a camera, each read and decoded once.
 
     Args:
@@ -178,7 +180,7 @@ def sharpness(luma: Bytes) -> float:
 
 
 def jpeg_quality(data: bytes) -> float:
-    """libjpeg's quality whose luma quantization has the mean of that of `data`; nan where there is none."""
+    """Libjpeg's quality whose luma quantization has the mean of that of `data`; nan where there is none."""
     start = data.find(b"\xff\xdb")
     table = np.frombuffer(data[start + 5 : start + 69], np.uint8) if start >= 0 else np.empty(0)
     if len(table) < 64:  # noqa: PLR2004 - a table of 8 x 8
@@ -203,7 +205,9 @@ def _by_frame(luma: Floats) -> dict[str, Floats]:
         "mean": mean,
         "contrast": luma.std(axis=(1, 2)),
         "motion": np.concatenate([motion[:1], motion]) if len(motion) else np.zeros(1, np.float32),
-        "activity": blocks.mean(axis=(0, 2, 4)) if len(motion) else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
+        "activity": blocks.mean(axis=(0, 2, 4))
+        if len(motion)
+        else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
         "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
         "tear": np.stack([upper.mean(axis=(1, 2)), lower.mean(axis=(1, 2))]),
     }

@@ -130,7 +130,11 @@ class Collection:
             for e in self.episodes
         }
 
-    def median_of(self, measure: Callable[[EpisodeSignals], float], among: Sequence[EpisodeSignals] | None = None) -> float:
+    def median_of(
+        self,
+        measure: Callable[[EpisodeSignals], float],
+        among: Sequence[EpisodeSignals] | None = None,
+    ) -> float:
         """The median of a measure over the episodes, or some of them."""
         return float(np.median([measure(e) for e in among or self.episodes]))
 
@@ -144,4 +148,8 @@ class Collection:
     def moves(self, values: Floats) -> float:
         """How far the joint that moves most goes within some rows of states, shape (T, D): radians."""
         joints = self.robot.joints
-        return float((np.ptp(values[:, joints], axis=0) / self.unit[joints]).max()) if len(values) else 0.0
+        return (
+            float((np.ptp(values[:, joints], axis=0) / self.unit[joints]).max())
+            if len(values)
+            else 0.0
+        )

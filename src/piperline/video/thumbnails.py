@@ -86,7 +86,11 @@ def video_pictures(path: Path, first: int, count: int) -> Iterator[Iterator[Vide
     try:
         with av.open(str(path)) as container:
             frames = container.decode(container.streams.video[0])
-            yield (frame for number, frame in zip(range(first + count), frames, strict=False) if number >= first)
+            yield (
+                frame
+                for number, frame in zip(range(first + count), frames, strict=False)
+                if number >= first
+            )
     except (av.FFmpegError, FileNotFoundError, IndexError) as error:
         message = "the video cannot be read"
         raise DatasetError(message, place=Place(file=path), found=str(error)) from error
