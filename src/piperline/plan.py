@@ -49,7 +49,7 @@ class EpisodeEdit:
     """What is to be done to one episode.
 
     Attributes:
-        episode: `address` of it.
+        episode: `address` of it; in a dataset its number.
         made_of: `fingerprint` of what was reviewed; empty where nobody looked.
         drop: leave it out.
         trim: keep only these frames, half-open; the end may be open.
@@ -127,8 +127,10 @@ def plan_text(
 
 def _lines(edit: EpisodeEdit) -> Iterator[str]:
     yield "[[episode]]"
-    yield f"episode = {quoted(edit.episode)}"
-    yield f"made_of = {quoted(edit.made_of)}"
+    number = edit.episode.isdecimal() and edit.episode.isascii()
+    yield f"episode = {edit.episode if number else quoted(edit.episode)}"
+    if edit.made_of:
+        yield f"made_of = {quoted(edit.made_of)}"
     if edit.drop:
         yield "drop = true"
     if edit.trim:
@@ -179,6 +181,8 @@ def read_plan(path: Path) -> EditPlan:
 
 
 def _edit(path: Path, entry: object) -> EpisodeEdit:
+    if isinstance(entry, dict) and type(entry.get("episode")) is int:
+        entry = {**entry, "episode": str(entry["episode"])}
     if not isinstance(entry, dict) or not isinstance(entry.get("episode"), str):
         raise _wrong(
             path, 'episode = "FILE:NAME" in each [[episode]]', printable(repr(entry))[:200]

@@ -70,7 +70,7 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
     )
     if result.plan.name != "plan.toml":
         yield f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: {result.plan}"
-    if result.findings:
+    if result.findings and not (inputs[0] / "meta").is_dir():  # a dataset is not converted
         words = [
             "piperline",
             "convert",

@@ -111,7 +111,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "home-apart": frozenset({"zero-apart", "text-motion", "sign-apart"}),
     "no-command": _FOLLOWING - {"no-command", "not-following"} | {"rows-held", "rows-slow"},
     "no-motion": _MOTION - {"no-motion"} | _FOLLOWING | _PICTURES_AGAINST_ROWS | {"dimension-still"},
-    "not-following": _FOLLOWING - {"not-following", "no-command"} | _PICTURES_AGAINST_ROWS | {"text-motion", "rows-held", "rows-slow"},
+    "not-following": _FOLLOWING - {"not-following", "no-command"} | _PICTURES_AGAINST_ROWS | {"text-motion", "rows-slow"},
     "picture-black": _PICTURES_AGAINST_ROWS | _LOOKS | {"camera-frozen", "cameras-same", "pictures-of-another"},
     "picture-blurred": frozenset({"picture-compressed", "pictures-unrelated"}) - {"picture-compressed"},
     "picture-compressed": frozenset({"picture-grey", "picture-blurred"}),
@@ -126,7 +126,9 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "pictures-drift": _PICTURES_AGAINST_ROWS - {"pictures-drift"},
     "pictures-late": frozenset({"arm-of-camera", "pictures-drift", "camera-still"}),
     "rows-doubled": frozenset({"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}),
-    "rows-held": frozenset({"pictures-late", "pictures-unrelated", "pictures-drift"}),
+    "rows-held": frozenset(
+        {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated"}
+    ),
     "rows-ignored": frozenset({"ends-elsewhere"}),
     "rows-slow": frozenset({"rows-held", "other-speed"}),
     "saturated": frozenset({"home-apart", "action-units", "not-following", "zero-apart"}),

@@ -202,7 +202,9 @@ def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[
         e
         for e in whole
         if closes[e.index] < 0.1 * usual
-        and (same_text[e.index] > 0.5 * usual or (collection.compares_episodes and _alone(whole, e)))
+        and (
+            same_text[e.index] > 0.5 * usual or (collection.compares_episodes and _alone(whole, e))
+        )
     ]
     yield from fault("no-grip", "warning", none, "no gripper moves, in the other episodes one does")
 

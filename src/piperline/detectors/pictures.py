@@ -83,6 +83,9 @@ def _exposure(episodes: Sequence[EpisodeSignals], camera: str) -> Generator[Faul
 
 
 def _compression(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
+    episodes = [e for e in episodes if np.isfinite(e.cameras[camera].quality)]  # others are no JPEG
+    if not episodes:
+        return
     usual = _median(episodes, lambda e: e.cameras[camera].quality)
     level = min(usual - _QUALITY_LOST, _QUALITY_BAD)
     bad = [e for e in episodes if e.cameras[camera].quality < level]
@@ -231,7 +234,7 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
             (calm < 1.6 * near_calm)
             & (wild > 3 * near)
             & (ratio > 3 * np.percentile(ratio, 25))
-            & (wild > 1.0)
+            & (wild > 2.0)
         )
     if hits.sum() >= max(5, 0.03 * len(hits)):
         text = f"in {hits.sum()} single frames one half of the picture is of another time"

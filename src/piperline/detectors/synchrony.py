@@ -73,8 +73,11 @@ def _motion(episode: EpisodeSignals, camera: str) -> Floats:
 
 def _fit(collection: Collection, camera: str) -> _Expected:
     """The weights that fit best, with pictures that may be late in all recordings."""
-    speeds = [collection.joint_speeds(e) for e in collection.episodes]
-    motions = [_motion(e, camera) for e in collection.episodes]
+    long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
+    if not long:
+        return _Expected(np.zeros(len(collection.robot.joints)), 0.0)
+    speeds = [collection.joint_speeds(e) for e in long]
+    motions = [_motion(e, camera) for e in long]
     floor = float(np.percentile(np.concatenate(motions), 5))
     best = (-1.0, np.zeros(speeds[0].shape[1]))
     for lag in _COMMON_LAGS:
@@ -303,7 +306,6 @@ def _is_calm(index: int, delays: Mapping[str, Mapping[int, _Delay]]) -> bool:
 
 def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator[Fault]:
     """A picture that stands still though it should move, also where each is encoded anew."""
-    joints = collection.robot.joints
     windows = {
         e.index: _windows(collection, e, camera, expected)
         for e in collection.episodes

@@ -70,10 +70,24 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
             ):
                 found.setdefault((camera, best), []).append(episode)
     for (camera, best), episodes in found.items():
-        sure = [e for e in episodes if e.index in lost[best]]
+        sure = [
+            e for e in episodes if e.index in lost[best] and _moves_as(collection, e, camera, best)
+        ]
         if len(sure) <= len(collection) / 2:
             text = f"the camera sees what {best} sees in the other episodes: cameras are exchanged"
             yield from fault("camera-exchanged", "error", sure, text, camera=camera)
+
+
+def _moves_as(collection: Collection, episode: EpisodeSignals, camera: str, best: str) -> bool:
+    """Whether the places in which a camera's pictures change are those of another camera elsewhere."""
+    others = [e for e in collection.episodes if e.session != episode.session]
+    others = others or [e for e in collection.episodes if e.index != episode.index]
+    own = _normal(episode.cameras[camera].activity)
+    usual = {
+        name: _normal(np.median([_normal(e.cameras[name].activity) for e in others], axis=0))
+        for name in (camera, best)
+    }
+    return _likeness(own, usual[best]) > _likeness(own, usual[camera])
 
 
 def _high(values: Sequence[float]) -> float:

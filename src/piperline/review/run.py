@@ -18,7 +18,7 @@ from piperline.recordings.layout import Layout, load_layout
 from piperline.review.folder import ReviewFolder
 from piperline.review.pool import measure_all
 from piperline.review.proposals import cameras_to_drop, propose
-from piperline.review.source import Unit, find_units
+from piperline.review.source import Subject, Unit, find_subject
 from piperline.review.worker import Setup
 from piperline.signals.collection import Collection
 from piperline.signals.episode import STATE, EpisodeSignals
@@ -87,7 +87,7 @@ def review(
     """
     started = time.monotonic()
     layout = layout if isinstance(layout, Layout) else load_layout(layout)
-    units, unread = find_units(inputs, layout, pictures=pictures)
+    subject, units, unread = find_subject(inputs, layout, pictures=pictures)
     folder = ReviewFolder(Path(output))
     with folder.opened():
         todo = [unit for unit in units if folder.load(unit.key) is None]
@@ -99,18 +99,18 @@ def review(
             done += 1
             watch(done, len(units))
 
-        setup = Setup(layout, folder.signals.absolute(), pictures)
+        setup = Setup(subject.layout, folder.signals.absolute(), pictures)
         failed = measure_all(todo, setup, workers or usable_cpus(), count)
         episodes = list(_loaded(folder, [unit for unit in units if unit.key not in failed]))
         errors = [one.error for one in unread] + [failed[u.key] for u in units if u.key in failed]
         if not episodes:
             raise _nothing(errors)
-        collection = _collection(episodes, layout, pictures=pictures)
-        found = [*map(_unreadable, errors), *_detected(collection, layout)]
+        collection = _collection(episodes, subject, pictures=pictures)
+        found = [*map(_unreadable, errors), *_detected(collection, subject)]
         findings = sorted(found, key=lambda finding: finding.severity != "error")
         plan = folder.write_plan(_plan(findings, collection.episodes, units))
         told = notes(collection)
-        document = _document(inputs, layout, collection, findings, told)
+        document = _document(inputs, subject, collection, findings, told)
         folder.write_result(document)
     new = {unit.key for unit in todo}
     return Review(
@@ -148,28 +148,30 @@ def _plan(
 ) -> str:
     by_key = {unit.key: unit for unit in units}
     named = {e.index: by_key[e.key] for e in episodes}
-    made_of = {i: (address(unit.source, unit.name), unit.made_of) for i, unit in named.items()}
+    made_of = {
+        index: (address(unit.source, unit.name) if unit.made_of else unit.name, unit.made_of)
+        for index, unit in named.items()
+    }
     edits = propose(findings, episodes, made_of)
     return plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=cameras_to_drop(findings))
 
 
 def _collection(
-    episodes: Sequence[EpisodeSignals], layout: Layout, *, pictures: bool
+    episodes: Sequence[EpisodeSignals], subject: Subject, *, pictures: bool
 ) -> Collection:
-    """The episodes as one collection; a layout without a state has its first vector for one."""
-    first = next(iter(layout.vectors))
-    state = STATE if STATE in layout.vectors else first
-    robot = make_robot(layout.robot_type, layout.vectors[state].names)
-    if state != STATE:
+    """The episodes as one collection; without a state the first vector is taken for it."""
+    robot = make_robot(subject.robot_type, subject.names)
+    if subject.state != STATE:
         episodes = [
-            replace(e, vectors={STATE: e.vectors[state], **dict(e.vectors)}) for e in episodes
+            replace(e, vectors={STATE: e.vectors[subject.state], **dict(e.vectors)})
+            for e in episodes
         ]
-    return Collection(tuple(episodes), robot, layout.fps, pictures)
+    return Collection(tuple(episodes), robot, subject.fps, pictures)
 
 
-def _detected(collection: Collection, layout: Layout) -> Iterator[Finding]:
-    """What detectors find; a layout without an instruction leaves it to `--task`."""
-    told = layout.task.attribute is not None
+def _detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
+    """What detectors find; where a layout has no instruction, `convert --task` gives it."""
+    told = subject.has_instructions
     return (finding for finding in detect(collection) if told or finding.code != "text-empty")
 
 
@@ -191,7 +193,7 @@ def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
 
 def _document(
     inputs: Sequence[Path | str],
-    layout: Layout,
+    subject: Subject,
     collection: Collection,
     findings: Sequence[Finding],
     told: Sequence[str],
@@ -211,8 +213,8 @@ def _document(
     return {
         "version": VERSION,
         "inputs": [str(path) for path in inputs],
-        "layout": layout.name,
-        "robot": {"type": layout.robot_type, "names": collection.robot.names, "fps": layout.fps},
+        "layout": subject.name,
+        "robot": {"type": subject.robot_type, "names": subject.names, "fps": subject.fps},
         "cameras": list(collection.cameras),
         "notes": list(told),
         "findings": [finding.document() for finding in findings],

@@ -1,4 +1,4 @@
-"""Where reviews meet recordings and datasets: the only module here that knows how they are read."""
+"""What is reviewed: recordings seen through a layout, or a dataset; here it is found and read."""
 
 import hashlib
 import json
@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from piperline.errors import BadEpisode, PiperlineError, Place, RecordingError
+from piperline.errors import BadEpisode, DatasetError, PiperlineError, Place, RecordingError
 from piperline.plan import fingerprint
+from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
+from piperline.review.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.camera import CameraSignals, measure
-from piperline.signals.episode import FORM, EpisodeSignals
+from piperline.signals.episode import FORM, STATE, EpisodeSignals
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,88 @@ class Unread:
     error: PiperlineError
 
 
-def find_units(
+@dataclass(frozen=True)
+class Subject:
+    """What is reviewed.
+
+    Attributes:
+        name: of the layout, or the version of the dataset.
+        robot_type: LeRobot's name for the robot.
+        names: of the dimensions of the state.
+        fps: frames a second.
+        state: the feature that is taken for the state.
+        has_instructions: whether episodes should tell one.
+        layout: of recordings; None for a dataset.
+    """
+
+    name: str
+    robot_type: str
+    names: tuple[str, ...]
+    fps: int
+    state: str
+    has_instructions: bool
+    layout: Layout | None = None
+
+
+def find_subject(
     inputs: Sequence[Path | str], layout: Layout, *, pictures: bool
-) -> tuple[list[Unit], list[Unread]]:
-    """The episodes of some recordings, in order, and the files that cannot be read.
+) -> tuple[Subject, list[Unit], list[Unread]]:
+    """What is reviewed, its episodes in order, and the files that cannot be read.
 
     Raises:
         RecordingError: there are no recordings.
+        DatasetError: the dataset cannot be read.
     """
+    if len(inputs) == 1 and is_dataset(Path(inputs[0])):
+        return _dataset(Path(inputs[0]), pictures=pictures)
+    state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
+    subject = Subject(
+        layout.name,
+        layout.robot_type,
+        tuple(layout.vectors[state].names),
+        layout.fps,
+        state,
+        layout.task.attribute is not None,
+        layout,
+    )
+    return subject, *_recordings(inputs, layout, pictures=pictures)
+
+
+def _dataset(root: Path, *, pictures: bool) -> tuple[Subject, list[Unit], list[Unread]]:
+    dataset = open_dataset(root)
+    schema = dataset.info.schema
+    vectors = [key for key, feature in schema.features.items() if "float" in feature.dtype]
+    state = STATE if STATE in vectors else next(iter(vectors), STATE)
+    feature = schema.features.get(state)
+    width = feature.shape[0] if feature and feature.shape else 0
+    names = tuple(feature.names or ()) if feature else ()
+    if len(names) != width:
+        names = tuple(f"{state}_{i}" for i in range(width))
+    robot_type = schema.robot_type or "unknown"
+    subject = Subject(dataset.version, robot_type, names, schema.fps, state, has_instructions=True)
+    stat = (root / "meta" / "info.json").stat()
+    units = []
+    for row, session in zip(dataset.episodes, sessions_of(dataset), strict=True):
+        number = str(row.episode_index)
+        identity = [FORM, str(root.resolve()), stat.st_mtime_ns, number, row.length, pictures]
+        key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        units.append(Unit(root, root.name, session, number, key, ""))
+    missing = [name.removeprefix("observation.images.") for name in dataset.missing_cameras]
+    unread = [Unread(Place(file=root, camera=name), _no_videos(root, name)) for name in missing]
+    return subject, units, unread
+
+
+def _no_videos(root: Path, camera: str) -> DatasetError:
+    return DatasetError(
+        "the videos of a camera are missing: it was not looked at",
+        place=Place(file=root, camera=camera),
+        next_step="see where meta/info.json says that videos lie (video_path)",
+    )
+
+
+def _recordings(
+    inputs: Sequence[Path | str], layout: Layout, *, pictures: bool
+) -> tuple[list[Unit], list[Unread]]:
     units: list[Unit] = []
     unread: list[Unread] = []
     for path, source in find_recordings(inputs):
@@ -100,12 +176,16 @@ def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
     return found
 
 
-def measure_unit(unit: Unit, layout: Layout, *, pictures: bool) -> EpisodeSignals:
-    """Read an episode once, and measure it.
+def measure_unit(unit: Unit, layout: Layout | None, *, pictures: bool) -> EpisodeSignals:
+    """Read an episode once, and measure it; of a dataset where there is no layout.
 
     Raises:
         RecordingError: it cannot be read.
+        DatasetError: the same, for a dataset.
     """
+    if layout is None:
+        found = measure_episode(unit.file, int(unit.name), pictures=pictures)
+        return replace(found, session=unit.session, key=unit.key)
     with Recording(unit.file, layout) as recording:
         episode = recording.episode(unit.name)
         header = episode.header()

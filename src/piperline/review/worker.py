@@ -16,12 +16,12 @@ class Setup:
     """What a worker is told first.
 
     Attributes:
-        layout: of the recordings.
+        layout: of the recordings; None for a dataset.
         folder: where signals are kept.
         pictures: whether images are looked at.
     """
 
-    layout: Layout
+    layout: Layout | None
     folder: Path
     pictures: bool
 

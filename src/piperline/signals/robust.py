@@ -47,6 +47,7 @@ def correlation(first: Floats, second: Floats) -> float:
 def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
     """The rows of `first` and `second` that belong together if `first` is `lag` rows late."""
     length = len(first)
+    lag = min(max(lag, -length), length)
     return (
         first[max(lag, 0) : length + min(lag, 0)],
         second[max(-lag, 0) : length + min(-lag, 0)],

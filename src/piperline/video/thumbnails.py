@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -78,22 +79,27 @@ def thumbnail_of(picture: VideoFrame) -> Floats:
 
 @contextmanager
 def video_pictures(path: Path, first: int, count: int) -> Iterator[Iterator[VideoFrame]]:
-    """The decoded frames of a span of a video file.
+    """The decoded frames of a span of a video file, found through its key frames.
 
     Raises:
         DatasetError: it is missing, not a video, or does not decode.
     """
     try:
         with av.open(str(path)) as container:
-            frames = container.decode(container.streams.video[0])
-            yield (
-                frame
-                for number, frame in zip(range(first + count), frames, strict=False)
-                if number >= first
-            )
+            yield islice(_from(container, first), count)
     except (av.FFmpegError, FileNotFoundError, IndexError) as error:
         message = "the video cannot be read"
         raise DatasetError(message, place=Place(file=path), found=str(error)) from error
+
+
+def _from(container: av.container.InputContainer, first: int) -> Iterator[VideoFrame]:
+    """The frames of a file from number `first` on; its rate is constant."""
+    stream = container.streams.video[0]
+    start = 0
+    if first and stream.average_rate and stream.time_base:
+        start = (stream.start_time or 0) + round(first / stream.average_rate / stream.time_base)
+        container.seek(start, stream=stream)
+    return (p for p in container.decode(stream) if not first or (p.pts or 0) >= start)
 
 
 def luma_of(picture: VideoFrame) -> Bytes:
