@@ -31,21 +31,21 @@ class Kind:
         codes: findings of any of these codes name the true cause.
         where: the numbers of the episodes that have it; None for all.
         put: makes the faulty set of a clean one and a strength: 0 weak, 1 middle, 2 strong.
-        pictures: whether pictures are changed.
+        pictures: whether pictures have to be looked at.
     """
 
     name: str
     codes: tuple[str, ...]
     where: tuple[int, ...] | None
     put: Callable[[Takes, int], Takes]
-    pictures: bool = False
+    pictures: bool = True
 
 
 KINDS: dict[str, Kind] = {}
 
 
 def kind(
-    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False
+    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = True
 ) -> Callable[[Callable[[Take, int], Take]], Callable[[Take, int], Take]]:
     """Register a fault that changes each of some episodes by itself."""
 
@@ -62,7 +62,7 @@ def kind(
 
 
 def whole(
-    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = False
+    *codes: str, where: tuple[int, ...] | None = ONE, pictures: bool = True
 ) -> Callable[[Callable[[Takes, int], Takes]], Callable[[Takes, int], Takes]]:
     """Register a fault that needs the whole set."""
 
@@ -145,32 +145,32 @@ def _scaled(values: Floats, factor: float, dims: NDArray[np.int64]) -> Floats:
     return values
 
 
-@kind("beyond-limits", where=SESSION)
+@kind("beyond-limits", where=SESSION, pictures=False)
 def degrees_in_a_session(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _scaled(v, _SCALES[strength], JOINTS))
 
 
-@kind("beyond-limits", where=None)
+@kind("beyond-limits", where=None, pictures=False)
 def degrees_everywhere(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _scaled(v, _SCALES[strength], JOINTS))
 
 
-@kind("beyond-limits", "action-units", where=SESSION)
+@kind("beyond-limits", "action-units", where=SESSION, pictures=False)
 def degrees_of_actions(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _scaled(v, _SCALES[strength], JOINTS), "action")
 
 
-@kind("beyond-limits", "home-apart", where=SESSION)
+@kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def gripper_in_other_units(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _scaled(v, (1 / 0.07, 1000, 1e6)[strength], np.array([6, 13])))
 
 
-@kind("beyond-limits", "home-apart", where=SESSION)
+@kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def joint_of_opposite_sign(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _scaled(v, -1, np.array([(4,), (1,), (2, 9)][strength])))
 
 
-@kind("home-apart", "beyond-limits", where=SESSION)
+@kind("home-apart", "beyond-limits", where=SESSION, pictures=False)
 def joint_zeroed_anew(take: Take, strength: int) -> Take:
     def moved(v: Floats) -> Floats:
         v[:, 3] += (0.12, 0.3, 0.8)[strength]
@@ -179,7 +179,7 @@ def joint_zeroed_anew(take: Take, strength: int) -> Take:
     return rows(take, moved)
 
 
-@kind("home-apart", "beyond-limits", where=SESSION)
+@kind("home-apart", "beyond-limits", where=SESSION, pictures=False)
 def joints_exchanged(take: Take, strength: int) -> Take:
     a, b = ((3, 5), (1, 4), (1, 2))[strength]
 
@@ -205,7 +205,7 @@ def arms_exchanged_in_both(take: Take, strength: int) -> Take:
     return rows(take, _arms_swapped)
 
 
-@kind("beyond-limits", "home-apart", where=SESSION)
+@kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def gripper_first(take: Take, strength: int) -> Take:
     return rows(take, lambda v: v[:, [6, 0, 1, 2, 3, 4, 5, 13, 7, 8, 9, 10, 11, 12]])
 
@@ -272,7 +272,7 @@ def _moving_middle(take: Take, count: int) -> int:
     return int(np.argmax(sums))
 
 
-@kind("camera-frozen", pictures=True)
+@kind("camera-frozen")
 def camera_frozen(take: Take, strength: int) -> Take:
     count = (12, 30, 60)[strength]
     frames = np.arange(len(take))
@@ -287,7 +287,7 @@ def camera_slow(take: Take, strength: int) -> Take:
     return picked(take, (np.floor(np.arange(len(take)) / step) * step).astype(int), (MID,))
 
 
-@kind("camera-still", "pictures-unrelated", pictures=True)
+@kind("camera-still", "pictures-unrelated")
 def camera_still_encoded_anew(take: Take, strength: int) -> Take:
     count = (30, 50, 80)[strength]
     frames = np.arange(len(take))
@@ -315,21 +315,21 @@ def same_camera_twice(take: Take, strength: int) -> Take:
     return replace(take, images=dict(take.images) | {a: take.images[b]})
 
 
-@kind("time-jump", pictures=True)
+@kind("time-jump")
 def rows_missing(take: Take, strength: int) -> Take:
     count = (8, 16, 30)[strength]
     start = _moving_middle(take, count)
     return spliced(take, np.concatenate([np.arange(start), np.arange(start + count, len(take))]))
 
 
-@kind("time-jump")
+@kind("time-jump", pictures=False)
 def times_jump(take: Take, strength: int) -> Take:
     times = np.arange(len(take)) / 30
     times[60:] += (0.15, 0.5, 3)[strength]
     return replace(take, datasets={"timestamp": times})
 
 
-@kind("rows-doubled", pictures=True)
+@kind("rows-doubled")
 def rows_doubled(take: Take, strength: int) -> Take:
     count = (12, 25, 45)[strength]
     start = _moving_middle(take, count)
@@ -340,7 +340,7 @@ def rows_doubled(take: Take, strength: int) -> Take:
     return spliced(take, frames)
 
 
-@kind("rows-held")
+@kind("rows-held", pictures=False)
 def state_held(take: Take, strength: int) -> Take:
     count = (10, 20, 50)[strength]
     start = _moving_middle(take, count)
@@ -352,18 +352,18 @@ def state_held(take: Take, strength: int) -> Take:
     return rows(take, held, "state")
 
 
-@kind("rows-slow", where=SESSION)
+@kind("rows-slow", where=SESSION, pictures=False)
 def slow_bus(take: Take, strength: int) -> Take:
     step = (2, 3, 6)[strength]
     return rows(take, lambda v: v[np.arange(len(v)) // step * step], "state")
 
 
-@kind("frame-rate", where=SESSION)
+@kind("frame-rate", where=SESSION, pictures=False)
 def timestamps_of_another_rate(take: Take, strength: int) -> Take:
     return replace(take, datasets={"timestamp": np.arange(len(take)) / (25, 15, 60)[strength]})
 
 
-@kind("other-speed", where=SESSION, pictures=True)
+@kind("other-speed", where=SESSION)
 def half_the_rate(take: Take, strength: int) -> Take:
     return spliced(take, np.arange(0, len(take), (2, 2, 3)[strength]))
 
@@ -371,13 +371,13 @@ def half_the_rate(take: Take, strength: int) -> Take:
 # --- actions -------------------------------------------------------------------------------------------------------
 
 
-@kind("action-copy", where=SESSION)
+@kind("action-copy", where=SESSION, pictures=False)
 def action_is_state(take: Take, strength: int) -> Take:
     lag = (2, 1, 0)[strength]
     return replace(take, action=take.state[np.minimum(np.arange(len(take)) + lag, len(take) - 1)])
 
 
-@kind("action-copy", where=None)
+@kind("action-copy", where=None, pictures=False)
 def action_is_state_everywhere(take: Take, strength: int) -> Take:
     return action_is_state(take, strength)
 
@@ -386,17 +386,17 @@ def _later(values: Floats, count: int) -> Floats:
     return values[np.clip(np.arange(len(values)) - count, 0, len(values) - 1)]
 
 
-@kind("action-late", where=SESSION)
+@kind("action-late", where=SESSION, pictures=False)
 def action_late(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _later(v, (4, 8, 14)[strength]), "action")
 
 
-@kind("action-late", where=SESSION)
+@kind("action-late", where=SESSION, pictures=False)
 def action_early(take: Take, strength: int) -> Take:
     return rows(take, lambda v: _later(v, -(4, 8, 12)[strength]), "action")
 
 
-@kind("action-delta", where=SESSION)
+@kind("action-delta", where=SESSION, pictures=False)
 def action_is_difference(take: Take, strength: int) -> Take:
     if strength == 0:
         return replace(take, action=take.action - take.state)
@@ -404,7 +404,7 @@ def action_is_difference(take: Take, strength: int) -> Take:
     return replace(take, action=later - take.state)
 
 
-@kind("no-command", "beyond-limits", "action-delta", "dropout", where=SESSION)
+@kind("no-command", "beyond-limits", "action-delta", "dropout", where=SESSION, pictures=False)
 def action_zero(take: Take, strength: int) -> Take:
     def zeroed(v: Floats) -> Floats:
         v[:, (slice(0, 3), slice(0, 7), slice(0, 14))[strength]] = 0
@@ -413,7 +413,7 @@ def action_zero(take: Take, strength: int) -> Take:
     return rows(take, zeroed, "action")
 
 
-@kind("not-following", "dimension-still", where=SESSION)
+@kind("not-following", "dimension-still", where=SESSION, pictures=False)
 def joint_stuck(take: Take, strength: int) -> Take:
     dims = (slice(2, 3), slice(0, 2), slice(0, 7))[strength]
     noise = np.random.default_rng(1).normal(0, 4e-4, take.state.shape)
@@ -425,7 +425,7 @@ def joint_stuck(take: Take, strength: int) -> Take:
     return rows(take, stuck, "state")
 
 
-@kind("zero-apart", "home-apart", where=SESSION)
+@kind("zero-apart", "home-apart", where=SESSION, pictures=False)
 def follower_offset(take: Take, strength: int) -> Take:
     def moved(v: Floats) -> Floats:
         v[:, 1] += (0.06, 0.12, 0.3)[strength]
@@ -434,14 +434,14 @@ def follower_offset(take: Take, strength: int) -> Take:
     return rows(take, moved, "state")
 
 
-@kind("action-inverted", "beyond-limits", where=SESSION)
+@kind("action-inverted", "beyond-limits", where=SESSION, pictures=False)
 def action_inverted(take: Take, strength: int) -> Take:
     return rows(
         take, lambda v: _scaled(v, -1, np.array([(0,), (0, 5), (0, 5, 7, 12)][strength])), "action"
     )
 
 
-@kind("dropout")
+@kind("dropout", pictures=False)
 def dropouts(take: Take, strength: int) -> Take:
     def dropped(v: Floats) -> Floats:
         v[40 : 40 + (1, 4, 20)[strength], 0:7] = 0
@@ -450,7 +450,7 @@ def dropouts(take: Take, strength: int) -> Take:
     return rows(take, dropped, "state")
 
 
-@kind("spike")
+@kind("spike", pictures=False)
 def spikes(take: Take, strength: int) -> Take:
     def spiked(v: Floats) -> Floats:
         v[50, 1] += (0.1, 0.3, 1.0)[strength]
@@ -459,7 +459,7 @@ def spikes(take: Take, strength: int) -> Take:
     return rows(take, spiked, "state")
 
 
-@kind("coarse", where=SESSION)
+@kind("coarse", where=SESSION, pictures=False)
 def coarse(take: Take, strength: int) -> Take:
     step = np.deg2rad((0.3, 0.6, 2)[strength])
 
@@ -470,7 +470,7 @@ def coarse(take: Take, strength: int) -> Take:
     return rows(take, rounded, "state")
 
 
-@whole("saturated", where=SESSION)
+@whole("saturated", where=SESSION, pictures=False)
 def clipped(takes: Takes, strength: int) -> Takes:
     session = np.concatenate([takes[i].state for i in SESSION])
     most = np.percentile(session[:, [1, 8]], (95, 85, 60)[strength], axis=0)
@@ -482,7 +482,7 @@ def clipped(takes: Takes, strength: int) -> Takes:
     return tuple(rows(t, cut_off, "state") if i in SESSION else t for i, t in enumerate(takes))
 
 
-@kind("no-grip", "not-following", "dimension-still", where=ONE)
+@kind("no-grip", "not-following", "dimension-still", where=ONE, pictures=False)
 def gripper_never_moves(take: Take, strength: int) -> Take:
     def held(v: Floats) -> Floats:
         v[:, [6, 13]] = v[0, [6, 13]]
@@ -491,7 +491,7 @@ def gripper_never_moves(take: Take, strength: int) -> Take:
     return rows(take, held)
 
 
-@kind("wrap")
+@kind("wrap", pictures=False)
 def wrapped(take: Take, strength: int) -> Take:
     def turned(v: Floats) -> Floats:
         v[60:, 5] += 2 * np.pi
@@ -519,22 +519,22 @@ def _held_frames(take: Take, before: int, behind: int) -> Take:
     return painted(replace(longer, state=limits), noisy, CAMERAS)
 
 
-@kind("idle-start", pictures=True)
+@kind("idle-start")
 def idle_start(take: Take, strength: int) -> Take:
     return _held_frames(take, (45, 75, 150)[strength], 0)
 
 
-@kind("idle-end", pictures=True)
+@kind("idle-end")
 def idle_end(take: Take, strength: int) -> Take:
     return _held_frames(take, 0, (45, 75, 150)[strength])
 
 
-@kind("ends-elsewhere", "too-short", pictures=True)
+@kind("ends-elsewhere", "too-short")
 def aborted(take: Take, strength: int) -> Take:
     return cut(take, 0, int(len(take) * (0.75, 0.55, 0.4)[strength]))
 
 
-@kind("too-short", "no-motion", pictures=True)
+@kind("too-short", "no-motion")
 def too_short(take: Take, strength: int) -> Take:
     return cut(take, 0, (28, 15, 5)[strength])
 
@@ -550,20 +550,20 @@ def episode_twice(takes: Takes, strength: int) -> Takes:
     return tuple(copy if i == 6 else t for i, t in enumerate(takes))
 
 
-@kind("no-motion", pictures=True)
+@kind("no-motion")
 def left_running(take: Take, strength: int) -> Take:
     still = _held_frames(cut(take, 0, 1), 0, 90)
     wobble = (0.05, 0.02, 0.0)[strength] * np.sin(np.arange(len(still)) / 9)[:, None]
     return rows(still, lambda v: v + wobble * (np.arange(14) % 7 == 1))
 
 
-@kind("label-failure")
+@kind("label-failure", pictures=False)
 def label_failure(take: Take, strength: int) -> Take:
     name, value = (("success", False), ("success", 0), ("failure", True))[strength]
     return replace(take, attributes={name: value})
 
 
-@kind("rows-ignored", "ends-elsewhere", pictures=True)
+@kind("rows-ignored", "ends-elsewhere")
 def rows_behind_length(take: Take, strength: int) -> Take:
     left_out = int(len(take) * (0.15, 0.3, 0.5)[strength])
     shorter = cut(take, 0, len(take) - left_out)
@@ -573,17 +573,17 @@ def rows_behind_length(take: Take, strength: int) -> Take:
 # --- instructions --------------------------------------------------------------------------------------------------
 
 
-@kind("text-empty")
+@kind("text-empty", pictures=False)
 def text_empty(take: Take, strength: int) -> Take:
     return replace(take, text=("\t", " ", "")[strength])
 
 
-@kind("text-placeholder")
+@kind("text-placeholder", pictures=False)
 def text_placeholder(take: Take, strength: int) -> Take:
     return replace(take, text=("task_3", "TODO", "test")[strength])
 
 
-@kind("text-variant")
+@kind("text-variant", pictures=False)
 def text_variant(take: Take, strength: int) -> Take:
     return replace(
         take,
@@ -593,7 +593,7 @@ def text_variant(take: Take, strength: int) -> Take:
     )
 
 
-@kind("text-typo")
+@kind("text-typo", pictures=False)
 def text_typo(take: Take, strength: int) -> Take:
     words = take.text.split()
     long = max(range(len(words)), key=lambda i: len(words[i]))
@@ -606,14 +606,14 @@ def text_typo(take: Take, strength: int) -> Take:
     return replace(take, text=" ".join(words))
 
 
-@kind("text-language")
+@kind("text-language", pictures=False)
 def text_language(take: Take, strength: int) -> Take:
     return replace(
         take, text=("把红色方块放进碗里", "положи кубик в миску", "把毛巾对折")[strength]
     )
 
 
-@kind("text-motion")
+@kind("text-motion", pictures=False)
 def text_exchanged(take: Take, strength: int) -> Take:
     other = TEXTS[(TEXTS.index(take.text) + 1 + strength) % len(TEXTS)]
     return replace(take, text=other)
@@ -622,28 +622,28 @@ def text_exchanged(take: Take, strength: int) -> Take:
 # --- pictures ------------------------------------------------------------------------------------------------------
 
 
-@kind("picture-black", pictures=True, where=SESSION)
+@kind("picture-black", where=SESSION)
 def black(take: Take, strength: int) -> Take:
     return painted(take, lambda p, _: p * (0.03, 0.01, 0)[strength])
 
 
-@kind("picture-black", "picture-covered", pictures=True)
+@kind("picture-black", "picture-covered")
 def black_for_a_time(take: Take, strength: int) -> Take:
     count = (12, 30, 60)[strength]
     return painted(take, lambda p, n: p * 0 if 40 <= n < 40 + count else p)
 
 
-@kind("picture-overexposed", pictures=True, where=SESSION)
+@kind("picture-overexposed", where=SESSION)
 def overexposed(take: Take, strength: int) -> Take:
     return painted(take, lambda p, _: p.astype(float) * (2.3, 2.8, 4)[strength] + 20)
 
 
-@kind("picture-dark", pictures=True, where=SESSION)
+@kind("picture-dark", where=SESSION)
 def underexposed(take: Take, strength: int) -> Take:
     return painted(take, lambda p, _: p * (0.3, 0.22, 0.12)[strength])
 
 
-@kind("picture-blurred", pictures=True, where=SESSION)
+@kind("picture-blurred", where=SESSION)
 def out_of_focus(take: Take, strength: int) -> Take:
     radius = (1.2, 2, 4)[strength]
     return painted(
@@ -651,7 +651,7 @@ def out_of_focus(take: Take, strength: int) -> Take:
     )
 
 
-@kind("picture-covered", pictures=True, where=SESSION)
+@kind("picture-covered", where=SESSION)
 def covered(take: Take, strength: int) -> Take:
     def cover(p: Pixels, _: int) -> Pixels:
         p = p.copy()
@@ -661,7 +661,7 @@ def covered(take: Take, strength: int) -> Take:
     return painted(take, cover)
 
 
-@kind("picture-torn", pictures=True)
+@kind("picture-torn")
 def torn(take: Take, strength: int) -> Take:
     every = (12, 8, 4)[strength]
     before: dict[int, Pixels] = {}
@@ -677,18 +677,18 @@ def torn(take: Take, strength: int) -> Take:
     return painted(take, tear, (LEFT,))
 
 
-@kind("colour-red-blue", pictures=True, where=SESSION)
+@kind("colour-red-blue", where=SESSION)
 def red_and_blue_exchanged(take: Take, strength: int) -> Take:
     return painted(take, lambda p, _: p[..., ::-1], ((MID,), (LEFT,), CAMERAS)[strength])
 
 
-@kind("colour-cast", pictures=True, where=SESSION)
+@kind("colour-cast", where=SESSION)
 def colour_cast(take: Take, strength: int) -> Take:
     gain = np.array([(0.92, 1, 1.1), (0.85, 1, 1.2), (0.7, 1, 1.4)][strength])
     return painted(take, lambda p, _: p * gain)
 
 
-@kind("picture-grey", pictures=True, where=SESSION)
+@kind("picture-grey", where=SESSION)
 def grey(take: Take, strength: int) -> Take:
     return painted(
         take,
@@ -697,13 +697,13 @@ def grey(take: Take, strength: int) -> Take:
     )
 
 
-@kind("view-turned", pictures=True, where=SESSION)
+@kind("view-turned", where=SESSION)
 def turned(take: Take, strength: int) -> Take:
     views = (lambda p, _: p[:, ::-1], lambda p, _: p[::-1], lambda p, _: p[::-1, ::-1])
     return painted(take, views[strength])
 
 
-@kind("view-moved", pictures=True, where=SESSION)
+@kind("view-moved", where=SESSION)
 def camera_moved(take: Take, strength: int) -> Take:
     shift = (5, 8, 14)[strength]
     return painted(
@@ -711,7 +711,7 @@ def camera_moved(take: Take, strength: int) -> Take:
     )
 
 
-@kind("view-moved", pictures=True, where=SESSION)
+@kind("view-moved", where=SESSION)
 def cropped(take: Take, strength: int) -> Take:
     def zoom(p: Pixels, _: int) -> Pixels:
         share = (0.88, 0.8, 0.66)[strength]
@@ -724,12 +724,12 @@ def cropped(take: Take, strength: int) -> Take:
     return painted(take, zoom)
 
 
-@kind("picture-compressed", pictures=True, where=SESSION)
+@kind("picture-compressed", where=SESSION)
 def compressed(take: Take, strength: int) -> Take:
     return painted(take, lambda p, _: p, CAMERAS, (38, 20, 8)[strength])
 
 
-@kind("picture-size", pictures=True, where=SESSION)
+@kind("picture-size", where=SESSION)
 def other_size(take: Take, strength: int) -> Take:
     sizes = ((72, 54), (64, 48), (40, 30))
     return painted(take, lambda p, _: np.array(Image.fromarray(p).resize(sizes[strength])))

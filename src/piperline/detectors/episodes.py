@@ -135,7 +135,7 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
     if not collection.compares_episodes:
         return
     width = max(float(spread(list(relative.values()))), 0.08)
-    level = max(4 * width, float(np.log(1.6)))
+    level = max(4 * width, float(np.log(1.75)))
     found = {e.index: e for e in whole if abs(relative[e.index]) > level}
     for session, episodes in collection.sessions.items():
         own = [e for e in episodes if e.index in pace]

@@ -230,7 +230,11 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
     for calm, wild in ((upper, lower), (lower, upper)):
         near, near_calm = _around(wild), _around(calm)
         ratio = wild / calm
-        hits |= (
+        beside = np.maximum(np.roll(wild, 1), np.roll(wild, -1)) - near
+        single = (
+            wild - near > 1.5 * beside
+        )  # what changes for good stands out of one neighbour only  # noqa: PLR2004
+        hits |= single & (
             (calm < 1.6 * near_calm)
             & (wild > 3 * near)
             & (ratio > 3 * np.percentile(ratio, 25))

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _MOST_LAG = 25
 _LATE = 3
+_BOTH_MOVE = 0.15  # radians: what holds still shows what others do
 _FEWEST_ROWS = 70
 _LIKE = 0.5
 _GAIN = 0.08
@@ -131,16 +132,23 @@ def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals
 def _moves_with(
     collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str
 ) -> bool:
-    """Whether the picture of a camera moves with one arm and clearly not with the other."""
+    """Whether the picture of a camera moves with one arm and clearly not with the other, and both move."""
+    if min(_arm_moves(collection, episode, side) for side in (arm, not_arm)) < _BOTH_MOVE:
+        return False
     motion = smooth(episode.cameras[camera].motion)
-    likeness = {
-        side: max(
-            correlation(*shifted(motion, _arm_speed(collection, episode, side), lag))
-            for lag in range(-_MOST_LAG, _MOST_LAG + 1, 2)
-        )
-        for side in (arm, not_arm)
-    }
+    likeness = {}
+    for side in (arm, not_arm):
+        speed = _arm_speed(collection, episode, side)
+        lags = range(-_MOST_LAG, _MOST_LAG + 1, 2)
+        likeness[side] = max(correlation(*shifted(motion, speed, lag)) for lag in lags)
     return likeness[arm] > 0.5 and likeness[arm] - likeness[not_arm] > 0.25  # noqa: PLR2004
+
+
+def _arm_moves(collection: Collection, episode: EpisodeSignals, side: str) -> float:
+    """How far the joint of an arm that moves most goes, radians."""
+    dims = collection.robot.joints_of(side)
+    spans = np.ptp(collection.state(episode)[:, dims], axis=0) / collection.unit[dims]
+    return float(spans.max())
 
 
 def _arm_speed(collection: Collection, episode: EpisodeSignals, side: str) -> Floats:

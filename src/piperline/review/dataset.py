@@ -69,15 +69,15 @@ def _opened(root: Path) -> Dataset:
 
 
 def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
+    """The vectors among the columns, float32 (T, D); what is not finite becomes 0."""
     found = {}
     for name in table.column_names:
         column = table[name].combine_chunks()
-        if pa.types.is_fixed_size_list(column.type) and pa.types.is_floating(
-            column.type.value_type
-        ):
-            width = column.type.list_size
-            values = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, width)
-            found[name] = np.nan_to_num(values)
+        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        if lists and pa.types.is_floating(column.type.value_type):
+            values = np.asarray(column.flatten(), dtype=np.float32)
+            if len(values) % len(column) == 0:  # all lists are of one length
+                found[name] = np.nan_to_num(values.reshape(len(column), -1))
     return found
 
 

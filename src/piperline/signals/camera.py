@@ -42,8 +42,8 @@ class CameraSignals:
         motion: mean absolute difference to the thumbnail before, with the mean luma of both removed, float32 (T,);
             the first repeats the second.
         change: the same to the thumbnail `WINDOW` frames later, float32 (T - WINDOW,), or empty.
-        tear: by how much the upper and the lower half leave the mean of the thumbnails before and after,
-            float32 (2, T - 2), or empty.
+        tear: by how much the upper and the lower half leave the mean of the thumbnails before and after: the median
+            over the blocks of the half, so that a thing that moves does not count; float32 (2, T - 2), or empty.
         white, red_blue, chroma: means over the episode: share of white pixels, red less blue by the luma, and the
             distance from grey; luma from 0 to 255.
         sharpness: log of the variance of the Laplacian, median over some frames.
@@ -200,7 +200,8 @@ def _by_frame(luma: Floats) -> dict[str, Floats]:
     motion = np.abs(np.diff(even, axis=0)).mean(axis=(1, 2))
     blocks = np.abs(np.diff(even, axis=0)).reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS)
     off = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)
-    upper, lower = off[:, : HEIGHT // 2], off[:, HEIGHT // 2 :]
+    off = off.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS).mean(axis=(2, 4))
+    upper, lower = off[:, : BLOCK_ROWS // 2], off[:, BLOCK_ROWS // 2 :]
     return {
         "mean": mean,
         "contrast": luma.std(axis=(1, 2)),
@@ -209,7 +210,7 @@ def _by_frame(luma: Floats) -> dict[str, Floats]:
         if len(motion)
         else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
         "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
-        "tear": np.stack([upper.mean(axis=(1, 2)), lower.mean(axis=(1, 2))]),
+        "tear": np.stack([np.median(upper, axis=(1, 2)), np.median(lower, axis=(1, 2))]),
     }
 
 

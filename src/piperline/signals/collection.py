@@ -115,9 +115,9 @@ class Collection:
 
     @cached_property
     def joint_scale(self) -> NDArray[np.float64]:
-        """`scale` of the joints, of a thousandth of a radian at least, float64 (joints,)."""
+        """`scale` of the joints, of 0.05 rad at least: less is noise; float64 (joints,)."""
         joints = self.robot.joints
-        return np.maximum(self.scale[joints], 1e-3 * self.unit[joints])
+        return np.maximum(self.scale[joints], 0.05 * self.unit[joints])
 
     def joint_speeds(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """How far each joint moves from row to row, by its usual range, at most 0.15: float64 (T, joints)."""
