@@ -1,7 +1,9 @@
-"""plan.toml: what is to be done to episodes before they become a dataset. Written by review, edited by people.
+"""plan.toml: what is done to episodes before they become a dataset.
+
+Review writes it, people edit it.
 
 [[episode]]
-episode = "day1/session_2.hdf5:episode_3"   # the recording as it is told from others, and the episode
+episode = "day1/session_2.hdf5:episode_3"   # the recording, and the episode
 made_of = "5f0c0b8e3a..."                   # what was reviewed: other content is refused
 drop = true                                 # it is left out
 reason = "the episode is there twice"
@@ -84,7 +86,7 @@ class EditPlan:
 
 
 def address(source: str, name: str) -> str:
-    """How a plan names an episode: the recording as it is told from others, and the episode in it."""
+    """How a plan names an episode: by its recording, as that is told from others, and its name."""
     return f"{source}:{name}"
 
 
@@ -93,14 +95,15 @@ def fingerprint(source: str, size: int, mtime_ns: int, name: str) -> str:
 
     Args:
         source: the file as it is told from others.
-        size, mtime_ns: of the file, in bytes and nanoseconds.
+        size: of the file, in bytes.
+        mtime_ns: when the file was changed, in nanoseconds.
         name: of the episode.
     """
     text = json.dumps([source, size, mtime_ns, name])
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-# --- writing -------------------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------
 
 
 def plan_text(
@@ -151,7 +154,7 @@ def quoted(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
-# --- reading -------------------------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------
 
 
 def read_plan(path: Path) -> EditPlan:

@@ -1,4 +1,4 @@
-"""convert --plan: exactly the frames, rows, texts and colours that the plan says; refused where recordings changed."""
+"""convert --plan: exactly what the plan says; refused where recordings have changed."""
 
 import pytest
 
@@ -33,7 +33,10 @@ def test_a_plan_is_carried_out_exactly(recording, tmp_path, convert):
     assert code == 0
     assert "episode_0: is there twice" in out
     dataset = open_dataset(tmp_path / "out")
-    assert [(e.length, e.tasks[0]) for e in dataset] == [(20, "new words"), (27, "pick up the cube")]
+    assert [(e.length, e.tasks[0]) for e in dataset] == [
+        (20, "new words"),
+        (27, "pick up the cube"),
+    ]
     for index, (number, first) in enumerate(((1, 5), (2, 3))):
         episode = dataset.episode(index)
         row = episode.table["observation.state"][0].as_py()

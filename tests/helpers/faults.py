@@ -1,8 +1,9 @@
-"""What goes wrong with recordings, put one at a time into a set of `tests.helpers.sessions`, in three strengths."""
+"""What goes wrong with recordings, put one at a time into a clean set, in three strengths."""
 
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +88,13 @@ def picked(take: Take, frames: NDArray[np.int64], cameras: Sequence[str] = CAMER
     """The pictures of some cameras taken from other frames of the same episode."""
     images = dict(take.images)
     for camera in cameras:
-        images[camera] = [take.images[camera][i] for i in np.clip(frames, 0, len(take) - 1)]
+        images[camera] = [take.images[camera][int(i)] for i in np.clip(frames, 0, len(take) - 1)]
     return replace(take, images=images)
 
 
 def painted(
     take: Take,
-    change: Callable[[Pixels, int], Pixels],
+    change: Callable[[Pixels, int], NDArray[Any]],
     cameras: Sequence[str] = (MID,),
     quality: int = 88,
 ) -> Take:
@@ -127,13 +128,13 @@ def spliced(take: Take, frames: NDArray[np.int64]) -> Take:
     return replace(moved, state=take.state[frames], action=take.action[frames])
 
 
-# --- units, signs, zeros, order ------------------------------------------------------------------------------------
+# --- units, signs, zeros, order ------------------------------------------------------------------
 
 _SCALES = (180 / np.pi, 180 / np.pi, 180_000 / np.pi)
 
 
 def _apart(take: Take, late: int, cameras: Sequence[str] = CAMERAS) -> Take:
-    """The pictures of some cameras `late` frames late, or early; what has no counterpart is cut off."""
+    """The pictures of some cameras `late` frames late; what has no counterpart is cut off."""
     count, size = len(take), abs(late)
     frames = np.arange(max(late, 0), count + min(late, 0))
     moved = picked(take, np.arange(count) - late, cameras)
@@ -201,16 +202,16 @@ def arms_exchanged_in_action(take: Take, strength: int) -> Take:
 
 
 @kind("arm-of-camera", "home-apart", "camera-exchanged", where=SESSION)
-def arms_exchanged_in_both(take: Take, strength: int) -> Take:
+def arms_exchanged_in_both(take: Take, _strength: int) -> Take:
     return rows(take, _arms_swapped)
 
 
 @kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
-def gripper_first(take: Take, strength: int) -> Take:
+def gripper_first(take: Take, _strength: int) -> Take:
     return rows(take, lambda v: v[:, [6, 0, 1, 2, 3, 4, 5, 13, 7, 8, 9, 10, 11, 12]])
 
 
-# --- streams against each other ------------------------------------------------------------------------------------
+# --- streams against each other ------------------------------------------------------------------
 
 
 @kind("pictures-late", where=SESSION)
@@ -245,12 +246,12 @@ def pictures_of_another(takes: Takes, strength: int) -> Takes:
     other = takes[(6, 9, 1)[strength]]
     frames = np.arange(len(takes[5])) * (len(other) - 1) // (len(takes[5]) - 1)
     cameras = ((MID,), CAMERAS, CAMERAS)[strength]
-    images = dict(takes[5].images) | {c: [other.images[c][i] for i in frames] for c in cameras}
+    images = dict(takes[5].images) | {c: [other.images[c][int(i)] for i in frames] for c in cameras}
     return tuple(replace(t, images=images) if i == 5 else t for i, t in enumerate(takes))
 
 
 @whole("first-frame", where=(1, 2, 3))
-def first_frame_stale(takes: Takes, strength: int) -> Takes:
+def first_frame_stale(takes: Takes, _strength: int) -> Takes:
     new = list(takes)
     for number in (1, 2, 3):
         images = {
@@ -295,7 +296,7 @@ def camera_still_encoded_anew(take: Take, strength: int) -> Take:
     frames[start : start + count] = start
     rng = np.random.default_rng(3)
 
-    def noisy(pixels: Pixels, number: int) -> Pixels:
+    def noisy(pixels: Pixels, number: int) -> NDArray[Any]:
         inside = start <= number < start + count
         return pixels + (rng.normal(0, 2, pixels.shape) if inside else 0)
 
@@ -368,7 +369,7 @@ def half_the_rate(take: Take, strength: int) -> Take:
     return spliced(take, np.arange(0, len(take), (2, 2, 3)[strength]))
 
 
-# --- actions -------------------------------------------------------------------------------------------------------
+# --- actions -------------------------------------------------------------------------------------
 
 
 @kind("action-copy", where=SESSION, pictures=False)
@@ -483,7 +484,7 @@ def clipped(takes: Takes, strength: int) -> Takes:
 
 
 @kind("no-grip", "not-following", "dimension-still", where=ONE, pictures=False)
-def gripper_never_moves(take: Take, strength: int) -> Take:
+def gripper_never_moves(take: Take, _strength: int) -> Take:
     def held(v: Floats) -> Floats:
         v[:, [6, 13]] = v[0, [6, 13]]
         return v
@@ -492,7 +493,7 @@ def gripper_never_moves(take: Take, strength: int) -> Take:
 
 
 @kind("wrap", pictures=False)
-def wrapped(take: Take, strength: int) -> Take:
+def wrapped(take: Take, _strength: int) -> Take:
     def turned(v: Floats) -> Floats:
         v[60:, 5] += 2 * np.pi
         return v
@@ -500,7 +501,7 @@ def wrapped(take: Take, strength: int) -> Take:
     return rows(take, turned, "state")
 
 
-# --- episodes ------------------------------------------------------------------------------------------------------
+# --- episodes ------------------------------------------------------------------------------------
 
 
 def _held_frames(take: Take, before: int, behind: int) -> Take:
@@ -513,7 +514,7 @@ def _held_frames(take: Take, before: int, behind: int) -> Take:
     still = (np.arange(len(frames)) < before) | (np.arange(len(frames)) >= before + len(take))
     limits = longer.state + noise * still[:, None]
 
-    def noisy(pixels: Pixels, number: int) -> Pixels:
+    def noisy(pixels: Pixels, number: int) -> NDArray[Any]:
         return pixels + (rng.integers(-2, 3, pixels.shape) if still[number] else 0)
 
     return painted(replace(longer, state=limits), noisy, CAMERAS)
@@ -570,7 +571,7 @@ def rows_behind_length(take: Take, strength: int) -> Take:
     return replace(shorter, behind=take.state[-left_out:])
 
 
-# --- instructions --------------------------------------------------------------------------------------------------
+# --- instructions --------------------------------------------------------------------------------
 
 
 @kind("text-empty", pictures=False)
@@ -619,7 +620,7 @@ def text_exchanged(take: Take, strength: int) -> Take:
     return replace(take, text=other)
 
 
-# --- pictures ------------------------------------------------------------------------------------------------------
+# --- pictures ------------------------------------------------------------------------------------
 
 
 @kind("picture-black", where=SESSION)

@@ -1,12 +1,12 @@
-"""Sets of `tests.helpers.sessions` as collections: measured by the pass itself, without files between."""
+"""Sets of `tests.helpers.sessions` as collections, measured without files between."""
 
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from piperline.finding import Finding
 from piperline.detectors.detect import detect
+from piperline.finding import Finding
 from piperline.recordings.layout import load_layout
 from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.collection import Collection

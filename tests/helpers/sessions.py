@@ -1,10 +1,11 @@
-"""Sessions of a two-armed robot for reviews: several tasks, tables, lights and paces, as they are recorded; no faults.
+"""Sessions of a two-armed robot: several tasks, tables, lights and paces; no faults.
 
-Pictures are small, so that a set is made in seconds. What goes wrong is put into them by `tests.helpers.faults`.
+Pictures are small, so that a set is made in seconds. What goes wrong is put into them by
+`tests.helpers.faults`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -141,11 +142,11 @@ def _motion(
     frames = int(rng.integers(low, high) / pace)
     plan = np.random.default_rng((11, *task))
     arms = []
-    for side, base in enumerate(demo.BASES):
+    for side in range(len(demo.BASES)):
         places = _places(plan, side, rng)
         if style.still_arm and side == 1:
             places = [places[0]] * len(places)
-        arms.append(_joints(places, base, _parts(plan, rng, frames, style.pause)))
+        arms.append(_joints(places, _parts(plan, rng, frames, style.pause)))
     action = np.concatenate(arms, axis=1)
     late = np.clip(np.arange(frames) - style.lag, 0, None)
     state = np.stack([np.interp(late, np.arange(frames), column) for column in action.T], axis=1)
@@ -196,18 +197,13 @@ def _parts(plan: np.random.Generator, rng: np.random.Generator, frames: int, pau
     return at
 
 
-def _joints(places: Sequence[Floats], base: float, at: Floats) -> Floats:
+def _joints(places: Sequence[Floats], at: Floats) -> Floats:
     index = np.clip(at.astype(int), 0, len(places) - 2)
     share = np.clip(at - index, 0, 1)
     smooth = share**3 * (10 - 15 * share + 6 * share**2)
     table = np.array(places)
     x, y, z, grip = (table[index] + (table[index + 1] - table[index]) * smooth[:, None]).T
     return np.column_stack([demo._reach_for(x, y, z), np.clip(grip, 0, 0.1)])
-
-
-def changed(takes: Sequence[Take], which: Sequence[int], **new: object) -> tuple[Take, ...]:
-    """The set with some fields of some takes replaced."""
-    return tuple(replace(t, **new) if i in which else t for i, t in enumerate(takes))  # type: ignore[arg-type]
 
 
 def write_sessions(folder: Path, takes: Sequence[Take]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""review from recordings to its folder: what is found, reused, proposed; bad input and hostile texts."""
+"""review: what is found, reused, proposed; bad input and hostile texts."""
 
 import json
 import tomllib

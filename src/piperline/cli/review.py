@@ -41,8 +41,8 @@ def review(
         fail_on: severity that makes the exit code 1.
         json: the result as JSON.
     """
-    from piperline.finding import fails
-    from piperline.review.run import review as look
+    from piperline.finding import fails  # noqa: PLC0415 - `--help` loads nothing heavy
+    from piperline.review.run import review as look  # noqa: PLC0415 - loads av, h5py, numpy
 
     out = Output(json_wanted=json)
     result = look(
@@ -65,11 +65,15 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
     errors = sum(finding.severity == "error" for finding in result.findings)
     yield (
         f"{result.episodes} episodes, {result.frames} frames: {errors} errors, "
-        f"{len(result.findings) - errors} warnings; {result.reused} episodes had been measured before; "
+        f"{len(result.findings) - errors} warnings; {result.reused} episodes had been "
+        "measured before; "
         f"{result.seconds:.1f} s"
     )
     if result.plan.name != "plan.toml":
-        yield f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: {result.plan}"
+        yield (
+            f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: "
+            f"{result.plan}"
+        )
     if result.findings and not (inputs[0] / "meta").is_dir():  # a dataset is not converted
         words = [
             "piperline",

@@ -1,4 +1,7 @@
-"""An edit plan carried out by a conversion: episodes left out, trimmed, told otherwise; cameras left out or put right."""
+"""An edit plan carried out by a conversion: episodes left out, trimmed, told otherwise.
+
+Cameras left out or put right.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +44,9 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class EditedImages:
-    """A span of the images of a camera, perhaps with red and blue exchanged back; frames count from its start.
+    """A span of the images of a camera, perhaps with red and blue exchanged back.
+
+    Frames count from its start.
 
     Attributes:
         stream: the recorded images, up to the end of the span.

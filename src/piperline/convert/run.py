@@ -13,8 +13,8 @@ from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Progress, Watcher, _Counter
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.errors import PiperlineError, RecordingError, TaskFailed
-from piperline.plan import EditPlan
 from piperline.output.publish import check_free, check_name
+from piperline.plan import EditPlan
 from piperline.process import usable_cpus
 
 

@@ -1,1 +1,4 @@
-"""Detectors: what is wrong with episodes, found in their signals; see `piperline.detectors.detect`."""
+"""Detectors: what is wrong with episodes, found in their signals.
+
+See `piperline.detectors.detect`.
+"""

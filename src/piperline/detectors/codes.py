@@ -17,7 +17,7 @@ REMEDIES: Mapping[str, str] = {
     "camera-still": "look at the frames; drop the episode if the camera stood still",
     "cameras-same": "leave the camera out, or drop the episodes",
     "coarse": "have the recorder write full precision; drop the episodes if others are good",
-    "colour-cast": "set the white balance of the camera by hand; drop the episodes if others are good",
+    "colour-cast": "set the white balance by hand; drop the episodes if others are good",
     "colour-red-blue": "exchange red and blue: the colour swapped-jpeg",
     "dimension-still": "look at the joint's encoder; drop the episodes",
     "dropout": "drop the episode, or trim it before the frames",
@@ -75,19 +75,36 @@ _PICTURES_AGAINST_ROWS = frozenset(
 )
 _MOTION = frozenset(
     {
-        "ends-elsewhere", "idle-end", "idle-start", "no-grip", "no-motion", "other-speed", "text-motion", "time-jump",
-        "spike", "home-apart", "sign-apart", "saturated",
+        "ends-elsewhere",
+        "idle-end",
+        "idle-start",
+        "no-grip",
+        "no-motion",
+        "other-speed",
+        "text-motion",
+        "time-jump",
+        "spike",
+        "home-apart",
+        "sign-apart",
+        "saturated",
     }
-)  # fmt: skip
+)
 _FOLLOWING = frozenset(
     {"action-inverted", "action-late", "action-units", "no-command", "not-following", "zero-apart"}
 )
 _LOOKS = frozenset(
     {
-        "camera-exchanged", "colour-cast", "picture-blurred", "picture-compressed", "picture-covered", "picture-dark",
-        "picture-grey", "view-moved", "view-turned",
+        "camera-exchanged",
+        "colour-cast",
+        "picture-blurred",
+        "picture-compressed",
+        "picture-covered",
+        "picture-dark",
+        "picture-grey",
+        "view-moved",
+        "view-turned",
     }
-)  # fmt: skip
+)
 
 CAUSES: Mapping[str, frozenset[str]] = {
     "action-copy": _FOLLOWING | {"rows-held"},
@@ -98,24 +115,39 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "arm-of-camera": frozenset({"camera-still", "pictures-unrelated", "text-motion"}),
     "arms-exchanged": _FOLLOWING | _MOTION | _PICTURES_AGAINST_ROWS,
     "beyond-limits": _MOTION | _PICTURES_AGAINST_ROWS | _FOLLOWING | {"coarse", "rows-held"},
-    "camera-exchanged": _PICTURES_AGAINST_ROWS | _LOOKS - {"camera-exchanged", "picture-covered", "picture-dark"} | {"colour-red-blue"},
+    "camera-exchanged": _PICTURES_AGAINST_ROWS
+    | _LOOKS - {"camera-exchanged", "picture-covered", "picture-dark"}
+    | {"colour-red-blue"},
     "camera-frozen": _PICTURES_AGAINST_ROWS | {"camera-slow"},
     "camera-slow": frozenset({"pictures-late"}),
     "cameras-same": _PICTURES_AGAINST_ROWS | _LOOKS | {"colour-red-blue"},
     "coarse": frozenset({"saturated", "rows-held", "rows-slow", "dimension-still"}),
     "colour-red-blue": frozenset({"colour-cast"}),
-    "dimension-still": _MOTION - {"no-motion"} | _PICTURES_AGAINST_ROWS | _FOLLOWING | {"rows-held"},
+    "dimension-still": _MOTION - {"no-motion"}
+    | _PICTURES_AGAINST_ROWS
+    | _FOLLOWING
+    | {"rows-held"},
     "dropout": _FOLLOWING | {"rows-held", "spike", "saturated", "time-jump", "ends-elsewhere"},
     "ends-elsewhere": frozenset({"text-motion", "no-grip"}),
-    "episode-twice": frozenset({"camera-slow", "pictures-of-another", "first-frame", "other-speed", "too-short"}),
+    "episode-twice": frozenset(
+        {"camera-slow", "pictures-of-another", "first-frame", "other-speed", "too-short"}
+    ),
     "home-apart": frozenset({"zero-apart", "text-motion", "sign-apart"}),
     "no-command": _FOLLOWING - {"no-command", "not-following"} | {"rows-held", "rows-slow"},
-    "no-motion": _MOTION - {"no-motion"} | _FOLLOWING | _PICTURES_AGAINST_ROWS | {"dimension-still"},
-    "not-following": _FOLLOWING - {"not-following", "no-command"} | _PICTURES_AGAINST_ROWS | {"text-motion", "rows-slow"},
-    "picture-black": _PICTURES_AGAINST_ROWS | _LOOKS | {"camera-frozen", "cameras-same", "pictures-of-another"},
-    "picture-blurred": frozenset({"picture-compressed", "pictures-unrelated"}) - {"picture-compressed"},
+    "no-motion": _MOTION - {"no-motion"}
+    | _FOLLOWING
+    | _PICTURES_AGAINST_ROWS
+    | {"dimension-still"},
+    "not-following": _FOLLOWING - {"not-following", "no-command"}
+    | _PICTURES_AGAINST_ROWS
+    | {"text-motion", "rows-slow"},
+    "picture-black": _PICTURES_AGAINST_ROWS
+    | _LOOKS
+    | {"camera-frozen", "cameras-same", "pictures-of-another"},
+    "picture-blurred": frozenset({"pictures-unrelated"}),
     "picture-compressed": frozenset({"picture-grey", "picture-blurred"}),
-    "picture-covered": _PICTURES_AGAINST_ROWS | {"picture-blurred", "colour-cast", "picture-dark", "camera-exchanged"},
+    "picture-covered": _PICTURES_AGAINST_ROWS
+    | {"picture-blurred", "colour-cast", "picture-dark", "camera-exchanged"},
     "picture-damaged": frozenset({"camera-frozen", "camera-slow", "cameras-same"}),
     "picture-dark": _PICTURES_AGAINST_ROWS | _LOOKS - {"picture-covered", "picture-dark"},
     "picture-grey": frozenset({"colour-cast"}),
@@ -123,9 +155,12 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "picture-size": frozenset({"picture-blurred", "view-moved"}),
     "pictures-of-another": _PICTURES_AGAINST_ROWS | {"text-motion", "camera-frozen", "camera-slow"},
     "pictures-unrelated": frozenset({"camera-still", "pictures-late"}),
+    "picture-torn": _PICTURES_AGAINST_ROWS,
     "pictures-drift": _PICTURES_AGAINST_ROWS - {"pictures-drift"},
     "pictures-late": frozenset({"arm-of-camera", "pictures-drift", "camera-still"}),
-    "rows-doubled": frozenset({"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}),
+    "rows-doubled": frozenset(
+        {"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}
+    ),
     "rows-held": frozenset(
         {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated"}
     ),
@@ -140,5 +175,5 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "view-moved": frozenset({"picture-blurred"}),
     "view-turned": frozenset({"view-moved"}),
     "wrap": _FOLLOWING | {"beyond-limits", "spike", "time-jump", "ends-elsewhere", "text-motion"},
-}  # fmt: skip
+}
 """By code: what it explains in the same episodes, so that one cause is one finding."""

@@ -31,7 +31,8 @@ def detect(collection: Collection) -> list[Finding]:
     Recordings whose numbers are beyond the robot's limits are kept out of the others' statistics.
 
     Returns:
-        Errors first, then those about all, sessions, episodes, frames; in the order of the episodes.
+        Errors first, then those about all, sessions, episodes, frames; in the order of the
+        episodes.
     """
     findings = [
         finding
@@ -55,15 +56,18 @@ def notes(collection: Collection) -> list[str]:
     found = []
     if not collection.compares_episodes:
         found.append(
-            f"with fewer than {FEW_EPISODES} episodes, an episode's speed and text are not compared with the others'"
+            f"with fewer than {FEW_EPISODES} episodes, an episode's speed and text are not "
+            "compared with the others'"
         )
     if not collection.compares_sessions:
         found.append(
-            f"with fewer than {FEW_SESSIONS} sessions, a session's zeros and signs are not compared with the others'"
+            f"with fewer than {FEW_SESSIONS} sessions, a session's zeros and signs are not "
+            "compared with the others'"
         )
     if not collection.has_actions:
         found.append(
-            "there are no actions of the state's dimensions: how states follow them was not looked at"
+            "there are no actions of the state's dimensions: how states follow them was not "
+            "looked at"
         )
     if not collection.pictures:
         found.append("pictures were not looked at")

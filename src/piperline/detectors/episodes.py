@@ -88,7 +88,7 @@ def _moving(collection: Collection, episode: EpisodeSignals) -> NDArray[np.bool_
         )
         moved = np.abs(np.diff(calm, axis=1)).max(axis=0)[3 : len(values) + 3]
         fast |= moved > _STILL / 2
-    return smooth(fast, 5) > 0.5  # noqa: PLR2004
+    return smooth(fast, 5) > 0.5
 
 
 def _idle(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
@@ -140,7 +140,7 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
     for session, episodes in collection.sessions.items():
         own = [e for e in episodes if e.index in pace]
         rest = [relative[e.index] for e in whole if e.session != session]
-        if len(own) < 2 or len(rest) < 4:  # noqa: PLR2004
+        if len(own) < 2 or len(rest) < 4:
             continue
         off = float(np.median([relative[e.index] for e in own])) - float(np.median(rest))
         if abs(off) > max(3 * float(spread(rest)), float(np.log(_FASTER))):
@@ -160,7 +160,7 @@ def _usual_by_text(whole: Sequence[EpisodeSignals], pace: dict[int, float]) -> d
     for episode in whole:
         by_text.setdefault(episode.instruction, []).append(pace[episode.index])
     return {
-        text: float(np.median(values)) if len(values) >= 3 else usual  # noqa: PLR2004
+        text: float(np.median(values)) if len(values) >= 3 else usual
         for text, values in by_text.items()
     }
 
@@ -176,11 +176,14 @@ def _ends(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[F
         )
     values = list(gaps.values())
     usual, width = float(np.median(values)), max(float(spread(values)), 0.03)
-    if usual + 6 * width > 0.6 or len(values) < 4:  # noqa: PLR2004
+    if usual + 6 * width > 0.6 or len(values) < 4:
         return
     for episode in whole:
         if gaps[episode.index] > max(usual + 8 * width, _ENDS):
-            text = f"the episode ends {gaps[episode.index]:.2f} rad from where it began, the others at {usual:.2f}: broken off"
+            text = (
+                f"the episode ends {gaps[episode.index]:.2f} rad from where it began, the "
+                f"others at {usual:.2f}: broken off"
+            )
             yield from fault(
                 "ends-elsewhere", "warning", episode, text, apart=round(gaps[episode.index], 3)
             )
@@ -196,7 +199,7 @@ def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[
         own = [closes[e.index] for e in whole if e.instruction == episode.instruction]
         same_text[episode.index] = float(np.median(own))
     usual = float(np.median(list(closes.values())))
-    if usual < 0.02:  # metres  # noqa: PLR2004
+    if usual < 0.02:  # metres
         return
     none = [
         e
@@ -233,18 +236,21 @@ def _labels(episode: EpisodeSignals) -> Iterator[Fault]:
 
 def _rows_behind(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
     behind = episode.rows_behind
-    if behind is None or len(behind) < 3:  # noqa: PLR2004
+    if behind is None or len(behind) < 3:
         return
     values = np.nan_to_num(behind.astype(np.float64))
-    if collection.moves(values[(values != 0).any(axis=1)]) > 0.02:  # noqa: PLR2004
-        text = f"{len(behind)} rows in which the robot moves lie behind the episode's length of {len(episode)}: they are left out"
+    if collection.moves(values[(values != 0).any(axis=1)]) > 0.02:
+        text = (
+            f"{len(behind)} rows in which the robot moves lie behind the episode's length "
+            f"of {len(episode)}: they are left out"
+        )
         yield from fault("rows-ignored", "warning", episode, text, rows=len(behind))
 
 
 def _times(collection: Collection) -> Iterator[Fault]:
     wrong, rates = [], []
     for episode in collection.episodes:
-        if episode.times is None or len(episode) < 10:  # noqa: PLR2004
+        if episode.times is None or len(episode) < 10:
             continue
         gaps = np.diff(episode.times.astype(np.float64))
         usual = float(np.median(gaps))
@@ -254,7 +260,10 @@ def _times(collection: Collection) -> Iterator[Fault]:
             wrong.append(episode)
             rates.append(1 / usual)
         for start, stop in runs(gaps > _GAP * usual):
-            text = f"the times jump by {gaps[start:stop].max():.2f} s between two frames: rows are missing"
+            text = (
+                f"the times jump by {gaps[start:stop].max():.2f} s between two frames: "
+                "rows are missing"
+            )
             yield from fault("time-jump", "error", episode, text, span=(start, stop + 1))
         back = np.flatnonzero(gaps < 0)
         if len(back):

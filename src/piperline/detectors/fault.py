@@ -20,7 +20,8 @@ class Fault:
         code: its stable name.
         severity: of the finding.
         episodes: those that have it.
-        message: what is wrong, one sentence; it begins with the dimensions, if there are some, added by `merged`.
+        message: what is wrong, one sentence; it begins with the dimensions, if there are some,
+            added by `merged`.
         camera: whose pictures are meant.
         span: half-open frames, in a single episode.
         dimension: the dimension of the state or action that is meant.
@@ -72,7 +73,7 @@ def with_sessions(
     have, have_not = {e.index for e in sure}, {e.index for e in against}
     found = []
     for episodes in collection.sessions.values():
-        several = sum(e.index in have for e in episodes) >= 2  # noqa: PLR2004
+        several = sum(e.index in have for e in episodes) >= 2
         found += [e for e in episodes if e.index in have or (several and e.index not in have_not)]
     return found
 
@@ -103,7 +104,7 @@ def merged(faults: Sequence[Fault]) -> Iterator[Fault]:
 
 
 def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
-    """The findings of a fault: about all episodes, else about whole sessions, else about episodes or frames."""
+    """The findings of a fault: about all episodes, sessions, episodes, or frames."""
     if len(one.episodes) == len(collection) > 1:
         yield _finding(one, "all", remedy, None, one.episodes)
         return

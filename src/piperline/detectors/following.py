@@ -1,4 +1,7 @@
-"""How states follow actions: copies, delays, joints that do not follow, other units and zeros, exchanged arms."""
+"""How states follow actions.
+
+Copies, delays, joints that do not follow, other units and zeros, exchanged arms.
+"""
 
 from collections.abc import Generator, Iterator, Sequence
 from itertools import product
@@ -43,8 +46,8 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
         for lag in (0, 1, 2, 3, -1):
             late, early = shifted(state, action, lag)
             rows = moving[max(-lag, 0) : len(moving) - max(lag, 0)]
-            equal = np.isclose(late, early, rtol=0, atol=1e-6 * collection.unit).all(axis=1)
-            if rows.sum() > 10 and equal[rows].mean() > 0.9:  # noqa: PLR2004
+            equal = np.abs((late - early) / collection.unit).max(axis=1) <= 1e-6
+            if rows.sum() > 10 and equal[rows].mean() > 0.9:
                 groups.setdefault(lag, []).append(episode)
                 break
     for lag, episodes in groups.items():
@@ -61,7 +64,10 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
 
 
 def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, set[int]]:
-    """Actions that are differences: small, around zero, and the state's steps; returns the episodes' numbers."""
+    """Actions that are differences: small, around zero, and the state's steps.
+
+    Returns the episodes' numbers.
+    """
     found = []
     joints, unit = collection.robot.joints, collection.unit[collection.robot.joints]
     for episode in collection.episodes:
@@ -69,7 +75,7 @@ def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, 
             v[:, joints] / unit for v in (collection.state(episode), collection.action(episode))
         )
         moving = np.ptp(state, axis=0) > _MOVES
-        if episode.index in copied or moving.sum() < 2 or len(state) < _FEWEST_ROWS:  # noqa: PLR2004
+        if episode.index in copied or moving.sum() < 2 or len(state) < _FEWEST_ROWS:
             continue
         state, action = state[:, moving], action[:, moving]
         off_state = np.median(np.abs(action - state) / np.ptp(state, axis=0))
@@ -77,8 +83,8 @@ def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, 
         sizes = np.ptp(action, axis=0) / np.ptp(state, axis=0)
         like = max(correlation(_sum(action, k)[:-k], _moved(state, k)) for k in (1, 2, 3, 5))
         by_error = min(_miss(state, action, k) for k in (1, 2, 3, 4, 5))
-        small = np.median(sizes) < 0.8 and off_state > 0.05  # noqa: PLR2004
-        if small and ((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05):  # noqa: PLR2004
+        small = np.median(sizes) < 0.8 and off_state > 0.05
+        if small and ((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05):
             found.append(episode)
     yield from fault(
         "action-delta", "error", found, "the actions are differences to the state, not positions"
@@ -89,7 +95,8 @@ def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, 
 def _sum(action: Floats, count: int) -> Floats:
     summed = np.cumsum(np.concatenate([np.zeros((1, action.shape[1])), action]), axis=0)
     ends = np.minimum(np.arange(len(action)) + count, len(action))
-    return summed[ends] - summed[:-1]
+    sums: Floats = summed[ends] - summed[:-1]
+    return sums
 
 
 def _moved(state: Floats, count: int) -> Floats:
@@ -106,16 +113,19 @@ def _lags(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Iterato
     known: dict[int, int] = {}
     for episode in episodes:
         lag, likeness = _lag(collection, episode)
-        if likeness > 0.4:  # noqa: PLR2004
+        if likeness > 0.4:
             known[episode.index] = lag
     good = [e for e in episodes if e.index in known]
     if not good:
         return
     usual = round(float(np.median([known[e.index] for e in good])))
-    if usual <= -2 or usual > _LATEST:  # noqa: PLR2004
-        text = f"states follow actions by {usual:+d} frames everywhere: a command comes before its motion, by 1 to 10"
+    if usual <= -2 or usual > _LATEST:
+        text = (
+            f"states follow actions by {usual:+d} frames everywhere: a command comes "
+            "before its motion, by 1 to 10"
+        )
         yield from fault("action-late", "error", collection.episodes, text, lag=usual)
-    odd = [e for e in good if abs(known[e.index] - usual) >= 3]  # noqa: PLR2004
+    odd = [e for e in good if abs(known[e.index] - usual) >= 3]
     groups: dict[int, list[EpisodeSignals]] = {}
     for episode in odd:
         groups.setdefault(1 if known[episode.index] > usual else -1, []).append(episode)
@@ -183,7 +193,7 @@ def _against(
     for episode in episodes:
         action, state = collection.action(episode)[:, d], collection.state(episode)[:, d]
         if np.ptp(action) > big and np.ptp(state) > 0.3 * big and len(state) > _FEWEST_ROWS:
-            if correlation(action[:-2], state[2:]) < -0.5:  # noqa: PLR2004
+            if correlation(action[:-2], state[2:]) < -0.5:
                 inverted.append(episode)
             sizes = [np.ptp(np.percentile(values, [2, 98])) for values in (state, action)]
             gains[episode.index] = sizes[0] / max(sizes[1], 1e-9)
@@ -211,20 +221,23 @@ def _zero(
             v[:, d] / collection.unit[d]
             for v in (collection.action(episode), collection.state(episode))
         )
-        still = smooth(np.abs(np.diff(action, prepend=action[:1])), 9) < 2e-3  # noqa: PLR2004
-        if still.sum() > 10:  # noqa: PLR2004
+        still = smooth(np.abs(np.diff(action, prepend=action[:1])), 9) < 2e-3
+        if still.sum() > 10:
             rest[episode.index] = float(np.median((action - state)[still]))
-    if len(rest) < 4:  # noqa: PLR2004
+    if len(rest) < 4:
         return
     for session, own in collection.sessions.items():
         others = [v for i, v in rest.items() if i not in {e.index for e in own}]
-        reference = others if len(others) >= 4 else list(rest.values())  # noqa: PLR2004
+        reference = others if len(others) >= 4 else list(rest.values())
         usual, width = float(np.median(reference)), max(float(spread(reference)), _ZERO_WIDTH)
         level = max(8 * width, _ZERO_FLOOR)
         off = [e for e in own if e.index in rest and abs(rest[e.index] - usual) > level]
-        if off and (len(off) >= len(own) / 2 or len(others) >= 4):  # noqa: PLR2004
+        if off and (len(off) >= len(own) / 2 or len(others) >= 4):
             apart = float(np.median([rest[e.index] for e in off]))
-            text = f"action and state are {apart:+.3f} rad apart at rest, elsewhere {usual:+.3f}: another zero"
+            text = (
+                f"action and state are {apart:+.3f} rad apart at rest, elsewhere "
+                f"{usual:+.3f}: another zero"
+            )
             yield from fault(
                 "zero-apart",
                 "error",
@@ -251,9 +264,9 @@ def _arms(collection: Collection) -> Iterator[Fault]:
         (left, right) = collection.robot.arms
         crossed = max(likeness[left, right], likeness[right, left])
         own = max(likeness[left, left], likeness[right, right])
-        if crossed > 0.5 and own < 0.3:  # noqa: PLR2004
+        if crossed > 0.5 and own < 0.3:
             swapped.append(episode)
-        elif own > 0.5:  # noqa: PLR2004
+        elif own > 0.5:
             straight.append(episode)
     yield from fault(
         "arms-exchanged",

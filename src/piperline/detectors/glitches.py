@@ -25,7 +25,6 @@ _COARSE = 3e-3  # radians
 
 def find_glitches(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
-    usual = _usual_step(collection)
     for episode in collection.episodes:
         if len(episode) < _FEWEST_ROWS:
             continue
@@ -33,7 +32,7 @@ def find_glitches(collection: Collection) -> Iterator[Fault]:
             zero = yield from _dropouts(collection, episode, label, values)
             yield from _spikes(collection, episode, label, values, zero)
             yield from _wraps(collection, episode, label, values)
-        yield from _time_jumps(collection, episode, usual)
+        yield from _time_jumps(collection, episode)
         yield from _held(collection, episode)
         yield from _doubled(collection, episode)
     yield from _slow_bus(collection)
@@ -46,11 +45,6 @@ def _vectors(collection: Collection, episode: EpisodeSignals) -> Iterator[tuple[
         yield "action", collection.action(episode)
 
 
-def _usual_step(collection: Collection) -> float:
-    long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-    return float(np.median([np.percentile(collection.travelled(e), 99) for e in long] or [1.0]))
-
-
 def _dropouts(
     collection: Collection, episode: EpisodeSignals, label: str, values: Floats
 ) -> Generator[Fault, None, NDArray[np.bool_]]:
@@ -59,14 +53,15 @@ def _dropouts(
     parts = collection.robot.arms or {"robot": np.arange(values.shape[1])}
     for side, dims in parts.items():
         rows = (values[:, dims] == 0).all(axis=1)
-        if rows.mean() >= 0.5 or len(dims) < 3:  # noqa: PLR2004 - it may begin and end at zero
+        if rows.mean() >= 0.5 or len(dims) < 3:  # it may begin and end at zero
             continue
         zero |= rows
         for start, stop in runs(rows):
             around = values[max(start - 1, 0) : stop + 1, dims] / collection.unit[dims]
-            if np.abs(around).max() > 0.1:  # it did not come there by itself  # noqa: PLR2004
+            if np.abs(around).max() > 0.1:  # it did not come there by itself
                 yield from fault(
-                    "dropout", "error", episode, f"{label}: every value of the {side} arm is 0 for {stop - start} rows",
+                    "dropout", "error", episode,
+                    f"{label}: the {side} arm is exactly 0 for {stop - start} rows",
                     span=(start, stop),
                 )  # fmt: skip
     return zero
@@ -79,7 +74,7 @@ def _spikes(
     values: Floats,
     zero: NDArray[np.bool_],
 ) -> Iterator[Fault]:
-    """One row, or two, that leave the line between the rows before and behind, and come back to it."""
+    """One row, or two, that leave the line between the rows before and behind."""
     scaled = values / collection.unit
     floor = np.full(values.shape[1], _SPIKE_FLOOR)
     floor[collection.robot.grippers] = _GRIPPER_FLOOR
@@ -87,19 +82,26 @@ def _spikes(
     for width in (1, 2):
         hits = _off_the_line(scaled, width, floor)
         for t, d in zip(*np.nonzero(hits), strict=True):
-            known = any(abs(int(t) - start) <= 2 and d in dims for (start, _), dims in seen.items())  # noqa: PLR2004
+            known = any(abs(int(t) - start) <= 2 and d in dims for (start, _), dims in seen.items())
             if not known and not zero[max(t - 1, 0) : t + width + 1].any():
                 seen.setdefault((int(t), int(t) + width), []).append(int(d))
     for (start, stop), dims in sorted(seen.items()):
         d = dims[0]
         names = [collection.robot.short_names[d] for d in dims]
         usual = (values[start - 1, d] + values[stop, d]) / 2
-        text = f"{label} {names[0]}: {values[start, d]:.3g} for {stop - start} rows, {usual:.3g} around them"
+        text = (
+            f"{label} {names[0]}: {values[start, d]:.3g} for {stop - start} rows, "
+            f"{usual:.3g} around them"
+        )
         yield from fault("spike", "error", episode, text, span=(start, stop), dimensions=names)
 
 
 def _off_the_line(scaled: Floats, width: int, floor: Floats) -> NDArray[np.bool_]:
-    """Where `width` rows leave the line between their neighbours, and the rows around do not: bool (T, D)."""
+    """Where `width` rows leave the line between their neighbours, and the rows around do not.
+
+    Returns:
+        bool (T, D).
+    """
     hits = np.zeros(scaled.shape, dtype=bool)
     count = len(scaled) - width - 3
     if count < _FEWEST_ROWS:
@@ -128,12 +130,13 @@ def _wraps(
         if len(jumps):
             yield from fault(
                 "wrap", "error", episode,
-                f"{label} {collection.robot.short_names[d]}: jumps by a whole turn, {len(jumps)} times",
+                f"{label} {collection.robot.short_names[d]}: jumps by a whole turn, "
+                f"{len(jumps)} times",
                 span=(int(jumps[0]), int(jumps[0]) + 2),
             )  # fmt: skip
 
 
-def _time_jumps(collection: Collection, episode: EpisodeSignals, usual: float) -> Iterator[Fault]:
+def _time_jumps(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
     """Several joints and the pictures jump between two rows: rows are missing between them."""
     joints = collection.robot.joints
     scaled = collection.state(episode)[:, joints] / collection.unit[joints]
@@ -147,11 +150,12 @@ def _time_jumps(collection: Collection, episode: EpisodeSignals, usual: float) -
     noise = np.maximum(np.percentile(sudden, 95, axis=0), 1e-3)
     many = (sudden > 3 * noise).sum(axis=1)
     level = max(_JUMP * float(np.percentile(rows, 95)), _JUMP_FLOOR)
-    hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)  # noqa: PLR2004
+    hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)
     for t in np.flatnonzero(hits):
         if _pictures_jump(collection, episode, int(t) + 1):
             yield from fault(
-                "time-jump", "error", episode, "all joints and the pictures jump at once: rows are missing",
+                "time-jump", "error", episode,
+                "all joints and the pictures jump at once: rows are missing",
                 span=(int(t), int(t) + 2),
             )  # fmt: skip
 
@@ -174,14 +178,16 @@ def _held(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
         ("action", action, state, "state"),
     ):
         for start, stop in runs(_same_as_before(own)):
-            # A state follows its action for a while after that has stopped, and begins to after it has begun.
+            # A state follows its action for a while after that has stopped, and begins to after it
+            # has begun.
             while_held = (start + _LATEST, stop) if label == "action" else (start - 1, stop - _SOON)
             moved = collection.moves(other[slice(*while_held)])
             if _HELD_ROWS <= stop - start < 0.9 * len(own) and moved > _HELD_MOVES:
                 count = stop - start + 1
                 yield from fault(
                     "rows-held", "warning" if label == "action" else "error", episode,
-                    f"{label}: the same row {count} times ({count / collection.fps:.1f} s) while the {word} moves",
+                    f"{label}: the same row {count} times ({count / collection.fps:.1f} s) "
+                    f"while the {word} moves",
                     span=(start - 1, stop),
                 )  # fmt: skip
 
@@ -192,16 +198,16 @@ def _same_as_before(values: Floats) -> NDArray[np.bool_]:
 
 def _doubled(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
     """A stretch in which every row, of states and actions, is there twice."""
-    if not collection.has_actions or len(episode) < 40:  # noqa: PLR2004
+    if not collection.has_actions or len(episode) < 40:
         return
     joined = np.concatenate([collection.state(episode), collection.action(episode)], axis=1)
     twice = _same_as_before(joined)
     dense = [
         (a, b)
-        for a, b in runs(smooth(twice, 6) >= 0.45)  # noqa: PLR2004
-        if b - a >= 10 and 0.35 < twice[a:b].mean() < 0.7  # noqa: PLR2004
+        for a, b in runs(smooth(twice, 6) >= 0.45)
+        if b - a >= 10 and 0.35 < twice[a:b].mean() < 0.7
     ]
-    if dense and collection.moves(joined[dense[0][0] : dense[0][1], : len(collection.unit)]) > 0.01:  # noqa: PLR2004
+    if dense and collection.moves(joined[dense[0][0] : dense[0][1], : len(collection.unit)]) > 0.01:
         yield from fault(
             "rows-doubled",
             "warning",
@@ -231,7 +237,8 @@ def _slow_bus(collection: Collection) -> Iterator[Fault]:
             rate = collection.fps * (1 - float(np.median(shares)))
             yield from fault(
                 "rows-slow", "warning", found,
-                f"{label}: {rate:.0f} readings a second, not {collection.fps}: the others repeat the one before",
+                f"{label}: {rate:.0f} readings a second, not {collection.fps}: the others "
+                "repeat the one before",
                 readings_per_second=round(rate, 1),
             )  # fmt: skip
 
@@ -249,7 +256,8 @@ def _coarse(collection: Collection) -> Iterator[Fault]:
         if found:
             yield from fault(
                 "coarse", "warning", found,
-                f"{label}: readings in steps of {np.median(sizes):.2g} rad: rounded by the recorder",
+                f"{label}: readings in steps of {np.median(sizes):.2g} rad: rounded by the "
+                "recorder",
                 step=float(np.median(sizes)),
             )  # fmt: skip
 
@@ -259,10 +267,10 @@ def _resolution(values: Floats) -> float:
     found = []
     for column in values.T:
         levels = np.unique(np.round(column, 5))
-        if np.ptp(column) < 0.1 or len(levels) < 5:  # noqa: PLR2004
+        if np.ptp(column) < 0.1 or len(levels) < 5:
             continue
         gaps = np.diff(levels)
         step = float(np.percentile(gaps, 2))
         off = np.abs(gaps / step - np.round(gaps / step))
-        found.append(step if off.max() < 0.1 else 0.0)  # noqa: PLR2004
+        found.append(step if off.max() < 0.1 else 0.0)
     return float(np.median(found)) if found else 0.0

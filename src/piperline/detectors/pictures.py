@@ -1,4 +1,7 @@
-"""Light, focus, colour, compression: the pictures of each camera against the same camera's in other episodes."""
+"""Light, focus, colour, compression.
+
+The pictures of each camera against the same camera's in other episodes.
+"""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -120,20 +123,23 @@ def _colors(
     )
     gone = {episode.index for episode in grey}
     colored = [e for e in episodes if e.index not in gone]
-    swapped = yield from _red_and_blue(collection, colored, camera)
+    swapped = yield from _red_and_blue(colored, camera)
     yield from _casts(collection, [e for e in colored if e.index not in swapped], camera)
 
 
 def _red_and_blue(
-    collection: Collection, episodes: Sequence[EpisodeSignals], camera: str
+    episodes: Sequence[EpisodeSignals], camera: str
 ) -> Generator[Fault, None, set[int]]:
-    """Sessions, or episodes, whose red is the blue of the others; returns the numbers of the episodes."""
+    """Sessions, or episodes, whose red is the blue of the others.
+
+    Returns the numbers of the episodes.
+    """
     found = []
     for episode in episodes:
         others = [e for e in episodes if e.index != episode.index]
         votes = [_exchanged(episode, other, camera) for other in others]
         comparable = [vote for vote in votes if vote is not None]
-        if len(comparable) >= 3 and np.mean(comparable) > 0.5:  # noqa: PLR2004
+        if len(comparable) >= 3 and np.mean(comparable) > 0.5:
             found.append(episode)
     if len(found) > len(episodes) / 2:
         return set()
@@ -143,26 +149,31 @@ def _red_and_blue(
 
 
 def _exchanged(episode: EpisodeSignals, other: EpisodeSignals, camera: str) -> bool | None:
-    """Whether two views fit much better with red and blue exchanged; None where they are not alike at all."""
+    """Whether two views fit much better with red and blue exchanged.
+
+    None where they are not alike at all.
+    """
     own, theirs = episode.cameras[camera].view - 128, other.cameras[camera].view - 128
-    if np.abs(theirs[1:]).mean() < 2 or np.abs(own[1:]).mean() < 2:  # too grey to tell  # noqa: PLR2004
+    if np.abs(theirs[1:]).mean() < 2 or np.abs(own[1:]).mean() < 2:  # too grey to tell
         return None
     straight = float(np.abs(own[1:] - theirs[1:]).mean())
-    # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y) / 1.772.
+    # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y) /
+    # 1.772.
     turned = np.stack([own[2] * 1.402 / 1.772, own[1] * 1.772 / 1.402])
     crossed = float(np.abs(turned - theirs[1:]).mean())
     balance, other_balance = (1.402 * v[2] - 1.772 * v[1] for v in (own, theirs))
     pattern = correlation(balance, other_balance)  # a cast leaves it as it is
-    return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)  # noqa: PLR2004
+    return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)
 
 
 def _casts(
     collection: Collection, episodes: Sequence[EpisodeSignals], camera: str
 ) -> Iterator[Fault]:
     """A colour cast of one camera alone: light changes all cameras of an episode."""
-    if len(collection.cameras) < 2 or not episodes:  # noqa: PLR2004
+    if len(collection.cameras) < 2 or not episodes:
         return
-    usual = {c: _median(episodes, lambda e, c=c: e.cameras[c].red_blue) for c in collection.cameras}  # type: ignore[misc]
+    balances = {c: [e.cameras[c].red_blue for e in episodes] for c in collection.cameras}
+    usual = {name: float(np.median(values)) for name, values in balances.items()}
 
     def off(episode: EpisodeSignals, name: str) -> float:
         return episode.cameras[name].red_blue - usual[name]
@@ -188,7 +199,7 @@ def _casts(
 
 def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
     """A large part without texture, darker than elsewhere: compared with the same camera."""
-    if len(episodes) < 3:  # noqa: PLR2004
+    if len(episodes) < 3:
         return
     usual = np.median([e.cameras[camera].texture for e in episodes], axis=0)
     dimness = _median(episodes, lambda e: e.cameras[camera].dimness)
@@ -198,8 +209,8 @@ def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]
         darker = min(
             1.0, own.dimness / max(dimness, 1.0)
         )  # what is dark has less texture everywhere
-        lost = (own.texture < 0.3 * darker * usual) & (usual > 2)  # noqa: PLR2004
-        if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:  # noqa: PLR2004
+        lost = (own.texture < 0.3 * darker * usual) & (usual > 2)
+        if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:
             covered.append(episode)
     text = "a large part of the picture shows nothing: something is before the camera"
     yield from fault("picture-covered", "warning", covered, text, camera=camera)
@@ -223,7 +234,7 @@ def _covered_for_a_time(
 def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
     """Single frames of which one half is of another time."""
     tear = episode.cameras[camera].tear.astype(np.float64)
-    if tear.shape[1] < 30:  # noqa: PLR2004
+    if tear.shape[1] < 30:
         return
     upper, lower = tear + 0.2
     hits = np.zeros(tear.shape[1], dtype=bool)
@@ -233,7 +244,7 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
         beside = np.maximum(np.roll(wild, 1), np.roll(wild, -1)) - near
         single = (
             wild - near > 1.5 * beside
-        )  # what changes for good stands out of one neighbour only  # noqa: PLR2004
+        )  # what changes for good stands out of one neighbour only
         hits |= single & (
             (calm < 1.6 * near_calm)
             & (wild > 3 * near)
@@ -255,7 +266,10 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
 
 
 def _around(values: Floats) -> Floats:
-    """What is usual in the 17 frames around each, float64 (T,): the lower quartile, as every fourth may be torn."""
+    """What is usual in the 17 frames around each, float64 (T,).
+
+    It is the lower quartile: every fourth picture may be torn.
+    """
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, 8, mode="edge"), 17)
     near: Floats = np.percentile(windows, 25, axis=1)
     return near

@@ -29,7 +29,7 @@ def find_ranges(collection: Collection) -> Iterator[Fault]:
         yield from merged([*_signs(collection)])
 
 
-# --- limits ------------------------------------------------------------------------------------------------------
+# --- limits --------------------------------------------------------------------------------------
 
 
 def _beyond_limits(collection: Collection) -> Iterator[Fault]:
@@ -47,15 +47,14 @@ def _beyond_limits(collection: Collection) -> Iterator[Fault]:
                 for d in np.flatnonzero(outside.mean(axis=0) > _BEYOND_ROWS)
             ]
         if beyond:
-            parts = {name.split()[0] for name in beyond}
-            grip_only = all("grip" in name for name in beyond)
-            groups.setdefault((*sorted(parts), str(grip_only)), []).append(episode)
-    for key, episodes in groups.items():
-        parts = [part for part in key if part in {"state", "action"}]
+            labels = sorted({name.split()[0] for name in beyond})
+            groups.setdefault(tuple(labels), []).append(episode)
+    for parts, episodes in groups.items():
         where = " and ".join(parts) if len(parts) == 1 else "state and action"
         what = _unit_hint(collection, episodes, parts)
         yield from fault(
-            "beyond-limits", "error", episodes, f"values of {where} are beyond what the robot can reach{what}",
+            "beyond-limits", "error", episodes,
+            f"values of {where} are beyond what the robot can reach{what}",
         )  # fmt: skip
 
 
@@ -87,14 +86,14 @@ def _unit_hint(
     return ": " + ", ".join(hints) if hints else ""
 
 
-# --- dimensions --------------------------------------------------------------------------------------------------
+# --- dimensions ----------------------------------------------------------------------------------
 
 
 def _never_changes(collection: Collection) -> Iterator[Fault]:
     """A dimension that not even noise moves, where others have noise."""
     spans = {e.index: np.ptp(collection.state(e), axis=0) for e in collection.episodes}
     alive = np.median([spans[e.index] > 0 for e in collection.episodes], axis=0) > 0
-    noisy = alive.mean() > 0.5  # a simulator's joints stand exactly still  # noqa: PLR2004
+    noisy = alive.mean() > 0.5  # a simulator's joints stand exactly still
     for d, name in enumerate(collection.robot.short_names):
         still = [
             e
@@ -104,7 +103,7 @@ def _never_changes(collection: Collection) -> Iterator[Fault]:
             and not _is_limit(collection, d, float(collection.state(e)[0, d]))
         ]
         everywhere = len(still) == len(collection)
-        by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)  # noqa: PLR2004
+        by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)
         if still and noisy and by_noise and (everywhere or _noise_elsewhere(collection, d, still)):
             yield from fault(
                 "dimension-still",
@@ -120,7 +119,7 @@ def _noise_elsewhere(collection: Collection, d: int, still: Sequence[EpisodeSign
     gone = {episode.index for episode in still}
     others = [e for e in collection.episodes if e.index not in gone]
     changing = [np.mean(np.diff(collection.state(e)[:, d]) != 0) for e in others if len(e) > 1]
-    return bool(changing) and float(np.median(changing)) > 0.5  # noqa: PLR2004
+    return bool(changing) and float(np.median(changing)) > 0.5
 
 
 def _saturated(collection: Collection) -> Iterator[Fault]:
@@ -139,7 +138,8 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
             )
             if alone and share > _SATURATED and moves > 0.05 * collection.unit[d]:
                 yield from fault(
-                    "saturated", "error", episodes, f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
+                    "saturated", "error", episodes,
+                    f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
                     dimension=collection.robot.short_names[d],
                 )  # fmt: skip
 
@@ -149,7 +149,7 @@ def _is_limit(collection: Collection, d: int, value: float) -> bool:
     robot = collection.robot
     if robot.lower is None or robot.upper is None:
         return False
-    return min(abs(value - robot.lower[d]), abs(value - robot.upper[d])) < 0.01  # noqa: PLR2004
+    return bool(min(abs(value - robot.lower[d]), abs(value - robot.upper[d])) < 0.01)
 
 
 def _at_extreme(values: Floats) -> tuple[float, float]:
@@ -159,7 +159,7 @@ def _at_extreme(values: Floats) -> tuple[float, float]:
     return (high, float(top)) if high >= low else (low, float(bottom))
 
 
-# --- sessions against sessions -------------------------------------------------------------------------------------
+# --- sessions against sessions -------------------------------------------------------------------
 
 
 def _homes(collection: Collection) -> Iterator[Fault]:
@@ -172,7 +172,7 @@ def _homes(collection: Collection) -> Iterator[Fault]:
         for e in collection.episodes
     }
     for session, episodes in collection.sessions.items():
-        if len(episodes) < 2:  # noqa: PLR2004 - one may begin anywhere
+        if len(episodes) < 2:  # one may begin anywhere
             continue
         own = np.array([starts[e.index] for e in episodes])
         others = np.array([starts[e.index] for e in collection.episodes if e.session != session])
@@ -184,18 +184,20 @@ def _homes(collection: Collection) -> Iterator[Fault]:
         if len(off) == 0:
             continue
         shown = ", ".join(
-            f"{robot.short_names[d]} {middle[d] * unit[d]:+.2f} (elsewhere {usual[d] * unit[d]:+.2f})"
+            f"{robot.short_names[d]} {middle[d] * unit[d]:+.2f} (elsewhere "
+            f"{usual[d] * unit[d]:+.2f})"
             for d in off[:3]
         )
+        more = " ..." if len(off) > 3 else ""
         cause = _other_order(collection, session) or _sign_or_zero(middle, usual, off)
         yield from fault(
-            "home-apart", "warning", episodes, f"the session begins with {shown}{' ...' if len(off) > 3 else ''}: {cause}",  # noqa: PLR2004
+            "home-apart", "warning", episodes, f"the session begins with {shown}{more}: {cause}",
             dimensions=[robot.short_names[d] for d in off],
         )  # fmt: skip
 
 
 def _sign_or_zero(own: Floats, usual: Floats, off: NDArray[np.int64]) -> str:
-    turned = [d for d in off if abs(own[d] + usual[d]) < 0.05 < abs(usual[d])]  # noqa: PLR2004
+    turned = [d for d in off if abs(own[d] + usual[d]) < 0.05 < abs(usual[d])]
     return "the sign is opposite" if turned else "zeroed anew, or the arm stands otherwise"
 
 
@@ -250,14 +252,17 @@ def _orders(collection: Collection) -> dict[str, list[int]]:
 
 
 def _signs(collection: Collection) -> Iterator[Fault]:
-    """A joint that moves with the others in the opposite direction than in all other sessions, of the same tasks."""
+    """A joint that moves with the others in the opposite direction than in all other sessions.
+
+    Only sessions of the same tasks are compared.
+    """
     names = [collection.robot.short_names[d] for d in collection.robot.joints]
     for session in collection.sessions:
         tables = _comparable(collection, session)
-        if len(tables) < 3:  # noqa: PLR2004 - itself and two others
+        if len(tables) < 3:  # itself and two others
             continue
         own, others = tables[0], np.stack(tables[1:])
-        sure = (np.abs(others).min(axis=0) > 0.3) & (np.abs(own) > 0.3)  # noqa: PLR2004
+        sure = (np.abs(others).min(axis=0) > 0.3) & (np.abs(own) > 0.3)
         sure &= np.abs(np.sign(others).sum(axis=0)) == len(others)
         np.fill_diagonal(sure, val=False)
         against = sure & (np.sign(own) != np.sign(others[0]))
@@ -266,13 +271,17 @@ def _signs(collection: Collection) -> Iterator[Fault]:
         for j in np.flatnonzero(turned):
             yield from fault(
                 "sign-apart", "warning", collection.sessions[session],
-                "moves with the other joints in the opposite direction than in the other sessions: another sign",
+                "moves with the other joints in the opposite direction than in the other "
+                "sessions: another sign",
                 dimension=names[j],
             )  # fmt: skip
 
 
 def _comparable(collection: Collection, session: str) -> list[Floats]:
-    """How joints move together in a session, and in the others for as far as they have its instructions."""
+    """How joints move together in a session, and in others.
+
+    Of the others those episodes count that have its instructions.
+    """
     texts = {episode.instruction for episode in collection.sessions[session]}
     tables = []
     for other in sorted(collection.sessions, key=lambda name: name != session):

@@ -1,4 +1,7 @@
-"""Pictures and rows that occur twice: frozen and slow cameras, episodes that are there twice, stale first pictures."""
+"""Pictures and rows that occur twice.
+
+Frozen and slow cameras, episodes that are there twice, stale first pictures.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -57,7 +60,8 @@ def _frozen(collection: Collection) -> Iterator[Fault]:
                     seconds = count / collection.fps
                     yield from fault(
                         "camera-frozen", "error", episode,
-                        f"the camera gives the same picture {count} times in a row ({seconds:.1f} s) "
+                        f"the camera gives the same picture {count} times in a row "
+                        f"({seconds:.1f} s) "
                         f"while the robot moves by {moved:.2f} rad",
                         camera=camera, span=(start - 1, stop), seconds=round(seconds, 2),
                     )  # fmt: skip
@@ -121,8 +125,8 @@ def _pairs(keys: Sequence[set[object]]) -> Counter[tuple[int, int]]:
 def _moving_rows(collection: Collection, episode: EpisodeSignals) -> set[object]:
     """The rows, as bytes, in which the robot moves: those at rest may be equal by chance."""
     states = np.ascontiguousarray(episode.vectors[STATE])
-    moving = np.abs(np.diff(states, axis=0, prepend=states[:1])) / collection.unit > 1e-5  # noqa: PLR2004
-    return {row.tobytes() for row in states[moving.sum(axis=1) >= 2]}  # noqa: PLR2004
+    moving = np.abs(np.diff(states, axis=0, prepend=states[:1])) / collection.unit > 1e-5
+    return {row.tobytes() for row in states[moving.sum(axis=1) >= 2]}
 
 
 def _shared(collection: Collection) -> Iterator[Fault]:
@@ -161,10 +165,11 @@ def _shared(collection: Collection) -> Iterator[Fault]:
             wrong, right = sorted(
                 (episodes[a], episodes[b]), key=lambda e: _agreement(collection, e)
             )
-            cameras = {camera for camera, _ in pictures[a] & pictures[b]}  # type: ignore[misc]
+            cameras = {key[0] for key in pictures[a] & pictures[b] if isinstance(key, tuple)}
             yield from fault(
                 "pictures-of-another", "error", wrong,
-                f"{count} of its pictures are those of {right.session} {right.name}, its rows are not",
+                f"{count} of its pictures are those of {right.session} {right.name}, its rows "
+                "are not",
                 camera=cameras.pop() if len(cameras) == 1 else None, pictures=count,
             )  # fmt: skip
     yield from _first_frame(starts)

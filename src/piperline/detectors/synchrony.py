@@ -1,11 +1,13 @@
 """Pictures against rows: late, drifting, unrelated, of the other arm, standing still.
 
-How much a picture changes is compared with how fast the joints move, weighted by what each joint does to the picture of
+How much a picture changes is compared with how fast the joints move, weighted by what each joint
+does to the picture of
 that camera. The weights come from all episodes together.
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,10 @@ _COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
 
 @dataclass(frozen=True)
 class _Expected:
-    """What moves the picture of a camera: non-negative weights of the joints, and what changes without motion."""
+    """What moves the picture of a camera.
+
+    Non-negative weights of the joints, and what changes without motion.
+    """
 
     weights: Floats
     floor: float
@@ -43,7 +48,10 @@ class _Expected:
 
 @dataclass(frozen=True)
 class _Delay:
-    """How late the pictures of an episode are: frames, likeness there and at no delay, and of both halves."""
+    """How late the pictures of an episode are.
+
+    Frames, likeness there and at no delay, and of both halves.
+    """
 
     lag: int
     likeness: float
@@ -56,7 +64,7 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     if not collection.cameras:
         return
     exchanged = yield from _sides(collection)
-    if exchanged and len(collection) - len(exchanged) >= 4:  # noqa: PLR2004
+    if exchanged and len(collection) - len(exchanged) >= 4:
         collection = collection.without(exchanged)
     fits = {camera: _fit(collection, camera) for camera in collection.cameras}
     delays = {camera: _all_delays(collection, camera, fit) for camera, fit in fits.items()}
@@ -93,7 +101,11 @@ def _fit(collection: Collection, camera: str) -> _Expected:
 
 
 def _weights(speeds: Floats, wanted: Floats) -> Floats:
-    """Non-negative least squares by multiplicative updates (Lee and Seung 2001): float64 (joints,)."""
+    """Non-negative least squares by multiplicative updates (Lee and Seung 2001).
+
+    Returns:
+        float64 (joints,).
+    """
     square = speeds.T @ speeds + 1e-6 * np.eye(speeds.shape[1])
     target = np.maximum(speeds.T @ wanted, 0)
     weights = np.full(speeds.shape[1], 1e-3)
@@ -102,11 +114,14 @@ def _weights(speeds: Floats, wanted: Floats) -> Floats:
     return weights
 
 
-# --- which arm moves which wrist camera ----------------------------------------------------------------------------
+# --- which arm moves which wrist camera ----------------------------------------------------------
 
 
 def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals]]:
-    """Wrist cameras that move with the other arm; returns the episodes in which cameras or arms are exchanged."""
+    """Wrist cameras that move with the other arm.
+
+    Returns the episodes in which cameras or arms are exchanged.
+    """
     arms = collection.robot.arms
     exchanged: dict[int, EpisodeSignals] = {}
     for side in arms:
@@ -124,7 +139,8 @@ def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals
             exchanged |= {e.index: e for e in wrong}
         yield from fault(
             "arm-of-camera", "error", wrong,
-            f"the camera {camera} moves with the {other} arm: cameras or arms are exchanged", camera=camera,
+            f"the camera {camera} moves with the {other} arm: cameras or arms are "
+            "exchanged", camera=camera,
         )  # fmt: skip
     return list(exchanged.values())
 
@@ -132,7 +148,7 @@ def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals
 def _moves_with(
     collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str
 ) -> bool:
-    """Whether the picture of a camera moves with one arm and clearly not with the other, and both move."""
+    """Whether a picture moves with one arm and clearly not with the other, and both move."""
     if min(_arm_moves(collection, episode, side) for side in (arm, not_arm)) < _BOTH_MOVE:
         return False
     motion = smooth(episode.cameras[camera].motion)
@@ -141,7 +157,7 @@ def _moves_with(
         speed = _arm_speed(collection, episode, side)
         lags = range(-_MOST_LAG, _MOST_LAG + 1, 2)
         likeness[side] = max(correlation(*shifted(motion, speed, lag)) for lag in lags)
-    return likeness[arm] > 0.5 and likeness[arm] - likeness[not_arm] > 0.25  # noqa: PLR2004
+    return likeness[arm] > 0.5 and likeness[arm] - likeness[not_arm] > 0.25
 
 
 def _arm_moves(collection: Collection, episode: EpisodeSignals, side: str) -> float:
@@ -156,7 +172,7 @@ def _arm_speed(collection: Collection, episode: EpisodeSignals, side: str) -> Fl
     return smooth(collection.joint_speeds(episode)[:, columns].sum(axis=1))
 
 
-# --- delays --------------------------------------------------------------------------------------------------------
+# --- delays --------------------------------------------------------------------------------------
 
 
 def _delay(
@@ -179,9 +195,12 @@ def _delay(
 
 
 def _all_delays(collection: Collection, camera: str, expected: _Expected) -> dict[int, _Delay]:
-    """The delays of the pictures of a camera, by the number of the episode; empty where there are too few."""
+    """The delays of the pictures of a camera, by the number of the episode.
+
+    Empty where there are too few.
+    """
     long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-    if len(long) < 3:  # noqa: PLR2004
+    if len(long) < 3:
         return {}
     return {e.index: _delay(collection, e, camera, expected) for e in long}
 
@@ -200,7 +219,7 @@ def _late(
     good = [
         e for e in collection.episodes if e.index in delays and delays[e.index].likeness > _LIKE
     ]
-    if len(good) >= 3 and abs(usual) >= 4:  # noqa: PLR2004
+    if len(good) >= 3 and abs(usual) >= 4:
         text = f"the pictures are {usual:+d} frames off the rows in all recordings"
         yield from fault(
             "pictures-late", "error", collection.episodes, text, camera=camera, frames=usual
@@ -228,7 +247,7 @@ def _off(
     numbers = {e.index for e in good}
     for episodes in collection.sessions.values():
         known = [e for e in episodes if e.index in numbers]
-        if len(known) >= 2 and sum(e.index in late for e in known) > len(known) / 2:  # noqa: PLR2004
+        if len(known) >= 2 and sum(e.index in late for e in known) > len(known) / 2:
             late |= {e.index for e in episodes if e.index in delays}
     return [e for e in collection.episodes if e.index in late]
 
@@ -244,28 +263,40 @@ def _unrelated(
     active = float(np.median(list(activity.values())))
     lost = [
         e for e in long
-        if usual > 0.6 and delays[e.index].likeness < 0.35 * usual and activity[e.index] > 0.5 * active  # noqa: PLR2004
+        if usual > 0.6
+        and delays[e.index].likeness < 0.35 * usual
+        and activity[e.index] > 0.5 * active
     ]  # fmt: skip
     if lost:
         least = min(delays[e.index].likeness for e in lost)
-        text = f"the pictures do not move when the robot does: correlation {least:.2f}, elsewhere {usual:.2f}"
+        text = (
+            f"the pictures do not move when the robot does: correlation {least:.2f}, "
+            f"elsewhere {usual:.2f}"
+        )
         yield from fault(
             "pictures-unrelated", "error", lost, text, camera=camera, correlation=round(least, 3)
         )
 
 
 def _drift(own: _Delay, usual: float) -> int:
-    """By how many frames the delay of the second half differs from that of the first; 0 where it does not clearly."""
+    """By how many frames the delay of the second half differs from that of the first.
+
+    It is 0 where that is not clear.
+    """
     off = own.halves[1][0] - own.halves[0][0] - usual
     likeness = [half[1] for half in own.halves]
     sure = min(likeness) > _LIKE and sum(likeness) / 2 > own.likeness + 0.05
-    return round(off) if sure and _LATE <= abs(off) <= 20 else 0  # noqa: PLR2004
+    return round(off) if sure and _LATE <= abs(off) <= 20 else 0
 
 
 def _drifts(
     collection: Collection, delays: Mapping[str, Mapping[int, _Delay]]
 ) -> Generator[Fault, None, frozenset[int]]:
-    """Drifts that two cameras show, or one in most episodes of a session, in one direction; which episodes."""
+    """Drifts that two cameras show, or one in most episodes of a session, in one direction.
+
+    Returns:
+        The numbers of the episodes.
+    """
     drifting: dict[int, dict[str, int]] = {}
     for camera, own in delays.items():
         sure = [
@@ -275,13 +306,10 @@ def _drifts(
         ]
         usual = float(np.median(sure)) if sure else 0.0
         for index, delay in own.items():
-            if off := _drift(delay, usual):
-                drifting.setdefault(index, {})[camera] = off
+            if apart := _drift(delay, usual):
+                drifting.setdefault(index, {})[camera] = apart
     found = {
-        e.index: e
-        for e in collection.episodes
-        if len(off := drifting.get(e.index, {})) >= 2
-        and len({np.sign(v) for v in off.values()}) == 1
+        e.index: e for e in collection.episodes if _in_one_direction(drifting.get(e.index, {}))
     }
     for episodes in collection.sessions.values():
         for camera in collection.cameras:
@@ -290,16 +318,23 @@ def _drifts(
                 for e in episodes
                 if camera in drifting.get(e.index, {})
             }
-            same = len({np.sign(v) for v in some.values()}) == 1
-            if len(some) >= 2 and same and len(some) >= len(episodes) / 2:  # noqa: PLR2004
+            if _in_one_direction(some) and len(some) >= len(episodes) / 2:
                 found |= {e.index: e for e in episodes if e.index in some}
     calm = [e for e in collection.episodes if e.index not in found and _is_calm(e.index, delays)]
     episodes = with_sessions(collection, list(found.values()), calm)
     if episodes:
         size = np.median([abs(v) for index in found for v in drifting[index].values()])
-        text = f"rows and pictures drift apart by about {size:.0f} frames from the first half to the second: images were lost"
+        text = (
+            f"rows and pictures drift apart by about {size:.0f} frames from the first half "
+            "to the second: images were lost"
+        )
         yield from fault("pictures-drift", "error", episodes, text, frames=int(size))
     return frozenset(e.index for e in episodes)
+
+
+def _in_one_direction(drifts: Mapping[Any, int]) -> bool:
+    """Whether there are at least two, all of one sign."""
+    return len(drifts) >= 2 and len({np.sign(drift) for drift in drifts.values()}) == 1
 
 
 def _is_calm(index: int, delays: Mapping[str, Mapping[int, _Delay]]) -> bool:
@@ -309,7 +344,7 @@ def _is_calm(index: int, delays: Mapping[str, Mapping[int, _Delay]]) -> bool:
     return bool(sure) and all(abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure)
 
 
-# --- standing still --------------------------------------------------------------------------------------------------
+# --- standing still ------------------------------------------------------------------------------
 
 
 def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator[Fault]:
@@ -319,7 +354,7 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
         for e in collection.episodes
         if len(e) >= 3 * WINDOW
     }
-    if len(windows) < 4:  # noqa: PLR2004
+    if len(windows) < 4:
         return
     typical = float(np.percentile(np.concatenate([gone for _, gone in windows.values()]), 50))
     usual = {
@@ -332,12 +367,13 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
         still, gone = windows[episode.index]
         most = max(value for index, value in usual.items() if index != episode.index)
         hit = still & (gone > max(1.5 * most, 0.5 * typical))
-        for start, stop in runs(smooth(hit, 5) > 0.5):  # noqa: PLR2004
-            if stop - start >= 8:  # noqa: PLR2004
+        for start, stop in runs(smooth(hit, 5) > 0.5):
+            if stop - start >= 8:
                 seconds = (stop - 1 + WINDOW - start) / collection.fps
                 yield from fault(
                     "camera-still", "warning", episode,
-                    f"the picture stands still for {seconds:.1f} s while the robot moves as it does where pictures change",
+                    f"the picture stands still for {seconds:.1f} s while the robot moves as "
+                    "it does where pictures change",
                     camera=camera, span=(start, stop - 1 + WINDOW),
                 )  # fmt: skip
 
@@ -345,7 +381,11 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
 def _windows(
     collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Of each window: whether its last picture differs from its first by noise alone, and how far the joints went."""
+    """Of each window whether its last picture differs from its first by noise alone.
+
+    Returns:
+        bool (windows,), and how far the joints went, float64 (windows,).
+    """
     own = episode.cameras[camera]
     change, motion = own.change.astype(np.float64), own.motion.astype(np.float64)
     noise = np.median(np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1)[

@@ -1,4 +1,4 @@
-"""Instructions: empty ones, variants of one text, placeholders, and texts that do not fit the motion."""
+"""Instructions: empty ones, variants, placeholders, and those that do not fit the motion."""
 
 import re
 import unicodedata
@@ -70,21 +70,27 @@ def _variants(
         usual = max(texts, key=lambda text: (len(told[text]), text == text.strip(), text))
         for text in texts:
             if text != usual:
-                message = f"the instruction {_short(text)} differs from {_short(usual)} in case, spaces or punctuation only"
+                message = (
+                    f"the instruction {_short(text)} differs from {_short(usual)} in "
+                    "case, spaces or punctuation only"
+                )
                 yield from fault("text-variant", "warning", told[text], message, instruction=usual)
 
 
 def _typos(
     told: Mapping[str, Sequence[EpisodeSignals]], groups: Mapping[str, Sequence[str]]
 ) -> Iterator[Fault]:
-    """A word that one text alone has, nearly the same as a word in the same place of a commoner text."""
+    """Texts that differ from a commoner one by a misspelt word.
+
+    The rarer text is the one with the rarer word.
+    """
     counts = {key: sum(len(told[text]) for text in texts) for key, texts in groups.items()}
     words: dict[str, int] = {}
     for key in groups:
         for word in set(key.split()):
             words[word] = words.get(word, 0) + counts[key]
     for first, second in combinations(sorted(groups)[: _MOST_TEXTS * 10], 2):
-        if abs(len(first) - len(second)) > 3 or not _nearly(first, second):  # noqa: PLR2004
+        if abs(len(first) - len(second)) > 3 or not _nearly(first, second):
             continue
         rare, usual = sorted((first, second), key=lambda key: (_rarity(key, words), counts[key]))
         if counts[rare] > counts[usual]:
@@ -116,14 +122,14 @@ def _nearly(first: str, second: str) -> bool:
 
 def _misspelt(first: str, second: str) -> bool:
     longest = max(len(first), len(second))
-    if min(len(first), len(second)) < 3 or abs(len(first) - len(second)) > 2:  # noqa: PLR2004
+    if min(len(first), len(second)) < 3 or abs(len(first) - len(second)) > 2:
         return False
     if {first, second} in ({"left", "lift"}, {"cup", "cap"}, {"in", "on"}) or first.rstrip(
         "s"
     ) == second.rstrip("s"):
         return False
     edits = _edits(first, second)
-    return (edits == 1 and longest >= 4) or (edits == 2 and longest >= 6)  # noqa: PLR2004
+    return (edits == 1 and longest >= 4) or (edits == 2 and longest >= 6)
 
 
 def _edits(first: str, second: str) -> int:
@@ -145,7 +151,7 @@ def _languages(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
     for text in told:
         scripts.setdefault(_script(text), []).append(text)
     scripts.pop("", None)
-    if len(scripts) < 2:  # noqa: PLR2004
+    if len(scripts) < 2:
         return
     counts = {name: sum(len(told[t]) for t in texts) for name, texts in scripts.items()}
     usual = max(counts, key=lambda name: counts[name])
@@ -164,7 +170,7 @@ def _script(text: str) -> str:
     return max(set(names), key=names.count) if names else ""
 
 
-# --- the text against the motion -------------------------------------------------------------------------------------
+# --- the text against the motion -----------------------------------------------------------------
 
 
 def _motions(
@@ -173,7 +179,7 @@ def _motions(
     groups: Mapping[str, Sequence[str]],
 ) -> Iterator[Fault]:
     """Episodes that move as those of another text do, and not as those of their own."""
-    if not collection.compares_episodes or len(groups) < 2:  # noqa: PLR2004
+    if not collection.compares_episodes or len(groups) < 2:
         return
     members = {
         key: [e for t in texts for e in told[t] if len(e) >= 2 * _POINTS]
@@ -188,7 +194,10 @@ def _motions(
             other = _moves_as(episode, key, sample, shapes)
             if other is not None:
                 usual = max(groups[other], key=lambda t: len(told[t]))
-                message = f"the robot moves as in {_short(usual)}, the instruction is {_short(episode.instruction)}"
+                message = (
+                    f"the robot moves as in {_short(usual)}, the instruction is "
+                    f"{_short(episode.instruction)}"
+                )
                 yield from fault("text-motion", "error", episode, message, instruction=usual)
 
 
@@ -202,7 +211,7 @@ def _moves_as(
     if len(mine) == 0:
         return None
     for key, episodes in sample.items():
-        if key == own or len(episodes) < 2:  # noqa: PLR2004
+        if key == own or len(episodes) < 2:
             continue
         theirs = _distances(episode, episodes, shapes)
         level = 0.7 * min(float(np.median(mine)), float(mine.min()) / 0.95)
@@ -229,7 +238,9 @@ def _shape(collection: Collection, episode: EpisodeSignals) -> Floats:
     )
     rows = np.linspace(start, min(stop, len(state)) - 1, _POINTS).astype(int)
     scale = np.maximum(collection.scale, 1e-3 * collection.unit)
-    return np.clip((state[rows] - np.median(state[:5], axis=0)) / scale, -2, 2)
+    gone = state[rows] - np.median(state[:5], axis=0)
+    shape: Floats = np.clip(gone / scale, -2, 2)
+    return shape
 
 
 def _warped(own: Floats, others: Floats) -> Floats:

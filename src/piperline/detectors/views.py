@@ -1,4 +1,4 @@
-"""What a camera sees at the start of an episode, against the same and the other cameras elsewhere."""
+"""What a camera sees at the start of an episode, against all cameras elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -46,7 +46,7 @@ def _likeness(first: Floats, second: Floats) -> float:
 
 def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats]) -> Iterator[Fault]:
     """A camera that sees what another camera sees in the other episodes."""
-    if len(collection) < 3:  # noqa: PLR2004
+    if len(collection) < 3:
         return
     found: dict[tuple[str, str], list[EpisodeSignals]] = {}
     lost: dict[str, set[int]] = {camera: set() for camera in collection.cameras}
@@ -79,7 +79,7 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
 
 
 def _moves_as(collection: Collection, episode: EpisodeSignals, camera: str, best: str) -> bool:
-    """Whether the places in which a camera's pictures change are those of another camera elsewhere."""
+    """Whether a camera's pictures change where those of another camera do elsewhere."""
     others = [e for e in collection.episodes if e.session != episode.session]
     others = others or [e for e in collection.episodes if e.index != episode.index]
     own = _normal(episode.cameras[camera].activity)
@@ -102,7 +102,7 @@ def _turned(
         session: _normal(np.median([starts[e.index, camera] for e in episodes], axis=0))
         for session, episodes in collection.sessions.items()
     }
-    if len(means) < 2:  # noqa: PLR2004
+    if len(means) < 2:
         return
     turned: dict[str, list[tuple[str, str]]] = {}
     for session, own in means.items():
@@ -112,7 +112,7 @@ def _turned(
                 continue
             for word, turn in _TURNS.items():
                 score = _likeness(turn(own), view)
-                if score > _ALIKE and score - max(alike.values()) > 0.3:  # noqa: PLR2004
+                if score > _ALIKE and score - max(alike.values()) > 0.3:
                     turned.setdefault(session, []).append((other, word))
     activity = {
         session: _normal(np.mean([e.cameras[camera].activity for e in episodes], axis=0))
@@ -124,11 +124,11 @@ def _turned(
         yield from fault(
             "view-turned", "warning", collection.sessions[session], text, camera=camera
         )
-    if not any(word in camera.lower() for word in _WRISTS) and not _moves(collection, camera):
+    if not any(word in camera.lower() for word in _WRISTS) and not _at_an_arm(camera):
         yield from _moved(collection, camera, means)
 
 
-def _moves(collection: Collection, camera: str) -> bool:
+def _at_an_arm(camera: str) -> bool:
     """Whether a camera is at an arm: its name is that of a side."""
     return any(side in camera.lower() for side in ("left", "right"))
 
@@ -136,7 +136,7 @@ def _moves(collection: Collection, camera: str) -> bool:
 def _odd_ones(
     turned: Mapping[str, Sequence[tuple[str, str]]], activity: Mapping[str, Floats]
 ) -> list[str]:
-    """Of sessions that are each other's mirror image those in which something moves where nothing moves elsewhere."""
+    """Of sessions that are each other's mirror image those that move where the others do not."""
 
     def gain(session: str) -> float:
         turn = _TURNS[turned[session][0][1]]
@@ -157,11 +157,11 @@ def _moved(collection: Collection, camera: str, means: Mapping[str, Floats]) -> 
         own = means[session]
         before = [other for other in list(means) if other != session and other not in told]
         alike = {other: _likeness(own, means[other]) for other in before[:_MOST_COMPARED]}
-        if not alike or max(alike.values()) > 0.85:  # noqa: PLR2004
+        if not alike or max(alike.values()) > 0.85:
             continue
         for other, now in alike.items():
             score, down, across, zoom = _best_shift(own, means[other])
-            if score > 0.75 and score - now > 0.15 and (down or across or zoom != 1):  # noqa: PLR2004
+            if score > 0.75 and score - now > 0.15 and (down or across or zoom != 1):
                 how = f"by {100 * across:+.0f} % across and {100 * down:+.0f} % down"
                 how = how if zoom == 1 else f"zoomed by {zoom:g}"
                 told.append(session)
@@ -173,7 +173,7 @@ def _moved(collection: Collection, camera: str, means: Mapping[str, Floats]) -> 
 
 
 def _best_shift(first: Floats, second: Floats) -> tuple[float, float, float, float]:
-    """The likeness of `first` with `second` moved or zoomed as fits best: score, down and across by size, zoom."""
+    """How `second` is moved or zoomed to fit `first` best: likeness, down, across, zoom."""
     best = (-1.0, 0.0, 0.0, 1.0)
     height, width = first.shape
     for zoom in (1.0, 1.25, 1.5, 0.8, 0.67):

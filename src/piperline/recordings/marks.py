@@ -1,4 +1,4 @@
-"""What recorders note beside the frames: whether an episode succeeded, when each frame was taken, rows behind the last."""
+"""What recorders note beside the frames: success, times, rows behind the last frame."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,12 +88,15 @@ def _times(root: h5py.Group, name: str, length: int, place: Place) -> NDArray[np
         refuse_foreign_storage(data, place)
         if data.ndim not in {1, 2} or data.dtype.kind not in "fiu" or len(data) < length:
             return None
-        if data.ndim == 2 and data.shape[1] != 1:  # noqa: PLR2004
+        if data.ndim != 1 and data.shape[1] != 1:
             return None
         times = data[:length].astype(np.float64).reshape(length)
     except (RecordingError, *READ_ERRORS):
         return None
-    if not np.isfinite(times).all() or length < 2:  # noqa: PLR2004
+    if not np.isfinite(times).all() or length <= 1:
         return None
     step = float(np.median(np.diff(times)))
-    return times * next((factor for level, factor in _TO_SECONDS if step > level), 1.0)
+    seconds: NDArray[np.float64] = times * next(
+        (factor for level, factor in _TO_SECONDS if step > level), 1.0
+    )
+    return seconds

@@ -1,4 +1,4 @@
-"""Datasets as reviews see them: episodes of LeRobot v2.0, v2.1 and v3.0, also such that others made."""
+"""Datasets as reviews see them: LeRobot v2.0, v2.1 and v3.0, also such that others made."""
 
 import hashlib
 import json
@@ -82,7 +82,10 @@ def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
 
 
 def _camera(clip: Clip, name: str) -> CameraSignals:
-    """The signals of a clip. Lossy frames may be equal though the scene is not: each has a name of its own instead."""
+    """The signals of a clip.
+
+    Lossy frames may be equal though the scene is not: each has a hash of its own.
+    """
     meter = CameraMeter(clip.info.height, clip.info.width)
     with video_pictures(clip.path, clip.first, clip.count) as pictures:
         for number, picture in enumerate(pictures):

@@ -1,4 +1,4 @@
-"""The folder that a review writes: signals that are reused, the result, the plan, what a page shows."""
+"""The folder that a review writes: signals, the result, the plan, what a page shows."""
 
 import contextlib
 import hashlib

@@ -9,22 +9,65 @@ from piperline.signals.episode import EpisodeSignals
 
 SURE_TO_DROP = frozenset(
     {
-        "cameras-same", "camera-frozen", "dropout", "episode-twice", "label-failure", "no-motion", "not-following",
-        "picture-black", "picture-damaged", "pictures-of-another", "pictures-unrelated", "too-short",
+        "cameras-same",
+        "camera-frozen",
+        "dropout",
+        "episode-twice",
+        "label-failure",
+        "no-motion",
+        "not-following",
+        "picture-black",
+        "picture-damaged",
+        "pictures-of-another",
+        "pictures-unrelated",
+        "too-short",
     }
-)  # fmt: skip
+)
 """Codes whose episodes are surely worth nothing."""
 
 PERHAPS_TO_DROP = frozenset(
     {
-        "action-late", "arm-of-camera", "arms-exchanged", "beyond-limits", "camera-exchanged", "camera-slow",
-        "camera-still", "coarse", "colour-cast", "dimension-still", "ends-elsewhere", "home-apart", "no-command",
-        "no-grip", "other-speed", "picture-blurred", "picture-compressed", "picture-covered", "picture-dark",
-        "picture-grey", "picture-overexposed", "picture-size", "picture-torn", "pictures-drift", "pictures-late",
-        "rows-doubled", "rows-held", "rows-slow", "saturated", "sign-apart", "spike", "time-jump", "view-moved",
-        "view-turned", "wrap", "zero-apart", "action-delta", "action-inverted", "action-units",
+        "action-late",
+        "arm-of-camera",
+        "arms-exchanged",
+        "beyond-limits",
+        "camera-exchanged",
+        "camera-slow",
+        "camera-still",
+        "coarse",
+        "colour-cast",
+        "dimension-still",
+        "ends-elsewhere",
+        "home-apart",
+        "no-command",
+        "no-grip",
+        "other-speed",
+        "picture-blurred",
+        "picture-compressed",
+        "picture-covered",
+        "picture-dark",
+        "picture-grey",
+        "picture-overexposed",
+        "picture-size",
+        "picture-torn",
+        "pictures-drift",
+        "pictures-late",
+        "rows-doubled",
+        "rows-held",
+        "rows-slow",
+        "saturated",
+        "sign-apart",
+        "spike",
+        "time-jump",
+        "view-moved",
+        "view-turned",
+        "wrap",
+        "zero-apart",
+        "action-delta",
+        "action-inverted",
+        "action-units",
     }
-)  # fmt: skip
+)
 
 _NEW_TEXT = {"text-variant": True, "text-typo": False, "text-motion": False}
 """Codes whose findings propose an instruction, and whether it is certain."""
@@ -38,7 +81,7 @@ def propose(
     episodes: Sequence[EpisodeSignals],
     made_of: Mapping[int, tuple[str, str]],
 ) -> list[EpisodeEdit]:
-    """The edits of a plan: for each episode one that is certain, or what is doubtful, one for each finding.
+    """The edits of a plan: for each episode a certain one, or a doubtful one for each finding.
 
     Args:
         findings: of a review.
@@ -82,21 +125,20 @@ def _edit(finding: Finding, episode: EpisodeSignals, where: EpisodeEdit) -> Epis
     camera = finding.place.camera if finding.place else None
     if code in SURE_TO_DROP | PERHAPS_TO_DROP:
         return replace(where, drop=True, certain=code in SURE_TO_DROP and numbers["scope"] != "all")
-    if code in {"idle-start", "idle-end"}:
-        return replace(where, trim=(int(numbers["keep"][0]), int(numbers["keep"][1])))
-    if code == "first-frame":
-        return replace(where, trim=(1, len(episode)))
+    if code in {"idle-start", "idle-end", "first-frame"}:
+        start, stop = numbers.get("keep", (1, len(episode)))
+        return replace(where, trim=(int(start), int(stop)))
     if code in _NEW_TEXT:
         return replace(where, instruction=str(numbers["instruction"]), certain=_NEW_TEXT[code])
     if code in _WITHOUT_TEXT:
         return replace(where, instruction=_UNWRITTEN, certain=False)
-    if code == "colour-red-blue" and camera:
-        return replace(where, swap_red_blue=(camera,))
-    return None
+    if code != "colour-red-blue" or camera is None:
+        return None
+    return replace(where, swap_red_blue=(camera,))
 
 
 def _joined(one: EpisodeEdit | None, other: EpisodeEdit) -> EpisodeEdit:
-    """Two certain edits of one episode: one that is dropped needs nothing else; of trims what both keep."""
+    """Two certain edits of one episode as one: trims keep what both keep, a drop needs no other."""
     if one is None or one.drop or other.drop:
         return one if one is not None and one.drop else other
     trim = one.trim or other.trim

@@ -28,7 +28,8 @@ VERSION = 1
 
 PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
     piperline convert RECORDINGS --plan plan.toml --output DATASET
-What is certain is active; what is doubtful is a comment: remove the # where you agree. The form: `piperline.plan`.
+What is certain is active; what is doubtful is a comment: remove the # where you agree. The form:
+`piperline.plan`.
 A recording that has changed since the review is refused."""
 
 

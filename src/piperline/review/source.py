@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from piperline.errors import BadEpisode, DatasetError, PiperlineError, Place, RecordingError
-from piperline.plan import fingerprint
 from piperline.lerobot.dataset import open_dataset
+from piperline.plan import fingerprint
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
@@ -158,7 +158,10 @@ def _units(path: Path, source: str, layout: Layout, *, pictures: bool) -> Iterat
 
 
 def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
-    """Sessions are files; where files hold an episode each, they are folders. Keys that are twice become unlike."""
+    """Sessions are files; where files hold an episode each, they are folders.
+
+    Keys that are there twice become unlike.
+    """
     files = {unit.file for unit in units}
     by_folder = layout.episodes.at == "file" or len(files) == len(units) > 1
     names = {file.name for file in files}

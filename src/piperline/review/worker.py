@@ -48,7 +48,7 @@ def _measured(setup: Setup, unit: Unit) -> Answer:
         save_signals(signals_file(setup.folder, unit.key), signals)
     except PiperlineError as error:
         return error
-    except Exception:
+    except Exception:  # noqa: BLE001 - it is told to the parent, with its traceback
         return Crashed(traceback.format_exc())
     return None
 

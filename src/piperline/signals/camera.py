@@ -39,19 +39,27 @@ class CameraSignals:
         size: (height, width) of the images in pixels; of the first one.
         hashes: of the stored bytes, uint64 (T,).
         mean, contrast: mean and standard deviation of the luma of each thumbnail, float32 (T,).
-        motion: mean absolute difference to the thumbnail before, with the mean luma of both removed, float32 (T,);
+        motion: mean absolute difference to the thumbnail before, with the mean luma of both
+            removed, float32 (T,);
             the first repeats the second.
         change: the same to the thumbnail `WINDOW` frames later, float32 (T - WINDOW,), or empty.
-        tear: by how much the upper and the lower half leave the mean of the thumbnails before and after: the median
-            over the blocks of the half, so that a thing that moves does not count; float32 (2, T - 2), or empty.
-        white, red_blue, chroma: means over the episode: share of white pixels, red less blue by the luma, and the
+        tear: by how much the upper and the lower half leave the mean of the thumbnails before and
+            after: the median
+            over the blocks of the half, so that a thing that moves does not count; float32 (2, T -
+            2), or empty.
+        white, red_blue, chroma: means over the episode: share of white pixels, red less blue by the
+            luma, and the
             distance from grey; luma from 0 to 255.
         sharpness: log of the variance of the Laplacian, median over some frames.
-        quality: libjpeg's quality from 1 to 100 that the quantization looks like; nan where it is not JPEG.
-        texture: standard deviation of luma in each block, median over the episode, float32 (BLOCK_ROWS, BLOCK_COLUMNS).
-        activity: mean of what `motion` is made of, in each block, float32 (BLOCK_ROWS, BLOCK_COLUMNS).
+        quality: libjpeg's quality from 1 to 100 that the quantization looks like; nan where it is
+            not JPEG.
+        texture: standard deviation of luma in each block, median over the episode, float32
+            (BLOCK_ROWS, BLOCK_COLUMNS).
+        activity: mean of what `motion` is made of, in each block, float32 (BLOCK_ROWS,
+            BLOCK_COLUMNS).
         dimness: median luma of the episode's median thumbnail.
-        view: the median of the first thumbnails, float32 (3, HEIGHT, WIDTH): luma, blue and red difference.
+        view: the median of the first thumbnails, float32 (3, HEIGHT, WIDTH): luma, blue and red
+            difference.
         shown: thumbnails over the episode for people, uint8 (n, 3, HEIGHT, WIDTH).
         damaged: the numbers of the images that do not decode, int64.
     """
@@ -82,7 +90,7 @@ class CameraSignals:
     @classmethod
     def of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "CameraSignals":
         """What `arrays` gave."""
-        known = {field.name: arrays[field.name] for field in fields(cls)}
+        known: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
         return cls(**{name: a.item() if a.ndim == 0 else a for name, a in known.items()})
 
 
@@ -156,7 +164,8 @@ def measure(
 
     Args:
         payloads: JPEG or PNG, or uint8 (H, W, 3), RGB.
-        height, width: of the images, in pixels.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
         swap: red and blue were exchanged when they were recorded.
     """
     meter = CameraMeter(height, width)
@@ -180,21 +189,21 @@ def sharpness(luma: Bytes) -> float:
 
 
 def jpeg_quality(data: bytes) -> float:
-    """Libjpeg's quality whose luma quantization has the mean of that of `data`; nan where there is none."""
+    """The quality of libjpeg whose luma quantization is that of `data` in the mean; else nan."""
     start = data.find(b"\xff\xdb")
     table = np.frombuffer(data[start + 5 : start + 69], np.uint8) if start >= 0 else np.empty(0)
-    if len(table) < 64:  # noqa: PLR2004 - a table of 8 x 8
+    if len(table) < 64:  # a table of 8 x 8
         return np.nan
     scale = 100 * float(table.mean()) / _MEAN_OF_STANDARD_TABLE
-    return 5000 / scale if scale > 100 else (200 - scale) / 2  # noqa: PLR2004 - jcparam.c
+    return 5000 / scale if scale > 100 else (200 - scale) / 2  # jcparam.c
 
 
 def _hash(payload: bytes | Bytes) -> int:
-    data = payload.rstrip(b"\0") if isinstance(payload, bytes) else np.ascontiguousarray(payload)
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    data = payload if isinstance(payload, bytes) else payload.tobytes()
+    return int.from_bytes(hashlib.blake2b(data.rstrip(b"\0"), digest_size=8).digest(), "little")
 
 
-def _by_frame(luma: Floats) -> dict[str, Floats]:
+def _by_frame(luma: Floats) -> dict[str, Any]:
     mean = luma.mean(axis=(1, 2))
     even = luma - mean[:, None, None]
     motion = np.abs(np.diff(even, axis=0)).mean(axis=(1, 2))
@@ -214,7 +223,7 @@ def _by_frame(luma: Floats) -> dict[str, Floats]:
     }
 
 
-def _colors(some: Floats) -> dict[str, float]:
+def _colors(some: Floats) -> dict[str, Any]:
     luma, blue, red = some[:, 0], some[:, 1] - 128, some[:, 2] - 128
     return {
         "white": float((luma > _WHITE).mean()),

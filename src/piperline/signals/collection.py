@@ -100,9 +100,10 @@ class Collection:
 
     @cached_property
     def unit(self) -> NDArray[np.float64]:
-        """What a radian, for joints, or a metre, for grippers, is in the numbers of the state, float64 (D,).
+        """What a radian, or a metre for grippers, is in the numbers of the state, float64 (D,).
 
-        Where the robot's limits are known it is 1. Else joints that go further than a turn are taken for degrees, and
+        Where the robot's limits are known it is 1. Else joints that go further than a turn are
+        taken for degrees, and
         a gripper's range for 0.07 m: thresholds are meant in radians and metres.
         """
         unit = np.ones(len(self.robot.names))
@@ -120,7 +121,7 @@ class Collection:
         return np.maximum(self.scale[joints], 0.05 * self.unit[joints])
 
     def joint_speeds(self, episode: EpisodeSignals) -> NDArray[np.float64]:
-        """How far each joint moves from row to row, by its usual range, at most 0.15: float64 (T, joints)."""
+        """The step of each joint by its usual range, at most 0.15: float64 (T, joints)."""
         return self._joint_speeds[episode.index]
 
     @cached_property
@@ -146,7 +147,7 @@ class Collection:
         return length
 
     def moves(self, values: Floats) -> float:
-        """How far the joint that moves most goes within some rows of states, shape (T, D): radians."""
+        """How far the joint that moves most goes in some states, shape (T, D): radians."""
         joints = self.robot.joints
         return (
             float((np.ptp(values[:, joints], axis=0) / self.unit[joints]).max())

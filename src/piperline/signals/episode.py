@@ -18,7 +18,7 @@ from piperline.signals.robust import Floats
 STATE, ACTION = "observation.state", "action"
 
 FORM = 1
-"""Of the signals: another number where they are measured otherwise, so that older ones are not reused."""
+"""Of the signals: raised where they are measured otherwise, so that older ones are not reused."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def load_signals(path: Path) -> EpisodeSignals | None:
         for name, values in arrays.items()
         if name.startswith("vector/")
     }
-    more = {name: arrays.get(name) for name in ("times", "rows_behind")}
+    more: dict[str, Any] = {name: arrays.get(name) for name in ("times", "rows_behind")}
     return EpisodeSignals(vectors=vectors, cameras=cameras, **facts, **more)
 
 

@@ -15,7 +15,7 @@ _SIDES = ("left", "right")
 
 _PIPER_LOWER = (-2.6179, 0.0, -2.967, -1.745, -1.22, -2.09439, 0.0)
 _PIPER_UPPER = (2.6179, 3.14, 0.0, 1.745, 1.22, 2.09439, 0.10)
-"""Six joints in radians, the gripper's opening in metres (AgileX's data_tools, `data_to_hdf5.py`)."""
+"""Six joints in radians, the gripper in metres (AgileX's data_tools, `data_to_hdf5.py`)."""
 
 _LIMITS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "bi_piper": (_PIPER_LOWER * 2, _PIPER_UPPER * 2)

@@ -10,7 +10,7 @@ Floats = NDArray[np.floating[Any]]
 _TO_SIGMA = 1.4826  # of a normal distribution: Rousseeuw and Croux 1993
 
 
-def spread(values: ArrayLike, axis: int | None = None) -> Any:
+def spread(values: ArrayLike, axis: int | None = None) -> Any:  # noqa: ANN401 - a number without an axis
     """The median absolute deviation, scaled to the standard deviation of a normal distribution."""
     array = np.asarray(values, dtype=np.float64)
     middle = np.median(array, axis=axis, keepdims=True)
@@ -27,12 +27,16 @@ def runs(mask: ArrayLike) -> list[tuple[int, int]]:
 
 def smooth(values: ArrayLike, width: int = 3) -> NDArray[np.float64]:
     """The moving mean of `values`, shape (T,), over `width` places."""
-    result: NDArray[np.float64] = np.convolve(values, np.ones(width) / width, "same")
-    return result[: len(np.asarray(values))]
+    array = np.asarray(values, dtype=np.float64)
+    result: NDArray[np.float64] = np.convolve(array, np.ones(width) / width, "same")
+    return result[: len(array)]
 
 
 def steps(values: Floats) -> NDArray[np.float64]:
-    """How far each dimension moved since the row before: float64 (T, D); the first row repeats the second."""
+    """How far each dimension moved since the row before: float64 (T, D).
+
+    The first row repeats the second.
+    """
     moved = np.abs(np.diff(values.astype(np.float64), axis=0))
     return np.concatenate([moved[:1], moved]) if len(moved) else np.zeros(values.shape)
 
@@ -41,7 +45,7 @@ def correlation(first: Floats, second: Floats) -> float:
     """Pearson's correlation of two arrays of one shape; 0 where one of them does not vary."""
     a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 1e-12 else 0.0  # noqa: PLR2004 - rounding noise
+    return float(a @ b) / size if size > 1e-12 else 0.0  # rounding noise
 
 
 def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
@@ -55,6 +59,6 @@ def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
 
 
 def lag_correlations(late: Floats, early: Floats, most: int) -> NDArray[np.float64]:
-    """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`: float64 (2 most + 1,)."""
+    """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`, float64."""
     lags = range(-most, most + 1)
     return np.array([correlation(*shifted(late, early, lag)) for lag in lags])

@@ -1,4 +1,4 @@
-"""Images decoded small: FFmpeg's JPEG decoder leaves out the frequencies that a small picture does not show."""
+"""Images decoded small: FFmpeg's JPEG decoder leaves out what a small picture does not show."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ class ThumbnailDecoder:
         self._whole = _decoder("mjpeg", 0)
 
     def small(self, data: bytes | Bytes) -> Floats:
-        """The thumbnail of an image: float32 (3, HEIGHT, WIDTH); luma, blue and red difference, full range.
+        """The thumbnail of an image: luma, blue and red difference, float32 (3, HEIGHT, WIDTH).
 
         Raises:
             ValueError: it does not decode.
@@ -150,10 +150,11 @@ def _shrunk(plane: Bytes, height: int, width: int) -> Floats:
 
 @lru_cache(maxsize=64)
 def _weights(size: int, places: int) -> Floats:
-    """How much each of `size` pixels counts in each of `places`: float32 (places, size), rows add up to 1."""
+    """How much each of `size` pixels counts in each place: float32 (places, size)."""
     edges = np.linspace(0, size, places + 1)
     pixels = np.arange(size)
     upper = np.minimum(edges[1:, None], pixels + 1)
     lower = np.maximum(edges[:-1, None], pixels)
     covered = np.clip(upper - lower, 0, None)
-    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: Floats = (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
