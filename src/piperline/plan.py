@@ -85,6 +85,10 @@ class EditPlan:
     drop_cameras: tuple[str, ...] = ()
 
 
+NO_EDITS = EditPlan()
+"""Nothing is to be done."""
+
+
 def address(source: str, name: str) -> str:
     """How a plan names an episode: by its recording, as that is told from others, and its name."""
     return f"{source}:{name}"

@@ -22,7 +22,7 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
-from piperline.plan import EditPlan
+from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.recording import EpisodeHeader, Recording
 from piperline.text import printable
@@ -102,7 +102,7 @@ class Asked:
     episodes: str | None = None
     skip_bad: bool = False
     made_by: tuple[str, ...] = ()
-    edits: EditPlan = field(default=EditPlan())
+    edits: EditPlan = field(default=NO_EDITS)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def make_plan(
     *,
     episodes: str | None = None,
     skip_bad: bool = False,
-    edits: EditPlan = EditPlan(),
+    edits: EditPlan = NO_EDITS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     previous: Plan | None = None,
 ) -> Plan:
@@ -201,7 +201,7 @@ def make_plan(
         progress(done, len(files))
     planned, problems = planner.planned, planner.problems
     dropped: list[LeftOut] = []
-    if edits != EditPlan() and planned:
+    if edits != NO_EDITS and planned:
         planned, gone = carried_out(planned, edits)
         dropped = [LeftOut(e.file, printable(e.name), reason) for e, reason in gone]
     if problems and not (skip_bad and planned):

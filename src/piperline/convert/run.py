@@ -14,7 +14,7 @@ from piperline.convert.progress import Progress, Watcher, _Counter
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.errors import PiperlineError, RecordingError, TaskFailed
 from piperline.output.publish import check_free, check_name
-from piperline.plan import EditPlan
+from piperline.plan import NO_EDITS, EditPlan
 from piperline.process import usable_cpus
 
 
@@ -52,7 +52,7 @@ def plan_run(
     *,
     episodes: str | None = None,
     skip_bad: bool = False,
-    edits: EditPlan = EditPlan(),
+    edits: EditPlan = NO_EDITS,
     watch: Watcher = lambda _: None,
     previous: Plan | None = None,
 ) -> Plan:
@@ -89,7 +89,7 @@ def convert(
     episodes: str | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
-    edits: EditPlan = EditPlan(),
+    edits: EditPlan = NO_EDITS,
     overwrite: bool = False,
     resume: bool = True,
     watch: Watcher = lambda _: None,

@@ -127,7 +127,9 @@ CAUSES: Mapping[str, frozenset[str]] = {
     | _PICTURES_AGAINST_ROWS
     | _FOLLOWING
     | {"rows-held"},
-    "dropout": _FOLLOWING | {"rows-held", "spike", "saturated", "time-jump", "ends-elsewhere"},
+    "dropout": _FOLLOWING
+    | _PICTURES_AGAINST_ROWS
+    | {"rows-held", "spike", "saturated", "time-jump", "ends-elsewhere"},
     "ends-elsewhere": frozenset({"text-motion", "no-grip"}),
     "episode-twice": frozenset(
         {"camera-slow", "pictures-of-another", "first-frame", "other-speed", "too-short"}
@@ -165,7 +167,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
         {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated"}
     ),
     "rows-ignored": frozenset({"ends-elsewhere"}),
-    "rows-slow": frozenset({"rows-held", "other-speed"}),
+    "rows-slow": _PICTURES_AGAINST_ROWS | {"rows-held", "other-speed"},
     "saturated": frozenset({"home-apart", "action-units", "not-following", "zero-apart"}),
     "text-empty": frozenset({"text-motion"}),
     "text-language": frozenset({"text-motion"}),
