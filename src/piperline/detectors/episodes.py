@@ -19,7 +19,7 @@ _STILL = 4e-3  # radians a frame
 _IDLE_SECONDS = 1.5
 _SHORTEST, _SHORT_SHARE = 30, 0.2
 _NO_MOTION = 0.1  # radians
-_FASTER = 1.45
+_FASTER, _ALSO_FASTER = 1.6, 1.3
 _ENDS = 0.3
 _RATE = 0.1
 _GAP = 3.0
@@ -143,7 +143,9 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
         if len(own) < 2 or len(rest) < 4:
             continue
         off = float(np.median([relative[e.index] for e in own])) - float(np.median(rest))
-        if abs(off) > max(3 * float(spread(rest)), float(np.log(_FASTER))):
+        each = [abs(relative[e.index] - float(np.median(rest))) for e in own]
+        all_of_them = min(each) > float(np.log(_ALSO_FASTER))
+        if all_of_them and abs(off) > max(3 * float(spread(rest)), float(np.log(_FASTER))):
             found |= {e.index: e for e in own}
     for faster in (True, False):
         group = [e for e in found.values() if (relative[e.index] > 0) is faster]

@@ -109,6 +109,16 @@ def _equal_share(episode: EpisodeSignals, first: str, second: str) -> float:
     return float(np.mean(one == other)) if len(one) == len(other) else 0.0
 
 
+def _with_first(keys: Sequence[set[object]]) -> Counter[tuple[int, int]]:
+    """How many keys each episode shares with the first one that has them, by their positions."""
+    first: dict[object, int] = {}
+    pairs: Counter[tuple[int, int]] = Counter()
+    for position, own in enumerate(keys):
+        pairs.update((first[key], position) for key in own if key in first)
+        first |= {key: position for key in own if key not in first}
+    return pairs
+
+
 def _pairs(keys: Sequence[set[object]]) -> Counter[tuple[int, int]]:
     """How many keys each two episodes share, by their positions."""
     where: dict[object, list[int]] = defaultdict(list)
@@ -134,9 +144,9 @@ def _shared(collection: Collection) -> Iterator[Fault]:
     episodes = collection.episodes
     rows = [_moving_rows(collection, episode) for episode in episodes]
     twice: set[tuple[int, int]] = set()
-    for (a, b), count in sorted(_pairs(rows).items()):
+    for (a, b), count in sorted(_with_first(rows).items()):
         share = count / max(1, min(len(rows[a]), len(rows[b])))
-        if share > _TWICE_SHARE:
+        if share > _TWICE_SHARE and b not in {later for _, later in twice}:
             twice.add((a, b))
             yield from fault(
                 "episode-twice", "error", episodes[b],
@@ -154,7 +164,7 @@ def _shared(collection: Collection) -> Iterator[Fault]:
     ]
     starts = []
     for (a, b), count in sorted(_pairs(pictures).items()):
-        if (a, b) in twice:
+        if {a, b} & {later for _, later in twice}:
             continue
         stale = _begins_with_end(episodes[a], episodes[b]) or _begins_with_end(
             episodes[b], episodes[a]

@@ -358,7 +358,7 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
         return
     typical = float(np.percentile(np.concatenate([gone for _, gone in windows.values()]), 50))
     usual = {
-        index: float(np.percentile(gone[still], 95)) if still.any() else 0.0
+        index: float(np.percentile(gone[still], 95)) if still.sum() >= 5 else 0.0
         for index, (still, gone) in windows.items()
     }
     for episode in collection.episodes:

@@ -41,7 +41,10 @@ def measure_all(
                 if unit is None:  # only busy workers answer
                     continue
                 if isinstance(answer, Crashed):
-                    raise RuntimeError(f"a fault in piperline, please report it:\n{answer.trace}")
+                    trace = answer.trace
+                    raise RuntimeError(  # noqa: TRY004 - no wrong type: a fault of the program
+                        f"a fault in piperline, please report it:\n{trace}"
+                    )
                 if answer is not None:
                     failed[unit.key] = answer
                 done(unit)

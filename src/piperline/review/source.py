@@ -12,8 +12,8 @@ from piperline.plan import fingerprint
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
-from piperline.review.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.camera import CameraSignals, measure
+from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
 
 

@@ -1,4 +1,4 @@
-"""Datasets as reviews see them: LeRobot v2.0, v2.1 and v3.0, also such that others made."""
+"""Episodes of a LeRobot dataset (v2.0, v2.1, v3.0), measured; also of such that others made."""
 
 import hashlib
 import json
