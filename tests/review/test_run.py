@@ -13,6 +13,7 @@ from piperline.errors import OutputExists, RecordingError
 from piperline.plan import read_plan
 from piperline.review import review
 from tests.helpers.faults import KINDS
+from tests.helpers.recordings import write_aloha, write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
 
 SMALL = Style(sessions=2, episodes=2, frames=(75, 90), texts=2)
@@ -87,6 +88,37 @@ def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(recordings,
     assert "not finite" in result.findings[1].message
     assert result.findings[1].place is not None
     assert result.findings[1].place.episode == "episode_0"
+
+
+def test_episodes_of_a_few_frames_are_reviewed(tmp_path):
+    lengths = (1, 2, 3, 12, 25)
+    write_piper(tmp_path / "a.hdf5", episodes=5, lengths=lengths, storage="png-vlen")
+    write_piper(tmp_path / "b.hdf5", episodes=5, first=5, lengths=lengths, storage="raw")
+    result = review([tmp_path], tmp_path / "out", workers=1)
+    assert (result.episodes, result.frames) == (10, 2 * sum(lengths))
+
+
+def test_a_layout_without_instructions_leaves_them_to_convert(tmp_path):
+    for number in range(3):
+        write_aloha(tmp_path / f"{number}.hdf5", episode=number, length=20, compressed=number == 1)
+    result = review([tmp_path], tmp_path / "out", layout="aloha", workers=1)
+    assert result.episodes == 3
+    assert "text-empty" not in {finding.code for finding in result.findings}
+
+
+def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
+    takes = clean_set(SMALL, 3)
+    takes = (replace(takes[0], text="todo"), *takes[1:])
+    write_sessions(tmp_path / "data", takes)
+    assert convert(tmp_path / "data", "--output", tmp_path / "set")[0] == 0
+    told = [
+        {
+            (f.code, *f.numbers["episodes"])
+            for f in review([what], tmp_path / name, workers=1).findings
+        }
+        for what, name in ((tmp_path / "data", "one"), (tmp_path / "set", "two"))
+    ]
+    assert told[0] == told[1] == {("text-placeholder", 0)}
 
 
 def test_recordings_of_which_none_can_be_read_are_an_error(tmp_path):

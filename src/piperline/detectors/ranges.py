@@ -123,25 +123,32 @@ def _noise_elsewhere(collection: Collection, d: int, still: Sequence[EpisodeSign
 
 
 def _saturated(collection: Collection) -> Iterator[Fault]:
-    """An extreme that many readings have exactly, in some sessions only."""
+    """An extreme that many readings have exactly, and that the other sessions go beyond."""
     for d in collection.robot.joints:
-        shares = {
-            session: _at_extreme(np.concatenate([collection.state(e)[:, d] for e in episodes]))
+        values = {
+            session: np.concatenate([collection.state(e)[:, d] for e in episodes])
             for session, episodes in collection.sessions.items()
         }
-        for session, episodes in collection.sessions.items():
-            others = [share for other, (share, _) in shares.items() if other != session]
-            share, value = shares[session]
-            moves = float(np.ptp(np.concatenate([collection.state(e)[:, d] for e in episodes])))
-            alone = (
-                others and max(others) < _NOT_SATURATED and not _is_limit(collection, int(d), value)
-            )
-            if alone and share > _SATURATED and moves > 0.05 * collection.unit[d]:
+        for session, own in values.items():
+            others = [v for other, v in values.items() if other != session]
+            share, value = _at_extreme(own)
+            if share <= _SATURATED or _is_limit(collection, int(d), value):
+                continue
+            moves = np.ptp(own) > 0.05 * collection.unit[d]
+            if moves and others and _others_go_on(own, others, value, 0.03 * collection.unit[d]):
                 yield from fault(
-                    "saturated", "error", episodes,
+                    "saturated", "error", collection.sessions[session],
                     f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
                     dimension=collection.robot.short_names[d],
                 )  # fmt: skip
+
+
+def _others_go_on(own: Floats, others: Sequence[Floats], value: float, margin: float) -> bool:
+    """Whether half of the other sessions go further, and none stands still at its extreme."""
+    sign = 1 if value == own.max() else -1
+    further = [float((sign * values).max()) > sign * value + margin for values in others]
+    held = max(_at_extreme(values)[0] for values in others)
+    return float(np.mean(further)) >= 0.5 and held < _NOT_SATURATED
 
 
 def _is_limit(collection: Collection, d: int, value: float) -> bool:

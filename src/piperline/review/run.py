@@ -10,7 +10,7 @@ import numpy as np
 
 from piperline.detectors.codes import REMEDIES
 from piperline.detectors.detect import detect, notes
-from piperline.errors import PiperlineError, RecordingError
+from piperline.errors import PiperlineError, RecordingError, UsageError
 from piperline.finding import Finding
 from piperline.plan import address, plan_text
 from piperline.process import usable_cpus
@@ -85,8 +85,11 @@ def review(
         RecordingError: there are no recordings, or none of them can be read.
         OutputExists: there is something in the folder's place that no review made.
         OutputError: it cannot be written.
+        UsageError: there are to be no workers.
     """
     started = time.monotonic()
+    if workers is not None and workers < 1:
+        raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
     layout = layout if isinstance(layout, Layout) else load_layout(layout)
     subject, units, unread = find_subject(inputs, layout, pictures=pictures)
     folder = ReviewFolder(Path(output))

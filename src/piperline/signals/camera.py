@@ -219,8 +219,14 @@ def _by_frame(luma: Floats) -> dict[str, Any]:
         if len(motion)
         else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
         "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
-        "tear": np.stack([np.median(upper, axis=(1, 2)), np.median(lower, axis=(1, 2))]),
+        "tear": np.stack([_middle(upper), _middle(lower)]),
     }
+
+
+def _middle(blocks: Floats) -> Floats:
+    """The median over the blocks of each frame, shape (T,), T may be 0."""
+    middle: Floats = np.median(blocks, axis=(1, 2)) if len(blocks) else np.zeros(0, np.float32)
+    return middle
 
 
 def _colors(some: Floats) -> dict[str, Any]:

@@ -140,7 +140,9 @@ class Collection:
         return float(np.median([measure(e) for e in among or self.episodes]))
 
     def travelled(self, episode: EpisodeSignals) -> NDArray[np.float64]:
-        """How far the joints go from row to row together, radians: float64 (T - 1,)."""
+        """How far the joints go in a row together, radians: float64 (T - 1,), at least one."""
+        if len(episode) == 1:
+            return np.zeros(1)
         joints = self.robot.joints
         moved = np.diff(self.state(episode)[:, joints], axis=0) / self.unit[joints]
         length: NDArray[np.float64] = np.linalg.norm(moved, axis=1)
