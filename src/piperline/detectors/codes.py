@@ -156,10 +156,10 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "picture-overexposed": _LOOKS | _PICTURES_AGAINST_ROWS,
     "picture-size": frozenset({"picture-blurred", "view-moved"}),
     "pictures-of-another": _PICTURES_AGAINST_ROWS | {"text-motion", "camera-frozen", "camera-slow"},
-    "pictures-unrelated": frozenset({"camera-still", "pictures-late"}),
-    "picture-torn": _PICTURES_AGAINST_ROWS,
+    "pictures-unrelated": frozenset({"camera-still", "pictures-late", "picture-torn"}),
+    "picture-torn": _PICTURES_AGAINST_ROWS - {"pictures-unrelated"},
     "pictures-drift": _PICTURES_AGAINST_ROWS - {"pictures-drift"},
-    "pictures-late": frozenset({"arm-of-camera", "pictures-drift", "camera-still"}),
+    "pictures-late": frozenset({"arm-of-camera", "camera-still"}),
     "rows-doubled": frozenset(
         {"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}
     ),
