@@ -140,7 +140,8 @@ CAUSES: Mapping[str, frozenset[str]] = {
     | _FOLLOWING
     | _PICTURES_AGAINST_ROWS
     | {"dimension-still"},
-    "not-following": _FOLLOWING - {"not-following", "no-command"}
+    "not-following": frozenset({"other-speed"})
+    | _FOLLOWING - {"not-following", "no-command"}
     | _PICTURES_AGAINST_ROWS
     | {"text-motion", "rows-slow"},
     "picture-black": _PICTURES_AGAINST_ROWS
@@ -172,6 +173,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "text-empty": frozenset({"text-motion"}),
     "text-language": frozenset({"text-motion"}),
     "text-placeholder": frozenset({"text-motion", "text-variant", "text-typo"}),
+    "spike": frozenset({"camera-still", "pictures-late"}),
     "time-jump": frozenset({"spike"}),
     "too-short": _MOTION | _FOLLOWING | _PICTURES_AGAINST_ROWS,
     "view-moved": frozenset({"picture-blurred"}),

@@ -145,7 +145,7 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
         off = float(np.median([relative[e.index] for e in own])) - float(np.median(rest))
         each = [abs(relative[e.index] - float(np.median(rest))) for e in own]
         all_of_them = min(each) > float(np.log(_ALSO_FASTER))
-        if all_of_them and abs(off) > max(3 * float(spread(rest)), float(np.log(_FASTER))):
+        if all_of_them and abs(off) > max(2.5 * float(spread(rest)), float(np.log(_FASTER))):
             found |= {e.index: e for e in own}
     for faster in (True, False):
         group = [e for e in found.values() if (relative[e.index] > 0) is faster]

@@ -190,7 +190,7 @@ def sharpness(luma: Bytes) -> float:
 
 def jpeg_quality(data: bytes) -> float:
     """The quality of libjpeg whose luma quantization is that of `data` in the mean; else nan."""
-    start = data.find(b"\xff\xdb")
+    start = data.find(b"\xff\xdb") if data.startswith(b"\xff\xd8") else -1
     table = np.frombuffer(data[start + 5 : start + 69], np.uint8) if start >= 0 else np.empty(0)
     if len(table) < 64:  # a table of 8 x 8
         return np.nan

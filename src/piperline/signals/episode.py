@@ -79,7 +79,8 @@ def save_signals(path: Path, signals: EpisodeSignals) -> None:
 def load_signals(path: Path) -> EpisodeSignals | None:
     """Read what `save_signals` wrote; None where it is not there whole, or of another form."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(arrays.pop("facts").tobytes())
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
