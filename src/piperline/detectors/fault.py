@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from piperline.errors import Place
@@ -109,11 +110,11 @@ def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
         yield _finding(one, "all", remedy, None, one.episodes)
         return
     by_session: dict[str, list[EpisodeSignals]] = {}
-    for episode in one.episodes:
+    for episode in sorted(one.episodes, key=lambda episode: episode.index):
         by_session.setdefault(episode.session, []).append(episode)
     for session, episodes in by_session.items():
         if len(episodes) == len(collection.sessions[session]) > 1 and len(collection.sessions) > 1:
-            place = Place(file=episodes[0].file, camera=one.camera)
+            place = Place(file=_shared_file(episodes), camera=one.camera)
             yield _finding(one, "session", remedy, place, tuple(episodes))
             continue
         for episode in episodes:
@@ -121,6 +122,12 @@ def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
             place = Place(file=episode.file, episode=episode.name, camera=one.camera, frame=frame)
             scope = "frames" if one.span else "episode"
             yield _finding(one, scope, remedy, place, (episode,))
+
+
+def _shared_file(episodes: Sequence[EpisodeSignals]) -> str:
+    """The recording of a session; the folder, where its episodes are files."""
+    files = {episode.file for episode in episodes}
+    return files.pop() if len(files) == 1 else str(Path(episodes[0].file).parent)
 
 
 def _finding(
