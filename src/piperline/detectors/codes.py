@@ -174,7 +174,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "text-language": frozenset({"text-motion"}),
     "text-placeholder": frozenset({"text-motion", "text-variant", "text-typo"}),
     "spike": frozenset({"camera-still", "pictures-late"}),
-    "time-jump": frozenset({"spike"}),
+    "time-jump": frozenset({"action-late", "pictures-drift", "pictures-late", "spike"}),
     "too-short": _MOTION | _FOLLOWING | _PICTURES_AGAINST_ROWS,
     "view-moved": frozenset({"picture-blurred"}),
     "view-turned": frozenset({"view-moved"}),
