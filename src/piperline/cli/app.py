@@ -87,6 +87,16 @@ _add(
     usage="[OPTIONS] IN...",
 )
 
+_add(
+    app,
+    "review",
+    "piperline.cli.review:review",
+    "See what is wrong with recordings before a GPU trains on them: units, signs, cameras, pictures against rows, "
+    "actions, instructions. Writes the findings and a plan that convert carries out.",
+    "piperline review ./data",
+    "piperline review ./data --tables-only --fail-on warning --output check",
+)
+
 _DATASET = "piperline.cli.dataset"
 _add(
     app,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import LeftOut, Plan
     from piperline.convert.run import ConvertResult
+    from piperline.plan import EditPlan
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -46,6 +47,7 @@ class RecordingFlags:
             blue exchanged before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names
             (episode_1*).
+        plan: a plan.toml of `piperline review`: episodes to leave out, to trim, to tell otherwise.
     """
 
     layout: str | None = None
@@ -53,6 +55,13 @@ class RecordingFlags:
     task: str | None = None
     color: Color | None = None
     episodes: str | None = None
+    plan: Path | None = None
+
+    def edits(self) -> "EditPlan":
+        """What the plan says."""
+        from piperline.plan import NO_EDITS, read_plan
+
+        return read_plan(self.plan) if self.plan else NO_EDITS
 
 
 @Parameter(name="*", group=Group("What it becomes", sort_key=2))
@@ -188,6 +197,8 @@ def convert(
         raise UsageError("--push needs --repo-id", next_step="add --repo-id owner/name")
     target = dataset.folder()
     _check_flags(how, cluster, slurm=slurm)
+    if slurm and recorded.plan:
+        raise UsageError("--plan does not go with --slurm", next_step="convert on one machine")
     if how.dry_run:
         _show_plan(out, inputs, recorded, dataset, how)
     elif slurm:
@@ -298,6 +309,7 @@ def _show_plan(
             dataset.job(inputs, recorded, verify=how.verify),
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
+            edits=recorded.edits(),
             watch=watch,
         )
     for line in _plan_lines(plan, target):
@@ -371,6 +383,7 @@ def run_conversion(
                     dataset.job(inputs, recorded, verify=how.verify),
                     episodes=recorded.episodes,
                     skip_bad=how.skip_bad,
+                    edits=recorded.edits(),
                     overwrite=how.overwrite,
                     resume=how.resume,
                     watch=watch,

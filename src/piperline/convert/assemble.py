@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.convert.plan import Plan
+from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.stage import Staging, work_folder
 from piperline.convert.verdict import verdict_of
 from piperline.episode import EncodedEpisode
@@ -121,6 +121,16 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     )
 
 
+def edits_of(episode: PlannedEpisode) -> dict[str, Any]:
+    """What an edit plan did to an episode; nothing where it did nothing."""
+    found: dict[str, Any] = {}
+    if episode.first:
+        found["first_frame"] = episode.first
+    if episode.swapped:
+        found["red_and_blue_exchanged"] = list(episode.swapped)
+    return found
+
+
 def provenance(plan: Plan) -> dict[str, Any]:
     """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
     settings = plan.job.settings
@@ -133,7 +143,8 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "size": settings.size,
         "groot": plan.job.groot,
         "episodes": [
-            {"source": e.source, "episode": e.name, "length": e.length} for e in plan.episodes
+            {"source": e.source, "episode": e.name, "length": e.length, **edits_of(e)}
+            for e in plan.episodes
         ],
         "left_out": [
             {"source": left.file.name, "episode": left.episode, "reason": left.reason}

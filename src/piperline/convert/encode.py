@@ -1,19 +1,19 @@
 """Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
-from piperline.recordings.recorded_episode import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
@@ -192,20 +192,22 @@ class _PictureReader:
             )
 
 
-def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
+def episode_table(vectors: Mapping[str, NDArray[np.float32]], length: int, fps: int) -> pa.Table:
     """The rows of an episode.
+
+    Args:
+        vectors: by feature name, float32 (length, D).
+        length: rows.
+        fps: frames a second.
 
     Returns:
         A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32,
         seconds from the start of the episode, see `frame_times`) and `frame_index` (int64).
-
-    Raises:
-        BadEpisode: a value is not finite, or cannot be read.
     """
-    vectors = {
+    lists = {
         key: pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
-        for key, rows in episode.vectors(length).items()
+        for key, rows in vectors.items()
     }
     index = np.arange(length, dtype=np.int64)
     timestamps = pa.array(frame_times(index, fps))
-    return pa.table({**vectors, "timestamp": timestamps, "frame_index": pa.array(index)})
+    return pa.table({**lists, "timestamp": timestamps, "frame_index": pa.array(index)})

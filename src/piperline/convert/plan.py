@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
+from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
 from piperline.errors import (
@@ -23,6 +24,7 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
@@ -54,6 +56,8 @@ class PlannedEpisode:
         task: its task text.
         cameras: by camera name: how the images are stored and their size.
         key: names its content and how it is encoded; a changed source or setting is another key.
+        first: the number of its first frame in the recording: an edit plan may leave out those before it.
+        swapped: cameras whose red and blue an edit plan exchanges back.
     """
 
     file: Path
@@ -65,6 +69,8 @@ class PlannedEpisode:
     task: str
     cameras: dict[str, CameraHeader]
     key: str = ""
+    first: int = 0
+    swapped: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
@@ -95,12 +101,14 @@ class Asked:
         episodes: the selection; see `make_plan`.
         skip_bad: whether what cannot be converted is left out.
         made_by: versions of piperline and of FFmpeg.
+        edits: what a person's plan does to single episodes.
     """
 
     files: tuple[tuple[Path, str, int, int], ...] = ()
     episodes: str | None = None
     skip_bad: bool = False
     made_by: tuple[str, ...] = ()
+    edits: EditPlan = field(default=NO_EDITS)
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,7 @@ def make_plan(
     *,
     episodes: str | None = None,
     skip_bad: bool = False,
+    edits: EditPlan = NO_EDITS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     previous: Plan | None = None,
 ) -> Plan:
@@ -176,16 +185,23 @@ def make_plan(
         episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
             (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
+        edits: what is done to single episodes before they are converted.
         progress: told how many of how many files were looked at.
         previous: a plan of an earlier run; used if it was made for the same job and files.
 
     Raises:
-        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left;
+            or a recording has changed since `edits` were made.
+        UsageError: `edits` name what is not there, or leave nothing.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
     job = replace(job, layout=replace(settle(job.layout, inputs), fps=job.layout.fps))
     asked = Asked(
-        tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY
+        tuple(_identity(path, source) for path, source in files),
+        episodes,
+        skip_bad,
+        _MADE_BY,
+        edits,
     )
     if previous and (previous.job, previous.asked) == (job, asked):
         return previous
@@ -195,6 +211,11 @@ def make_plan(
         planner.take(path, source)
         progress(done, len(files))
     planned, problems = planner.planned, planner.problems
+    dropped: list[LeftOut] = []
+    if edits != NO_EDITS and planned:
+        planned, gone = carried_out(planned, edits)
+        _refuse_exchanged(planned, job)
+        dropped = [LeftOut(e.file, printable(e.name), reason) for e, reason in gone]
     if problems and not (skip_bad and planned):
         raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
     if selection.unmatched and planner.seen:
@@ -204,8 +225,16 @@ def make_plan(
             found=", ".join(selection.unmatched),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
-    left_out = (*planner.filtered, *map(_left_out, problems))
+    left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes))
+
+
+def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
+    """See that cameras whose colours are put right can become the video that is asked for."""
+    for episode in planned:
+        for camera in episode.swapped:
+            place = replace(episode.place, camera=camera)
+            refuse_video(job.settings, place, episode.cameras[camera])
 
 
 def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
@@ -369,7 +398,9 @@ def _what_makes_bytes(job: Job) -> dict[str, Any]:
 
 def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:
     identity = [source, episode.size, episode.mtime_ns, episode.name, episode.length, episode.task]
-    text = json.dumps([settings, identity], sort_keys=True)
+    if episode.first or episode.swapped:
+        identity += [episode.first, list(episode.swapped)]
+    text = json.dumps([settings, identity, list(episode.cameras)], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

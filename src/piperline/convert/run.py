@@ -17,6 +17,7 @@ from piperline.errors import PiperlineError, Place, RecordingError, TaskFailed, 
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
+from piperline.plan import NO_EDITS, EditPlan
 from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 
@@ -60,6 +61,7 @@ def plan_run(
     *,
     episodes: str | None = None,
     skip_bad: bool = False,
+    edits: EditPlan = NO_EDITS,
     watch: Watcher = lambda _: None,
     previous: Plan | None = None,
 ) -> Plan:
@@ -85,7 +87,13 @@ def plan_run(
         watch(progress)
 
     return make_plan(
-        inputs, job, episodes=episodes, skip_bad=skip_bad, progress=looked, previous=previous
+        inputs,
+        job,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        edits=edits,
+        progress=looked,
+        previous=previous,
     )
 
 
@@ -97,6 +105,7 @@ def convert(
     episodes: str | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
+    edits: EditPlan = NO_EDITS,
     overwrite: bool = False,
     resume: bool = True,
     watch: Watcher = lambda _: None,
@@ -112,6 +121,7 @@ def convert(
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
         skip_bad: leave out episodes that cannot be converted.
+        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         watch: told how far the run is.
@@ -141,7 +151,13 @@ def convert(
         )
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(
-            inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
+            inputs,
+            job,
+            episodes=episodes,
+            skip_bad=skip_bad,
+            edits=edits,
+            watch=watch,
+            previous=previous,
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         replaces = check_free(output, overwrite=overwrite)

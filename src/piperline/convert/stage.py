@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from piperline.convert.edits import images_of, vectors_of
 from piperline.convert.encode import encode_camera, episode_table
 from piperline.convert.episode_folder import RECORD, EpisodeFolder
 from piperline.convert.job import Job
@@ -101,7 +102,7 @@ class Staging:
         def encode(path: Path) -> tuple[Clip, FeatureStats]:
             with Recording(episode.file, job.layout) as recording:
                 _check_unchanged(episode)
-                stream = recording.episode(episode.name).stream(camera, episode.length)
+                stream = images_of(recording.episode(episode.name), episode, camera)
                 header = episode.cameras[camera]
                 return encode_camera(stream, header, job.settings, path, progress)
 
@@ -125,7 +126,8 @@ class Staging:
             return
         with Recording(episode.file, job.layout) as recording:
             _check_unchanged(episode)
-            table = episode_table(recording.episode(episode.name), episode.length, job.settings.fps)
+            vectors = vectors_of(recording.episode(episode.name), episode)
+        table = episode_table(vectors, episode.length, job.settings.fps)
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress)
         folder = self._folder(episode.key)

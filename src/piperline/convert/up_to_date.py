@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from piperline.convert.assemble import provenance
+from piperline.convert.assemble import edits_of, provenance
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import Dataset, open_dataset
@@ -50,7 +50,12 @@ def _told(kept: list[PlannedEpisode], recorded: Any) -> dict[str, Any]:  # noqa:
     """What the record would say of the episodes that are kept."""
     return {
         "episodes": [
-            {"source": episode.source, "episode": episode.name, "length": episode.length}
+            {
+                "source": episode.source,
+                "episode": episode.name,
+                "length": episode.length,
+                **edits_of(episode),
+            }
             for episode in kept
         ],
         "left_out": recorded.get("left_out") if isinstance(recorded, dict) else None,

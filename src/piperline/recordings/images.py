@@ -43,13 +43,11 @@ class CameraHeader:
 
 
 class ImageStream(Protocol):
-    """The images of one camera of one episode, wherever they lie.
+    """The images of one camera of one episode, wherever they lie."""
 
-    Attributes:
-        length: how many.
-    """
-
-    length: int
+    @property
+    def length(self) -> int:
+        """How many."""
 
     @property
     def color(self) -> Color:

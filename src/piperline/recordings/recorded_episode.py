@@ -15,6 +15,7 @@ from piperline.recordings.hdf5 import describe, lookup, resolve
 from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.recordings.instructions import find_instruction
 from piperline.recordings.layout import Layout
+from piperline.recordings.marks import Marks, read_marks
 from piperline.recordings.rules import HIGHEST_RATE
 from piperline.recordings.times import (
     Aligned,
@@ -98,6 +99,12 @@ class Episode:
         cameras = {name: self.stream(name, length).header() for name in self._cameras}
         notes += self._time_notes(length)
         return EpisodeHeader(length, told.text, cameras, told.instead, tuple(notes))
+
+    def marks(self, length: int) -> Marks:
+        """What the recorder noted beside the first `length` frames; no conversion needs it."""
+        parts = next((parts for parts in self._parts.values() if parts), None)
+        vector = parts[0].found.data if parts and self._span is None else None
+        return read_marks(self._root, vector, length, self.place)
 
     def vectors(self, length: int) -> dict[str, NDArray[np.float32]]:
         """The vectors of the first `length` frames by feature name, float32, shape (length, D).

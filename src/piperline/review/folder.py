@@ -1,0 +1,124 @@
+"""The folder that a review writes: signals, the result, the plan, what a page shows."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piperline.errors import OutputExists, Place, output_error
+from piperline.files import write_whole
+from piperline.review.worker import signals_file
+from piperline.signals.episode import ACTION, STATE, EpisodeSignals, load_signals
+from piperline.video.images import contact_sheet, encode_jpeg
+from piperline.video.thumbnails import colored
+
+RESULT, PLAN, NEW_PLAN = "review.json", "plan.toml", "plan.new.toml"
+_MARK = ".piperline-review"
+_FOLDERS = ("signals", "episodes", "thumbnails")
+
+
+class ReviewFolder:
+    """The folder of a review.
+
+    Args:
+        root: where it is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.signals = root / "signals"
+        self.result = root / RESULT
+        self.plan = root / PLAN
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Make the folder, or see that an earlier review made it.
+
+        Raises:
+            OutputExists: there is another folder, or a file.
+            OutputError: it cannot be written.
+        """
+        try:
+            mark = self.root / _MARK
+            if self.root.exists() and not mark.is_file() and _holds_anything(self.root):
+                raise OutputExists(
+                    "there is something that no review made",
+                    place=Place(file=self.root),
+                    next_step="name another folder with --output",
+                )
+            self.root.mkdir(parents=True, exist_ok=True)
+            for name in _FOLDERS:
+                (self.root / name).mkdir(exist_ok=True)
+            if not mark.exists():
+                write_whole(mark, "made by piperline review\n")
+            yield
+        except OSError as error:
+            known = output_error(error, self.root)
+            if known is None:
+                raise
+            raise known from error
+
+    def load(self, key: str) -> EpisodeSignals | None:
+        """Signals that an earlier review kept."""
+        return load_signals(signals_file(self.signals, key))
+
+    def show(self, signals: EpisodeSignals) -> None:
+        """Write what a page shows of an episode, unless it is there."""
+        curves = self.root / "episodes" / f"{signals.key}.json"
+        if not curves.exists():
+            write_whole(curves, json.dumps(_curves(signals), separators=(",", ":")))
+        pictures = self.root / "thumbnails" / f"{signals.key}.jpg"
+        rows = [[colored(thumbnail) for thumbnail in c.shown] for c in signals.cameras.values()]
+        if rows and not pictures.exists():
+            new = pictures.with_suffix(".new")
+            new.write_bytes(encode_jpeg(_even(contact_sheet(rows, gap=0))))
+            new.replace(pictures)
+
+    def write_plan(self, text: str) -> Path:
+        """Write the plan; beside it, where a person has edited the one that is there."""
+        marks = self.root / "signals" / "plan.sha256"
+        known = marks.read_text(encoding="ascii") if marks.exists() else ""
+        there = self.plan.read_bytes() if self.plan.exists() else None
+        edited = there is not None and hashlib.sha256(there).hexdigest() != known
+        if edited and there != text.encode():
+            write_whole(self.root / NEW_PLAN, text)
+            return self.root / NEW_PLAN
+        write_whole(self.plan, text)
+        write_whole(marks, hashlib.sha256(text.encode()).hexdigest())
+        return self.plan
+
+    def write_result(self, document: Mapping[str, Any]) -> None:
+        """Write the result, last."""
+        write_whole(self.result, json.dumps(document, ensure_ascii=True, default=_plain))
+
+
+def _holds_anything(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
+
+
+def _even(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A sheet of even sides, as 4:2:0 wants them."""
+    height, width = sheet.shape[:2]
+    return np.pad(sheet, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _curves(signals: EpisodeSignals) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: _rounded(signals.vectors[key])
+        for name, key in (("state", STATE), ("action", ACTION))
+        if key in signals.vectors
+    }
+    return found | {"motion": {name: _rounded(c.motion) for name, c in signals.cameras.items()}}
+
+
+def _rounded(values: np.ndarray[Any, Any]) -> Sequence[Any]:
+    rounded: Sequence[Any] = np.round(values.astype(np.float64), 4).tolist()
+    return rounded
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)

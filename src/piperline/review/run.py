@@ -1,0 +1,226 @@
+"""review: find -> measure what is new -> detect -> result and plan."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piperline.detectors.codes import REMEDIES
+from piperline.detectors.detect import detect, notes
+from piperline.errors import PiperlineError, RecordingError, UsageError
+from piperline.finding import Finding
+from piperline.plan import address, plan_text
+from piperline.process import usable_cpus
+from piperline.recordings.layout import Layout, load_layout
+from piperline.review.folder import ReviewFolder
+from piperline.review.pool import measure_all
+from piperline.review.proposals import cameras_to_drop, propose
+from piperline.review.source import Subject, Unit, find_subject
+from piperline.review.worker import Setup
+from piperline.signals.collection import Collection
+from piperline.signals.episode import STATE, EpisodeSignals
+from piperline.signals.robot import make_robot
+
+VERSION = 1
+
+PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
+    piperline convert RECORDINGS --plan plan.toml --output DATASET
+What is certain is active; what is doubtful is a comment: remove the # where you agree. The form:
+`piperline.plan`.
+A recording that has changed since the review is refused."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a review found.
+
+    Attributes:
+        folder: where everything was written.
+        plan: the plan; `plan.new.toml` where somebody has edited the one that was there.
+        findings: the gravest first.
+        notes: what was not looked for, and why.
+        episodes: how many were reviewed.
+        frames: how many time steps they have.
+        images: how many images were read in this run.
+        reused: episodes whose signals an earlier review had kept.
+        seconds: how long it took.
+        result: the document that `review.json` holds.
+    """
+
+    folder: Path
+    plan: Path
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    episodes: int
+    frames: int
+    images: int
+    reused: int
+    seconds: float
+    result: Mapping[str, Any]
+
+
+def review(
+    inputs: Sequence[Path | str],
+    output: Path | str = "review",
+    *,
+    layout: Layout | str | Path | None = None,
+    pictures: bool = True,
+    workers: int | None = None,
+    watch: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Review:
+    """See what is wrong with recordings.
+
+    Args:
+        inputs: HDF5 files, and folders of them.
+        output: the folder to write; what an earlier review measured there is reused.
+        layout: what the recordings hold; None finds the built-in layout that fits.
+        pictures: look at the images too, each is read once.
+        workers: processes; None takes the CPUs that this process may use.
+        watch: told how many of how many episodes are measured.
+
+    Raises:
+        RecordingError: there are no recordings, or none of them can be read.
+        OutputExists: there is something in the folder's place that no review made.
+        OutputError: it cannot be written.
+        UsageError: there are to be no workers.
+    """
+    started = time.monotonic()
+    if workers is not None and workers < 1:
+        raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
+    named = load_layout(layout) if isinstance(layout, str | Path) else layout
+    subject, units, unread = find_subject(inputs, named, pictures=pictures)
+    folder = ReviewFolder(Path(output))
+    with folder.opened():
+        todo = [unit for unit in units if folder.load(unit.key) is None]
+        done = len(units) - len(todo)
+        watch(done, len(units))
+
+        def count(_unit: Unit) -> None:
+            nonlocal done
+            done += 1
+            watch(done, len(units))
+
+        setup = Setup(subject.layout, folder.signals.absolute(), pictures)
+        failed = measure_all(todo, setup, workers or usable_cpus(), count)
+        episodes = list(_loaded(folder, [unit for unit in units if unit.key not in failed]))
+        errors = [one.error for one in unread] + [failed[u.key] for u in units if u.key in failed]
+        if not episodes:
+            raise _nothing(errors)
+        collection = _collection(episodes, subject, pictures=pictures)
+        found = [*map(_unreadable, errors), *_detected(collection, subject)]
+        findings = sorted(found, key=lambda finding: finding.severity != "error")
+        plan = folder.write_plan(_plan(findings, collection.episodes, units))
+        told = notes(collection)
+        document = _document(inputs, subject, collection, findings, told)
+        folder.write_result(document)
+    new = {unit.key for unit in todo}
+    return Review(
+        folder=folder.root,
+        plan=plan,
+        findings=tuple(findings),
+        notes=tuple(told),
+        episodes=len(collection),
+        frames=sum(map(len, collection.episodes)),
+        images=sum(len(e) * len(e.cameras) for e in collection.episodes if e.key in new),
+        reused=len(units) - len(todo),
+        seconds=time.monotonic() - started,
+        result=document,
+    )
+
+
+def _loaded(folder: ReviewFolder, units: Sequence[Unit]) -> Iterator[EpisodeSignals]:
+    """The signals of all episodes, numbered, without the pictures that only a page shows."""
+    for index, unit in enumerate(units):
+        signals = folder.load(unit.key)
+        if signals is None:
+            raise RuntimeError(f"the signals of {unit.name} were kept a moment ago")
+        folder.show(signals)
+        cameras = {
+            name: replace(camera, shown=np.empty((0, 0, 0, 0), np.uint8))
+            for name, camera in signals.cameras.items()
+        }
+        yield replace(
+            signals, index=index, session=unit.session, file=str(unit.file), cameras=cameras
+        )
+
+
+def _plan(
+    findings: Sequence[Finding], episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
+) -> str:
+    by_key = {unit.key: unit for unit in units}
+    named = {e.index: by_key[e.key] for e in episodes}
+    made_of = {
+        index: (address(unit.source, unit.name) if unit.made_of else unit.name, unit.made_of)
+        for index, unit in named.items()
+    }
+    edits = propose(findings, episodes, made_of)
+    return plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=cameras_to_drop(findings))
+
+
+def _collection(
+    episodes: Sequence[EpisodeSignals], subject: Subject, *, pictures: bool
+) -> Collection:
+    """The episodes as one collection; without a state the first vector is taken for it."""
+    robot = make_robot(subject.robot_type, subject.names)
+    if subject.state != STATE:
+        episodes = [
+            replace(e, vectors={STATE: e.vectors[subject.state], **dict(e.vectors)})
+            for e in episodes
+        ]
+    return Collection(tuple(episodes), robot, subject.fps, pictures)
+
+
+def _detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
+    """What detectors find; where a layout has no instruction, `convert --task` gives it."""
+    told = subject.has_instructions
+    return (finding for finding in detect(collection) if told or finding.code != "text-empty")
+
+
+def _unreadable(error: PiperlineError) -> Finding:
+    found = f": {error.found}" if error.found else ""
+    remedy = error.next_step or REMEDIES["unreadable"]
+    numbers: dict[str, Any] = {"scope": "episode", "episodes": []}
+    return Finding("unreadable", "error", error.message + found, error.place, numbers, remedy)
+
+
+def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
+    if errors:
+        errors[0].add_note(
+            f"{len(errors)} episodes or files cannot be read, and no other is there."
+        )
+        return errors[0]
+    return RecordingError("there are no episodes", next_step="name the recordings")
+
+
+def _document(
+    inputs: Sequence[Path | str],
+    subject: Subject,
+    collection: Collection,
+    findings: Sequence[Finding],
+    told: Sequence[str],
+) -> dict[str, Any]:
+    episodes = [
+        {
+            "index": e.index,
+            "session": e.session,
+            "file": e.file,
+            "name": e.name,
+            "instruction": e.instruction,
+            "frames": len(e),
+            "key": e.key,
+        }
+        for e in collection.episodes
+    ]
+    return {
+        "version": VERSION,
+        "inputs": [str(path) for path in inputs],
+        "layout": subject.name,
+        "robot": {"type": subject.robot_type, "names": subject.names, "fps": subject.fps},
+        "cameras": list(collection.cameras),
+        "notes": list(told),
+        "findings": [finding.document() for finding in findings],
+        "episodes": episodes,
+    }

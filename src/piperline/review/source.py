@@ -1,0 +1,233 @@
+"""What is reviewed: recordings seen through a layout, or a dataset; here it is found and read."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from piperline.errors import BadEpisode, DatasetError, PiperlineError, Place, RecordingError
+from piperline.lerobot.dataset import open_dataset
+from piperline.plan import fingerprint
+from piperline.recordings.detect import find_layout, settle
+from piperline.recordings.find import find_recordings
+from piperline.recordings.layout import Layout
+from piperline.recordings.recorded_episode import Episode
+from piperline.recordings.recording import Recording
+from piperline.signals.camera import CameraSignals, measure
+from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
+from piperline.signals.episode import FORM, STATE, EpisodeSignals
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One episode that is to be measured.
+
+    Attributes:
+        file: the recording.
+        source: the file as it is told from others.
+        session: what was recorded in one go.
+        name: of the episode.
+        key: names the file's content, the episode, and how it is measured.
+        made_of: names the file's content and the episode, for a plan.
+    """
+
+    file: Path
+    source: str
+    session: str
+    name: str
+    key: str
+    made_of: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An episode, or a file, that cannot be read."""
+
+    place: Place
+    error: PiperlineError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is reviewed.
+
+    Attributes:
+        name: of the layout, or the version of the dataset.
+        robot_type: LeRobot's name for the robot.
+        names: of the dimensions of the state.
+        fps: frames a second.
+        state: the feature that is taken for the state.
+        has_instructions: whether episodes should tell one.
+        layout: of recordings; None for a dataset.
+    """
+
+    name: str
+    robot_type: str
+    names: tuple[str, ...]
+    fps: int
+    state: str
+    has_instructions: bool
+    layout: Layout | None = None
+
+
+def find_subject(
+    inputs: Sequence[Path | str], named: Layout | None, *, pictures: bool
+) -> tuple[Subject, list[Unit], list[Unread]]:
+    """What is reviewed, its episodes in order, and the files that cannot be read.
+
+    Args:
+        inputs: recordings, or one dataset.
+        named: the layout of the recordings; None finds the built-in one that fits.
+        pictures: whether images are looked at.
+
+    Raises:
+        RecordingError: there are no recordings.
+        DatasetError: the dataset cannot be read.
+    """
+    if len(inputs) == 1 and is_dataset(Path(inputs[0])):
+        return _dataset(Path(inputs[0]), pictures=pictures)
+    layout = settle(named or find_layout(inputs), inputs)
+    state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
+    subject = Subject(
+        layout.name,
+        layout.robot_type,
+        layout.vectors[state].dimension_names,
+        layout.fps,
+        state,
+        bool(layout.tasks),
+        layout,
+    )
+    return subject, *_recordings(inputs, layout, pictures=pictures)
+
+
+def _dataset(root: Path, *, pictures: bool) -> tuple[Subject, list[Unit], list[Unread]]:
+    dataset = open_dataset(root)
+    schema = dataset.info.schema
+    vectors = [key for key, feature in schema.features.items() if "float" in feature.dtype]
+    state = STATE if STATE in vectors else next(iter(vectors), STATE)
+    feature = schema.features.get(state)
+    width = feature.shape[0] if feature and feature.shape else 0
+    names = tuple(feature.names or ()) if feature else ()
+    if len(names) != width:
+        names = tuple(f"{state}_{i}" for i in range(width))
+    robot_type = schema.robot_type or "unknown"
+    subject = Subject(dataset.version, robot_type, names, schema.fps, state, has_instructions=True)
+    stat = (root / "meta" / "info.json").stat()
+    units = []
+    for row, session in zip(dataset.episodes, sessions_of(dataset), strict=True):
+        number = str(row.episode_index)
+        identity = [FORM, str(root.resolve()), stat.st_mtime_ns, number, row.length, pictures]
+        key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        units.append(Unit(root, root.name, session, number, key, ""))
+    missing = [name.removeprefix("observation.images.") for name in dataset.missing_cameras]
+    unread = [Unread(Place(file=root, camera=name), _no_videos(root, name)) for name in missing]
+    return subject, units, unread
+
+
+def _no_videos(root: Path, camera: str) -> DatasetError:
+    return DatasetError(
+        "the videos of a camera are missing: it was not looked at",
+        place=Place(file=root, camera=camera),
+        next_step="see where meta/info.json says that videos lie (video_path)",
+    )
+
+
+def _recordings(
+    inputs: Sequence[Path | str], layout: Layout, *, pictures: bool
+) -> tuple[list[Unit], list[Unread]]:
+    units: list[Unit] = []
+    unread: list[Unread] = []
+    for path, source in find_recordings(inputs, layout.episodes.files):
+        try:
+            units += _units(path, source, layout, pictures=pictures)
+        except RecordingError as error:
+            unread.append(Unread(Place(file=path), error))
+    return _with_sessions(units, layout), unread
+
+
+def _units(path: Path, source: str, layout: Layout, *, pictures: bool) -> Iterator[Unit]:
+    stat = path.stat()
+    with Recording(path, layout) as recording:
+        for name in recording.episodes():
+            identity = [
+                FORM,
+                source,
+                stat.st_size,
+                stat.st_mtime_ns,
+                name,
+                pictures,
+                asdict(layout),
+            ]
+            text = json.dumps(identity, sort_keys=True)
+            key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
+            yield Unit(path, source, path.name, name, key, made_of)
+
+
+def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
+    """Sessions are files; where files hold an episode each, they are folders.
+
+    Keys that are there twice become unlike.
+    """
+    files = {unit.file for unit in units}
+    by_folder = layout.episodes.at == "file" or len(files) == len(units) > 1
+    names = {file.name for file in files}
+    seen: set[str] = set()
+    found = []
+    for unit in units:
+        session = unit.file.resolve().parent.name if by_folder else unit.file.name
+        if not by_folder and len(names) < len(files):
+            session = unit.source
+        key = unit.key
+        if key in seen:
+            key = hashlib.sha256(f"{key} {unit.file.resolve()}".encode()).hexdigest()[:32]
+        seen.add(key)
+        found.append(replace(unit, session=session, key=key))
+    return found
+
+
+def measure_unit(unit: Unit, layout: Layout | None, *, pictures: bool) -> EpisodeSignals:
+    """Read an episode once, and measure it; of a dataset where there is no layout.
+
+    Raises:
+        RecordingError: it cannot be read.
+        DatasetError: the same, for a dataset.
+    """
+    if layout is None:
+        found = measure_episode(unit.file, int(unit.name), pictures=pictures)
+        return replace(found, session=unit.session, key=unit.key)
+    with Recording(unit.file, layout) as recording:
+        episode = recording.episode(unit.name)
+        header = episode.header()
+        vectors = episode.vectors(header.length)
+        cameras = _cameras(episode, layout) if pictures else {}
+        marks = episode.marks(header.length)
+    return EpisodeSignals(
+        file=str(unit.file),
+        session=unit.session,
+        name=unit.name,
+        index=0,
+        instruction=header.task or "",
+        vectors=vectors,
+        cameras=cameras,
+        labels=marks.labels,
+        times=marks.times,
+        rows_behind=marks.behind,
+        key=unit.key,
+    )
+
+
+def _cameras(episode: Episode, layout: Layout) -> dict[str, CameraSignals]:
+    header = episode.header()
+    found = {}
+    for name, camera in header.cameras.items():
+        rule = layout.cameras.get(name) or layout.cameras["*"]
+        stream = episode.stream(name, header.length)
+        measured = measure(stream, camera.height, camera.width, swap=rule.color != "rgb")
+        if len(measured.damaged) == header.length:
+            raise BadEpisode(
+                "no image of a camera decodes", place=replace(episode.place, camera=name)
+            )
+        found[name] = measured
+    return found

@@ -1,0 +1,62 @@
+"""A process that measures episodes: it is told one after the other over a socket."""
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from piperline.errors import PiperlineError
+from piperline.process import parent
+from piperline.recordings.layout import Layout
+from piperline.review.source import Unit, measure_unit
+from piperline.signals.episode import save_signals
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told first.
+
+    Attributes:
+        layout: of the recordings; None for a dataset.
+        folder: where signals are kept.
+        pictures: whether images are looked at.
+    """
+
+    layout: Layout | None
+    folder: Path
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """A fault of the program, with its traceback."""
+
+    trace: str
+
+
+Answer = PiperlineError | Crashed | None
+"""What a worker says of an episode: why it cannot be read, or nothing when its signals are kept."""
+
+
+def signals_file(folder: Path, key: str) -> Path:
+    """Where the signals of an episode are kept."""
+    return folder / f"{key}.npz"
+
+
+def _measured(setup: Setup, unit: Unit) -> Answer:
+    try:
+        signals = measure_unit(unit, setup.layout, pictures=setup.pictures)
+        save_signals(signals_file(setup.folder, unit.key), signals)
+    except PiperlineError as error:
+        return error
+    except Exception:  # noqa: BLE001 - it is told to the parent, with its traceback
+        return Crashed(traceback.format_exc())
+    return None
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent over the socket `descriptor`, until it closes it."""
+    with parent(descriptor) as connection:
+        setup: Setup = connection.recv()
+        while True:
+            unit: Unit = connection.recv()
+            connection.send(_measured(setup, unit))

@@ -1,0 +1,95 @@
+"""Episodes of a LeRobot dataset (v2.0, v2.1, v3.0), measured; also of such that others made."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from piperline.episode import Clip
+from piperline.errors import DatasetError, Place
+from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.info import PROVENANCE
+from piperline.signals.camera import CameraMeter, CameraSignals
+from piperline.signals.episode import EpisodeSignals
+from piperline.video.thumbnails import luma_of, thumbnail_of, video_pictures
+
+_CAMERA = "observation.images."
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a folder is that of a LeRobot dataset."""
+    return (path / "meta" / "info.json").is_file()
+
+
+def sessions_of(dataset: Dataset) -> list[str]:
+    """The recording of each episode, where the dataset tells it; else all are one session."""
+    try:
+        known = json.loads((dataset.root / PROVENANCE).read_text(encoding="utf-8"))["episodes"]
+        found = [str(episode["source"]) for episode in known]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = []
+    return found if len(found) == len(dataset) else [dataset.root.name] * len(dataset)
+
+
+def measure_episode(root: Path, index: int, *, pictures: bool) -> EpisodeSignals:
+    """Read an episode of a dataset once, and measure it.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    episode = _opened(root).episode(index)
+    vectors = _vectors(episode.table)
+    if not vectors:
+        place = Place(file=root, episode=str(index))
+        raise DatasetError("the dataset has no vectors", place=place, expected="observation.state")
+    cameras = {}
+    for key, clip in episode.clips.items() if pictures else ():
+        cameras[key.removeprefix(_CAMERA)] = _camera(clip, f"{root} {index} {key}")
+    return EpisodeSignals(
+        file=str(root),
+        session=root.name,
+        name=str(index),
+        index=index,
+        instruction="; ".join(episode.tasks),
+        vectors=vectors,
+        cameras=cameras,
+    )
+
+
+@cache
+def _opened(root: Path) -> Dataset:
+    dataset = open_dataset(root)
+    return dataset.without(dataset.missing_cameras) if dataset.missing_cameras else dataset
+
+
+def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
+    """The vectors among the columns, float32 (T, D); what is not finite becomes 0."""
+    found = {}
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        if lists and pa.types.is_floating(column.type.value_type):
+            values = np.asarray(column.flatten(), dtype=np.float32)
+            if len(values) % len(column) == 0:  # all lists are of one length
+                found[name] = np.nan_to_num(values.reshape(len(column), -1))
+    return found
+
+
+def _camera(clip: Clip, name: str) -> CameraSignals:
+    """The signals of a clip.
+
+    Lossy frames may be equal though the scene is not: each has a hash of its own.
+    """
+    meter = CameraMeter(clip.info.height, clip.info.width)
+    with video_pictures(clip.path, clip.first, clip.count) as pictures:
+        for number, picture in enumerate(pictures):
+            luma: NDArray[Any] | None = luma_of(picture) if meter.wants_luma else None
+            payload = hashlib.sha256(f"{name} {number}".encode()).digest()
+            meter.add(payload, thumbnail_of(picture), luma)
+    return meter.result()

@@ -1,0 +1,108 @@
+"""The signals of one episode: its rows whole, its images as `CameraSignals`."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.files import own_name
+from piperline.signals.camera import CameraSignals
+from piperline.signals.robust import Floats
+
+STATE, ACTION = "observation.state", "action"
+
+FORM = 1
+"""Of the signals: raised where they are measured otherwise, so that older ones are not reused."""
+
+
+@dataclass(frozen=True)
+class EpisodeSignals:
+    """What is measured of one episode, T frames.
+
+    Attributes:
+        file: the recording, or the dataset.
+        session: what was recorded in one go: the recording as it is told from others.
+        name: of the episode.
+        index: its number among the episodes found, from 0.
+        instruction: the robot's text; empty where there is none.
+        vectors: by feature name, float32 (T, D).
+        cameras: by camera name; empty where only tables are looked at.
+        labels: marks of the recorder, such as `success`, by name.
+        times: seconds of each frame, float64 (T,), as recorded; None where there are none.
+        rows_behind: the states behind the last frame, float32 (N, D).
+        key: names the content, so that it is known whether it has changed.
+    """
+
+    file: str
+    session: str
+    name: str
+    index: int
+    instruction: str
+    vectors: Mapping[str, Floats]
+    cameras: Mapping[str, CameraSignals] = field(default_factory=dict)
+    labels: Mapping[str, bool] = field(default_factory=dict)
+    times: Floats | None = None
+    rows_behind: Floats | None = None
+    key: str = ""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.vectors.values())))
+
+
+def save_signals(path: Path, signals: EpisodeSignals) -> None:
+    """Write the signals of an episode into a file that is there whole or not at all."""
+    facts = {
+        name: getattr(signals, name)
+        for name in ("file", "session", "name", "index", "instruction", "key")
+    }
+    facts |= {"form": FORM, "labels": dict(signals.labels), "cameras": list(signals.cameras)}
+    arrays = {f"vector/{name}": values for name, values in signals.vectors.items()}
+    for number, camera in enumerate(signals.cameras.values()):
+        arrays |= {f"camera/{number}/{name}": value for name, value in camera.arrays().items()}
+    for name in ("times", "rows_behind"):
+        if getattr(signals, name) is not None:
+            arrays[name] = getattr(signals, name)
+    buffer = BytesIO()
+    text = json.dumps(facts).encode("ascii")
+    np.savez(buffer, facts=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    own = path.with_name(f".{path.name}.{own_name()}")
+    own.write_bytes(buffer.getvalue())
+    own.replace(path)
+
+
+def load_signals(path: Path) -> EpisodeSignals | None:
+    """Read what `save_signals` wrote; None where it is not there whole, or of another form."""
+    try:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(arrays.pop("facts").tobytes())
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+    if facts.pop("form", None) != FORM:
+        return None
+    names = facts.pop("cameras")
+    cameras = {name: _camera(arrays, number) for number, name in enumerate(names)}
+    vectors = {
+        name.removeprefix("vector/"): values
+        for name, values in arrays.items()
+        if name.startswith("vector/")
+    }
+    more: dict[str, Any] = {name: arrays.get(name) for name in ("times", "rows_behind")}
+    return EpisodeSignals(vectors=vectors, cameras=cameras, **facts, **more)
+
+
+def _camera(arrays: dict[str, NDArray[Any]], number: int) -> CameraSignals:
+    prefix = f"camera/{number}/"
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+    return CameraSignals.of_arrays(own)

@@ -1,0 +1,64 @@
+"""Statistics that a few wild values do not move, and the search for delays. numpy only."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+_TO_SIGMA = 1.4826  # of a normal distribution: Rousseeuw and Croux 1993
+
+
+def spread(values: ArrayLike, axis: int | None = None) -> Any:  # noqa: ANN401 - a number without an axis
+    """The median absolute deviation, scaled to the standard deviation of a normal distribution."""
+    array = np.asarray(values, dtype=np.float64)
+    middle = np.median(array, axis=axis, keepdims=True)
+    return _TO_SIGMA * np.median(np.abs(array - middle), axis=axis)
+
+
+def runs(mask: ArrayLike) -> list[tuple[int, int]]:
+    """The half-open spans in which `mask`, bool of shape (T,), is true."""
+    padded = np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]])
+    steps = np.diff(padded)
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def smooth(values: ArrayLike, width: int = 3) -> NDArray[np.float64]:
+    """The moving mean of `values`, shape (T,), over `width` places."""
+    array = np.asarray(values, dtype=np.float64)
+    result: NDArray[np.float64] = np.convolve(array, np.ones(width) / width, "same")
+    return result[: len(array)]
+
+
+def steps(values: Floats) -> NDArray[np.float64]:
+    """How far each dimension moved since the row before: float64 (T, D).
+
+    The first row repeats the second.
+    """
+    moved = np.abs(np.diff(values.astype(np.float64), axis=0))
+    return np.concatenate([moved[:1], moved]) if len(moved) else np.zeros(values.shape)
+
+
+def correlation(first: Floats, second: Floats) -> float:
+    """Pearson's correlation of two arrays of one shape; 0 where one of them does not vary."""
+    a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 1e-12 else 0.0  # rounding noise
+
+
+def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
+    """The rows of `first` and `second` that belong together if `first` is `lag` rows late."""
+    length = len(first)
+    lag = min(max(lag, -length), length)
+    return (
+        first[max(lag, 0) : length + min(lag, 0)],
+        second[max(-lag, 0) : length + min(-lag, 0)],
+    )
+
+
+def lag_correlations(late: Floats, early: Floats, most: int) -> NDArray[np.float64]:
+    """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`, float64."""
+    lags = range(-most, most + 1)
+    return np.array([correlation(*shifted(late, early, lag)) for lag in lags])

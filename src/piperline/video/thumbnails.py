@@ -1,0 +1,160 @@
+"""Images decoded small: FFmpeg's JPEG decoder leaves out what a small picture does not show."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from piperline.errors import DatasetError, Place
+from piperline.video.image_header import is_png, is_whole_png
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+HEIGHT, WIDTH = 30, 40
+"""Of every thumbnail, whatever the shape of the image."""
+
+_MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
+
+
+class ThumbnailDecoder:
+    """Makes thumbnails of the recorded images of one camera.
+
+    Args:
+        width: of the images, in pixels: it decides how much smaller they are decoded.
+        swap: red and blue were exchanged when an image was recorded; they are put right.
+    """
+
+    def __init__(self, width: int, *, swap: bool = False) -> None:
+        self._swap = swap
+        reduction = max(r for r in range(_MOST_REDUCTION + 1) if r == 0 or width >> r >= WIDTH)
+        self._small = _decoder("mjpeg", reduction)
+        self._whole = _decoder("mjpeg", 0)
+
+    def small(self, data: bytes | Bytes) -> Floats:
+        """The thumbnail of an image: luma, blue and red difference, float32 (3, HEIGHT, WIDTH).
+
+        Raises:
+            ValueError: it does not decode.
+        """
+        planes = _planes(self._picture(data, self._small))
+        thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+        return thumbnail[[0, 2, 1]] if self._swap else thumbnail
+
+    def luma(self, data: bytes | Bytes) -> Bytes:
+        """The luma of an image in its own size: uint8 (H, W).
+
+        Raises:
+            ValueError: it does not decode.
+        """
+        return _planes(self._picture(data, self._whole))[0]
+
+    def _picture(self, data: bytes | Bytes, jpeg: av.VideoCodecContext) -> VideoFrame:
+        if not isinstance(data, bytes):
+            return VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
+        if is_png(data) and not is_whole_png(data):
+            raise ValueError("PNG cut short")
+        # FFmpeg's PNG decoder adds an image to the one before it: each gets a decoder of its own.
+        context = _decoder("png", 0) if is_png(data) else jpeg
+        try:
+            pictures = context.decode(av.Packet(data))
+        except av.FFmpegError as error:
+            raise ValueError(f"does not decode: {error.strerror}") from error
+        if len(pictures) != 1:
+            raise ValueError(f"holds {len(pictures)} images instead of one")
+        return pictures[0]
+
+
+def thumbnail_of(picture: VideoFrame) -> Floats:
+    """The thumbnail of a decoded picture; see `ThumbnailDecoder.small`."""
+    return np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in _planes(picture)])
+
+
+@contextmanager
+def video_pictures(path: Path, first: int, count: int) -> Iterator[Iterator[VideoFrame]]:
+    """The decoded frames of a span of a video file, found through its key frames.
+
+    Raises:
+        DatasetError: it is missing, not a video, or does not decode.
+    """
+    try:
+        with av.open(str(path)) as container:
+            yield islice(_from(container, first), count)
+    except (av.FFmpegError, FileNotFoundError, IndexError) as error:
+        message = "the video cannot be read"
+        raise DatasetError(message, place=Place(file=path), found=str(error)) from error
+
+
+def _from(container: av.container.InputContainer, first: int) -> Iterator[VideoFrame]:
+    """The frames of a file from number `first` on; its rate is constant."""
+    stream = container.streams.video[0]
+    start = 0
+    if first and stream.average_rate and stream.time_base:
+        start = (stream.start_time or 0) + round(first / stream.average_rate / stream.time_base)
+        container.seek(start, stream=stream)
+    return (p for p in container.decode(stream) if not first or (p.pts or 0) >= start)
+
+
+def luma_of(picture: VideoFrame) -> Bytes:
+    """The luma of a decoded picture, uint8 (H, W)."""
+    return _planes(picture)[0]
+
+
+def colored(thumbnail: NDArray[np.number]) -> Bytes:
+    """A thumbnail as RGB: uint8 (HEIGHT, WIDTH, 3); BT.601, full range, as JFIF has it."""
+    y, cb, cr = thumbnail.astype(np.float32)
+    cb, cr = cb - 128, cr - 128
+    channels = [y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb]
+    return np.clip(np.round(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+
+
+def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
+    context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
+    context.thread_count = 1
+    # Without "explode" FFmpeg conceals damage: a truncated JPEG would pass.
+    context.options = {"err_detect": "explode", "lowres": str(reduction)}
+    return context
+
+
+def _planes(picture: VideoFrame) -> list[Bytes]:
+    """Luma and chroma of a picture, full range; chroma of a grey picture is neutral."""
+    name = picture.format.name
+    if name.startswith("gray"):
+        grey = _plane(picture if name == "gray" else picture.reformat(format="gray"), 0)
+        neutral = np.full((1, 1), 128, dtype=np.uint8)
+        return [grey, neutral, neutral]
+    if not name.startswith("yuvj"):
+        picture = picture.reformat(format="yuvj420p", threads=1)
+    return [_plane(picture, number) for number in range(3)]
+
+
+def _plane(picture: VideoFrame, number: int) -> Bytes:
+    plane = picture.planes[number]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
+
+
+def _shrunk(plane: Bytes, height: int, width: int) -> Floats:
+    """The plane scaled to (height, width), each place the mean of what it covers."""
+    rows, columns = _weights(plane.shape[0], height), _weights(plane.shape[1], width)
+    shrunk: Floats = rows @ plane.astype(np.float32) @ columns.T
+    return shrunk
+
+
+@lru_cache(maxsize=64)
+def _weights(size: int, places: int) -> Floats:
+    """How much each of `size` pixels counts in each place: float32 (places, size)."""
+    edges = np.linspace(0, size, places + 1)
+    pixels = np.arange(size)
+    upper = np.minimum(edges[1:, None], pixels + 1)
+    lower = np.maximum(edges[:-1, None], pixels)
+    covered = np.clip(upper - lower, 0, None)
+    weights: Floats = (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights

@@ -1,0 +1,190 @@
+"""review: what is found, reused, proposed; bad input and hostile texts."""
+
+import json
+import tomllib
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from piperline.cli.app import app, run
+from piperline.errors import OutputExists, RecordingError
+from piperline.plan import read_plan
+from piperline.review import review
+from tests.helpers.faults import KINDS
+from tests.helpers.recordings import write_aloha, write_piper
+from tests.helpers.sessions import Style, clean_set, write_sessions
+
+SMALL = Style(sessions=2, episodes=2, frames=(75, 90), texts=2)
+HOSTILE = '<script>alert(1)</script>\x1b[31m"""\n]]\u202e\\'
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    write_sessions(tmp_path / "data", clean_set(SMALL))
+    return tmp_path / "data"
+
+
+def test_recordings_without_faults_have_no_findings(recordings, tmp_path):
+    result = review([recordings], tmp_path / "out", workers=1)
+    assert (result.findings, result.episodes, result.reused) == ((), 4, 0)
+    assert result.images == 3 * result.frames
+
+
+def test_what_was_measured_is_reused(recordings, tmp_path):
+    first = review([recordings], tmp_path / "out", workers=1)
+    with h5py.File(recordings / "session_2.hdf5", "a") as file:
+        file["episode_1"].attrs["success"] = False
+    second = review([recordings], tmp_path / "out", workers=1)
+    assert (first.reused, second.reused) == (0, 2)
+    assert [f.code for f in second.findings] == ["label-failure"]
+    third = review([recordings], tmp_path / "out", workers=1)
+    assert (third.reused, third.result) == (4, second.result)
+
+
+def test_the_result_holds_what_a_page_needs(recordings, tmp_path):
+    result = review([recordings], tmp_path / "out", workers=2)
+    document = json.loads((tmp_path / "out/review.json").read_text(encoding="utf-8"))
+    assert document == json.loads(json.dumps(result.result))
+    assert [e["name"] for e in document["episodes"]] == ["episode_0", "episode_1"] * 2
+    episode = document["episodes"][3]
+    curves = json.loads((tmp_path / f"out/episodes/{episode['key']}.json").read_text())
+    take = clean_set(SMALL)[3]
+    assert np.allclose(curves["state"], take.state, atol=1e-4)
+    assert np.allclose(curves["action"], take.action, atol=1e-4)
+    assert {name: len(m) for name, m in curves["motion"].items()} == dict.fromkeys(
+        document["cameras"], len(take)
+    )
+    thumbnail = (tmp_path / f"out/thumbnails/{episode['key']}.jpg").read_bytes()
+    assert thumbnail.startswith(b"\xff\xd8")
+
+
+def test_the_number_of_workers_changes_nothing(recordings, tmp_path):
+    for workers in (1, 2):
+        review([recordings], tmp_path / str(workers), workers=workers)
+    files = [p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file()]
+    assert len(files) == 4 + 4 + 4 + 4  # result, plan, its hash, mark; and three of each episode
+    for path in files:
+        assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes()
+
+
+def test_tables_only_reads_no_image(recordings, tmp_path):
+    with h5py.File(recordings / "session_1.hdf5", "a") as file:
+        rows = file["episode_0/image_mid"]
+        rows[5] = np.zeros((), rows.dtype)
+    result = review([recordings], tmp_path / "out", pictures=False, workers=1)
+    assert (result.findings, result.images) == ((), 0)
+    assert "pictures were not looked at" in result.notes
+
+
+def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(recordings, tmp_path):
+    with h5py.File(recordings / "session_1.hdf5", "a") as file:
+        file["episode_0/state"][3, 2] = np.nan
+    (recordings / "session_3.hdf5").write_bytes(b"no HDF5")
+    result = review([recordings], tmp_path / "out", workers=1)
+    assert [f.code for f in result.findings] == ["unreadable"] * 2
+    assert result.episodes == 3
+    assert "not finite" in result.findings[1].message
+    assert result.findings[1].place is not None
+    assert result.findings[1].place.episode == "episode_0"
+
+
+def test_episodes_of_a_few_frames_are_reviewed(tmp_path):
+    lengths = (1, 2, 3, 12, 25)
+    write_piper(tmp_path / "a.hdf5", episodes=5, lengths=lengths, storage="png-vlen")
+    write_piper(tmp_path / "b.hdf5", episodes=5, first=5, lengths=lengths, storage="raw")
+    result = review([tmp_path], tmp_path / "out", workers=1)
+    assert (result.episodes, result.frames) == (10, 2 * sum(lengths))
+
+
+def test_a_layout_without_instructions_leaves_them_to_convert(tmp_path):
+    for number in range(3):
+        write_aloha(tmp_path / f"{number}.hdf5", episode=number, length=20, compressed=number == 1)
+    result = review([tmp_path], tmp_path / "out", layout="aloha", workers=1)
+    assert result.episodes == 3
+    assert "text-empty" not in {finding.code for finding in result.findings}
+
+
+def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
+    takes = clean_set(SMALL, 3)
+    takes = (replace(takes[0], text="todo"), *takes[1:])
+    write_sessions(tmp_path / "data", takes)
+    assert convert(tmp_path / "data", "--output", tmp_path / "set")[0] == 0
+    told = [
+        {
+            (f.code, *f.numbers["episodes"])
+            for f in review([what], tmp_path / name, workers=1).findings
+        }
+        for what, name in ((tmp_path / "data", "one"), (tmp_path / "set", "two"))
+    ]
+    assert told[0] == told[1] == {("text-placeholder", 0)}
+
+
+def test_recordings_of_which_none_can_be_read_are_an_error(tmp_path):
+    (tmp_path / "a.hdf5").write_bytes(b"no HDF5")
+    with pytest.raises(RecordingError):
+        review([tmp_path / "a.hdf5"], tmp_path / "out", workers=1)
+
+
+def test_a_folder_that_no_review_made_is_kept(recordings, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(OutputExists):
+        review([recordings], tmp_path / "out", workers=1)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_a_plan_that_somebody_has_edited_is_kept(recordings, tmp_path):
+    with h5py.File(recordings / "session_2.hdf5", "a") as file:
+        file["episode_1"].attrs["success"] = False
+    first = review([recordings], tmp_path / "out", workers=1)
+    mine = first.plan.read_text() + "# I have read this\n"
+    first.plan.write_text(mine)
+    second = review([recordings], tmp_path / "out", workers=1)
+    assert (second.plan.name, first.plan.read_text()) == ("plan.new.toml", mine)
+
+
+def test_certain_remedies_are_active_and_doubtful_ones_are_comments(tmp_path):
+    takes = KINDS["idle_start"].put(clean_set(SMALL), 2)[:2]
+    takes = (replace(takes[0], attributes={"success": False}), *takes[1:], *clean_set(SMALL)[2:])
+    takes = (*takes[:3], replace(takes[3], text="test"))
+    write_sessions(tmp_path / "data", takes)
+    result = review([tmp_path / "data"], tmp_path / "out", pictures=False, workers=1)
+    edits = read_plan(result.plan).episodes
+    assert [e.drop for e in edits.values()] == [True]
+    text = result.plan.read_text(encoding="utf-8")
+    assert '# instruction = "WRITE THE INSTRUCTION HERE"' in text
+    assert 'finding = "label-failure"' in text
+
+
+def test_hostile_texts_stay_texts(tmp_path, capsys):
+    takes = clean_set(SMALL)
+    takes = (replace(takes[0], text=HOSTILE, attributes={"success": False}), *takes[1:])
+    write_sessions(tmp_path / "data", takes)
+    with h5py.File(tmp_path / "data/session_1.hdf5", "a") as file:
+        file.move("episode_0", HOSTILE.replace("/", "|"))
+    code = run(app, ["review", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "-w", "1"])
+    out, _ = capsys.readouterr()
+    assert code == 0  # warnings only
+    assert "label-failure" in out
+    assert all(line.isprintable() for line in out.splitlines())
+    text = (tmp_path / "out/plan.toml").read_text(encoding="utf-8")
+    assert [e["drop"] for e in tomllib.loads(text)["episode"]] == [True]
+    assert all(line.isprintable() for line in text.splitlines())
+    result = (tmp_path / "out/review.json").read_text(encoding="utf-8")
+    assert result.isascii()
+    assert HOSTILE in {e["instruction"] for e in json.loads(result)["episodes"]}
+
+
+def test_the_exit_code_follows_fail_on(recordings, tmp_path, capsys):
+    with h5py.File(recordings / "session_2.hdf5", "a") as file:
+        file["episode_1"].attrs["success"] = False
+    words = ["review", str(recordings), "-o", str(tmp_path / "out"), "-w", "1", "--tables-only"]
+    assert run(app, words) == 0
+    assert run(app, [*words, "--fail-on", "warning"]) == 1
+    capsys.readouterr()
+    run(app, [*words, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert [f["code"] for f in document["findings"]] == ["label-failure"]
+    assert document["plan"] == str(tmp_path / "out/plan.toml")
