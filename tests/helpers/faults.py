@@ -473,8 +473,8 @@ def coarse(take: Take, strength: int) -> Take:
 
 @whole("saturated", where=SESSION, pictures=False)
 def clipped(takes: Takes, strength: int) -> Takes:
-    session = np.concatenate([takes[i].state for i in SESSION])
-    most = np.percentile(session[:, [1, 8]], (95, 85, 60)[strength], axis=0)
+    session = np.concatenate([takes[i].state[:, [1, 8]] for i in SESSION])
+    most = session.max(axis=0) - (0.1, 0.25, 0.5)[strength] * np.ptp(session, axis=0)
 
     def cut_off(v: Floats) -> Floats:
         v[:, [1, 8]] = np.minimum(v[:, [1, 8]], most)

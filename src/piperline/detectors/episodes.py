@@ -123,8 +123,10 @@ def _idle(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[F
 
 
 def _pace(collection: Collection, episode: EpisodeSignals) -> float:
-    """The log of how fast the joints go when they go fast."""
-    return float(np.log(max(np.percentile(collection.travelled(episode), 90), 1e-9)))
+    """The log of how fast the joints go while they go: pauses do not count."""
+    steps = collection.travelled(episode)
+    moving = steps[steps >= 0.2 * np.percentile(steps, 95)]
+    return float(np.log(max(np.percentile(moving, 75), 1e-9)))
 
 
 def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
@@ -135,7 +137,7 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
     if not collection.compares_episodes:
         return
     width = max(float(spread(list(relative.values()))), 0.08)
-    level = max(4 * width, float(np.log(1.75)))
+    level = max(4 * width, float(np.log(2.2)))
     found = {e.index: e for e in whole if abs(relative[e.index]) > level}
     for session, episodes in collection.sessions.items():
         own = [e for e in episodes if e.index in pace]

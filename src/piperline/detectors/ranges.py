@@ -135,7 +135,7 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
             if share <= _SATURATED or _is_limit(collection, int(d), value):
                 continue
             moves = np.ptp(own) > 0.05 * collection.unit[d]
-            if moves and others and _others_go_on(own, others, value, 0.03 * collection.unit[d]):
+            if moves and others and _others_go_on(own, others, value, 0.01 * collection.unit[d]):
                 yield from fault(
                     "saturated", "error", collection.sessions[session],
                     f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",

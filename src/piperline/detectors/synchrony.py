@@ -263,8 +263,8 @@ def _unrelated(
     active = float(np.median(list(activity.values())))
     lost = [
         e for e in long
-        if usual > 0.6
-        and delays[e.index].likeness < 0.35 * usual
+        if usual > 0.65
+        and delays[e.index].likeness < 0.3 * usual
         and activity[e.index] > 0.5 * active
     ]  # fmt: skip
     if lost:
