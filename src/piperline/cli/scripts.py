@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from piperline.cli.console import Output
-from piperline.cli.convert import DatasetFlags, RecordingFlags, RunFlags, run_conversion
+from piperline.cli.convert import run_conversion
+from piperline.cli.convert_flags import DatasetFlags, RecordingFlags, RunFlags
 from piperline.errors import UsageError
 
 hdf2lerobotv21 = App(
