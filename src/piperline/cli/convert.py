@@ -24,6 +24,7 @@ from piperline.recordings.layout import Color
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
+    from piperline.cluster.job_folder import JobFolder
     from piperline.convert.job import Job
     from piperline.convert.plan import LeftOut, Plan
     from piperline.convert.run import ConvertResult
@@ -180,8 +181,11 @@ def convert(
     if how.dry_run:
         _show_plan(out, inputs, recorded, dataset, how)
     elif slurm:
-        logs = logs_dir / (job_name or f"convert_{target.name}")
-        _convert_on_slurm(out, inputs, recorded, dataset, how, logs=logs, flags=cluster)
+        from piperline.cluster.job_folder import JobFolder, job_name_for
+
+        name = job_name_for("convert_", target.name) if job_name is None else job_name
+        folder = JobFolder.named(logs_dir, name)
+        _convert_on_slurm(out, inputs, recorded, dataset, how, folder=folder, flags=cluster)
     else:
         run_conversion(out, inputs, recorded, dataset, how)
 
@@ -193,18 +197,17 @@ def _convert_on_slurm(
     dataset: DatasetFlags,
     how: RunFlags,
     *,
-    logs: Path,
+    folder: "JobFolder",
     flags: ClusterFlags,
 ) -> None:
     """Submit a conversion to SLURM, or what is missing of it."""
-    from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_conversion, submit_conversion
 
     if how.workers is None:
         raise UsageError(
             "among how many SLURM tasks is the work to be divided?", next_step="give --workers N"
         )
-    folder, target = JobFolder(logs.absolute()), dataset.folder()
+    target = dataset.folder()
     with progress_bar(out) as watch:
         shards, aggregation = plan_conversion(
             inputs,

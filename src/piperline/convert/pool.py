@@ -37,6 +37,7 @@ class _Queue:
         self._units.extend(Unit(episode) for episode in ordered if not episode.cameras)
         self._cameras_left = {episode.key: len(episode.cameras) for episode in ordered}
         self.failures: dict[str, Failure] = {}
+        self._failed_at: dict[str, int] = {}
 
     def take(self) -> Unit | None:
         """The next unit; those of an episode that failed are passed over."""
@@ -57,8 +58,16 @@ class _Queue:
         return False
 
     def fail(self, unit: Unit, error: PiperlineError) -> None:
-        """Take note that an episode cannot be staged."""
-        self.failures.setdefault(unit.episode.key, Failure(unit.episode, error))
+        """Take note that an episode cannot be staged.
+
+        Cameras are begun in their order and end in any; of several errors the first by that order
+        counts, so that the reason does not depend on who was faster.
+        """
+        episode = unit.episode
+        order = [*episode.cameras, None].index(unit.camera)
+        if order <= self._failed_at.get(episode.key, order):
+            self._failed_at[episode.key] = order
+            self.failures[episode.key] = Failure(episode, error)
 
 
 class WorkerPool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode, LayoutMismatch, Place
 from piperline.recordings.hdf5 import describe, read_rows, reading
 from piperline.recordings.layout import Color
-from piperline.video.image_header import is_png, jpeg_payload
+from piperline.video.image_header import check_png, is_png, jpeg_payload
 
 Storage = Literal["jpeg", "png", "raw"]
 Payload = bytes | NDArray[np.uint8]
@@ -21,7 +21,6 @@ REPAIR = "repair the recording, or leave the episode out with --skip-bad"
 
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
 _MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 256 << 20, 512 << 20
-_MIN_PNG = 24
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,7 @@ class FrameStream:
         if not isinstance(first, bytes):
             header = CameraHeader("raw", *first.shape[:2])
         elif is_png(first):
-            if len(first) < _MIN_PNG:
-                raise self.bad(0, "PNG cut short")
+            self._check_png(first)
             header = CameraHeader("png", int.from_bytes(first[20:24]), int.from_bytes(first[16:20]))
         else:
             header = CameraHeader("jpeg", *self.jpeg(0, first)[1:])
@@ -138,6 +136,12 @@ class FrameStream:
         except ValueError as error:
             raise self.bad(frame, str(error)) from error
 
+    def _check_png(self, data: bytes) -> None:
+        try:
+            check_png(data)
+        except ValueError as error:
+            raise self.bad(0, str(error)) from error
+
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
         return BadEpisode(
@@ -154,7 +158,9 @@ class FrameStream:
         raw = dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
         padded = dtype == np.uint8 and len(shape) == 2
         one_each = len(shape) == 1 and (
-            dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8
+            dtype.kind == "S"
+            or (dtype.kind == "V" and not dtype.hasobject and dtype.names is None)
+            or h5py.check_vlen_dtype(dtype) == np.uint8
         )
         if not (raw or padded or one_each):
             expected = "an image for each frame: JPEG or PNG bytes, or uint8 of shape (length, height, width, 3)"

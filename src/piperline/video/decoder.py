@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
-from piperline.video.image_header import is_png, is_whole_png
+from piperline.video.image_header import check_png, is_png
 
 Picture = VideoFrame
 """A decoded image: full-range planes of a JPEG, or packed RGB."""
@@ -57,8 +57,8 @@ class PictureDecoder:
         )
 
     def _decode(self, data: bytes) -> Picture:
-        if is_png(data) and not is_whole_png(data):
-            raise ValueError("PNG cut short: its last chunk is missing")
+        if is_png(data):
+            check_png(data)
         # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets a decoder of its own.
         context = _image_decoder("png") if is_png(data) else self._mjpeg
         try:
