@@ -278,18 +278,22 @@ def _show_plan(
     dataset: DatasetFlags,
     how: RunFlags,
 ) -> None:
-    from piperline.convert.run import plan_run
-    from piperline.output.publish import check_free
+    from piperline.convert.pool import WorkerPool
 
-    target = dataset.folder()
-    check_free(target, overwrite=how.overwrite)
-    with progress_bar(out) as watch:
+    # The worker loads its libraries while this process loads its own.
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
+        from piperline.convert.run import plan_run
+        from piperline.output.publish import check_free
+
+        target = dataset.folder()
+        check_free(target, overwrite=how.overwrite)
         plan = plan_run(
             inputs,
             dataset.job(recorded),
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
             watch=watch,
+            pool=pool,
         )
     for line in _plan_lines(plan, target):
         out.data(line)

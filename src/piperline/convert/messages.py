@@ -28,6 +28,57 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class LookSetup:
+    """What a worker is told before it looks at recordings.
+
+    Attributes:
+        job: what is to be done.
+        episodes: which episodes; see `make_plan`.
+    """
+
+    job: "Job"
+    episodes: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Look at the episodes of a recording.
+
+    Attributes:
+        file: the recording.
+        source: as it is told from others.
+        before: how many episodes the recordings before it have.
+        answered: how many of its chosen episodes an earlier process has looked at.
+    """
+
+    file: Path
+    source: str
+    before: int
+    answered: int = 0
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of all episodes of a recording."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A chosen episode can be converted, as far as can be seen."""
+
+    episode: "PlannedEpisode"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A chosen episode cannot be converted."""
+
+    error: PiperlineError
+
+
+@dataclass(frozen=True)
 class Moved:
     """So many frames and recorded bytes since the last report."""
 

@@ -16,8 +16,7 @@ _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _PNG_HEADER_BYTES = 24
 _PNG_CHUNK_BYTES = 12
 """Of a chunk without its data: length, kind and checksum."""
-_PNG_COMPRESSED = frozenset({b"iCCP", b"zTXt", b"iTXt"})
-_MOST_TEXT = 1 << 20
+_MOST_TEXT = 8 << 20
 _MOST_PIXELS = 1 << 26
 
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -118,35 +117,35 @@ def check_png(data: bytes) -> None:
     """Check what a PNG says before it is decoded.
 
     Raises:
-        ValueError: it is cut short, claims an absurd size, or holds text or a colour profile that
-            expands to more than 1 MiB.
+        ValueError: it is cut short, claims an absurd size, or holds text and colour profiles
+            that expand to more than 8 MiB.
     """
     if len(data) < _PNG_HEADER_BYTES:
         raise ValueError("PNG cut short")
     check_size(*struct.unpack(">II", data[16:_PNG_HEADER_BYTES]))
     if not is_whole_png(data):
         raise ValueError("PNG cut short: its last chunk is missing")
-    position = len(_PNG)
+    position, room = len(_PNG), _MOST_TEXT
     while position + _PNG_CHUNK_BYTES <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
-        if kind in _PNG_COMPRESSED:
-            _check_inflated(kind.decode(), data[position + 8 : position + 8 + length])
+        room -= _inflated_size(kind, data[position + 8 : position + 8 + length], room)
+        if room < 0:
+            raise ValueError(f"a PNG with text and profiles of more than {_MOST_TEXT >> 20} MiB")
         position += _PNG_CHUNK_BYTES + length
 
 
-def _check_inflated(kind: str, body: bytes) -> None:
-    """See that compressed text or a colour profile, wherever it begins in `body`, stays small."""
-    start = body.find(b"\x78")  # RFC 1950: deflate with the window that every encoder writes
-    while start >= 0:
-        inflate = zlib.decompressobj()
-        try:
-            inflate.decompress(body[start:], _MOST_TEXT)
-        except zlib.error:
-            start = body.find(b"\x78", start + 1)
-            continue
-        if inflate.unconsumed_tail:
-            raise ValueError(f"a PNG whose {kind} expands to more than {_MOST_TEXT} bytes")
-        return
+def _inflated_size(kind: bytes, body: bytes, most: int) -> int:
+    """How many bytes of text or profile a chunk holds when it is decompressed, or `most` + 1."""
+    if kind not in {b"iCCP", b"zTXt", b"iTXt"}:
+        return 0
+    _, _, rest = body.partition(b"\0")  # after the keyword
+    compressed = rest[1:]
+    if kind == b"iTXt":  # a flag, a method, a language and a keyword in it
+        compressed = rest[2:].split(b"\0", 2)[-1] if rest.startswith(b"\1") else b""
+    try:
+        return len(zlib.decompressobj().decompress(compressed, most + 1))
+    except zlib.error:  # FFmpeg passes over it, or refuses the image
+        return 0
 
 
 def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
