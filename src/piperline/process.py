@@ -185,13 +185,15 @@ class _Worker(Child, Generic[Unit]):
 
     Attributes:
         setup: what it was told last of what units share.
-        waited: for how many seconds it was waited for since it last said something.
+        has_begun: whether it has loaded its libraries.
+        waited: for how many seconds it was waited for since then, or since it last said something.
     """
 
     def __init__(self, module: str, log: int | None, *, outlives: bool, memory: int | None) -> None:
         super().__init__(module, log, outlives=outlives, memory=memory)
         self.units: dict[int, Unit] = {}
         self.setup: object = _NOTHING
+        self.has_begun = False
         self.waited = 0.0
 
 
@@ -264,7 +266,8 @@ class Pool(Generic[Unit]):
             heard = heard_from(busy, None if patience is None else _TICK)
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
-                worker.waited = 0 if worker in heard else worker.waited + passed
+                silent = worker.has_begun and worker not in heard
+                worker.waited = worker.waited + passed if silent else 0
             for worker in heard:
                 yield from self._messages(worker)
             for worker in busy:
@@ -311,6 +314,9 @@ class Pool(Generic[Unit]):
         except ChildDied as death:
             yield from self._give_up(worker, Died(death.code))
             return
+        if number is None:
+            worker.has_begun = True
+            return
         yield worker.units.pop(number) if is_last else worker.units[number], message
 
     def _give_up(self, worker: _Worker[Unit], why: object) -> Iterator[tuple[Unit, Any]]:
@@ -345,6 +351,7 @@ def serve_units(
             result = work(setup, unit, lambda message: send(number, message, is_last=False))
             send(number, result, is_last=True)
 
+        connection.send((None, None, False))
         if at_once == 1:
             for order in _orders(connection):
                 do(*order)

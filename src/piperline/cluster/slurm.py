@@ -70,7 +70,7 @@ class SlurmOptions:
             if not _OPTION.fullmatch(name):
                 raise UsageError(
                     "this is no option of sbatch",
-                    expected="a name of small letters, digits and dashes, and perhaps = and a value",
+                    expected="a name of small letters, digits and dashes, perhaps with a =VALUE",
                     found=f"--sbatch {printable(name)}",
                     next_step="see `man sbatch`, and write: --sbatch account=robots",
                 )

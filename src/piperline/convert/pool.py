@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS, STAGE_SECONDS = 120, 600
 """For how long a worker may say nothing: it speaks after each episode, and every 25 frames."""
 _MEMORY = 8 << 30
-"""Of a worker, in bytes of address space: an encoder of 4K video needs less than half of it."""
+"""Of a worker, in bytes of address space."""
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 

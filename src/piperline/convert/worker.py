@@ -57,12 +57,11 @@ def _work(
 ) -> Done | Failed | Crashed:
     place = Place(file=unit.file) if isinstance(unit, Look) else unit.episode.place
     try:
-        if isinstance(setup, LookSetup):
-            assert isinstance(unit, Look)
-            look(setup, unit, send)
-        else:
-            assert isinstance(unit, Unit)
-            _stage(setup, unit, Reporter(send))
+        match setup, unit:
+            case LookSetup(), Look():
+                look(setup, unit, send)
+            case WorkerSetup(), Unit():
+                _stage(setup, unit, Reporter(send))
     except PiperlineError as error:
         return Failed(error)
     except MemoryError:

@@ -32,7 +32,7 @@ from piperline.recordings.images import REPAIR, CameraHeader, FrameStream, absur
 from piperline.recordings.layout import Layout, VectorRule, builtin_layouts, load_layout
 from piperline.text import is_utf8, natural_key, printable
 
-_MAX_VECTOR_BYTES = 1 << 30
+_MAX_VECTOR_BYTES, _MAX_VECTOR_CHUNK = 1 << 30, 128 << 20
 _LONGEST_NAME = 100  # bytes of a camera's name, which becomes a file's
 _TRIED = 3
 
@@ -263,6 +263,9 @@ class Episode:
     def _refuse_absurd(self, found: _Dataset) -> None:
         if (size := found.dtype.itemsize * math.prod(found.shape)) > _MAX_VECTOR_BYTES:
             raise absurd(found.data, self._at(found.name), size, _MAX_VECTOR_BYTES)
+        chunk = found.dtype.itemsize * math.prod(found.data.chunks or (0,))
+        if chunk > _MAX_VECTOR_CHUNK:  # HDF5 decompresses a chunk whole
+            raise absurd(found.data, self._at(found.name), chunk, _MAX_VECTOR_CHUNK)
 
     def _values(self, key: str, rule: VectorRule, length: int) -> NDArray[np.float32]:
         found = self._vector(key, rule)
