@@ -194,7 +194,7 @@ def make_plan(
         raise UsageError(
             "a part of --episodes matches no episode",
             expected=f"numbers from 0 to {planner.seen - 1}, half-open ranges of them, or names",
-            found=", ".join(planner.selection.unmatched),
+            found=printable(", ".join(planner.selection.unmatched)),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
     return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
