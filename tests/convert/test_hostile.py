@@ -1,5 +1,6 @@
 """Recordings that are made to crash, to hang or to fill the memory cost one episode."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
-from piperline.errors import BadEpisode, LayoutMismatch
+from piperline.errors import BadEpisode, LayoutMismatch, RecordingError, UsageError
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
 from piperline.video.images import decode_image, encode_png
@@ -283,3 +284,23 @@ def test_which_layout_fits_is_asked_once_for_a_file(tmp_path, monkeypatch):
     with pytest.raises(LayoutMismatch):
         plan_run(path, make_job())
     assert asked == [path]
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_fifo_is_no_recording(tmp_path):
+    os.mkfifo(tmp_path / "a.hdf5")
+    with pytest.raises(RecordingError, match="there is no such file") as caught:
+        plan_run(tmp_path, make_job())
+    assert caught.value.found == "something that is no regular file"
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\nb", "a\0"])
+def test_the_name_of_a_robot_is_text(name):
+    with pytest.raises(UsageError, match="the name of the robot"):
+        make_job(robot_type=name)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udcff", ".."])
+def test_an_output_has_a_name_that_can_be(path, name):
+    with pytest.raises(UsageError, match="no name of its own"):
+        convert(path, name, make_job(), workers=1)
