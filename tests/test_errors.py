@@ -50,7 +50,9 @@ def test_every_error_is_drawn_at_the_top():
             assert line.endswith(f"exit {kind.exit_code}")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EFBIG])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EBUSY, errno.EXDEV]
+)
 def test_what_cannot_be_written_is_an_output_error(number):
     error = output_error(OSError(number, "oh"), Path("out"))
     assert error is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piperline.process import Child, ChildDied, Died, Pool, heard_from
+from piperline.process import Child, ChildDied, Died, Pool, Silent, heard_from
 
 ECHO = """
 from piperline.process import parent
@@ -141,3 +141,36 @@ def test_a_pool_that_is_left_tells_what_was_not_done(module):
     pool.start(1)
     assert next(pool.run(lambda: next(units, None), "")) == ("a", "begun")
     assert pool.end() == ["a"]
+
+
+def test_a_process_that_says_nothing_for_too_long_costs_only_its_unit(module):
+    """Loading libraries does not count."""
+    text = "import time\ntime.sleep(1)\n" + WORK.replace("AT_ONCE", "1").replace(
+        'if unit == "die":', 'if unit == "hang":\n        time.sleep(600)\n    if unit == "die":'
+    )
+    units = iter(["a", "hang", "b"])
+    with Pool[str](module("work_hanging", text)) as pool:
+        pool.start(1)
+        results = dict(pool.run(lambda: next(units, None), "", 0.5))
+    assert results == {"a": "a", "hang": Silent(0.5), "b": "b"}
+
+
+def test_a_process_has_a_limit_of_memory(module):
+    text = WORK.replace("AT_ONCE", "1").replace(
+        "return setup + unit",
+        "import resource; return resource.getrlimit(resource.RLIMIT_AS)[0]",
+    )
+    units = iter(["a"])
+    with Pool[str](module("work_limited", text), memory=1 << 32) as pool:
+        pool.start(1)
+        assert dict(pool.run(lambda: next(units, None)))["a"] <= 1 << 32
+
+
+def test_each_run_of_a_pool_has_its_setup(module):
+    with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
+        pool.start(1)
+        for setup in ("first ", "second "):
+            units = iter(["a"])
+            assert dict(pool.run(lambda units=units: next(units, None), setup)) == {
+                "a": setup + "a"
+            }

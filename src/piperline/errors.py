@@ -197,6 +197,9 @@ _NOT_WRITABLE = {
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
     errno.ENOTDIR: "a part of the path is not a folder",
+    errno.ENAMETOOLONG: "a name is longer than the file system takes",
+    errno.EBUSY: "a folder cannot be renamed: it is a mount point, or another program holds it",
+    errno.EXDEV: "a folder cannot be renamed: it lies on another file system than its place",
 }
 
 

@@ -3,10 +3,12 @@
 import ctypes
 import importlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any, Generic, Self, TypeVar
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_TICK = 1.0  # seconds
 
 
 class ChildDied(Exception):
@@ -42,12 +45,21 @@ class Child:
         module: its name.
         log: the descriptor of a file that takes what the process prints; None: where ours goes.
         outlives: if this process is killed, it may do what it was told to its end.
+        memory: how many bytes of address space it may take; None: as many as this process.
     """
 
-    def __init__(self, module: str, log: int | None = None, *, outlives: bool = False) -> None:
+    def __init__(
+        self,
+        module: str,
+        log: int | None = None,
+        *,
+        outlives: bool = False,
+        memory: int | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
         with theirs, _interrupts_blocked():
-            task = f"serve({module!r}, {theirs.fileno()}, {None if outlives else os.getpid()})"
+            parent = None if outlives else os.getpid()
+            task = f"serve({module!r}, {theirs.fileno()}, {parent}, {memory})"
             command = [sys.executable, "-c", f"from piperline.process import serve; {task}"]
             self._process = subprocess.Popen(
                 command,
@@ -98,9 +110,10 @@ class Child:
 _Kind = TypeVar("_Kind", bound=Child)
 
 
-def heard_from(children: Sequence[_Kind]) -> list[_Kind]:
-    """Wait until some of `children` have said something, or died; which."""
-    heard: list[Any] = wait(children)  # type: ignore[arg-type]  # all that it needs is fileno()
+def heard_from(children: Sequence[_Kind], seconds: float | None = None) -> list[_Kind]:
+    """Wait until some of `children` have said something, or died, for some time at most; which."""
+    # All that it needs is fileno().
+    heard: list[Any] = wait(children, seconds)  # type: ignore[arg-type]
     return heard
 
 
@@ -114,13 +127,21 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serve(module: str, descriptor: int, parent: int | None) -> None:
+def serve(module: str, descriptor: int, parent: int | None, memory: int | None) -> None:
     """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
+    if memory is not None:
+        _limit_memory(memory)
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             sys.exit(0)
     importlib.import_module(module).main(descriptor)
+
+
+def _limit_memory(size: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    lowest = min(limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
 
 
 @contextmanager
@@ -134,6 +155,7 @@ def parent(descriptor: int) -> Iterator[Connection]:
 
 
 Unit = TypeVar("Unit")
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -147,13 +169,32 @@ class Died:
     code: int
 
 
-class _Worker(Child, Generic[Unit]):
-    """A process of a pool, and the units that it is at work on, by number."""
+@dataclass(frozen=True)
+class Silent:
+    """What a pool tells of a unit whose process was ended since it had said nothing for too long.
 
-    def __init__(self, module: str, log: int | None, *, outlives: bool) -> None:
-        super().__init__(module, log, outlives=outlives)
+    Attributes:
+        seconds: how long.
+    """
+
+    seconds: float
+
+
+class _Worker(Child, Generic[Unit]):
+    """A process of a pool, and the units that it is at work on, by number.
+
+    Attributes:
+        setup: what it was told last of what units share.
+        has_begun: whether it has loaded its libraries.
+        waited: for how many seconds it was waited for since then, or since it last said something.
+    """
+
+    def __init__(self, module: str, log: int | None, *, outlives: bool, memory: int | None) -> None:
+        super().__init__(module, log, outlives=outlives, memory=memory)
         self.units: dict[int, Unit] = {}
-        self.is_set_up = False
+        self.setup: object = _NOTHING
+        self.has_begun = False
+        self.waited = 0.0
 
 
 class Pool(Generic[Unit]):
@@ -166,12 +207,19 @@ class Pool(Generic[Unit]):
         log: the descriptor of a file that takes what the processes print.
         outlives: if this process is killed, they may do what they were told to its end.
         at_once: how many units a process works on at the same time.
+        memory: how many bytes of address space each may take.
     """
 
     def __init__(
-        self, module: str, *, log: int | None = None, outlives: bool = False, at_once: int = 1
+        self,
+        module: str,
+        *,
+        log: int | None = None,
+        outlives: bool = False,
+        at_once: int = 1,
+        memory: int | None = None,
     ) -> None:
-        self._module, self._log = module, log
+        self._module, self._log, self._memory = module, log, memory
         self._outlives, self._at_once = outlives, at_once
         self._workers: list[_Worker[Unit]] = []
         self._count = self._given = 0
@@ -194,22 +242,37 @@ class Pool(Generic[Unit]):
             self._add()
 
     def run(
-        self, take: Callable[[], Unit | None], setup: object = None
+        self,
+        take: Callable[[], Unit | None],
+        setup: object = None,
+        patience: float | None = None,
     ) -> Iterator[tuple[Unit, Any]]:
         """Work on units until there are no more.
 
         Args:
             take: gives the next unit; None if there is none now. It is asked again after each
                 unit that ends, so units may follow from others.
-            setup: sent to each process before its first unit.
+            setup: sent to each process before its first unit of this run.
+            patience: for how many seconds a process that is at work may say nothing; None: for
+                ever. While this process is stopped no time passes.
 
         Yields:
-            A unit and what is told of it: messages on the way, at the end the result, or `Died`.
+            A unit and what is told of it: messages on the way, at the end the result, or `Died`, or
+            `Silent`.
         """
         self._fill(take, setup)
         while busy := [worker for worker in self._workers if worker.units]:
-            for worker in heard_from(busy):
+            began = time.monotonic()
+            heard = heard_from(busy, None if patience is None else _TICK)
+            passed = min(time.monotonic() - began, _TICK)
+            for worker in busy:
+                silent = worker.has_begun and worker not in heard
+                worker.waited = worker.waited + passed if silent else 0
+            for worker in heard:
                 yield from self._messages(worker)
+            for worker in busy:
+                if patience is not None and worker.waited > patience:
+                    yield from self._give_up(worker, Silent(patience))
             self._fill(take, setup)
 
     def hang_up(self) -> None:
@@ -227,7 +290,9 @@ class Pool(Generic[Unit]):
         return lost
 
     def _add(self) -> None:
-        self._workers.append(_Worker(self._module, self._log, outlives=self._outlives))
+        self._workers.append(
+            _Worker(self._module, self._log, outlives=self._outlives, memory=self._memory)
+        )
 
     def _fill(self, take: Callable[[], Unit | None], setup: object) -> None:
         """Give units to processes that have room; in the stead of one that died, start another."""
@@ -236,10 +301,10 @@ class Pool(Generic[Unit]):
             if len(self._workers) < self._count:
                 self._add()
             worker = min(self._workers, key=lambda worker: len(worker.units))
-            if not worker.is_set_up:
-                worker.send(setup)
-                worker.is_set_up = True
-            worker.units[self._given] = unit
+            if worker.setup is not setup:
+                worker.send((None, setup))
+                worker.setup = setup
+            worker.units[self._given], worker.waited = unit, 0
             worker.send((self._given, unit))
             self._given, room = self._given + 1, room - 1
 
@@ -247,12 +312,18 @@ class Pool(Generic[Unit]):
         try:
             number, message, is_last = worker.receive()
         except ChildDied as death:
-            worker.end(at_once=True)
-            self._workers.remove(worker)
-            for unit in worker.units.values():
-                yield unit, Died(death.code)
+            yield from self._give_up(worker, Died(death.code))
+            return
+        if number is None:
+            worker.has_begun = True
             return
         yield worker.units.pop(number) if is_last else worker.units[number], message
+
+    def _give_up(self, worker: _Worker[Unit], why: object) -> Iterator[tuple[Unit, Any]]:
+        worker.end(at_once=True)
+        self._workers.remove(worker)
+        for unit in worker.units.values():
+            yield unit, why
 
 
 def serve_units(
@@ -276,29 +347,40 @@ def serve_units(
             with sending:
                 connection.send((number, message, is_last))
 
-        def do(number: int, unit: object) -> None:
+        def do(setup: object, number: int, unit: object) -> None:
             result = work(setup, unit, lambda message: send(number, message, is_last=False))
             send(number, result, is_last=True)
 
-        setup = connection.recv()
+        connection.send((None, None, False))
         if at_once == 1:
-            while True:
-                do(*connection.recv())
+            for order in _orders(connection):
+                do(*order)
         _serve_in_threads(connection, do, at_once)
 
 
+def _orders(connection: Connection) -> Iterator[tuple[object, int, object]]:
+    """What a pool sends: units, each with the setup that was sent last, and their numbers."""
+    setup = None
+    while True:
+        number, content = connection.recv()
+        if number is None:
+            setup = content
+        else:
+            yield setup, number, content
+
+
 def _serve_in_threads(
-    connection: Connection, do: Callable[[int, object], None], count: int
+    connection: Connection, do: Callable[[object, int, object], None], count: int
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # most processes need none
 
-    def quietly(number: int, unit: object) -> None:
+    def quietly(*order: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for the answer
-            do(number, unit)
+            do(*order)
 
     with ThreadPoolExecutor(count) as threads:
-        while True:
-            threads.submit(quietly, *connection.recv())
+        for order in _orders(connection):
+            threads.submit(quietly, *order)
 
 
 def usable_cpus() -> int:

@@ -28,7 +28,8 @@ codes = []
 for index in range(int(given["array"].split("-")[1]) + 1):
     here = {{"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(index)}}
     here["SLURM_NODELIST"] = "n1"
-    output = given["output"].replace("%A", str(number)).replace("%a", str(index))
+    known = {{"%A": str(number), "%a": str(index), "%%": "%"}}
+    output = re.sub("%[Aa%]", lambda found: known[found[0]], given["output"])
     with open(output, "w") as log:
         task = ["bash", "-c", script]
         env = {{**os.environ, **exported, **here}}

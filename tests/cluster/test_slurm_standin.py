@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from piperline.cli.app import app, run
-from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.job_folder import JobFolder, RankRecord, job_name_for
 from piperline.cluster.ranks import run_rank
 from piperline.cluster.slurm import SlurmOptions, max_array_size
 from piperline.cluster.status import states
@@ -178,12 +178,12 @@ def test_names_with_spaces(tmp_path, standin, capsys):
         "the logs",
         "--wait",
     ]
-    assert run(app, [*words, "--job-name", "my job"]) == 0
+    assert run(app, [*words, "--job-name", "my_job"]) == 0
     assert tree(tmp_path / "my set") == expected(tmp_path)
     standin.hold()
     (tmp_path / "my set").rename(tmp_path / "elsewhere")
-    assert run(app, [*words[:-1], "--job-name", "my job"]) == 0
-    command = f"piperline shards status --logs-dir '{tmp_path}/the logs' --job-name 'my job'"
+    assert run(app, [*words[:-1], "--job-name", "my_job"]) == 0
+    command = f"piperline shards status --logs-dir '{tmp_path}/the logs' --job-name my_job"
     assert command in capsys.readouterr().out
 
 
@@ -325,3 +325,62 @@ def test_the_limit_of_arrays(tmp_path):
     assert max_array_size() == 2
     Path(tmp_path / "bin/scontrol").write_text("#!/bin/sh\n")
     assert max_array_size() == 1001
+
+
+HOSTILE = ["$(touch hit)`touch hit`", "a\"; touch hit; \"'; touch hit; '", "100%A % of"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_in_the_name_of_a_folder_is_executed(tmp_path, standin, name):
+    words = ["convert", "data", "-o", name, "--slurm", "--workers", "1", "--wait"]
+    assert run(app, [*words, "--logs-dir", f"logs {name}"]) == 0
+    assert (tmp_path / name / "meta/info.json").is_file()
+    logs = tmp_path / f"logs {name}" / job_name_for("convert_", name)
+    assert (logs / "slurm_logs/1_0.out").is_file()
+    assert standin.jobs() == 2
+    assert not list(tmp_path.rglob("hit"))
+
+
+@pytest.mark.parametrize("name", ["`touch hit`", "a b", "", "..", "-x", "a/b", "a\nb", "a" * 101])
+def test_a_job_has_a_safe_name(tmp_path, standin, capsys, name):
+    assert run(app, ["shards", "status", f"--job-name={name}"]) == 2
+    assert shards("--workers", "1", f"--job-name={name}") == 2
+    convert_words = ["convert", "data", "-o", "out", "--slurm", "--workers", "1"]
+    assert run(app, [*convert_words, f"--job-name={name}"]) == 2
+    assert "a job cannot have this name" in capsys.readouterr().err
+    assert standin.jobs() == 0
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--partition=cpu\ntouch hit",
+        "--time=1\ntouch hit",
+        "--qos=a\rtouch hit",
+        "--mem-per-cpu=1\n#SBATCH --uid=0",
+        "--sbatch=account=a\ntouch hit",
+        "--sbatch=comment\ntouch hit=a",
+        "--sbatch=a b=c",
+        "--env-command=true\n#SBATCH --uid=0",
+    ],
+)
+def test_an_option_of_slurm_stays_on_its_line(tmp_path, standin, capsys, option):
+    assert shards("--workers", "1", option) == 2
+    assert "SLURM" in (said := capsys.readouterr().err) or "sbatch" in said
+    assert standin.jobs() == 0
+    assert not list(tmp_path.rglob("hit"))
+
+
+def test_a_folder_of_logs_stays_on_its_line(standin, capsys):
+    assert shards("--workers", "1", "--logs-dir", "a\ntouch hit") == 2
+    assert "a folder of logs without line breaks" in capsys.readouterr().err
+    assert standin.jobs() == 0
+
+
+def test_names_of_jobs_are_told_apart():
+    names = ["apples", "数据", "数拠", "a b", "a_b", "x" * 200, "x" * 201]
+    made = [job_name_for("convert_", name) for name in names]
+    assert made[0] == "convert_apples"
+    assert len(set(made)) == len(names)
+    assert max(map(len, made)) <= 100

@@ -11,7 +11,7 @@ import pytest
 
 from piperline.convert.assemble import assemble
 from piperline.convert.job import make_job
-from piperline.convert.plan import make_plan
+from piperline.convert.run import plan_run
 from piperline.convert.stage import staging_area
 from piperline.lerobot.dataset import open_dataset
 from tests.helpers.broken import EPISODES
@@ -185,7 +185,7 @@ def test_what_was_staged_for_other_settings_makes_room(tmp_path, convert):
 def test_a_file_system_without_hard_links(tmp_path, recording, convert, monkeypatch):
     """As exFAT is, on many a USB disk."""
     assert convert(recording, "--output", tmp_path / "there")[0] == 0
-    plan = make_plan([recording], make_job())
+    plan = plan_run([recording], make_job())
 
     def refused(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")

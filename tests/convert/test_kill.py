@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from piperline.convert.job import make_job
-from piperline.convert.plan import make_plan
 from piperline.convert.pool import WorkerPool
-from piperline.convert.run import convert
+from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import Staging, staging_area
 from piperline.errors import Place, TaskFailed
 from piperline.files import make_below
@@ -141,7 +140,7 @@ def test_a_worker_that_dies_costs_only_its_episode(tmp_path):
 def test_cameras_of_an_episode_are_encoded_once(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
     job = make_job()
-    planned = make_plan([path], job).episodes[0]
+    planned = plan_run([path], job).episodes[0]
     staging = Staging(tmp_path / "out.work")
     staging.root.mkdir()
     staging.stage_camera(planned, job, "mid", lambda _frames, _size: None)
@@ -170,7 +169,7 @@ def test_what_a_kill_leaves_of_a_staging_folder_is_ours(tmp_path, left):
 def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, monkeypatch):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
     staging = Staging(tmp_path / "out.work")
-    with staging_area(tmp_path / "out", make_plan([path], make_job())):
+    with staging_area(tmp_path / "out", plan_run([path], make_job())):
         (staging.root / "episodes/something").mkdir(parents=True)
 
     def killed(*_words, **_options):
@@ -214,7 +213,7 @@ def test_what_is_removed_is_gone_while_others_write_into_it(tmp_path):
 def test_a_damaged_staged_episode_is_made_again(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
     job = make_job()
-    planned = make_plan([path], job).episodes[0]
+    planned = plan_run([path], job).episodes[0]
     staging = Staging(tmp_path / "out.work")
     staging.root.mkdir()
     staging.stage_episode(planned, job, lambda _frames, _size: None)

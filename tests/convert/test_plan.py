@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from piperline.convert.job import Job, make_job
-from piperline.convert.plan import Plan, make_plan
-from piperline.convert.run import convert
+from piperline.convert.plan import Plan
+from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import Staging, staging_area, work_folder
 from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.rules import CameraRule
@@ -24,7 +24,7 @@ def recording(tmp_path_factory) -> Path:
 
 
 def stage(recording: Path, output: Path, job: Job) -> Plan:
-    plan = make_plan([recording], job)
+    plan = plan_run([recording], job)
     with staging_area(output, plan) as staging:
         for episode in plan.episodes:
             staging.stage_episode(episode, job, lambda _frames, _size: None)
@@ -94,7 +94,7 @@ CONTENT = {
 
 @pytest.mark.parametrize("change", CONTENT)
 def test_an_episode_is_another_with_another(recording, change):
-    keys = [make_plan([recording], job).episodes[0].key for job in (make_job(), CONTENT[change]())]
+    keys = [plan_run([recording], job).episodes[0].key for job in (make_job(), CONTENT[change]())]
     assert keys[0] != keys[1]
 
 

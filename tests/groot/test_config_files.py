@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from piperline.cli.app import app, run
 from piperline.errors import DatasetError, OutputExists, PiperlineError
 from piperline.groot.config_files import SHIPPED_DATASET, files, prepare, write_files
 from piperline.groot.modality_config import read_choice
@@ -485,3 +486,16 @@ def test_the_config_is_a_module_that_python_can_import(copy, robot, name):
     path = copy / "meta/info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"robot_type": robot}))
     assert f"{name}_config.py" in written(copy, "n1.6")
+
+
+@pytest.mark.parametrize("part", ["annotation", "video", "state"])
+@pytest.mark.parametrize("version", ["n1.5", "n1.6"])
+def test_no_config_of_names_that_python_cannot_read(copy, tmp_path, capsys, part, version):
+    path = copy / "meta/modality.json"
+    modality = json.loads(path.read_text())
+    modality[part]["half\ud83d"] = next(iter(modality[part].values()))
+    path.write_text(json.dumps(modality))
+    words = ["groot", "config", copy, "--version", version, "--output", tmp_path / "config"]
+    assert run(app, [*map(str, words)]) == 4
+    assert "modality.json holds text that is not UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "config").exists()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piperline.convert.plan import _Selection
+from piperline.convert.plan import Selection
 from piperline.text import natural_key
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -29,5 +29,5 @@ def test_different_names_never_sort_as_equal(one, other):
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60))
 def test_ranges_are_half_open(start, stop, number):
-    assert _Selection(f"{start}:{stop}")(number, "x") == (start <= number < stop)
-    assert _Selection(f"{start},{stop}")(number, "x") == (number in {start, stop})
+    assert Selection(f"{start}:{stop}")(number, "x") == (start <= number < stop)
+    assert Selection(f"{start},{stop}")(number, "x") == (number in {start, stop})

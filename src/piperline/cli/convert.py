@@ -22,6 +22,7 @@ from piperline.errors import HubError, OutputExists, UsageError
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
+    from piperline.cluster.job_folder import JobFolder
     from piperline.convert.plan import LeftOut, Plan
     from piperline.convert.run import ConvertResult
 from piperline.cli.convert_flags import DatasetFlags, RecordingFlags, RunFlags
@@ -64,8 +65,11 @@ def convert(
     if how.dry_run:
         _show_plan(out, inputs, recorded, dataset, how)
     elif slurm:
-        logs = logs_dir / (job_name or f"convert_{target.name}")
-        _convert_on_slurm(out, inputs, recorded, dataset, how, logs=logs, flags=cluster)
+        from piperline.cluster.job_folder import JobFolder, job_name_for
+
+        name = job_name_for("convert_", target.name) if job_name is None else job_name
+        folder = JobFolder.named(logs_dir, name)
+        _convert_on_slurm(out, inputs, recorded, dataset, how, folder=folder, flags=cluster)
     else:
         run_conversion(out, inputs, recorded, dataset, how)
 
@@ -77,18 +81,17 @@ def _convert_on_slurm(
     dataset: DatasetFlags,
     how: RunFlags,
     *,
-    logs: Path,
+    folder: "JobFolder",
     flags: ClusterFlags,
 ) -> None:
     """Submit a conversion to SLURM, or what is missing of it."""
-    from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_conversion, submit_conversion
 
     if how.workers is None:
         raise UsageError(
             "among how many SLURM tasks is the work to be divided?", next_step="give --workers N"
         )
-    folder, target = JobFolder(logs.absolute()), dataset.folder()
+    target = dataset.folder()
     with progress_bar(out) as watch:
         shards, aggregation = plan_conversion(
             inputs,
@@ -146,12 +149,15 @@ def _show_plan(
     dataset: DatasetFlags,
     how: RunFlags,
 ) -> None:
-    from piperline.convert.run import plan_run
-    from piperline.output.publish import check_free
+    from piperline.convert.pool import WorkerPool
 
-    target = dataset.folder()
-    check_free(target, overwrite=how.overwrite)
-    with progress_bar(out) as watch:
+    # The worker loads its libraries while this process loads its own.
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
+        from piperline.convert.run import plan_run
+        from piperline.output.publish import check_free
+
+        target = dataset.folder()
+        check_free(target, overwrite=how.overwrite)
         plan = plan_run(
             inputs,
             dataset.job(inputs, recorded, verify=how.verify),
@@ -159,6 +165,7 @@ def _show_plan(
             skip_bad=how.skip_bad,
             edits=recorded.edits(),
             watch=watch,
+            pool=pool,
         )
     for line in _plan_lines(plan, target):
         out.data(line)

@@ -103,7 +103,7 @@ def convert(
         task=task,
         format=format,
     )
-    folder = JobFolder((logs_dir / job_name).absolute())
+    folder = JobFolder.named(logs_dir, job_name)
     with progress_bar(out) as watch:
         work = plan_shards(
             inputs,
@@ -174,7 +174,7 @@ def aggregate(
     from piperline.cluster.aggregate_work import AggregateWork
     from piperline.cluster.job_folder import JobFolder
 
-    out, folder = Output(), JobFolder((logs_dir / job_name).absolute())
+    out, folder = Output(), JobFolder.named(logs_dir, job_name)
     if num_shards < 1:
         raise UsageError("there must be at least one shard", found=f"--num-shards {num_shards}")
     target = repo_folder(repo_id).absolute()
@@ -200,7 +200,7 @@ def status(*, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag 
     from piperline.cluster.status import states
 
     out = Output(json_wanted=json)
-    found = states(JobFolder((logs_dir / job_name).absolute()))
+    found = states(JobFolder.named(logs_dir, job_name))
     for state in found:
         for line in _state_lines(state):
             out.data(line)

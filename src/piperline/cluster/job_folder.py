@@ -14,8 +14,10 @@ know nothing of changed inputs, of another number of ranks, or of outputs that h
 made to agree before each run.
 """
 
+import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import socket
@@ -26,8 +28,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from piperline.errors import UsageError
 from piperline.files import write_whole
 from piperline.output.workspace import exclusive
+from piperline.text import printable
+
+_JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_LONGEST_STEM = 80
+
+
+def job_name_for(prefix: str, name: str) -> str:
+    """A job's name that is made of another name: itself where that is one, else told by a digest.
+
+    Args:
+        prefix: what it begins with.
+        name: any name of a folder.
+    """
+    if _JOB_NAME.fullmatch(wanted := prefix + name):
+        return wanted
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted)[:_LONGEST_STEM]
+    return f"{stem}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,23 @@ class JobFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.run_file = root / "run.json"
+
+    @classmethod
+    def named(cls, logs: Path, name: str) -> Self:
+        """The folder of the job `name` in the folder `logs`.
+
+        Raises:
+            UsageError: the name is none that every script and file system takes.
+        """
+        if not _JOB_NAME.fullmatch(name):
+            raise UsageError(
+                "a job cannot have this name",
+                expected="1 to 100 letters (A to Z), digits, dots, dashes and underscores, "
+                "that begin with none of dot and dash",
+                found=f"--job-name {shlex.quote(printable(name))}",
+                next_step="give another --job-name",
+            )
+        return cls((logs / name).absolute())
 
     @property
     def aggregate(self) -> "JobFolder":

@@ -21,9 +21,9 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
-from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.job_folder import JobFolder, RankRecord, job_name_for
 from piperline.cluster.report import NOBODY, Listener, RankReport
-from piperline.cluster.slurm import SlurmOptions, max_array_size, submit
+from piperline.cluster.slurm import SlurmOptions, max_array_size, refuse_lines, submit
 from piperline.cluster.work import Work, load_work
 from piperline.convert.messages import Crashed, Done, Failed, Moved, Staged
 from piperline.convert.pool import died
@@ -255,11 +255,10 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
     def get_sbatch_args(self, max_array: int = 1) -> dict[str, str]:
         """Only what was asked for."""
         base = super().get_sbatch_args(max_array)
-        kept = {
-            name: base[name]
-            for name in ("job-name", "output", "error", "array", "requeue", "nodes")
-        }
-        wanted = {**kept, "kill-on-invalid-dep": "yes", **self.options.directives()}
+        kept = {name: base[name] for name in ("job-name", "array", "requeue", "nodes")}
+        folder = self.slurm_logs_folder.replace("%", "%%")  # sbatch(1), filename pattern
+        logs = dict.fromkeys(("output", "error"), f"{folder}/%A_%a.out")
+        wanted = {**kept, **logs, "kill-on-invalid-dep": "yes", **self.options.directives()}
         return {name: shlex.quote(str(value)) if value else value for name, value in wanted.items()}
 
     def launch(self, after: Sequence[str]) -> dict[str, list[int]]:
@@ -322,11 +321,11 @@ def submit_ranks(
         The ids of the SLURM jobs.
 
     Raises:
-        UsageError: there is no sbatch.
+        UsageError: there is no sbatch, or it cannot take the path of the folder.
         TaskFailed: sbatch refuses.
     """
+    refuse_lines("a folder of logs", str(folder.root))
     step = RankStep(str(folder.root), digest)
-    executor = _Slurm(
-        step, work.world, ranks, options=options, name=name or folder.root.name, root=folder.root
-    )
+    known = job_name_for("", name or folder.root.name)  # datatrove writes it into the script
+    executor = _Slurm(step, work.world, ranks, options=options, name=known, root=folder.root)
     return list(executor.launch(after))

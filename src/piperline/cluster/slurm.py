@@ -8,12 +8,32 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from piperline.errors import TaskFailed, UsageError
+from piperline.text import printable
 
 DEFAULT_ARRAY_SIZE = 1001  # slurm.conf(5), MaxArraySize
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|_PASS$|_PAT$|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY",
     re.IGNORECASE,
 )
+
+
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def refuse_lines(what: str, text: str) -> None:
+    """See that `text`, quoted, stays within the line of a script in which it stands.
+
+    Raises:
+        UsageError: it holds line breaks, or other characters that are none to print.
+    """
+    if text.isprintable():
+        return
+    raise UsageError(
+        "this does not fit on a line of a script for SLURM",
+        expected=f"{what} without line breaks and control characters",
+        found=printable(text),
+        next_step="give it in one line; commands are put in a row with `;` or `&&`",
+    )
 
 
 @dataclass(frozen=True)
@@ -41,9 +61,19 @@ class SlurmOptions:
     env_command: str | None = None
 
     def __post_init__(self) -> None:
-        """See that a task has a CPU."""
+        """See that a task has a CPU, and that each option fits a line of a script."""
         if self.cpus_per_task < 1:
             raise UsageError("--cpus-per-task is at least 1", found=str(self.cpus_per_task))
+        refuse_lines("--env-command", self.env_command or "")
+        for name, value in self.directives().items():
+            refuse_lines(f"--{printable(name)}", value)
+            if not _OPTION.fullmatch(name):
+                raise UsageError(
+                    "this is no option of sbatch",
+                    expected="a name of small letters, digits and dashes, perhaps with a =VALUE",
+                    found=f"--sbatch {printable(name)}",
+                    next_step="see `man sbatch`, and write: --sbatch account=robots",
+                )
 
     def directives(self) -> dict[str, str]:
         """As sbatch's long options; those with an empty value have none."""

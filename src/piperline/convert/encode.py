@@ -17,6 +17,7 @@ from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
+from piperline.video.image_header import check_playable
 from piperline.video.pixel_counts import count_pixels
 
 Progress = Callable[[int, int], None]
@@ -166,6 +167,7 @@ class _PictureReader:
             payload, height, width = self._stream.jpeg(number, payload)
             self._same_size(number, height, width)
             if self._settings.video.codec is None:
+                self._playable(number, payload)
                 self._writer.add_jpeg(payload, height, width)
                 return self._decode(number, payload) if wanted else None
         picture = self._decode(number, payload)
@@ -173,6 +175,12 @@ class _PictureReader:
             picture = resized(picture, *self._settings.size)
         self._writer.add(picture)
         return picture
+
+    def _playable(self, number: int, payload: bytes) -> None:
+        try:
+            check_playable(payload)
+        except ValueError as error:
+            raise self._stream.bad(number, str(error)) from error
 
     def _decode(self, number: int, payload: bytes | np.ndarray) -> Picture:
         if not isinstance(payload, bytes):

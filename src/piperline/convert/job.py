@@ -139,6 +139,12 @@ def make_job(
             expected="words for the robot: --task 'pick up the apple'",
             found=printable(task) or "nothing",
         )
+    if robot_type is not None and not robot_type.isprintable():
+        raise UsageError(
+            "the name of the robot is no text on one line",
+            expected="LeRobot's name for it: --robot-type bi_piper",
+            found=printable(robot_type),
+        )
     settings = EncodeSettings(MODES[video], int(rate), resize, verify)
     return Job(
         rules,

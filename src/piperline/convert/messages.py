@@ -28,6 +28,71 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class LookSetup:
+    """What a worker is told before it looks at recordings.
+
+    Attributes:
+        job: what is to be done.
+        episodes: which episodes; see `make_plan`.
+    """
+
+    job: "Job"
+    episodes: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Look at the episodes of a recording.
+
+    Attributes:
+        file: the recording.
+        source: as it is told from others.
+        before: how many episodes the recordings before it have.
+        answered: how many of its chosen episodes an earlier process has looked at.
+    """
+
+    file: Path
+    source: str
+    before: int
+    answered: int = 0
+
+
+@dataclass(frozen=True)
+class Names:
+    """The episodes of a recording.
+
+    Attributes:
+        names: of all that the layout wants.
+        filtered: names of others, and why the layout leaves them out.
+    """
+
+    names: tuple[str, ...]
+    filtered: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A chosen episode can be converted, as far as can be seen.
+
+    Attributes:
+        episode: what is planned.
+        notes: what is worth knowing of it.
+        unused: datasets that the layout does not use; told of one episode of each recording.
+    """
+
+    episode: "PlannedEpisode"
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A chosen episode cannot be converted."""
+
+    error: PiperlineError
+
+
+@dataclass(frozen=True)
 class Moved:
     """So many frames and recorded bytes since the last report."""
 

@@ -14,8 +14,9 @@ from piperline import __version__
 from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
+from piperline.convert.messages import Done, Look, LookSetup, Names, Planned, Refused
+from piperline.convert.pool import WorkerPool, error_of
 from piperline.errors import (
-    BadEpisode,
     LayoutMismatch,
     PiperlineError,
     Place,
@@ -23,14 +24,10 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
-from piperline.lerobot.info import LONGEST_SECONDS
 from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.recorded_episode import EpisodeHeader
-from piperline.recordings.recording import Recording
-from piperline.recordings.unused import unused_notes
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
 NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
 
 _SHOWN = 10
+_MOST_DEATHS = 8  # of workers, over one file
 _MADE_BY = (__version__, LIBRARY)
 
 
@@ -171,6 +169,7 @@ def make_plan(
     inputs: Inputs,
     job: Job,
     *,
+    pool: WorkerPool,
     episodes: str | None = None,
     skip_bad: bool = False,
     edits: EditPlan = NO_EDITS,
@@ -182,6 +181,7 @@ def make_plan(
     Args:
         inputs: files and folders.
         job: what is to be done.
+        pool: of workers; one of them looks.
         episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
             (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
@@ -205,8 +205,7 @@ def make_plan(
     )
     if previous and (previous.job, previous.asked) == (job, asked):
         return previous
-    selection = _Selection(episodes)
-    planner = _Planner(job, selection)
+    planner = _Planner(job, episodes, pool)
     for done, (path, source) in enumerate(files, 1):
         planner.take(path, source)
         progress(done, len(files))
@@ -218,11 +217,11 @@ def make_plan(
         dropped = [LeftOut(e.file, printable(e.name), reason) for e, reason in gone]
     if problems and not (skip_bad and planned):
         raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
-    if selection.unmatched and planner.seen:
+    if planner.selection.unmatched and planner.seen:
         raise UsageError(
             "a part of --episodes matches no episode",
             expected=f"numbers from 0 to {planner.seen - 1}, half-open ranges of them, or names",
-            found=", ".join(selection.unmatched),
+            found=printable(", ".join(planner.selection.unmatched)),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
@@ -245,38 +244,98 @@ def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
 class _Planner:
     """Collects the episodes of file after file, and what is wrong with others."""
 
-    def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
+    def __init__(self, job: Job, episodes: str | None, pool: WorkerPool) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
         self.filtered: list[LeftOut] = []
         self.notes: list[str] = []
         self.seen = 0
-        self._job, self._wanted = job, wanted
+        self.selection = Selection(episodes)
+        self._job, self._pool = job, pool
+        self._setup = LookSetup(job, episodes)
 
     def take(self, path: Path, source: str) -> None:
-        try:
-            with Recording(path, self._job.layout) as recording:
-                names = recording.episodes()
-                self.filtered += [LeftOut(path, *item) for item in recording.left_out().items()]
-                for name in names:
-                    if self._wanted(self.seen, name):
-                        self._episode(recording, name, source)
-                    self.seen += 1
-        except RecordingError as error:
-            self.problems.append(error)
+        """Look at a file, in a worker: if it crashes or hangs, that costs one episode."""
+        before, chosen, answered, known = self.seen, list[str](), 0, 0
+        for _ in range(_MOST_DEATHS):
+            end: object = None
+            for message in self._pool.look(Look(path, source, before, answered), self._setup):
+                if isinstance(message, Names):
+                    chosen = self._chosen(message.names, before)
+                    self.filtered += [LeftOut(path, *item) for item in message.filtered[known:]]
+                    known = len(message.filtered)
+                elif isinstance(message, Planned | Refused):
+                    answered += 1
+                    self._answer(message)
+                else:
+                    end = message
+            if isinstance(end, Done):
+                return
+            at = chosen[answered] if answered < len(chosen) else None
+            self._problem(error_of(end, Place(file=path, episode=at)))
+            answered += 1
+            if answered >= len(chosen):
+                return
+        self._problem(_crashes_again_and_again(path))
 
-    def _episode(self, recording: Recording, name: str, source: str) -> None:
+    def _chosen(self, names: Sequence[str], before: int) -> list[str]:
+        self.seen = before + len(names)
+        return [name for i, name in enumerate(names, before) if self.selection(i, name)]
+
+    def _answer(self, message: Planned | Refused) -> None:
+        if isinstance(message, Refused):
+            self._problem(message.error)
+            return
         try:
-            header = recording.episode(name).header()
-            episode = _planned(recording, name, source, self._job, header)
-            if not self.planned:
-                self.notes += unused_notes(recording.episode(name), self._job.layout)
-            self.notes += [note for note in header.notes if note not in self.notes]
             if self.planned:
-                _same_cameras(episode, self.planned[0], self._job)
-            self.planned.append(episode)
-        except (RecordingError, VideoError) as error:
-            self.problems.append(error)
+                _same_cameras(message.episode, self.planned[0], self._job)
+            notes = message.notes if self.planned else (*message.unused, *message.notes)
+            self.notes += [note for note in notes if note not in self.notes]
+            self.planned.append(message.episode)
+        except LayoutMismatch as error:
+            self._problem(error)
+
+    def _problem(self, error: PiperlineError) -> None:
+        if not isinstance(error, RecordingError | VideoError):
+            raise error
+        self.problems.append(error)
+
+
+def _crashes_again_and_again(path: Path) -> RecordingError:
+    return RecordingError(
+        "reading the file crashes again and again",
+        place=Place(file=path),
+        expected="an undamaged file",
+        found=f"{_MOST_DEATHS} crashes; the rest of it was not looked at",
+        next_step="copy or record it again",
+    )
+
+
+class Selection:
+    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none.
+
+    Args:
+        text: see `make_plan`; None chooses all.
+    """
+
+    def __init__(self, text: str | None) -> None:
+        self._all = text is None
+        self._tokens = [token.strip() for token in (text or "").split(",")]
+        self.unmatched = [] if self._all else list(self._tokens)
+
+    def __call__(self, number: int, name: str) -> bool:
+        """Whether the episode `name`, which is the one of this number, is chosen."""
+        matching = [token for token in self._tokens if _matches(token, number, name)]
+        self.unmatched = [token for token in self.unmatched if token not in matching]
+        return self._all or bool(matching)
+
+
+def _matches(token: str, number: int, name: str) -> bool:
+    span = re.fullmatch(r"(\d*):(\d*)", token)
+    if span:
+        start, stop = (int(part) if part else None for part in span.groups())
+        return number >= (start or 0) and (stop is None or number < stop)
+    return number == int(token) if token.isdecimal() else fnmatchcase(name, token)
 
 
 def _left_out(error: PiperlineError) -> LeftOut:
@@ -284,50 +343,6 @@ def _left_out(error: PiperlineError) -> LeftOut:
     return LeftOut(
         Path(place.file or ""), printable(place.episode) if place.episode else None, brief(error)
     )
-
-
-def _planned(
-    recording: Recording, name: str, source: str, job: Job, header: EpisodeHeader
-) -> PlannedEpisode:
-    place = Place(file=recording.path, episode=name)
-    stat = recording.path.stat()
-    _check_seconds(header, place, job)
-    for camera, found in header.cameras.items():
-        refuse_video(job.settings, replace(place, camera=camera), found)
-    task = header.task or job.task
-    if not task:
-        sources = [rule.described for rule in job.layout.tasks]
-        raise BadEpisode(
-            "the episode has no task text",
-            place=place,
-            expected=f"text in {' or '.join(sources)}" if sources else "the option --task",
-            found=header.no_task,
-            next_step="give one for all such episodes: --task 'pick up the apple'",
-        )
-    return PlannedEpisode(
-        recording.path,
-        source,
-        stat.st_size,
-        stat.st_mtime_ns,
-        name,
-        header.length,
-        task,
-        dict(header.cameras),
-    )
-
-
-def _check_seconds(header: EpisodeHeader, place: Place, job: Job) -> None:
-    seconds = LONGEST_SECONDS[job.format]
-    limit = seconds * job.settings.fps
-    if header.length > limit:
-        raise BadEpisode(
-            f"the episode is longer than LeRobot {job.format} can hold",
-            place=place,
-            expected=f"at most {limit} frames ({seconds} s at {job.settings.fps} frames a second)",
-            found=f"{header.length} frames",
-            next_step="record shorter episodes, or cut this one in the recording; "
-            "or leave it out with --skip-bad",
-        )
 
 
 def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> None:
@@ -346,28 +361,6 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
             found=described(episode.cameras),
             next_step="convert them into a dataset of their own, or scale all with --resize WxH",
         )
-
-
-class _Selection:
-    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none."""
-
-    def __init__(self, text: str | None) -> None:
-        self._all = text is None
-        self._tokens = [token.strip() for token in (text or "").split(",")]
-        self.unmatched = [] if self._all else list(self._tokens)
-
-    def __call__(self, number: int, name: str) -> bool:
-        matching = [token for token in self._tokens if _matches(token, number, name)]
-        self.unmatched = [token for token in self.unmatched if token not in matching]
-        return self._all or bool(matching)
-
-
-def _matches(token: str, number: int, name: str) -> bool:
-    span = re.fullmatch(r"(\d*):(\d*)", token)
-    if span:
-        start, stop = (int(part) if part else None for part in span.groups())
-        return number >= (start or 0) and (stop is None or number < stop)
-    return number == int(token) if token.isdecimal() else fnmatchcase(name, token)
 
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:

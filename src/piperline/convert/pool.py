@@ -2,18 +2,41 @@
 
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from piperline.convert.messages import Crashed, Done, Failed, Moved, Unit, WorkerSetup
-from piperline.errors import OutputError, PiperlineError, Place, TaskFailed, UsageError
-from piperline.process import Died, Pool
+from piperline.convert.messages import (
+    Crashed,
+    Done,
+    Failed,
+    Look,
+    LookSetup,
+    Moved,
+    Unit,
+    WorkerSetup,
+)
+from piperline.errors import (
+    BadEpisode,
+    OutputError,
+    PiperlineError,
+    Place,
+    TaskFailed,
+    UsageError,
+)
+from piperline.process import Died, Pool, Silent
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import PlannedEpisode
+
+
+LOOK_SECONDS, STAGE_SECONDS = 120, 600
+"""For how long a worker may say nothing: it speaks after each episode, and every 25 frames."""
+_MEMORY = 8 << 30
+"""Of a worker, in bytes of address space."""
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 
 class Failure(NamedTuple):
@@ -37,6 +60,7 @@ class _Queue:
         self._units.extend(Unit(episode) for episode in ordered if not episode.cameras)
         self._cameras_left = {episode.key: len(episode.cameras) for episode in ordered}
         self.failures: dict[str, Failure] = {}
+        self._failed_at: dict[str, int] = {}
 
     def take(self) -> Unit | None:
         """The next unit; those of an episode that failed are passed over."""
@@ -57,8 +81,16 @@ class _Queue:
         return False
 
     def fail(self, unit: Unit, error: PiperlineError) -> None:
-        """Take note that an episode cannot be staged."""
-        self.failures.setdefault(unit.episode.key, Failure(unit.episode, error))
+        """Take note that an episode cannot be staged.
+
+        Cameras are begun in their order and end in any; of several errors the first by that order
+        counts, so that the reason does not depend on who was faster.
+        """
+        episode = unit.episode
+        order = [*episode.cameras, None].index(unit.camera)
+        if order <= self._failed_at.get(episode.key, order):
+            self._failed_at[episode.key] = order
+            self.failures[episode.key] = Failure(episode, error)
 
 
 class WorkerPool:
@@ -78,7 +110,7 @@ class WorkerPool:
             raise UsageError(
                 "there must be at least one worker process", found=f"--workers {count}"
             )
-        self._pool = Pool[Unit]("piperline.convert.worker")
+        self._pool = Pool[Any]("piperline.convert.worker", memory=_MEMORY)
         self._pool.start(count)
 
     def __enter__(self) -> Self:
@@ -91,6 +123,21 @@ class WorkerPool:
         traceback: TracebackType | None,
     ) -> None:
         self._pool.end()
+
+    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
+        """Let a worker look at a recording.
+
+        Args:
+            look: the recording.
+            setup: what is asked of all of them.
+
+        Yields:
+            `Names`, then `Planned` or `Refused` for each chosen episode, at last `Done`, or what
+            `error_of` takes.
+        """
+        todo = [look]
+        for _, message in self._pool.run(lambda: todo.pop() if todo else None, setup, LOOK_SECONDS):
+            yield message
 
     def stage(
         self,
@@ -118,21 +165,23 @@ class WorkerPool:
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         queue = _Queue(episodes)
-        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root)):
+        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root), STAGE_SECONDS):
             if isinstance(message, Moved):
                 moved(message.frames, message.size)
             elif isinstance(message, Done):
                 if queue.done(unit):
                     done(unit.episode)
             else:
-                queue.fail(unit, _error_of(message, unit.episode.place))
+                queue.fail(unit, error_of(message, unit.episode.place))
         self._pool.hang_up()  # the workers end while the caller goes on
         failed = queue.failures
         return [failed[episode.key] for episode in episodes if episode.key in failed]
 
 
-def _error_of(message: Any, place: Place) -> PiperlineError:
+def error_of(message: Any, place: Place) -> PiperlineError:
     """The error of a unit that failed.
+
+    A worker that crashed or hung has met a recording that its libraries cannot take.
 
     Raises:
         OutputError: nothing more can be written.
@@ -143,11 +192,25 @@ def _error_of(message: Any, place: Place) -> PiperlineError:
             raise error
         case Failed(error):
             return error
+        case Died(code) if -code in _CRASHES:
+            return _unreadable(place, f"a crash ({signal.Signals(-code).name})")
+        case Silent(seconds):
+            return _unreadable(place, f"nothing for {seconds:.0f} seconds")
         case Died(code):
             return died(code, place)
         case Crashed(trace):
             raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
     raise AssertionError(message)
+
+
+def _unreadable(place: Place, found: str) -> BadEpisode:
+    return BadEpisode(
+        "reading this crashes or hangs",
+        place=place,
+        expected="an undamaged recording",
+        found=found,
+        next_step="copy or record it again, or leave it out with --skip-bad",
+    )
 
 
 def died(code: int, place: Place) -> TaskFailed:

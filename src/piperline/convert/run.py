@@ -64,6 +64,7 @@ def plan_run(
     edits: EditPlan = NO_EDITS,
     watch: Watcher = lambda _: None,
     previous: Plan | None = None,
+    pool: WorkerPool | None = None,
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
@@ -75,6 +76,7 @@ def plan_run(
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
+        pool: worker processes that were started beforehand; one of them looks.
 
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or nothing is left.
@@ -86,15 +88,17 @@ def plan_run(
         progress.files_done, progress.files = done, files
         watch(progress)
 
-    return make_plan(
-        inputs,
-        job,
-        episodes=episodes,
-        skip_bad=skip_bad,
-        edits=edits,
-        progress=looked,
-        previous=previous,
-    )
+    with contextlib.ExitStack() as stack:
+        return make_plan(
+            inputs,
+            job,
+            pool=pool or stack.enter_context(WorkerPool(1)),
+            episodes=episodes,
+            skip_bad=skip_bad,
+            edits=edits,
+            progress=looked,
+            previous=previous,
+        )
 
 
 def convert(
@@ -139,7 +143,7 @@ def convert(
     check_name(output)
     sweep(output)
     if resume and not overwrite and (output / PROVENANCE).is_file():
-        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch)
+        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, pool=pool)
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
@@ -158,6 +162,7 @@ def convert(
             edits=edits,
             watch=watch,
             previous=previous,
+            pool=pool,
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         replaces = check_free(output, overwrite=overwrite)

@@ -124,12 +124,13 @@ class Staging:
         """
         if self.is_staged(episode):
             return
+        # Cameras first, as several workers do it: of several errors the same one is told.
+        for camera in episode.cameras:
+            self.stage_camera(episode, job, camera, progress)
         with Recording(episode.file, job.layout) as recording:
             _check_unchanged(episode)
             vectors = vectors_of(recording.episode(episode.name), episode)
         table = episode_table(vectors, episode.length, job.settings.fps)
-        for camera in episode.cameras:
-            self.stage_camera(episode, job, camera, progress)
         folder = self._folder(episode.key)
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)

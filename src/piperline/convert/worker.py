@@ -1,4 +1,4 @@
-"""A worker process: it stages what it is told over a socket.
+"""A worker process: it looks at recordings and stages episodes, as it is told over a socket.
 
 It is started as a program of its own, not forked and not through `multiprocessing`: so it inherits
 no locks of FFmpeg or HDF5, and callers need no `if __name__ == "__main__"` guard.
@@ -8,9 +8,19 @@ import time
 import traceback
 from collections.abc import Callable
 
-from piperline.convert.messages import Crashed, Done, Failed, Moved, Unit, WorkerSetup
+from piperline.convert.look import look, out_of_memory
+from piperline.convert.messages import (
+    Crashed,
+    Done,
+    Failed,
+    Look,
+    LookSetup,
+    Moved,
+    Unit,
+    WorkerSetup,
+)
 from piperline.convert.stage import Staging
-from piperline.errors import PiperlineError, output_error
+from piperline.errors import PiperlineError, Place, output_error
 from piperline.process import serve_units
 
 _REPORT_SECONDS = 0.1
@@ -43,24 +53,35 @@ class Reporter:
 
 
 def _work(
-    setup: WorkerSetup, unit: Unit, send: Callable[[object], None]
+    setup: WorkerSetup | LookSetup, unit: Unit | Look, send: Callable[[object], None]
 ) -> Done | Failed | Crashed:
-    report = Reporter(send)
-    staging = Staging(setup.staging)
+    place = Place(file=unit.file) if isinstance(unit, Look) else unit.episode.place
     try:
-        if unit.camera is None:
-            staging.stage_episode(unit.episode, setup.job, report)
-        else:
-            staging.stage_camera(unit.episode, setup.job, unit.camera, report)
-        report.flush()
+        match setup, unit:
+            case LookSetup(), Look():
+                look(setup, unit, send)
+            case WorkerSetup(), Unit():
+                _stage(setup, unit, Reporter(send))
     except PiperlineError as error:
         return Failed(error)
+    except MemoryError:
+        return Failed(out_of_memory(place))
     except OSError as error:
-        known = output_error(error, setup.staging)
+        root = setup.staging if isinstance(setup, WorkerSetup) else None
+        known = output_error(error, root) if root else None
         return Failed(known) if known else Crashed(traceback.format_exc())
     except Exception:
         return Crashed(traceback.format_exc())
     return Done()
+
+
+def _stage(setup: WorkerSetup, unit: Unit, report: Reporter) -> None:
+    staging = Staging(setup.staging)
+    if unit.camera is None:
+        staging.stage_episode(unit.episode, setup.job, report)
+    else:
+        staging.stage_camera(unit.episode, setup.job, unit.camera, report)
+    report.flush()
 
 
 def main(descriptor: int) -> None:

@@ -22,6 +22,7 @@ from piperline.errors import DatasetError, Place
 from piperline.features import Feature, Schema
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
+from piperline.text import is_utf8
 
 DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
@@ -279,13 +280,21 @@ def _json(path: Path, found: list[Finding], missing: str) -> dict[str, Any] | No
         message = f"{path.name} is missing: this is no LeRobot dataset"
         found.append(Finding(missing, "error", message, Place(file=path), remedy="check the path"))
         return None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         found.append(_broken(path, f"{path.name} cannot be read: {error}"))
         return None
     if not isinstance(value, dict):
         found.append(_broken(path, f"{path.name} holds no JSON object"))
         return None
+    if not _is_text(value):
+        found.append(_broken(path, f"{path.name} holds text that is not UTF-8"))
+        return None
     return value
+
+
+def _is_text(value: object) -> bool:
+    """Whether all text of a JSON value can be written: JSON can say half of a surrogate pair."""
+    return is_utf8(json.dumps(value, ensure_ascii=False))
 
 
 def _broken(path: Path, message: str, **numbers: int) -> Finding:
@@ -372,9 +381,8 @@ def _json_lines(
 def _record(line: str, keys: Mapping[str, type]) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    fits = isinstance(value, dict) and all(
-        type(value.get(key)) is kind for key, kind in keys.items()
-    )
+    fits = isinstance(value, dict) and _is_text(value)
+    fits = fits and all(type(value.get(key)) is kind for key, kind in keys.items())
     return value if fits else None

@@ -23,13 +23,14 @@ def check_name(output: Path) -> None:
     """See that `output` names a folder that can be made.
 
     Raises:
-        UsageError: it is `.`, `/` or the like, or not UTF-8.
+        UsageError: it is `.`, `/` or the like, not UTF-8, or holds a zero byte.
     """
-    if output.name in {"", ".."} or not is_utf8(str(output)):
+    name = str(output)
+    if output.name in {"", ".."} or not is_utf8(name) or "\0" in name:
         raise UsageError(
             "the output has no name of its own",
             expected="the folder to make, such as out/apples",
-            found=printable(str(output)),
+            found=printable(name),
         )
 
 

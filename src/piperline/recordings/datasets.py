@@ -24,7 +24,7 @@ from piperline.text import printable
 
 REPAIR = "repair the recording, or leave the episode out with --skip-bad"
 
-_MAX_BYTES = 1 << 30
+_MAX_BYTES, _MAX_CHUNK = 1 << 30, 128 << 20
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,9 @@ class Datasets:
         size = found.dtype.itemsize * math.prod(found.shape)
         if size > _MAX_BYTES:
             raise absurd(found.data, self.at(found.name), size, _MAX_BYTES)
+        chunk = found.dtype.itemsize * math.prod(found.data.chunks or (0,))
+        if chunk > _MAX_CHUNK:  # HDF5 decompresses a chunk whole
+            raise absurd(found.data, self.at(found.name), chunk, _MAX_CHUNK)
 
     def _numbered(self, path: str) -> str:
         return path.replace("{number}", self._number) if self._number is not None else path

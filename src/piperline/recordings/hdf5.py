@@ -329,16 +329,24 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
     """See that a dataset lies in its own file and can be decompressed.
 
     Raises:
-        BadEpisode: it is virtual, stored in another file, or needs a filter that is not installed.
+        BadEpisode: it is virtual, stored in another file, compressed twice by one filter, or needs
+            a filter that is not installed.
     """
     filters = data.id.get_create_plist()
     if filters.get_layout() == h5py.h5d.VIRTUAL:
         raise _foreign("a virtual dataset", data.virtual_sources()[0].file_name, place)
     if filters.get_external_count():
         raise _foreign("external storage", str(data.external[0][0]), place)
-    for index in range(filters.get_nfilters()):
-        code, _, _, stored_name = filters.get_filter(index)
-        name = printable(stored_name.decode(errors="replace")) or "without a name"
+    used = [filters.get_filter(index) for index in range(filters.get_nfilters())]
+    if len({code for code, *_ in used}) < len(used):
+        raise BadEpisode(
+            "the dataset is compressed twice",
+            place=place,
+            expected="each filter once: twice, some bytes become gigabytes",
+            found="filters " + ", ".join(str(code) for code, *_ in used),
+            next_step="leave the episode out with --skip-bad",
+        )
+    for code, _, _, name in used:
         if not h5py.h5z.filter_avail(code):
             raise BadEpisode(
                 "a filter that the dataset was written with is not installed",

@@ -15,7 +15,7 @@ from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
 from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
 from piperline.recordings.rules import CameraRule, Color, Storage
-from piperline.video.image_header import image_kind, is_png, jpeg_payload, png_header
+from piperline.video.image_header import check_png, image_kind, is_png, jpeg_payload, png_header
 
 Payload = bytes | NDArray[np.uint8]
 
@@ -177,6 +177,7 @@ class FrameStream:
 
     def _png_size(self, first: bytes) -> tuple[int, int]:
         try:
+            check_png(first)
             header = png_header(first)
         except ValueError as error:
             raise self.bad(0, str(error)) from error
@@ -212,7 +213,8 @@ class FrameStream:
         self._channels_first = bool(arrays and shape[1] == 3 != shape[3])  # noqa: PLR2004
         raw = arrays and (shape[3] == 3 or self._channels_first)  # noqa: PLR2004
         padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
-        values = dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8
+        opaque = dtype.kind == "V" and not dtype.hasobject and dtype.names is None
+        values = opaque or dtype.kind == "S" or h5py.check_vlen_dtype(dtype) == np.uint8
         one_each = len(shape) == 1 and (values or h5py.check_string_dtype(dtype) is not None)
         if not (raw or padded or one_each):
             expected = (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.video.file import VideoFile, ffmpeg_words, reading
-from piperline.video.image_header import is_png, is_whole_png
+from piperline.video.image_header import check_png, is_png
 
 Picture = VideoFrame
 """A decoded image: full-range planes of a JPEG, or packed RGB."""
@@ -53,8 +53,8 @@ class PictureDecoder:
         return VideoFrame.from_ndarray(pixels, format="bgr24" if self._swap else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
-        if is_png(data) and not is_whole_png(data):
-            raise ValueError("PNG cut short: its last chunk is missing")
+        if is_png(data):
+            check_png(data)
         # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets one of its own.
         codec = "png" if is_png(data) else "mjpeg"
         context = _image_decoder("png") if is_png(data) else self._mjpeg

@@ -4,7 +4,9 @@ Nothing is decoded. JPEG: ITU-T T.81, annex B (markers) and table K.1 (the quant
 libjpeg's quality scales). PNG: RFC 2083.
 """
 
+import os
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +14,10 @@ _START, _END, _MARKER = b"\xff\xd8", b"\xff\xd9", 0xFF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _PNG_HEADER_BYTES = 24
+_PNG_CHUNK_BYTES = 12
+"""Of a chunk without its data: length, kind and checksum."""
+_MOST_TEXT = 8 << 20
+_MOST_PIXELS = 1 << 26
 
 _PNG_HEADER = 26  # bytes up to the kind of colour
 _PNG_GRAY = frozenset({0, 4})  # without and with transparency
@@ -20,6 +26,8 @@ FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FRAME_HEADER_BYTES = 6
 """Precision, height, width, number of components; three bytes for each component follow."""
 _QUANTIZATION_TABLES = 0xDB
+_PLAYABLE = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended sequential and progressive, all with Huffman codes: T.81, table B.1."""
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 
 _NUMBERS, _SUM_OF_K1 = 64, 3688
@@ -83,6 +91,65 @@ def is_whole_png(data: bytes) -> bool:
     return data.rstrip(b"\0").endswith(_PNG_END)
 
 
+def most_pixels() -> int:
+    """How many pixels an image may claim: a few bytes can claim any number, and cost that memory.
+
+    2^26 (67 megapixels), or what the environment variable PIPERLINE_MAX_PIXELS says.
+    """
+    given = os.environ.get("PIPERLINE_MAX_PIXELS", "")
+    return int(given) if given.isascii() and given.isdigit() else _MOST_PIXELS
+
+
+def check_size(width: int, height: int) -> None:
+    """See that an image claims a size that it can have.
+
+    Raises:
+        ValueError: it claims none, or more pixels than `most_pixels`.
+    """
+    if not (width and height):
+        raise ValueError(f"an image that says that it has {width}x{height} pixels")
+    if width * height > (most := most_pixels()):
+        raise ValueError(
+            f"an image that says that it has {width}x{height} pixels, "
+            f"more than {most} (PIPERLINE_MAX_PIXELS)"
+        )
+
+
+def check_png(data: bytes) -> None:
+    """Check what a PNG says before it is decoded.
+
+    Raises:
+        ValueError: it is cut short, claims an absurd size, or holds text and colour profiles
+            that expand to more than 8 MiB.
+    """
+    if len(data) < _PNG_HEADER_BYTES:
+        raise ValueError("PNG cut short")
+    check_size(*struct.unpack(">II", data[16:_PNG_HEADER_BYTES]))
+    if not is_whole_png(data):
+        raise ValueError("PNG cut short: its last chunk is missing")
+    position, room = len(_PNG), _MOST_TEXT
+    while position + _PNG_CHUNK_BYTES <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        room -= _inflated_size(kind, data[position + 8 : position + 8 + length], room)
+        if room < 0:
+            raise ValueError(f"a PNG with text and profiles of more than {_MOST_TEXT >> 20} MiB")
+        position += _PNG_CHUNK_BYTES + length
+
+
+def _inflated_size(kind: bytes, body: bytes, most: int) -> int:
+    """How many bytes of text or profile a chunk holds when it is decompressed, or `most` + 1."""
+    if kind not in {b"iCCP", b"zTXt", b"iTXt"}:
+        return 0
+    _, _, rest = body.partition(b"\0")  # after the keyword
+    compressed = rest[1:]
+    if kind == b"iTXt":  # a flag, a method, a language and a keyword in it
+        compressed = rest[2:].split(b"\0", 2)[-1] if rest.startswith(b"\1") else b""
+    try:
+        return len(zlib.decompressobj().decompress(compressed, most + 1))
+    except zlib.error:  # FFmpeg passes over it, or refuses the image
+        return 0
+
+
 def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
     """Check that `data` is a whole JPEG, zero padding behind it aside.
 
@@ -90,8 +157,18 @@ def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
         The JPEG without padding, its height and its width in pixels.
 
     Raises:
-        ValueError: it is empty, not JPEG, cut short, or tells no size.
+        ValueError: it is empty, not JPEG, cut short, tells no size, or an absurd one.
     """
+    data = _unpadded(data)
+    for marker, body in _segments(data):
+        if marker in FRAME_MARKERS and len(body) >= _FRAME_HEADER_BYTES:
+            height, width = struct.unpack(">HH", body[1:5])
+            check_size(width, height)
+            return data, height, width
+    raise ValueError("JPEG without a header that tells its size")
+
+
+def _unpadded(data: bytes) -> bytes:
     if not data.startswith(_START):
         if not data.strip(b"\0"):
             raise ValueError("empty")
@@ -101,11 +178,25 @@ def jpeg_payload(data: bytes) -> tuple[bytes, int, int]:
     if not data.endswith(_END):
         found = f"{len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9"
         raise ValueError(f"JPEG cut short: {found}")
+    return data
+
+
+def check_playable(data: bytes) -> None:
+    """See that players of Motion JPEG can decode a JPEG: `jpeg_payload` has taken it.
+
+    Raises:
+        ValueError: it is not of 8 bits, Huffman-coded, baseline or progressive, grey or of three
+            components.
+    """
     for marker, body in _segments(data):
-        if marker in FRAME_MARKERS and len(body) >= _FRAME_HEADER_BYTES:
-            height, width = struct.unpack(">HH", body[1:5])
-            return data, height, width
-    raise ValueError("JPEG without a header that tells its size")
+        if marker in FRAME_MARKERS:
+            precision, components = body[0], body[_FRAME_HEADER_BYTES - 1]
+            if marker in _PLAYABLE and precision == 8 and components in {1, 3}:  # noqa: PLR2004
+                return
+            raise ValueError(
+                f"JPEG of a kind that players do not know: SOF{marker - 0xC0}, "
+                f"{precision} bits, {components} components"
+            )
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:

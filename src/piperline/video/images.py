@@ -14,6 +14,7 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from piperline.errors import VideoError
+from piperline.video.image_header import check_png, is_png, most_pixels
 
 Image = NDArray[np.uint8]
 
@@ -21,7 +22,6 @@ _QSCALE = "2"
 """FFmpeg's measure of quality: at this one the PSNR of a textured, noisy 640x480 image is that of
 Pillow's JPEG at libjpeg's quality 92. (FFmpeg scales another base table: it needs fewer bytes.)"""
 
-_MOST_PIXELS = 1 << 26  # a few bytes can claim any size; this is more than cameras have
 _UPSAMPLING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _PAPER = 255
 
@@ -58,16 +58,18 @@ def decode_image(data: bytes) -> Image:
         uint8, shape (H, W, 3), RGB. Transparency is dropped.
 
     Raises:
-        VideoError: neither JPEG nor PNG, or damaged, or larger than 2^26 pixels.
+        VideoError: neither JPEG nor PNG, or damaged, or larger than `most_pixels`.
     """
-    codec = "png" if data.startswith(b"\x89PNG") else "mjpeg"
+    codec = "png" if is_png(data) else "mjpeg"
     # Without "explode", half an image comes back with the rest grey.
-    options = {"err_detect": "explode", "max_pixels": str(_MOST_PIXELS)}
+    options = {"err_detect": "explode", "max_pixels": str(most_pixels())}
     try:
+        if is_png(data):
+            check_png(data)
         decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
         decoder.options, decoder.thread_count = options, 1
         frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]
-    except (av.FFmpegError, IndexError) as error:
+    except (av.FFmpegError, IndexError, ValueError) as error:
         raise _unreadable(data, str(error)) from error
     return _pixels(frame.reformat(format="rgb24", interpolation=_UPSAMPLING, threads=1))
 

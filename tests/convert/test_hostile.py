@@ -1,0 +1,306 @@
+"""Recordings that are made to crash, to hang or to fill the memory cost one episode."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from piperline.convert.job import make_job
+from piperline.convert.run import convert, plan_run
+from piperline.errors import BadEpisode, LayoutMismatch, RecordingError, UsageError
+from piperline.lerobot.dataset import open_dataset
+from piperline.recordings.recording import Recording
+from piperline.video.images import decode_image, encode_png
+from tests.helpers.recordings import write_piper
+from tests.helpers.trees import tree
+
+MID = "image_mid"
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return write_piper(tmp_path / "a.hdf5", episodes=3, lengths=4)
+
+
+def crashing(file: h5py.File, episode: str) -> None:
+    """HDF5 takes the four bytes of a checksum off a chunk of three, and falls over the rest."""
+    del file[episode][MID]
+    data = file[episode].create_dataset(
+        MID, shape=(4, 3), chunks=(1, 3), dtype="u1", fletcher32=True
+    )
+    for row in range(4):
+        data.id.write_direct_chunk((row, 0), b"abc", 0)
+
+
+def make_hang(path: Path) -> None:
+    """The first object of the global heap, of 2^64 - 16 bytes: HDF5 walks round it for ever."""
+    data = bytearray(path.read_bytes())
+    at = data.find(b"GCOL")
+    assert at > 0
+    data[at + 24 : at + 32] = struct.pack("<Q", 2**64 - 16)
+    path.write_bytes(data)
+
+
+def reasons(plan) -> list[tuple[str | None, str]]:
+    return [(left.episode, left.reason) for left in plan.left_out]
+
+
+def test_a_crash_costs_the_episode(path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        crashing(file, "episode_1")
+    with pytest.raises(BadEpisode, match="crashes or hangs") as caught:
+        plan_run(path, make_job())
+    assert caught.value.place.episode == "episode_1"
+    made = convert(path, tmp_path / "out", make_job(), skip_bad=True, workers=1)
+    assert reasons(made) == [("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")]
+    assert made.episodes == 2
+    assert len(open_dataset(tmp_path / "out")) == 2
+
+
+def test_a_file_that_crashes_again_and_again_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("piperline.convert.plan._MOST_DEATHS", 2)
+    bad = write_piper(tmp_path / "a.hdf5", episodes=4, lengths=2)
+    write_piper(tmp_path / "b.hdf5", episodes=1, lengths=2)
+    with h5py.File(bad, "r+") as file:
+        for number in range(4):
+            crashing(file, f"episode_{number}")
+    plan = plan_run(tmp_path, make_job(), skip_bad=True)
+    assert [episode.file.name for episode in plan.episodes] == ["b.hdf5"]
+    assert [left.episode for left in plan.left_out] == ["episode_0", "episode_1", None]
+
+
+def test_a_hang_costs_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("piperline.convert.pool.LOOK_SECONDS", 2)
+    bad = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=4)
+    write_piper(tmp_path / "b.hdf5", episodes=1, lengths=4)
+    make_hang(bad)
+    plan = plan_run(tmp_path, make_job(), skip_bad=True)
+    assert [episode.file.name for episode in plan.episodes] == ["b.hdf5"]
+    assert reasons(plan) == [("episode_0", "reading this crashes or hangs: nothing for 2 seconds")]
+
+
+def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
+    """Damage behind the first image shows when the episode is encoded."""
+    with h5py.File(path, "r+") as file:
+        images = [bytes(image) for image in file["episode_1"][MID][:]]
+        del file["episode_1"][MID]
+        size = max(map(len, images))
+        data = file["episode_1"].create_dataset(
+            MID, shape=(4, size), chunks=(1, size), dtype="u1", fletcher32=True
+        )
+        data[0] = np.frombuffer(images[0].ljust(size, b"\0"), "u1")
+        for row in range(1, 4):
+            data.id.write_direct_chunk((row, 0), b"abc", 0)
+    made = convert(path, tmp_path / "out", make_job(), skip_bad=True, workers=1)
+    assert reasons(made) == [("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")]
+
+
+def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
+    """A chunk of 64 bytes that is stored as 1 GiB of zeros, compressed to a megabyte."""
+    monkeypatch.setattr("piperline.convert.pool._MEMORY", 2 << 30)
+    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=4)
+    squeeze = zlib.compressobj(9)
+    block = b"\0" * (1 << 24)
+    bomb = b"".join(squeeze.compress(block) for _ in range(128)) + squeeze.flush()
+    with h5py.File(path, "r+") as file:
+        group = file["episode_1"]
+        del group[MID]
+        data = group.create_dataset(MID, shape=(4, 64), chunks=(4, 64), dtype="u1", compression=9)
+        data.id.write_direct_chunk((0, 0), bomb, 0)
+    plan = plan_run(path, make_job(), skip_bad=True)
+    assert [episode.name for episode in plan.episodes] == ["episode_0"]
+    assert [left.episode for left in plan.left_out] == ["episode_1"]
+
+
+def set_image(path: Path, episode: int, frame: int, data: bytes, camera: str = MID) -> None:
+    with h5py.File(path, "r+") as file:
+        images = file[f"episode_{episode}"][camera]
+        row = np.frombuffer(data, "u1")
+        images[frame] = row
+
+
+def image_of(path: Path, camera: str = MID) -> bytes:
+    with h5py.File(path) as file:
+        return file["episode_1"][camera][1].tobytes()
+
+
+def reason(path: Path, output: Path, workers: int = 1, **how: str) -> str:
+    made = convert(path, output, make_job(**how), skip_bad=True, workers=workers)
+    ((episode, text),) = reasons(made)
+    assert episode == "episode_1"
+    return text
+
+
+def test_the_first_of_two_damaged_cameras_is_told(path, tmp_path):
+    """The later camera fails at once, the first one at its last frame."""
+    set_image(path, 1, 3, b"\xff\xd8 cut", "image_left")
+    for camera in ("image_mid", "image_right"):
+        set_image(path, 1, 1, b"\xff\xd8 cut", camera)
+    texts = {reason(path, tmp_path / f"out{n}", n) for n in (1, 2, 3)}
+    assert len(texts) == 1
+    assert "camera left_wrist, frame 3" in texts.pop()
+    assert tree(tmp_path / "out1") == tree(tmp_path / "out2") == tree(tmp_path / "out3")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_compound_type_is_no_image(path):
+    kind = np.dtype([("bytes", h5py.vlen_dtype("u1")), ("time", "f8")])
+    with h5py.File(path, "r+") as file:
+        del file["episode_0"][MID]
+        file["episode_0"].create_dataset(MID, (4,), kind)
+    with pytest.raises(LayoutMismatch, match="does not hold images"):
+        plan_run(path, make_job(video="copy"))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *more: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + pixels + chunk(b"IEND", b"")
+
+
+def keep_png(path: Path) -> None:
+    """Make the first image of the episode a PNG: its camera is one of PNG then."""
+    set_image(path, 1, 0, encode_png(decode_image(image_of(path))))
+
+
+def huge_jpeg(path: Path, width: int, height: int) -> bytes:
+    data = bytearray(image_of(path))
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+BOMB = zlib.compress(b"\0" * (100 << 20), 9)
+TEXTS = {
+    "zTXt": chunk(b"zTXt", b"a\0\0" + BOMB),
+    "iTXt": chunk(b"iTXt", b"a\0\1\0en\0a\0" + BOMB),
+    "iCCP": chunk(b"iCCP", b"a\0\0" + BOMB),
+    "many": chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (1 << 20), 9)) * 9,
+}
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
+    keep_png(path)
+    set_image(path, 1, 2, png(96, 72, TEXTS[name]))
+    said = reason(path, tmp_path / "out")
+    assert said.endswith("frame 2): a PNG with text and profiles of more than 8 MiB")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("frame", [0, 2])
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_an_image_may_not_claim_an_absurd_size(path, tmp_path, kind, frame):
+    huge = huge_jpeg(path, 16000, 16000)
+    if kind == "png":
+        keep_png(path)
+        huge = png(16000, 16000)
+    set_image(path, 1, frame, huge)
+    said = reason(path, tmp_path / "out")
+    assert f"frame {frame}): an image that says that it has 16000x16000 pixels" in said
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_how_many_pixels_an_image_may_claim_can_be_set(path, monkeypatch):
+    monkeypatch.setenv("PIPERLINE_MAX_PIXELS", "100")
+    with pytest.raises(BadEpisode, match="an image is damaged") as caught:
+        plan_run(path, make_job())
+    assert "more than 100 (PIPERLINE_MAX_PIXELS)" in caught.value.found
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("frame", [0, 2])
+def test_a_jpeg_of_no_pixels_is_damaged(path, tmp_path, frame):
+    set_image(path, 1, frame, huge_jpeg(path, 0, 0))
+    assert "it has 0x0 pixels" in reason(path, tmp_path / "out", video="copy")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
+def test_copy_takes_what_players_decode(path, tmp_path, marker):
+    data = bytearray(image_of(path))
+    at = data.find(b"\xff\xc0")
+    data[at + 1] = marker
+    set_image(path, 1, 2, bytes(data))
+    said = reason(path, tmp_path / "out", video="copy")
+    assert said.endswith(
+        f"JPEG of a kind that players do not know: SOF{marker - 0xC0}, 8 bits, 3 components"
+    )
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize(("at", "value"), [(4, 12), (9, 4)], ids=["12 bits", "4 components"])
+def test_copy_takes_eight_bits_and_three_components(path, tmp_path, at, value):
+    data = bytearray(image_of(path))
+    data[data.find(b"\xff\xc0") + at] = value
+    set_image(path, 1, 2, bytes(data))
+    assert "of a kind that players do not know" in reason(path, tmp_path / "out", video="copy")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_dataset_that_is_compressed_twice_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        del file["episode_1"]["state"]
+        filters = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        filters.set_chunk((4, 14))
+        filters.set_deflate(9)
+        filters.set_deflate(9)
+        space = h5py.h5s.create_simple((4, 14))
+        h5py.h5d.create(file["episode_1"].id, b"state", h5py.h5t.NATIVE_FLOAT, space, filters)
+    with pytest.raises(BadEpisode, match="compressed twice"):
+        plan_run(path, make_job())
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_chunk_of_vectors_may_not_claim_gigabytes(path):
+    with h5py.File(path, "r+") as file:
+        del file["episode_1"]["state"]
+        shape = {"shape": (4, 14), "maxshape": (None, 14), "chunks": (1 << 25, 14)}
+        file["episode_1"].create_dataset("state", dtype="f4", compression=1, **shape)
+    with pytest.raises(BadEpisode, match="a size that no recording has"):
+        plan_run(path, make_job())
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_which_layout_fits_is_asked_once_for_a_file(tmp_path, monkeypatch):
+    asked = []
+    find = Recording._find_advice
+    monkeypatch.setattr(
+        Recording, "_find_advice", lambda self: asked.append(self.path) or find(self)
+    )
+    path = tmp_path / "many.hdf5"
+    with h5py.File(path, "w") as file:
+        for number in range(50):
+            file.create_group(f"episode_{number}")
+    with pytest.raises(LayoutMismatch):
+        plan_run(path, make_job())
+    assert asked == [path]
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_fifo_is_no_recording(tmp_path):
+    os.mkfifo(tmp_path / "a.hdf5")
+    with pytest.raises(RecordingError, match="there is no such file") as caught:
+        plan_run(tmp_path, make_job())
+    assert caught.value.found == "something that is no regular file"
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\nb", "a\0"])
+def test_the_name_of_a_robot_is_text(name):
+    with pytest.raises(UsageError, match="the name of the robot"):
+        make_job(robot_type=name)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udcff", ".."])
+def test_an_output_has_a_name_that_can_be(path, name):
+    with pytest.raises(UsageError, match="no name of its own"):
+        convert(path, name, make_job(), workers=1)
