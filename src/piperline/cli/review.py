@@ -24,6 +24,7 @@ def review(
     layout: str = "piper",
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("review"),
     tables_only: Annotated[bool, Parameter(negative=())] = False,
+    no_videos: Annotated[bool, Parameter(negative=())] = False,
     workers: Annotated[int | None, Parameter(name=("--workers", "-w"))] = None,
     fail_on: Literal["error", "warning"] = "error",
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -37,6 +38,7 @@ def review(
         layout: a name from `piperline layout list`, or the path of a TOML file.
         output: the folder to write; what an earlier review measured there is reused.
         tables_only: leave the images out.
+        no_videos: make no small videos for the page.
         workers: processes; otherwise the CPUs that this process may use.
         fail_on: severity that makes the exit code 1.
         json: the result as JSON.
@@ -46,7 +48,13 @@ def review(
 
     out = Output(json_wanted=json)
     result = look(
-        inputs, output, layout=layout, pictures=not tables_only, workers=workers, watch=_progress
+        inputs,
+        output,
+        layout=layout,
+        pictures=not tables_only,
+        videos=not no_videos,
+        workers=workers,
+        watch=_progress,
     )
     for line in summary(result, inputs):
         out.data(line)
@@ -68,6 +76,7 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
         f"{len(result.findings) - errors} warnings; {result.reused} episodes had been measured before; "
         f"{result.seconds:.1f} s"
     )
+    yield printable(f"the page: {(result.folder / 'index.html').absolute()}")
     if result.plan.name != "plan.toml":
         yield f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: {result.plan}"
     if result.findings and not (inputs[0] / "meta").is_dir():  # a dataset is not converted

@@ -1,0 +1,48 @@
+"""The small videos of an episode that the page plays: made while its images are measured, each read once."""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.files import own_name, sync_tree
+from piperline.video.preview import PreviewWriter
+
+Payload = bytes | NDArray[np.uint8]
+
+
+def video_file(folder: Path, number: int) -> Path:
+    """The small video of a camera of an episode.
+
+    Args:
+        folder: of the episode's videos.
+        number: of the camera, in the episode's order. Names of cameras are not made file names: they are untrusted.
+    """
+    return folder / f"{number}.mp4"
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into; it gets the name `folder` when this is left without an exception."""
+    own = folder.with_name(f".{folder.name}.{own_name()}")
+    own.mkdir()
+    try:
+        yield own
+        sync_tree(own)
+        own.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # another review made it meanwhile, of the same images
+            raise
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def filmed(payloads: Iterable[Payload], writer: PreviewWriter | None) -> Iterator[Payload]:
+    """The same images, each added to the small video when it is taken, where there is one."""
+    for payload in payloads:
+        if writer is not None:
+            writer.add(payload)
+        yield payload
