@@ -91,7 +91,7 @@ class Charts {
 
   setTrim(trim) {
     this.trim = trim;
-    this.charts.forEach(({ chart }) => chart.redraw());
+    this.charts.forEach(({ chart }) => chart.redraw(false));
   }
 
   /** Put the line of the frame into each chart, and the values there beside the names. */

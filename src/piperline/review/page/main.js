@@ -126,4 +126,4 @@ plan.listeners.push(() => {
 language = recall("language") ?? Number(navigator.language.startsWith("zh"));
 plan.start();
 renderAll();
-document.documentElement.dataset.ready = "true";
+document.documentElement.dataset.ready = String(performance.now());
