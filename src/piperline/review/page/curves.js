@@ -1,6 +1,8 @@
 "use strict";
 // The curves of an episode: one chart for each dimension, state and action, all over the same frames.
 
+const CHART_HEIGHT = 48; // CSS pixels
+
 class Charts {
   /** `seek(frame)` is called when somebody clicks into a chart. */
   constructor(box, curves, frames, spans, seek) {
@@ -36,11 +38,11 @@ class Charts {
     const head = make("div", { className: "head" });
     const axis = { stroke: colorOf("faint"), grid: { stroke: colorOf("line"), width: 1 }, ticks: { show: false }, font: "10px system-ui" };
     const options = {
-      width: Math.max(120, plot.clientWidth), height: 74, padding: [4, 4, 2, 0],
+      width: Math.max(120, plot.clientWidth), height: CHART_HEIGHT, padding: [4, 4, 2, 0],
       legend: { show: false },
       cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false }, dataIdx: (_u, _s, index) => index },
       scales: { x: { time: false, range: (_u, low, high) => [low, high] } },
-      axes: [{ show: false }, { ...axis, size: 40, space: 22 }],
+      axes: [{ show: false }, { ...axis, size: 40, space: 16 }],
       series: [
         {},
         { stroke: colorOf("state"), width: 1.5, points: { show: false } },
@@ -106,7 +108,7 @@ class Charts {
   }
 
   resize() {
-    this.charts.forEach(({ chart, plot }) => chart.setSize({ width: Math.max(120, plot.clientWidth), height: 74 }));
+    this.charts.forEach(({ chart, plot }) => chart.setSize({ width: Math.max(120, plot.clientWidth), height: CHART_HEIGHT }));
     this.show(this.frame ?? 0);
   }
 

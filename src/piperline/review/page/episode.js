@@ -59,7 +59,7 @@ class EpisodeView {
   findingList() {
     const rows = this.episode.findings.map((finding) => {
       const row = button("", () => finding.span && this.player.seek(finding.span[0]), { className: "row" });
-      row.append(make("i", { className: `dot ${finding.severity}` }), make("b", {}, shown(titleOf(finding.code))),
+      row.append(make("b", {}, make("i", { className: `dot ${finding.severity}` }), shown(titleOf(finding.code))),
         make("span", { className: "where" }, ...placeOf(finding)),
         make("span", {}, shown(finding.message)), make("span", { className: "remedy" }, `→ ${shown(remedyOf(finding.code))}`));
       return row;

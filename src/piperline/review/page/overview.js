@@ -35,7 +35,8 @@ const overview = {
     const groups = new Map();
     for (const finding of review.findings) {
       const name = `${finding.severity} ${finding.code}`;
-      groups.set(name, [...(groups.get(name) ?? []), finding]);
+      groups.set(name, groups.get(name) ?? []);
+      groups.get(name).push(finding);
     }
     const widest = (findings) => Math.min(...findings.map(({ scope }) => SCOPES.indexOf(scope)));
     return [...groups].map(([name, findings]) => ({ name, findings, scope: widest(findings) })).sort((one, other) =>
@@ -58,7 +59,7 @@ const overview = {
     const fillRows = () => rows.replaceChildren(
       ...findings.slice(0, MOST_ROWS).map((finding) => this.row(finding)),
       findings.length > MOST_ROWS ? make("p", { className: "quiet" }, `… ${findings.length}`) : "",
-      make("p", { className: "remedy" }, `→ ${shown(remedyOf(code))}`));
+      make("p", { className: "remedy" }, `→ ${shown(remedyOf(code))}`, make("code", {}, shown(code))));
     const head = button("", () => {
       rows.hidden = !rows.hidden;
       rows.hidden ? this.opened.delete(name) : this.opened.add(name);
@@ -70,8 +71,7 @@ const overview = {
       make("i", { className: `dot ${severity}` }),
       make("b", {}, shown(titleOf(code))),
       make("span", { className: "chip" }, say(SCOPE_NAMES[SCOPES[scope]])),
-      make("span", { className: "number" }, String(findings.length)),
-      make("code", {}, shown(code)));
+      make("span", { className: "number" }, String(findings.length)));
     if (!rows.hidden) {
       fillRows();
     }

@@ -18,6 +18,10 @@ const plan = {
     this.edits = new Map(edits.map((edit) => [edit.episode, edit]));
     this.settled = new Set(settled);
     this.cameras = new Set(cameras);
+    this.doubtful = new Map();
+    for (const edit of review.doubtful) {
+      this.doubtful.set(edit.episode, [...(this.doubtful.get(edit.episode) ?? []), edit]);
+    }
   },
 
   startOver() {
@@ -32,7 +36,7 @@ const plan = {
 
   /** What is proposed for an episode and not settled. */
   proposed(index) {
-    return this.settled.has(index) ? [] : review.doubtful.filter((edit) => edit.episode === index);
+    return this.settled.has(index) ? [] : (this.doubtful.get(index) ?? []);
   },
 
   change(index, changes) {

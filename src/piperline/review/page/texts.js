@@ -49,7 +49,7 @@ const TEXTS = {
   session: ["session", "采集"],
   showAll: ["show all", "显示全部"],
   start: ["begins here", "从此开始"],
-  startOver: ["as it was", "恢复原状"],
+  startOver: ["reset", "重置"],
   state: ["state", "状态"],
   summary: ["drop {drop} · trim {trim} · relabel {label}", "丢弃 {drop} · 裁剪 {trim} · 改文本 {label}"],
   swap: ["exchange red and blue", "交换红蓝"],
