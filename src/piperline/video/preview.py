@@ -1,5 +1,6 @@
 """Small videos for people who look through episodes: H.264 that browsers play, one frame for each recorded image."""
 
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -42,7 +43,7 @@ class PreviewWriter:
         self, path: Path, height: int, width: int, *, fps: int, swap: bool = False
     ) -> None:
         self._width, self._height = preview_size(height, width)
-        self._swap = swap
+        self._swap, self._fps = swap, fps
         self._jpeg = _decoder("mjpeg", _reduction(width, self._width))
         self._writer = VideoWriter(path, _SETTINGS, fps=fps)
         self._last: Picture | None = None
@@ -80,6 +81,7 @@ class PreviewWriter:
             self._width, self._height, format="yuv420p", interpolation=Interpolation.AREA,
             dst_color_range=1, dst_colorspace=5, threads=1,
         )  # fmt: skip
+        self._last.time_base = Fraction(1, self._fps)  # not that of the video that it comes from
         self._writer.add(self._last)
 
     def _decoded(self, payload: Payload) -> Picture:

@@ -120,12 +120,13 @@ class ArmsView {
 
   arm(context, points, color, thickness) {
     const [flange, one, other] = points.slice(-3);
-    const middle = [0, 1, 2].map((i) => flange[i] + (one[i] + other[i] - 2 * flange[i]) / 6);
-    const knuckle = (tip) => [0, 1, 2].map((i) => tip[i] - ((one[i] + other[i]) / 2 - middle[i]) * 0.8);
+    const reach = [0, 1, 2].map((i) => (one[i] + other[i]) / 2 - flange[i]);
+    const palm = flange.map((value, i) => value + reach[i] / 2);
+    const knuckle = (tip) => tip.map((value, i) => value - reach[i] / 2);
     context.strokeStyle = context.fillStyle = color;
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = thickness;
-    this.path(context, points.slice(0, 5));
+    this.path(context, [...points.slice(0, 5), palm]);
     context.lineWidth = Math.max(1.2, thickness / 2);
     this.path(context, [one, knuckle(one), knuckle(other), other]);
     if (thickness > 2) {

@@ -40,7 +40,7 @@ class Charts {
     const options = {
       width: Math.max(120, plot.clientWidth), height: CHART_HEIGHT, padding: [4, 4, 2, 0],
       legend: { show: false },
-      cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false }, dataIdx: (_u, _s, index) => index },
+      cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false, click: () => {} }, dataIdx: (_u, _s, index) => index },
       scales: { x: { time: false, range: (_u, low, high) => [low, high] } },
       axes: [{ show: false }, { ...axis, size: 40, space: 16 }],
       series: [
@@ -57,9 +57,10 @@ class Charts {
     chart.over.append(head);
     chart.over.addEventListener("dblclick", () => this.setRange(0, this.frames - 1));
     chart.over.addEventListener("click", (event) => {
-      if (chart.select.width < 2) {
+      if (!this.zoomed) {
         this.seek(Math.round(chart.posToVal(event.offsetX, "x")));
       }
+      this.zoomed = false; // what ends a drag is no click
     });
     return { chart, head, value, data, plot };
   }
@@ -81,6 +82,7 @@ class Charts {
   zoom(chart) {
     const { left, width } = chart.select;
     if (width > 8) {
+      this.zoomed = true;
       this.setRange(chart.posToVal(left, "x"), chart.posToVal(left + width, "x"));
       chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     }

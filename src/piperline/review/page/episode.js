@@ -38,9 +38,9 @@ class EpisodeView {
     this.rate = button("", () => this.faster(SPEEDS.indexOf(this.player.speed) === SPEEDS.length - 1 ? -3 : 1));
     const transport = make("div", { className: "transport" }, this.playButton, this.clock, this.rate, this.legend());
     const arms = review.robot.arms.length === 2 ? this.armsBox() : null;
-    const side = make("aside", {}, arms, this.decision, this.proposals, this.findingList());
+    const side = make("aside", {}, this.decision, this.proposals, this.findingList());
     document.getElementById("episode").replaceChildren(
-      this.title, make("div", { className: "stage" }, this.videoBox, transport, this.timeline, this.charts), side);
+      this.title, make("div", { className: "stage" }, make("div", { className: "pictures" }, this.videoBox, arms), transport, this.timeline, this.charts), side);
   }
 
   legend() {
@@ -51,9 +51,8 @@ class EpisodeView {
   armsBox() {
     const canvas = make("canvas", { className: "arms" });
     this.arms = new ArmsView(canvas);
-    return make("figure", {}, canvas, make("figcaption", {},
-      make("i", { className: "dot left" }), say("left"), make("i", { className: "dot right" }), say("right"),
-      make("span", { className: "quiet" }, say("armsHint"))));
+    return make("figure", { title: say("armsHint") }, canvas, make("figcaption", {},
+      make("i", { className: "dot left" }), say("left"), make("i", { className: "dot right" }), say("right")));
   }
 
   findingList() {

@@ -41,8 +41,8 @@ const plan = {
 
   change(index, changes) {
     const edit = { reason: "decided on the page", finding: "", ...this.of(index), ...changes, episode: index };
-    for (const name of Object.keys(edit)) {
-      if (edit[name] === null || edit[name] === false || edit[name]?.length === 0) {
+    for (const name of ["drop", "trim", "instruction", "swap"]) {
+      if (!edit[name] || edit[name].length === 0) {
         delete edit[name];
       }
     }
