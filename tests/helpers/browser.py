@@ -29,25 +29,33 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, review: Path, *, language: str = "en-US") -> Iterator[Page]:
-    """The page of a review, from the disk, in a profile of its own; its errors are in `page.errors`."""
+    """The page of a review, from the disk, in a new profile."""
     context = browser.new_context(locale=language, viewport={"width": 1400, "height": 900})
     page = context.new_page()
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
     page.goto((review / "index.html").resolve().as_uri())
     page.wait_for_selector("html[data-ready]")
     yield page
     context.close()
 
 
+def complaints(page: Page) -> list[str]:
+    """What the page, or the browser about it, has complained of."""
+    said = [message.text for message in page.console_messages() if message.type == "error"]
+    return [*map(str, page.page_errors()), *said]
+
+
 def until(page: Page, condition: str) -> None:
-    """Wait for a condition, in JavaScript. Playwright's own way would evaluate text, which the page forbids."""
+    """Wait for a condition, in JavaScript.
+
+    Playwright's own way would have the page evaluate text, which it forbids.
+    """
     page.evaluate(
         "new Promise((done, fail) => {"
         "  const end = performance.now() + 30_000;"
         f" const met = () => ({condition});"
-        "  const look = () => met() ? done() : performance.now() > end ? fail(met.toString()) : setTimeout(look, 5);"
+        "  const late = () => performance.now() > end;"
+        "  const again = () => late() ? fail(met.toString()) : setTimeout(look, 5);"
+        "  const look = () => met() ? done() : again();"
         "  look();"
         "})"
     )

@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
@@ -19,12 +20,12 @@ from piperline.recordings.layout import load_layout
 from piperline.review.run import review
 from piperline.review.write_page import script_text, write_page
 from piperline.video.decoder import decode
-from tests.helpers.browser import chromium, opened, photo, until
+from tests.helpers.browser import chromium, complaints, opened, photo, until
 from tests.helpers.recordings import read_code, write_piper
 
 FRAMES = 20
-EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\u2028\u202e'\"`${1}"
 EVIL_NAME = "<img src=x onerror=window.hacked=1>\u202e'\"\\"
+EVIL = f"</script><script>window.hacked=1</script>{EVIL_NAME}\u2028`${{1}}"
 MEGABYTE = 1 << 20
 
 
@@ -35,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def recordings(tmp_path_factory) -> Path:
+def recordings(tmp_path_factory):
     """Two episodes of numbered frames."""
     folder = tmp_path_factory.mktemp("page")
     write_piper(folder / "day 1.hdf5", lengths=FRAMES, names=["first", 'so-called "2nd"'])
@@ -43,16 +44,16 @@ def recordings(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reviewed(recordings) -> Path:
+def reviewed(recordings):
     review([recordings / "day 1.hdf5"], recordings / "review", workers=1)
     return recordings / "review"
 
 
 @pytest.fixture
-def page(browser, reviewed) -> Iterator[Page]:
+def page(browser, reviewed):
     with opened(browser, reviewed) as found:
         yield found
-        assert found.errors == []
+        assert complaints(found) == []
 
 
 def open_episode(page: Page, index: int) -> None:
@@ -61,7 +62,7 @@ def open_episode(page: Page, index: int) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until every video shows the frame that the page shows: `seeked`, then two frames of the screen."""
+    """Wait until every video shows the page's frame: it was found, then two frames of the screen."""
     until(
         page,
         "player.videos.every(v => !v.seeking && v.wanted === null"
@@ -70,22 +71,28 @@ def settled(page: Page) -> None:
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def sides(what: Locator) -> tuple[int, int, int, int]:
+    """Where something stands on the screen, and how wide and high it is."""
+    box = what.bounding_box()
+    assert box, "it is not to be seen"
+    return round(box["x"]), round(box["y"]), round(box["width"]), round(box["height"])
+
+
 def marked_frame(image, page: Page) -> float:
     """The frame at which the line on the time line stands, as it is seen."""
-    box = page.locator("canvas.timeline").bounding_box()
-    row = image[round(box["y"] + 20), round(box["x"]) : round(box["x"] + box["width"])]
+    x, y, width, _ = sides(page.locator("canvas.timeline"))
+    row = image[y + 20, x : x + width]
     (bright,) = np.nonzero((row > 200).all(axis=1))
     return float(bright.mean() / len(row) * FRAMES - 0.5)
 
 
 def video_codes(image, page: Page) -> list[tuple[int, int, int]]:
     """The numbers that the pictures of all cameras carry, as they are seen."""
-    boxes = [video.bounding_box() for video in page.locator("video").all()]
-    sides = [[round(box[name]) for name in ("x", "y", "width", "height")] for box in boxes]
-    return [read_code(image[y : y + height, x : x + width]) for x, y, width, height in sides]
+    boxes = [sides(video) for video in page.locator("video").all()]
+    return [read_code(image[y : y + height, x : x + width]) for x, y, width, height in boxes]
 
 
-# --- pictures and curves in step ---------------------------------------------------------------------------------
+# --- pictures and curves in step ------------------------------------------------------------------
 
 
 def test_every_frame_that_is_stepped_to_is_the_one_that_is_seen(page):
@@ -114,7 +121,7 @@ def test_playing_keeps_cameras_and_curves_together(page):
     open_episode(page, 1)
     page.evaluate("player.setSpeed(0.25)")
     page.keyboard.press(" ")
-    seen = []
+    seen: list[int] = []
     for _ in range(3):
         until(page, f"player.frame > {seen[-1] if seen else 0}")
         image = photo(page)
@@ -125,7 +132,7 @@ def test_playing_keeps_cameras_and_curves_together(page):
     until(page, f"!player.playing && player.frame === {FRAMES - 1}")
 
 
-# --- decisions ---------------------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 def saved_plan(page: Page, folder: Path) -> EditPlan:
@@ -174,16 +181,19 @@ def test_what_was_decided_is_remembered_and_can_be_reset(browser, reviewed):
         assert page.locator(".badge.drop").count() == 0
 
 
-# --- many episodes, and what reviews propose ---------------------------------------------------------------------
+# --- many episodes, and what reviews propose ------------------------------------------------------
 
 CAMERAS = ["left_wrist", "mid", "right_wrist"]
 
 
-def finding(number: int) -> dict:
+def finding(number: int) -> dict[str, Any]:
     """Findings of all scopes and both severities, by turns: one of each for a code."""
     code = sorted(REMEDIES)[number % 60]
     scope = ("all", "session", "episode", "frames")[number % 4]
-    numbers = {"scope": scope, "episodes": list(range(20)) if scope == "session" else [number]}
+    numbers: dict[str, Any] = {
+        "scope": scope,
+        "episodes": list(range(20)) if scope == "session" else [number],
+    }
     if scope == "frames":
         numbers |= {"first_frame": 40, "last_frame": 80}
     return {
@@ -196,7 +206,7 @@ def finding(number: int) -> dict:
     }
 
 
-def document(count: int) -> dict:
+def document(count: int) -> dict[str, Any]:
     names = list(load_layout("piper").vectors["observation.state"].names)
     episodes = [
         {
@@ -220,7 +230,7 @@ def document(count: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def thousand(tmp_path_factory) -> Path:
+def thousand(tmp_path_factory):
     folder = tmp_path_factory.mktemp("thousand")
     (folder / "plan.toml").write_text(plan_text([], "nothing"))
     sources = [(f"pick/session_{n // 20}.hdf5:episode_{n % 20}", f"{n:032x}") for n in range(1000)]
@@ -265,7 +275,7 @@ def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(browser,
         assert page.locator(".card:visible").count() < 1000
 
 
-# --- languages ---------------------------------------------------------------------------------------------------
+# --- languages ------------------------------------------------------------------------------------
 
 
 def test_both_languages_say_everything(browser, reviewed):
@@ -275,19 +285,24 @@ def test_both_languages_say_everything(browser, reviewed):
         lengths = page.evaluate("Object.values(CODES).map(texts => texts.filter(Boolean).length)")
         assert set(lengths) == {3}
         texts = page.evaluate("Object.values(TEXTS)")
-        assert all(len(pair) == 2 and re.search("[\u4e00-\u9fff]|^[^a-z]*$", pair[1]) for pair in texts)
+        assert all(
+            len(pair) == 2 and re.search("[\u4e00-\u9fff]|^[^a-z]*$", pair[1]) for pair in texts
+        )
         page.keyboard.press("l")
         assert page.locator("h2").first.inner_text().startswith("findings")
         page.reload()
         assert page.evaluate("document.documentElement.lang") == "en"
 
 
-# --- text of recordings is untrusted -----------------------------------------------------------------------------
+# --- text of recordings is untrusted --------------------------------------------------------------
 
 
 def test_hostile_texts_stay_texts(browser, tmp_path):
     path = write_piper(
-        tmp_path / f"{EVIL_NAME.replace('/', '')}.hdf5", lengths=6, names=[EVIL_NAME, "__proto__"], tasks=[EVIL]
+        tmp_path / f"{EVIL_NAME.replace('/', '')}.hdf5",
+        lengths=6,
+        names=[EVIL_NAME, "__proto__"],
+        tasks=[EVIL],
     )
     with h5py.File(path, "r+") as file:
         file["__proto__"].attrs["success"] = EVIL
@@ -310,16 +325,21 @@ def test_hostile_texts_stay_texts(browser, tmp_path):
         assert page.locator("img[src=x], main script").count() == 0
         plan = saved_plan(page, tmp_path)
         assert any(address.endswith(f":{EVIL_NAME}") for address in plan.episodes)
-        assert page.errors == []
+        assert complaints(page) == []
 
 
 def test_markup_that_comes_in_all_the_same_does_nothing(browser, reviewed):
     with opened(browser, reviewed) as page:
-        page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked=1\">')")
-        page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked=1'}))")
+        hack = "window.hacked=1"
+        image = f"<img src=x onerror={hack}>"
+        page.evaluate(f"document.body.insertAdjacentHTML('beforeend', '{image}')")
+        page.evaluate(
+            "text => document.body.append(Object.assign(document.createElement('script'), {text}))",
+            hack,
+        )
         until(page, "[...document.images].every(image => image.complete)")
         assert page.evaluate("window.hacked") is None
-        assert any("Content Security Policy" in error for error in page.errors)
+        assert any("Content Security Policy" in error for error in complaints(page))
 
 
 def test_what_a_script_holds_is_what_was_put_in():
@@ -330,7 +350,7 @@ def test_what_a_script_holds_is_what_was_put_in():
     assert not set("<>&") & set(text)
 
 
-# --- arms and videos ---------------------------------------------------------------------------------------------
+# --- arms and videos ------------------------------------------------------------------------------
 
 
 def test_arms_are_drawn_by_the_kinematics_of_a_piper(page):
@@ -339,7 +359,9 @@ def test_arms_are_drawn_by_the_kinematics_of_a_piper(page):
     motion = plan_motion(np.random.default_rng(0), frames=20, fps=30, task=0)
     for side, base in enumerate(BASES):
         joints = motion.state[::5, side * 7 : side * 7 + 7]
-        drawn = page.evaluate("rows => rows.map(joints => armPoints(joints).slice(1, 4))", joints.tolist())
+        drawn = page.evaluate(
+            "rows => rows.map(joints => armPoints(joints).slice(1, 4))", joints.tolist()
+        )
         turned = np.array(drawn)[..., [1, 0, 2]] * (-1, 1, 1) + (base, 0, 0.1 - 0.123)
         assert np.abs(turned - arm_points(joints, base)[:, :3]).max() < 0.002
 
@@ -366,7 +388,7 @@ def test_a_dataset_is_shown_too(version, video, browser, recordings, tmp_path):
         assert video_codes(photo(page), page) == [(1, camera, 13) for camera in range(3)]
         page.keyboard.press("d")
         assert list(saved_plan(page, tmp_path).episodes) == ["1"]
-        assert page.errors == []
+        assert complaints(page) == []
 
 
 def test_without_videos_the_rest_is_shown(browser, recordings, tmp_path):
@@ -378,6 +400,6 @@ def test_without_videos_the_rest_is_shown(browser, recordings, tmp_path):
         page.keyboard.press(" ")
         until(page, "player.frame > 3")
         assert page.locator(".chart").count() == 14
-        assert page.errors == []
+        assert complaints(page) == []
     assert review([recordings / "day 1.hdf5"], tmp_path / "review", workers=1).reused == 0
     assert len(list((tmp_path / "review/videos").iterdir())) == 2

@@ -24,9 +24,9 @@ TASKS = ("put the red cube into the bowl", "pass the red cube from the right arm
 
 _UPPER_ARM, _FOREARM, _HAND = 0.285, 0.252, 0.13
 _SHOULDER, _ELBOW, _PITCH = np.radians([172.2, -162.3, -4.9])
-"""A Piper's joints 2, 3 and 5 count down from these angles: of the upper arm above the horizon, of the forearm to the upper
-arm, of the hand to the forearm. Lengths and angles follow from the Denavit-Hartenberg parameters of AgileX's piper_sdk,
-`kinematics/piper_fk.py`."""
+"""A Piper's joints 2, 3 and 5 count down from these angles: of the upper arm above the horizon, of
+the forearm to the upper arm, of the hand to the forearm. Lengths and angles follow from the
+Denavit-Hartenberg parameters of AgileX's piper_sdk, `kinematics/piper_fk.py`."""
 
 _OPEN, _CLOSED = 0.07, 0.034  # the cube is 34 mm wide
 _IDLE_SECONDS, _LAG_SECONDS = 0.5, 0.08

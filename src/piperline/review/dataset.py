@@ -62,7 +62,9 @@ def measure_episode(
     cameras = {}
     for number, (key, clip) in enumerate(episode.clips.items() if pictures else ()):
         video = video_file(films, number) if films else None
-        cameras[key.removeprefix(_CAMERA)] = _camera(clip, f"{root} {index} {key}", video, _opened(root).info.fps)
+        cameras[key.removeprefix(_CAMERA)] = _camera(
+            clip, f"{root} {index} {key}", video, _opened(root).info.fps
+        )
     return EpisodeSignals(
         file=str(root),
         session=root.name,

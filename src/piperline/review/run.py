@@ -151,9 +151,7 @@ def _loaded(folder: ReviewFolder, units: Sequence[Unit]) -> Iterator[EpisodeSign
         )
 
 
-def _sources(
-    episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
-) -> list[tuple[str, str]]:
+def _sources(episodes: Sequence[EpisodeSignals], units: Sequence[Unit]) -> list[tuple[str, str]]:
     """Address and fingerprint of each episode, as a plan names it."""
     by_key = {unit.key: unit for unit in units}
     named = [by_key[episode.key] for episode in episodes]

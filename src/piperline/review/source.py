@@ -234,7 +234,9 @@ def _cameras(episode: Episode, layout: Layout, films: Path | None) -> dict[str, 
         rule = layout.cameras.get(name) or layout.cameras["*"]
         size, swap = (camera.height, camera.width), rule.color != "rgb"
         video = video_file(films, number) if films else None
-        with PreviewWriter(video, *size, fps=layout.fps, swap=swap) if video else nullcontext() as w:
+        with (
+            PreviewWriter(video, *size, fps=layout.fps, swap=swap) if video else nullcontext() as w
+        ):
             images = filmed(episode.stream(name, header.length), w)
             measured = measure(images, *size, swap=swap)
         if len(measured.damaged) == header.length:

@@ -1,4 +1,4 @@
-"""The small videos of an episode that the page plays: made while its images are measured, each read once."""
+"""The small videos of an episode that the page plays: made while its images are measured."""
 
 import contextlib
 import shutil
@@ -19,7 +19,7 @@ def video_file(folder: Path, number: int) -> Path:
 
     Args:
         folder: of the episode's videos.
-        number: of the camera, in the episode's order. Names of cameras are not made file names: they are untrusted.
+        number: of the camera, in the episode's order; its name is untrusted, and names no file.
     """
     return folder / f"{number}.mp4"
 

@@ -1,8 +1,9 @@
-"""The page that shows a review: files of this package, and the review's data as scripts, opened from the disk.
+"""The page that shows a review: files of this package, and the review's data as scripts.
 
-A page on the disk may not read files, but it may load scripts: `data.js` sets `window.REVIEW`, and each `episodes/<key>.js`
-calls `window.CURVES` with the curves of one episode when the page asks for it. What recordings say is data in them: it
-stands in strings only, in which nothing can end a script.
+It is opened from the disk, where a page may not read files, but may load scripts: `data.js` sets
+`window.REVIEW`, and each `episodes/<key>.js` calls `window.CURVES` with the curves of one episode
+when the page asks for it. What recordings say is data in them: it stands in strings only, in which
+nothing can end a script.
 """
 
 import hashlib
@@ -27,15 +28,16 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def script_text(value: object) -> str:
-    """A value as an expression of JavaScript, in ASCII; nothing in it can end a script or a line of one."""
+    """A value as an expression of JavaScript, in ASCII; nothing in it can end a script."""
     return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
 
 
 def curves_script(signals: EpisodeSignals) -> str:
     """The curves of an episode as a script.
 
-    `state` and `action` are lists of T rows rounded to 4 digits. `cameras` names the episode's cameras, in the order of its
-    videos, and `motion` tells of each, in T numbers, how much the picture changes.
+    `state` and `action` are lists of T rows rounded to 4 digits. `cameras` names the episode's
+    cameras, in the order of its videos, and `motion` tells of each, in T numbers, how much the
+    picture changes.
     """
     curves: dict[str, Any] = {
         name: _rounded(signals.vectors[key])
@@ -153,7 +155,9 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
         "scope": numbers["scope"],
         "episodes": numbers.get("episodes"),
         "camera": place.get("camera"),
-        "span": [numbers["first_frame"], numbers["last_frame"]] if "first_frame" in numbers else None,
+        "span": [numbers["first_frame"], numbers["last_frame"]]
+        if "first_frame" in numbers
+        else None,
     }
     if not known["episodes"]:
         known["place"] = [place[name] for name in ("file", "episode") if name in place]

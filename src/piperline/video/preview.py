@@ -1,4 +1,4 @@
-"""Small videos for people who look through episodes: H.264 that browsers play, one frame for each recorded image."""
+"""Small videos for people: H.264 that browsers play, a frame for each recorded image."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -103,7 +103,7 @@ class PreviewWriter:
 
 
 def preview_size(height: int, width: int) -> tuple[int, int]:
-    """Width and height of the small video of images of `height` x `width` pixels: even, as 4:2:0 wants them."""
+    """Width and height of the small video of images of this size: even, as 4:2:0 wants them."""
     scale = min(1.0, WIDEST / width)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
