@@ -62,7 +62,7 @@ def open_episode(page: Page, index: int) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until every video shows the page's frame: it was found, then two frames of the screen."""
+    """Wait until every video shows the page's frame: found, then two frames of the screen."""
     until(
         page,
         "player.videos.every(v => !v.seeking && v.wanted === null"
