@@ -105,7 +105,7 @@ def _camera(clip: Clip, name: str, video: Path | None, fps: int) -> CameraSignal
     ):
         for number, picture in enumerate(pictures):
             if writer is not None:
-                writer.add_picture(picture)
+                writer.add(picture)
             luma: NDArray[Any] | None = luma_of(picture) if meter.wants_luma else None
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
             meter.add(payload, thumbnail_of(picture), luma)

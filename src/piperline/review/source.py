@@ -14,7 +14,7 @@ from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
 from piperline.review.dataset import is_dataset, measure_episode, sessions_of
-from piperline.review.videos import filmed, video_file, whole_folder
+from piperline.review.videos import video_file, whole_folder
 from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
 from piperline.video.preview import PreviewWriter
@@ -237,8 +237,8 @@ def _cameras(episode: Episode, layout: Layout, films: Path | None) -> dict[str, 
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap) if video else nullcontext() as w
         ):
-            images = filmed(episode.stream(name, header.length), w)
-            measured = measure(images, *size, swap=swap)
+            stream = episode.stream(name, header.length)
+            measured = measure(stream, *size, swap=swap, film=w)
         if len(measured.damaged) == header.length:
             raise BadEpisode(
                 "no image of a camera decodes", place=replace(episode.place, camera=name)

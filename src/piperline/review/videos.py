@@ -2,16 +2,10 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from piperline.files import own_name, sync_tree
-from piperline.video.preview import PreviewWriter
-
-Payload = bytes | NDArray[np.uint8]
 
 
 def video_file(folder: Path, number: int) -> Path:
@@ -38,11 +32,3 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(own, ignore_errors=True)
-
-
-def filmed(payloads: Iterable[Payload], writer: PreviewWriter | None) -> Iterator[Payload]:
-    """The same images, each added to the small video when it is taken, where there is one."""
-    for payload in payloads:
-        if writer is not None:
-            writer.add(payload)
-        yield payload

@@ -169,7 +169,9 @@ class EpisodeView {
   /** Everything that depends on the plan. */
   update() {
     const edit = plan.of(this.index);
-    this.drawTitle(edit);
+    if (!this.title.querySelector("input:focus")) { // else somebody is writing an instruction there
+      this.drawTitle(edit);
+    }
     const act = (name, letter, chosen, action) => {
       const node = button(say(name), action, { className: chosen ? `chosen ${name}` : name });
       node.append(key(letter));
@@ -248,6 +250,7 @@ class EpisodeView {
     field.setAttribute("list", "texts");
     const finish = (which) => {
       const text = field.value.trim();
+      field.blur();
       which.forEach(({ index, instruction }) => plan.change(index, { instruction: text === instruction ? null : text }));
       this.update();
     };
@@ -256,6 +259,7 @@ class EpisodeView {
       if (event.key === "Enter") {
         finish(event.shiftKey ? alike : [this.episode]);
       } else if (event.key === "Escape") {
+        field.blur();
         this.update();
       }
     });
