@@ -16,10 +16,9 @@ from piperline.episode import Clip
 from piperline.errors import DatasetError, Place
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.review.videos import video_file
 from piperline.signals.camera import CameraMeter, CameraSignals
 from piperline.signals.episode import EpisodeSignals
-from piperline.video.preview import PreviewWriter
+from piperline.video.preview import PreviewWriter, video_file
 from piperline.video.thumbnails import luma_of, thumbnail_of, video_pictures
 
 _CAMERA = "observation.images."

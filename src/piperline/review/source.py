@@ -14,10 +14,10 @@ from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recording import Episode, Recording
 from piperline.review.dataset import is_dataset, measure_episode, sessions_of
-from piperline.review.videos import video_file, whole_folder
+from piperline.review.videos import whole_folder
 from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
-from piperline.video.preview import PreviewWriter
+from piperline.video.preview import PreviewWriter, video_file
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,6 @@ from pathlib import Path
 from piperline.files import own_name, sync_tree
 
 
-def video_file(folder: Path, number: int) -> Path:
-    """The small video of a camera of an episode.
-
-    Args:
-        folder: of the episode's videos.
-        number: of the camera, in the episode's order; its name is untrusted, and names no file.
-    """
-    return folder / f"{number}.mp4"
-
-
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into; it gets the name `folder` when this is left without an exception."""

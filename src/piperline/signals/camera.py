@@ -163,7 +163,7 @@ def measure(
     Args:
         payloads: JPEG or PNG, or uint8 (H, W, 3), RGB.
         height: of the images, in pixels.
-        width: the same.
+        width: of the images, in pixels.
         swap: red and blue were exchanged when they were recorded.
         film: makes a small video of them.
     """

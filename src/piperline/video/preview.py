@@ -75,3 +75,13 @@ def preview_size(height: int, width: int) -> tuple[int, int]:
     """
     scale = min(1.0, DECODED_WIDTH / width)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def video_file(folder: Path, number: int) -> Path:
+    """The small video of a camera of an episode.
+
+    Args:
+        folder: of the episode's videos.
+        number: of the camera, in the episode's order; its name is untrusted, and names no file.
+    """
+    return folder / f"{number}.mp4"
