@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.demo.motion import BASES, arm_points, plan_motion
 from piperline.detectors.codes import REMEDIES
-from piperline.plan import EditPlan, fingerprint, plan_text, read_plan
+from piperline.plan import EditPlan, EpisodeEdit, fingerprint, plan_text, read_plan
 from piperline.recordings.layout import load_layout
 from piperline.review.run import review
 from piperline.review.write_page import script_text, write_page
@@ -235,12 +236,36 @@ def document(count: int) -> dict[str, Any]:
     }
 
 
+EDITS = [
+    EpisodeEdit(
+        "pick/session_0.hdf5:episode_1", f"{1:032x}", drop=True, reason="twice", finding="x"
+    ),
+    EpisodeEdit(
+        "pick/session_0.hdf5:episode_2",
+        f"{2:032x}",
+        trim=(5, None),
+        instruction="把杯子放好\n",
+        swap_red_blue=("mid",),
+        reason='says "so"',
+        finding="idle-start, text-typo",
+    ),
+    EpisodeEdit(
+        "pick/session_0.hdf5:episode_3",
+        f"{3:032x}",
+        trim=(7, 90),
+        reason="perhaps",
+        finding="idle-end",
+        certain=False,
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory):
     folder = tmp_path_factory.mktemp("thousand")
-    (folder / "plan.toml").write_text(plan_text([], "nothing"))
     sources = [(f"pick/session_{n // 20}.hdf5:episode_{n % 20}", f"{n:032x}") for n in range(1000)]
-    write_page(folder, document(1000), sources, [], folder / "plan.toml")
+    (folder / "plan.toml").write_text(plan_text(EDITS, "what is proposed"), encoding="utf-8")
+    write_page(folder, document(1000), sources, EDITS, folder / "plan.toml")
     return folder
 
 
@@ -263,6 +288,19 @@ def test_a_thousand_episodes_are_usable_within_two_seconds(browser, thousand):
         page.locator("#search").fill("session_7.hdf5")
         assert page.locator(".card:visible").count() == 20
         assert page.locator(".groups article.error ~ article.error").count() > 10
+
+
+def test_the_page_begins_with_the_plan_that_stands(browser, thousand, tmp_path):
+    with opened(browser, thousand) as page:
+        assert saved_plan(page, tmp_path) == read_plan(thousand / "plan.toml")
+        assert '# trim = "7:90"' in (tmp_path / "plan.toml").read_text(encoding="utf-8")
+        open_episode(page, 3)
+        page.keyboard.press("a")
+        accepted = saved_plan(page, tmp_path).episodes[EDITS[2].episode]
+        assert accepted == replace(EDITS[2], certain=True)
+        page.keyboard.press("k")
+        assert saved_plan(page, tmp_path) == read_plan(thousand / "plan.toml")
+        assert "7:90" not in (tmp_path / "plan.toml").read_text(encoding="utf-8")
 
 
 def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(browser, thousand):

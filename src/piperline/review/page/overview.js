@@ -109,7 +109,7 @@ const overview = {
 
   card(episode) {
     const { index, name, session, instruction, frames, key: stem } = episode;
-    const picture = make("div", { className: "strip" });
+    const picture = make("div", { className: "strip", hidden: !review.cameras.length });
     if (review.cameras.length) {
       picture.append(make("img", { loading: "lazy", decoding: "async", alt: "", src: `thumbnails/${encodeURIComponent(stem)}.jpg` }));
     }
