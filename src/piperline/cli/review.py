@@ -24,6 +24,7 @@ def review(
     layout: str | None = None,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("review"),
     tables_only: Annotated[bool, Parameter(negative=())] = False,
+    no_videos: Annotated[bool, Parameter(negative=())] = False,
     workers: Annotated[int | None, Parameter(name=("--workers", "-w"))] = None,
     fail_on: Literal["error", "warning"] = "error",
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -38,6 +39,7 @@ def review(
             built-in one that fits.
         output: the folder to write; what an earlier review measured there is reused.
         tables_only: leave the images out.
+        no_videos: make no small videos for the page.
         workers: processes; otherwise the CPUs that this process may use.
         fail_on: severity that makes the exit code 1.
         json: the result as JSON.
@@ -47,7 +49,13 @@ def review(
 
     out = Output(json_wanted=json)
     result = look(
-        inputs, output, layout=layout, pictures=not tables_only, workers=workers, watch=_progress
+        inputs,
+        output,
+        layout=layout,
+        pictures=not tables_only,
+        videos=not no_videos,
+        workers=workers,
+        watch=_progress,
     )
     for line in summary(result, inputs):
         out.data(line)
@@ -70,6 +78,7 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
         "measured before; "
         f"{result.seconds:.1f} s"
     )
+    yield printable(f"the page: {(result.folder / 'index.html').absolute()}")
     if result.plan.name != "plan.toml":
         yield (
             f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: "

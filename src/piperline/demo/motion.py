@@ -25,7 +25,12 @@ BASES = (-0.28, 0.28)
 
 TASKS = ("put the red cube into the bowl", "pass the red cube from the right arm to the left arm")
 
-_UPPER_ARM, _FOREARM, _HAND = 0.285, 0.251, 0.13
+_UPPER_ARM, _FOREARM, _HAND = 0.285, 0.252, 0.13
+_SHOULDER, _ELBOW, _PITCH = np.radians([172.2, -162.3, -4.9])
+"""A Piper's joints 2, 3 and 5 count down from these angles: of the upper arm above the horizon, of
+the forearm to the upper arm, of the hand to the forearm. Lengths and angles follow from the
+Denavit-Hartenberg parameters of AgileX's piper_sdk, `kinematics/piper_fk.py`."""
+
 _OPEN, _CLOSED = 0.07, 0.034  # the cube is 34 mm wide
 _IDLE_SECONDS, _LAG_SECONDS = 0.5, 0.08
 _ENCODER_NOISE = 4e-4
@@ -94,9 +99,9 @@ def arm_points(joints: Floats, base: float) -> Floats:
     Returns:
         float64 (..., 4, 3).
     """
-    turn = joints[..., 0]
-    shoulder, elbow, pitch = joints[..., 1], joints[..., 2], joints[..., 4]
-    angles = np.cumsum(np.stack([shoulder, elbow, pitch], axis=-1), axis=-1)
+    turn = -joints[..., 0]
+    bends = np.array([_SHOULDER, _ELBOW, _PITCH]) - joints[..., [1, 2, 4]]
+    angles = np.cumsum(bends, axis=-1)
     lengths = np.array([_UPPER_ARM, _FOREARM, _HAND])
     zero = np.zeros_like(angles[..., :1])
     out = np.cumsum(lengths * np.cos(angles), axis=-1)
@@ -185,8 +190,10 @@ def _reach_for(x: Floats, y: Floats, z: Floats) -> Floats:
     outer = (far**2 + _UPPER_ARM**2 - _FOREARM**2) / (2 * _UPPER_ARM * far)
     elbow = -np.arccos(np.clip(inner, -1, 1))
     shoulder = np.arctan2(height, reach) + np.arccos(np.clip(outer, -1, 1))
-    pitch = np.clip(-np.pi / 2 - shoulder - elbow, LOWER[4], UPPER[4])
-    return np.column_stack([turn, shoulder, elbow, 0.05 * turn, pitch, -turn])
+    pitch = np.clip(_PITCH + np.pi / 2 + shoulder + elbow, LOWER[4], UPPER[4])
+    return np.column_stack(
+        [-turn, _SHOULDER - shoulder, _ELBOW - elbow, -0.05 * turn, pitch, -turn]
+    )
 
 
 def _carried(

@@ -4,8 +4,10 @@
 
     review.json              the result: see below
     plan.toml                what can be done about it, for a person to edit: see `piperline.plan`
-    episodes/<key>.json      curves of one episode, for a page
-    thumbnails/<key>.jpg     five pictures of each camera of one episode, 40 x 30 pixels each
+    index.html               the page, opened from the disk; page/ and data.js belong to it
+    episodes/<key>.js        curves of one episode, for the page: see `write_page.curves_script`
+    videos/<key>/<n>.mp4     a small video of camera n of one episode
+    thumbnails/<key>.jpg     five pictures of each camera of one episode: a row of 40 x 30 pixels for each camera
     signals/<key>.npz        what was measured, reused by the next review
 
 `review.json` holds
@@ -21,9 +23,7 @@
                        `last_frame` the span of a scope of frames
     episodes           each {"index", "session", "file", "name", "instruction", "frames", "key"}
 
-`episodes/<key>.json` holds `state` and `action`, lists of T rows rounded to 4 digits, and `motion`,
-by camera a list of T numbers: how much the picture changes. Texts are as recorded: a page must
-escape them.
+Texts are as recorded.
 """
 
 from piperline.review.run import Review, review

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from piperline.errors import OutputExists, Place, output_error
 from piperline.files import write_whole
 from piperline.review.worker import signals_file
-from piperline.signals.episode import ACTION, STATE, EpisodeSignals, load_signals
+from piperline.review.write_page import curves_script
+from piperline.signals.episode import EpisodeSignals, load_signals
 from piperline.video.images import contact_sheet, encode_jpeg
 from piperline.video.thumbnails import colored
 
 RESULT, PLAN, NEW_PLAN = "review.json", "plan.toml", "plan.new.toml"
 _MARK = ".piperline-review"
-_FOLDERS = ("signals", "episodes", "thumbnails")
+_FOLDERS = ("signals", "episodes", "thumbnails", "videos")
 
 
 class ReviewFolder:
@@ -31,6 +32,7 @@ class ReviewFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.signals = root / "signals"
+        self.videos = root / "videos"
         self.result = root / RESULT
         self.plan = root / PLAN
 
@@ -62,15 +64,19 @@ class ReviewFolder:
                 raise
             raise known from error
 
+    def has(self, key: str, videos: Path | None) -> bool:
+        """Whether an earlier review kept the signals of an episode, and its videos where they are wanted."""
+        return self.load(key) is not None and (videos is None or (videos / key).is_dir())
+
     def load(self, key: str) -> EpisodeSignals | None:
         """Signals that an earlier review kept."""
         return load_signals(signals_file(self.signals, key))
 
     def show(self, signals: EpisodeSignals) -> None:
         """Write what a page shows of an episode, unless it is there."""
-        curves = self.root / "episodes" / f"{signals.key}.json"
+        curves = self.root / "episodes" / f"{signals.key}.js"
         if not curves.exists():
-            write_whole(curves, json.dumps(_curves(signals), separators=(",", ":")))
+            write_whole(curves, curves_script(signals))
         pictures = self.root / "thumbnails" / f"{signals.key}.jpg"
         rows = [[colored(thumbnail) for thumbnail in c.shown] for c in signals.cameras.values()]
         if rows and not pictures.exists():
@@ -104,20 +110,6 @@ def _even(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A sheet of even sides, as 4:2:0 wants them."""
     height, width = sheet.shape[:2]
     return np.pad(sheet, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _curves(signals: EpisodeSignals) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: _rounded(signals.vectors[key])
-        for name, key in (("state", STATE), ("action", ACTION))
-        if key in signals.vectors
-    }
-    return found | {"motion": {name: _rounded(c.motion) for name, c in signals.cameras.items()}}
-
-
-def _rounded(values: np.ndarray[Any, Any]) -> Sequence[Any]:
-    rounded: Sequence[Any] = np.round(values.astype(np.float64), 4).tolist()
-    return rounded
 
 
 def _plain(value: object) -> object:

@@ -20,6 +20,7 @@ from piperline.review.pool import measure_all
 from piperline.review.proposals import cameras_to_drop, propose
 from piperline.review.source import Subject, Unit, find_subject
 from piperline.review.worker import Setup
+from piperline.review.write_page import write_page
 from piperline.signals.collection import Collection
 from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robot import make_robot
@@ -68,6 +69,7 @@ def review(
     *,
     layout: Layout | str | Path | None = None,
     pictures: bool = True,
+    videos: bool = True,
     workers: int | None = None,
     watch: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Review:
@@ -78,6 +80,7 @@ def review(
         output: the folder to write; what an earlier review measured there is reused.
         layout: what the recordings hold; None finds the built-in layout that fits.
         pictures: look at the images too, each is read once.
+        videos: make small videos of them, which the page plays.
         workers: processes; None takes the CPUs that this process may use.
         watch: told how many of how many episodes are measured.
 
@@ -94,7 +97,8 @@ def review(
     subject, units, unread = find_subject(inputs, named, pictures=pictures)
     folder = ReviewFolder(Path(output))
     with folder.opened():
-        todo = [unit for unit in units if folder.load(unit.key) is None]
+        films = folder.videos.absolute() if pictures and videos else None
+        todo = [unit for unit in units if not folder.has(unit.key, films)]
         done = len(units) - len(todo)
         watch(done, len(units))
 
@@ -103,7 +107,7 @@ def review(
             done += 1
             watch(done, len(units))
 
-        setup = Setup(subject.layout, folder.signals.absolute(), pictures)
+        setup = Setup(subject.layout, folder.signals.absolute(), pictures, films)
         failed = measure_all(todo, setup, workers or usable_cpus(), count)
         episodes = list(_loaded(folder, [unit for unit in units if unit.key not in failed]))
         errors = [one.error for one in unread] + [failed[u.key] for u in units if u.key in failed]
@@ -112,10 +116,14 @@ def review(
         collection = _collection(episodes, subject, pictures=pictures)
         found = [*map(_unreadable, errors), *_detected(collection, subject)]
         findings = sorted(found, key=lambda finding: finding.severity != "error")
-        plan = folder.write_plan(_plan(findings, collection.episodes, units))
+        sources = _sources(collection.episodes, units)
+        edits = propose(findings, collection.episodes, dict(enumerate(sources)))
+        dropped = cameras_to_drop(findings)
+        plan = folder.write_plan(plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=dropped))
         told = notes(collection)
         document = _document(inputs, subject, collection, findings, told)
         folder.write_result(document)
+        write_page(folder.root, document, sources, edits, folder.plan)
     new = {unit.key for unit in todo}
     return Review(
         folder=folder.root,
@@ -147,17 +155,14 @@ def _loaded(folder: ReviewFolder, units: Sequence[Unit]) -> Iterator[EpisodeSign
         )
 
 
-def _plan(
-    findings: Sequence[Finding], episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
-) -> str:
+def _sources(episodes: Sequence[EpisodeSignals], units: Sequence[Unit]) -> list[tuple[str, str]]:
+    """Address and fingerprint of each episode, as a plan names it."""
     by_key = {unit.key: unit for unit in units}
-    named = {e.index: by_key[e.key] for e in episodes}
-    made_of = {
-        index: (address(unit.source, unit.name) if unit.made_of else unit.name, unit.made_of)
-        for index, unit in named.items()
-    }
-    edits = propose(findings, episodes, made_of)
-    return plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=cameras_to_drop(findings))
+    named = [by_key[episode.key] for episode in episodes]
+    return [
+        (address(unit.source, unit.name) if unit.made_of else unit.name, unit.made_of)
+        for unit in named
+    ]
 
 
 def _collection(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
+from piperline.review.videos import whole_folder
 from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
+from piperline.video.preview import PreviewWriter, video_file
 
 
 @dataclass(frozen=True)
@@ -187,21 +190,38 @@ def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
     return found
 
 
-def measure_unit(unit: Unit, layout: Layout | None, *, pictures: bool) -> EpisodeSignals:
+def measure_unit(
+    unit: Unit, layout: Layout | None, *, pictures: bool, videos: Path | None = None
+) -> EpisodeSignals:
     """Read an episode once, and measure it; of a dataset where there is no layout.
+
+    Args:
+        unit: the episode.
+        layout: of the recordings.
+        pictures: look at the images too.
+        videos: where a folder of small videos of it is made, named by its key.
 
     Raises:
         RecordingError: it cannot be read.
         DatasetError: the same, for a dataset.
     """
+    if pictures and videos and not (videos / unit.key).is_dir():
+        with whole_folder(videos / unit.key) as films:
+            return _measured(unit, layout, films, pictures=True)
+    return _measured(unit, layout, None, pictures=pictures)
+
+
+def _measured(
+    unit: Unit, layout: Layout | None, films: Path | None, *, pictures: bool
+) -> EpisodeSignals:
     if layout is None:
-        found = measure_episode(unit.file, int(unit.name), pictures=pictures)
+        found = measure_episode(unit.file, int(unit.name), films, pictures=pictures)
         return replace(found, session=unit.session, key=unit.key)
     with Recording(unit.file, layout) as recording:
         episode = recording.episode(unit.name)
         header = episode.header()
         vectors = episode.vectors(header.length)
-        cameras = _cameras(episode, layout) if pictures else {}
+        cameras = _cameras(episode, layout, films) if pictures else {}
         marks = episode.marks(header.length)
     return EpisodeSignals(
         file=str(unit.file),
@@ -218,13 +238,18 @@ def measure_unit(unit: Unit, layout: Layout | None, *, pictures: bool) -> Episod
     )
 
 
-def _cameras(episode: Episode, layout: Layout) -> dict[str, CameraSignals]:
+def _cameras(episode: Episode, layout: Layout, films: Path | None) -> dict[str, CameraSignals]:
     header = episode.header()
     found = {}
-    for name, camera in header.cameras.items():
+    for number, (name, camera) in enumerate(header.cameras.items()):
         rule = layout.cameras.get(name) or layout.cameras["*"]
-        stream = episode.stream(name, header.length)
-        measured = measure(stream, camera.height, camera.width, swap=rule.color != "rgb")
+        size, swap = (camera.height, camera.width), rule.color != "rgb"
+        video = video_file(films, number) if films else None
+        with (
+            PreviewWriter(video, *size, fps=layout.fps, swap=swap) if video else nullcontext() as w
+        ):
+            stream = episode.stream(name, header.length)
+            measured = measure(stream, *size, swap=swap, film=w)
         if len(measured.damaged) == header.length:
             raise BadEpisode(
                 "no image of a camera decodes", place=replace(episode.place, camera=name)

@@ -19,11 +19,13 @@ class Setup:
         layout: of the recordings; None for a dataset.
         folder: where signals are kept.
         pictures: whether images are looked at.
+        videos: where small videos are made, if they are wanted.
     """
 
     layout: Layout | None
     folder: Path
     pictures: bool
+    videos: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def signals_file(folder: Path, key: str) -> Path:
 
 def _measured(setup: Setup, unit: Unit) -> Answer:
     try:
-        signals = measure_unit(unit, setup.layout, pictures=setup.pictures)
+        signals = measure_unit(unit, setup.layout, pictures=setup.pictures, videos=setup.videos)
         save_signals(signals_file(setup.folder, unit.key), signals)
     except PiperlineError as error:
         return error

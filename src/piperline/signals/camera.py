@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.signals.robust import Floats
+from piperline.video.preview import PreviewWriter
 from piperline.video.thumbnails import HEIGHT, WIDTH, ThumbnailDecoder
 
 Bytes = NDArray[np.uint8]
@@ -158,7 +159,12 @@ class CameraMeter:
 
 
 def measure(
-    payloads: Iterable[bytes | Bytes], height: int, width: int, *, swap: bool = False
+    payloads: Iterable[bytes | Bytes],
+    height: int,
+    width: int,
+    *,
+    swap: bool = False,
+    film: PreviewWriter | None = None,
 ) -> CameraSignals:
     """Measure the recorded images of a camera, each read and decoded once.
 
@@ -167,6 +173,7 @@ def measure(
         height: of the images, in pixels.
         width: of the images, in pixels.
         swap: red and blue were exchanged when they were recorded.
+        film: makes a small video of them.
     """
     meter = CameraMeter(height, width)
     decoder = ThumbnailDecoder(width, swap=swap)
@@ -176,6 +183,9 @@ def measure(
             meter.add(payload, decoder.small(payload), luma)
         except ValueError:
             meter.add_damaged(payload)
+            decoder.picture = None
+        if film is not None:
+            film.add(decoder.picture)
     return meter.result()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.signals.camera import CameraMeter, CameraSignals
 from piperline.signals.episode import EpisodeSignals
+from piperline.video.preview import PreviewWriter, video_file
 from piperline.video.thumbnails import luma_of, thumbnail_of, video_pictures
 
 _CAMERA = "observation.images."
@@ -37,8 +39,16 @@ def sessions_of(dataset: Dataset) -> list[str]:
     return found if len(found) == len(dataset) else [dataset.root.name] * len(dataset)
 
 
-def measure_episode(root: Path, index: int, *, pictures: bool) -> EpisodeSignals:
+def measure_episode(
+    root: Path, index: int, films: Path | None = None, *, pictures: bool
+) -> EpisodeSignals:
     """Read an episode of a dataset once, and measure it.
+
+    Args:
+        root: of the dataset.
+        index: of the episode.
+        films: the folder for small videos of it, if they are wanted.
+        pictures: look at the frames too.
 
     Raises:
         DatasetError: it cannot be read.
@@ -49,8 +59,11 @@ def measure_episode(root: Path, index: int, *, pictures: bool) -> EpisodeSignals
         place = Place(file=root, episode=str(index))
         raise DatasetError("the dataset has no vectors", place=place, expected="observation.state")
     cameras = {}
-    for key, clip in episode.clips.items() if pictures else ():
-        cameras[key.removeprefix(_CAMERA)] = _camera(clip, f"{root} {index} {key}")
+    for number, (key, clip) in enumerate(episode.clips.items() if pictures else ()):
+        video = video_file(films, number) if films else None
+        cameras[key.removeprefix(_CAMERA)] = _camera(
+            clip, f"{root} {index} {key}", video, _opened(root).info.fps
+        )
     return EpisodeSignals(
         file=str(root),
         session=root.name,
@@ -81,14 +94,20 @@ def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
     return found
 
 
-def _camera(clip: Clip, name: str) -> CameraSignals:
+def _camera(clip: Clip, name: str, video: Path | None, fps: int) -> CameraSignals:
     """The signals of a clip.
 
     Lossy frames may be equal though the scene is not: each has a hash of its own.
     """
     meter = CameraMeter(clip.info.height, clip.info.width)
-    with video_pictures(clip.path, clip.first, clip.count) as pictures:
+    size = (clip.info.height, clip.info.width)
+    with (
+        PreviewWriter(video, *size, fps=fps) if video else nullcontext() as writer,
+        video_pictures(clip.path, clip.first, clip.count) as pictures,
+    ):
         for number, picture in enumerate(pictures):
+            if writer is not None:
+                writer.add(picture)
             luma: NDArray[Any] | None = luma_of(picture) if meter.wants_luma else None
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
             meter.add(payload, thumbnail_of(picture), luma)

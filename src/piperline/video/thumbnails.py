@@ -21,6 +21,9 @@ Floats = NDArray[np.float32]
 HEIGHT, WIDTH = 30, 40
 """Of every thumbnail, whatever the shape of the image."""
 
+DECODED_WIDTH = 320
+"""Images are decoded at least so wide, if they are, so that small videos can be made of them too."""
+
 _MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
 
 
@@ -34,9 +37,12 @@ class ThumbnailDecoder:
 
     def __init__(self, width: int, *, swap: bool = False) -> None:
         self._swap = swap
-        reduction = max(r for r in range(_MOST_REDUCTION + 1) if r == 0 or width >> r >= WIDTH)
+        fitting = (r for r in range(_MOST_REDUCTION + 1) if width >> r >= DECODED_WIDTH)
+        reduction = max(fitting, default=0)
         self._small = _decoder("mjpeg", reduction)
         self._whole = _decoder("mjpeg", 0)
+        self.picture: VideoFrame | None = None
+        """What the last thumbnail was made of, its colours as recorded."""
 
     def small(self, data: bytes | Bytes) -> Floats:
         """The thumbnail of an image: luma, blue and red difference, float32 (3, HEIGHT, WIDTH).
@@ -44,7 +50,8 @@ class ThumbnailDecoder:
         Raises:
             ValueError: it does not decode.
         """
-        planes = _planes(self._picture(data, self._small))
+        self.picture = self._picture(data, self._small)
+        planes = _planes(self.picture)
         thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
         return thumbnail[[0, 2, 1]] if self._swap else thumbnail
 

@@ -1,0 +1,149 @@
+"use strict";
+// What shall be done to the episodes, and plan.toml: the form is that of Python's `piperline.plan`.
+
+const HEAD = `Made on the page of piperline review. Carry it out:
+    piperline convert RECORDINGS --plan plan.toml --output DATASET
+What is not decided yet is a comment.`;
+
+const plan = {
+  /** By the episode's number: {drop, trim: [first, end or null], instruction, swap: [cameras], reason, finding}. */
+  edits: new Map(),
+  /** Episodes that somebody decided about here: what was proposed for them is settled. */
+  settled: new Set(),
+  cameras: new Set(),
+  listeners: [],
+
+  start() {
+    const { edits = review.edits, settled = [], cameras = review.drop_cameras } = recall(review.id) ?? {};
+    this.edits = new Map(edits.map((edit) => [edit.episode, edit]));
+    this.settled = new Set(settled);
+    this.cameras = new Set(cameras);
+    this.doubtful = new Map();
+    for (const edit of review.doubtful) {
+      this.doubtful.set(edit.episode, [...(this.doubtful.get(edit.episode) ?? []), edit]);
+    }
+  },
+
+  startOver() {
+    remember(review.id, null);
+    this.start();
+    this.tell();
+  },
+
+  of(index) {
+    return this.edits.get(index) ?? {};
+  },
+
+  /** What is proposed for an episode and not settled. */
+  proposed(index) {
+    return this.settled.has(index) ? [] : (this.doubtful.get(index) ?? []);
+  },
+
+  change(index, changes) {
+    const edit = { reason: "decided on the page", finding: "", ...this.of(index), ...changes, episode: index };
+    for (const name of ["drop", "trim", "instruction", "swap"]) {
+      if (!edit[name] || edit[name].length === 0) {
+        delete edit[name];
+      }
+    }
+    if (edit.drop || edit.trim || edit.instruction || edit.swap) {
+      this.edits.set(index, edit);
+    } else {
+      this.edits.delete(index);
+    }
+    this.settled.add(index);
+    this.keep();
+  },
+
+  /** Nothing is done to the episode. */
+  leave(index) {
+    this.edits.delete(index);
+    this.settled.add(index);
+    this.keep();
+  },
+
+  accept(index) {
+    for (const { episode: _, ...edit } of this.proposed(index)) {
+      this.change(index, edit);
+    }
+  },
+
+  /** The edits that do something; dropped episodes need nothing else. */
+  counts() {
+    const edits = [...this.edits.values()];
+    return {
+      drop: edits.filter((edit) => edit.drop).length,
+      trim: edits.filter((edit) => !edit.drop && edit.trim).length,
+      label: edits.filter((edit) => !edit.drop && edit.instruction).length,
+    };
+  },
+
+  toggleCamera(name) {
+    this.cameras.has(name) ? this.cameras.delete(name) : this.cameras.add(name);
+    this.keep();
+  },
+
+  keep() {
+    const { edits, settled, cameras } = this;
+    remember(review.id, { edits: [...edits.values()], settled: [...settled], cameras: [...cameras] });
+    this.tell();
+  },
+
+  tell() {
+    this.listeners.forEach((listener) => listener());
+  },
+
+  /** plan.toml as a text. */
+  text() {
+    const parts = [HEAD.split("\n").map((line) => `# ${line}`.trimEnd())];
+    for (const { index } of episodes) {
+      if (this.edits.has(index)) {
+        parts.push(tomlLines(this.of(index)));
+      }
+      const doubtful = this.of(index).drop ? [] : this.proposed(index);
+      parts.push(...doubtful.map((edit) => tomlLines(edit).map((line) => `# ${line}`)));
+    }
+    if (this.cameras.size) {
+      parts.push(["[dataset]", `drop_cameras = [${[...this.cameras].map(quoted).join(", ")}]`]);
+    }
+    return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+  },
+
+  save() {
+    const url = URL.createObjectURL(new Blob([this.text()], { type: "application/toml" }));
+    make("a", { href: url, download: "plan.toml" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  },
+};
+
+/** An entry of the plan; the episodes of a dataset, which have no fingerprint, are numbers. */
+function tomlLines(edit) {
+  const { address, madeOf } = episodes[edit.episode];
+  const lines = ["[[episode]]", `episode = ${madeOf ? quoted(address) : address}`];
+  if (madeOf) {
+    lines.push(`made_of = ${quoted(madeOf)}`);
+  }
+  if (edit.drop) {
+    lines.push("drop = true");
+  } else {
+    if (edit.trim) {
+      lines.push(`trim = "${edit.trim[0]}:${edit.trim[1] ?? ""}"`);
+    }
+    if (edit.instruction) {
+      lines.push(`instruction = ${quoted(edit.instruction)}`);
+    }
+    if (edit.swap) {
+      lines.push(`swap_red_blue = [${edit.swap.map(quoted).join(", ")}]`);
+    }
+  }
+  lines.push(`reason = ${quoted(edit.reason)}`, `finding = ${quoted(edit.finding)}`);
+  return lines;
+}
+
+/** A TOML string of one line: what cannot be seen as escapes; half a surrogate pair is no character. */
+function quoted(text) {
+  const whole = text.replace(/\p{Cs}/gu, "?").replace(/[\\"]/g, "\\$&");
+  const escaped = whole.replace(/[\p{C}\p{Z}]/gu, (c) =>
+    c === " " ? c : `\\U${c.codePointAt(0).toString(16).padStart(8, "0")}`);
+  return `"${escaped}"`;
+}
