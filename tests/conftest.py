@@ -18,7 +18,8 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-MEMORY = Path("/dev/shm")  # noqa: S108  # only its free space is looked at; names come from tempfile
+# only its free space is looked at; names come from tempfile
+MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM = 4 << 30
 
 

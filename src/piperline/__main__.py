@@ -8,7 +8,7 @@ from types import FrameType
 def main() -> None:
     """Start the command line; its imports take a while, and Ctrl-C may come first."""
     signal.signal(signal.SIGINT, _interrupted)
-    from piperline.cli.app import main as command_line  # noqa: PLC0415 - after the handler is set
+    from piperline.cli.app import main as command_line
 
     command_line()
 

@@ -372,7 +372,7 @@ def _orders(connection: Connection) -> Iterator[tuple[object, int, object]]:
 def _serve_in_threads(
     connection: Connection, do: Callable[[object, int, object], None], count: int
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # most processes need none
+    from concurrent.futures import ThreadPoolExecutor  # most processes need none
 
     def quietly(*order: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for the answer

@@ -1,7 +1,8 @@
 """Recordings for tests: real HDF5 files whose frames tell which episode, camera and frame they are.
 
-The upper half of each frame holds 24 blocks, black for 0 and white for 1, large enough to survive any lossy encoder:
-8 bits of episode, 4 of camera, 12 of frame, the highest first. The lower half holds a red, a green and a blue patch.
+The upper half of each frame holds 24 blocks, black for 0 and white for 1, large enough to survive
+any lossy encoder: 8 bits of episode, 4 of camera, 12 of frame, the highest first. The lower half
+holds a red, a green and a blue patch.
 """
 
 import io
@@ -196,7 +197,8 @@ def write_piper(
         size: height and width.
         cameras: datasets of images; camera number 0 is the first.
         dtype: of state and action.
-        extra_rows: rows behind `length`, which nobody may use: not-a-number, and empty or black images.
+        extra_rows: rows behind `length`, which nobody may use: not-a-number, and empty or black
+            images.
     """
     lengths = (lengths,) if isinstance(lengths, int) else lengths
     with h5py.File(path, "w") as file:
@@ -239,10 +241,12 @@ def write_aloha(
         path: the file; its folder must be there.
         episode: its number, in the codes, `states` and `actions`.
         length: frames.
-        compressed: padded JPEG rows and their lengths in `/compress_len`, as Mobile ALOHA has them, instead of raw.
+        compressed: padded JPEG rows and their lengths in `/compress_len`, as Mobile ALOHA has them,
+            instead of raw.
         color: what the recorder did to their colours.
         size: height and width.
-        cameras: datasets of images; camera number 0 is the first. The rows of `/compress_len` begin with the last.
+        cameras: datasets of images; camera number 0 is the first. The rows of `/compress_len` begin
+            with the last.
         dtype: of qpos and action.
     """
     with h5py.File(path, "w") as file:

@@ -60,8 +60,8 @@ def test_a_damaged_image_is_told(data):
 
 
 def test_a_span_of_a_video_begins_at_its_first_frame(tmp_path):
-    from piperline.video.decoder import PictureDecoder, rgb  # noqa: PLC0415 - only here
-    from piperline.video.encoder import MODES, VideoWriter  # noqa: PLC0415 - only here
+    from piperline.video.decoder import PictureDecoder, rgb
+    from piperline.video.encoder import MODES, VideoWriter
 
     decoder = PictureDecoder()
     with VideoWriter(tmp_path / "a.mp4", MODES["h264"], fps=30) as writer:

@@ -63,8 +63,8 @@ class TransferFlags:
 
     def options(self, out: Output) -> "Options":
         """As the library takes them."""
-        from piperline.output.publish import check_limits  # noqa: PLC0415 - heavy: not for --help
-        from piperline.transfer import Options  # noqa: PLC0415
+        from piperline.output.publish import check_limits
+        from piperline.transfer import Options
 
         check_limits(self.data_mb, self.video_mb)
         return Options(
@@ -102,7 +102,7 @@ def migrate(
         flags: how.
         json: print the result as JSON.
     """
-    from piperline.transfer import migrate as run  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import migrate as run
 
     out = Output(json_wanted=json)
     _show(out, run(dataset, to, output=output, options=flags.options(out)))
@@ -128,7 +128,7 @@ def aggregate(
         flags: how.
         json: print the result as JSON.
     """
-    from piperline.transfer import aggregate as run  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import aggregate as run
 
     out = Output(json_wanted=json)
     if (output is None) == (repo_id is None):
@@ -188,7 +188,7 @@ def push_dataset(
     prune: bool = False,
 ) -> None:
     """Push a dataset and say where it is."""
-    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hub import push_pull as hub
 
     hub.show_progress(wanted=sys.stderr.isatty())
     result = hub.push(dataset, repo_id, private=private, branch=branch, prune=prune)
@@ -212,7 +212,7 @@ def pull(
         revision: a branch, a tag (v2.1) or a commit; otherwise main.
         json: print the result as JSON.
     """
-    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.hub import push_pull as hub
 
     out = Output(json_wanted=json)
     hub.show_progress(wanted=sys.stderr.isatty())
@@ -249,9 +249,9 @@ def lerobot_v30_to_v21(
         reencode: encode again the pieces of videos that do not begin at a key frame, and only
             those.
     """
-    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
-    from piperline.transfer import Options  # noqa: PLC0415
-    from piperline.transfer import migrate as run  # noqa: PLC0415
+    from piperline.hub import push_pull as hub
+    from piperline.transfer import Options
+    from piperline.transfer import migrate as run
 
     out = Output()
     folder = root / check_repo_id(repo_id) if root else repo_folder(repo_id)

@@ -23,7 +23,7 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
     Args:
         folder: where; replaced if it is an earlier demo; else it must be empty or absent.
     """
-    from piperline.demo import make_demo  # noqa: PLC0415 - heavy: not for --help
+    from piperline.demo import make_demo
 
     out = Output()
     with progress_bar(out) as watch:
@@ -85,7 +85,7 @@ def _head(summary: "DatasetSummary") -> Iterator[str]:
 
 
 def _short(values: Sequence[float]) -> str:
-    import numpy as np  # noqa: PLC0415 - heavy: not for --help
+    import numpy as np
 
     return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
 

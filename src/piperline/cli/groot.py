@@ -46,13 +46,13 @@ def config(
         overwrite: replace files there that differ.
         settings: how to train.
     """
-    from piperline.groot.config_files import (  # noqa: PLC0415 - heavy: not for --help
+    from piperline.groot.config_files import (
         files,
         prepare,
         shipped_files,
         write_files,
     )
-    from piperline.groot.modality import MODALITY_FILE  # noqa: PLC0415
+    from piperline.groot.modality import MODALITY_FILE
 
     console, goal = Output(), target(version)
     meta, choice, guessed = prepare(
@@ -86,7 +86,7 @@ def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = 
         horizon: steps of an action chunk.
         relative: action groups relative to the state; by default the arms.
     """
-    from piperline.groot import stats as groot  # noqa: PLC0415 - heavy
+    from piperline.groot import stats as groot
 
     groot.write_groot_stats(dataset, horizon=horizon, relative=relative)
     console = Output()
@@ -133,7 +133,7 @@ def check(
         fail_on: severity that makes the exit code 1.
         json: findings and forecast as JSON.
     """
-    from piperline.groot.preflight import preflight  # noqa: PLC0415 - heavy
+    from piperline.groot.preflight import preflight
 
     settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
     report = preflight(
@@ -177,7 +177,7 @@ def launch(
         run: start the command.
         settings: how to train.
     """
-    from piperline.groot.launch import plan_launch, start  # noqa: PLC0415 - heavy
+    from piperline.groot.launch import plan_launch, start
 
     console = Output()
     plan = plan_launch(

@@ -53,12 +53,12 @@ def inspect(
     """
     if interactive:
         return shell(file)
-    from piperline.hdf5.episode_table import start_table  # noqa: PLC0415 - see above
+    from piperline.hdf5.episode_table import start_table
 
     get_table = start_table(file)
-    from piperline.cli.hdf5_tables import episode_lines  # noqa: PLC0415 - see above
-    from piperline.cli.hdf5_text import report_lines  # noqa: PLC0415 - see above
-    from piperline.hdf5.inspect import inspect  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import episode_lines
+    from piperline.cli.hdf5_text import report_lines
+    from piperline.hdf5.inspect import inspect
 
     out = Output(json_wanted=json)
     report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
@@ -75,7 +75,7 @@ def inspect(
 
 def _console() -> "Console":
     """The terminal, its width and its colours; 80 columns without colours if there is none."""
-    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.console import Console
 
     return Console(markup=False, emoji=False)
 
@@ -97,7 +97,7 @@ def shell(file: File, /) -> int:
     Args:
         file: the file.
     """
-    from piperline.cli.prompt import interact  # noqa: PLC0415 - see above
+    from piperline.cli.prompt import interact
 
     return interact(file)
 
@@ -126,12 +126,12 @@ def frames(
         color: how the recorded colours are meant, if not as the layout says: rgb, bgr (raw arrays),
             or swapped-jpeg (red and blue exchanged).
     """
-    from piperline.hdf5.contact_sheet import (  # noqa: PLC0415 - see above
+    from piperline.hdf5.contact_sheet import (
         check_image_name,
         frames_sheet,
         write_image,
     )
-    from piperline.recordings.layout import load_layout  # noqa: PLC0415 - see above
+    from piperline.recordings.layout import load_layout
 
     check_image_name(output)
     sheet = frames_sheet(
@@ -156,8 +156,8 @@ def groups(source: Source, *, json: Annotated[bool, Flag] = False) -> None:
         source: the file.
         json: print JSON.
     """
-    from piperline.cli.hdf5_tables import group_lines  # noqa: PLC0415 - see above
-    from piperline.hdf5.split_repack import read_top  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import group_lines
+    from piperline.hdf5.split_repack import read_top
 
     out = Output(json_wanted=json)
     top = read_top(source)
@@ -203,7 +203,7 @@ def split(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.split_repack import read_top, split_plan  # noqa: PLC0415 - see above
+        from piperline.hdf5.split_repack import read_top, split_plan
 
         top = read_top(source)
         plan = split_plan(top, output, names=groups or (), prefix=prefix)
@@ -241,7 +241,7 @@ def repack(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.split_repack import (  # noqa: PLC0415 - see above
+        from piperline.hdf5.split_repack import (
             check_leftovers,
             repack_plan,
         )
@@ -255,7 +255,7 @@ def repack(
 
 
 def _episodes(source: Path, pattern: str | None) -> "list[TopGroup]":
-    from piperline.hdf5.split_repack import episodes, find_files  # noqa: PLC0415 - see above
+    from piperline.hdf5.split_repack import episodes, find_files
 
     folder = source if source.is_dir() else None
     return [group for path in find_files(source, pattern) for group in episodes(path, folder)]
@@ -266,7 +266,7 @@ def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
 
     There are none for a dry run.
     """
-    from piperline.hdf5.copy_workers import Writers  # noqa: PLC0415 - see above
+    from piperline.hdf5.copy_workers import Writers
 
     return nullcontext() if dry_run else Writers()
 
@@ -281,7 +281,7 @@ def _write(
     same_only: bool,
 ) -> None:
     """Write a plan, telling of each file when it is done; or tell what would be done."""
-    from piperline.hdf5.split_repack import dry_run, write_plan  # noqa: PLC0415 - see above
+    from piperline.hdf5.split_repack import dry_run, write_plan
 
     options = {"overwrite": overwrite, "allow_external": allow_external, "same_only": same_only}
     if writers is None:
@@ -351,9 +351,9 @@ def analyze(
             file, the built-in layout that fits.
         json: print JSON.
     """
-    from piperline.cli.hdf5_tables import analysis_lines  # noqa: PLC0415 - see above
-    from piperline.hdf5.analysis import analyze  # noqa: PLC0415 - see above
-    from piperline.recordings.layout import load_layout  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_tables import analysis_lines
+    from piperline.hdf5.analysis import analyze
+    from piperline.recordings.layout import load_layout
 
     out = Output(json_wanted=json)
     rules = load_layout(layout) if layout else None

@@ -42,7 +42,7 @@ def draft(file: Annotated[Path, Parameter(name="FILE")], /) -> int:
     Args:
         file: a recording.
     """
-    from piperline.recordings.draft import draft_layout  # noqa: PLC0415 - h5py
+    from piperline.recordings.draft import draft_layout
 
     out = Output()
     drafted = draft_layout(file)
@@ -71,7 +71,7 @@ def check(
         file: a recording.
         json: print the result as JSON.
     """
-    from piperline.recordings.check import check_layout  # noqa: PLC0415 - h5py
+    from piperline.recordings.check import check_layout
 
     out = Output(json_wanted=json)
     found = check_layout(load_layout(layout), file)

@@ -27,9 +27,9 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
     if not sys.stderr.isatty():
         yield _Lines(out)
         return
-    from rich.console import Console  # noqa: PLC0415 - heavy: not for --help
-    from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     percent = TextColumn("{task.percentage:>3.0f}%")
     columns = (TextColumn("{task.description}"), BarColumn(), percent)

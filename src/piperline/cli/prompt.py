@@ -67,7 +67,7 @@ def _lines(shell: Shell, out: Output) -> Iterator[str]:
 
 def _complete_with(shell: Shell) -> None:
     """Let Tab complete, and the arrow keys go through what was typed."""
-    import readline  # noqa: PLC0415 - from a pipe there is nothing to edit
+    import readline
 
     def complete(_: str, number: int) -> str | None:
         found = shell.complete(readline.get_line_buffer()[: readline.get_endidx()])

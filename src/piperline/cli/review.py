@@ -44,8 +44,8 @@ def review(
         fail_on: severity that makes the exit code 1.
         json: the result as JSON.
     """
-    from piperline.finding import fails  # noqa: PLC0415 - `--help` loads nothing heavy
-    from piperline.review.run import review as look  # noqa: PLC0415 - loads av, h5py, numpy
+    from piperline.finding import fails
+    from piperline.review.run import review as look
 
     out = Output(json_wanted=json)
     result = look(

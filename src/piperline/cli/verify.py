@@ -47,8 +47,8 @@ def verify(
         html: write the report as a page with the worst frames beside the recorded ones.
         json: print the report as JSON.
     """
-    from piperline.verify import Options  # noqa: PLC0415 - loads numpy, pyarrow, av
-    from piperline.verify import verify as run  # noqa: PLC0415
+    from piperline.verify import Options
+    from piperline.verify import verify as run
 
     out = Output(json_wanted=json)
     if all and sample is not None:
@@ -77,14 +77,14 @@ def verify(
 
 
 def _write_page(report: "Report", path: Path) -> None:
-    from piperline.files import write_new  # noqa: PLC0415 - only where a page is wanted
-    from piperline.verify.page import page  # noqa: PLC0415
+    from piperline.files import write_new
+    from piperline.verify.page import page
 
     write_new(path, page(report).encode())
 
 
 def _sign(out: Output, dataset: Path, key: Path) -> None:
-    from piperline.seal.signature import sign  # noqa: PLC0415 - loads numpy, pyarrow, av
+    from piperline.seal.signature import sign
 
     try:
         out.note(f"signed by {sign(dataset, key)}")

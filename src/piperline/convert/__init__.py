@@ -9,7 +9,7 @@ class _Room(ModuleType):
     """`piperline.convert(...)` is the function, and this package hides it once it is imported."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
-        from piperline.convert.run import convert  # noqa: PLC0415 - heavy
+        from piperline.convert.run import convert
 
         return convert(*arguments, **options)
 

@@ -54,7 +54,8 @@ class PlannedEpisode:
         task: its task text.
         cameras: by camera name: how the images are stored and their size.
         key: names its content and how it is encoded; a changed source or setting is another key.
-        first: the number of its first frame in the recording: an edit plan may leave out those before it.
+        first: the number of its first frame in the recording: an edit plan may leave out those
+            before it.
         swapped: cameras whose red and blue an edit plan exchanges back.
     """
 
@@ -113,7 +114,8 @@ class Asked:
 class Plan:
     """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from.
 
-    `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates that disagree.
+    `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates
+    that disagree.
     """
 
     job: Job

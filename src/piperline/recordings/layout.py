@@ -159,9 +159,9 @@ def parse_layout(text: str, place: Place) -> Layout:
     Raises:
         LayoutError: it is not a layout.
     """
-    import tomllib  # noqa: PLC0415 - worker processes read no layouts
+    import tomllib
 
-    from pydantic import ValidationError  # noqa: PLC0415 - the same
+    from pydantic import ValidationError
 
     try:
         layout: Layout = _adapter().validate_python(_renamed(tomllib.loads(text)))
@@ -187,7 +187,7 @@ def read_layout(document: object, place: Place) -> Layout:
     Raises:
         LayoutError: they are not a layout.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - worker processes read no layouts
+    from pydantic import ValidationError
 
     try:
         return _adapter().validate_python(document)
@@ -202,7 +202,7 @@ def read_layout(document: object, place: Place) -> Layout:
 
 @cache
 def _adapter() -> "TypeAdapter[Layout]":
-    from pydantic import TypeAdapter  # noqa: PLC0415 - worker processes read no layouts
+    from pydantic import TypeAdapter
 
     return TypeAdapter(Layout)
 

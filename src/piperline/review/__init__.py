@@ -7,8 +7,8 @@
     index.html               the page, opened from the disk; page/ and data.js belong to it
     episodes/<key>.js        curves of one episode, for the page: see `write_page.curves_script`
     videos/<key>/<n>.mp4     a small video of camera n of one episode
-    thumbnails/<key>.jpg     five pictures of each camera of one episode: a row of 40 x 30 pixels for each camera
-    signals/<key>.npz        what was measured, reused by the next review
+    thumbnails/<key>.jpg     five pictures of each camera of one episode: a row of 40 x 30 pixels
+    for each camera signals/<key>.npz        what was measured, reused by the next review
 
 `review.json` holds
 
