@@ -309,3 +309,17 @@ def test_the_name_of_a_robot_is_text(name):
 def test_an_output_has_a_name_that_can_be(path, name):
     with pytest.raises(UsageError, match="no name of its own"):
         convert(path, name, make_job(), workers=1)
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_recording_that_goes_while_it_is_looked_at(path, monkeypatch):
+    names = Recording.episodes
+
+    def and_gone(recording):
+        found = names(recording)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(Recording, "episodes", and_gone)
+    with pytest.raises(RecordingError, match="the file cannot be read"):
+        plan_run(path, make_job())
