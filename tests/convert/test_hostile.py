@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from itertools import permutations
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from piperline.convert.job import make_job
+from piperline.convert.pool import _Queue
 from piperline.convert.run import convert, plan_run
 from piperline.errors import BadEpisode, LayoutMismatch, RecordingError, UsageError
 from piperline.lerobot.dataset import open_dataset
@@ -146,6 +148,17 @@ def test_the_first_of_two_damaged_cameras_is_told(path, tmp_path):
     assert len(texts) == 1
     assert "camera left_wrist, frame 3" in texts.pop()
     assert tree(tmp_path / "out1") == tree(tmp_path / "out2") == tree(tmp_path / "out3")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_in_whatever_order_cameras_fail_the_first_counts(path, order):
+    queue = _Queue(plan_run(path, make_job()).episodes[:1])
+    units = [queue.take() for _ in range(3)]
+    for index in order:
+        queue.fail(units[index], BadEpisode(units[index].camera))
+    ((_, error),) = queue.failures.values()
+    assert error.message == "left_wrist"
 
 
 @pytest.mark.usefixtures("workers_in_threads")
