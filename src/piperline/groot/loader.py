@@ -384,7 +384,5 @@ def _record(line: str, keys: Mapping[str, type]) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     fits = isinstance(value, dict) and _is_text(value)
-    fits = fits and all(
-        type(value.get(key)) is kind for key, kind in keys.items()
-    )
+    fits = fits and all(type(value.get(key)) is kind for key, kind in keys.items())
     return value if fits else None
