@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -163,14 +164,13 @@ def test_a_process_has_a_limit_of_memory(module):
     units = iter(["a"])
     with Pool[str](module("work_limited", text), memory=1 << 32) as pool:
         pool.start(1)
-        assert dict(pool.run(lambda: next(units, None)))["a"] <= 1 << 32
+        ((_, _), (_, limit)) = pool.run(lambda: next(units, None))
+    assert limit <= 1 << 32
 
 
 def test_each_run_of_a_pool_has_its_setup(module):
     with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
         pool.start(1)
         for setup in ("first ", "second "):
-            units = iter(["a"])
-            assert dict(pool.run(lambda units=units: next(units, None), setup)) == {
-                "a": setup + "a"
-            }
+            units = chain("a", repeat(None))
+            assert dict(pool.run(units.__next__, setup)) == {"a": setup + "a"}

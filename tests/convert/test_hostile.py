@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from itertools import permutations
 from pathlib import Path
 
 import h5py
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from piperline.convert.job import make_job
+from piperline.convert.pool import _Queue
 from piperline.convert.run import convert, plan_run
 from piperline.errors import BadEpisode, LayoutMismatch, RecordingError, UsageError
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
+from piperline.video.encoder import Mode
 from piperline.video.images import decode_image, encode_png
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
@@ -54,6 +57,7 @@ def test_a_crash_costs_the_episode(path, tmp_path):
         crashing(file, "episode_1")
     with pytest.raises(BadEpisode, match="crashes or hangs") as caught:
         plan_run(path, make_job())
+    assert caught.value.place is not None
     assert caught.value.place.episode == "episode_1"
     made = convert(path, tmp_path / "out", make_job(), skip_bad=True, workers=1)
     assert reasons(made) == [("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")]
@@ -125,11 +129,11 @@ def set_image(path: Path, episode: int, frame: int, data: bytes, camera: str = M
 
 def image_of(path: Path, camera: str = MID) -> bytes:
     with h5py.File(path) as file:
-        return file["episode_1"][camera][1].tobytes()
+        return bytes(file["episode_1"][camera][1])
 
 
-def reason(path: Path, output: Path, workers: int = 1, **how: str) -> str:
-    made = convert(path, output, make_job(**how), skip_bad=True, workers=workers)
+def reason(path: Path, output: Path, workers: int = 1, video: Mode = "h264") -> str:
+    made = convert(path, output, make_job(video=video), skip_bad=True, workers=workers)
     ((episode, text),) = reasons(made)
     assert episode == "episode_1"
     return text
@@ -144,6 +148,17 @@ def test_the_first_of_two_damaged_cameras_is_told(path, tmp_path):
     assert len(texts) == 1
     assert "camera left_wrist, frame 3" in texts.pop()
     assert tree(tmp_path / "out1") == tree(tmp_path / "out2") == tree(tmp_path / "out3")
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_in_whatever_order_cameras_fail_the_first_counts(path, order):
+    queue = _Queue(plan_run(path, make_job()).episodes[:1])
+    units = [queue.take() for _ in range(3)]
+    for index in order:
+        queue.fail(units[index], BadEpisode(units[index].camera))
+    ((_, error),) = queue.failures.values()
+    assert error.message == "left_wrist"
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -214,7 +229,7 @@ def test_how_many_pixels_an_image_may_claim_can_be_set(path, monkeypatch):
     monkeypatch.setenv("PIPERLINE_MAX_PIXELS", "100")
     with pytest.raises(BadEpisode, match="an image is damaged") as caught:
         plan_run(path, make_job())
-    assert "more than 100 (PIPERLINE_MAX_PIXELS)" in caught.value.found
+    assert "more than 100 (PIPERLINE_MAX_PIXELS)" in str(caught.value)
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -272,11 +287,14 @@ def test_a_chunk_of_vectors_may_not_claim_gigabytes(path):
 
 @pytest.mark.usefixtures("workers_in_threads")
 def test_which_layout_fits_is_asked_once_for_a_file(tmp_path, monkeypatch):
-    asked = []
+    asked = list[Path]()
     find = Recording._find_advice
-    monkeypatch.setattr(
-        Recording, "_find_advice", lambda self: asked.append(self.path) or find(self)
-    )
+
+    def counted(recording):
+        asked.append(recording.path)
+        return find(recording)
+
+    monkeypatch.setattr(Recording, "_find_advice", counted)
     path = tmp_path / "many.hdf5"
     with h5py.File(path, "w") as file:
         for number in range(50):
@@ -304,3 +322,17 @@ def test_the_name_of_a_robot_is_text(name):
 def test_an_output_has_a_name_that_can_be(path, name):
     with pytest.raises(UsageError, match="no name of its own"):
         convert(path, name, make_job(), workers=1)
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+def test_a_recording_that_goes_while_it_is_looked_at(path, monkeypatch):
+    names = Recording.episodes
+
+    def and_gone(recording):
+        found = names(recording)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(Recording, "episodes", and_gone)
+    with pytest.raises(RecordingError, match="the file cannot be read"):
+        plan_run(path, make_job())

@@ -20,8 +20,9 @@ from piperline.convert.messages import (
     WorkerSetup,
 )
 from piperline.convert.stage import Staging
-from piperline.errors import PiperlineError, Place, output_error
+from piperline.errors import PiperlineError, Place, RecordingError, output_error
 from piperline.process import serve_units
+from piperline.text import printable
 
 _REPORT_SECONDS = 0.1
 
@@ -67,12 +68,27 @@ def _work(
     except MemoryError:
         return Failed(out_of_memory(place))
     except OSError as error:
-        root = setup.staging if isinstance(setup, WorkerSetup) else None
-        known = output_error(error, root) if root else None
-        return Failed(known) if known else Crashed(traceback.format_exc())
+        if known := _of_system(error, setup, place):
+            return Failed(known)
+        return Crashed(traceback.format_exc())
     except Exception:
         return Crashed(traceback.format_exc())
     return Done()
+
+
+def _of_system(
+    error: OSError, setup: WorkerSetup | LookSetup, place: Place
+) -> PiperlineError | None:
+    """What the system says of the output, or, while nothing is written, of the recording."""
+    if isinstance(setup, WorkerSetup):
+        return output_error(error, setup.staging)
+    return RecordingError(
+        "the file cannot be read",
+        place=place,
+        expected="a file that stays where it is",
+        found=printable(str(error)),
+        next_step="check the path, and whether this user may read it",
+    )
 
 
 def _stage(setup: WorkerSetup, unit: Unit, report: Reporter) -> None:
