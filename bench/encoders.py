@@ -55,7 +55,10 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; times are CPU milliseconds per frame on one thread, read with PyAV and torchcodec."""
+    """One line of the table; times are CPU milliseconds per frame on one thread.
+
+    Read with PyAV and torchcodec.
+    """
 
     name: str
     kilobytes: float

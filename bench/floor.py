@@ -1,4 +1,6 @@
-"""How near whole commands come to the floor: what decoding the recorded JPEG and encoding it costs alone, on all cores.
+"""How near whole commands come to the floor.
+
+What decoding the recorded JPEG and encoding it costs alone, on all cores.
 
 Apart from the race against the original way, whose gigabytes of PNG keep the disk busy after it has
 ended.
@@ -25,7 +27,10 @@ ROUNDS, TIMES = 3, 3
 
 
 def floor(recordings: list[Path], mode: Mode) -> float:
-    """Seconds if the work were spread over the CPUs without a gap; images are in memory beforehand."""
+    """Seconds if the work were spread over the CPUs without a gap.
+
+    Images are in memory beforehand.
+    """
     jobs = [(path, name, camera) for path, name in episodes_of(recordings) for camera in CAMERAS]
     workers = usable_cpus()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:

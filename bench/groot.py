@@ -64,7 +64,10 @@ def clean(root: Path, *, videos: bool) -> None:
 
 
 def compare(root: Path) -> None:
-    """The plain way, one window after the other as N1.6 does it, must give the same numbers; then the ratio."""
+    """The plain way, one window after the other as N1.6 does it, must give the same numbers.
+
+    Then the ratio.
+    """
     meta = require_meta(root)
     rows, choice = read_rows(meta, float_columns(meta), []), default_choice(meta)
     start = time.perf_counter()

@@ -63,7 +63,10 @@ def original(what: str, source: Path, output: Path) -> None:
 
 
 def jpeg_file(path: Path, megabytes: int) -> Path:
-    """A recording of JPEG in rows of variable length; bytes of the size of 640x480 images at quality 90."""
+    """A recording of JPEG in rows of variable length.
+
+    Bytes of the size of 640x480 images at quality 90.
+    """
     random = np.random.default_rng(0)
     episodes = max(2, round(megabytes * 1e6 / (FRAMES * len(CAMERAS) * JPEG_BYTES)))
     with h5py.File(path, "w") as file:
@@ -99,7 +102,10 @@ def gzip_file(path: Path, megabytes: int) -> Path:
 
 
 def wide_file(path: Path, megabytes: int, episodes: int = 1000) -> Path:
-    """A thousand episodes with JPEG cameras, made as large as asked for by raw datasets that are holes on the disk."""
+    """A thousand episodes with JPEG cameras.
+
+    Made as large as asked for by raw datasets that are holes on the disk.
+    """
     image = np.frombuffer(encode_jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), np.uint8)
     hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -125,7 +131,9 @@ def _episode(file: h5py.File, number: int) -> h5py.Group:
 
 
 def same(source: Path, output: Path) -> None:
-    """See that every group is in the output as it is in the source: by h5diff, of large files value by value.
+    """See that every group is in the output as it is in the source.
+
+    By h5diff, of large files value by value.
 
     Raises:
         AssertionError: it is not.
@@ -165,7 +173,10 @@ def equal_groups(one: h5py.Group, other: h5py.Group) -> bool:
 
 
 def measured(command: Command, output: Path, log: Path, rounds: int) -> Cost:
-    """What a command costs, medians of the rounds, its output removed each time; the largest peak of memory."""
+    """What a command costs, medians of the rounds, its output removed each time.
+
+    The largest peak of memory.
+    """
     costs = []
     for _ in range(rounds):
         shutil.rmtree(output, ignore_errors=True)

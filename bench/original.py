@@ -1,4 +1,6 @@
-"""The original way: recordings through lerobot 0.4.2's add_frame and save_episode. Runs in that environment.
+"""The original way: recordings through lerobot 0.4.2's add_frame and save_episode.
+
+Runs in that environment.
 
 Everything is left at its default, as the scripts in use leave it: frames are written as PNG in this
 process, read back for statistics and for SVT-AV1. Only the colours are put right (OpenCV decodes to
@@ -21,7 +23,7 @@ import torch
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.lerobot_dataset import LeRobotDataset  # noqa: E402 - after the operators are declared
 
 FPS = 30
 CAMERAS = {"image_left": "left_wrist", "image_mid": "mid", "image_right": "right_wrist"}

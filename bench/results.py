@@ -7,7 +7,10 @@ README = Path(__file__).with_name("README.md")
 
 
 def publish(kind: str, lines: Iterable[str]) -> None:
-    """Print `lines` as they come; when all are there, put them in the place of the last results of this kind."""
+    """Print `lines` as they come.
+
+    When all are there, put them in the place of the last results of this kind.
+    """
     start, end = f"<!-- results of {kind} -->\n", f"<!-- end of {kind} -->\n"
     text = ""
     for line in lines:

@@ -87,7 +87,10 @@ class Way:
 
 
 def race(recordings: list[Path], modes: tuple[Mode, ...], rounds: int) -> list[Way]:
-    """Run the original way and ours in turn, `rounds` times; compare the results of the first round."""
+    """Run the original way and ours in turn, `rounds` times.
+
+    Compare the results of the first round.
+    """
     ways = [
         Way("original (lerobot 0.4.2)", None),
         *(Way(f"piperline --video {mode}", mode) for mode in modes),

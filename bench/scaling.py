@@ -1,4 +1,6 @@
-"""Measure how conversion scales: `.venv/bin/python -m bench.scaling [--episodes 10000] [--rounds 1]`.
+"""Measure how conversion scales.
+
+`.venv/bin/python -m bench.scaling [--episodes 10000] [--rounds 1]`.
 
 - Workers: the same recordings with one worker and with as many as there are CPUs; the datasets must
 be equal.

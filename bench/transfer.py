@@ -114,7 +114,10 @@ def timed(
     *,
     rounds: int = ROUNDS,
 ) -> Cost:
-    """What a command that makes a folder costs, medians of the rounds; the first result is looked at."""
+    """What a command that makes a folder costs, medians of the rounds.
+
+    The first result is looked at.
+    """
     costs = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
@@ -198,7 +201,10 @@ def memory() -> Iterator[str]:
 
 
 def find_ffmpeg() -> str:
-    """FFmpeg's program: the machine's, else the one of imageio-ffmpeg, installed into the bench's own folder."""
+    """FFmpeg's program: the machine's, else the one of imageio-ffmpeg.
+
+    Installed into the bench's own folder.
+    """
     found = shutil.which("ffmpeg")
     if found:
         return found

@@ -80,7 +80,7 @@ class Child:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
 
-    def receive(self) -> Any:
+    def receive(self) -> Any:  # noqa: ANN401 - whatever comes
         """Wait for the next message.
 
         Raises:
@@ -374,7 +374,7 @@ def _serve_in_threads(
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor  # most processes need none
 
-    def quietly(*order: Any) -> None:
+    def quietly(*order: Any) -> None:  # noqa: ANN401 - whatever comes
         with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for the answer
             do(*order)
 

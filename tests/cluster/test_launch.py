@@ -362,7 +362,7 @@ def test_without_datatrove():
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "pip install 'piperline[cluster]'" in done.stderr
+    assert "next:     pip install datatrove" in done.stderr
 
 
 def test_a_job_that_ended_unfinished_is_told(site):

@@ -32,7 +32,10 @@ _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
 
 
 class InThisProcess:
-    """Stages as workers do, one episode after the other, so that every change is made by this process."""
+    """Stages as workers do, one episode after the other.
+
+    So that every change is made by this process.
+    """
 
     def stage(
         self,
@@ -113,7 +116,10 @@ def _without_own_names(files: dict[str, str]) -> dict[str, str]:
 
 
 def _forked(body: Callable[[], None], *, kill_before: int = -1, exchange: bool) -> int:
-    """The number of a process that does `body`: it ends with 0, with 1 if it fails, with 137 if it is killed."""
+    """The number of a process that does `body`.
+
+    It ends with 0, with 1 if it fails, with 137 if it is killed.
+    """
     pid = os.fork()
     if pid:
         return pid

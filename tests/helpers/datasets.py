@@ -17,7 +17,10 @@ from tests.helpers.episodes import codes_of, schema_of
 def write_dataset(
     root: Path, episodes: Sequence[EncodedEpisode], version: str = "v2.1", **options: Any
 ) -> Path:
-    """A dataset of `episodes`, with a modality.json, a record of its making and a seal as `convert` leaves them."""
+    """A dataset of `episodes`, with a modality.json.
+
+    A record of its making and a seal as `convert` leaves them.
+    """
     root.mkdir(parents=True)
     writer = WRITERS[version](root, schema_of(episodes[0]), WriterOptions(**options))
     for episode in episodes:

@@ -1,4 +1,7 @@
-"""Encoded episodes for tests: real videos whose frames carry their number, rows that tell where they come from."""
+"""Encoded episodes for tests.
+
+Real videos whose frames carry their number, rows that tell where they come from.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +75,10 @@ def make_episode(
     mode: Mode = "h264",
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> EncodedEpisode:
-    """An episode: state[i] = number + i/1000 + dimension, frame i of camera c shows number * 100 + c * 1000 + i."""
+    """An episode: state[i] = number + i/1000 + dimension.
+
+    Frame i of camera c shows number * 100 + c * 1000 + i.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     clips, stats = {}, {}
     for place, camera in enumerate(cameras):

@@ -1,4 +1,7 @@
-"""Texts that are pinned: wording is a feature. `UPDATE_GOLDEN=1 pytest ...` writes them anew; read the difference."""
+"""Texts that are pinned: wording is a feature.
+
+`UPDATE_GOLDEN=1 pytest ...` writes them anew; read the difference.
+"""
 
 import os
 from pathlib import Path

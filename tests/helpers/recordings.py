@@ -49,7 +49,10 @@ _SURE = 60
 
 
 def paint(episode: int, camera: int, frame: int, size: tuple[int, int] = SIZE) -> Pixels:
-    """A frame that carries its numbers (below 256, 16 and 4,096): uint8, (height, width, 3), RGB."""
+    """A frame that carries its numbers (below 256, 16 and 4,096).
+
+    Uint8, (height, width, 3), RGB.
+    """
     number = episode << 16 | camera << 12 | frame
     bits = np.array([number >> (_BITS - 1 - place) & 1 for place in range(_BITS)], dtype=np.uint8)
     height, width = size
@@ -98,7 +101,10 @@ def has_true_colors(rgb: Pixels, tolerance: float = 30) -> bool:
 
 
 def states(episode: int, length: int, dimensions: int = 14) -> Floats:
-    """The state of an episode, float64 (length, dimensions): smooth, in -2 to 2, different in every number."""
+    """The state of an episode, float64 (length, dimensions).
+
+    Smooth, in -2 to 2, different in every number.
+    """
     time = np.arange(length)[:, None] / 30
     return (
         np.sin(time * (1 + np.arange(dimensions) / 10) + episode) * 1.5 + np.arange(dimensions) / 40
@@ -273,7 +279,10 @@ def write_aloha(
 def _write_padded(
     group: h5py.Group, cameras: Sequence[str], painted: Sequence[Sequence[Pixels]], color: Color
 ) -> Any:
-    """Store the cameras' frames as equally wide rows; return the lengths, the last camera's first."""
+    """Store the cameras' frames as equally wide rows.
+
+    Return the lengths, the last camera's first.
+    """
     order = -1 if color == "swapped-jpeg" else 1
     images = [
         [

@@ -1,4 +1,7 @@
-"""Videos as tests compare them, packet by packet; and files whose frames are shown at other times."""
+"""Videos as tests compare them, packet by packet.
+
+And files whose frames are shown at other times.
+"""
 
 from fractions import Fraction
 from pathlib import Path

@@ -171,7 +171,9 @@ class OfficialReader:
             return Reading(arrays=dict(arrays), task=texts["task"], **answer)
 
     def episode_stats(self, columns: Arrays) -> Stats:
-        """The statistics of one episode by lerobot 0.3.3; later versions compute those of cameras wrongly.
+        """The statistics of one episode by lerobot 0.3.3.
+
+        Later versions compute those of cameras wrongly.
 
         Args:
             columns: vectors (N, D) or (N,), images uint8 (N, H, W, 3) RGB; keys of images hold
@@ -216,7 +218,10 @@ class OfficialReader:
         )
 
     def append(self, root: Path, frames: int) -> int:
-        """Let lerobot 0.3.3 record one more episode into a v2.1 dataset; how many there are then."""
+        """Let lerobot 0.3.3 record one more episode into a v2.1 dataset.
+
+        How many there are then.
+        """
         count: int = self._server("v2.1").ask("append", root=str(root), frames=frames)
         return count
 

@@ -61,7 +61,10 @@ def read(request):
 
 
 def _frame(image):
-    """From (..., 3, H, W) in [0, 1] to uint8 (..., H, W, 3); the scale is part of what is checked."""
+    """From (..., 3, H, W) in [0, 1] to uint8 (..., H, W, 3).
+
+    The scale is part of what is checked.
+    """
     if image.dtype != torch.float32 or image.min() < 0 or image.max() > 1:
         raise ValueError(f"a frame of {image.dtype} between {image.min()} and {image.max()}")
     return (image * 255).round().to(torch.uint8).movedim(-3, -1).numpy()
@@ -75,7 +78,10 @@ def _lists(stats):
 
 
 def stats(request):
-    """The statistics of one episode by `compute_episode_stats`; it reads images from files, so they become PNG."""
+    """The statistics of one episode by `compute_episode_stats`.
+
+    It reads images from files, so they become PNG.
+    """
     data: dict[str, Any] = {}
     features: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +162,7 @@ def main():
                     request["do"]
                 ](request)
             }
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told with its traceback
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers)
 

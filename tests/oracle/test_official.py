@@ -1,4 +1,7 @@
-"""The oracle itself: what LeRobot records comes back through its own reader, and its refusals reach the tests."""
+"""The oracle itself: what LeRobot records comes back through its own reader.
+
+And its refusals reach the tests.
+"""
 
 import signal
 

@@ -1,4 +1,7 @@
-"""Whatever bytes of a recording are damaged: it is read, or refused with an error that has a place."""
+"""Whatever bytes of a recording are damaged.
+
+It is read, or refused with an error that has a place.
+"""
 
 import random
 from pathlib import Path
@@ -24,7 +27,10 @@ def read_all(path: Path) -> None:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Some bytes changed, most of them where HDF5 keeps its structure; now and then the end is missing."""
+    """Some bytes changed, most of them where HDF5 keeps its structure.
+
+    Now and then the end is missing.
+    """
     changed = bytearray(data)
     for _ in range(chance.choice([1, 4, 16, 64])):
         reach = 6000 if chance.random() < 0.7 else len(changed)

@@ -519,7 +519,10 @@ def another_total(case):
     edit_json(case.meta("info.json"), lambda info: info.update(total_frames=51))
 
 
-@mutation([file("dataset-unreadable", "set")], [file("sealed-file-changed", "meta/tasks.jsonl")])
+@mutation(
+    [file("dataset-unreadable", "meta/tasks.jsonl")],
+    [file("sealed-file-changed", "meta/tasks.jsonl")],
+)
 def a_table_that_is_none(case):
     case.meta("tasks.jsonl").write_text('{"task": 1}\n')
 

@@ -91,8 +91,9 @@ _add(
     app,
     "review",
     "piperline.cli.review:review",
-    "See what is wrong with recordings before a GPU trains on them: units, signs, cameras, pictures against rows, "
-    "actions, instructions. Writes the findings and a plan that convert carries out.",
+    "See what is wrong with recordings before a GPU trains on them: units, signs, cameras, "
+    "pictures against rows, actions, instructions. Writes the findings, a page and a plan that "
+    "convert carries out.",
     "piperline review ./data",
     "piperline review ./data --tables-only --fail-on warning --output check",
 )
@@ -123,8 +124,9 @@ _add(
     app,
     "verify",
     "piperline.cli.verify:verify",
-    "Verify that a dataset is what was recorded: rows, instructions, every packet or a sample of the frames; that no file "
-    "changed since it was sealed; and that it agrees with itself. What was looked at is part of the verdict.",
+    "Verify that a dataset is what was recorded: rows, instructions, every packet or a sample of "
+    "the frames; that no file changed since it was sealed; and that it agrees with itself. What "
+    "was looked at is part of the verdict.",
     "piperline verify out/apples",
     "piperline verify out/apples --source ./data --all --html report.html",
     "piperline verify my_dataset --source ./data --layout piper --json",

@@ -154,7 +154,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004 - what it says
         raise UsageError(
             "--resize takes WIDTHxHEIGHT",
             expected="two whole numbers",

@@ -39,7 +39,7 @@ def convert_directory(
     repo_id: str,
     hdf5_root: Path = Path("./data"),
     hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
-    all: Annotated[bool, Parameter(negative=())] = False,
+    all: Annotated[bool, Parameter(negative=())] = False,  # noqa: A002 - the option's name
     robot_type: str = "bi_piper",
     fps: float = 30,
     push: Annotated[bool, Parameter(negative=())] = False,

@@ -32,14 +32,14 @@ def convert(
     repo_id: str,
     hdf5_root: Path = Path("./data"),
     hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
-    all: Flag = False,
+    all: Flag = False,  # noqa: A002 - the option's name
     robot_type: str | None = None,
     fps: float | None = None,
     workers: int | None = None,
     slurm: Literal[0, 1] = 0,
     logs_dir: Path = LOGS,
     job_name: str = "convert_hdf5",
-    format: Literal["v2.1", "v3.0"] = "v3.0",
+    format: Literal["v2.1", "v3.0"] = "v3.0",  # noqa: A002 - the option's name
     video: Literal["h264", "av1", "copy"] = "h264",
     layout: str | None = None,
     task: str | None = None,
@@ -151,7 +151,7 @@ def aggregate(
     num_shards: int,
     output_repo_id: str | None = None,
     slurm: Literal[0, 1] = 0,
-    workers: int = 1,
+    workers: int = 1,  # noqa: ARG001 - a documented option
     logs_dir: Path = LOGS,
     job_name: str = "aggregate_hdf5",
     overwrite: Flag = False,

@@ -84,7 +84,7 @@ class RankStep(PipelineStep):  # type: ignore[misc]
         super().__init__()
         self.folder, self.digest, self._listener = folder, digest, listener
 
-    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ANN401, ARG002 - whatever comes
         """Do the part of `rank`."""
         with self.track_time("rank"):
             listener = replace(self._listener, say=logger.info)
@@ -140,7 +140,7 @@ def _work(setup: RankSetup, rank: int, send: Callable[[object], None]) -> Done |
         report.flush()
     except PiperlineError as error:
         return Failed(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is told with its traceback
         return Crashed(f"{type(error).__name__}: {error}")
     return Done()
 
@@ -186,7 +186,7 @@ def run_here(
     return failed
 
 
-def _error_of(message: Any, log: Place) -> PiperlineError:
+def _error_of(message: Any, log: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes
     match message:
         case Failed(error):
             return error

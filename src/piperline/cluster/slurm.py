@@ -163,7 +163,7 @@ def queued(jobs: Collection[str]) -> dict[str, str]:
         raise TaskFailed(
             "SLURM does not answer", found=done.stderr.strip(), next_step="try again later"
         )
-    rows = (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3)
+    rows = (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3)  # noqa: PLR2004 - what it says
     return {
         f"{job}_{index}": state if state == "RUNNING" else f"{state} ({reason})"
         for job, index, state, reason in rows

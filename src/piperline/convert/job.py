@@ -59,11 +59,11 @@ def make_job(
     task: str | None = None,
     color: Color | None = None,
     resize: tuple[int, int] | None = None,
-    format: str = "v2.1",
+    format: str = "v2.1",  # noqa: A002 - the option's name
     groot: bool = True,
     data_mb: float = 100,
     video_mb: float = 200,
-    license: str | None = None,
+    license: str | None = None,  # noqa: A002 - the option's name
     verify: bool = False,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
@@ -83,6 +83,7 @@ def make_job(
         groot: write the statistics that GR00T would compute before training (v2.1).
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file of a camera is begun.
+        verify: hold what is encoded against the recorded images, in the same pass.
         license: the licence of the data, as the Hugging Face Hub names it (`cc-by-4.0`); None
             claims none.
 
@@ -104,7 +105,7 @@ def make_job(
             found=str(rate),
             next_step="give the whole rate that was meant, for example --fps 30",
         )
-    if resize and any(side % 2 or not 2 <= side <= _LONGEST_SIDE for side in resize):
+    if resize and any(side % 2 or not 2 <= side <= _LONGEST_SIDE for side in resize):  # noqa: PLR2004 - what it says
         width, height = (min(max(2, round(side / 2) * 2), _LONGEST_SIDE) for side in resize)
         raise UsageError(
             "video of 4:2:0 colour has even sides",

@@ -112,7 +112,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from.
+    """What a run does: `episodes` in the order of the dataset, what is left out.
+
+    And what it follows from.
 
     `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates
     that disagree.

@@ -178,7 +178,7 @@ class WorkerPool:
         return [failed[episode.key] for episode in episodes if episode.key in failed]
 
 
-def error_of(message: Any, place: Place) -> PiperlineError:
+def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes
     """The error of a unit that failed.
 
     A worker that crashed or hung has met a recording that its libraries cannot take.

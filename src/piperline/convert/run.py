@@ -73,9 +73,11 @@ def plan_run(
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         skip_bad: leave out episodes that cannot be converted.
+        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
+        pool: worker processes that were started beforehand; None starts one.
         pool: worker processes that were started beforehand; one of them looks.
 
     Raises:

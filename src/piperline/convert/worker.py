@@ -71,7 +71,7 @@ def _work(
         if known := _of_system(error, setup, place):
             return Failed(known)
         return Crashed(traceback.format_exc())
-    except Exception:
+    except Exception:  # noqa: BLE001 - it is told with its traceback
         return Crashed(traceback.format_exc())
     return Done()
 

@@ -208,7 +208,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 )
                 length = file.metadata.num_rows
             if not length:
-                raise ValueError("it holds no rows")
+                raise ValueError("it holds no rows")  # noqa: TRY301 - told like the others
             values = {name: matrix(name, table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"

@@ -111,7 +111,7 @@ def main(descriptor: int) -> None:
     def write(_setup: None, order: _Order, _send: object) -> Exception | None:
         try:
             write_file(order.new, allow_external=order.allow_external)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told with its traceback
             return error
         return None
 

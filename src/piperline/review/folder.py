@@ -65,7 +65,10 @@ class ReviewFolder:
             raise known from error
 
     def has(self, key: str, videos: Path | None) -> bool:
-        """Whether an earlier review kept the signals of an episode, and its videos where they are wanted."""
+        """Whether an earlier review kept the signals of an episode.
+
+        And its videos where they are wanted.
+        """
         return self.load(key) is not None and (videos is None or (videos / key).is_dir())
 
     def load(self, key: str) -> EpisodeSignals | None:

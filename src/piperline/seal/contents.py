@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from piperline.lerobot.dataset import DatasetReader, open_dataset
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import EpisodeRow, Info
+from piperline.lerobot.parquet import ParquetRows
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ class Contents:
         Raises:
             DatasetError: they cannot be read.
         """
-        return self._reader.table(episode)
+        if self.info.version == "v3.0":
+            return self._reader.table(episode)
+        name = self._reader.data_path(episode)  # the reader takes as many rows as are announced
+        return ParquetRows(DatasetFolder(self.root).path(name)).all()
 
     def span(self, episode: int, camera: str) -> tuple[Path, int]:
         """The video file of an episode, and the number of its first frame there.

@@ -25,9 +25,10 @@ from piperline.transfer.selection import Part
 _SPAN = re.compile(r"(\d{1,12}):(\d{1,12})")
 _WRITTEN = re.compile(
     r"info\.json|(sub)?tasks\.(jsonl|parquet)|episodes(\.jsonl|/.*)|.*stats.*\.jsonl?"
-    r"|modality\.json|piperline\.json|image_histograms\.pq|\..*|.*/\..*"
+    r"|modality\.json|piperline\.json|piperline_seal\.json(\.sig)?|shard\.json|image_histograms\.pq"
+    r"|\..*|.*/\..*"
 )
-"""Files of `meta/` that are written anew or follow from rows, and hidden ones."""
+"""Files of `meta/` that are written anew, follow from rows or tell of a shard; and hidden ones."""
 
 
 def common_schema(datasets: Sequence[Dataset], notes: list[str]) -> Schema:

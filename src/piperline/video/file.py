@@ -62,6 +62,24 @@ def reading(path: Path, message: str = "the video cannot be read") -> Iterator[N
         raise DatasetError(message, place=Place(file=path), found=ffmpeg_words(error)) from error
 
 
+def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: ANN401 - whatever comes
+    """Open a file. What it tells of itself need not be UTF-8.
+
+    Raises:
+        DatasetError: it is of a kind that tells no streams before it is read.
+        av.FFmpegError: it is missing, or damaged.
+    """
+    try:
+        return av.open(str(path), stream_options=options, metadata_errors="replace")
+    except av.FFmpegError:
+        raise
+    except ValueError as error:
+        found = str(error).partition("\n")[0]
+        raise DatasetError(
+            "the file holds no video", place=Place(file=path), found=found
+        ) from error
+
+
 class VideoFile:
     """A video file, open for reading; a context manager.
 
@@ -94,8 +112,7 @@ class VideoFile:
         self._ranks: dict[int, int] = {}
         options = None if decoded else _UNDECODED
         with reading(path):
-            # What a file tells of itself need not be UTF-8.
-            self.container = av.open(str(path), stream_options=options, metadata_errors="replace")
+            self.container = _opened(path, options)
         try:
             self.stream = self._video()
             self._frames_per_tick = (self.stream.time_base or Fraction(1, self._fps)) * self._fps

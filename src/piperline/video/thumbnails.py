@@ -22,7 +22,7 @@ HEIGHT, WIDTH = 30, 40
 """Of every thumbnail, whatever the shape of the image."""
 
 DECODED_WIDTH = 320
-"""Images are decoded at least so wide, if they are, so that small videos can be made of them too."""
+"""Images are decoded at least so wide, if they are, so that small videos can be made too."""
 
 _MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
 
