@@ -72,6 +72,12 @@ def _cell(text: str) -> str:
     return printable(text).translate({ord(mark): f"\\{mark}" for mark in "|<>[]`*_"})
 
 
+def _code(text: str) -> str:
+    """A name as code; one that could end the code or the cell is plain text instead."""
+    shown = printable(text)
+    return _cell(text) if set(shown) & {"`", "|", "\\"} else f"`{shown}`"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
@@ -106,7 +112,7 @@ def _features(info: Info) -> list[list[str]]:
         if len(names) > _NAMES_SHOWN:
             shown += ", ..."
         shape = json.dumps(list(feature.shape))
-        rows.append([f"`{_cell(key)}`", _cell(feature.dtype), shape, shown])
+        rows.append([_code(key), _cell(feature.dtype), shape, shown])
     return rows
 
 
