@@ -57,7 +57,9 @@ $(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.tx
 
 oracle-env: $(ORACLE)/.ready
 
-test: lint system-packages oracle-env
+# The environments wait for the network, lint and types for a CPU: side by side.
+test: setup system-packages
+	$(MAKE) --no-print-directory --jobs 2 --output-sync oracle-env lint
 	.venv/bin/coverage erase
 	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
 	.venv/bin/coverage combine --quiet
@@ -88,6 +90,7 @@ bench: setup $(CACHE)/bench/original/.ready
 	.venv/bin/python -m bench.run
 	.venv/bin/python -m bench.floor
 	.venv/bin/python -m bench.transfer
+	.venv/bin/python -m bench.verify
 
 clean:
 	rm -rf .venv $(CACHE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -18,7 +18,8 @@ def check(root: Path, recordings: list[Path]) -> float:
     """Compare a LeRobot dataset, v2.1 or v3.0, with the recordings it was made of.
 
     Returns:
-        PSNR in dB of its frames against the recorded JPEG as libjpeg decodes it, the mean over cameras and episodes.
+        PSNR in dB of its frames against the recorded JPEG as libjpeg decodes it, the mean over
+        cameras and episodes.
 
     Raises:
         ValueError: rows, tasks or the number of frames differ.

@@ -1,6 +1,7 @@
 """How near whole commands come to the floor: what decoding the recorded JPEG and encoding it costs alone, on all cores.
 
-Apart from the race against the original way, whose gigabytes of PNG keep the disk busy after it has ended.
+Apart from the race against the original way, whose gigabytes of PNG keep the disk busy after it has
+ended.
 """
 
 import multiprocessing

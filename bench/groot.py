@@ -20,6 +20,7 @@ from piperline.groot.modality import write_modality
 from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
 from piperline.groot.stats import float_columns, relative_stats, write_groot_stats
+from piperline.lerobot import WriterOptions
 from piperline.lerobot.v21 import V21Writer
 from piperline.recordings.layout import load_layout
 from piperline.stats import FeatureStats
@@ -121,7 +122,7 @@ def make(root: Path, episodes: int, *, cameras: bool) -> Path:
         fps=LAYOUT.fps,
         robot_type=LAYOUT.robot_type,
     )
-    writer = V21Writer(root, schema, link=True)
+    writer = V21Writer(root, schema, WriterOptions(link=True))
     rows = np.arange(LENGTH)
     for number in range(episodes):
         state, action = motion(number)

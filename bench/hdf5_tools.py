@@ -1,8 +1,8 @@
 """Measure split, repack and inspect: `.venv/bin/python -m bench.hdf5_tools`.
 
-The original way is rebuilt here from its description: a recursive `copy_group` that reads every dataset whole and
-writes it again with the same compression. Results are compared with the source by h5diff before anything is timed.
-The table goes into bench/README.md.
+The original way is rebuilt here from its description: a recursive `copy_group` that reads every
+dataset whole and writes it again with the same compression. Results are compared with the source by
+h5diff before anything is timed. The table goes into bench/README.md.
 """
 
 import argparse

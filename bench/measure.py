@@ -17,7 +17,8 @@ class Cost:
     Attributes:
         seconds: from start to end.
         cpu: CPU seconds.
-        worker_peak: the largest peak of resident memory of a child process, in MB; 0 if it was not watched.
+        worker_peak: the largest peak of resident memory of a child process, in MB; 0 if it was not
+            watched.
     """
 
     seconds: float

@@ -1,8 +1,8 @@
 """The original way: recordings through lerobot 0.4.2's add_frame and save_episode. Runs in that environment.
 
-Everything is left at its default, as the scripts in use leave it: frames are written as PNG in this process, read back
-for statistics and for SVT-AV1. Only the colours are put right (OpenCV decodes to BGR, LeRobot takes RGB), so that its
-frames can be compared with ours.
+Everything is left at its default, as the scripts in use leave it: frames are written as PNG in this
+process, read back for statistics and for SVT-AV1. Only the colours are put right (OpenCV decodes to
+BGR, LeRobot takes RGB), so that its frames can be compared with ours.
 
     python original.py OUTPUT RECORDING...
 """
@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 import torch
 
-# The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be declared.
+# The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be
+# declared.
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 

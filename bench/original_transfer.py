@@ -1,7 +1,7 @@
 """The original way to move datasets, run in LeRobot's own environment.
 
-original_transfer.py split SOURCE OUTPUT FFMPEG      v3.0 -> one file an episode: ffmpeg once per episode and camera
-original_transfer.py aggregate OUTPUT SOURCE...      lerobot's aggregate_datasets
+original_transfer.py split SOURCE OUTPUT FFMPEG      v3.0 -> one file an episode: ffmpeg once per
+episode and camera original_transfer.py aggregate OUTPUT SOURCE...      lerobot's aggregate_datasets
 """
 
 import json
@@ -45,7 +45,8 @@ def aggregate(output: Path, sources: list[Path]) -> None:
     """Call lerobot's own function."""
     import torch
 
-    # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be declared.
+    # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to
+    # be declared.
     library = torch.library.Library("torchvision", "FRAGMENT")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from lerobot.datasets.aggregate import aggregate_datasets

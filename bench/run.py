@@ -1,7 +1,7 @@
 """Measure piperline against the original way, in one run on one machine: `make bench`.
 
-First the results are compared with the recordings, then whole commands are timed, start-up included. Prints a report
-and puts it into bench/README.md.
+First the results are compared with the recordings, then whole commands are timed, start-up
+included. Prints a report and puts it into bench/README.md.
 """
 
 import argparse

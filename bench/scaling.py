@@ -1,8 +1,10 @@
 """Measure how conversion scales: `.venv/bin/python -m bench.scaling [--episodes 10000] [--rounds 1]`.
 
-- Workers: the same recordings with one worker and with as many as there are CPUs; the datasets must be equal.
+- Workers: the same recordings with one worker and with as many as there are CPUs; the datasets must
+be equal.
 - What datatrove costs: `piperline shards convert` against `piperline convert` with as many workers.
-- Planning: episodes of two tiny frames in 200 files. For the run with nothing to do, the shards are written as the
+- Planning: episodes of two tiny frames in 200 files. For the run with nothing to do, the shards are
+written as the
   ranks would leave them: records, manifests and the files named there, without videos in them.
 """
 
@@ -21,7 +23,7 @@ import numpy as np
 from bench.measure import Command, cost
 from bench.recordings import short
 from piperline.cluster.job_folder import JobFolder, RankRecord
-from piperline.cluster.launch import prepare
+from piperline.cluster.launch import plan_shards
 from piperline.cluster.shards import Manifest, sizes
 from piperline.cluster.work import save_work
 from piperline.convert.job import make_job
@@ -109,8 +111,8 @@ def measure_planning(folder: Path, episodes: int) -> None:
     )
     write_headers(data, episodes // FILES)
     began = time.monotonic()
-    work = prepare(
-        "shards", [data], target, make_job(format="v3.0"), job, world=SHARDS, command=("--all",)
+    work = plan_shards(
+        [data], target, make_job(format="v3.0"), job, world=SHARDS, command=("--all",)
     )
     count = len(work.plan.episodes)
     print(
@@ -129,11 +131,18 @@ def measure_planning(folder: Path, episodes: int) -> None:
         ):
             (dataset / "meta" / name).write_text("{}")
         manifest = Manifest(
-            work.plan.key, SHARDS, rank, SHARDS, part.key, work.command, (), sizes(dataset)
+            work.plan.key,
+            SHARDS,
+            rank,
+            SHARDS,
+            part.key,
+            work.job_id,
+            work.command,
+            (),
+            sizes(dataset),
         )
         manifest.to_disk(dataset)
         job.note(rank, RankRecord.begin(part.key).ended())
-        job.prove(part.key, "")
     command: Command = [
         PIPERLINE,
         "shards",

@@ -1,8 +1,9 @@
 """Measure migration and aggregation against the original way, and against copying the bytes.
 
-First the results are compared, then whole commands are timed, start-up included; the tables go into bench/README.md.
-piperline sees that what it wrote is on the disk (fsync) before it gives it its name; the original way does not. So the
-copy that it is compared with is measured both ways, and CPU seconds tell what does not depend on the disk.
+First the results are compared, then whole commands are timed, start-up included; the tables go into
+bench/README.md. piperline sees that what it wrote is on the disk (fsync) before it gives it its
+name; the original way does not. So the copy that it is compared with is measured both ways, and CPU
+seconds tell what does not depend on the disk.
 """
 
 import os

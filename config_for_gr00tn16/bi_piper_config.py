@@ -1,4 +1,4 @@
-"""GR00T N1.6 on bi_piper: what it uses of the dataset, how actions are represented. By piperline."""
+"""GR00T N1.6 on bi_piper: what it uses of the dataset, and how."""
 
 from gr00t.configs.data.embodiment_configs import register_modality_config
 from gr00t.data.embodiment_tags import EmbodimentTag
@@ -12,7 +12,7 @@ from gr00t.data.types import (
 
 HORIZON = 16  # steps of an action chunk
 
-# The one place for this choice. RELATIVE: the difference to the state at the beginning of the chunk.
+# Change it here only. RELATIVE: the difference to the state at the beginning of the chunk.
 # ABSOLUTE: the recorded target itself. After a change: piperline groot stats DATASET --relative ...
 ACTIONS = {
     "left_arm": ActionRepresentation.RELATIVE,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fine-tune GR00T N1.6 on bi_piper. Run it in the folder of the Isaac-GR00T checkout (tag n1.6.1-release).
+# Fine-tune GR00T N1.6 on bi_piper, in the folder of the Isaac-GR00T checkout (n1.6.1-release).
 # Each of these can also be set from outside: NUM_GPUS=1 MAX_STEPS=200 bash finetune_bi_piper.sh
 set -euo pipefail
 
@@ -10,7 +10,7 @@ MAX_STEPS=${MAX_STEPS:-10000}
 BATCH=${BATCH:-256}
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# N1.6 goes on from the last checkpoint in the folder without a word, also with another dataset.
+# GR00T goes on from the last checkpoint in the folder without a word, also with another dataset.
 if compgen -G "$OUTPUT/checkpoint-*" > /dev/null && [ "${RESUME:-0}" != 1 ]; then
     echo "$OUTPUT holds checkpoints: set OUTPUT to a new folder, or RESUME=1 to go on from them" >&2
     exit 1

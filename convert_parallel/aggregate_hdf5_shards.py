@@ -1,11 +1,11 @@
-"""Make one dataset of shards: `python convert_parallel/aggregate_hdf5_shards.py --repo-id A/B --num-shards 4`.
-
-Also `piperline shards aggregate`.
-"""
+"""Make one dataset of shards; also `piperline shards aggregate`."""
 
 import sys
 
-from piperline.cli.shards import aggregate_hdf5_shards
+try:
+    from piperline.cli.shards import aggregate_hdf5_shards
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error}; in the checkout, with Python 3.11 or newer: python -m pip install .")
 
 if __name__ == "__main__":
     sys.exit(aggregate_hdf5_shards())

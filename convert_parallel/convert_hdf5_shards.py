@@ -1,11 +1,11 @@
-"""Convert recordings in parallel, into shards: `python convert_parallel/convert_hdf5_shards.py --all --workers 4 ...`.
-
-Also `piperline shards convert`.
-"""
+"""Convert recordings in parallel, into shards; also `piperline shards convert`."""
 
 import sys
 
-from piperline.cli.shards import convert_hdf5_shards
+try:
+    from piperline.cli.shards import convert_hdf5_shards
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error}; in the checkout, with Python 3.11 or newer: python -m pip install .")
 
 if __name__ == "__main__":
     sys.exit(convert_hdf5_shards())

@@ -1,8 +1,11 @@
-"""Repack HDF5 files: `python convert_parallel/repack_hdf5.py repack -i data -e 50`. Also `piperline hdf5 repack`."""
+"""Repack HDF5 files; also `piperline hdf5 repack` and `analyze`."""
 
 import sys
 
-from piperline.cli.hdf5_scripts import repack_hdf5
+try:
+    from piperline.cli.hdf5_scripts import repack_hdf5
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error}; in the checkout, with Python 3.11 or newer: python -m pip install .")
 
 if __name__ == "__main__":
     sys.exit(repack_hdf5())

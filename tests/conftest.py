@@ -1,16 +1,58 @@
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from piperline.cli.app import app, run
+from tests.helpers.threads import PROGRAMS
 from tests.oracle.official import OfficialReader
 
-# The same examples in each run: a change fails by what it changed. `HYPOTHESIS_PROFILE=explore` looks for new ones.
+# The same examples in each run: a change fails by what it changed.
+# `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # only its free space is looked at; names come from tempfile
+ROOM = 4 << 30
+
+
+def work_in_memory() -> None:
+    """Let temporary files lie in memory if there is room: on a disk, fsync takes minutes in all.
+
+    `TMPDIR` is asked first: with it the tests run on any other file system.
+    """
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+work_in_memory()
+
+FIRST = ("slurm", "slow", "oracle")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, and keep together those that share a server.
+
+    pytest-xdist gives each worker a run of this list and lets idle ones take from the ends: so one
+    worker starts SLURM and the official readers, and none is left with a long test at the end.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((turn for turn, name in enumerate(FIRST) if name in marks), len(FIRST))
+
+
+# Commands are shown as the shell would find them.
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +60,12 @@ def official_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Offici
     reader = OfficialReader(tmp_path_factory.mktemp("oracle"))
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests whose subject is not the worker process; see `tests.helpers.threads`."""
+    monkeypatch.setattr("piperline.process.subprocess", PROGRAMS)
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ FLOORS = (
     "cli",
     "demo",
     "cluster",
+    "verify",
     "hub",
     "transfer",
     "convert",
     "output",
+    "seal",
     "groot",
     "lerobot",
     "features",
@@ -44,10 +46,10 @@ DOORS = {
 
 FORBIDDEN = ("torch", "lerobot", "pandas", "cv2", "PIL")
 
-FRONT_PAGE = SOURCE / "__init__.py"
-"""Shows what all rooms offer."""
+DOORSTEPS = {SOURCE / "__init__.py", SOURCE / "__main__.py"}
+"""What Python imports first: they show what the rooms offer, and start the command line."""
 
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != FRONT_PAGE)
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path not in DOORSTEPS)
 
 LONGEST = 450
 

@@ -1,4 +1,4 @@
-"""Documents are run, in small: their commands do what they show, and name nothing that is not there."""
+"""Documents are run on small data: their commands do what they show, and exist."""
 
 import os
 import re
@@ -35,7 +35,7 @@ from tests.test_architecture import FLOORS
 PLAYED = ["README.md", "docs/layouts.md"]
 """Documents that are run from their first to their last line, and what they show is compared."""
 
-RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md"]
+RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md", "docs/verify.md"]
 """Documents whose commands are run; what they show comes from other recordings."""
 
 PAGES = [
@@ -48,21 +48,29 @@ FOREIGN = {
     ".venv/bin/mypy": "a gate, which make test is",
     ".venv/bin/pytest": "a gate, which make test is",
     ".venv/bin/ruff": "a gate, which make test is",
+    ".venv/bin/pip": "needs a package registry",
     "bash": "starts training: needs a GPU",
     "cd": "in a checkout of Isaac-GR00T",
     "cp": "into a checkout of Isaac-GR00T",
+    "for": "a loop of the shell, in the environment of Isaac-GR00T",
+    "done": "the end of that loop",
     "echo": "feeds a pipe; what it feeds is parsed, and the examples of the help are run",
+    "export": "sets a variable of the shell",
     "git": "needs the network",
     "make": "makes environments; its targets are compared with the Makefile",
     "pip": "needs a package registry",
     "python": "in the environment of Isaac-GR00T",
+    "python3": "makes an environment, which make setup does",
+    "source": "activates an environment",
     "uv": "needs a package registry",
 }
 """What is not piperline in documents, and why it is not run here."""
 
 NOT_RUN = {
     "piperline demo": "renders pictures for minutes: tests/demo runs it in small",
+    "piperline convert ./data --output out/apples --slurm": "needs SLURM",
     "piperline convert ./data --repo-id my-lab/pick-apples --slurm": "needs SLURM",
+    "piperline verify out/apples --sign": "needs an SSH key: tests/verify/test_commands.py makes one",
     "piperline push": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline pull": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm": "needs SLURM",
@@ -100,7 +108,8 @@ def parse(words):
     app.parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
-# --- what stands in documents is there ---------------------------------------------------------------------------
+# --- what stands in documents is there
+# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -135,7 +144,7 @@ def test_make_has_the_targets_of_the_documents():
 
 
 def readme_commands(page):
-    """The commands in the table of a README: those after a group's first one belong to the group too."""
+    """The commands in the table of a README; names after a group's first belong to the group."""
     rows = re.findall(
         r"^\| (`[a-z0-9].*?) \|", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -222,7 +231,8 @@ def test_the_architecture_tells_the_exit_codes_and_the_rooms(page):
     assert tuple(fences(page)[1].text.split()) == FLOORS
 
 
-# --- what stands in documents works ------------------------------------------------------------------------------
+# --- what stands in documents works
+# ------------------------------------------------------------------------------
 
 
 def write_one_arm(path, first):
@@ -247,11 +257,10 @@ def write_one_arm(path, first):
 def world(tmp_path_factory):
     """A folder with everything that documents and examples speak of; copied, never changed."""
     root = tmp_path_factory.mktemp("world")
-    (recording,) = write_recordings(
-        root / "demo/recordings", files=1, frames=(40, 50, 44), size=(48, 64)
+    recording, _ = write_recordings(
+        root / "demo/recordings", files=2, frames=(40, 50, 44), size=(48, 64)
     )
     for place in (
-        "demo/recordings/session_2.hdf5",
         "data/a.hdf5",
         "data.hdf5",
         "data.h5",
@@ -272,7 +281,7 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture
-def place(world, tmp_path, monkeypatch):
+def place(world, tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     """A copy of the world to work in, and a home there."""
     root = tmp_path / "place"
     shutil.copytree(world, root)
@@ -382,11 +391,12 @@ def test_what_is_not_run_is_there():
         assert any(line.startswith(begin) for line in there), begin
 
 
-# --- the help ----------------------------------------------------------------------------------------------------
+# --- the help -------------------------------------------------------------------------------------
+# ---------------
 
 
 def helped(*commands):
-    """The modules that are loaded anew when a process has shown the help of some commands, and what it said."""
+    """The modules that a process loads to show the help of some commands, and what it said."""
     code = (
         "import sys; before = set(sys.modules); from piperline.cli.app import app, run; "
         "codes = [run(app, [*words.split(), '--help']) for words in sys.argv[1:]]; "
@@ -416,4 +426,7 @@ def test_the_help_of_every_command_is_light_and_has_examples():
         assert part.startswith(f"piperline {' '.join(words)}")
         assert f"piperline {' '.join(words)}" in part.split("Examples:")[1]
         assert max(map(len, part.splitlines())) <= 80
+        examples = lines(str(COMMANDS[words].help_epilogue).split(":\n\n", 1)[1])
+        shown = [line.strip() for line in part.splitlines()]
+        assert {line.strip() for line in examples} <= set(shown)  # each on one line
         assert not re.search(r"--empty-|default: (False|None|\(|\])", part)

@@ -1,4 +1,4 @@
-"""Processes of our own may die at any moment: that is told when they should answer, and never before."""
+"""Our processes may die at any moment: that is told when they should answer, and never before."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piperline.process import Child, ChildDied, heard_from
+from piperline.process import Child, ChildDied, Died, Pool, heard_from
 
 ECHO = """
 from piperline.process import parent
@@ -27,7 +27,7 @@ def main(descriptor):
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """Makes a module that children can import."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def made(name: str, text: str) -> str:
         (tmp_path / f"{name}.py").write_text(text)
@@ -86,3 +86,58 @@ def test_the_same_python(module):
     child = Child(module("where", text))
     assert child.receive() == sys.executable
     child.end()
+
+
+WORK = """
+import os, signal
+from piperline.process import serve_units
+def work(setup, unit, send):
+    if unit == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    send("begun")
+    return setup + unit
+def main(descriptor):
+    serve_units(descriptor, work, at_once=AT_ONCE)
+"""
+
+
+@pytest.mark.parametrize(("processes", "at_once"), [(1, 1), (2, 1), (2, 2)])
+def test_a_pool_does_all_units_and_tells_of_the_way(module, processes, at_once):
+    name = module(f"work{at_once}", WORK.replace("AT_ONCE", str(at_once)))
+    units = iter("abcde")
+    told: dict[str, list[object]] = {}
+    with Pool[str](name, at_once=at_once) as pool:
+        pool.start(processes)
+        for unit, message in pool.run(lambda: next(units, None), "set up for "):
+            told.setdefault(unit, []).append(message)
+    assert told == {unit: ["begun", f"set up for {unit}"] for unit in "abcde"}
+
+
+def test_a_process_of_a_pool_that_dies_costs_only_its_unit(module):
+    units = iter(["a", "die", "b"])
+    with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
+        pool.start(1)
+        results = dict(pool.run(lambda: next(units, None), ""))  # the last message of each
+    assert results == {"a": "a", "die": Died(-signal.SIGKILL), "b": "b"}
+
+
+def test_units_may_follow_from_others(module):
+    units, done = ["a"], list[str]()
+    with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
+        pool.start(2)
+        for unit, message in pool.run(lambda: units.pop() if units else None, ""):
+            if message == unit and len(done) < 3:
+                done.append(unit)
+                units.append(f"{unit}a")
+    assert done == ["a", "aa", "aaa"]
+
+
+def test_a_pool_that_is_left_tells_what_was_not_done(module):
+    text = WORK.replace("AT_ONCE", "1").replace(
+        "return setup + unit", "import time; time.sleep(600)"
+    )
+    units = iter(["a"])
+    pool = Pool[str](module("work_long", text))
+    pool.start(1)
+    assert next(pool.run(lambda: next(units, None), "")) == ("a", "begun")
+    assert pool.end() == ["a"]

@@ -9,7 +9,7 @@
     |- DatasetError             a LeRobot dataset on disk cannot be read                     exit 4
     |   |- UnsupportedVersion   a LeRobot version that this command cannot read
     |   '- IncompatibleDatasets datasets that cannot become one
-    |- OutputExists             something is already there; nothing is overwritten           exit 5
+    |- OutputExists             the output already exists and is not changed                 exit 5
     |- OutputError              the output cannot be written (no space, no permission)       exit 5
     |- VideoError               an encoder is missing, or FFmpeg failed                      exit 6
     |- TaskFailed               episodes failed or workers died                              exit 7
@@ -46,16 +46,21 @@ class Place:
 
     def __str__(self) -> str:
         """Name what is known, control characters made visible: names come from untrusted files."""
-        known = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return ", ".join(
-            f"{name.replace('hdf5_path', 'HDF5 path')} {printable(str(value))}"
-            for name, value in known
-            if value is not None
-        )
+        known: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                name = field.name.replace("hdf5_path", "HDF5 path")
+                known.append(f"{name} {printable(str(value))}")
+        return ", ".join(known)
+
+    def document(self) -> dict[str, str]:
+        """What is known, for JSON."""
+        return {name: str(value) for name, value in vars(self).items() if value is not None}
 
 
 class PiperlineError(Exception):
-    """Something that the user can mend.
+    """Something that the user can correct.
 
     Args:
         message: what is wrong, one sentence.
@@ -96,11 +101,8 @@ class PiperlineError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel from worker processes with all that they know."""
-        return (
-            _rebuild,
-            (type(self), self.message, self._known()),
-            vars(self),
-        )  # vars: notes as well
+        # vars: notes as well.
+        return _rebuild, (type(self), self.message, self._known()), vars(self)
 
     def _known(self) -> dict[str, object]:
         return {
@@ -156,7 +158,7 @@ class IncompatibleDatasets(DatasetError):
 
 
 class OutputExists(PiperlineError):
-    """Something is already at the place of the output."""
+    """The output already exists; it is not changed."""
 
     exit_code = 5
 
@@ -190,7 +192,7 @@ _NO_ROOM = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file size limit is reached",
 }
-_NO_PLACE = {
+_NOT_WRITABLE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
@@ -199,18 +201,19 @@ _NO_PLACE = {
 
 
 def output_error(error: OSError, path: Path) -> OutputError | None:
-    """The error for output that cannot be written at `path`, or None where `error` is about something else."""
+    """The error for output that cannot be written at `path`; None for any other error."""
     code = error.errno or 0
-    reason = _NO_ROOM.get(code) or _NO_PLACE.get(code)
+    reason = _NO_ROOM.get(code) or _NOT_WRITABLE.get(code)
     if reason is None:
         return None
-    step = "make room: what is done is kept, and the same command goes on from there; or name another place"
+    expected, step = "a folder in which this user can write", "choose another folder"
+    if code in _NO_ROOM:
+        expected = "room for the output"
+        step = "make room: what is done is kept, and the same command goes on from there"
     return OutputError(
         reason,
         place=Place(file=path),
-        expected="room for the output"
-        if code in _NO_ROOM
-        else "a folder in which this user can write",
+        expected=expected,
         found=printable(str(error)),
-        next_step=step if code in _NO_ROOM else "name another place",
+        next_step=step,
     )

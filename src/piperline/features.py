@@ -1,17 +1,31 @@
 """What a dataset holds: its features, their types, and the Arrow schema they make.
 
-A feature is an entry of LeRobot's `info.json["features"]` (formats v2.1 and v3.0 of huggingface/lerobot,
-`src/lerobot/datasets/utils.py`). Feature names are made here and nowhere else.
+A feature is an entry of LeRobot's `info.json["features"]` (formats v2.1 and v3.0 of
+huggingface/lerobot, `src/lerobot/datasets/utils.py`). Feature names are made here and nowhere else.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from piperline.episode import VideoInfo
 from piperline.recordings.layout import Layout
 
 CAMERA_PREFIX = "observation.images."
+CAMERA_AXES = ("height", "width", "channels")
+DEPTH_KEYS = (
+    "depth_unit",
+    "video.depth_min",
+    "video.depth_max",
+    "video.shift",
+    "video.depth_shift",
+    "video.use_log",
+    "video.pix_fmt",
+)
+"""What turns the numbers in depth images into distances, in a feature's `info` (lerobot 0.6)."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +37,45 @@ class Feature:
         shape: the shape of one frame's value; (height, width, channels) for cameras.
         names: a name for each dimension of a vector; `("height", "width", "channels")` for cameras.
         info: for videos, what the file is (codec, pixel format, rate): LeRobot's `info`.
+        own: keys of the entry that LeRobot does not know, with their values; "names" where they
+            are not a list.
     """
 
     dtype: str
     shape: tuple[int, ...]
     names: tuple[str, ...] | None = None
     info: Mapping[str, Any] | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_video(self) -> bool:
         """Whether the values lie in mp4 files instead of Parquet columns."""
         return self.dtype == "video"
+
+    @property
+    def camera_size(self) -> tuple[int, int, int]:
+        """Height, width and channels of a camera's images, told apart by `names`.
+
+        Raises:
+            ValueError: the shape is not that of images.
+        """
+        if len(self.shape) != len(CAMERA_AXES):
+            raise ValueError(f"{self.shape} is not the shape of images")
+        axes = ["channels" if name == "channel" else name for name in self.names or ()]
+        if sorted(axes) != sorted(CAMERA_AXES):
+            axes = list(CAMERA_AXES)
+        height, width, channels = (self.shape[axes.index(axis)] for axis in CAMERA_AXES)
+        return height, width, channels
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether this is a camera whose images hold distances, of one channel."""
+        if self.dtype not in {"image", "video"}:
+            return False
+        said = self.info or {}
+        if said.get("is_depth_map") is True or said.get("video.is_depth_map") is True:
+            return True
+        return self.camera_size[2] == 1
 
 
 @dataclass(frozen=True)
@@ -45,13 +87,16 @@ class Schema:
         robot_type: LeRobot's name for the robot, or None.
         features: the recorded features in order, vectors first, then cameras; without the columns
             that every dataset has (`BOOKKEEPING`).
-        groups: named spans of the dimensions of each vector, half-open: {"observation.state": {"left_arm": (0, 6)}}.
+        groups: named spans of the dimensions of each vector, half-open:
+            {"observation.state": {"left_arm": (0, 6)}}.
+        own: keys of info.json that LeRobot does not know, with their values.
     """
 
     fps: int
     robot_type: str | None
     features: Mapping[str, Feature]
     groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -65,9 +110,7 @@ class Schema:
 
 
 BOOKKEEPING: Mapping[str, Feature] = {
-    "timestamp": Feature(
-        "float32", (1,)
-    ),  # seconds since the start of the episode: frame_index / fps
+    "timestamp": Feature("float32", (1,)),  # seconds from the episode's start: frame_index / fps
     "frame_index": Feature("int64", (1,)),  # from 0 in each episode
     "episode_index": Feature("int64", (1,)),  # from 0 in the dataset
     "index": Feature("int64", (1,)),  # row number in the dataset
@@ -76,7 +119,24 @@ BOOKKEEPING: Mapping[str, Feature] = {
 """The columns that every LeRobot dataset has, after the recorded ones and in this order."""
 
 EPISODE_LOCAL = ("timestamp", "frame_index")
-"""The bookkeeping columns that do not depend on an episode's place in its dataset."""
+"""The bookkeeping columns that do not depend on an episode's number in its dataset."""
+
+
+def frame_times(frames: NDArray[np.int64], fps: int) -> NDArray[np.float32]:
+    """The timestamps of frames: float32 seconds, the smallest that are not below frame / fps.
+
+    GR00T N1.5 asks torchcodec for the frame that is shown at a timestamp. One that was rounded
+    down lies before its frame, and gives the frame before it: 42 of 107 at 30 frames a second.
+
+    Args:
+        frames: their numbers from the start of the episode.
+        fps: frames a second.
+    """
+    exact = frames / fps
+    times = exact.astype(np.float32)
+    early = times < exact
+    times[early] = np.nextafter(times[early], np.float32(np.inf))
+    return times
 
 
 def camera_key(name: str) -> str:
@@ -85,7 +145,10 @@ def camera_key(name: str) -> str:
 
 
 def camera_feature(video: VideoInfo) -> Feature:
-    """The feature of an RGB camera whose files are `video`; `info` in LeRobot's words, which GR00T N1.5 reads too."""
+    """The feature of an RGB camera whose files are `video`.
+
+    Its `info` is in LeRobot's words, which GR00T N1.5 reads too.
+    """
     info = {
         "video.height": video.height,
         "video.width": video.width,
@@ -96,7 +159,7 @@ def camera_feature(video: VideoInfo) -> Feature:
         "video.channels": 3,
         "has_audio": False,
     }
-    return Feature("video", (video.height, video.width, 3), ("height", "width", "channels"), info)
+    return Feature("video", (video.height, video.width, 3), CAMERA_AXES, info)
 
 
 def layout_schema(
@@ -109,21 +172,21 @@ def layout_schema(
     """The schema of a dataset made by `layout`.
 
     Args:
-        layout: what the recordings hold.
-        cameras: the videos of the cameras by name, in order: their sizes are known only from the recordings.
+        layout: what the recordings hold, with a name for each dimension
+            (`recordings.detect.settle`).
+        cameras: the videos of the cameras by name, in order: their sizes are known only from the
+            recordings.
         fps: frames a second.
         robot_type: LeRobot's name for the robot.
     """
     vectors = {
-        key: Feature("float32", (len(rule.names),), rule.names)
+        key: Feature("float32", (len(rule.dimension_names),), rule.dimension_names)
         for key, rule in layout.vectors.items()
     }
+    videos = {camera_key(name): camera_feature(video) for name, video in cameras.items()}
     return Schema(
         fps=fps,
         robot_type=robot_type,
-        features={
-            **vectors,
-            **{camera_key(name): camera_feature(video) for name, video in cameras.items()},
-        },
+        features={**vectors, **videos},
         groups={key: dict(rule.groups) for key, rule in layout.vectors.items()},
     )

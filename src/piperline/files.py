@@ -22,13 +22,16 @@ def sync(path: Path) -> None:
 
 
 def identity(folder: Path) -> str:
-    """What tells a folder from all others, and stays when it is renamed."""
-    stat = folder.stat()
+    """What tells a folder from all others, and stays when it is renamed; empty if there is none."""
+    try:
+        stat = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
     return f"{stat.st_dev} {stat.st_ino}"
 
 
 def own_name() -> str:
-    """A name for a temporary file or folder that nobody else takes: not even a process of the same number elsewhere."""
+    """A name for a temporary file or folder that no other process takes, on any machine."""
     return f"tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -43,16 +46,24 @@ def make_below(root: Path, folder: Path) -> None:
     below = folder.relative_to(root)
     for level in (*reversed(below.parents), below):
         if level.name:
-            with contextlib.suppress(
-                FileExistsError
-            ):  # `exist_ok` would look again, and find the root gone
+            # `exist_ok` would look again, and might find the root gone.
+            with contextlib.suppress(FileExistsError):
                 (root / level).mkdir()
 
 
-def remove_tree(root: Path) -> None:
-    """Remove a folder that others may still write into: it first takes a name that they do not know.
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
-    So nothing that they make comes to lie in it, or in its place. A kill on the way leaves work for `sweep_removed`.
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder that others may still write into: it is first renamed.
+
+    So nothing that they make comes to lie in it, or under its name. What a kill leaves of it is
+    removed by `sweep_removed`.
     """
     gone = root.with_name(f"{root.name}.{own_name()}")
     try:
@@ -109,10 +120,9 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def syncing(root: Path) -> Iterator[None]:
-    """See that everything that is below `root` now is on the disk when this is left; the body runs meanwhile."""
-    with ThreadPoolExecutor(
-        8
-    ) as pool:  # a disk takes many requests at once better than one after the other
+    """See that what is below `root` now is on the disk when this ends; the body runs meanwhile."""
+    # A disk takes many requests at once better than one after the other.
+    with ThreadPoolExecutor(8) as pool:
         under_way = [pool.submit(sync, path) for path in (*root.rglob("*"), root)]
         yield
     for done in under_way:

@@ -9,7 +9,7 @@ from piperline.errors import Place
 from piperline.text import printable
 
 Severity = Literal["error", "warning"]
-"""`error`: what comes next fails, or silently does the wrong thing. `warning`: it may; a person should look."""
+"""`error`: what comes next fails, or silently does the wrong thing. `warning`: it may."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Finding:
         message: what is wrong and what follows from it; texts from files made printable.
         place: where, as closely as it is known.
         numbers: the measured values, by name.
-        remedy: a command or a step that mends it.
+        remedy: a command or a step that corrects it.
     """
 
     code: str
@@ -47,19 +47,15 @@ class Finding:
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
-            "place": {
-                key: str(value) for key, value in vars(self.place).items() if value is not None
-            }
-            if self.place
-            else None,
+            "place": self.place.document() if self.place else None,
             "numbers": dict(self.numbers),
             "remedy": self.remedy,
         }
 
 
 def command(*words: object) -> str:
-    """A command line as remedies show it, words quoted where a shell needs it."""
-    return f"`{shlex.join(map(str, words))}`"
+    """A command line that runs as it is shown, words quoted where a shell needs it."""
+    return shlex.join(map(str, words))
 
 
 def fails(findings: Iterable[Finding], at: Severity) -> bool:

@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from threading import Lock
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -31,12 +34,13 @@ class ChildDied(Exception):
 class Child:
     """A Python process that runs `main(descriptor)` of a module, at the other end of a socket.
 
-    It may die at any moment, also while something is sent to it: that is told when it should answer, and only then.
+    It may die at any moment, also while something is sent to it: that is told when it should
+    answer, and only then.
     Ctrl-C is not for it, but for this process, which then ends it.
 
     Args:
         module: its name.
-        log: the descriptor of a file that takes what the process prints; None leaves it where ours goes.
+        log: the descriptor of a file that takes what the process prints; None: where ours goes.
         outlives: if this process is killed, it may do what it was told to its end.
     """
 
@@ -80,7 +84,7 @@ class Child:
         self._connection.close()
 
     def end(self, *, at_once: bool = False) -> None:
-        """See that the process has ended: after what it was told, if it does not take too long, or at once."""
+        """End the process: when it has done what it was told, if that is soon, or at once."""
         self.hang_up()
         if at_once:
             self._process.kill()
@@ -102,7 +106,7 @@ def heard_from(children: Sequence[_Kind]) -> list[_Kind]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT; a process that is started meanwhile has it blocked for ever, from its first moment on."""
+    """Block SIGINT; a process that is started meanwhile has it blocked for ever."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -111,7 +115,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def serve(module: str, descriptor: int, parent: int | None) -> None:
-    """In the process: run `main(descriptor)` of `module`; the kernel ends it with `parent`, however that ends."""
+    """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
@@ -121,12 +125,180 @@ def serve(module: str, descriptor: int, parent: int | None) -> None:
 
 @contextmanager
 def parent(descriptor: int) -> Iterator[Connection]:
-    """In the process: the socket; what is done with it ends when the parent has closed it, or died."""
+    """In the process: the socket; the body ends when the parent has closed it, or died."""
     with (
         Connection(descriptor) as connection,
         suppress(EOFError, BrokenPipeError, ConnectionResetError),
     ):
         yield connection
+
+
+Unit = TypeVar("Unit")
+
+
+@dataclass(frozen=True)
+class Died:
+    """What a pool tells of a unit whose process ended in the middle of it.
+
+    Attributes:
+        code: the exit code; negative, the signal that ended it.
+    """
+
+    code: int
+
+
+class _Worker(Child, Generic[Unit]):
+    """A process of a pool, and the units that it is at work on, by number."""
+
+    def __init__(self, module: str, log: int | None, *, outlives: bool) -> None:
+        super().__init__(module, log, outlives=outlives)
+        self.units: dict[int, Unit] = {}
+        self.is_set_up = False
+
+
+class Pool(Generic[Unit]):
+    """Processes that work on units; one that dies costs only the units that it was at work on.
+
+    A context manager: leaving it ends the processes, at once those that are still at work.
+
+    Args:
+        module: its `main(descriptor)` is `serve_units`, with the function that does a unit.
+        log: the descriptor of a file that takes what the processes print.
+        outlives: if this process is killed, they may do what they were told to its end.
+        at_once: how many units a process works on at the same time.
+    """
+
+    def __init__(
+        self, module: str, *, log: int | None = None, outlives: bool = False, at_once: int = 1
+    ) -> None:
+        self._module, self._log = module, log
+        self._outlives, self._at_once = outlives, at_once
+        self._workers: list[_Worker[Unit]] = []
+        self._count = self._given = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def start(self, count: int) -> None:
+        """See that there are at least `count` processes: they load their libraries meanwhile."""
+        self._count = max(self._count, count)
+        while len(self._workers) < self._count:
+            self._add()
+
+    def run(
+        self, take: Callable[[], Unit | None], setup: object = None
+    ) -> Iterator[tuple[Unit, Any]]:
+        """Work on units until there are no more.
+
+        Args:
+            take: gives the next unit; None if there is none now. It is asked again after each
+                unit that ends, so units may follow from others.
+            setup: sent to each process before its first unit.
+
+        Yields:
+            A unit and what is told of it: messages on the way, at the end the result, or `Died`.
+        """
+        self._fill(take, setup)
+        while busy := [worker for worker in self._workers if worker.units]:
+            for worker in heard_from(busy):
+                yield from self._messages(worker)
+            self._fill(take, setup)
+
+    def hang_up(self) -> None:
+        """Tell the processes that no unit will follow: they end while the caller goes on."""
+        for worker in self._workers:
+            worker.hang_up()
+
+    def end(self) -> list[Unit]:
+        """End all processes; gives the units that some were still at work on."""
+        self.hang_up()
+        for worker in self._workers:
+            worker.end(at_once=bool(worker.units))
+        lost = [unit for worker in self._workers for unit in worker.units.values()]
+        self._workers = []
+        return lost
+
+    def _add(self) -> None:
+        self._workers.append(_Worker(self._module, self._log, outlives=self._outlives))
+
+    def _fill(self, take: Callable[[], Unit | None], setup: object) -> None:
+        """Give units to processes that have room; in the stead of one that died, start another."""
+        room = self._count * self._at_once - sum(len(worker.units) for worker in self._workers)
+        while room > 0 and (unit := take()) is not None:
+            if len(self._workers) < self._count:
+                self._add()
+            worker = min(self._workers, key=lambda worker: len(worker.units))
+            if not worker.is_set_up:
+                worker.send(setup)
+                worker.is_set_up = True
+            worker.units[self._given] = unit
+            worker.send((self._given, unit))
+            self._given, room = self._given + 1, room - 1
+
+    def _messages(self, worker: _Worker[Unit]) -> Iterator[tuple[Unit, Any]]:
+        try:
+            number, message, is_last = worker.receive()
+        except ChildDied as death:
+            worker.end(at_once=True)
+            self._workers.remove(worker)
+            for unit in worker.units.values():
+                yield unit, Died(death.code)
+            return
+        yield worker.units.pop(number) if is_last else worker.units[number], message
+
+
+def serve_units(
+    descriptor: int,
+    work: Callable[[Any, Any, Callable[[object], None]], object],
+    *,
+    at_once: int = 1,
+) -> None:
+    """In a process of a pool: do what comes over the socket, until it is closed.
+
+    Args:
+        descriptor: the socket.
+        work: called with the setup, a unit, and a function that sends a message on the way;
+            what it returns is the result. It raises nothing.
+        at_once: as the pool's; more than one work in threads.
+    """
+    sending = Lock()
+    with parent(descriptor) as connection:
+
+        def send(number: int, message: object, *, is_last: bool) -> None:
+            with sending:
+                connection.send((number, message, is_last))
+
+        def do(number: int, unit: object) -> None:
+            result = work(setup, unit, lambda message: send(number, message, is_last=False))
+            send(number, result, is_last=True)
+
+        setup = connection.recv()
+        if at_once == 1:
+            while True:
+                do(*connection.recv())
+        _serve_in_threads(connection, do, at_once)
+
+
+def _serve_in_threads(
+    connection: Connection, do: Callable[[int, object], None], count: int
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # most processes need none
+
+    def quietly(number: int, unit: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for the answer
+            do(number, unit)
+
+    with ThreadPoolExecutor(count) as threads:
+        while True:
+            threads.submit(quietly, *connection.recv())
 
 
 def usable_cpus() -> int:

@@ -1,7 +1,8 @@
-"""Statistics of features: LeRobot's sampling rule for images, moments, quantiles, merging. numpy only.
+"""Statistics of features: LeRobot's sampling rule for images, moments, quantiles, merging.
 
-Rules from lerobot 0.3.3, `lerobot/datasets/compute_stats.py`: vectors over all frames, population standard
-deviation; images over sampled frames, every f-th pixel, scaled to [0, 1], shapes (C, 1, 1). All sums here are
+Rules from lerobot 0.3.3, `lerobot/datasets/compute_stats.py`: vectors over all frames, population
+standard deviation; images over sampled frames, every f-th pixel, scaled to [0, 1], shapes (C, 1,
+1). All sums here are
 exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by rounding and overflow.
 """
 
@@ -42,12 +43,12 @@ class FeatureStats:
     """The statistics of one feature over some frames.
 
     Attributes:
-        min, max, mean, std: float64 (or int64 for min and max of integer columns), shape (D,) for vectors
-            of D dimensions, (1,) for scalars, (C, 1, 1) in [0, 1] for images.
+        min, max, mean, std: float64 (or int64 for min and max of integer columns), shape (D,) for
+            vectors of D dimensions, (1,) for scalars, (C, 1, 1) in [0, 1] for images.
         count: how many frames (for images: sampled frames) they were taken from.
         quantiles: by name ("q01"), same shape; empty where unknown.
-        histogram: for images of known pixels, int64 of shape (C, 256): how often each value of each channel was
-            seen. Everything else follows from it exactly, also over many episodes.
+        histogram: for images of known pixels, int64 of shape (C, 256): how often each value of each
+            channel was seen. Everything else follows from it exactly, also over many episodes.
     """
 
     min: NDArray[Any]
@@ -82,7 +83,8 @@ class FeatureStats:
         pixels = histogram.sum(axis=1)
         mean = histogram @ values / pixels
         squares = histogram @ values**2 / pixels
-        # Integers up to 2^53 are exact in float64, so the difference loses nothing that could be seen.
+        # Integers up to 2^53 are exact in float64, so the difference loses nothing that could be
+        # seen.
         std = np.sqrt(np.maximum(squares - mean**2, 0))
         seen = histogram > 0
         scaled = {
@@ -125,7 +127,8 @@ def _histogram_quantile(histogram: NDArray[np.int64], q: float) -> Floats:
 def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:
     """The statistics of all frames of `parts`, in this order.
 
-    Exact for min, max, mean and std (parallel variance). Quantiles are exact where every part has a histogram,
+    Exact for min, max, mean and std (parallel variance). Quantiles are exact where every part has a
+    histogram,
     else left out: they do not follow from the parts' quantiles.
     """
     histograms = [part.histogram for part in parts]

@@ -2,15 +2,20 @@
 
 import re
 
+_STEP = 1000  # from one unit of size to the next
+
 
 def printable(text: str) -> str:
     """`text` with control characters, surrogates and line breaks shown as escapes."""
     if text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def is_utf8(text: str) -> bool:
@@ -25,13 +30,21 @@ def is_utf8(text: str) -> bool:
 def size_text(size: float) -> str:
     """A number of bytes for people: `2.4 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
+        if size < _STEP:
             return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1000
+        size /= _STEP
     return f"{size:.2f} TB"
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
-    """Sort key that puts `episode_2` before `episode_10`; equal numbers written differently keep a fixed order."""
+    """Sort key that puts `episode_2` before `episode_10`.
+
+    Equal numbers that are written differently keep a fixed order.
+    """
     parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)  # not int(): it refuses thousands of digits
     return tuple((words, len(digits), digits) for words, digits in parts), name
+
+
+def plural(count: int, word: str) -> str:
+    """A number with its noun: `1 shard`, `2 shards`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

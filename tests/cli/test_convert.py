@@ -59,7 +59,7 @@ def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_pat
     monkeypatch.setattr("piperline.hub.push_pull.check_login", lambda _repo_id: None)
     words = ["--all", "--repo-id", "lab/apples", "--hdf5-root", str(data)]
     assert run(hdf2lerobotv21, words) == 0
-    assert run(hdf2lerobotv21, [*words, "--push"]) == 5
+    assert run(hdf2lerobotv21, [*words, "--fps", "10", "--push"]) == 5
     said = capsys.readouterr().err
     assert f"piperline push {tmp_path}/home/lab/apples --repo-id lab/apples" in said
     assert run(hdf2lerobotv21, [*words, "--overwrite"]) == 0
@@ -128,7 +128,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
 def test_options_that_cannot_be(data, monkeypatch, capsys, options, words):
     tmp_path = data.parent
     monkeypatch.chdir(tmp_path)
-    assert run(app, ["convert", str(data), *options]) in {1, 2}
+    assert run(app, ["convert", str(data), *options]) == 2
     assert words in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

@@ -8,8 +8,9 @@ from piperline.cli.app import app, run
 from piperline.cli.dataset import migrate_script
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
+from tests.helpers.trees import tree
 from tests.hub.hub_server import WRITE, HubServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
@@ -50,7 +51,7 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert run(app, ["migrate", str(root), "--to", "v2.1"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2 episodes, 6 frames, 1 tasks",
+        "2 episodes, 6 frames, 1 task",
         f"the old dataset is kept: {tmp_path / 'set_v30'}",
         f"LeRobot v2.1 dataset: {root}",
     ]
@@ -59,6 +60,27 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
     )
     document = json.loads(capsys.readouterr().out)
     assert (document["format"], document["output"]) == ("v3.0", str(tmp_path / "out"))
+
+
+def test_bad_episodes_are_left_out_and_listed(tmp_path, episodes, capsys):
+    root = write_dataset(tmp_path / "set", episodes)
+    video = root / "videos/chunk-000/observation.images.mid/episode_000001.mp4"
+    video.write_bytes(b"no video")
+    command = ["aggregate", str(root), "--output", str(tmp_path / "out")]
+    assert run(app, command) == 4
+    assert "--skip-bad" in capsys.readouterr().err
+    assert run(app, [*command, "--skip-bad"]) == 0
+    said = capsys.readouterr()
+    assert f"left out: {root}, episode 1: the video cannot be read" in said.err
+    assert said.out.splitlines()[0] == "1 episode, 3 frames, 1 task"
+
+
+def test_episodes_are_chosen(tmp_path, episodes, capsys):
+    root = write_dataset(tmp_path / "set", episodes)
+    command = ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out")]
+    assert run(app, [*command, "--episodes", "7"]) == 2
+    assert run(app, [*command, "--episodes", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "1 episode, 3 frames, 1 task"
 
 
 def test_progress_is_told_now_and_then(tmp_path, episodes, capsys, monkeypatch):
@@ -88,8 +110,8 @@ def test_aggregate_goes_to_a_folder_or_a_repository(tmp_path, episodes, home, ca
         (["nothing", "--to", "v2.1"], (4, "there is no such dataset")),
         ([".", "--to", "v2.1"], (4, "not a LeRobot dataset")),
         (["set", "--to", "v2.1"], (4, "v2.1 already")),
-        (["set", "--to", "v3.0", "--output", "set"], (2, "in each other's place")),
-        (["set", "--to", "v3.0", "--output", "in"], (5, "it is kept")),
+        (["set", "--to", "v3.0", "--output", "set"], (2, "overlap")),
+        (["set", "--to", "v3.0", "--output", "in"], (5, "(not changed)")),
         (["set", "--to", "v3.0", "--video-mb", "0"], (2, "not positive")),
         (["set", "--to", "v1.0"], (2, "")),
     ],

@@ -1,4 +1,4 @@
-"""A stand-in for SLURM: `sbatch`, `squeue` and `scontrol` on PATH that run the tasks at once, one after the other."""
+"""A stand-in for SLURM: `sbatch`, `squeue` and `scontrol` on PATH; tasks run in turn."""
 
 import os
 import sys
@@ -20,22 +20,29 @@ ready = all((state / f"{{job}}.ok").exists() for jobs in wanted for job in jobs.
 print(number)
 if not ready or (state / "hold").exists():
     sys.exit()
-given = {{name: shlex.split(value)[0] for name, value in re.findall(r"#SBATCH --([\\w-]+)=(.*)", script)}}
-exported = dict(re.findall(r"(\\w+)=(\\w+)", next(arg for arg in sys.argv if arg.startswith("--export"))))
+directives = re.findall(r"#SBATCH --([\\w-]+)=(.*)", script)
+given = {{name: shlex.split(value)[0] for name, value in directives}}
+export = next(arg for arg in sys.argv if arg.startswith("--export"))
+exported = dict(re.findall(r"(\\w+)=(\\w+)", export))
 codes = []
 for index in range(int(given["array"].split("-")[1]) + 1):
-    here = {{"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(index), "SLURM_NODELIST": "n1"}}
+    here = {{"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(index)}}
+    here["SLURM_NODELIST"] = "n1"
     output = given["output"].replace("%A", str(number)).replace("%a", str(index))
     with open(output, "w") as log:
         task = ["bash", "-c", script]
-        codes.append(subprocess.run(task, env={{**os.environ, **exported, **here}}, stdout=log, stderr=log).returncode)
+        env = {{**os.environ, **exported, **here}}
+        codes.append(subprocess.run(task, env=env, stdout=log, stderr=log).returncode)
 if not any(codes):
     (state / f"{{number}}.ok").touch()
 """
 
 _SQUEUE = """\
 #!/bin/sh
-if [ -e {state}/down ]; then echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1; fi
+if [ -e {state}/down ]; then
+    echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2
+    exit 1
+fi
 cat {state}/queue 2>/dev/null || true
 """
 

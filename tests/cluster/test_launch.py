@@ -16,11 +16,14 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.cluster import ranks as cluster
-from piperline.cluster.job_folder import FINISH, JobFolder, RankRecord
-from piperline.cluster.launch import launch, prepare
+from piperline.cluster.aggregate_work import AggregateWork
+from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.launch import launch, plan_shards
+from piperline.cluster.shards_work import ShardsWork
 from piperline.cluster.status import follow, states
-from piperline.cluster.work import AggregateWork, ConvertWork, save_work
+from piperline.cluster.work import save_work
 from piperline.convert.job import make_job
+from piperline.convert.progress import Progress
 from piperline.convert.run import convert
 from piperline.convert.stage import staging_area
 from piperline.errors import OutputExists, RecordingError, TaskFailed, UsageError
@@ -32,7 +35,7 @@ REPO = "lab/apples"
 
 
 @pytest.fixture(autouse=True)
-def site(tmp_path, monkeypatch):
+def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
@@ -43,10 +46,9 @@ def site(tmp_path, monkeypatch):
     return tmp_path
 
 
-def shards(site: Path, workers: int, *, job: str = "job", **options: Any) -> ConvertWork:
+def shards(site: Path, workers: int, *, job: str = "job", **options: Any) -> ShardsWork:
     target = site / "home" / REPO
-    return prepare(
-        "shards",
+    return plan_shards(
         [site / "data"],
         target,
         make_job(format="v3.0"),
@@ -58,7 +60,7 @@ def shards(site: Path, workers: int, *, job: str = "job", **options: Any) -> Con
 
 
 def aggregation(site: Path, count: int) -> AggregateWork:
-    return AggregateWork("aggregate", site / "home" / REPO, count, site / "home" / REPO)
+    return AggregateWork.of_shards(site / "home" / REPO, count, site / "home" / REPO)
 
 
 def shard(site: Path, workers: int, rank: int) -> Path:
@@ -94,7 +96,7 @@ def test_only_what_is_missing_is_done(site):
     logs = JobFolder(site / "logs/job")
     assert done_by(site, 2) == ()
     (shard(site, 2, 1) / "meta/info.json").unlink()
-    assert [state.state for state in states(logs)][:2] == ["done", "missing"]
+    assert [state.state for state in states(logs)] == ["done", "missing"]
     assert done_by(site, 2) == (1,)
     before = tree(site / "home")
     (site / "logs/job/completions/00000").unlink()
@@ -120,7 +122,7 @@ def test_other_numbers_of_workers_and_starting_afresh(site):
     assert not shard(site, 9, 4).exists()
     assert [state.state for state in states(JobFolder(site / "logs/job"))] == ["done"] * 4 + [
         "empty"
-    ] * 5 + ["done"]
+    ] * 5
     assert done_by(site, 2) == ()  # those of two are still there
     assert done_by(site, 2, job="another") == (0, 1)
 
@@ -161,26 +163,29 @@ def test_what_is_bad_fails_its_rank_only(site):
         launch(JobFolder(site / "logs/job"), work)
     assert "1 of 2 ranks are done and kept" in "".join(caught.value.__notes__)
     found = states(JobFolder(site / "logs/job"))
-    assert [state.state for state in found] == ["done", "failed", "missing"]
+    assert [state.state for state in found] == ["done", "failed"]
     assert "changed since the run was planned" in found[1].why
     assert "failed: file" in (site / "logs/job/logs/task_00001.log").read_text()
     assert done_by(site, 2) == (1,)
 
 
-def test_a_rank_that_is_killed_before_it_hears_anything_costs_only_itself(site, monkeypatch):
-    class Stillborn(cluster._Slot):
-        def begin(self, rank: int) -> None:
-            if rank == 1:
-                os.kill(self._process.pid, signal.SIGKILL)
-                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            super().begin(rank)
+def test_a_rank_that_is_killed_costs_only_itself(site):
+    """Told by its record which process is at work on it, it is killed as it stages its episodes."""
+    write_piper(site / "data/file9.hdf5", episodes=1, first=9, lengths=[200])
+    work, folder = shards(site, 3), JobFolder(site / "logs/job")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(cluster, "_Slot", Stillborn)
-        with pytest.raises(TaskFailed, match="SIGKILL") as caught:
-            done_by(site, 3)
+    def kill_the_last(progress: Progress) -> None:
+        record = folder.record(2)
+        if record and progress.images_done and not killed:
+            killed.append(record.pid)
+            os.kill(record.pid, signal.SIGKILL)
+
+    killed: list[int] = []
+    with pytest.raises(TaskFailed, match="a worker process died") as caught:
+        launch(folder, work, slots=3, watch=kill_the_last)
+    assert caught.value.found == "ended by SIGKILL"
     assert "2 of 3 ranks are done and kept" in "".join(caught.value.__notes__)
-    assert done_by(site, 3) == (1,)
+    assert done_by(site, 3) == (2,)
 
 
 def test_statistics_that_were_being_written_when_a_rank_was_killed(site):
@@ -231,19 +236,19 @@ def test_aggregation_waits_for_all_shards(site):
 
 
 def test_two_commands_do_not_share_a_job(site):
-    """What ranks do is read from the job folder when they begin: nobody may write something else there meanwhile."""
+    """Ranks read what to do from the job folder when they begin: nobody may change it meanwhile."""
     work = shards(site, 2)
     folder = JobFolder(site / "logs/job")
     with folder.locked(), pytest.raises(OutputExists, match="another command is at work"):
         launch(folder, work)
-    assert [path.name for path in folder.root.iterdir()] == ["lock"]
+    assert {path.name for path in folder.root.iterdir()} == {"id", "lock"}
     digest = save_work(folder, work)
     save_work(folder, shards(site, 3))
     with pytest.raises(UsageError, match="tells of another run"):
-        cluster.do_rank(folder.root, 0, digest)
+        cluster.run_rank(folder.root, 0, digest)
     with (
-        staging_area(work.staging_for, work.plan),
-        pytest.raises(OutputExists, match="another run is at work"),
+        staging_area(work.target, work.plan, root=work.staging_root),
+        pytest.raises(OutputExists, match="another process is at work"),
     ):
         launch(folder, work)
     assert done_by(site, 2) == (0, 1)
@@ -318,16 +323,16 @@ def test_the_commands(site, capsys):
     assert run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words]) == 0
     said = capsys.readouterr().out
     assert "4 episodes, 16 frames in 4 shards of 3 to 5 frames" in said
-    assert "empty: shards 4; there are fewer episodes than workers" in said
+    assert "empty: shard 4; there are fewer episodes than workers" in said
     assert f"piperline shards aggregate --repo-id {REPO} --num-shards 5" in said
     assert run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words]) == 0
     assert "Nothing to do: all 4 parts are done." in capsys.readouterr().out
     assert run(app, ["shards", "status", "--logs-dir", "l", "--job-name", "j"]) == 0
     said = capsys.readouterr().out
-    assert "rank 3: done, 1 episodes; 1 encoded" in said
-    assert "1 empty, 5 done" in said or "5 done, 1 empty" in said
+    assert "rank 3: done, 1 episode; 1 encoded" in said
+    assert "4 done, 1 empty" in said
     assert run(app, ["shards", "status", "--logs-dir", "l", "--job-name", "j", "--json"]) == 0
-    assert [state["state"] for state in json.loads(capsys.readouterr().out)].count("done") == 5
+    assert [state["state"] for state in json.loads(capsys.readouterr().out)].count("done") == 4
     assert (
         run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "5", "--logs-dir", "l"])
         == 0
@@ -364,7 +369,7 @@ def test_a_job_that_ended_unfinished_is_told(site):
     done_by(site, 2)
     folder = JobFolder(site / "logs/job")
     (shard(site, 2, 1) / "meta/shard.json").unlink()
-    with pytest.raises(TaskFailed, match="1 steps are not done"):
+    with pytest.raises(TaskFailed, match="1 step is not done"):
         follow(folder, lambda _: None)
 
 
@@ -372,8 +377,8 @@ def test_an_older_attempt_does_not_overwrite_the_record_of_a_later_one(tmp_path)
     folder = JobFolder(tmp_path)
     old = RankRecord.begin("key")
     new = RankRecord.begin("key")
-    folder.note(FINISH, new)
-    folder.note(FINISH, old.ended(error="too late"))
-    assert folder.record(FINISH) == new
+    folder.note(0, new)
+    folder.note(0, old.ended(error="too late"))
+    assert folder.record(0) == new
     with pytest.raises(UsageError, match="no such job"):
         states(folder)

@@ -39,7 +39,7 @@ def make_shard(target: Path, rank: int, **changes: Any) -> Path:
     (folder / "meta").mkdir(parents=True)
     (folder / "meta/info.json").write_text("{}")
     manifest = Manifest(
-        "plan", 3, rank, 2, f"key{rank}", ("--all", "--repo-id", "a/b c"), (), sizes(folder)
+        "plan", 3, rank, 2, f"key{rank}", "job", ("--all", "--repo-id", "a/b c"), (), sizes(folder)
     )
     replace(manifest, **changes).to_disk(folder)
     return folder
@@ -78,13 +78,13 @@ def test_a_damaged_shard_is_named(tmp_path):
 def test_many_missing_shards_are_not_all_listed(tmp_path):
     folder = shard_folder(tmp_path / "x", 40, 0)
     (folder / "meta").mkdir(parents=True)
-    Manifest("plan", 40, 0, 40, "key", (), (), {}).to_disk(folder)
+    Manifest("plan", 40, 0, 40, "key", "job", (), (), {}).to_disk(folder)
     with pytest.raises(DatasetError, match="and 19 more"):
         find_shards(tmp_path / "x", 40)
 
 
 def test_no_shards_at_all(tmp_path):
-    with pytest.raises(DatasetError, match="there are no 4 shards") as caught:
+    with pytest.raises(DatasetError, match="there are no shards of 4 workers") as caught:
         find_shards(tmp_path / "x", 4)
     assert "none at all" in str(caught.value)
     make_shard(tmp_path / "x", 0)

@@ -15,7 +15,8 @@ from tests.convert.test_kill import session_members, wait_until_gone
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
-KILLS = 20
+KILLS = 6
+"""Every other one hits the command, those between one of its workers."""
 
 
 def start(site: Path, home: str) -> subprocess.Popen[bytes]:
@@ -58,7 +59,7 @@ def test_killed_at_random_moments(tmp_path):
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
-            tmp_path / f"data/{number}.hdf5", episodes=3, first=3 * number, lengths=[150, 60, 90]
+            tmp_path / f"data/{number}.hdf5", episodes=3, first=3 * number, lengths=[60, 20, 40]
         )
     began = time.monotonic()
     undisturbed = finish(tmp_path, "undisturbed")

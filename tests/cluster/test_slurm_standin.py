@@ -1,19 +1,24 @@
 """What is handed to SLURM and how its answers are taken, on a stand-in that runs tasks at once."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from piperline.cli.app import app, run
-from piperline.cluster.job_folder import FINISH, JobFolder, RankRecord
+from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.ranks import run_rank
 from piperline.cluster.slurm import SlurmOptions, max_array_size
 from piperline.cluster.status import states
 from piperline.cluster.work import load_work
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from tests.cluster.standin import StandIn
-from tests.helpers.recordings import write_piper
+from tests.helpers.recordings import PIPER_CAMERAS, write_piper
 from tests.helpers.trees import tree
 
 REPO = "lab/apples"
@@ -21,7 +26,7 @@ ON_SLURM = ["--hdf5-root", "data", "--all", "--repo-id", REPO, "--slurm", "1"]
 
 
 @pytest.fixture(autouse=True)
-def standin(tmp_path, monkeypatch):
+def standin(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     made = StandIn(tmp_path)
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data/file.hdf5", episodes=3, lengths=(3, 5))
@@ -38,13 +43,11 @@ def shards(*words: str) -> int:
 
 def test_shards_end_to_end(tmp_path, standin, capsys):
     assert shards("--workers", "3", "--wait") == 0
-    assert "submitted SLURM jobs: 1 2 3 (3 tasks)" in capsys.readouterr().out
+    assert "submitted SLURM jobs: 1 2 (3 tasks)" in capsys.readouterr().out
     assert "--array=0-1\n" in standin.script(1)  # two tasks are all that an array may have here
     assert "--array=0-0\n" in standin.script(2)
-    assert "--dependency=afterok:1:2" in standin.arguments(3)
-    assert [state.state for state in states(JobFolder(tmp_path / "logs/convert_hdf5"))] == [
-        "done"
-    ] * 4
+    found = states(JobFolder(tmp_path / "logs/convert_hdf5"))
+    assert [state.state for state in found] == ["done"] * 3
     assert not (tmp_path / "home/lab/apples.shards.work").exists()
     words = [
         "shards",
@@ -58,12 +61,25 @@ def test_shards_end_to_end(tmp_path, standin, capsys):
         "--wait",
     ]
     assert run(app, words) == 0
-    assert standin.jobs() == 4
-    convert([tmp_path / "data"], tmp_path / "expected", make_job(format="v3.0"), workers=1)
-    assert tree(tmp_path / "home" / REPO) == tree(tmp_path / "expected")
+    assert standin.jobs() == 3
+    assert tree(tmp_path / "home" / REPO) == expected(tmp_path, "v3.0")
 
 
-def test_a_conversion_in_one_step(tmp_path, standin, capsys):
+def expected(site: Path, version: str = "v2.1") -> dict[str, str]:
+    job = make_job(format=version)
+    return tree(convert([site / "data"], site / f"expected-{version}", job, workers=1).output)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_a_conversion_makes_the_bytes_of_a_local_run(tmp_path, standin, version):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--format", version]
+    assert run(app, [*words, "--wait"]) == 0
+    assert tree(tmp_path / "out") == expected(tmp_path, version)
+    assert not (tmp_path / "out.work").exists()
+    assert "--dependency=afterok:1" in standin.arguments(standin.jobs())[-1]
+
+
+def test_a_conversion_is_waited_for_and_done_once(tmp_path, standin, capsys):
     words = ["convert", "data", "-o", "out", "--slurm", "--workers", "1", "--cpus-per-task", "2"]
     standin.hold()
     assert run(app, words) == 0
@@ -74,12 +90,79 @@ def test_a_conversion_in_one_step(tmp_path, standin, capsys):
     assert run(app, [*words, "--wait"]) == 0
     assert "LeRobot v2.1 dataset: out" in capsys.readouterr().out
     assert "episode 3/3" in (tmp_path / "logs/convert_out/logs/task_00000.log").read_text()
-    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
-    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
+    assert run(app, ["shards", "status", "--job-name", "convert_out"]) == 0
+    assert "aggregate: done" in capsys.readouterr().out
+    submitted = standin.jobs()
     assert run(app, words) == 0
     assert "Nothing to do: it is done." in capsys.readouterr().out
+    assert standin.jobs() == submitted
     (tmp_path / "out/README.md").touch()
     assert run(app, [*words, "--job-name", "other"]) == 5
+
+
+def test_what_is_missing_of_a_conversion_is_done(tmp_path, standin, capsys):
+    """The shards are kept when their aggregation fails, and when one of them does."""
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    damage_last_image(tmp_path / "data/file.hdf5")
+    assert run(app, words) == 7
+    assert "rank 1: 1 episodes" not in capsys.readouterr().err
+    found = states(JobFolder(tmp_path / "logs/convert_out"))
+    assert [(state.step, state.state) for state in found] == [
+        ("convert", "done"),
+        ("convert", "failed"),
+        ("aggregate", "missing"),
+    ]
+    submitted = standin.jobs()
+    assert run(app, [*words, "--skip-bad"]) == 0
+    assert "left out: " in capsys.readouterr().out
+    assert standin.script(submitted + 1).count("--array=0-0\n") == 1  # one rank, not both
+    local = convert([tmp_path / "data"], tmp_path / "local", make_job(), skip_bad=True, workers=1)
+    assert tree(tmp_path / "out") == tree(local.output)
+
+
+def test_only_the_aggregation_is_missing(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    standin.hold()
+    assert run(app, words) == 7
+    folder = JobFolder(tmp_path / "logs/convert_out")
+    digest = hashlib.sha256(folder.run_file.read_bytes()).hexdigest()
+    for rank in (0, 1):
+        run_rank(folder.root, rank, digest)
+    standin.release()
+    submitted = standin.jobs()
+    capsys.readouterr()
+    assert run(app, words) == 0
+    assert f"submitted SLURM jobs: {submitted + 1}\n" in capsys.readouterr().out
+    assert not any("--dependency" in word for word in standin.arguments(submitted + 1))
+    assert tree(tmp_path / "out") == expected(tmp_path)
+
+
+def damage_last_image(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        images = file[f"episode_2/{PIPER_CAMERAS[1]}"]
+        images[2] = np.frombuffer(b"no image", np.uint8)
+
+
+def test_a_dataset_in_the_way_is_told_before_any_job(tmp_path, standin):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").touch()
+    assert run(app, ["convert", "data", "-o", "out", "--slurm", "--workers", "2"]) == 5
+    assert standin.jobs() == 0
+
+
+def test_a_run_that_ends_between_the_name_and_the_removal_of_shards(tmp_path, standin, capsys):
+    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    standin.hold()
+    assert run(app, words) == 7
+    kept = tmp_path / "kept.work"
+    standin.release()
+    shutil.copytree(tmp_path / "out.work", kept)
+    assert run(app, words) == 0
+    kept.rename(tmp_path / "out.work")
+    capsys.readouterr()
+    assert run(app, words) == 0
+    assert "Nothing to do" in capsys.readouterr().out
+    assert not (tmp_path / "out.work").exists()
 
 
 def test_names_with_spaces(tmp_path, standin, capsys):
@@ -96,8 +179,7 @@ def test_names_with_spaces(tmp_path, standin, capsys):
         "--wait",
     ]
     assert run(app, [*words, "--job-name", "my job"]) == 0
-    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
-    assert tree(tmp_path / "my set") == tree(tmp_path / "expected")
+    assert tree(tmp_path / "my set") == expected(tmp_path)
     standin.hold()
     (tmp_path / "my set").rename(tmp_path / "elsewhere")
     assert run(app, [*words[:-1], "--job-name", "my job"]) == 0
@@ -124,8 +206,7 @@ def test_a_file_of_the_dataset_has_gone(tmp_path, capsys):
     assert run(app, words) == 5
     assert "replace it with --overwrite" in capsys.readouterr().err
     assert run(app, [*words, "--overwrite"]) == 0
-    convert([tmp_path / "data"], tmp_path / "expected", make_job(), workers=1)
-    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
+    assert tree(tmp_path / "out") == expected(tmp_path)
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster(standin):
@@ -182,13 +263,11 @@ def test_no_secret_leaves_the_submitting_process(tmp_path, standin):
 def test_a_second_run_is_refused_while_the_first_is_in_the_queue(tmp_path, standin, capsys):
     standin.hold()
     assert shards("--workers", "2") == 0
-    standin.queue(
-        "1|0|RUNNING|None\n1|1|PENDING|Resources\n2|0|PENDING|Dependency\n9|0|RUNNING|None\n"
-    )
+    standin.queue("1|0|RUNNING|None\n1|1|PENDING|Resources\n9|0|RUNNING|None\n")
     assert shards("--workers", "2") == 5
-    assert "scancel 1 2" in capsys.readouterr().err
+    assert "scancel 1`" in capsys.readouterr().err
     folder = JobFolder(tmp_path / "logs/convert_hdf5")
-    assert [state.state for state in states(folder)] == ["running", "queued", "queued"]
+    assert [state.state for state in states(folder)] == ["running", "queued"]
     folder.note(1, RankRecord.begin("another key"))
     assert states(folder)[1].why == "PENDING (Resources)"
     standin.down()
@@ -217,7 +296,7 @@ def test_the_number_of_tasks_must_be_given(capsys):
     assert shards("--workers", "1", "--cpus-per-task", "0") == 2
 
 
-def test_a_rank_that_fails_and_the_last_step(tmp_path, standin, capsys):
+def test_a_rank_that_was_killed(tmp_path, standin, capsys):
     standin.hold()
     assert shards("--workers", "2") == 0
     standin.release()
@@ -229,9 +308,8 @@ def test_a_rank_that_fails_and_the_last_step(tmp_path, standin, capsys):
     assert work is not None
     folder.note(0, RankRecord("running", work.key(0), "gone.example", 1, "1_0", 0.0))
     found = states(folder)
-    assert [state.state for state in found] == ["failed", "missing", "missing"]
+    assert [state.state for state in found] == ["failed", "missing"]
     assert found[0].why.startswith("it was killed")
-    assert found[-1].rank == FINISH
     assert before["world"] == 2
     capsys.readouterr()
     assert run(app, ["shards", "status"]) == 0

@@ -1,10 +1,11 @@
-"""A program: two attempts at one rank, one of them stopped before a change to the file system until the other is done.
+"""A program: two attempts at one rank, one of them stopped before a change until the other is done.
 
     python -m tests.cluster.two_attempts FOLDER
 
-`FOLDER/data` holds the recordings. Every change is tried in turn, twice: the second attempt does all of its work and
-the last step too, or stops before a change of its own until the first has ended. For each try a line tells what came
-of it, as JSON: the changes, the exit codes of the attempts, and what lies beside the recordings in the end.
+`FOLDER/data` holds the recordings. A change of each kind is tried in turn, twice: the second
+attempt does all of its work, or stops before a change of its own until the first has ended. For
+each try a line tells what came of it, as JSON: the changes, the exit codes of both attempts, and
+what lies beside the recordings in the end.
 """
 
 import json
@@ -13,53 +14,50 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from piperline.cluster.job_folder import FINISH, JobFolder
-from piperline.cluster.launch import prepare
-from piperline.cluster.ranks import do_rank
+from piperline.cluster.job_folder import JobFolder
+from piperline.cluster.launch import plan_shards
+from piperline.cluster.ranks import run_rank
 from piperline.cluster.work import save_work
-from piperline.convert.job import make_job
+from piperline.convert.job import Job, make_job
 from piperline.convert.stage import staging_area
 from piperline.errors import PiperlineError
+from piperline.recordings.layout import load_layout
 from tests.helpers.trees import tree
 
 _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
 
 
 def main(folder: Path) -> None:
-    number, stopped = 0, True
-    while stopped:
-        stopped = _first_waits_for_all(_Site(folder, number), number)
-        number += 1
-    changes = number - 1
-    for number in range(changes):
-        _each_waits(_Site(folder, number), number, (number * 5 + 3) % changes)
+    changes = _one_of_each_kind(_Site(folder, "undisturbed"))
+    for change in changes:
+        _first_waits_for_all(_Site(folder, f"all-{change}"), change)
+    for number, one in enumerate(changes):
+        other = changes[(number * 5 + 3) % len(changes)]
+        _each_waits(_Site(folder, f"each-{one}"), one, other)
 
 
 class _Site:
     """A job of one rank that is about to begin."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.root = folder / f"site-{number}"
+    def __init__(self, folder: Path, name: str) -> None:
+        self.root = folder / name
         self.root.mkdir()
         self.job = JobFolder(self.root / "logs/job")
-        work = prepare(
-            "shards", [folder / "data"], self.root / "home/set", make_job(), self.job, world=1
-        )
-        work.target.parent.mkdir(parents=True)
-        with self.job.locked(), staging_area(work.staging_for, work.plan):
+        self.job.root.mkdir(parents=True)
+        (self.job.root / "id").write_text("the same in each try")
+        target = self.root / "home/set"
+        work = plan_shards([folder / "data"], target, _one_camera(), self.job, world=1)
+        target.parent.mkdir(parents=True)
+        with self.job.locked(), staging_area(target, work.plan, root=work.staging_root):
             self.digest = save_work(self.job, work)
 
     def attempt(self, stop_before: int = -1) -> int:
         """Start an attempt, which stops before a change of that number; its process."""
-        return _forked(
-            lambda: _attempt(self.job, self.digest, stop_before=stop_before, below=self.root)
-        )
-
-    def finish(self) -> int:
-        """The last step; its exit code."""
-        return _ended(_forked(lambda: do_rank(self.job.root, FINISH, self.digest)))
+        changes = _Changes(self.root, stop_before)
+        return _forked(lambda: changes.follow(self.job, self.digest))
 
     def tell(self, **known: object) -> None:
         """Tell what came of a try, and remove it."""
@@ -68,13 +66,25 @@ class _Site:
         shutil.rmtree(self.root)
 
 
-def _first_waits_for_all(site: _Site, number: int) -> bool:
-    """False if the first attempt makes no more than `number` changes."""
+def _one_camera() -> Job:
+    """The changes for a further camera are of the same kinds."""
+    layout = load_layout("piper")
+    return make_job(layout=replace(layout, cameras={"mid": layout.cameras["mid"]}))
+
+
+def _one_of_each_kind(site: _Site) -> list[int]:
+    """Do a whole attempt; gives the number of the first change of each kind."""
+    code = _ended(site.attempt())
+    kinds = json.loads((site.root / "changes.json").read_text())
+    site.tell(changes=[], codes=[code])
+    return [number for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+
+
+def _first_waits_for_all(site: _Site, number: int) -> None:
     first = site.attempt(number)
     stopped = _stopped(first)
-    second, last = _ended(site.attempt()), site.finish()
-    site.tell(changes=[number], codes=[second, last], late=_went_on(first) if stopped else 0)
-    return stopped
+    second = _ended(site.attempt())
+    site.tell(changes=[number], codes=[second, _went_on(first) if stopped else -1])
 
 
 def _each_waits(site: _Site, one: int, other: int) -> None:
@@ -82,8 +92,8 @@ def _each_waits(site: _Site, one: int, other: int) -> None:
     _stopped(first)
     second = site.attempt(other)
     waits = _stopped(second)
-    codes = [_went_on(first), _went_on(second) if waits else 0, site.finish()]
-    site.tell(changes=[one, other], codes=codes, late=0)
+    codes = [_went_on(first), _went_on(second) if waits else 0]
+    site.tell(changes=[one, other], codes=codes)
 
 
 def _stopped(pid: int) -> bool:
@@ -100,7 +110,7 @@ def _went_on(pid: int) -> int:
 
 
 def _forked(body: Callable[[], object]) -> int:
-    """The number of a process that does `body`: 0 when it did, 1 when it failed in a way that is told, 2 else."""
+    """A process that does `body`; its code is 0, 1 for an error that is told, or 2."""
     pid = os.fork()
     if pid:
         return pid
@@ -114,19 +124,40 @@ def _forked(body: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def _attempt(job: JobFolder, digest: str, *, stop_before: int = -1, below: Path = Path()) -> None:
-    made = 0
+class _Changes:
+    """Counts the changes that an attempt makes below a folder, and stops before one of them."""
 
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal made
-        if stop_before < 0 or not _is_change(event, arguments) or str(below) not in str(arguments):
+    def __init__(self, below: Path, stop_before: int) -> None:
+        self._below, self._stop_before = str(below), stop_before
+        self._kinds: list[str] = []
+
+    def follow(self, job: JobFolder, digest: str) -> None:
+        """Do the work of the rank; then tell the kinds of its changes, in order."""
+        sys.addaudithook(self._count)
+        run_rank(job.root, 0, digest)
+        kinds, self._below = self._kinds, ""
+        Path(job.root.parents[1] / "changes.json").write_text(json.dumps(kinds))
+
+    def _count(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self._below or not _is_change(event, arguments):
             return
-        if made == stop_before:
+        paths = [str(part) for part in arguments if self._below in str(part)]
+        if not paths:
+            return
+        if len(self._kinds) == self._stop_before:
             os.kill(os.getpid(), signal.SIGSTOP)
-        made += 1
+        self._kinds.append(" ".join([event, *map(_kind, paths)]))
 
-    sys.addaudithook(count)
-    do_rank(job.root, 0, digest)
+
+def _kind(path: str) -> str:
+    """A path without what differs from attempt to attempt.
+
+    What lies in a folder under the attempt's own name is seen by nobody else: all of one kind.
+    """
+    parts = path.split("/")
+    own = next((number for number, part in enumerate(parts) if "tmp-" in part), len(parts))
+    name = parts[own].partition("tmp-")[0] if own < len(parts) else ""
+    return "/".join([*parts[:own], name, "inside" if own + 1 < len(parts) else ""])
 
 
 def _is_change(event: str, arguments: tuple[object, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Both formats, written, moved and read again, over all that a dataset can be; the official readers read some."""
+"""Both formats, written, moved and read again; the official readers read some."""
 
 import itertools
 from typing import NamedTuple
@@ -8,8 +8,9 @@ import pytest
 
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import aggregate, migrate
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, frame_code, make_episode
+from tests.helpers.trees import tree
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 OTHER = {"v2.1": "v3.0", "v3.0": "v2.1"}
@@ -25,7 +26,8 @@ class Case(NamedTuple):
     tasks: int
 
     def __str__(self):
-        return f"{self.cameras}cameras-{self.mode}-{self.episodes}x{self.length}frames-{self.tasks}tasks"
+        size = f"{self.episodes}x{self.length}frames-{self.tasks}tasks"
+        return f"{self.cameras}cameras-{self.mode}-{size}"
 
     def make(self, folder):
         texts = ["pick the cup", "place it"][: self.tasks]
@@ -111,7 +113,7 @@ def test_the_official_reader_looks_around_in_an_episode(version, tmp_path, offic
 
 
 def assert_read_as(reading, episodes):
-    """See that the official reader's items are these episodes: rows, frames, tasks, numbers, statistics."""
+    """See that the official reader's items are these episodes, with all that they hold."""
     lengths = [episode.length for episode in episodes]
     total = sum(lengths)
     assert (reading.length, reading.episodes, reading.fps) == (total, len(episodes), FPS)

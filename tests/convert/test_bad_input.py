@@ -1,4 +1,4 @@
-"""Bad input gives one clear error, loses nothing, and leaves no output; `--skip-bad` keeps the rest."""
+"""Bad input gives one clear error and loses nothing; `--skip-bad` keeps the rest."""
 
 import json
 import subprocess
@@ -48,6 +48,7 @@ def test_every_way_to_be_broken_has_its_text():
     }
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", [*FILES, *OPTIONS, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     broken = (FILES | OPTIONS | EPISODES)[name](tmp_path)
@@ -96,7 +97,8 @@ def test_a_bad_episode_is_left_out_and_the_others_are_as_without_it(tmp_path, co
     assert left["episode"].startswith("episode_1")
     assert left["reason"] in line
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {
-        "meta/piperline.json"
+        "meta/piperline.json",
+        "meta/piperline_seal.json",
     }
     assert codes(output) == [[(episode, 1, frame) for frame in range(4)] for episode in (0, 2)]
 
@@ -130,7 +132,8 @@ def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, conve
     assert code == 0
     assert "2 episodes had been encoded by an earlier run" in out
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {
-        "meta/piperline.json"
+        "meta/piperline.json",
+        "meta/piperline_seal.json",
     }
     assert not (tmp_path / "dataset.work").exists()
 
@@ -178,7 +181,10 @@ def test_cameras_of_another_size_do_not_go_into_one_dataset(tmp_path, convert):
 
 def test_a_file_that_is_being_written(tmp_path, convert):
     path = write_piper(tmp_path / "day.hdf5", lengths=1)
-    hold = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    hold = (
+        "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); "
+        "print('open', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as recorder:

@@ -1,4 +1,4 @@
-"""Output that cannot be written: one clear error, what is done is kept, and nothing of others is touched."""
+"""Output that cannot be written: one clear error, and what is done is kept."""
 
 import errno
 import os
@@ -87,11 +87,14 @@ def test_a_full_disk_keeps_what_is_done_and_the_same_command_finishes_it(
 
 @own_mounts
 def test_a_read_only_file_system(tmp_path, recording):
-    script = 'mount --bind "$3" "$3" && mount -o remount,ro,bind "$3"; "$1" convert "$2" --output "$3/a" --workers 1'
+    script = (
+        'mount --bind "$3" "$3" && mount -o remount,ro,bind "$3"; '
+        '"$1" convert "$2" --output "$3/a" --workers 1'
+    )
     done = shell(script, PIPERLINE, recording, tmp_path)
     assert done.returncode == 5
     assert "error: the file system is read-only" in done.stderr
-    assert "\nnext:     name another place" in done.stderr
+    assert "\nnext:     choose another folder" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,7 +153,10 @@ def test_a_link_in_the_place_of_the_output(tmp_path, convert, recording):
 
 @own_mounts
 def test_a_mount_point_in_the_place_of_the_output(tmp_path, recording):
-    script = 'mkdir "$3/m" && mount -t tmpfs tmpfs "$3/m" && "$1" convert "$2" --output "$3/m" --workers 1'
+    script = (
+        'mkdir "$3/m" && mount -t tmpfs tmpfs "$3/m" && '
+        '"$1" convert "$2" --output "$3/m" --workers 1'
+    )
     done = shell(script, PIPERLINE, recording, tmp_path)
     assert done.returncode == 5
     assert "found:    a mount point" in done.stderr
@@ -213,7 +219,10 @@ def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recordin
 
 @own_mounts
 def test_the_demo_needs_room(tmp_path):
-    script = 'mount -t tmpfs -o size=50m tmpfs "$2" && "$1" demo "$2/demo"; code=$?; ls -A "$2"; exit $code'
+    script = (
+        'mount -t tmpfs -o size=50m tmpfs "$2" && "$1" demo "$2/demo"; '
+        'code=$?; ls -A "$2"; exit $code'
+    )
     done = shell(script, PIPERLINE, tmp_path)
     assert done.returncode == 5
     assert done.stdout == ""

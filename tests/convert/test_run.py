@@ -22,6 +22,7 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.features import frame_times
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.layout import layout_text
@@ -71,6 +72,7 @@ def rows_of(dataset: Path, episode: int) -> dict[str, list[Any]]:
     )
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize(("storage", "color", "video"), CASES)
 def test_every_frame_arrives_with_its_number_and_colors(tmp_path, storage, color, video):
     write_piper(tmp_path / "a.hdf5", episodes=2, lengths=[3, 12], storage=storage, color=color)
@@ -89,7 +91,7 @@ def test_every_frame_arrives_with_its_number_and_colors(tmp_path, storage, color
 
 @pytest.mark.parametrize("video", ["h264", "av1"])
 def test_small_changes_in_large_images_arrive(tmp_path, video):
-    """The numbers are all that changes here; SVT-AV1 by LeRobot's settings loses those of every second frame."""
+    """Only the numbers change here; with LeRobot's settings SVT-AV1 loses every second one."""
     write_piper(tmp_path / "a.hdf5", episodes=1, lengths=20, size=(480, 640), storage="raw")
     convert([tmp_path / "a.hdf5"], tmp_path / "out", make_job(video=video), workers=1)
     assert [read_code(frame)[2] for frame in frames_of(tmp_path / "out", "mid", 0)] == list(
@@ -109,7 +111,7 @@ def test_rows_are_the_recorded_values(tmp_path, dtype):
         assert np.array_equal(
             rows["action"], actions(episode, length).astype(dtype).astype(np.float32)
         )
-        assert rows["timestamp"] == [float(np.float32(frame / 30)) for frame in range(length)]
+        assert rows["timestamp"] == frame_times(np.arange(length), 30).tolist()
         assert rows["frame_index"] == list(range(length))
         assert rows["index"] == list(range(episode * 3, episode * 3 + length))
         assert rows["episode_index"] == [episode] * length
@@ -369,7 +371,7 @@ def test_what_piperline_did_not_make_is_never_replaced(tmp_path):
         convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1, overwrite=True)
     (tmp_path / "new.work").mkdir()
     (tmp_path / "new.work" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputExists, match="staging folder"):
+    with pytest.raises(OutputExists, match=r"new\.work holds"):
         convert([tmp_path / "data"], tmp_path / "new", make_job(), workers=1)
     assert (tmp_path / "out" / "thesis.tex").exists()
     assert (tmp_path / "new.work" / "thesis.tex").exists()

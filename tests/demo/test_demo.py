@@ -23,19 +23,24 @@ def made(tmp_path_factory):
 
 
 def test_every_row_has_its_frame_in_every_camera(made):
-    assert [episode.rows for episode in made.look.episodes] == [9, 4]
-    assert all(set(episode.frames.values()) == {episode.rows} for episode in made.look.episodes)
-    assert list(made.look.episodes[0].frames) == [
+    assert [episode.rows for episode in made.summary.episodes] == [9, 4]
+    assert all(set(episode.frames.values()) == {episode.rows} for episode in made.summary.episodes)
+    assert list(made.summary.episodes[0].frames) == [
         f"observation.images.{name}" for name in ("left_wrist", "mid", "right_wrist")
     ]
-    assert made.look.head.num_rows == 3
-    assert len({episode.task for episode in made.look.episodes}) == 2
+    assert made.summary.head.num_rows == 3
+    assert len({episode.instruction for episode in made.summary.episodes}) == 2
 
 
 def test_the_contact_sheet_has_eight_frames_of_each_camera(made):
-    assert decode_image(made.look.sheet.read_bytes()).shape == (3 * 48 + 4 * 4, 8 * 64 + 9 * 4, 3)
+    assert decode_image(made.summary.sheet.read_bytes()).shape == (
+        3 * 48 + 4 * 4,
+        8 * 64 + 9 * 4,
+        3,
+    )
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 def test_an_earlier_demo_is_made_anew(tmp_path, made):
     said: list[str] = []
     folder = tmp_path / "demo"
@@ -43,14 +48,14 @@ def test_an_earlier_demo_is_made_anew(tmp_path, made):
     (folder / "dataset" / "README.md").unlink()
     again = make_demo(folder, record=quick, note=said.append)
     assert (folder / "dataset" / "README.md").is_file()
-    assert again.look.episodes == made.look.episodes
+    assert again.summary.episodes == made.summary.episodes
     assert len(said) == 3
 
 
 def test_what_is_not_ours_is_kept(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("finished")
     for taken in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(OutputExists, match="something else"):
+        with pytest.raises(OutputExists, match="already exists"):
             make_demo(taken, record=quick)
         assert run(app, ["demo", str(taken)]) == 5
         assert f"where:    file {taken}" in capsys.readouterr().err
@@ -58,6 +63,7 @@ def test_what_is_not_ours_is_kept(tmp_path, capsys):
     assert (tmp_path / "thesis.txt").read_text() == "finished"
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "a look"
     monkeypatch.setattr("piperline.demo.make_demo", partial(make_demo, record=quick))
@@ -73,9 +79,10 @@ def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
     assert f"contact sheet, a row for each camera: {folder / 'contact_sheet.png'}" in lines
     commands = [shlex.split(line) for line in lines[lines.index("next:") + 1 :]]
     assert len(commands) == 3
-    for program, *arguments in commands:
-        assert program == "piperline"
-        assert run(app, arguments) in {0, 1}  # 1: preflight says that this is little data
+    assert [program for program, *_ in commands] == ["piperline"] * 3
+    # Preflight finds that 9 and 4 frames are shorter than an action chunk.
+    assert [run(app, arguments) for _, *arguments in commands] == [0, 0, 1]
+    assert "[horizon-too-long]" in capsys.readouterr().out
 
 
 @pytest.mark.slow

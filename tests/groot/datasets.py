@@ -1,4 +1,4 @@
-"""Datasets for GR00T's tests: arms that move smoothly, commands two frames ahead, pictures that change."""
+"""Datasets for GR00T's tests: smooth motion, commands two frames ahead, changing images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from piperline.episode import Clip, EncodedEpisode
-from piperline.features import Feature, Schema, camera_feature
+from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import write_groot_stats
+from piperline.lerobot import WriterOptions
 from piperline.lerobot.v21 import V21Writer
 from piperline.recordings.layout import load_layout
 from piperline.stats import FeatureStats
@@ -21,14 +22,14 @@ from piperline.video.pixel_counts import count_pixels
 
 LEAD = 2
 """Frames by which commands go ahead of states."""
-PIPER = load_layout("piper").vectors["action"].names
+PIPER = load_layout("piper").vectors["action"].dimension_names
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 
 
 def motion(
     episode: int, length: int, names: Sequence[str], dtype: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """States and actions, shape (length, dimensions): slow waves for joints, open and shut for grippers."""
+    """States and actions, shape (length, dimensions): slow waves for joints, steps for grippers."""
     time = np.arange(length + LEAD)[:, None] / 30
     dimension = np.arange(len(names))[None]
     waves = np.sin(2 * time * (1 + dimension % 3) + dimension + 0.7 * episode)
@@ -95,7 +96,7 @@ def make_dataset(
             {
                 "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), len(names)),
                 "action": pa.FixedSizeListArray.from_arrays(action.ravel(), len(names)),
-                "timestamp": pa.array((rows / fps).astype(np.float32)),
+                "timestamp": pa.array(frame_times(rows, fps)),
                 "frame_index": pa.array(rows),
             }
         )
@@ -106,7 +107,7 @@ def make_dataset(
             }
             videos = {key: camera_feature(clip.info) for key, clip in clips.items()}
             schema = Schema(fps=fps, robot_type="bi_piper", features={**vectors, **videos})
-            writer = V21Writer(root, schema, link=True)
+            writer = V21Writer(root, schema, WriterOptions(link=True))
         writer.add(EncodedEpisode(table, clips, stats, (tasks[number % len(tasks)],)))
     assert writer is not None
     writer.finish()

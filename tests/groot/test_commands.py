@@ -1,6 +1,7 @@
 """`piperline groot`: what is printed where, and the exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from tests.groot.test_launch import make_checkout
+from tests.helpers.documents import REPOSITORY
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def test_config_goes_to_the_documented_folder(call, good, tmp_path, monkeypatch)
     assert (tmp_path / "config_for_gr00tn17/lerobot_train_bi_piper.sh").exists()
 
 
+def test_config_fills_in_the_folder_that_a_checkout_ships(call, good, tmp_path, monkeypatch):
+    folder = tmp_path / "config_for_gr00tn16"
+    shutil.copytree(REPOSITORY / folder.name, folder)
+    monkeypatch.chdir(tmp_path)
+    assert call("config", good)[0] == 0
+    script = folder / "finetune_bi_piper.sh"
+    assert f"DATASET=${{DATASET:-{good}}}" in script.read_text()
+    script.write_text(script.read_text() + "# mine\n")
+    code, _, err = call("config", good, "--gpus", 1)
+    assert code == 5
+    assert "finetune_bi_piper.sh: already exists and differs" in err
+
+
 def test_config_says_that_it_guessed(call, copy, tmp_path):
     before = json.loads((copy / "meta/modality.json").read_text())
     (copy / "meta/modality.json").unlink()
@@ -64,19 +79,22 @@ def test_stats_names_the_files(call, copy):
 
 def test_preflight_of_a_clean_dataset(call, good):
     code, out, err = call("preflight", good, "--fail-on", "warning")
-    assert (code, out) == (0, "")
-    assert "no findings" in err
-    assert "3 episodes, 120 frames: 75 usable steps in 1 shards" in err
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == [
+        "no findings",
+        "3 episodes, 120 frames: 75 usable samples, 1 shard, 1 optimiser step per epoch",
+    ]
 
 
-def test_preflight_fails_at_the_asked_severity(call, good):
+def test_preflight_fails_at_the_asked_severity(call, good, tmp_path):
     short = ("preflight", good, "--tables-only", "--horizon", 16)
     assert call(*short)[0] == 0
     code, out, _ = call(*short, "--gpus", 3)
     assert code == 1
     assert "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]" in out
-    assert "next:  --batch 255" in out
-    warned = (*short, "--shard-size", 14000)
+    assert f"next:  piperline groot config {good} --gpus 3 --batch 255\n" in out
+    (tmp_path / "checkpoint-10").mkdir()
+    warned = (*short, "--output-dir", tmp_path)
     assert call(*warned)[0] == 0
     assert call(*warned, "--fail-on", "warning")[0] == 1
 
@@ -96,8 +114,8 @@ def test_launch_prints_the_command(call, good, tmp_path):
     code, out, _ = call("launch", good, "--checkout", checkout, "--gpus", 1, "--batch", 32)
     assert code == 0
     assert (
-        f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path nvidia/GR00T-N1.6-3B"
-        in out
+        f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path "
+        "nvidia/GR00T-N1.6-3B" in out
     )
     assert "--global_batch_size 32" in out
 
@@ -119,7 +137,10 @@ def test_launch_on_another_version_is_an_error(call, good, tmp_path):
 
 def test_help_imports_nothing_heavy():
     """Only what is light: parameters and their defaults."""
-    program = "import sys, piperline.cli.groot; print(sorted({'av', 'h5py', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    program = (
+        "import sys, piperline.cli.groot; print(sorted({'av', 'h5py', 'numpy', 'pyarrow'} & "
+        "set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

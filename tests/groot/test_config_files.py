@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from piperline.errors import DatasetError, OutputExists, PiperlineError
-from piperline.groot.config_files import files, prepare, write_files
+from piperline.groot.config_files import SHIPPED_DATASET, files, prepare, write_files
 from piperline.groot.modality_config import read_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import VERSIONS, target
@@ -21,7 +21,7 @@ from tests.groot.datasets import make_dataset
 from tests.helpers.pinned import assert_golden
 
 REPOSITORY = Path(__file__).parents[2]
-SETTINGS = Settings(dataset_path="dataset/bi_piper")
+SETTINGS = Settings(dataset_path=SHIPPED_DATASET)
 
 
 def written(root, version, settings=SETTINGS, **options):
@@ -112,7 +112,7 @@ GROUPS = ["left_arm", "left_gripper", "right_arm", "right_gripper"]
 @pytest.mark.parametrize("version", ["n1.6", "n1.7"])
 def test_the_config_registers_in_gr00t(good, gr00t, version):
     text = written(good, version)["bi_piper_config.py"]
-    exec(compile(text, "bi_piper_config.py", "exec"), {})
+    exec(compile(text, "bi_piper_config.py", "exec"), {})  # noqa: S102 - as GR00T does
     config = gr00t["new_embodiment"]
     assert {part: entry.modality_keys for part, entry in config.items()} == {
         "video": ["left_wrist", "mid", "right_wrist"],
@@ -130,7 +130,7 @@ def test_the_config_registers_in_gr00t(good, gr00t, version):
 @pytest.mark.usefixtures("gr00t")
 def test_the_n15_config_is_a_data_config_class(good):
     values: dict[str, type] = {}
-    exec(written(good, "n1.5")["bi_piper_config.py"], values)
+    exec(written(good, "n1.5")["bi_piper_config.py"], values)  # noqa: S102 - as GR00T does
     found = values["BiPiperDataConfig"]
     assert vars(found)["video_keys"] == ["video.left_wrist", "video.mid", "video.right_wrist"]
     assert vars(found)["action_keys"] == [f"action.{group}" for group in GROUPS]
@@ -271,10 +271,23 @@ def test_one_gpu_needs_no_torchrun(good, run_script):
 
 def test_every_setting_is_an_option(good, run_script):
     settings = Settings(
-        gpus=2, batch=10, steps=3, save_steps=2, keep=1, warmup=0.1, weight_decay=0.01, learning_rate=3e-5,
-        color_jitter=(0, 0.1, 0.2, 0), workers=1, wandb=False, dataset_path="a b/c'd", output_dir="out; rm x",
-        base_model="mine", shard_size=77, sampling_rate=0.5,
-    )  # fmt: skip
+        gpus=2,
+        batch=10,
+        steps=3,
+        save_steps=2,
+        keep=1,
+        warmup=0.1,
+        weight_decay=0.01,
+        learning_rate=3e-5,
+        color_jitter=(0, 0.1, 0.2, 0),
+        workers=1,
+        wandb=False,
+        dataset_path="a b/c'd",
+        output_dir="out; rm x",
+        base_model="mine",
+        shard_size=77,
+        sampling_rate=0.5,
+    )
     _, called = run_script(written(good, "n1.6", settings), "finetune_bi_piper.sh")
     found = finetune_parser().parse_args(called[4:])
     assert (found.dataset_path, found.output_dir, found.base_model_path) == (
@@ -335,6 +348,13 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     options = dict(word.removeprefix("--").split("=", 1) for word in called[1:])
     excluded = json.loads(options["policy.relative_exclude_joints"])
     names = json.loads((good / "meta/info.json").read_text())["features"]["action"]["names"]
+    assert options["dataset.root"] == f"{SETTINGS.dataset_path}-v3"
+    assert options["policy.max_steps"] == options["steps"] == "10000"
+    rates = ("optimizer_lr", "optimizer_weight_decay", "warmup_ratio")
+    assert [float(options[f"policy.{name}"]) for name in rates] == [1e-4, 1e-5, 0.05]
+    jitter = json.loads(options["dataset.image_transforms.tfs"])["jitter"]
+    assert jitter["kwargs"]["brightness"] == [0.7, 1.3]
+    assert jitter["kwargs"]["hue"] == [-0.08, 0.08]
     # LeRobot: absolute is a name that contains one of them, whatever the case.
     absolute = [name for name in names if any(word.lower() in name.lower() for word in excluded)]
     assert absolute == ["left_gripper.pos", "right_gripper.pos"]
@@ -346,7 +366,7 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     ("names", "relative", "excluded"),
     [
         (("arm_1", "arm_2", "hand_1"), ["arm"], ["hand"]),
-        (("a", "b", "c"), ["arm"], []),
+        (("joint_a", "joint_b", "joint_c"), ["arm"], []),
         (("arm_1", "waist_1", "gripper"), ["arm"], ["waist_1", "gripper"]),
     ],
 )
@@ -398,7 +418,7 @@ def test_files_that_were_edited_are_kept(good, tmp_path):
     assert len(write_files(tmp_path, texts)) == 3
     assert write_files(tmp_path, texts) == []
     (tmp_path / "finetune_bi_piper.sh").write_text("mine")
-    with pytest.raises(OutputExists, match=r"finetune_bi_piper\.sh: exists and differs"):
+    with pytest.raises(OutputExists, match=r"finetune_bi_piper\.sh: already exists and differs"):
         write_files(tmp_path, texts)
     assert (tmp_path / "finetune_bi_piper.sh").read_text() == "mine"
     assert [path.name for path in write_files(tmp_path, texts, overwrite=True)] == [
@@ -447,7 +467,7 @@ def test_a_v3_dataset_is_told_how_to_migrate(copy):
     path.write_text(path.read_text().replace("v2.1", "v3.0"))
     with pytest.raises(DatasetError, match=r"v3\.0") as caught:
         written(copy, "n1.6")
-    assert caught.value.next_step == f"`piperline migrate {copy} --to v2.1`"
+    assert caught.value.next_step == f"piperline migrate {copy} --to v2.1"
 
 
 def test_groups_of_a_foreign_dataset_are_guessed(copy):

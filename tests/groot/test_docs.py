@@ -9,12 +9,12 @@ import pytest
 from piperline.cli import groot
 
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = [*(REPOSITORY / "src/piperline/groot").glob("*.py")]
+SOURCES = [*(REPOSITORY / "src/piperline/groot").rglob("*.py")]
 PAGES = ["docs/groot.md", "docs/groot.zh-CN.md"]
 
 
 def raised_codes():
-    """The first argument of every finding, and codes that are given as `"code", "severity", message`."""
+    """The codes of all findings: `"code", "severity", message`."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     named = re.findall(
         r'"([a-z0-9]+(?:-[a-z0-9]+)*)",\s*(?:"(?:error|warning)"|severity)\s*,', text

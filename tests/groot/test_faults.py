@@ -1,6 +1,7 @@
-"""One fault each in a good dataset: preflight finds that, and nothing else. Ten good datasets: it finds nothing."""
+"""One fault each in a good dataset gives exactly its finding; good datasets give none."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from piperline.cli.app import app, run
+from piperline.errors import Place
+from piperline.groot.checks.modality import check_choice
 from piperline.groot.checks.sampling import shards
+from piperline.groot.config_files import prepare
+from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
 from piperline.groot.settings import Launch
 from piperline.groot.stats import write_groot_stats
+from piperline.groot.versions import VERSIONS, target
 from piperline.recordings.layout import load_layout
 from tests.groot.datasets import make_dataset, picture, write_clip
 from tests.helpers.pinned import assert_golden
@@ -41,7 +48,7 @@ def edit_lines(root, name, change):
 
 
 def edit_column(root, column, change, episodes=None):
-    """Change a column, as float64 (rows, dimensions) in place or by return; statistics are made anew."""
+    """Change a column, float64 (rows, dimensions), in place or by return; refresh statistics."""
     for index, path in enumerate(sorted((root / "data").rglob("*.parquet"))):
         if episodes is not None and index not in episodes:
             continue
@@ -123,6 +130,23 @@ def rows(column, change):
 
 def upside_down(values):
     values[:, 1] *= -1
+
+
+def shuffle(values):
+    return np.random.default_rng(1).permutation(values)
+
+
+def rest(values):
+    values[:] = values[0]
+
+
+def renamed(task):
+    """Give all episodes another task."""
+
+    def change(lines):
+        return [json.dumps(json.loads(line) | {"tasks": [task]}) for line in lines]
+
+    return change
 
 
 def degrees(values):
@@ -351,8 +375,23 @@ FAULTS = {
     ),
     "task-unknown: half": put("task_index", lambda _: 0.5),
     "task-unknown: null": put("task_index", lambda row: row % 2 or None),
-    "task-empty": lambda root: edit_lines(
-        root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']
+    "task-empty": lambda root: [
+        edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
+        edit_lines(root, "episodes.jsonl", renamed("...")),
+    ],
+    "task-differs": lambda root: edit_lines(root, "episodes.jsonl", renamed("wave")),
+    "frame-index": put("frame_index", lambda row: row ^ 1),
+    "episode-still": lambda root: [
+        edit_column(root, name, rest, episodes=[1]) for name in ("action", "observation.state")
+    ],
+    "action-unrelated": rows("action", shuffle),
+    "modality-crossed": modality(
+        lambda v: v["video"].update(
+            left_wrist=v["video"]["right_wrist"], right_wrist=v["video"]["left_wrist"]
+        )
+    ),
+    "stats-version": lambda root: edit_json(
+        root, "relative_stats.json", lambda v: v.update({"__fingerprints__": {"left_arm": "3f"}})
     ),
     "nan": rows("action", first_of(np.nan)),
     "inf": rows("observation.state", first_of(np.inf)),
@@ -435,7 +474,10 @@ CLEAN: dict[str, dict[str, Any]] = {
     "piper": {},
     "one episode": {"lengths": (60,)},
     "recorded JPEG": {"mode": "copy", "lengths": (40, 36)},
-    "aloha": {"names": load_layout("aloha").vectors["action"].names, "fps": 50},
+    "aloha": {
+        "names": load_layout("aloha").vectors["observation.state"].dimension_names,
+        "fps": 50,
+    },
     "one arm, names of another robot": {
         "names": (
             "shoulder_pan",
@@ -458,7 +500,7 @@ CLEAN: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("version", ["n1.5", "n1.6", "n1.7"])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", CLEAN)
 def test_clean_datasets_give_no_finding(clean, name, version):
     assert preflight(clean(name), version=version).findings == ()
@@ -480,11 +522,38 @@ def test_shards_that_cannot_all_be_filled(copy):
     [
         (Launch(gpus=3), "batch"),
         (Launch(gpus=0), "batch"),
-        (Launch(shard_size=14_000), "memory"),
     ],
 )
 def test_settings_that_do_not_fit(good, launch, code):
     assert codes(good, launch=launch) == [code]
+
+
+def test_a_read_only_dataset_stops_gr00t(good, monkeypatch):
+    """The tests run as root, to whom every folder is writable: the system's answer is given."""
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or path != good / "meta")
+    assert codes(good) == ["dataset-read-only"]
+    assert codes(good, version="n1.5") == []
+
+
+def test_holding_the_pose_is_what_a_model_must_beat(copy):
+    def still(values):
+        values[:] = 1
+
+    def moving(values):
+        values[:] = 1
+        values[:, 0] = 1 + np.arange(len(values)) % 16 / 7.5  # 0 to 2 in each chunk
+
+    edit_column(copy, "observation.state", still)
+    edit_column(copy, "action", moving)
+    forecast = preflight(copy, videos=False).forecast
+    assert forecast is not None
+    chunks = [np.arange(length) % 16 / 7.5 for length in (40, 44, 36)]
+    assert forecast.hold_error == pytest.approx(np.concatenate(chunks).mean() / 14, rel=1e-5)
+
+
+def test_memory_above_the_limit_is_told(good, monkeypatch):
+    monkeypatch.setattr("piperline.groot.checks.sampling._MEMORY_LIMIT", 1e9)
+    assert codes(good) == ["memory"]
 
 
 def test_an_output_folder_with_a_checkpoint(good, tmp_path):
@@ -519,7 +588,7 @@ def test_n15_asks_info_json_for_the_videos(copy, change):
 
 
 def dealt(usable, shard_size, splits):
-    """GR00T's dealing, step by step: each part of an episode goes to the shard that is shortest so far."""
+    """GR00T's dealing: each part of an episode goes to the shard that is shortest so far."""
     shards = [0] * -(-sum(usable) // shard_size)
     for steps in usable:
         for part in range(splits):
@@ -545,6 +614,7 @@ def test_horizons_that_are_too_long(copy):
     assert codes(copy, horizon=41) == ["episodes-short"]
     assert codes(copy, horizon=51) == ["horizon-checkpoint", "horizon-too-long"]
     assert codes(copy, horizon=41, version="n1.7") == ["horizon-checkpoint", "episodes-short"]
+    assert codes(copy, horizon=36, version="n1.5", videos=False) == []
     assert codes(copy, horizon=0) == ["config-broken"]
 
 
@@ -565,13 +635,135 @@ def test_timestamps_matter_to_n15_alone(copy):
     assert codes(copy) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values + 1 / 30,
+        lambda values: np.where(values > 0.5, np.nan, values),
+        lambda values: values[::-1],
+    ],
+    ids=["shifted by a frame", "not a number", "backwards"],
+)
+def test_timestamps_on_the_grid_may_be_those_of_other_frames(copy, change):
+    edit_column(copy, "timestamp", change)
+    assert "timestamps" in codes(copy, version="n1.5")
+
+
+def test_timestamps_that_are_rounded_down_are_told(copy):
+    """As float32 rounds them: 42 of 107 lie before their frame at 30 frames a second."""
+    edit_column(copy, "timestamp", lambda values: np.arange(len(values))[:, None] / 30)
+    (found,) = preflight(copy, version="n1.5").findings
+    assert (found.code, found.severity) == ("timestamps-early", "warning")
+    times = [(np.arange(n) / 30, (np.arange(n) / 30).astype(np.float32)) for n in (40, 44, 36)]
+    assert found.numbers["frames"] == sum(int((short < exact).sum()) for exact, short in times)
+    repaired = copy.with_name("dataset-times")
+    assert found.remedy == f"piperline aggregate {copy} --output {repaired}"
+    assert run(app, found.remedy.split()[1:]) == 0
+    assert "timestamps-early" not in codes(repaired, version="n1.5", videos=False)
+    assert codes(copy) == []
+
+
+def test_one_black_frame_is_enough(copy):
+    frames = [picture(0, 1, frame, (48, 64)) for frame in range(40)]
+    frames[20:30] = [np.zeros((48, 64, 3), dtype=np.uint8)] * 10
+    video(copy, "mid", 0, [*frames[:15], *[frames[20]] * 10, *frames[25:]])
+    (found,) = preflight(copy).findings
+    assert found.code == "video-black"
+    assert found.message == "1 of the 3 frames looked at are black"
+
+
+def test_findings_of_one_cause_are_one(copy):
+    for episode, length in enumerate((40, 44, 36)):
+        video(copy, "mid", episode, [np.zeros((48, 64, 3), dtype=np.uint8)] * length)
+    (found,) = preflight(copy).findings
+    assert found.message == "the image is black (and in 2 more episodes)"
+    assert found.numbers["episodes"] == ["0", "1", "2"]
+
+
+def test_an_episode_that_is_there_twice(tmp_path):
+    root = make_dataset(tmp_path / "set", lengths=(40, 40), cameras=("mid",))
+    first, second = (pq.read_table(root / DATA.format(number)) for number in (0, 1))
+    for name in ("action", "observation.state"):
+        column = second.column_names.index(name)
+        second = second.set_column(column, name, first[name])
+    pq.write_table(second, root / DATA.format(1))
+    refresh(root)
+    (found,) = preflight(root).findings
+    assert (found.code, found.numbers["pairs"]) == ("episodes-equal", [(0, 1)])
+
+
+def test_keys_of_a_later_version_stop_n16_alone(copy):
+    FAULTS["stats-version"](copy)
+    assert codes(copy) == codes(copy, version="n1.7-april") == ["stats-version"]
+    assert codes(copy, version="n1.7") == []
+    write_groot_stats(copy)
+    assert codes(copy) == []
+
+
 def test_lerobot_statistics_are_worse_for_other_versions(copy):
     foreign(copy)
     severities = {
-        version: preflight(copy, version=version).findings[0].severity
-        for version in ("n1.5", "n1.6", "n1.7")
+        version: preflight(copy, version=version).findings[0].severity for version in VERSIONS
     }
-    assert severities == {"n1.5": "error", "n1.6": "warning", "n1.7": "error"}
+    assert severities == {
+        "n1.5": "error",
+        "n1.6": "warning",
+        "n1.7-april": "error",
+        "n1.7": "warning",
+    }
+
+
+POSE = ("left_x", "left_y", "left_z", "left_qx", "left_qy", "left_qz", "left_qw", "left_gripper")
+
+
+def turning(values):
+    """Unit quaternions of a slow turn about z."""
+    angle = np.linspace(0.2, 1.2, len(values))
+    values[:, 3:5] = 0.01 * np.sin(angle)[:, None]
+    values[:, 5], values[:, 6] = np.sin(angle), np.cos(angle)
+
+
+def flip(values):
+    turning(values)
+    values[len(values) // 2 :, 3:7] *= -1
+
+
+@pytest.fixture
+def pose(tmp_path):
+    root = make_dataset(tmp_path / "pose", names=POSE, cameras=("mid",))
+    for column in ("observation.state", "action"):
+        edit_column(root, column, turning)
+    return root
+
+
+def test_rotations_stay_absolute(pose):
+    meta, choice, _ = prepare(pose, target("n1.6"))
+    assert dict(zip(choice.action, choice.representations, strict=True)) == {
+        "left_arm": "ABSOLUTE",
+        "left_gripper": "ABSOLUTE",
+    }
+    asked = default_choice(meta, relative=["left_arm"])
+    found = check_choice(meta, asked, Place(file=pose))
+    assert [finding.code for finding in found] == ["relative-rotation"]
+
+
+def test_quaternions_that_flip_are_found(pose):
+    assert "quaternion-flip" not in codes(pose)
+    edit_column(pose, "observation.state", flip, episodes=[1])
+    (found,) = [f for f in preflight(pose).findings if f.code == "quaternion-flip"]
+    assert found.numbers == {"frames": 1}
+    assert found.place == Place(file=pose / DATA.format(1), frame=22)
+
+
+def test_a_group_without_names_is_absolute(tmp_path):
+    root = make_dataset(tmp_path / "set", names=[f"m_{i}" for i in range(4)], cameras=("mid",))
+    _, choice, _ = prepare(root, target("n1.6"))
+    assert (choice.action, choice.representations) == (("robot",), ("ABSOLUTE",))
+
+
+def test_a_config_needs_a_camera(copy):
+    edit_json(copy, "modality.json", lambda value: value.update(video={}))
+    assert codes(copy) == ["config-cameras"]
 
 
 def idle_left(values):
@@ -579,7 +771,7 @@ def idle_left(values):
 
 
 def resting_arm(root):
-    """The right arm hangs still, a little below where it was told to be; all that changes is noise."""
+    """The right arm hangs still, a little below its commanded pose; only noise changes."""
     for name, offset in (("observation.state", 0.5), ("action", 0.53)):
         noise = np.random.default_rng(len(name)).normal(scale=0.0005, size=(44, 7))
 
@@ -614,8 +806,31 @@ def test_the_forecast_counts_as_gr00t_does(good):
     # Ten parts of each episode, each decoding all of it: 10 x 120 frames for 75 samples.
     assert forecast.decoded_frames_per_sample == pytest.approx(16)
     assert forecast.steps_per_epoch == pytest.approx(75 / 256)
-    assert forecast.worker_memory_bytes == 44 * 3 * 48 * 64 * 3 + 2 * 1024 * 3 * 256 * 256 * 3
+    decoded, shards = 2 * 44 * 3 * 48 * 64 * 4, 2 * 75 * 3 * 256 * 256 * 3
+    assert forecast.worker_memory_bytes == 2**30 + decoded + shards
     assert forecast.all_workers_memory_bytes == 32 * forecast.worker_memory_bytes
+
+
+def test_parts_without_samples_are_decoded_too_before_june_2026(good):
+    """A horizon of 40: of 40, 44 and 36 frames 1, 5 and 0 begin a sample, in ten parts each."""
+    decoded = {
+        version: preflight(good, version=version, horizon=40, videos=False).forecast
+        for version in ("n1.6", "n1.7-april", "n1.7")
+    }
+    per_sample = {
+        version: found.decoded_frames_per_sample * found.usable_steps
+        for version, found in decoded.items()
+        if found is not None
+    }
+    assert per_sample == pytest.approx({"n1.6": 1200, "n1.7-april": 1200, "n1.7": 40 + 5 * 44})
+
+
+def test_n15_draws_rows(good):
+    forecast = preflight(good, version="n1.5", videos=False).forecast
+    assert forecast is not None
+    assert (forecast.usable_steps, forecast.lost_episodes, forecast.shards) == (120, 0, 0)
+    # H.264 with a key frame every 10: 1 to 10 frames, 5.5 on average.
+    assert forecast.decoded_frames_per_sample == pytest.approx(5.5)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,18 @@
 
 import json
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from piperline.errors import DatasetError, PiperlineError
+from piperline.cli.app import app, run
+from piperline.errors import DatasetError, PiperlineError, UsageError
 from piperline.groot.launch import checkout_version, plan_launch, start
 from piperline.groot.settings import Settings
+from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import VERSIONS, target
 
 
@@ -17,10 +21,16 @@ def make_checkout(folder: Path, version: str) -> Path:
     """The files by which a checkout is known; the launcher writes down how it was called."""
     goal = target(version)
     (folder / goal.launcher).parent.mkdir(parents=True)
-    text = "import json, os, sys\njson.dump([sys.argv, os.getcwd()], open('called.json', 'w'))\nsys.exit(3)\n"
+    text = (
+        "import json, os, sys\njson.dump([sys.argv, os.getcwd()], open('called.json', "
+        "'w'))\nsys.exit(3)\n"
+    )
     (folder / goal.launcher).write_text(text)
     if goal.marker != goal.launcher:
         (folder / goal.marker).mkdir(parents=True)
+    if goal.told_by:
+        (folder / "gr00t/data").mkdir()
+        (folder / "gr00t/data/stats.py").write_text(f"KEY = {goal.told_by!r}\n")
     return folder
 
 
@@ -57,8 +67,11 @@ def test_the_plan_is_the_command_and_the_config_it_needs(good, checkout):
     assert plan.report.findings == ()
     config = checkout / "config_for_gr00tn16/bi_piper_config.py"
     assert plan.command[:4] == (
-        "torchrun", "--nproc_per_node=8", "--master_port=29500", "gr00t/experiment/launch_finetune.py",
-    )  # fmt: skip
+        "torchrun",
+        "--nproc_per_node=8",
+        "--master_port=29500",
+        "gr00t/experiment/launch_finetune.py",
+    )
     assert plan.command[plan.command.index("--modality_config_path") + 1] == str(config)
     assert plan.command[plan.command.index("--dataset_path") + 1] == str(good)
     assert "'/" in plan.line  # the folder has a space
@@ -74,6 +87,29 @@ def test_a_config_that_is_there_is_used_as_it_is(good, checkout):
     )
     plan = plan_launch(good, checkout, videos=False)
     assert [finding.code for finding in plan.report.findings] == ["config-broken"]
+
+
+@pytest.mark.parametrize("version", ["n1.5", "n1.6"])
+def test_a_config_that_says_otherwise_is_refused(good, tmp_path, version):
+    checkout = make_checkout(tmp_path / "checkout", version)
+    plan_launch(good, checkout, version=version, videos=False)
+    plan_launch(good, checkout, version=version, horizon=16, videos=False)
+    with pytest.raises(UsageError, match="says otherwise") as caught:
+        plan_launch(good, checkout, version=version, horizon=12, videos=False)
+    assert caught.value.found == "a horizon of 16"
+    step = str(caught.value.next_step)
+    assert run(app, shlex.split(step)[1:]) == 0
+    write_groot_stats(good_copy := shutil.copytree(good, tmp_path / "dataset"), horizon=12)
+    plan = plan_launch(good_copy, checkout, version=version, horizon=12, videos=False)
+    assert plan.report.findings == ()
+
+
+def test_other_relative_groups_are_refused(good, checkout):
+    plan_launch(good, checkout, videos=False)
+    with pytest.raises(UsageError, match="says otherwise") as caught:
+        plan_launch(good, checkout, relative=["left_arm"], videos=False)
+    assert caught.value.found == "relative groups left_arm, right_arm"
+    assert "--relative left_arm --output" in str(caught.value.next_step)
 
 
 def test_an_old_checkpoint_is_seen(good, checkout):
@@ -102,7 +138,7 @@ def test_a_dataset_without_modality_json(copy, checkout):
     (copy / "meta/modality.json").unlink()
     with pytest.raises(DatasetError, match=r"no meta/modality\.json") as caught:
         plan_launch(copy, checkout)
-    assert caught.value.next_step == f"`piperline groot config {copy}`"
+    assert caught.value.next_step == f"piperline groot config {copy}"
 
 
 def test_it_starts_in_the_checkout_and_returns_its_exit_code(good, checkout, tmp_path, monkeypatch):
@@ -114,6 +150,19 @@ def test_it_starts_in_the_checkout_and_returns_its_exit_code(good, checkout, tmp
     arguments, folder = json.loads((checkout / "called.json").read_text())
     assert folder == str(checkout)
     assert arguments[arguments.index("--global_batch_size") + 1] == "8"
+
+
+def test_a_python_without_gr00t_starts_nothing(good, checkout, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/torchrun").touch(mode=0o755)
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    plan = plan_launch(good, checkout, videos=False)
+    shutil.rmtree(checkout / "gr00t")
+    with pytest.raises(PiperlineError, match="cannot import gr00t") as caught:
+        start(plan)
+    assert caught.value.found == "ModuleNotFoundError: No module named 'gr00t'"
+    assert caught.value.next_step == f"source '{checkout}/.venv/bin/activate'"
 
 
 def test_without_the_environment_of_gr00t(good, checkout, monkeypatch, tmp_path):

@@ -9,7 +9,8 @@ from piperline.groot.preflight import preflight
 HEAD = """
 from gr00t.configs.data.embodiment_configs import register_modality_config
 from gr00t.data.embodiment_tags import EmbodimentTag
-from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation as Rep, ActionType, ModalityConfig
+from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation as Rep
+from gr00t.data.types import ActionType, ModalityConfig
 
 def entry(rep, **more):
     return ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT, **more)
@@ -27,11 +28,14 @@ def config(tmp_path, *, name="my_robot.py", **change):
         "keys": repr(GROUPS),
         "deltas": "list(range(16))",
         "reps": REPS,
-        "language": "ModalityConfig(delta_indices=[0], modality_keys=['annotation.human.task_description'])",
+        "language": (
+            "ModalityConfig(delta_indices=[0], modality_keys=['annotation.human.task_description'])"
+        ),
         "end": "register_modality_config(config, EmbodimentTag.NEW_EMBODIMENT)",
     } | change
     body = (
-        f"config = {{'video': {text['video']}, 'state': {text['state']}, 'language': {text['language']},\n"
+        f"config = {{'video': {text['video']}, 'state': {text['state']}, 'language': "
+        f"{text['language']},\n"
         f"  'action': ModalityConfig(delta_indices={text['deltas']}, modality_keys={text['keys']},"
         f" action_configs={text['reps']})}}\n"
     )

@@ -1,4 +1,4 @@
-"""GR00T's statistics: against a plain implementation of the formulas, and against what NVIDIA ships."""
+"""GR00T's statistics: against a plain implementation, and against what NVIDIA ships."""
 
 import json
 import math
@@ -163,7 +163,13 @@ def test_what_cannot_be_computed_is_said(copy, tmp_path):
     modality["state"]["left_arm"]["end"] = 5
     (copy / "meta/modality.json").write_text(json.dumps(modality))
     with pytest.raises(DatasetError, match="6 dimensions, state group left_arm has 5"):
+        write_groot_stats(copy, relative=["left_arm"])
+    modality["state"]["left_arm"] = {"start": 0}
+    (copy / "meta/modality.json").write_text(json.dumps(modality))
+    with pytest.raises(DatasetError, match="a group is an object with whole start and end"):
         write_groot_stats(copy)
+    modality["state"]["left_arm"] = {"start": 0, "end": 6}
+    (copy / "meta/modality.json").write_text(json.dumps(modality))
     path = min((copy / "data").rglob("*.parquet"))
     pq.write_table(pq.read_table(path).drop_columns(["action"]), path)
     with pytest.raises(DatasetError, match="no column for the feature action"):
@@ -178,7 +184,7 @@ def test_nothing_is_relative_where_no_group_is_an_arm(tmp_path):
 
 
 def real_dataset() -> Path | None:
-    """NVIDIA's demo dataset, where there is a copy: `PIPERLINE_REAL_DATASET`, or ../shared beside the checkout."""
+    """NVIDIA's demo dataset, if there is a copy: `PIPERLINE_REAL_DATASET`, or ../shared."""
     told = os.environ.get("PIPERLINE_REAL_DATASET")
     beside = Path(__file__).parents[3] / "shared" / "data" / "robot_sim.PickNPlace"
     path = Path(told) if told else beside
@@ -189,7 +195,7 @@ def real_dataset() -> Path | None:
     real_dataset() is None, reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)"
 )
 def test_the_numbers_are_those_that_nvidia_ships(tmp_path):
-    """Its stats.json holds more columns, of integers and of bool; those of float features are defined the same."""
+    """Its stats.json has more columns (int, bool); those of float features are defined the same."""
     source = real_dataset()
     assert source is not None
     (tmp_path / "meta").mkdir()

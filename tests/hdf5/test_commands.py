@@ -1,11 +1,16 @@
 """The documented command lines, as processes, from a folder as a user has it."""
 
+import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -14,8 +19,11 @@ import pexpect
 import pytest
 from PIL import Image
 
+from piperline.errors import OutputError
+from piperline.hdf5 import copy, copy_workers
+from piperline.hdf5.split_repack import read_top, split_plan
 from tests.helpers.hostile import UNREADABLE
-from tests.helpers.recordings import read_code, write_piper
+from tests.helpers.recordings import read_code, write_aloha, write_piper
 
 REPOSITORY = Path(__file__).parents[2]
 READ, SPLIT, REPACK = (
@@ -31,20 +39,31 @@ UNMEASURED = {key: value for key, value in os.environ.items() if not key.startsw
 PIPERLINE = Path(sys.executable).with_name("piperline")
 
 
-def run(
-    folder: Path, *command: object, code: int = 0, text: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+@dataclass
+class Done:
+    """What a command said."""
+
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, script: Path, *words: object, code: int = 0, text: str = "") -> Done:
+    """Run a script as Python would, but in this process: to start one takes most of a second."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(out),
+        redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [str(script), *map(str, words)])
+        patch.setattr(sys, "stdin", io.StringIO(text))
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script), run_name="__main__")
+    assert (ended.value.code or 0) == code, out.getvalue() + err.getvalue()
+    return Done(out.getvalue(), err.getvalue())
 
 
 def differs(one: Path, other: Path, group: str, name: str | None = None) -> str:
@@ -103,8 +122,10 @@ def test_read_as_json(data):
         run(data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs").stdout
     )
     assert (found["groups"], found["datasets"], found["links"]) == (3, 15, 0)
-    assert found["recording"]["rows"][1]["task"] == "put it into the bowl"
-    action = next(node for node in found["nodes"] if node["path"] == "/episode_0/action")
+    assert found["recording"]["rows"][1]["instruction"] == "put it into the bowl"
+    nodes = {node["path"]: node for node in found["nodes"]}
+    assert nodes["/episode_1"]["attributes"]["instruction"] == "put it into the bowl"
+    action = nodes["/episode_0/action"]
     assert action["facts"]["shape"] == [5, 14]
     assert action["facts"]["stored_bytes"] == 5 * 14 * 4
 
@@ -132,7 +153,7 @@ def test_split(data):
         )
     before = (data / "split_output" / "episode_0.hdf5").stat()
     again = run(data, SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output").stdout
-    assert again.count("kept: it exists") == 3
+    assert again.count("kept: output already exists (not changed)") == 3
     assert "split_output/episode_2.hdf5" in again
     assert (data / "split_output" / "episode_0.hdf5").stat().st_mtime_ns == before.st_mtime_ns
     run(
@@ -169,6 +190,17 @@ def test_split_of_a_group_that_is_not_there_says_what_is(data):
     assert not (data / "split_output").exists()
 
 
+def test_split_says_what_it_would_leave_out(data):
+    write_aloha(data / "fold.hdf5")
+    for more in ((), ("--dry-run",)):
+        failed = run(data, SPLIT, "split-hdf5-file", "--input", "fold.hdf5", *more, code=3)
+        assert "found:    action" in failed.stderr
+        assert "--groups observations" in failed.stderr
+    assert not (data / "split_output").exists()
+    run(data, SPLIT, "split-hdf5-file", "--input", "fold.hdf5", "--groups", "observations")
+    assert [path.name for path in (data / "split_output").iterdir()] == ["observations.hdf5"]
+
+
 def test_dry_runs_write_nothing(data):
     before = sorted(data.rglob("*"))
     plan = run(
@@ -201,7 +233,11 @@ def test_a_dry_run_tells_what_the_run_would_do(data):
         for line in run(data, *split, "--dry-run").stdout.splitlines()
         if "<-" not in line
     ]
-    assert words == ["would be written", "kept: it exists", "would be written"]
+    assert words == [
+        "would be written",
+        "kept: output already exists (not changed)",
+        "would be written",
+    ]
     assert "in the place of the file there" in run(data, *split, "--dry-run", "--overwrite").stdout
     with h5py.File(data / "data.h5", "r+") as file:
         file["episode_2/elsewhere"] = h5py.ExternalLink("other.h5", "/x")
@@ -280,33 +316,41 @@ def test_documented_commands_write_all_episodes(data, command, folder, files):
     assert episodes == (25 if command[0] == REPACK else 3)
 
 
-def test_analyze(data):
-    text = run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "10").stdout
-    assert "data/file1.hdf5  10 episodes  20 frames" in text
-    assert "repacking would make 3 files of 10 episodes, the last with 5" in text
-    assert (
-        run(data, REPACK, "analyze", "--input", "./data", "--pattern", "*.hdf5", "-e", "10").stdout
-        == text
-    )
-    assert (
-        "renamed"
-        in run(data, REPACK, "analyze", "--input", "./data", "--episodes-per-file", "50").stdout
-    )
-    pattern = ("--pattern", "*.hdf5", "--episodes-per-file", "100")
-    assert "renamed" in run(data, REPACK, "analyze", "--input", "./data", *pattern).stdout
-    assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
+@pytest.mark.parametrize(
+    ("options", "proposal"),
+    [
+        (["--episodes-per-file", "10"], "3 files of 10 episodes, the last with 5"),
+        (["--pattern", "*.hdf5", "--episodes-per-file", "100"], "1 file of 25 episodes"),
+        (["-e", "50"], "1 file of 25 episodes"),
+    ],
+)
+def test_analyze(data, options, proposal):
+    before = sorted(data.rglob("*"))
+    lines = run(data, REPACK, "analyze", "--input", "./data", *options).stdout.splitlines()
+    assert lines[0].split() == ["file", "episodes", "frames", "seconds", "size", "layout"]
+    assert lines[1].split()[:3] == ["data/file1.hdf5", "10", "20"]
+    assert lines[2].split()[:3] == ["data/file2.hdf5", "15", "30"]
+    assert lines[3].startswith("2 files, 25 episodes, 50 frames, ")
+    assert lines[4] == f"repacking would make {proposal}"
+    assert ("10 episodes would be renamed" in "".join(lines)) == (proposal[0] == "1")
+    assert sorted(data.rglob("*")) == before
+
+
+def test_analyze_as_json_and_of_a_ruin(data):
+    (data / "data/ruin.h5").write_bytes(b"no HDF5")
+    write_aloha(data / "data/fold.hdf5")
+    command = (PIPERLINE, "hdf5", "analyze", "data", "--json")
+    found = json.loads(run(data, *command, code=3).stdout)
+    names = [Path(file["file"]).name for file in found["files"]]
+    assert names == ["file1.hdf5", "file2.hdf5", "fold.hdf5", "ruin.h5"]
+    assert [file.get("episodes") for file in found["files"]] == [10, 15, 1, None]
+    assert found["files"][2]["layout"] == "aloha"
+    assert "problem" in found["files"][3]
+    assert (found["episodes"], len(found["proposed"])) == (26, 1)
 
 
 def test_repack(data):
-    command = [
-        REPACK,
-        "repack",
-        "--input",
-        "./data",
-        "--output",
-        "./repacked",
-        "--episodes-per-file",
-    ]
+    command = (REPACK, "repack", *REPACKED)
     run(data, *command, "5")
     made = sorted((data / "repacked").iterdir())
     assert [path.name for path in made] == [f"repack_000{number}.hdf5" for number in range(5)]
@@ -314,7 +358,7 @@ def test_repack(data):
     originals = [(1, f"episode_{i}") for i in range(10)] + [(2, f"episode_{i}") for i in range(15)]
     for (path, name), (number, original) in zip(places, originals, strict=True):
         assert differs(data / "data" / f"file{number}.hdf5", path, original, name) == ""
-    assert run(data, *command, "5").stdout.count("kept: it exists") == 5
+    assert run(data, *command, "5").stdout.count("kept: output already exists (not changed)") == 5
     assert run(data, *command, "5", "--overwrite").stdout.count("  written") == 5
     assert "another repacking" in run(data, *command, "50", code=5).stderr
     run(data, *command, "100", "--prefix", "shard_")
@@ -415,18 +459,34 @@ def test_unreadable_files_are_errors(tmp_path, build):
     assert failed.stdout == ""
 
 
-def test_a_file_that_is_being_written_is_an_error(data):
+def test_a_file_that_another_process_writes_is_an_error(data):
     with h5py.File(data / "data.h5", "r+"):
-        assert "written" in run(data, READ, "data.h5", code=3).stderr
-    assert (
-        "no file matches"
-        in run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3).stderr
-    )
+        failed = subprocess.run(
+            [sys.executable, READ, "data.h5"], cwd=data, capture_output=True, text=True, check=False
+        )
+    assert failed.returncode == 3
+    assert "written" in failed.stderr
+
+
+def test_inputs_that_are_not_there(data):
+    failed = run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3)
+    assert "no file matches" in failed.stderr
     assert "no such file" in run(data, REPACK, "repack", "-i", "nowhere", code=3).stderr
 
 
+def test_files_of_both_endings_are_repacked_where_no_pattern_is_given(data):
+    (data / "data/file2.hdf5").rename(data / "data/file2.h5")
+    run(data, REPACK, "repack", "-i", "./data", "-o", "./both", "-e", "50")
+    run(data, REPACK, "repack", "-i", "./data", "-o", "./one", "--pattern", "*.hdf5", "-e", "50")
+    with h5py.File(data / "both/repack_0000.hdf5") as both:
+        assert len(both) == 25
+    with h5py.File(data / "one/repack_0000.hdf5") as one:
+        assert len(one) == 10
+
+
 def test_a_full_disk_is_an_error_and_leaves_nothing(data):
-    limited = f"ulimit -f 20; exec {sys.executable} {SPLIT} split-hdf5-file -i big.h5"  # in blocks of 1,024 bytes
+    kilobytes = 20
+    limited = f"ulimit -f {kilobytes}; exec {sys.executable} {SPLIT} split-hdf5-file -i big.h5"
     with h5py.File(data / "big.h5", "w") as file:
         rows = file.create_dataset("images/x", (50,), h5py.vlen_dtype(np.uint8))
         for place in range(50):
@@ -466,40 +526,29 @@ def test_a_kill_leaves_no_broken_output(data):
 
 
 def test_the_process_that_writes_dies(data, monkeypatch):
-    from piperline.errors import OutputError
-    from piperline.hdf5 import copy_workers as writer
-    from piperline.hdf5.split_repack import groups, split_plan
-
-    plan = split_plan(groups(data / "data.h5")[0], data)
+    plan = split_plan(read_top(data / "data.h5"), data)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with writer.Writers() as stopping, pytest.raises(OutputError, match="died"):
+    with copy_workers.Writers() as stopping, pytest.raises(OutputError, match="died"):
         list(stopping.write(plan))
     assert not list(data.glob(".piperline*"))
 
 
 def test_several_processes_write_what_one_writes(data, monkeypatch):
-    from piperline.hdf5 import copy_workers as writer
-    from piperline.hdf5.split_repack import groups, split_plan
-
-    found, _ = groups(data / "data/file2.hdf5")
-    monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
+    top = read_top(data / "data/file2.hdf5")
+    monkeypatch.setattr(copy_workers, "usable_cpus", lambda: 3)
     for worth, count in ((10**9, 1), (1, 3)):
-        monkeypatch.setattr(writer, "_WORTH_A_PROCESS", worth)
-        plan = split_plan(found, data / f"of_{count}")
+        monkeypatch.setattr(copy_workers, "_WORTH_A_PROCESS", worth)
+        plan = split_plan(top, data / f"of_{count}")
         (data / f"of_{count}").mkdir()
-        with writer.Writers() as writers:
+        with copy_workers.Writers() as writers:
             assert list(writers.write(plan)) == plan
-            assert len(writers._writers) == count
+            assert len(writers._pool._workers) == count
     for path in (data / "of_1").iterdir():
         assert path.read_bytes() == (data / "of_3" / path.name).read_bytes()
 
 
 def test_two_at_once_do_not_write_one_file(data):
-    from piperline.errors import OutputError
-    from piperline.hdf5 import copy
-    from piperline.hdf5.split_repack import groups, split_plan
-
-    new = split_plan(groups(data / "data.h5")[0], data)[0]
+    new = split_plan(read_top(data / "data.h5"), data)[0]
     with copy._aside(new.path) as (partial, _):
         partial.write_bytes(b"ours")
         with pytest.raises(OutputError, match="another process"):
@@ -508,33 +557,40 @@ def test_two_at_once_do_not_write_one_file(data):
 
 
 def test_frames(data):
-    sheet = data / "sheet.png"
-    run(data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "episode_1", "--output", sheet)
-    picture = np.asarray(Image.open(sheet))
-    assert picture.shape == (4 + 3 * 52, 4 + 5 * 68, 3)
-    assert [
-        read_code(picture[4 + 52 * row :][:48, 4 + 68 * i :][:, :64])
-        for row in (0, 2)
-        for i in (0, 4)
-    ] == [
-        (1, 0, 0),
-        (1, 0, 4),
-        (1, 2, 0),
-        (1, 2, 4),
-    ]
-    again = ("hdf5", "frames", "data.h5", "--episode", "episode_1")
-    assert "already" in run(data, PIPERLINE, *again, "--output", sheet, code=5).stderr
-    run(data, PIPERLINE, *again, "--camera", "mid", "--every", "2", "--output", "mid.png")
-    picture = np.asarray(Image.open(data / "mid.png"))
-    assert read_code(picture[4:52, 4 + 68 : 68 + 68]) == (1, 1, 2)
-    run(data, PIPERLINE, *again, "--camera", "top", "--output", "x.png", code=3)
-    run(data, PIPERLINE, *again, "--every", "0", "--output", "x.png", code=2)
-    assert (
-        "episode_0, "
-        in run(
-            data, PIPERLINE, "hdf5", "frames", "data.h5", "--episode", "x", "-o", "x.png", code=3
-        ).stderr
-    )
+    frames = (PIPERLINE, "hdf5", "frames", "data.h5")
+    said = run(data, *frames, "--episode", "episode_1", "--output", "sheet.png").stdout
+    assert said.splitlines()[1] == "episode_1: put it into the bowl"
+    with Image.open(data / "sheet.png") as sheet:
+        assert f"{sheet.width}x{sheet.height}" in said
+        assert read_code(np.asarray(sheet)[32:80, 4:68]) == (1, 0, 0)
+    by_index = ("--episode", "1", "--output", "again.png")
+    run(data, *frames, *by_index, "--color", "rgb", "--layout", "piper")
+    assert (data / "again.png").read_bytes() == (data / "sheet.png").read_bytes()
+    assert "already exists (not changed)" in run(data, *frames, *by_index, code=5).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--episode", "1", "--camera", "top"], 3, "no camera top"),
+        (["--episode", "1", "--every", "0"], 2, "from 1"),
+        (["--episode", "x"], 3, "episode_0, episode_1, episode_2"),
+        ([], 2, "add --episode 0"),
+    ],
+)
+def test_frames_that_are_not_there(data, options, code, words):
+    failed = run(data, PIPERLINE, "hdf5", "frames", "data.h5", *options, "-o", "x.png", code=code)
+    assert words in failed.stderr
+    assert not (data / "x.png").exists()
+
+
+def test_frames_of_the_only_episode_of_another_layout_as_jpeg(data):
+    write_aloha(data / "fold.hdf5")
+    run(data, PIPERLINE, "hdf5", "frames", "fold.hdf5", "-o", "sheet.jpg")
+    with Image.open(data / "sheet.jpg") as sheet:
+        assert sheet.format == "JPEG"
+    failed = run(data, PIPERLINE, "hdf5", "frames", "fold.hdf5", "-o", "sheet.gif", code=2)
+    assert "PNG or JPEG" in failed.stderr
 
 
 def test_a_picture_that_finds_no_room_leaves_nothing(data):
@@ -572,7 +628,7 @@ def test_shell_from_a_pipe(data):
 
 
 def heed_interrupts():
-    """A shell lets what it starts in the background ignore Ctrl-C, and so would all that the tests start."""
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

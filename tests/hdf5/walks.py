@@ -1,4 +1,4 @@
-"""A walk of its own over HDF5 trees, for comparing: written against h5py alone, sharing nothing with the package."""
+"""A walk of its own over HDF5 trees, for comparing: by h5py alone, without the package."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def snapshot(top: h5py.Group) -> dict[str, Any]:
-    """Everything below a group that a copy must keep, by path relative to the group; references by their targets."""
+    """Everything below a group that a copy must keep, by relative path; references by targets."""
     found: dict[str, Any] = {}
     _group(top, "", top.name, {}, found)
     return found

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from piperline.episode import EncodedEpisode
-from piperline.lerobot import WRITERS
+from piperline.lerobot import WRITERS, WriterOptions
 from piperline.lerobot.dataset import Dataset
+from piperline.seal.seal import write_seal
 from tests.helpers.episodes import codes_of, schema_of
 
 
 def write_dataset(
     root: Path, episodes: Sequence[EncodedEpisode], version: str = "v2.1", **options: Any
 ) -> Path:
-    """A dataset of `episodes`, with a modality.json and a record of its making as `convert` leaves them."""
+    """A dataset of `episodes`, with a modality.json, a record of its making and a seal as `convert` leaves them."""
     root.mkdir(parents=True)
-    writer = WRITERS[version](root, schema_of(episodes[0]), **options)
+    writer = WRITERS[version](root, schema_of(episodes[0]), WriterOptions(**options))
     for episode in episodes:
         writer.add(episode)
     writer.finish()
@@ -31,16 +32,8 @@ def write_dataset(
         "episodes": [{"length": e.length} for e in episodes],
     }
     (root / "meta/piperline.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_seal(root)
     return root
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """The content of every file below `root`, by its path there."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
 
 
 def assert_holds(dataset: Dataset, episodes: Sequence[EncodedEpisode]) -> None:

@@ -57,9 +57,11 @@ def programs(line: str) -> Iterator[list[str]]:
 def normal(text: str) -> list[str]:
     """An output without what differs from one recording and one machine to the next.
 
-    Progress is left out; numbers, with their sign, become N; units of size become the same; spaces shrink to one.
+    Progress is left out; numbers, with their sign, become N; units of size become the same; spaces
+    shrink to one; one shard is as good as several.
     """
     kept = "\n".join(line for line in text.splitlines() if not _PROGRESS.match(line))
     numbers = re.sub(r"-?\d+(\.\d+)?", "N", kept)
     units = re.sub(r"N [kMGT]?B\b", "N bytes", numbers)
+    units = re.sub(r"\b(episode|frame|sample|shard|step)s\b", r"\1", units)
     return [" ".join(line.split()) for line in units.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode
-from piperline.features import Feature, Schema, camera_feature
+from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.stats import FeatureStats
 from piperline.video.decoder import PictureDecoder, decode, probe
 from piperline.video.encoder import MODES, Mode, VideoWriter
@@ -87,7 +87,7 @@ def make_episode(
         {
             "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), 14),
             "action": pa.FixedSizeListArray.from_arrays((-state).ravel(), 14),
-            "timestamp": pa.array((rows / FPS).astype(np.float32)),
+            "timestamp": pa.array(frame_times(rows, FPS)),
             "frame_index": pa.array(rows.astype(np.int64)),
         }
     )

@@ -1,7 +1,8 @@
-"""A stand-in for the Hugging Face Hub: as much of its protocol as push and pull speak, on a local port.
+"""A stand-in for the Hugging Face Hub on a local port: what push and pull speak of its protocol.
 
-Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create, preupload, LFS
-batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in the way of requests.
+Requests and answers as huggingface_hub 2.4 sends and reads them with HF_HUB_DISABLE_XET=1: create,
+preupload, LFS batch and upload, commit, tags, branches, refs, tree, resolve. Faults can be laid in
+the way of requests.
 """
 
 import base64
@@ -34,7 +35,10 @@ class Repository:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of `method` whose path holds `part`: a status, or 0 to hang up."""
+    """What happens to the next `times` requests of `method` whose path holds `part`.
+
+    A status, or 0 to hang up.
+    """
 
     method: str
     part: str
@@ -54,6 +58,8 @@ class HubServer(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.spoiled: dict[str, bytes] = {}  # what is sent in the place of files
+        self.nonsense: bytes | None = None  # what is sent in the place of answers of the API
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
@@ -92,12 +98,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == 0:
             self.close_connection = True
             self.connection.close()
+        elif self.server.nonsense is not None and path.startswith("/api/"):
+            self._answer(self.server.nonsense)
         elif fault:
             self._answer({"error": HTTPStatus(fault).phrase}, fault)
         else:
             self._route(path.strip("/").split("/"))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - as http.server has it
 
     def _chunks(self) -> bytes:
         parts = []
@@ -284,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
         if commit is None:
             self._no_revision(revision)
             return
-        siblings = [{"rfilename": path} for path in repository.commits[commit]]
+        siblings = [_sibling(path, data) for path, data in repository.commits[commit].items()]
         self._answer({"_id": name, "id": name, "sha": commit, "tags": [], "siblings": siblings})
 
     def _resolve(self, name: str, revision: str, path: str) -> None:
@@ -294,6 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             self._answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
             return
+        data = self.server.spoiled.get(path, data)
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
         self._answer(
             data[start:],
@@ -302,6 +311,15 @@ class _Handler(BaseHTTPRequestHandler):
             ETag=f'"{hashlib.sha256(data).hexdigest()}"',
             Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}",
         )
+
+
+def _sibling(path: str, data: bytes) -> dict[str, Any]:
+    entry = _entry(path, data)
+    sibling = {"rfilename": path, "size": len(data), "blobId": entry["oid"]}
+    if "lfs" in entry:
+        lfs = entry["lfs"]
+        sibling["lfs"] = {"size": lfs["size"], "sha256": lfs["oid"], "pointerSize": 130}
+    return sibling
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

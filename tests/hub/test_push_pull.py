@@ -14,9 +14,10 @@ from piperline.errors import DatasetError, HubError, OutputExists, PiperlineErro
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
 from piperline.output import workspace as place
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
 from tests.helpers.recordings import write_piper
+from tests.helpers.trees import contents, tree
 from tests.hub.hub_server import READ, WRITE, Fault, HubServer
 
 REPO = "lab/apples"
@@ -52,7 +53,7 @@ def test_what_is_pushed_can_be_pulled(server, dataset, tmp_path):
     assert result.url == f"{server.url}/datasets/{REPO}"
     assert repository.tags == {"v2.1": result.commit}
     assert repository.branches["main"] == result.commit
-    assert repository.commits[result.commit] == tree(dataset)
+    assert repository.commits[result.commit] == contents(dataset)
     assert not repository.private
     assert hub.pull(REPO, tmp_path / "pulled") == tmp_path / "pulled"
     assert tree(tmp_path / "pulled") == tree(dataset)
@@ -77,7 +78,7 @@ def test_old_files_stay_unless_asked(server, dataset, tmp_path):
     repository = server.repositories[REPO]
     assert gone in repository.commits[repository.branches["main"]]
     hub.push(smaller, REPO, prune=True)
-    assert repository.commits[repository.branches["main"]] == tree(smaller)
+    assert repository.commits[repository.branches["main"]] == contents(smaller)
 
 
 def test_private_and_on_a_branch(server, dataset):
@@ -110,7 +111,7 @@ def test_the_tag_of_a_version_is_preferred(server, dataset, tmp_path):
 def test_uploads_that_fail_for_a_while_are_repeated(server, dataset):
     server.faults = [Fault("PUT", "/blob/", 503, times=2)]
     commit = hub.push(dataset, REPO).commit
-    assert server.repositories[REPO].commits[commit] == tree(dataset)
+    assert server.repositories[REPO].commits[commit] == contents(dataset)
 
 
 @pytest.mark.parametrize("status", [503, 0])
@@ -122,7 +123,7 @@ def test_a_push_that_failed_is_finished_by_the_next(status, server, dataset):
     assert server.repositories[REPO].tags == {}
     server.faults = []
     commit = hub.push(dataset, REPO).commit
-    assert server.repositories[REPO].commits[commit] == tree(dataset)
+    assert server.repositories[REPO].commits[commit] == contents(dataset)
 
 
 def test_a_download_that_broke_off_goes_on(server, dataset, tmp_path):
@@ -172,7 +173,7 @@ def test_a_folder_in_the_place_of_the_download_is_kept(dataset, tmp_path):
     hub.push(dataset, REPO)
     (tmp_path / "pulled.download").mkdir()
     (tmp_path / "pulled.download/notes").write_text("mine")
-    with pytest.raises(OutputExists, match="where the download would lie"):
+    with pytest.raises(OutputExists, match=r"pulled\.download holds"):
         hub.pull(REPO, tmp_path / "pulled")
     assert (tmp_path / "pulled.download/notes").read_text() == "mine"
     with place.downloading(tmp_path / "other", "x"), pytest.raises(OutputExists, match="at work"):
@@ -329,7 +330,7 @@ def test_convert_uploads_what_it_made(server, tmp_path, monkeypatch, capsys):
         == 0
     )
     commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
-    assert commit == tree(tmp_path / "home" / REPO)
+    assert commit == contents(tmp_path / "home" / REPO)
     assert json.loads(capsys.readouterr().out)["pushed"]["tag"] == "v2.1"
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert (
@@ -365,7 +366,7 @@ def test_an_upload_that_fails_keeps_the_dataset_and_says_how_to_go_on(server, tm
     server.faults = []
     assert run(app, ["push", out, "--repo-id", REPO]) == 0
     commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
-    assert commit == tree(tmp_path / "out")
+    assert commit == contents(tmp_path / "out")
 
 
 def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, tmp_path):
@@ -399,3 +400,86 @@ def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, 
         open_dataset(tmp_path / "home/lerobot" / REPO),
         [make_episode(tmp_path / "again", number, 3) for number in range(2)],
     )
+
+
+def below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "data/../../escaped", "/escaped", "a\0b", "a//b", "./a", "half \ud800"]
+)
+def test_names_that_lead_out_are_refused(server, dataset, tmp_path, name):
+    commit = hub.push(dataset, REPO).commit
+    server.repositories[REPO].commits[commit][name] = b"mine"
+    before = below(tmp_path)
+    with pytest.raises(HubError, match="whose name"):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["meta/info.json", "data/chunk-000/episode_000001.parquet"])
+@pytest.mark.parametrize("spoil", [lambda data: data[:-9], lambda data: data[:-9] + b"something"])
+def test_a_file_that_arrives_otherwise_is_seen(server, dataset, tmp_path, name, spoil):
+    hub.push(dataset, REPO)
+    server.spoiled[name] = spoil((dataset / name).read_bytes())
+    with pytest.raises(HubError) as caught:
+        hub.pull(REPO, tmp_path / "pulled")
+    assert "same command again" in str(caught.value)
+    assert not (tmp_path / "pulled").exists()
+    server.spoiled = {}
+    hub.pull(REPO, tmp_path / "pulled")
+    assert tree(tmp_path / "pulled") == tree(dataset)
+    assert not (tmp_path / "pulled.download").exists()
+
+
+def test_what_is_no_dataset_leaves_nothing(server, dataset, tmp_path):
+    commit = hub.push(dataset, REPO).commit
+    del server.repositories[REPO].commits[commit]["meta/info.json"]
+    before = below(tmp_path)
+    with pytest.raises(DatasetError, match="not a LeRobot dataset"):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"no JSON", b"[]", b"7", b"{}", b'{"sha": 7, "siblings": 7}', b"[" * 5000, b"\xff"],
+)
+def test_nonsense_of_the_hub_is_told(server, dataset, tmp_path, answer):
+    hub.push(dataset, REPO)
+    server.nonsense = answer
+    before = below(tmp_path)
+    with pytest.raises((HubError, DatasetError)):
+        hub.pull(REPO, tmp_path / "pulled")
+    assert below(tmp_path) == before
+    if not answer.startswith(b"{"):  # which says nothing of the token
+        with pytest.raises(HubError):
+            hub.check_login(REPO)
+
+
+@pytest.mark.parametrize("token", ["hf_schlüssel", "hf_\x1b[2J"])
+def test_a_token_that_cannot_be_sent(server, dataset, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match="no token") as caught:
+        hub.push(dataset, REPO)
+    assert token not in str(caught.value)
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("link", ["meta/notes", "videos/chunk-000/more", "images"])
+def test_links_that_lead_out_are_not_uploaded(server, dataset, tmp_path, link):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("mine")
+    (dataset / link).symlink_to(tmp_path / "secret")
+    with pytest.raises(DatasetError, match="leads out of the dataset"):
+        hub.push(dataset, REPO)
+    assert server.repositories == {}
+
+
+def test_links_inside_are_uploaded_as_files(server, dataset):
+    (dataset / "meta/again.json").symlink_to("info.json")
+    commit = hub.push(dataset, REPO).commit
+    found = server.repositories[REPO].commits[commit]
+    assert found["meta/again.json"] == (dataset / "meta/info.json").read_bytes()

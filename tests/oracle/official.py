@@ -32,8 +32,8 @@ class Reading:
     """All items of a dataset, as the official reader gives them.
 
     Attributes:
-        arrays: for each key the values of all N items: cameras as uint8 (N, H, W, 3) RGB, vectors (N, D),
-            bookkeeping (N,); with deltas (N, K, ...) and `KEY_is_pad`, bool (N, K).
+        arrays: for each key the values of all N items: cameras as uint8 (N, H, W, 3) RGB, vectors
+            (N, D), bookkeeping (N,); with deltas (N, K, ...) and `KEY_is_pad`, bool (N, K).
         task: the task text of each item.
         version: the format that the reader reads.
         fps, length, episodes: frames a second, items read, episodes of the whole dataset.
@@ -83,6 +83,7 @@ class Server:
             **overlay,
             "HF_HOME": str(folder),
             "HF_HUB_OFFLINE": "1",
+            "TMPDIR": str(folder),
             "OMP_NUM_THREADS": "1",
         }
         self._log = (folder / "server.log").open("w+")
@@ -173,7 +174,8 @@ class OfficialReader:
         """The statistics of one episode by lerobot 0.3.3; later versions compute those of cameras wrongly.
 
         Args:
-            columns: vectors (N, D) or (N,), images uint8 (N, H, W, 3) RGB; keys of images hold "image".
+            columns: vectors (N, D) or (N,), images uint8 (N, H, W, 3) RGB; keys of images hold
+                "image".
         """
         server = self._server("v2.1")
         server.send(columns)
@@ -194,7 +196,8 @@ class OfficialReader:
 
         Args:
             root: the folder to make.
-            episodes: for each episode the task of every frame, and the values of every feature (N, ...).
+            episodes: for each episode the task of every frame, and the values of every feature (N,
+                ...).
             version: which format.
             features: LeRobot's feature dictionary, without the columns that every dataset has.
             fps: frames a second.

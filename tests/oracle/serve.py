@@ -1,8 +1,8 @@
 """LeRobot itself, as a server: runs in the environment of the official library, not in ours.
 
-A request is one line of JSON on standard input, {"do": NAME, ...}; the answer one line on standard output:
-{"ok": ...} or {"error": TEXT}. Arrays travel in .npz files. One process serves many requests, since importing
-LeRobot takes seconds. Nothing of piperline is imported here.
+A request is one line of JSON on standard input, {"do": NAME, ...}; the answer one line on standard
+output: {"ok": ...} or {"error": TEXT}. Arrays travel in .npz files. One process serves many
+requests, since importing LeRobot takes seconds. Nothing of piperline is imported here.
 """
 
 import json
@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 if sys.argv[1:] == ["--declare-operators"]:
-    # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be declared.
+    # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to
+    # be declared.
     _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
     _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 

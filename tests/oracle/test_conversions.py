@@ -9,6 +9,7 @@ from PIL import Image
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
+from piperline.features import frame_times
 from piperline.video.encoder import MODES
 from tests.helpers.recordings import (
     actions,
@@ -21,7 +22,7 @@ from tests.helpers.recordings import (
     write_piper,
 )
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.usefixtures("workers_in_threads")]
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 LENGTHS = (3, 12)
@@ -66,9 +67,8 @@ def test_the_official_reader_returns_what_was_recorded(tmp_path, official_reader
         )
         assert np.array_equal(reading.arrays[key], expected.astype(np.float32))
     place = [(episode, frame) for episode, length in enumerate(LENGTHS) for frame in range(length)]
-    assert reading.arrays["timestamp"].tolist() == [
-        float(np.float32(frame / FPS)) for _, frame in place
-    ]
+    frames = np.array([frame for _, frame in place])
+    assert np.array_equal(reading.arrays["timestamp"], frame_times(frames, FPS))
     assert reading.arrays["episode_index"].tolist() == [episode for episode, _ in place]
     assert reading.arrays["frame_index"].tolist() == [frame for _, frame in place]
     assert reading.arrays["index"].tolist() == list(range(15))

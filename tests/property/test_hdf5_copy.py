@@ -1,4 +1,4 @@
-"""Any tree comes through a split and a repack as it was: object by object, by a walk that shares no code with ours."""
+"""Any tree comes through a split and a repack as it was, object by object."""
 
 import tempfile
 from pathlib import Path
@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from piperline.hdf5.copy import write_file
-from piperline.hdf5.split_repack import episodes, repack_plan, split_plan
-from piperline.hdf5.split_repack import groups as top_groups
+from piperline.hdf5.split_repack import episodes, read_top, repack_plan, split_plan
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 
@@ -51,7 +50,7 @@ def same(before: Path, group: str, after: Path, name: str) -> None:
 def test_split_keeps_every_tree(groups):
     with tempfile.TemporaryDirectory() as folder:
         source = make_file(Path(folder, "in.h5"), groups)
-        for new in split_plan(top_groups(source)[0], Path(folder)):
+        for new in split_plan(read_top(source), Path(folder)):
             write_file(new)
             (copy,) = new.groups
             same(source, copy.group.decode(), new.path, copy.name.decode())

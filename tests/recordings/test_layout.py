@@ -1,11 +1,14 @@
 """Layouts are data: what can be said in them, and what is told of one that cannot be."""
 
+import dataclasses
+import json
+
 import pytest
 
 from piperline.episode import VideoInfo
-from piperline.errors import LayoutError
+from piperline.errors import LayoutError, Place
 from piperline.features import layout_schema
-from piperline.recordings.layout import builtin_layouts, layout_text, load_layout
+from piperline.recordings.layout import builtin_layouts, layout_text, load_layout, read_layout
 
 GOOD = """
 name = "mine"
@@ -37,7 +40,7 @@ def test_the_built_in_layouts_load():
 def test_piper_is_what_gr00t_expects():
     layout = load_layout("piper")
     for key in ("observation.state", "action"):
-        names = layout.vectors[key].names
+        names = layout.vectors[key].dimension_names
         assert names[0] == "left_joint_1.pos"
         assert (names[6], names[13]) == ("left_gripper.pos", "right_gripper.pos")
         assert dict(layout.vectors[key].groups) == {
@@ -72,9 +75,9 @@ def test_a_layout_of_ones_own(tmp_path):
         ("[2, 3]", "[1, 3]", "overlaps"),
         ("[2, 3]", "[2, 4]", "outside"),
         ('"c"]', '"b"]', "differ"),
-        ('"/act/joint/"', '"a/../b"', "below the episode"),
+        ('"/act/joint/"', '"a/../b"', "lies below"),
         ("[vectors.action]", '[vectors."the.image"]', "image"),
-        ('path = "cam"', 'path = "cam/*"', r"\*"),
+        ('path = "cam"', 'path = "cam/*"', r"holds a '\*'"),
         ('robot_type = "my_robot"', "", "robot_type"),
         ('robot_type = "my_robot"', 'robot_type = "r"\nfps = 29.97', "fps"),
         ('robot_type = "my_robot"', 'robot_type = "r"\nspeed = 3', "speed"),
@@ -92,6 +95,47 @@ def test_a_layout_that_is_not_text(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(LayoutError, match="not TOML"):
         load_layout(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('robot_type = "my_robot"', 'robot_type = "other"\ndescription = "x"\nfps = 7', True),
+        ('"b", "c"]', '"x", "y"]', True),
+        ("arm = [0, 2], ", "", True),
+        ('name = "mine"', 'name = "yours"', True),
+        ('/act/joint/"', '/act/joint/"\nunit = "deg"', False),
+        ('/act/joint/"', 'act/other"', False),
+        ("[vectors.action]", "[vectors.other]", False),
+        ('path = "cam"', 'path = "cam"\ncolor = "bgr"', False),
+        ('at = "file"', 'at = "file"\nlength = "shortest"', False),
+    ],
+)
+def test_what_the_bytes_of_an_episode_follow_from(tmp_path, old, new, same):
+    before = load_layout(write(tmp_path, GOOD)).content
+    after = load_layout(write(tmp_path, GOOD.replace(old, new))).content
+    assert (before == after) is same
+
+
+@pytest.mark.parametrize("name", builtin_layouts())
+def test_a_layout_survives_its_json(name):
+    layout = load_layout(name)
+    document = json.loads(json.dumps(dataclasses.asdict(layout)))
+    assert read_layout(document, Place()) == layout
+    with pytest.raises(LayoutError, match="not a layout"):
+        read_layout({**document, "vectors": {}}, Place())
+
+
+def test_a_layout_of_an_absurd_size_is_refused(tmp_path):
+    with pytest.raises(LayoutError, match="larger than 1 MiB"):
+        load_layout(write(tmp_path, GOOD + "#" * (2 << 20)))
+
+
+def test_the_older_names_of_two_keys_are_read(tmp_path):
+    older = GOOD.replace('at = "file"', 'at = "file"\nlength_attribute = "n"')
+    layout = load_layout(write(tmp_path, older + '[task]\nattribute = "said"\n'))
+    assert layout.episodes.length == "@n"
+    assert [rule.text for rule in layout.tasks] == ["@said"]
 
 
 def test_a_misspelt_name_gets_a_hint():

@@ -83,10 +83,10 @@ BREAKS = {
         LayoutMismatch,
         r"14.*\(5, 13\)",
     ),
-    "whole numbers": (
-        lambda g: replace(g, "state", data=np.zeros((5, 14), int)),
+    "words": (
+        lambda g: replace(g, "state", data=np.full((5, 14), b"joint")),
         LayoutMismatch,
-        "floating point",
+        "numbers of shape",
     ),
     "no state": (lambda g: g.__delitem__("state"), LayoutMismatch, "missing.*state"),
     "state is a group": (
@@ -224,7 +224,7 @@ def test_a_file_without_episodes(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         for number in range(12):
             file[f"numbers_{number}"] = np.zeros(3)
-    words = r"no episodes[\s\S]*12 in all[\s\S]*layout show piper"
+    words = r"no episodes[\s\S]*12 in all[\s\S]*layout draft"
     with (
         Recording(tmp_path / "a.hdf5", PIPER) as recording,
         pytest.raises(LayoutMismatch, match=words),
@@ -307,10 +307,12 @@ def test_files_that_are_no_recordings(tmp_path):
     (tmp_path / "text.hdf5").write_text("no HDF5")
     whole = write_piper(tmp_path / "whole.hdf5").read_bytes()
     (tmp_path / "cut.hdf5").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "lfs.hdf5").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     for path, words in [
         (tmp_path / "none.hdf5", "no such file"),
         (tmp_path, "folder"),
         (tmp_path / "text.hdf5", "not an HDF5 file"),
+        (tmp_path / "lfs.hdf5", "Git LFS[\\s\\S]*git lfs pull"),
         (tmp_path / "cut.hdf5", "cut short"),
     ]:
         with pytest.raises(RecordingError, match=words):

@@ -1,6 +1,7 @@
 """A real SLURM on this machine: one controller and three nodes, each a slurmd of its own.
 
-Any user can start it. Everything lies in one folder, and only processes that were started here are ever ended.
+Any user can start it. Everything lies in one folder, and only processes that were started here are
+ever ended.
 """
 
 import contextlib
@@ -39,7 +40,7 @@ JobCompType=jobcomp/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
-SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=6
@@ -100,12 +101,12 @@ class Slurm:
         return set(self.run("sinfo", "-h", "-N", "-t", "idle", "-o", "%N", check=False).split())
 
     def kill_daemon(self, node: str) -> None:
-        """Kill the daemon of a node; the processes of its jobs live on, as behind a broken network."""
+        """Kill the daemon of a node; the processes of its jobs live on, as without a network."""
         self._nodes[node].kill()
         self._nodes[node].wait()
 
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
-        """Run a command of SLURM, or any other that shall use this cluster; gives what it prints."""
+        """Run a command that uses this cluster; gives what it prints."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -151,7 +152,8 @@ class Slurm:
             root=self.root, host=host, port=control, user=user, array_size=ARRAY_SIZE
         )
         for node, port in zip(NODES, ports, strict=True):
-            text += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=32000\n"
+            address = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
+            text += f"NodeName={node} {address} CPUs=8 RealMemory=32000\n"
         text += f"PartitionName=cpu Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP\n"
         (self.root / "slurm.conf").write_text(text)
 

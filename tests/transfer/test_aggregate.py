@@ -16,8 +16,9 @@ from piperline.output import publish
 from piperline.stats import FeatureStats
 from piperline.transfer import Options, aggregate
 from piperline.video.images import encode_png
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode, schema_of
+from tests.helpers.trees import tree
 
 KEY = "observation.images.mid"
 
@@ -60,9 +61,9 @@ def test_versions_may_be_mixed(tmp_path, episodes):
         result = aggregate(parts, tmp_path / version, format=version)
         assert result.tasks == ("pick", "place", "wave", "lift")
         assert_holds(open_dataset(tmp_path / version), episodes)
-    assert tree(tmp_path / "v2.1") == tree(write_dataset(tmp_path / "whole", episodes)) | {
-        "meta/piperline.json": (tmp_path / "v2.1/meta/piperline.json").read_bytes()
-    }
+    made, whole = tree(tmp_path / "v2.1"), tree(write_dataset(tmp_path / "whole", episodes))
+    record = "meta/piperline.json"  # tells of three datasets, not of one
+    assert made | {record: ""} == whole | {record: ""}
 
 
 def test_v30_stays_v30(tmp_path, episodes):
@@ -168,7 +169,7 @@ def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch)
 
 
 def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episodes):
-    """Also where more episodes than a row group of the episode table come from datasets of both versions."""
+    """Also of more episodes than a row group has, from datasets of both versions."""
     parts = []
     for number, version in enumerate(["v2.1", "v3.0", "v2.1"]):
         root = tmp_path / f"part{number}"
@@ -273,7 +274,7 @@ def test_what_aggregate_refuses_before_any_work(tmp_path, episodes):
     part = write_dataset(tmp_path / "a", episodes[:1])
     with pytest.raises(UsageError, match="no datasets"):
         aggregate([], tmp_path / "out")
-    with pytest.raises(UsageError, match="each other's place"):
+    with pytest.raises(UsageError, match="overlap"):
         aggregate([part], part / "inside")
     with pytest.raises(OutputExists):
         aggregate([part], tmp_path / "in")

@@ -30,8 +30,10 @@ from piperline.transfer import Options, aggregate, migrate
 from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
-from tests.helpers.datasets import assert_holds, tree, write_dataset
+from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
+from tests.helpers.trees import tree
+from tests.helpers.videos import clip_packets
 
 KEY = "observation.images.mid"
 CAMERAS = ("mid", "left_wrist")
@@ -125,10 +127,10 @@ def test_a_swap_of_a_damaged_dataset(tmp_path, episodes):
     """What is no dataset any more is kept, too, when a new one takes its place."""
     (tmp_path / "set/meta").mkdir(parents=True)
     (tmp_path / "set/meta/info.json").write_text("{")
-    with place.workplace(tmp_path / "set") as made:
-        made.rmdir()
-        write_dataset(made, episodes)
-        assert publish.replace_dataset(made, tmp_path / "set") == tmp_path / "set_old"
+    with place.workplace(tmp_path / "set") as work:
+        work.dataset.rmdir()
+        write_dataset(work.dataset, episodes)
+        assert work.exchange() == tmp_path / "set_old"
     assert_holds(open_dataset(tmp_path / "set"), episodes)
     assert (tmp_path / "set_old/meta/info.json").read_text() == "{"
 
@@ -159,7 +161,7 @@ def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial/notes").write_text("mine")
-    with pytest.raises(OutputExists, match="would be made"):
+    with pytest.raises(OutputExists, match=r"\.partial holds"):
         migrate(root, "v3.0", output=tmp_path / "out")
     assert (tmp_path / "out.partial/notes").read_text() == "mine"
 
@@ -260,7 +262,7 @@ def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
     assert f"camera {KEY}" in str(caught.value)
     assert "--reencode" in str(caught.value)
     result = migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
-    assert result.notes == ("1 pieces of videos were encoded again",)
+    assert result.notes == ("1 piece of videos encoded again",)
     assert_holds(open_dataset(tmp_path / "out"), episodes)
 
 
@@ -268,7 +270,7 @@ def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (root / "meta/image_histograms.pq").unlink()
     result = migrate(root, "v3.0", output=tmp_path / "out")
-    assert result.notes == ("image statistics of 6 clips were taken from frames of their videos",)
+    assert result.notes == ("image statistics of 6 clips taken from frames of their videos",)
     stats = json.loads((tmp_path / "out/meta/stats.json").read_text())
     exact = np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0) / 4
     np.testing.assert_allclose(stats[KEY]["mean"], exact, atol=0.03)
@@ -326,14 +328,8 @@ def test_the_real_v20_dataset(tmp_path):
             replace(expected, table=expected.table.cast(found.table.schema)).table
         )
         assert found.tasks == expected.tasks
-        assert packets(found.clips["observation.images.ego_view"]) == packets(
-            expected.clips["observation.images.ego_view"]
-        )
-
-
-def packets(clip: Clip):
-    with av.open(str(clip.path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0)]
+        key = "observation.images.ego_view"
+        assert clip_packets(found.clips[key]) == clip_packets(expected.clips[key])
 
 
 def with_images(episode):
@@ -379,12 +375,13 @@ def test_images_and_matrices_in_columns(tmp_path):
 
 @pytest.fixture(params=["bytes", "packets"])
 def written_by(request, monkeypatch):
-    """Where a fault of the disk shows: in copying byte ranges, or, for files that are not simple, in FFmpeg."""
+    """Where a fault of the disk shows: in copying byte ranges, or in FFmpeg."""
     if request.param == "packets":
-        monkeypatch.setattr("piperline.video.splice.read_track", lambda *_: None)
-    return {"bytes": "piperline.video.mp4._copy", "packets": "piperline.video.splice.Joiner._mux"}[
-        request.param
-    ]
+        monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
+    return {
+        "bytes": "piperline.video.mp4_writer._copy",
+        "packets": "piperline.video.splice.Joiner._mux",
+    }[request.param]
 
 
 def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, written_by):

@@ -19,7 +19,7 @@ from tests.helpers.recordings import jpeg, paint, png
 
 
 def textured(size=(96, 128), seed=0):
-    """Fine detail in brightness, slow colours, sensor noise, moving with `seed`: like a real camera image."""
+    """Fine detail, slow colours, sensor noise, moving with `seed`: like a real camera image."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : size[0], 0 : size[1]] + seed
     detail = 40 * np.sin(x / 5 + y / 13) + 25 * np.cos(x / 9 - y / 4)

@@ -6,29 +6,21 @@ import pytest
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, VideoError
+from piperline.video.clips import ClipReader, NotCuttable
 from piperline.video.decoder import probe, rgb
-from piperline.video.splice import Joiner, NotCuttable, Reader
+from piperline.video.splice import Joiner, cut
 from tests.helpers.episodes import FPS, codes_of, frame_code, make_clip, numbered_frame
+from tests.helpers.videos import packets, timed_packets
 
 
 @pytest.fixture(params=["bytes", "packets"])
 def reader(request, monkeypatch):
     """By byte ranges where that is possible, and all through FFmpeg."""
     if request.param == "packets":
-        monkeypatch.setattr("piperline.video.splice.read_track", lambda *_: None)
-    reader = Reader()
+        monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
+    reader = ClipReader()
     yield reader
     reader.close()
-
-
-def packets(path):
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return [
-            ((packet.pts or 0) * Fraction(stream.time_base or 0), bytes(packet))
-            for packet in container.demux(stream)
-            if packet.size
-        ]
 
 
 def join(path, clips, reader):
@@ -64,14 +56,16 @@ def test_what_is_joined_can_be_cut_again(mode, tmp_path, reader):
     joiner = join(joined, clips, reader)
     assert joiner.frames == sum(lengths)
     assert probe(joined)[1] == sum(lengths)
-    assert [time for time, _ in packets(joined)] == [Fraction(n, FPS) for n in range(sum(lengths))]
+    assert [time for time, _ in timed_packets(joined)] == [
+        Fraction(n, FPS) for n in range(sum(lengths))
+    ]
     assert codes_of(joined) == [
         i * 100 + n for i, length in enumerate(lengths) for n in range(length)
     ]
     first = 0
     for clip in clips:
         piece = tmp_path / f"piece{first}.mp4"
-        reader.cut(Clip(joined, first, clip.count, clip.info, whole=False), piece)
+        cut(Clip(joined, first, clip.count, clip.info, whole=False), piece, reader)
         assert packets(piece) == packets(clip.path)
         first += clip.count
 
@@ -85,7 +79,7 @@ def test_b_frames_are_joined_and_cut_where_key_frames_allow(tmp_path, reader):
     join(joined, clips, reader)
     assert codes_of(joined) == [i * 100 + n for i in range(3) for n in range(14)]
     piece = tmp_path / "piece.mp4"
-    reader.cut(Clip(joined, 14, 14, clips[0].info, whole=False), piece)
+    cut(Clip(joined, 14, 14, clips[0].info, whole=False), piece, reader)
     assert codes_of(piece) == list(range(100, 114))
     assert packets(piece) == packets(clips[1].path)
 
@@ -94,14 +88,14 @@ def test_b_frames_are_joined_and_cut_where_key_frames_allow(tmp_path, reader):
 def test_a_piece_that_needs_its_neighbours_is_refused(first, count, tmp_path, reader):
     clip = with_b_frames(tmp_path / "clip.mp4", range(28), gop=14)
     with pytest.raises(NotCuttable, match="key frames") as caught:
-        reader.cut(Clip(clip.path, first, count, clip.info, whole=False), tmp_path / "piece.mp4")
+        cut(Clip(clip.path, first, count, clip.info, whole=False), tmp_path / "piece.mp4", reader)
     assert "--reencode" in str(caught.value)
 
 
 def test_missing_frames_are_named(tmp_path, reader):
     clip, _ = make_clip(tmp_path / "clip.mp4", range(5))
     with pytest.raises(DatasetError, match="lacks frames") as caught:
-        reader.cut(Clip(clip.path, 0, 7, clip.info, whole=False), tmp_path / "piece.mp4")
+        cut(Clip(clip.path, 0, 7, clip.info, whole=False), tmp_path / "piece.mp4", reader)
     assert caught.value.found == "5 of 7"
     assert "frame 5" in str(caught.value)
 
@@ -140,7 +134,7 @@ def test_frames_are_decoded_by_number(tmp_path, reader):
 def test_key_frames_are_spread_evenly_and_decoded_alone(tmp_path):
     clip, _ = make_clip(tmp_path / "clip.mp4", range(100))
     part = Clip(clip.path, 20, 75, clip.info, whole=False)
-    reader = Reader()
+    reader = ClipReader()
     assert reader.key_frames(part, 4) == [0, 20, 50, 70]
     assert [frame_code(rgb(picture)) for picture in reader.samples(part, [0, 20, 50, 70])] == [
         20,

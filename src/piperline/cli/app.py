@@ -1,6 +1,7 @@
-"""The command tree. Commands are named by their import path, so that `--help` imports nothing heavy."""
+"""The command tree. Commands are named by import path: `--help` imports nothing heavy."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,42 +10,81 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Parameter
 
 from piperline import __version__
-from piperline.cli.console import Output
+from piperline.cli.command_line import caller, prepare, usage_error
+from piperline.cli.console import Output, as_typed, system_error
 from piperline.errors import PiperlineError
+
+_RESUMABLE = frozenset({"convert", "pull", "push", "shards"})
+"""Commands that go on from where they were interrupted."""
 
 
 def _default_text(value: object) -> str | None:
     """How the help shows a default; nothing for a flag that is off, or for what is left out."""
     if value is False or value in (None, (), ""):
         return None
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value)
 
 
 app = App(
     name="piperline",
     version=__version__,
-    help="Robot recordings in HDF5 to LeRobot datasets that NVIDIA Isaac GR00T trains on.",
+    version_flags=("--version", "-V"),
+    help="Robot recordings in HDF5 to LeRobot datasets that NVIDIA Isaac GR00T trains on.\n\n"
+    "Every command also takes `--quiet` (`-q`: results and errors only) and `--verbose` (`-v`: "
+    "also where an error comes from).",
     help_format="markdown",
     default_parameter=Parameter(negative_iterable=(), show_default=_default_text),
 )
+app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
 
 
-def _add(group: App, name: str, path: str, words: str, *examples: str) -> None:
-    """Add a command that is imported only when it runs; its help says `words` and shows the examples."""
+def _group(name: str, words: str) -> App:
+    """Add a group of commands; its help shows an example of each."""
+    group = App(name=name, help=words, help_epilogue="Examples:\n\n")
+    app.command(group)
+    return group
+
+
+def _add(
+    group: App,
+    name: str,
+    path: str,
+    words: str,
+    *examples: str,
+    usage: str | None = None,
+) -> None:
+    """Add a command that is imported only when it runs.
+
+    Args:
+        group: where to add it.
+        name: the command's word.
+        path: `module:function`.
+        words: its help.
+        examples: command lines that run; an example fits in a line of 80 columns.
+        usage: what follows the command's name in its usage, where cyclopts would say too little.
+    """
     listed = "\n".join(f"    {example}" for example in examples)
-    group.command(path, name=name, help=words, help_epilogue=f"Examples:\n\n{listed}")
+    line = f"Usage: piperline {name} {usage}" if usage else None
+    epilogue = f"Examples:\n\n{listed}"
+    group.command(path, name=name, help=words, help_epilogue=epilogue, usage=line)
+    if group is not app:
+        group.help_epilogue = f"{group.help_epilogue}    {examples[0]}\n"
 
 
 _add(
     app,
     "convert",
     "piperline.cli.convert:convert",
-    "Convert HDF5 recordings into a LeRobot dataset. The output is absent or complete: what is done is kept beside it "
+    "Convert HDF5 recordings into a LeRobot dataset. The output is absent or complete: what "
+    "is done is kept beside it "
     "in OUTPUT.work, and the same command after a failure does only what is missing.",
     "piperline convert ./data --repo-id my-lab/pick-apples",
     "piperline convert day1.hdf5 day2.hdf5 --output out/apples --video copy",
-    'piperline convert ./aloha --layout aloha --task "fold the towel" --output out/towel',
-    "piperline convert ./data --repo-id my-lab/pick-apples --slurm --workers 50 --cpus-per-task 8 --wait",
+    'piperline convert ./aloha --layout aloha --task "fold it" --output out/towel',
+    "piperline convert ./data --output out/apples --slurm --workers 50 --wait",
+    usage="[OPTIONS] IN...",
 )
 
 _DATASET = "piperline.cli.dataset"
@@ -52,7 +92,8 @@ _add(
     app,
     "migrate",
     f"{_DATASET}:migrate",
-    "Make another LeRobot version of a dataset, v2.1 or v3.0, without encoding anything again. Without --output the "
+    "Make another LeRobot version of a dataset, v2.1 or v3.0, without encoding anything "
+    "again. Without --output the "
     "dataset is replaced, and the old one kept beside it.",
     "piperline migrate out/apples --to v3.0 --output out/apples-v3",
     "piperline migrate ~/.cache/huggingface/lerobot/lerobot/pusht --to v2.1",
@@ -61,16 +102,29 @@ _add(
     app,
     "aggregate",
     f"{_DATASET}:aggregate",
-    "Make one dataset of many; LeRobot v2.1 and v3.0 may be mixed. Tasks are merged by their text. What does not fit "
+    "Make one dataset of many; LeRobot v2.1 and v3.0 may be mixed. Tasks are merged by their "
+    "text. What does not fit "
     "together is told before any work, all at once.",
     "piperline aggregate out/monday out/tuesday --output out/week",
     "piperline aggregate out/part_* --repo-id my-lab/pick-apples",
+    usage="[OPTIONS] DATASET...",
+)
+_add(
+    app,
+    "verify",
+    "piperline.cli.verify:verify",
+    "Verify that a dataset is what was recorded: rows, instructions, every packet or a sample of the frames; that no file "
+    "changed since it was sealed; and that it agrees with itself. What was looked at is part of the verdict.",
+    "piperline verify out/apples",
+    "piperline verify out/apples --source ./data --all --html report.html",
+    "piperline verify my_dataset --source ./data --layout piper --json",
 )
 _add(
     app,
     "push",
     f"{_DATASET}:push",
-    "Upload a dataset to the Hugging Face Hub and move its version tag to the new commit. The token comes from "
+    "Upload a dataset to the Hugging Face Hub and move its version tag to the new commit. "
+    "The token comes from "
     "HF_TOKEN or `hf auth login`.",
     "piperline push out/apples --repo-id my-lab/pick-apples --private",
 )
@@ -87,12 +141,13 @@ _add(
     app,
     "demo",
     "piperline.cli.demo:demo",
-    "Write recordings of a two-armed robot, convert them, and show what came out. Needs no robot and no network.",
+    "Write recordings of a dual-arm robot, convert them, and show the result. Needs no "
+    "robot and no network.",
     "piperline demo",
     "piperline demo /tmp/look",
 )
 
-app.command(layout := App(name="layout", help="Layouts: what recordings of one kind hold."))
+layout = _group("layout", "Layouts: what recordings of one kind hold.")
 _add(
     layout,
     "list",
@@ -107,14 +162,28 @@ _add(
     "Print a built-in layout as TOML, to start one's own from.",
     "piperline layout show piper > my_robot.toml",
 )
+_add(
+    layout,
+    "draft",
+    "piperline.cli.layout:draft",
+    "Propose a layout for an HDF5 file of an unknown recorder, with what each line is told from.",
+    "piperline layout draft data/a.hdf5 > my_robot.toml",
+)
+_add(
+    layout,
+    "check",
+    "piperline.cli.layout:check",
+    "Hold a layout against an HDF5 file: what fits, what does not, what is left unused.",
+    "piperline layout check piper data/a.hdf5",
+)
 
-app.command(hdf5 := App(name="hdf5", help="HDF5 files: look into them, split them, repack them."))
+hdf5 = _group("hdf5", "HDF5 files: look into them, split them, repack them.")
 _HDF5 = "piperline.cli.hdf5"
 _add(
     hdf5,
     "inspect",
     f"{_HDF5}:inspect",
-    "Show what an HDF5 file holds: its episodes, if it is a recording, and the tree of all objects.",
+    "Show what an HDF5 file holds: its episodes, and the tree of all objects.",
     "piperline hdf5 inspect data.hdf5",
     "piperline hdf5 inspect data.hdf5 --attrs --preview --max-level 2",
 )
@@ -122,7 +191,7 @@ _add(
     hdf5,
     "shell",
     f"{_HDF5}:shell",
-    "Walk about in an HDF5 file by commands. Commands may come from a pipe.",
+    "Browse an HDF5 file interactively. Commands may come from a pipe.",
     "piperline hdf5 shell data.hdf5",
     "echo 'preview episode_0/action[10:20]' | piperline hdf5 shell data.hdf5",
 )
@@ -130,9 +199,9 @@ _add(
     hdf5,
     "frames",
     f"{_HDF5}:frames",
-    "Write a contact sheet: pictures of an episode, camera by camera.",
+    "Write a contact sheet: images of an episode, with camera, frame number and seconds.",
     "piperline hdf5 frames data.hdf5 --episode episode_0 --output sheet.png",
-    "piperline hdf5 frames data.hdf5 --episode episode_0 --camera mid --every 30 --output mid.png",
+    "piperline hdf5 frames data.hdf5 --episode episode_0 --every 30 --output s.png",
 )
 _add(
     hdf5,
@@ -145,7 +214,8 @@ _add(
     hdf5,
     "split",
     f"{_HDF5}:split",
-    "Make a file of each top-level group. Nothing is lost, no file is overwritten unasked, each appears whole.",
+    "Make a file of each top-level group. Nothing is lost, no file is overwritten unasked, "
+    "each appears whole.",
     "piperline hdf5 split data.hdf5 --output split_output",
     "piperline hdf5 split data.hdf5 --groups episode_0 episode_1 --prefix piper_",
 )
@@ -154,29 +224,27 @@ _add(
     "repack",
     f"{_HDF5}:repack",
     "Put the episodes of many HDF5 files into files of equally many each.",
-    "piperline hdf5 repack ./data --output ./repacked --episodes-per-file 50 --dry-run",
+    "piperline hdf5 repack ./data --output ./repacked -e 50 --dry-run",
     "piperline hdf5 repack ./data --output ./repacked --episodes-per-file 50",
 )
 _add(
     hdf5,
     "analyze",
     f"{_HDF5}:analyze",
-    "Tell how many episodes, frames and bytes each HDF5 file has, and what repacking would make of them.",
+    "Show the episodes, frames and bytes of each HDF5 file, and what repacking would make of them.",
     "piperline hdf5 analyze ./data --episodes-per-file 50",
 )
 
 
-app.command(
-    shards := App(name="shards", help="Convert in parallel, on one machine or on a SLURM cluster.")
-)
+shards = _group("shards", "Convert in parallel, on one machine or on a SLURM cluster.")
 _add(
     shards,
     "convert",
     "piperline.cli.shards:convert",
-    "Convert recordings into shards: datasets of consecutive episodes, equally many frames in each. A second run does "
-    "only what is missing.",
-    "piperline shards convert --hdf5-root ./data --all --repo-id my-lab/apples --workers 4",
-    "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm 1 --partition cpu --cpus-per-task 8",
+    "Convert recordings into shards: datasets of consecutive episodes with about equally many "
+    "frames. A second run does only what is missing.",
+    "piperline shards convert --all --repo-id my-lab/apples --workers 4",
+    "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm 1",
 )
 _add(
     shards,
@@ -184,52 +252,50 @@ _add(
     "piperline.cli.shards:aggregate",
     "Make one dataset of the shards; not before all of them are complete and of one plan.",
     "piperline shards aggregate --repo-id my-lab/apples --num-shards 4",
-    "piperline shards aggregate --repo-id my-lab/apples --num-shards 100 --slurm 1 --output-repo-id my-lab/all-apples",
+    "piperline shards aggregate --repo-id my-lab/apples --num-shards 100 --slurm 1",
 )
 _add(
     shards,
     "status",
     "piperline.cli.shards:status",
-    "Show how the parts of a job fare, of shards or of `piperline convert --slurm`: done, running, queued, failed and "
-    "why, missing.",
+    "Show job status, of shards or of `piperline convert --slurm`: done, running, queued, "
+    "missing, failed and why.",
     "piperline shards status --job-name convert_hdf5",
 )
 
 
-app.command(
-    groot := App(name="groot", help="From a dataset to a training run with NVIDIA Isaac GR00T.")
-)
+groot = _group("groot", "From a dataset to a training run with NVIDIA Isaac GR00T.")
 _add(
     groot,
     "config",
     "piperline.cli.groot:config",
     "Write the modality config, the launch script and modality.json of a GR00T version.",
     "piperline groot config my_dataset",
-    "piperline groot config my_dataset --version n1.7 --relative left_arm right_arm --gpus 2 --batch 64",
+    "piperline groot config my_dataset --version n1.7 --gpus 2 --batch 64",
 )
 _add(
     groot,
     "stats",
     "piperline.cli.groot:stats",
-    "Write stats.json and relative_stats.json: the very numbers that GR00T N1.6 would compute.",
+    "Write stats.json and relative_stats.json: the exact numbers that GR00T N1.6 would compute.",
     "piperline groot stats my_dataset",
 )
 _add(
     groot,
     "preflight",
     "piperline.cli.groot:check",
-    "Check a dataset for a training run with GR00T, without a GPU. Exit code 1 if there is a finding of the severity "
-    "of --fail-on.",
+    "Check a dataset for a training run with GR00T, without a GPU. Exit code 1 if there is a "
+    "finding of the severity of --fail-on.",
     "piperline groot preflight my_dataset",
-    "piperline groot preflight my_dataset --gpus 2 --batch 64 --fail-on warning --json",
+    "piperline groot preflight my_dataset --gpus 2 --batch 64 --json",
 )
 _add(
     groot,
     "launch",
     "piperline.cli.groot:launch",
-    "Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run. Nothing is "
-    "started if preflight finds an error.",
-    "piperline groot launch my_dataset --checkout ~/Isaac-GR00T --gpus 1 --batch 32",
+    "Check the Isaac-GR00T checkout and the dataset, and print the training command; start it "
+    "with --run. Nothing is started if preflight finds an error.",
+    "piperline groot launch my_dataset --checkout ~/Isaac-GR00T --gpus 1",
     "piperline groot launch my_dataset --checkout ~/Isaac-GR00T --run",
 )
 
@@ -238,28 +304,15 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
     """Run a command of `tree` and turn its errors into one message and an exit code.
 
     Returns:
-        0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130 after Ctrl-C,
-        141 if nobody reads the output any more.
+        0, or the exit code of the error (see `piperline.errors`); 2 for a wrong command line, 130
+        after Ctrl-C, 141 if nobody reads the output any more.
     """
-    # numpy is not loaded yet. The threads of its linear algebra, which nothing here uses, would spin at every start,
-    # here and in the processes that are started from here: a third of the CPU that starting costs.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault(
-        "ARROW_DEFAULT_MEMORY_POOL", "system"
-    )  # its own pool would keep 30 MB more
-    os.environ.setdefault(
-        "PYDANTIC_DISABLE_PLUGINS", "__all__"
-    )  # looking for some takes longer than reading a layout
-    for name in ("stdout", "stderr"):  # closed by whoever started this: nobody reads
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+    _prepare_process()
+    words = list(sys.argv[1:] if tokens is None else tokens)
     output = Output()
-    tree.suppress_keyboard_interrupt = False
     try:
-        result = tree(tokens, exit_on_error=False, print_error=True, result_action="return_value")
-        sys.stdout.flush()
-    except CycloptsError:
-        return 2
+        words = prepare(tree, words)
+        return _call(tree, words)
     except PiperlineError as error:
         output.error(error)
         return error.exit_code
@@ -267,14 +320,47 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        output.error(error)
+        output.error(system_error(error))
         return 1
     except KeyboardInterrupt:
-        output.note("interrupted")
+        sys.stderr.write(_interrupted(tree, words) + "\n")
         return 130
+
+
+def _prepare_process() -> None:
+    """Settings of libraries that are not loaded yet, and streams that somebody closed."""
+    # The threads of numpy's linear algebra, which nothing here uses, would spin at every start,
+    # here and in the processes that are started from here: a third of the CPU of starting.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Arrow's own pool would keep 30 MB more.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # Looking for plugins takes longer than reading a layout.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nobody = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
+            setattr(sys, name, nobody)
+
+
+def _call(tree: App, words: Sequence[str]) -> int:
+    tree.suppress_keyboard_interrupt = False
+    try:
+        result = tree(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise usage_error(tree, words, error) from error
+    sys.stdout.flush()
     return result if isinstance(result, int) else 0
+
+
+def _interrupted(tree: App, words: Sequence[str]) -> str:
+    """What is kept after Ctrl-C, and the command that goes on."""
+    if tree is app and not _RESUMABLE.intersection(words[:1]):
+        return "interrupted: no output is left incomplete"
+    again = as_typed(f"{caller(tree)} {shlex.join(words)}")
+    return f"interrupted: what is done is kept; to go on from there:\n  {again}"
 
 
 def main() -> None:
     """The `piperline` command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run(app))

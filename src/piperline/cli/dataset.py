@@ -2,19 +2,19 @@
 
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from piperline.cli.console import Output
 from piperline.errors import UsageError
 from piperline.hub.repo_id import check_repo_id, repo_folder
-from piperline.text import printable
+from piperline.text import plural, printable
 
 if TYPE_CHECKING:
-    from piperline.transfer import TransferResult
+    from piperline.transfer import Options, TransferResult
 
 
 Version = Literal["v2.1", "v3.0"]
@@ -35,20 +35,52 @@ class _Lines:
             self._out.note(f"episodes {done}/{total}")
 
 
-def _options(
-    out: Output,
-    *,
-    drop_missing_cameras: bool,
-    reencode: bool,
-    data_mb: float,
-    video_mb: float,
-    overwrite: bool,
-) -> Any:
-    from piperline.output.publish import check_limits
-    from piperline.transfer import Options
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TransferFlags:
+    """How datasets are transferred.
 
-    check_limits(data_mb, video_mb)
-    return Options(drop_missing_cameras, reencode, data_mb, video_mb, _Lines(out), overwrite)
+    Attributes:
+        reencode: encode again the pieces of videos that do not begin at a key frame, and only
+            those.
+        images_to_videos: make videos of images that lie in the tables: GR00T reads videos only.
+        episodes: only these: numbers and ranges (0:10,15), counted through all datasets.
+        skip_bad: leave out episodes that cannot be taken over and list them, instead of failing.
+        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file is begun.
+        overwrite: replace a dataset that piperline made at the output.
+    """
+
+    reencode: Flag = False
+    images_to_videos: Flag = False
+    episodes: str | None = None
+    skip_bad: Flag = False
+    drop_missing_cameras: Flag = False
+    data_mb: float = 100
+    video_mb: float = 200
+    overwrite: Flag = False
+
+    def options(self, out: Output) -> "Options":
+        """As the library takes them."""
+        from piperline.output.publish import check_limits  # noqa: PLC0415 - heavy: not for --help
+        from piperline.transfer import Options  # noqa: PLC0415
+
+        check_limits(self.data_mb, self.video_mb)
+        return Options(
+            drop_missing_cameras=self.drop_missing_cameras,
+            reencode=self.reencode,
+            images_to_videos=self.images_to_videos,
+            episodes=self.episodes,
+            skip_bad=self.skip_bad,
+            data_mb=self.data_mb,
+            video_mb=self.video_mb,
+            watch=_Lines(out),
+            overwrite=self.overwrite,
+        )
+
+
+NO_FLAGS = TransferFlags()
 
 
 def migrate(
@@ -57,11 +89,7 @@ def migrate(
     *,
     to: Version,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
-    reencode: Flag = False,
-    drop_missing_cameras: Flag = False,
-    data_mb: float = 100,
-    video_mb: float = 200,
-    overwrite: Flag = False,
+    flags: TransferFlags = NO_FLAGS,
     json: Flag = False,
 ) -> None:
     """Make another LeRobot version of a dataset.
@@ -69,27 +97,15 @@ def migrate(
     Args:
         dataset: the dataset's folder, v2.0, v2.1 or v3.0.
         to: the version to make.
-        output: the folder to make; otherwise the dataset is replaced, and the old one kept beside it (NAME_v30).
-        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
-        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
-        data_mb: v3.0: MiB at which a new data file is begun.
-        video_mb: v3.0: MiB at which a new video file is begun.
-        overwrite: replace a dataset that piperline made at the place of the output.
+        output: the folder to make; otherwise the dataset is replaced, and the old one kept beside
+            it (NAME_v30).
+        flags: how.
         json: print the result as JSON.
     """
-    from piperline.transfer import migrate as run
+    from piperline.transfer import migrate as run  # noqa: PLC0415 - heavy: not for --help
 
     out = Output(json_wanted=json)
-    options = _options(
-        out,
-        drop_missing_cameras=drop_missing_cameras,
-        reencode=reencode,
-        data_mb=data_mb,
-        video_mb=video_mb,
-        overwrite=overwrite,
-    )
-    result = run(dataset, to, output=output, options=options)
-    _show(out, result)
+    _show(out, run(dataset, to, output=output, options=flags.options(out)))
 
 
 def aggregate(
@@ -98,12 +114,8 @@ def aggregate(
     *,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     repo_id: str | None = None,
-    format: Version | None = None,
-    reencode: Flag = False,
-    drop_missing_cameras: Flag = False,
-    data_mb: float = 100,
-    video_mb: float = 200,
-    overwrite: Flag = False,
+    format: Version | None = None,  # noqa: A002 - the name of the option
+    flags: TransferFlags = NO_FLAGS,
     json: Flag = False,
 ) -> None:
     """Make one dataset of many; v2.1 and v3.0 may be mixed.
@@ -113,38 +125,28 @@ def aggregate(
         output: the folder to make.
         repo_id: owner/name, instead of --output; the dataset goes to $HF_LEROBOT_HOME/owner/name.
         format: the version to make; otherwise v3.0 if all are, else v2.1.
-        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
-        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
-        data_mb: v3.0: MiB at which a new data file is begun.
-        video_mb: v3.0: MiB at which a new video file is begun.
-        overwrite: replace a dataset that piperline made at the place of the output.
+        flags: how.
         json: print the result as JSON.
     """
-    from piperline.transfer import aggregate as run
+    from piperline.transfer import aggregate as run  # noqa: PLC0415 - heavy: not for --help
 
     out = Output(json_wanted=json)
     if (output is None) == (repo_id is None):
         raise UsageError(
-            "where shall the dataset go?",
+            "no output given" if output is None else "two outputs given",
             next_step="add either --output FOLDER or --repo-id owner/name",
         )
     target = output or repo_folder(str(repo_id))
-    options = _options(
-        out,
-        drop_missing_cameras=drop_missing_cameras,
-        reencode=reencode,
-        data_mb=data_mb,
-        video_mb=video_mb,
-        overwrite=overwrite,
-    )
-    result = run(datasets, target, format=format, options=options)
-    _show(out, result)
+    _show(out, run(datasets, target, format=format, options=flags.options(out)))
 
 
 def _show(out: Output, result: "TransferResult") -> None:
     for note in result.notes:
         out.note(printable(note))
-    out.data(f"{result.episodes} episodes, {result.frames} frames, {len(result.tasks)} tasks")
+    for left in result.left_out:
+        out.note(printable(f"left out: {left}"))
+    counts = (result.episodes, "episode"), (result.frames, "frame"), (len(result.tasks), "task")
+    out.data(", ".join(plural(count, what) for count, what in counts))
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
     out.data(f"LeRobot {result.format} dataset: {result.output}")
@@ -176,12 +178,20 @@ def push(
     )
 
 
-def push_dataset(out: Output, dataset: Path, repo_id: str, **how: Any) -> None:
+def push_dataset(
+    out: Output,
+    dataset: Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    branch: str | None = None,
+    prune: bool = False,
+) -> None:
     """Push a dataset and say where it is."""
-    from piperline.hub import push_pull as hub
+    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
 
     hub.show_progress(wanted=sys.stderr.isatty())
-    result = hub.push(dataset, repo_id, **how)
+    result = hub.push(dataset, repo_id, private=private, branch=branch, prune=prune)
     out.data(f"{result.url} (tag {result.tag})")
     out.document(asdict(result))
 
@@ -202,7 +212,7 @@ def pull(
         revision: a branch, a tag (v2.1) or a commit; otherwise main.
         json: print the result as JSON.
     """
-    from piperline.hub import push_pull as hub
+    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
 
     out = Output(json_wanted=json)
     hub.show_progress(wanted=sys.stderr.isatty())
@@ -213,9 +223,11 @@ def pull(
 
 migrate_script = App(
     name="lerobot_v30_to_v21.py",
-    help="Convert a LeRobot v3.0 dataset to v2.1, in its place; the v3.0 dataset is kept beside it as NAME_v30.",
+    help="Convert a LeRobot v3.0 dataset to v2.1, in its place; "
+    "the v3.0 dataset is kept beside it as NAME_v30.",
     help_format="markdown",
-    help_epilogue='Examples:\n\n    python convert_parallel/lerobot_v30_to_v21.py --repo-id "lerobot/pusht"',
+    help_epilogue="Examples:\n\n"
+    '    python convert_parallel/lerobot_v30_to_v21.py --repo-id "lerobot/pusht"',
 )
 
 
@@ -232,16 +244,18 @@ def lerobot_v30_to_v21(
     Args:
         repo_id: owner/name; downloaded if there is no local copy.
         root: the folder that holds owner/name; otherwise $HF_LEROBOT_HOME.
-        force_conversion: ignore the local copy and download again; the local copy is kept beside it.
-        reencode: encode again the pieces of videos that do not begin at a key frame, and only those.
+        force_conversion: ignore the local copy and download again; the local copy is kept beside
+            it.
+        reencode: encode again the pieces of videos that do not begin at a key frame, and only
+            those.
     """
-    from piperline.hub import push_pull as hub
-    from piperline.transfer import Options
-    from piperline.transfer import migrate as run
+    from piperline.hub import push_pull as hub  # noqa: PLC0415 - heavy: not for --help
+    from piperline.transfer import Options  # noqa: PLC0415
+    from piperline.transfer import migrate as run  # noqa: PLC0415
 
     out = Output()
-    place = root / check_repo_id(repo_id) if root else repo_folder(repo_id)
-    if force_conversion or not place.exists() or not any(place.iterdir()):
+    folder = root / check_repo_id(repo_id) if root else repo_folder(repo_id)
+    if force_conversion or not folder.exists() or not any(folder.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
-        hub.pull(repo_id, place, version="v3.0", replace=True)
-    _show(out, run(place, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))
+        hub.pull(repo_id, folder, version="v3.0", replace=True)
+    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))

@@ -11,7 +11,7 @@ from piperline.cli.progress import progress_bar
 from piperline.text import size_text
 
 if TYPE_CHECKING:
-    from piperline.demo import Demo, Look
+    from piperline.demo import DatasetSummary, Demo
 
 
 _SHOWN_FILES = 8
@@ -21,9 +21,9 @@ def demo(folder: Path = Path("piperline-demo"), /) -> None:
     """Show what the package does, on recordings that it writes itself.
 
     Args:
-        folder: where; made anew if it is an earlier demo, else it must be empty or absent.
+        folder: where; replaced if it is an earlier demo; else it must be empty or absent.
     """
-    from piperline.demo import make_demo
+    from piperline.demo import make_demo  # noqa: PLC0415 - heavy: not for --help
 
     out = Output()
     with progress_bar(out) as watch:
@@ -38,11 +38,11 @@ def _lines(made: "Demo") -> Iterator[str]:
     yield ""
     yield from summary(made.result)
     yield ""
-    yield from _head(made.look)
+    yield from _head(made.summary)
     yield ""
-    yield from _counts(made.look)
+    yield from _counts(made.summary)
     yield ""
-    yield f"contact sheet, a row for each camera: {made.look.sheet}"
+    yield f"contact sheet, a row for each camera: {made.summary.sheet}"
     yield ""
     yield "next:"
     for command in _commands(made):
@@ -75,29 +75,29 @@ def _tree(folder: Path, indent: str) -> Iterator[str]:
         yield f"{indent}({len(files)} files in all)"
 
 
-def _head(look: "Look") -> Iterator[str]:
-    yield f"first rows of episode 0, {look.episodes[0].task!r}:"
+def _head(summary: "DatasetSummary") -> Iterator[str]:
+    yield f"first rows of episode 0, {summary.episodes[0].instruction!r}:"
     names = ("frame_index", "timestamp", "observation.state", "action")
     yield "  {:>11}  {:>9}  {:42}  {}".format(*names)
-    for row in look.head.select(names).to_pylist():
+    for row in summary.head.select(names).to_pylist():
         state, action = (_short(row[name]) for name in names[2:])
         yield f"  {row['frame_index']:>11}  {row['timestamp']:>9.3f}  {state:42}  {action}"
 
 
 def _short(values: Sequence[float]) -> str:
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 - heavy: not for --help
 
     return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
 
 
-def _counts(look: "Look") -> Iterator[str]:
-    cameras = list(look.episodes[0].frames)
+def _counts(summary: "DatasetSummary") -> Iterator[str]:
+    cameras = list(summary.episodes[0].frames)
     short = [camera.removeprefix("observation.images.") for camera in cameras]
     yield "decoded frames:  " + "".join(f"{name:>12}" for name in ("rows", *short)) + "  task"
-    for number, episode in enumerate(look.episodes):
+    for number, episode in enumerate(summary.episodes):
         counts = (episode.rows, *(episode.frames[camera] for camera in cameras))
         yield (
             f"  episode {number:<7}"
             + "".join(f"{count:>12}" for count in counts)
-            + f"  {episode.task}"
+            + f"  {episode.instruction}"
         )

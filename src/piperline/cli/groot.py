@@ -1,5 +1,6 @@
 """`piperline groot`: from a dataset to a training run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,10 @@ from piperline.cli.console import Output
 from piperline.finding import Severity, command, fails
 from piperline.groot.settings import Launch, Settings
 from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, Version, target
+from piperline.text import plural
 
 if TYPE_CHECKING:
+    from piperline.groot.checks.sampling import Forecast
     from piperline.groot.preflight import Report
 
 
@@ -28,7 +31,7 @@ def config(
     cameras: Several = None,
     output: Path | None = None,
     overwrite: Flag = False,
-    settings: Training = Settings(),
+    settings: Training = Settings(),  # noqa: B008 - frozen
 ) -> None:
     """Write the modality config, the launch script and modality.json of a GR00T version.
 
@@ -36,51 +39,59 @@ def config(
         dataset: folder of a LeRobot v2.1 dataset.
         version: of GR00T.
         horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
-        cameras: cameras in the order in which the model sees them; all, if not told.
-        output: folder of the files; config_for_gr00tn16 (or as the version is called) here, if not told.
+        relative: action groups relative to the state; by default the arms.
+        cameras: cameras in the order in which the model sees them; by default all.
+        output: folder of the files; config_for_gr00tn16 (or as the version is called) here, if not
+            told.
         overwrite: replace files there that differ.
         settings: how to train.
     """
-    from piperline.groot.config_files import files, prepare, write_files
-    from piperline.groot.modality import MODALITY_FILE
+    from piperline.groot.config_files import (  # noqa: PLC0415 - heavy: not for --help
+        files,
+        prepare,
+        shipped_files,
+        write_files,
+    )
+    from piperline.groot.modality import MODALITY_FILE  # noqa: PLC0415
 
-    words, goal = Output(), target(version)
+    console, goal = Output(), target(version)
     meta, choice, guessed = prepare(
         dataset, goal, horizon=horizon, relative=relative, cameras=cameras
     )
     folder = output or Path(goal.folder)
     texts = files(meta, choice, goal, settings)
-    write_files(folder, texts, overwrite=overwrite)
+    unedited = shipped_files(meta, choice, goal)
+    write_files(folder, texts, overwrite=overwrite, unedited=unedited)
     if guessed:
         write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
-        spans = ", ".join(
-            f"{name} {span['start']}:{span['end']}" for name, span in meta.groups("action").items()
-        )
-        words.note(
-            f"guessed the groups from the names of the dimensions: {spans}; correct them in {MODALITY_FILE}"
+        groups = meta.groups("action").items()
+        spans = ", ".join(f"{name} {span['start']}:{span['end']}" for name, span in groups)
+        console.note(
+            f"guessed the groups from the names of the dimensions: {spans}; correct them in "
+            f"{MODALITY_FILE}"
         )
     for name in texts:
-        words.data(str(folder / name))
+        console.data(str(folder / name))
     chosen = ["--relative", *choice.relative] if relative else []
-    again = command("piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen)
-    words.note(f"next: {again}, then {command('piperline', 'groot', 'preflight', dataset)}")
+    stats = command("piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen)
+    preflight = command("piperline", "groot", "preflight", dataset)
+    console.note(f"next: {stats} && {preflight}")
 
 
 def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = None) -> None:
-    """Write stats.json and relative_stats.json, the very numbers that GR00T N1.6 would compute.
+    """Write stats.json and relative_stats.json, the exact numbers that GR00T N1.6 would compute.
 
     Args:
         dataset: folder of a LeRobot v2.1 dataset with meta/modality.json.
         horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
+        relative: action groups relative to the state; by default the arms.
     """
-    from piperline.groot import stats as groot
+    from piperline.groot import stats as groot  # noqa: PLC0415 - heavy
 
     groot.write_groot_stats(dataset, horizon=horizon, relative=relative)
-    words = Output()
+    console = Output()
     for name in (groot.STATS_FILE, groot.RELATIVE_FILE, groot.FINGERPRINT_FILE):
-        words.data(str(dataset / name))
+        console.data(str(dataset / name))
 
 
 def check(
@@ -107,21 +118,22 @@ def check(
     Args:
         dataset: folder of a LeRobot dataset.
         version: of GR00T.
-        horizon: steps of an action chunk; that of --config or 16, if not told.
-        config: modality config .py of N1.6 or N1.7, which is executed as training would; what `groot config`
-            would write, if not told.
+        horizon: steps of an action chunk; by default that of --config, or 16.
+        config: modality config .py of N1.6 or N1.7, which is executed as training would; what
+            `groot config` would write, by default.
         gpus: GPUs of the training machine.
         batch: samples of one step, on all GPUs together.
         workers: data-loader processes of each GPU.
         shard_size: steps of a shard (GR00T's --shard_size).
-        sampling_rate: share of an episode that goes into one shard (GR00T's --episode_sampling_rate).
+        sampling_rate: share of an episode that goes into one shard (GR00T's
+            --episode_sampling_rate).
         output_dir: folder for checkpoints, looked into for old ones.
         base_model: folder of the checkpoint to start from, looked into for statistics.
         tables_only: leave the videos out.
         fail_on: severity that makes the exit code 1.
         json: findings and forecast as JSON.
     """
-    from piperline.groot.preflight import preflight
+    from piperline.groot.preflight import preflight  # noqa: PLC0415 - heavy
 
     settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
     report = preflight(
@@ -132,9 +144,9 @@ def check(
         launch=settings,
         videos=not tables_only,
     )
-    words = Output(json_wanted=json)
-    _show(words, report)
-    words.document(report.document())
+    console = Output(json_wanted=json)
+    _show(console, report)
+    console.document(report.document())
     return int(fails(report.findings, fail_on))
 
 
@@ -143,13 +155,13 @@ def launch(
     *,
     checkout: Path,
     version: Version = DEFAULT_VERSION,
-    horizon: int = DEFAULT_HORIZON,
+    horizon: int | None = None,
     relative: Several = None,
     config: Path | None = None,
     run: Flag = False,
-    settings: Training = Settings(),
+    settings: Training = Settings(),  # noqa: B008 - frozen
 ) -> int:
-    """Check the Isaac-GR00T checkout and the dataset, print the training command; start it with --run.
+    """Check the Isaac-GR00T checkout and the dataset, and print the training command.
 
     Nothing is started if preflight finds an error.
 
@@ -157,15 +169,17 @@ def launch(
         dataset: folder of a LeRobot v2.1 dataset.
         checkout: folder of Isaac-GR00T.
         version: of GR00T, which the checkout must be of.
-        horizon: steps of an action chunk.
-        relative: action groups relative to the state; the arms, if not told.
-        config: modality config .py; the one in the checkout's config_for_gr00tn16, written if absent, if not told.
+        horizon: steps of an action chunk; by default those of the config, or 16 in a new one.
+        relative: action groups relative to the state; those of the config, or the arms, if not
+            told.
+        config: modality config .py; by default the one in the checkout's config_for_gr00tn16,
+            which is written if it is absent.
         run: start the command.
         settings: how to train.
     """
-    from piperline.groot.launch import plan_launch, start
+    from piperline.groot.launch import plan_launch, start  # noqa: PLC0415 - heavy
 
-    words = Output()
+    console = Output()
     plan = plan_launch(
         dataset,
         checkout,
@@ -175,26 +189,39 @@ def launch(
         config=config,
         settings=settings,
     )
-    _show(words, plan.report)
-    words.data(plan.line)
+    _show(console, plan.report)
+    console.data(plan.line)
     if fails(plan.report.findings, "error"):
-        words.note("not started: mend the errors first")
+        console.note("not started: correct the errors first")
         return 1
     return start(plan) if run else 0
 
 
-def _show(words: Output, report: "Report") -> None:
+def _show(console: Output, report: "Report") -> None:
     for finding in report.findings:
-        words.data(str(finding))
+        console.data(str(finding))
     if not report.findings:
-        words.note("no findings")
+        console.data("no findings")
     if report.forecast is not None:
-        values = report.forecast
-        words.note(
-            f"{values.episodes} episodes, {values.frames} frames: {values.usable_steps} usable steps in "
-            f"{values.shards} shards, an epoch in {values.steps_per_epoch:.0f} steps; about "
-            f"{values.decode_cpu_ms_per_sample:.0f} ms CPU of decoding a sample "
-            f"({values.decoded_frames_per_sample:.1f} frames of each camera), "
-            f"{values.worker_memory_bytes / 1e9:.1f} GB a worker, "
-            f"{values.all_workers_memory_bytes / 1e9:.0f} GB all workers"
-        )
+        for line in _forecast(report.forecast):
+            console.data(line)
+
+
+def _forecast(values: "Forecast") -> Iterator[str]:
+    """What training will take, in lines for people."""
+    size = f"{plural(values.episodes, 'episode')}, {plural(values.frames, 'frame')}"
+    samples = [plural(values.usable_steps, "usable sample")]
+    if values.shards:
+        samples.append(plural(values.shards, "shard"))
+    steps = plural(max(1, round(values.steps_per_epoch)), "optimiser step")
+    yield f"{size}: {', '.join(samples)}, {steps} per epoch"
+    yield (
+        f"about {values.decode_cpu_ms_per_sample:.0f} ms of CPU to decode a sample "
+        f"({values.decoded_frames_per_sample:.1f} frames of each camera)"
+    )
+    yield (
+        f"about {values.worker_memory_bytes / 1e9:.1f} GB of memory per data-loader worker, "
+        f"{values.all_workers_memory_bytes / 1e9:.0f} GB in all"
+    )
+    if values.hold_error is not None:
+        yield f"open loop: a trained model must beat holding the pose, MAE {values.hold_error:.3g}"

@@ -1,29 +1,34 @@
-"""`piperline hdf5`: look into HDF5 files, split them, repack them. The scripts of the same purpose run these, too."""
+"""`piperline hdf5`; the documented scripts of the same purpose run these, too."""
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
-from piperline.errors import UsageError
-from piperline.text import printable, size_text
+from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from piperline.hdf5.analysis import Analysis, FileSummary
     from piperline.hdf5.copy import NewFile
     from piperline.hdf5.copy_workers import Writers
-    from piperline.hdf5.split_repack import TopGroup
+    from piperline.hdf5.split_repack import Outcome, TopGroup
 
+# Imports inside of functions: `piperline --help` loads none of h5py, numpy and rich's tables.
 
 File = Annotated[Path, Parameter(name="FILE")]
-Input = Annotated[Path, Parameter(name=("--input", "-i"))]
+Source = Annotated[Path, Parameter(name=("--input", "-i"))]
 Flag = Parameter(negative=())
 Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 PerFile = Annotated[int, Parameter(name=("--episodes-per-file", "-e"))]
+Color = Literal["rgb", "bgr", "swapped-jpeg"]
+
+_DAMAGED = 3  # the exit code of a recording that cannot be read
 
 
 def inspect(
@@ -36,56 +41,63 @@ def inspect(
     interactive: Annotated[bool, Parameter(name=("--interactive", "-i"), negative=())] = False,
     json: Annotated[bool, Flag] = False,
 ) -> int:
-    """Show what an HDF5 file holds: the episodes, if it is a recording, and the tree of all objects.
+    """Show what an HDF5 file holds: its episodes, if it is a recording, and all its objects.
 
     Args:
         file: the file.
-        attrs: show the attributes.
+        attrs: show the attributes; long ones are cut, but not with --json.
         preview: show the first values of each dataset.
         max_level: show the tree down to this level; the top-level groups are level 1.
-        interactive: walk about in the file by commands instead; `help` lists them.
+        interactive: browse the file by commands instead; `help` lists them.
         json: print everything as JSON.
     """
     if interactive:
         return shell(file)
-    from piperline.hdf5.table_process import start_table
+    from piperline.hdf5.episode_table import start_table  # noqa: PLC0415 - see above
 
-    begun = start_table(file)
-    from piperline.hdf5.episode_table import table_lines
-    from piperline.hdf5.inspect import inspect, report_lines
+    get_table = start_table(file)
+    from piperline.cli.hdf5_tables import episode_lines  # noqa: PLC0415 - see above
+    from piperline.cli.hdf5_text import report_lines  # noqa: PLC0415 - see above
+    from piperline.hdf5.inspect import inspect  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
     report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
-    table = begun()
-    if table:
-        _show(out, table_lines(table))
-        out.data("")
-    _show(out, report_lines(report))
-    if out.json_wanted:  # of many objects, worth the question
+    table = get_table()
+    if json:
         out.document({**report.to_dict(), "recording": asdict(table) if table else None})
-    return 3 if report.unreadable else 0
+    else:
+        console = _console()
+        if table:
+            _show(out, [*episode_lines(table, console), ""], console)
+        _show(out, report_lines(report, console.width), console)
+    return _DAMAGED if report.unreadable else 0
 
 
-def _show(out: Output, lines: Iterable[str]) -> None:
+def _console() -> "Console":
+    """The terminal, its width and its colours; 80 columns without colours if there is none."""
+    from rich.console import Console  # noqa: PLC0415 - see above
+
+    return Console(markup=False, emoji=False)
+
+
+def _show(out: Output, lines: Iterable[str], console: "Console") -> None:
     """Print lines, with colours on a terminal."""
-    if not sys.stdout.isatty():
-        for line in lines:
-            out.data(line)
-        return
-    from rich.console import Console
-
-    console = Console()
     for line in lines:
-        console.print(line, markup=False, emoji=False, soft_wrap=True)
+        if console.is_terminal and "\x1b" not in line:
+            console.print(line, soft_wrap=True)
+        else:
+            out.data(line)
 
 
 def shell(file: File, /) -> int:
-    """Walk about in an HDF5 file by commands: ls, cd, info, preview, tree and more. Commands may come from a pipe.
+    """Browse an HDF5 file interactively: ls, cd, info, preview, tree and more.
+
+    Commands may come from a pipe.
 
     Args:
         file: the file.
     """
-    from piperline.cli.prompt import interact
+    from piperline.cli.prompt import interact  # noqa: PLC0415 - see above
 
     return interact(file)
 
@@ -94,55 +106,66 @@ def frames(
     file: File,
     /,
     *,
-    episode: str,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    episode: str | None = None,
     camera: Names = None,
     every: int | None = None,
-    layout: str = "piper",
+    layout: str | None = None,
+    color: Color | None = None,
 ) -> None:
-    """Write a contact sheet: pictures of an episode, camera by camera.
+    """Write a contact sheet: images of an episode, with camera, frame number and seconds.
 
     Args:
         file: the recording.
-        episode: the episode's name.
-        output: the PNG file to write; none is overwritten.
+        output: the file to write, .png or .jpg; none is overwritten.
+        episode: the episode's name, or its index from 0; not needed if there is one only.
         camera: only these cameras.
         every: every so-many-th frame; otherwise eight of the episode.
-        layout: a name from `piperline layout list`, or the path of a TOML file.
+        layout: a name from `piperline layout list`, or the path of a TOML file; otherwise the
+            built-in layout that fits.
+        color: how the recorded colours are meant, if not as the layout says: rgb, bgr (raw arrays),
+            or swapped-jpeg (red and blue exchanged).
     """
-    from piperline.hdf5.contact_sheet import frames_sheet, write_picture
-    from piperline.recordings.layout import load_layout
+    from piperline.hdf5.contact_sheet import (  # noqa: PLC0415 - see above
+        check_image_name,
+        frames_sheet,
+        write_image,
+    )
+    from piperline.recordings.layout import load_layout  # noqa: PLC0415 - see above
 
-    if every is not None and every < 1:
-        raise UsageError("--every counts frames, from 1", found=str(every))
-    sheet = frames_sheet(file, load_layout(layout), episode, cameras=camera or (), every=every)
-    write_picture(output, sheet)
-    Output().data(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}")
+    check_image_name(output)
+    sheet = frames_sheet(
+        file,
+        load_layout(layout) if layout else None,
+        episode,
+        cameras=camera or (),
+        every=every,
+        color=color,
+    )
+    write_image(output, sheet.image)
+    height, width = sheet.image.shape[:2]
+    out = Output()
+    out.data(f"{printable(str(output))}: {width}x{height}, layout {sheet.layout}")
+    out.data(f"{printable(sheet.episode)}: {printable(sheet.instruction or '(no instruction)')}")
 
 
-def groups(input: Input, *, json: Annotated[bool, Flag] = False) -> None:
+def groups(source: Source, *, json: Annotated[bool, Flag] = False) -> None:
     """List the top-level groups of an HDF5 file: what `split` would make files of.
 
     Args:
-        input: the file.
+        source: the file.
         json: print JSON.
     """
-    from piperline.hdf5.split_repack import groups
+    from piperline.cli.hdf5_tables import group_lines  # noqa: PLC0415 - see above
+    from piperline.hdf5.split_repack import read_top  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
-    found, others = groups(input)
-    _list_groups(out, found)
-    for name in others:
+    top = read_top(source)
+    console = _console()
+    _show(out, group_lines(top.groups), console)
+    for name in top.others:
         out.note(f"not a group: {name}")
-    out.document([_group_record(group) for group in found])
-
-
-def _list_groups(out: Output, found: "list[TopGroup]") -> None:
-    width = max(len(_name_text(group.name)) for group in found)
-    for group in found:
-        out.data(
-            f"{_name_text(group.name):{width}}  {group.members:3} members  {size_text(group.stored_bytes):>9}"
-        )
+    out.document([_group_record(group) for group in top.groups])
 
 
 def _group_record(group: "TopGroup") -> dict[str, object]:
@@ -154,7 +177,7 @@ def _group_record(group: "TopGroup") -> dict[str, object]:
 
 
 def split(
-    input: Input,
+    source: Source,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("split_output"),
     groups: Annotated[
@@ -169,9 +192,9 @@ def split(
     """Make a file of each top-level group of an HDF5 file: OUTPUT/<prefix><group>.hdf5.
 
     Args:
-        input: the file.
+        source: the file.
         output: the folder for the new files.
-        groups: only these groups.
+        groups: only these groups; needed where datasets lie beside the groups, which stay behind.
         prefix: what file names begin with.
         overwrite: replace files that exist; otherwise they are kept.
         dry_run: show what would be written, and write nothing.
@@ -180,24 +203,23 @@ def split(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.split_repack import groups as list_groups
-        from piperline.hdf5.split_repack import split_plan
+        from piperline.hdf5.split_repack import read_top, split_plan  # noqa: PLC0415 - see above
 
-        found, others = list_groups(input)
-        for name in others:
+        top = read_top(source)
+        plan = split_plan(top, output, names=groups or (), prefix=prefix)
+        for name in top.others:
             out.note(f"left out, it is not a group: {name}")
-        plan = split_plan(found, output, names=groups or (), prefix=prefix)
         _write(
             out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False
         )
 
 
 def repack(
-    input: Input,
+    source: Source,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("repack_output"),
     episodes_per_file: PerFile = 50,
-    pattern: str = "*.hdf5",
+    pattern: str | None = None,
     prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "repack_",
     overwrite: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
@@ -207,10 +229,10 @@ def repack(
     """Put the top-level groups (episodes) of many HDF5 files into files of equally many each.
 
     Args:
-        input: a folder of files, or one file.
+        source: a folder of files, or one file.
         output: the folder for the new files.
         episodes_per_file: how many episodes in a file.
-        pattern: which files of the folder.
+        pattern: which files of the folder; otherwise *.hdf5 and *.h5.
         prefix: what file names begin with; a number follows.
         overwrite: replace files that exist; otherwise they are kept if they hold what is planned.
         dry_run: show what would be written, and write nothing.
@@ -219,73 +241,79 @@ def repack(
     """
     out = Output(json_wanted=json)
     with _writers(dry_run=dry_run) as writers:
-        from piperline.hdf5.split_repack import check_leftovers, repack_plan
-
-        plan = repack_plan(
-            _episodes(input, pattern), output, per_file=episodes_per_file, prefix=prefix
+        from piperline.hdf5.split_repack import (  # noqa: PLC0415 - see above
+            check_leftovers,
+            repack_plan,
         )
+
+        found = _episodes(source, pattern)
+        plan = repack_plan(found, output, per_file=episodes_per_file, prefix=prefix)
         check_leftovers(plan, output, prefix)
         _write(
             out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=True
         )
 
 
-def _episodes(source: Path, pattern: str) -> "list[TopGroup]":
-    from piperline.hdf5.split_repack import episodes, find_files
+def _episodes(source: Path, pattern: str | None) -> "list[TopGroup]":
+    from piperline.hdf5.split_repack import episodes, find_files  # noqa: PLC0415 - see above
 
     folder = source if source.is_dir() else None
     return [group for path in find_files(source, pattern) for group in episodes(path, folder)]
 
 
 def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
-    """Processes that write, which load their libraries while this one loads its own; none for a dry run."""
-    from piperline.hdf5.copy_workers import Writers
+    """Processes that write, and load their libraries while this one loads its own.
+
+    There are none for a dry run.
+    """
+    from piperline.hdf5.copy_workers import Writers  # noqa: PLC0415 - see above
 
     return nullcontext() if dry_run else Writers()
 
 
 def _write(
     out: Output,
-    plan: "list[NewFile]",
+    plan: "Sequence[NewFile]",
     writers: "Writers | None",
     *,
     overwrite: bool,
     allow_external: bool,
     same_only: bool,
 ) -> None:
-    from piperline.hdf5.split_repack import dry_run, write_plan
+    """Write a plan, telling of each file when it is done; or tell what would be done."""
+    from piperline.hdf5.split_repack import dry_run, write_plan  # noqa: PLC0415 - see above
 
     options = {"overwrite": overwrite, "allow_external": allow_external, "same_only": same_only}
-    done = (
-        dry_run(plan, **options)
-        if writers is None
-        else write_plan(plan, **options, writers=writers)
-    )
+    if writers is None:
+        done = dry_run(plan, **options)
+    else:
+        done = write_plan(plan, **options, writers=writers)
     records = []
     for new, outcome in done:
-        count = f"{len(new.groups)} group" + ("s" if len(new.groups) > 1 else "")
-        out.data(
-            f"{printable(str(new.path))}  {count}  {size_text(new.stored_bytes)}  {_OUTCOMES[outcome]}"
-        )
-        # Where a group came from is told, unless that is plain: a file of one group that bears its name.
-        plain = (
-            len(new.groups) == 1
-            and writers is not None
-            and new.path.stem.endswith(_name_text(new.groups[0].group))
-        )
-        for item in () if plain else new.groups:
-            source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
-            out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
+        _tell(out, new, outcome, is_dry=writers is None)
         records.append({**_file_record(new), "outcome": outcome})
     out.document(records)
 
 
-_OUTCOMES = {
+_OUTCOMES: "dict[Outcome, str]" = {
     "written": "written",
-    "kept": "kept: it exists",
+    "kept": "kept: output already exists (not changed)",
     "planned": "would be written",
     "replaced": "would be written, in the place of the file there",
 }
+
+
+def _tell(out: Output, new: "NewFile", outcome: "Outcome", *, is_dry: bool) -> None:
+
+    count, size = plural(len(new.groups), "group"), size_text(new.stored_bytes)
+    out.data(f"{printable(str(new.path))}  {count}  {size}  {_OUTCOMES[outcome]}")
+    # Where a group came from is told, unless that is plain: the file bears the name of its group.
+    is_alone = not is_dry and len(new.groups) == 1
+    if is_alone and new.path.stem.endswith(_name_text(new.groups[0].group)):
+        return
+    for item in new.groups:
+        source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
+        out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
 
 
 def _name_text(name: bytes) -> str:
@@ -306,47 +334,46 @@ def _file_record(new: "NewFile") -> dict[str, object]:
 
 
 def analyze(
-    input: Input,
+    source: Source,
     *,
     episodes_per_file: PerFile = 50,
-    pattern: str = "*.hdf5",
+    pattern: str | None = None,
+    layout: str | None = None,
     json: Annotated[bool, Flag] = False,
-) -> None:
-    """Tell how many episodes, frames and bytes there are in each file, and what repacking would make of them.
+) -> int:
+    """Show the episodes, frames and bytes of each file, and what repacking would make of them.
 
     Args:
-        input: a folder of files, or one file.
+        source: a folder of files, or one file.
         episodes_per_file: how many episodes in a repacked file.
-        pattern: which files of the folder.
+        pattern: which files of the folder; otherwise *.hdf5 and *.h5.
+        layout: a name from `piperline layout list`, or the path of a TOML file; otherwise, for each
+            file, the built-in layout that fits.
         json: print JSON.
     """
-    from piperline.hdf5.episode_table import frame_count
-    from piperline.hdf5.split_repack import repack_plan
+    from piperline.cli.hdf5_tables import analysis_lines  # noqa: PLC0415 - see above
+    from piperline.hdf5.analysis import analyze  # noqa: PLC0415 - see above
+    from piperline.recordings.layout import load_layout  # noqa: PLC0415 - see above
 
     out = Output(json_wanted=json)
-    found = _episodes(input, pattern)
-    files = list(dict.fromkeys(group.file.path for group in found))
-    records = []
-    for path in files:
-        mine = [group for group in found if group.file.path == path]
-        count, size = frame_count(path), path.stat().st_size
-        known = "? frames" if count is None else f"{count:,} frames"
-        out.data(f"{path}  {len(mine)} episodes  {known}  {size_text(size)}")
-        records.append({"file": str(path), "episodes": len(mine), "frames": count, "bytes": size})
-    plan = repack_plan(found, Path("repack_output"), per_file=episodes_per_file)
-    sizes = [len(new.groups) for new in plan]
-    even = (
-        f"{sizes[0]} episodes"
-        if len(set(sizes)) == 1
-        else f"{sizes[0]} episodes, the last with {sizes[-1]}"
-    )
-    out.data(
-        f"{len(files)} files, {len(found)} episodes, {size_text(sum(group.stored_bytes for group in found))}"
-    )
-    out.data(f"repacking would make {len(plan)} files of {even}")
-    renamed = [item for new in plan for item in new.groups if item.name != item.group]
-    if renamed:
-        out.data(f"{len(renamed)} episodes would be renamed: their file has another of that name")
-    out.document(
-        {"files": records, "episodes": len(found), "proposed": [_file_record(new) for new in plan]}
-    )
+    rules = load_layout(layout) if layout else None
+    found = analyze(source, per_file=episodes_per_file, pattern=pattern, layout=rules)
+    console = _console()
+    _show(out, analysis_lines(found, console), console)
+    out.document(_analysis_record(found))
+    return 0 if found.is_sound else _DAMAGED
+
+
+def _analysis_record(found: "Analysis") -> dict[str, object]:
+    return {
+        "files": [_summary_record(file) for file in found.files],
+        "episodes": found.episodes,
+        "frames": found.frames,
+        "proposed": [_file_record(new) for new in found.plan],
+    }
+
+
+def _summary_record(file: "FileSummary") -> dict[str, object]:
+    known = asdict(file.count) if file.count else {}
+    record = {"file": str(file.path), "bytes": file.size, **known}
+    return record | {"problem": file.problem} if file.problem else record

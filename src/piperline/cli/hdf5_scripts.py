@@ -1,4 +1,4 @@
-"""The scripts for HDF5 files at their documented paths: the commands of `piperline hdf5` under other names."""
+"""The documented scripts for HDF5 files: the commands of `piperline hdf5` under other names."""
 
 from cyclopts import App
 

@@ -14,30 +14,35 @@ if TYPE_CHECKING:
 
 
 _LINE_SECONDS = 5.0
+_ETA_SECONDS = 5.0
+"""Before so many seconds of encoding, the rate is that of processes that still start."""
 
 
 @contextmanager
 def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
     """Gives a function to call with the state of a run; the bar goes when the context is left."""
+    if out.volume == "quiet":
+        yield lambda _state: None
+        return
     if not sys.stderr.isatty():
         yield _Lines(out)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.console import Console  # noqa: PLC0415 - heavy: not for --help
+    from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
 
     percent = TextColumn("{task.percentage:>3.0f}%")
-    columns = (TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), percent)
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("starting", total=None)
         rate = _Rate()
 
         def watch(state: "Progress") -> None:
-            planning = state.phase == "plan"
-            done, total = (
-                (state.files_done, state.files) if planning else (state.images_done, state.images)
-            )
-            bar.update(task, description=rate.describe(state), completed=done, total=total or None)
+            done, total = state.images_done, state.images
+            if state.phase == "plan":
+                done, total = state.files_done, state.files
+            text = rate.describe(state) + rate.remaining(state)
+            bar.update(task, description=text, completed=done, total=total or None)
 
         yield watch
 
@@ -56,34 +61,31 @@ class _Rate:
         now = time.monotonic()
         self._began = self._began or now
         seconds = max(now - self._began, 1e-3)
-        text = f"episodes {state.episodes_done}/{state.episodes}"
-        return f"{text}, {state.images_done / seconds:.0f} images/s, {size_text(state.size_done / seconds)}/s"
+        speed = f"{state.images_done / seconds:.0f} images/s"
+        data = f"{size_text(state.size_done / seconds)}/s"
+        return f"episodes {state.episodes_done}/{state.episodes}, {speed}, {data}"
 
     def remaining(self, state: "Progress") -> str:
+        """The time that is left, once the rate can be told."""
         if not state.images_done or self._began is None or state.phase != "stage":
             return ""
-        seconds = (
-            (time.monotonic() - self._began)
-            * (state.images - state.images_done)
-            / state.images_done
-        )
-        return (
-            f", {seconds / 60:.0f} min {seconds % 60:.0f} s left"
-            if seconds >= 60
-            else f", {seconds:.0f} s left"
-        )
+        passed = time.monotonic() - self._began
+        if passed < _ETA_SECONDS:
+            return ""
+        seconds = passed * (state.images - state.images_done) / state.images_done
+        minutes, rest = divmod(round(seconds), 60)
+        if not minutes:
+            return f", {rest} s left"
+        return f", {minutes} min {rest} s left"
 
 
 class _Lines:
-    """A line now and then."""
+    """A line at the beginning, and one every few seconds."""
 
     def __init__(self, out: Output) -> None:
-        self._out, self._rate, self._next, self._phase = (
-            out,
-            _Rate(),
-            time.monotonic() + _LINE_SECONDS,
-            "",
-        )
+        self._out = out
+        self._rate = _Rate()
+        self._next = 0.0
 
     def __call__(self, state: "Progress") -> None:
         text = self._rate.describe(state)

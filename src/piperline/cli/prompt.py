@@ -1,13 +1,25 @@
-"""The prompt of the HDF5 shell: line editing, history and completion on a terminal; plain lines from a pipe."""
+"""The prompt of the HDF5 shell, with line editing and completion on a terminal; and its answers."""
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+
 from piperline.cli.console import Output
+from piperline.cli.hdf5_text import attribute_text, node_lines, values_lines
 from piperline.errors import PiperlineError
-from piperline.hdf5.shell import Shell
+from piperline.hdf5.inspect import Node
+from piperline.hdf5.shell import Answer, Listing, Shell, Usage, WrittenImage
+from piperline.hdf5.values import Values
 from piperline.recordings.hdf5 import open_file
+from piperline.text import printable
+from piperline.video.images import contact_sheet
+
+_WIDEST_NAME = 24  # to which what follows is aligned
 
 
 def interact(path: Path) -> int:
@@ -19,13 +31,13 @@ def interact(path: Path) -> int:
     out, terminal = Output(), sys.stdin.isatty()
     code = 0
     with open_file(path) as file:
-        shell = Shell(file, pictures=sys.stdout.isatty())
+        shell = Shell(file, images=sys.stdout.isatty())
         if terminal:
             _complete_with(shell)
             out.note(f"{path.name}: `help` lists the commands, Tab completes names")
         for line in _lines(shell, out) if terminal else sys.stdin:
             try:
-                for answer in shell.run(line):
+                for answer in answer_lines(shell.run(line), _width()):
                     out.data(answer)
             except PiperlineError as error:
                 out.error(error)
@@ -35,6 +47,10 @@ def interact(path: Path) -> int:
             if shell.closed:
                 break
     return 0 if terminal else code
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def _lines(shell: Shell, out: Output) -> Iterator[str]:
@@ -51,12 +67,82 @@ def _lines(shell: Shell, out: Output) -> Iterator[str]:
 
 def _complete_with(shell: Shell) -> None:
     """Let Tab complete, and the arrow keys go through what was typed."""
-    import readline
+    import readline  # noqa: PLC0415 - from a pipe there is nothing to edit
 
     def complete(_: str, number: int) -> str | None:
         found = shell.complete(readline.get_line_buffer()[: readline.get_endidx()])
-        return found[number][readline.get_begidx() :] if number < len(found) else None
+        if number >= len(found):
+            return None
+        return found[number][readline.get_begidx() :]
 
     readline.set_completer_delims(" /")
     readline.set_completer(complete)
     readline.parse_and_bind("tab: complete")
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def answer_lines(answer: Answer, width: int) -> Iterator[str]:
+    """What a command of the shell answered."""
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, Usage):
+        yield from _usage_lines(answer)
+    elif isinstance(answer, Listing):
+        yield from _listing_lines(answer, width)
+    elif isinstance(answer, Node):
+        yield answer.path
+        yield from node_lines(answer, width, level=0, whole=True)
+    elif isinstance(answer, Values):
+        yield from values_lines(answer, width - 4, whole=True)
+    elif isinstance(answer, WrittenImage):
+        yield f"{answer.path}: {answer.width}x{answer.height}"
+    elif isinstance(answer, np.ndarray):
+        yield from image_lines(answer, width - 4)
+    elif isinstance(answer, Mapping):
+        yield from _all_attributes(answer)
+
+
+def _usage_lines(usage: Usage) -> Iterator[str]:
+    width = max(map(len, usage.commands)) + 2
+    for command, meaning in usage.commands.items():
+        yield f"{command:{width}}{meaning}"
+
+
+def _listing_lines(listing: Listing, width: int) -> Iterator[str]:
+    names = max((cell_len(node.name) + 1 for node in listing.nodes), default=0)
+    for node in listing.nodes:
+        if listing.is_tree:
+            yield from node_lines(node, width)
+        else:
+            yield from node_lines(node, width, level=0, names=min(names, _WIDEST_NAME))
+
+
+def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
+    """Attributes, whole; a text keeps its lines."""
+    if not attributes:
+        yield "no attributes"
+    for name, value in attributes.items():
+        if isinstance(value, Values) and len(value.texts) == 1:
+            first, *rest = value.texts[0].splitlines() or [""]
+            yield f"@{name} = {printable(first)}"
+            yield from map(printable, rest)
+        else:
+            yield f"@{name} = {attribute_text(value, whole=True)}"
+
+
+def image_lines(image: NDArray[np.uint8], columns: int) -> Iterator[str]:
+    """An image in the colours of a terminal, two rows of pixels in a line.
+
+    The upper half block is in one pixel's colour, its background in the other's.
+    """
+    small = contact_sheet([[image]], gap=0, max_width=columns)
+    for upper, lower in zip(small[0::2], small[1::2], strict=False):
+        pairs = zip(upper.tolist(), lower.tolist(), strict=True)
+        yield "".join(_half_blocks(above, below) for above, below in pairs) + "\x1b[0m"
+
+
+def _half_blocks(above: Sequence[int], below: Sequence[int]) -> str:
+    foreground, background = (";".join(map(str, color)) for color in (above, below))
+    return f"\x1b[38;2;{foreground}m\x1b[48;2;{background}m▀"

@@ -6,15 +6,15 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from piperline.cli.console import Output
-from piperline.cli.convert import run_conversion
+from piperline.cli.convert import DatasetFlags, RecordingFlags, RunFlags, run_conversion
 from piperline.errors import UsageError
-from piperline.hub.repo_id import repo_folder
 
 hdf2lerobotv21 = App(
     name="hdf2lerobotv21.py",
     help="Convert Piper recordings into a LeRobot v2.1 dataset at $HF_LEROBOT_HOME/REPO_ID.",
     help_format="markdown",
-    help_epilogue='Examples:\n\n    python hdf2lerobotv21.py --all --repo-id "your/repo" --hdf5-root "./data"',
+    help_epilogue="Examples:\n\n"
+    '    python hdf2lerobotv21.py --all --repo-id "your/repo" --hdf5-root "./data"',
 )
 
 
@@ -54,11 +54,10 @@ def convert_directory(
         robot_type: LeRobot's name for the robot.
         fps: frames a second.
         push: upload the dataset to the Hugging Face Hub.
-        overwrite: replace a dataset that piperline made at that place.
+        overwrite: replace a dataset that piperline made.
     """
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    options = {"format": "v2.1", "robot_type": robot_type, "fps": fps}
-    run = {"overwrite": overwrite}
+    dataset = DatasetFlags(repo_id=repo_id, format="v2.1", robot_type=robot_type)
     run_conversion(
-        Output(), inputs, repo_folder(repo_id), options, run, push_to=repo_id if push else None
+        Output(), inputs, RecordingFlags(fps=fps), dataset, RunFlags(overwrite=overwrite, push=push)
     )

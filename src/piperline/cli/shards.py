@@ -1,26 +1,27 @@
 """`piperline shards`: conversion in parallel, as shards, and their aggregation."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from piperline.cli.app import run
 from piperline.cli.console import Output
-from piperline.cli.jobs import LOGS, NO_FLAGS, ClusterFlags, run_job, unused_flags
+from piperline.cli.jobs import LOGS, NO_FLAGS, ClusterFlags, note_unused, run_job
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
 from piperline.errors import UsageError
 from piperline.hub.repo_id import repo_folder
-from piperline.text import printable
+from piperline.text import plural, printable
 
 if TYPE_CHECKING:
+    from piperline.cluster.shards_work import ShardsWork
     from piperline.cluster.status import RankState
-    from piperline.cluster.work import ConvertWork
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -40,7 +41,7 @@ def convert(
     job_name: str = "convert_hdf5",
     format: Literal["v2.1", "v3.0"] = "v3.0",
     video: Literal["h264", "av1", "copy"] = "h264",
-    layout: str = "piper",
+    layout: str | None = None,
     task: str | None = None,
     skip_bad: Flag = False,
     overwrite: Flag = False,
@@ -55,7 +56,8 @@ def convert(
         all: every HDF5 file of the folder.
         robot_type: LeRobot's name for the robot; otherwise the layout's (piper: bi_piper).
         fps: frames a second; otherwise the layout's (piper: 30).
-        workers: how many shards; each is made by a process, or by a SLURM task. Otherwise the CPUs of this machine.
+        workers: how many shards; each is made by a process, or by a SLURM task. Otherwise the CPUs
+            of this machine.
         slurm: 1 submits the work to SLURM.
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
@@ -69,102 +71,76 @@ def convert(
     """
     if slurm and workers is None:
         raise UsageError("how many shards?", next_step="give --workers N")
-    inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    options = {
-        "layout": layout,
-        "video": video,
-        "fps": fps,
-        "robot_type": robot_type,
-        "task": task,
-        "format": format,
-    }
-    chosen = ["--all"] if all else ["--hdf5-files", *map(str, hdf5_files or [])]
-    typed = ["--hdf5-root", str(hdf5_root), *chosen, "--repo-id", repo_id]
-    typed += ["--logs-dir", str(logs_dir), "--job-name", job_name]
-    typed += [
-        text
-        for name, value in options.items()
-        if value is not None
-        for text in (_option(name), str(value))
-    ]
-    run = {
-        "workers": workers,
-        "skip_bad": skip_bad,
-        "overwrite": overwrite,
-        "typed": typed,
-        "cluster": cluster,
-    }
-    _convert(
-        inputs,
-        repo_folder(repo_id),
-        options,
-        run,
-        logs=logs_dir / job_name,
-        flags=cluster if slurm else None,
-    )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _convert(
-    inputs: Sequence[Path],
-    target: Path,
-    options: dict[str, Any],
-    run: dict[str, Any],
-    *,
-    logs: Path,
-    flags: ClusterFlags | None,
-) -> None:
     from piperline.cluster.job_folder import JobFolder
-    from piperline.cluster.launch import prepare
+    from piperline.cluster.launch import plan_shards
     from piperline.convert.job import make_job
     from piperline.process import usable_cpus
 
-    out, folder = Output(), JobFolder(logs.absolute())
-    world = usable_cpus() if run["workers"] is None else run["workers"]
-    typed = (*run["typed"], "--workers", str(world), *(["--skip-bad"] if run["skip_bad"] else []))
+    out, target = Output(), repo_folder(repo_id)
+    world = usable_cpus() if workers is None else workers
+    chosen = ["--all"] if all else ["--hdf5-files", *map(str, hdf5_files or [])]
+    options = {
+        "--repo-id": repo_id,
+        "--logs-dir": logs_dir,
+        "--job-name": job_name,
+        "--layout": layout,
+        "--video": video,
+        "--fps": fps,
+        "--robot-type": robot_type,
+        "--task": task,
+        "--format": format,
+        "--workers": world,
+    }
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    skip = ["--skip-bad"] if skip_bad else []
+    inputs = chosen_files(hdf5_root, hdf5_files, every=all)
+    job = make_job(
+        layout=layout,
+        inputs=inputs,
+        video=video,
+        fps=fps,
+        robot_type=robot_type,
+        task=task,
+        format=format,
+    )
+    folder = JobFolder((logs_dir / job_name).absolute())
     with progress_bar(out) as watch:
-        work = prepare(
-            "shards",
+        work = plan_shards(
             inputs,
             target,
-            make_job(**options),
+            job,
             folder,
             world=world,
-            cpus=flags.cpus_per_task if flags else 1,
-            skip_bad=run["skip_bad"],
-            overwrite=run["overwrite"],
-            command=typed,
+            cpus=cluster.cpus_per_task if slurm else 1,
+            skip_bad=skip_bad,
+            overwrite=overwrite,
+            command=("--hdf5-root", str(hdf5_root), *chosen, *chain.from_iterable(given), *skip),
             watch=watch,
         )
     _show_plan(out, work)
-    if not flags:
-        unused_flags(out, run["cluster"])
-    launched = run_job(out, folder, work, flags, slots=min(world, usable_cpus()))
-    if launched.complete or (flags and flags.wait):
-        repo_id = f"{target.parent.name}/{target.name}"
+    if not slurm:
+        note_unused(out, cluster)
+    slots = min(world, usable_cpus())
+    launched = run_job(out, folder, work, cluster if slurm else None, slots=slots)
+    if launched.complete or (slurm and cluster.wait):
+        aggregated = f"piperline shards aggregate --repo-id {repo_id} --num-shards {world}"
         out.data(f"the shards: {target}_world_{world}_rank_0, ...")
-        out.data(
-            f"to make one dataset of them: piperline shards aggregate --repo-id {repo_id} --num-shards {world}"
-        )
+        out.data(f"to make one dataset of them: {aggregated}")
 
 
-def _show_plan(out: Output, work: "ConvertWork") -> None:
+def _show_plan(out: Output, work: "ShardsWork") -> None:
     plan = work.plan
     frames = [part.frames for part in work.parts if part.episodes]
-    shares = f"{min(frames)} to {max(frames)}" if len(set(frames)) > 1 else str(frames[0])
+    low, high = min(frames), max(frames)
+    shares = f"{low} to {high} frames" if low < high else plural(low, "frame")
     out.data(
-        f"{len(plan.episodes)} episodes, {plan.frames} frames in {len(frames)} shards of {shares} frames"
+        f"{plural(len(plan.episodes), 'episode')}, {plural(plan.frames, 'frame')} in "
+        f"{plural(len(frames), 'shard')} of {shares}"
     )
-    if len(frames) < work.world:
-        empty = (
-            f"{len(frames)} to {work.world - 1}"
-            if len(frames) < work.world - 1
-            else str(len(frames))
-        )
-        out.data(f"empty: shards {empty}; there are fewer episodes than workers")
+    first, last = len(frames), work.world - 1
+    if first <= last:
+        empty = f"shards {first} to {last}" if first < last else f"shard {first}"
+        out.data(f"empty: {empty}; there are fewer episodes than workers")
     for left in plan.left_out:
         out.data(f"left out: {left.file}: {printable(left.episode or '')}: {left.reason}")
 
@@ -188,61 +164,69 @@ def aggregate(
         num_shards: how many there are: the --workers of the conversion.
         output_repo_id: owner/name of the dataset; otherwise the shards' own.
         slurm: 1 submits the work to SLURM.
-        workers: documented, and without effect: one process appends the shards in order, as fast as the disk goes.
+        workers: documented, and without effect: one process appends the shards in order, as fast
+            as the disk goes.
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
-        overwrite: replace a dataset that piperline made at that place.
+        overwrite: replace a dataset that piperline made.
         cluster: what is asked of SLURM.
     """
+    from piperline.cluster.aggregate_work import AggregateWork
     from piperline.cluster.job_folder import JobFolder
-    from piperline.cluster.work import AggregateWork
 
     out, folder = Output(), JobFolder((logs_dir / job_name).absolute())
     if num_shards < 1:
         raise UsageError("there must be at least one shard", found=f"--num-shards {num_shards}")
-    target, dataset = (
-        repo_folder(repo_id).absolute(),
-        repo_folder(output_repo_id or repo_id).absolute(),
-    )
+    target = repo_folder(repo_id).absolute()
+    dataset = repo_folder(output_repo_id or repo_id).absolute()
     if not slurm:
-        unused_flags(out, cluster)
-    work = AggregateWork("aggregate", target, num_shards, dataset, overwrite)
-    launched = run_job(out, folder, work, cluster if slurm else None)
+        note_unused(out, cluster)
+    work = AggregateWork.of_shards(target, num_shards, dataset, overwrite=overwrite)
+    afresh = f"; and add --overwrite, or move {dataset} away"
+    launched = run_job(out, folder, work, cluster if slurm else None, afresh=afresh)
     if launched.complete or (slurm and cluster.wait):
         out.data(f"the dataset: {dataset}")
 
 
 def status(*, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag = False) -> None:
-    """Show how the parts of a job fare, and why some failed.
+    """Show job status: how far each rank is, and why some failed.
 
     Args:
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job.
         json: print it as JSON.
     """
-    from piperline.cluster.job_folder import FINISH, JobFolder
+    from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.status import states
 
     out = Output(json_wanted=json)
     found = states(JobFolder((logs_dir / job_name).absolute()))
     for state in found:
-        if state.state != "empty":
-            out.data(_line(state, last=state.rank == FINISH))
+        for line in _state_lines(state):
+            out.data(line)
     counts = Counter(state.state for state in found)
-    out.data(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
+    out.data(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     out.document([asdict(state) for state in found])
 
 
-def _line(state: "RankState", *, last: bool) -> str:
-    name = "last step" if last else f"rank {state.rank}"
-    text = f"{name}: {state.state}" + (f", {state.episodes} episodes" if state.episodes else "")
-    record = state.record
+def _state_lines(state: "RankState") -> Iterator[str]:
+    from piperline.cluster.status import name_of
+
+    if state.state == "empty":
+        return
+    text, record = f"{name_of(state)}: {state.state}", state.record
+    if state.episodes:
+        text += f", {plural(state.episodes, 'episode')}"
     if record and record.images and record.seconds:
         text += f"; {record.episodes} encoded, {record.images / record.seconds:.0f} images/s"
     if record and state.state == "running":
-        text += f"; on {record.host} since {datetime.fromtimestamp(record.started, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    left_out = [f"left out: {line}" for line in record.left_out] if record else []
-    return "\n".join([text, *(f"    {line}" for line in (*left_out, *state.why.splitlines()))])
+        started = datetime.fromtimestamp(record.started, UTC)
+        text += f"; on {record.host} since {started:%Y-%m-%d %H:%M:%S} UTC"
+    yield text
+    for line in record.left_out if record else ():
+        yield f"    left out: {line}"
+    for line in state.why.splitlines():
+        yield f"    {line}"
 
 
 def _script(command: Callable[..., None], name: str, words: str, example: str) -> Callable[[], int]:
@@ -265,7 +249,8 @@ convert_hdf5_shards = _script(
     convert,
     "convert_hdf5_shards.py",
     "Convert recordings in parallel, into shards. A second run does only what is missing.",
-    'python convert_parallel/convert_hdf5_shards.py --hdf5-root ./data --all --repo-id "your/repo" --workers 4',
+    "python convert_parallel/convert_hdf5_shards.py --hdf5-root ./data --all "
+    '--repo-id "your/repo" --workers 4',
 )
 
 aggregate_hdf5_shards = _script(

@@ -1,20 +1,22 @@
 """The folder of a job that is divided into ranks, and what is known there of each rank.
 
     LOGS/JOB/lock                     held by the command that is at work here
+    LOGS/JOB/id                       tells this folder from all others, also of the same name
     LOGS/JOB/run.json                 what is to be done, with the plan
-    LOGS/JOB/records/NNNNN.json       how a rank fares; `finish.json`: the last step
-    LOGS/JOB/made/KEY                 what of that key has been made in this job, and what proves it
+    LOGS/JOB/records/NNNNN.json       how a rank fares
     LOGS/JOB/slurm.json               the SLURM jobs that were submitted
     LOGS/JOB/logs/task_NNNNN.log      what a rank says; written by datatrove, as are the following:
     LOGS/JOB/completions, stats, executor.json, stats.json
+    LOGS/JOB/aggregate/               the same of the job that makes one dataset of all shards
 
-Records and outputs together tell what is done. datatrove's own marks in `completions` do not: they know nothing of
-changed inputs, of another number of ranks, or of outputs that have gone. They are made to agree before each run.
+Records and outputs together tell what is done. datatrove's own marks in `completions` do not: they
+know nothing of changed inputs, of another number of ranks, or of outputs that have gone. They are
+made to agree before each run.
 """
 
-import fcntl
 import json
 import os
+import secrets
 import shlex
 import socket
 import time
@@ -24,11 +26,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from piperline.errors import OutputExists, Place
 from piperline.files import write_whole
-
-FINISH = -1
-"""The number of the last step, which comes when all ranks are done."""
+from piperline.output.workspace import exclusive
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,14 @@ class RankRecord:
     Attributes:
         state: what it says of itself; `running` may mean that it was killed.
         key: names what it makes: for another plan it is another one.
-        host, pid: the process; slurm: `JOB_INDEX` if SLURM started it, else empty.
+        host, pid: the process.
+        slurm: `JOB_INDEX` if SLURM started it, else empty.
         started: seconds since 1970.
         seconds: how long it has worked.
-        episodes, images: how much it has encoded; episodes that were there already do not count.
+        episodes, images: how much it has encoded; what was staged already does not count.
         left_out: what it left out because it cannot be converted, and why, a line each.
         error: why it failed.
+        made: of an aggregation: the fingerprint of the dataset; empty before it is complete.
     """
 
     state: Literal["running", "done", "failed"]
@@ -57,21 +58,15 @@ class RankRecord:
     images: int = 0
     left_out: tuple[str, ...] = ()
     error: str = ""
+    made: str = ""
 
     @classmethod
     def begin(cls, key: str) -> Self:
         """The record of this process, as it begins."""
-        job, index = (
-            os.environ.get(name, "") for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
-        )
-        return cls(
-            "running",
-            key,
-            socket.gethostname(),
-            os.getpid(),
-            f"{job}_{index}" if job else "",
-            time.time(),
-        )
+        job = os.environ.get("SLURM_ARRAY_JOB_ID", "")
+        index = os.environ.get("SLURM_ARRAY_TASK_ID", "")
+        slurm = f"{job}_{index}" if job else ""
+        return cls("running", key, socket.gethostname(), os.getpid(), slurm, time.time())
 
     def more(self, images: int) -> "RankRecord":
         """The same with one more episode."""
@@ -103,50 +98,45 @@ class JobFolder:
         self.root = root
         self.run_file = root / "run.json"
 
+    @property
+    def aggregate(self) -> "JobFolder":
+        """The folder of the job that makes one dataset of the shards of this one."""
+        return JobFolder(self.root / "aggregate")
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """The folder, for this command alone: what a rank shall do is read from it when the rank begins.
+        """The folder for this command alone: ranks read from it what they have to do.
 
         Raises:
             OutputExists: another command is at work here.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputExists(
-                    "another command is at work on a job of this name",
-                    place=Place(file=self.root),
-                    next_step="wait until it has ended, or give another --job-name or --logs-dir",
-                ) from error
+        with exclusive(
+            self.root / "lock",
+            message="another command is at work on a job of this name",
+            next_step="wait until it has ended, or give another --job-name or --logs-dir",
+        ):
             yield
+
+    def identity(self) -> str:
+        """What tells this folder from all others; made on first use. The folder is locked."""
+        path = self.root / "id"
+        if not path.is_file():
+            write_whole(path, secrets.token_hex(8))
+        return path.read_text(encoding="utf-8")
 
     def record(self, rank: int) -> RankRecord | None:
         """What is known of a rank; None where nothing is."""
         try:
-            known = json.loads(self._record(rank).read_text(encoding="utf-8"))
-            return RankRecord(**{**known, "left_out": tuple(known["left_out"])})
+            values = json.loads(self._record(rank).read_text(encoding="utf-8"))
+            return RankRecord(**{**values, "left_out": tuple(values["left_out"])})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
-    def prove(self, key: str, proof: str) -> None:
-        """Take note that what `key` names is made; `proof` tells whether an output is it."""
-        path = self.root / "made" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, proof)
-
-    def proof(self, key: str) -> str | None:
-        """What was noted by `prove`; None where nothing was."""
-        try:
-            return (self.root / "made" / key).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-
     def note(self, rank: int, record: RankRecord) -> None:
-        """Take note of how a rank fares, unless a later attempt at it has done so."""
-        there = self.record(rank)
-        if there and there.key == record.key and there.started > record.started:
+        """Write how a rank fares, unless a later attempt at it has done so."""
+        current = self.record(rank)
+        if current and current.key == record.key and current.started > record.started:
             return
         path = self._record(rank)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +144,7 @@ class JobFolder:
 
     def sweep(self) -> None:
         """Remove what was half written when a process was killed."""
-        for folder in (self.root, self.root / "records", self.root / "made"):
+        for folder in (self.root, self.root / "records"):
             for path in folder.glob(".*.tmp-*"):
                 path.unlink(missing_ok=True)
 
@@ -170,17 +160,16 @@ class JobFolder:
             (marks / name).touch()
 
     def slurm_jobs(self) -> dict[str, list[int]]:
-        """The SLURM arrays that were submitted last: the ranks of each, in the order of its tasks, by id."""
+        """The SLURM arrays that were submitted last: by id, the ranks of their tasks in order."""
         try:
-            found: dict[str, list[int]] = json.loads(
-                (self.root / "slurm.json").read_text(encoding="utf-8")
-            )
+            text = (self.root / "slurm.json").read_text(encoding="utf-8")
+            arrays: dict[str, list[int]] = json.loads(text)
         except (FileNotFoundError, ValueError):
             return {}
-        return found
+        return arrays
 
     def note_slurm_jobs(self, arrays: Mapping[str, Sequence[int]]) -> None:
-        """Take note of the SLURM arrays that were submitted."""
+        """Write which SLURM arrays were submitted."""
         write_whole(self.root / "slurm.json", json.dumps(arrays))
 
     @property
@@ -190,21 +179,15 @@ class JobFolder:
         return shlex.join(["piperline", "shards", "status", *options])
 
     def log_of(self, rank: int) -> Path:
-        """The log of a rank; it need not be there."""
-        return (
-            self.root / "finish/logs/task_00000.log"
-            if rank == FINISH
-            else self.root / f"logs/task_{rank:05d}.log"
-        )
+        """The log of a rank; it need not exist."""
+        return self.root / f"logs/task_{rank:05d}.log"
 
     def slurm_log_of(self, rank: int) -> Path | None:
-        """What SLURM kept of the last task for a rank, also of one that died before it said anything itself."""
-        name = next(
-            (f"{job}_{r.index(rank)}.out" for job, r in self.slurm_jobs().items() if rank in r),
-            None,
-        )
-        folder = self.root / "finish" if rank == FINISH else self.root
-        return folder / "slurm_logs" / name if name else None
+        """What SLURM kept of the last task for a rank, also of one that died before it began."""
+        for job, ranks in self.slurm_jobs().items():
+            if rank in ranks:
+                return self.root / "slurm_logs" / f"{job}_{ranks.index(rank)}.out"
+        return None
 
     def _record(self, rank: int) -> Path:
-        return self.root / "records" / ("finish.json" if rank == FINISH else f"{rank:05d}.json")
+        return self.root / f"records/{rank:05d}.json"

@@ -3,25 +3,26 @@
 import importlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
-from piperline.cluster.diary import Listener
-from piperline.cluster.job_folder import FINISH, JobFolder
+from piperline.cluster.aggregate_work import AggregateWork
+from piperline.cluster.job_folder import JobFolder
+from piperline.cluster.report import Listener
+from piperline.cluster.shards_work import ShardsWork
 from piperline.cluster.slurm import SlurmOptions, queued
-from piperline.cluster.work import ConvertWork, Work, load_work, save_work
+from piperline.cluster.work import Work, empty_ranks, load_work, save_work
 from piperline.convert.job import Job
-from piperline.convert.progress import Progress, Watcher
+from piperline.convert.plan import PlannedEpisode
+from piperline.convert.progress import Counter, Watcher
 from piperline.convert.run import plan_run
-from piperline.convert.stage import staging_area
+from piperline.convert.stage import staging_area, work_folder
 from piperline.errors import OutputExists, PiperlineError, Place, TaskFailed, UsageError
 from piperline.process import usable_cpus
 
 
-def prepare(
-    kind: Literal["convert", "shards"],
+def plan_shards(
     inputs: Sequence[Path],
     target: Path,
     job: Job,
@@ -34,20 +35,19 @@ def prepare(
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     watch: Watcher = lambda _: None,
-) -> ConvertWork:
-    """Plan a conversion in ranks. The plan of an earlier run is taken as it is if nothing has changed.
+) -> ShardsWork:
+    """Plan a conversion into shards. The plan of an earlier run is used if nothing has changed.
 
     Args:
-        kind: into one dataset, or into shards.
         inputs: HDF5 files, and folders of them.
-        target: the dataset's folder; shards lie beside it.
-        job: what is to be done, from `make_job`.
+        target: the folder of the repository; the shards lie beside it.
+        job: how recordings are converted, from `make_job`.
         folder: of the job.
-        world: how many ranks.
-        cpus: how many processes each has.
+        world: how many ranks, each of which makes a shard.
+        cpus: how many processes each rank has.
         episodes: which episodes; see `make_plan`.
         skip_bad: leave out episodes that cannot be converted.
-        overwrite: replace what piperline made.
+        overwrite: replace shards of other recordings.
         command: the options that make all shards again.
         watch: told how far the planning is.
 
@@ -57,11 +57,77 @@ def prepare(
     """
     if world < 1:
         raise UsageError("there must be at least one worker", found=f"--workers {world}")
-    known = load_work(folder)
-    previous = known.plan if isinstance(known, ConvertWork) else None
-    here = [path.absolute() for path in inputs]  # a SLURM task may run elsewhere
-    plan = plan_run(here, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous)
-    return ConvertWork(kind, target.absolute(), world, plan, cpus, overwrite, command)
+    earlier = load_work(folder)
+    previous = earlier.plan if isinstance(earlier, ShardsWork) else None
+    absolute = [path.absolute() for path in inputs]  # a SLURM task may run in another folder
+    plan = plan_run(
+        absolute, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
+    )
+    target = target.absolute()
+    with folder.locked():
+        job_id = folder.identity()
+    return ShardsWork(
+        kind="shards",
+        target=target,
+        staging_root=work_folder(target.with_name(f"{target.name}.shards")),
+        world=world,
+        plan=plan,
+        job_id=job_id,
+        cpus=cpus,
+        overwrite=overwrite,
+        command=command,
+    )
+
+
+def plan_conversion(
+    inputs: Sequence[Path],
+    dataset: Path,
+    job: Job,
+    folder: JobFolder,
+    *,
+    world: int,
+    cpus: int = 1,
+    episodes: str | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    watch: Watcher = lambda _: None,
+) -> tuple[ShardsWork, AggregateWork]:
+    """Plan a conversion into one dataset: shards in its staging folder, then their aggregation.
+
+    The arguments are those of `plan_shards`, but `dataset` is the folder to make, and `overwrite`
+    replaces a dataset that piperline made.
+
+    Raises:
+        UsageError: there is no rank.
+        RecordingError: something cannot be converted, or there is nothing to do.
+    """
+    dataset = dataset.absolute()
+    staging_root = work_folder(dataset)
+    shards = plan_shards(
+        inputs,
+        staging_root / "shard",
+        job,
+        folder,
+        world=world,
+        cpus=cpus,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        overwrite=True,
+        watch=watch,
+    )
+    shards = replace(shards, staging_root=staging_root)
+    aggregation = AggregateWork(
+        kind="aggregate",
+        target=shards.target,
+        shards=world,
+        dataset=dataset,
+        plan=shards.plan.key,
+        overwrite=overwrite,
+        own_folder=staging_root,
+        data_mb=job.data_mb,
+        video_mb=job.video_mb,
+    )
+    return shards, aggregation
 
 
 @dataclass(frozen=True)
@@ -94,7 +160,7 @@ def launch(
     """Do what is missing, and nothing else.
 
     Args:
-        folder: of the job; what it tells of an earlier run counts as far as it is about the same work.
+        folder: of the job; what it tells of an earlier run counts if it is about the same work.
         work: what is to be done.
         slurm: submit it to SLURM, instead of doing it here.
         slots: how many ranks at a time, here; None takes the CPUs that this process may use.
@@ -106,39 +172,109 @@ def launch(
         TaskFailed: ranks failed; the others are done and kept.
         PiperlineError: the only rank failed.
     """
-    cluster = _datatrove()
+    through_datatrove = _datatrove()
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         _refuse_second_run(folder)
-        folder.sweep()
-        done, ranks = work.done(folder), range(work.world)
-        empty = tuple(rank for rank in ranks if work.is_empty(rank))
-        kept = tuple(rank for rank in ranks if rank in done and rank not in empty)
-        missing = tuple(rank for rank in ranks if rank not in done and rank not in empty)
-        if not missing and work.is_finished(folder):
-            work.adopt(kept)
-            work.tidy()
-            save_work(folder, work)
-            return Launched((), kept, empty, (), complete=True)
-        work.check()
-        if isinstance(work, ConvertWork):
-            stack.enter_context(staging_area(work.staging_for, work.plan))
-        work.adopt(kept)
-        digest = save_work(folder, work)
-        folder.agree({*kept, *empty})
-        if slurm and (missing or work.kind == "convert"):
-            jobs = cluster.submit_ranks(folder, work, digest, missing, slurm)
-            return Launched(missing, kept, empty, tuple(jobs), complete=False)
-        counter = _Counter(work, missing, watch)
+        state = _prepare(stack, folder, work)
+        folder.aggregate.run_file.unlink(missing_ok=True)  # of a conversion under the same name
+        if not state.missing:
+            return state.launched(complete=True)
+        if slurm:
+            jobs = through_datatrove.submit_ranks(folder, work, state.digest, state.missing, slurm)
+            return state.launched(jobs)
+        counter = Counter(_episodes(work, state.missing), watch)
         listener = Listener(moved=counter.moved, staged=counter.staged)
-        failed: dict[int, PiperlineError] = cluster.run_here(
-            folder, work, digest, missing, slots=slots or usable_cpus(), listener=listener
+        failed: dict[int, PiperlineError] = through_datatrove.run_here(
+            folder,
+            work,
+            state.digest,
+            state.missing,
+            slots=slots or usable_cpus(),
+            listener=listener,
         )
         if failed:
-            raise _failed(failed, folder, len(missing) + len(kept))
-        if isinstance(work, ConvertWork):
-            cluster.do_rank(folder.root, FINISH, digest)
-    return Launched(missing, kept, empty, (), complete=True)
+            raise _failed(failed, folder, len(state.missing) + len(state.kept))
+    return state.launched(complete=True)
+
+
+def submit_conversion(
+    folder: JobFolder, shards: ShardsWork, aggregation: AggregateWork, slurm: SlurmOptions
+) -> Launched:
+    """Submit what is missing of a conversion: the shards, and their aggregation after them.
+
+    Args:
+        folder: of the job; the aggregation has a folder in it.
+        shards: the first part, from `plan_conversion`.
+        aggregation: the second part.
+        slurm: what is asked of SLURM for every task.
+
+    Raises:
+        OutputExists: something is in the way, or another run is at work.
+        UsageError: datatrove is missing, or there is no SLURM.
+        TaskFailed: sbatch refuses.
+    """
+    through_datatrove = _datatrove()
+    last = folder.aggregate
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        _refuse_second_run(folder)
+        if done := aggregation.done(last):
+            aggregation.settle(done)
+            empty = empty_ranks(shards)
+            kept = tuple(rank for rank in range(shards.world) if rank not in empty)
+            return Launched((), kept, empty, (), complete=True)
+        aggregation.check()
+        state = _prepare(stack, folder, shards)
+        digest = save_work(last, aggregation)
+        last.agree(())
+        jobs = []
+        if state.missing:
+            jobs = through_datatrove.submit_ranks(
+                folder, shards, state.digest, state.missing, slurm
+            )
+        jobs += through_datatrove.submit_ranks(
+            last, aggregation, digest, (0,), slurm, name=f"{folder.root.name}_aggregate", after=jobs
+        )
+        return state.launched(jobs)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is to be done of a job, and by which digest ranks recognise it."""
+
+    missing: tuple[int, ...]
+    kept: tuple[int, ...]
+    empty: tuple[int, ...]
+    digest: str
+
+    def launched(self, jobs: Sequence[str] = (), *, complete: bool = False) -> Launched:
+        return Launched(self.missing, self.kept, self.empty, tuple(jobs), complete)
+
+
+def _prepare(stack: ExitStack, folder: JobFolder, work: Work) -> _State:
+    """See what is missing, and make ready for it. The stack holds what is locked for that."""
+    folder.sweep()
+    done = work.done(folder)
+    empty = empty_ranks(work)
+    filled = [rank for rank in range(work.world) if rank not in empty]
+    kept = tuple(rank for rank in filled if rank in done)
+    missing = tuple(rank for rank in filled if rank not in done)
+    if missing:
+        work.check()
+        if isinstance(work, ShardsWork):
+            output = work.target
+            stack.enter_context(staging_area(output, work.plan, root=work.staging_root))
+    work.settle(done)
+    digest = save_work(folder, work)
+    folder.agree({*kept, *empty})
+    return _State(missing, kept, empty, digest)
+
+
+def _episodes(work: Work, ranks: Sequence[int]) -> list[PlannedEpisode]:
+    if isinstance(work, AggregateWork):
+        return []
+    return [episode for rank in ranks for episode in work.episodes(rank)]
 
 
 def _datatrove() -> ModuleType:
@@ -155,41 +291,20 @@ def _datatrove() -> ModuleType:
         raise UsageError(
             "this needs datatrove, which is not installed",
             expected="piperline with the extra `cluster`",
-            next_step="pip install 'piperline[cluster]'",
+            next_step="pip install datatrove",
         ) from error
 
 
 def _refuse_second_run(folder: JobFolder) -> None:
-    jobs = folder.slurm_jobs()
+    jobs = [*folder.slurm_jobs(), *folder.aggregate.slurm_jobs()]
     if waiting := queued(jobs):
         raise OutputExists(
             "SLURM jobs are still at work on this",
             place=Place(file=folder.root),
             found=f"{len(waiting)} tasks of the jobs {', '.join(jobs)}",
-            next_step=f"see `{folder.status_command}`; wait, or end them with `scancel {' '.join(jobs)}`",
+            next_step=f"see `{folder.status_command}`; "
+            f"wait, or end them with `scancel {' '.join(jobs)}`",
         )
-
-
-class _Counter:
-    """Keeps count for the watcher."""
-
-    def __init__(self, work: Work, ranks: Sequence[int], watch: Watcher) -> None:
-        parts = [work.parts[rank] for rank in ranks] if isinstance(work, ConvertWork) else []
-        lengths = [
-            episode.length * len(episode.cameras) for part in parts for episode in part.episodes
-        ]
-        self._state = Progress("stage", episodes=len(lengths), images=sum(lengths))
-        self._watch = watch
-        watch(self._state)
-
-    def moved(self, images: int, size: int) -> None:
-        self._state.images_done += images
-        self._state.size_done += size
-        self._watch(self._state)
-
-    def staged(self) -> None:
-        self._state.episodes_done += 1
-        self._watch(self._state)
 
 
 def _failed(failed: dict[int, PiperlineError], folder: JobFolder, ranks: int) -> PiperlineError:

@@ -1,6 +1,7 @@
-"""Ranks through datatrove: in processes on this machine, or as tasks of SLURM jobs. The only door to datatrove.
+"""Ranks through datatrove, here or as tasks of SLURM jobs. The only door to datatrove.
 
-datatrove starts the ranks and keeps their logs and statistics. What is done is for `run.records` to say.
+datatrove starts the ranks and keeps their logs and statistics. What is done is for the records in
+the job's folder to say.
 """
 
 import json
@@ -9,10 +10,9 @@ import pickle
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,20 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
-from piperline.cluster.diary import NOBODY, Diary, Listener
-from piperline.cluster.job_folder import FINISH, JobFolder, RankRecord
+from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.report import NOBODY, Listener, RankReport
 from piperline.cluster.slurm import SlurmOptions, max_array_size, submit
-from piperline.cluster.work import ConvertWork, Work, load_work
+from piperline.cluster.work import Work, load_work
 from piperline.convert.messages import Crashed, Done, Failed, Moved, Staged
 from piperline.convert.pool import died
 from piperline.convert.worker import Reporter
 from piperline.errors import PiperlineError, Place
 from piperline.files import own_name, sync
-from piperline.process import Child, ChildDied, heard_from, parent
+from piperline.process import Died, Pool, serve_units
 
 
-def do_rank(
-    root: Path,
-    rank: int,
-    digest: str,
-    listener: Listener = NOBODY,
-) -> RankRecord:
-    """Do the part of one rank of the job in the folder `root`, or the last step, and take down how it went.
+def run_rank(root: Path, rank: int, digest: str, listener: Listener = NOBODY) -> RankRecord:
+    """Do the part of one rank of the job in the folder `root`, and record how it went.
 
     `digest` is that of the work, from `save_work`.
 
@@ -52,19 +47,25 @@ def do_rank(
         raise PiperlineError(
             "the job folder tells nothing to do", place=Place(file=folder.run_file)
         )
-    diary = Diary(folder, rank, listener, RankRecord.begin(work.key(rank)))
-    folder.note(rank, diary.record)
+    report = RankReport(folder, rank, listener, _begun(folder, rank, work.key(rank)))
+    folder.note(rank, report.record)
     try:
-        if rank != FINISH:
-            work.do(rank, diary)
-        elif isinstance(work, ConvertWork):
-            work.finish(diary)
+        work.run(rank, report)
     except BaseException as error:
-        words = "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
-        folder.note(rank, diary.record.ended(error=words))
+        text = "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
+        folder.note(rank, report.record.ended(error=text))
         raise
-    folder.note(rank, diary.record.ended())
-    return diary.record
+    folder.note(rank, report.record.ended())
+    return report.record
+
+
+def _begun(folder: JobFolder, rank: int, key: str) -> RankRecord:
+    """The record of this attempt; what an earlier one has made of the same key stays known."""
+    earlier = folder.record(rank)
+    begun = RankRecord.begin(key)
+    if earlier and earlier.key == key:
+        return replace(begun, made=earlier.made)
+    return begun
 
 
 class RankStep(PipelineStep):  # type: ignore[misc]
@@ -73,26 +74,21 @@ class RankStep(PipelineStep):  # type: ignore[misc]
     Args:
         folder: the job's folder.
         digest: of the work, from `save_work`.
-        finish: it is the last step that is to be done, not a rank.
         listener: who is told what it does, besides its log.
     """
 
     name = "piperline"
     type = "robot recordings"
 
-    def __init__(
-        self, folder: str, digest: str, *, finish: bool = False, listener: Listener = NOBODY
-    ) -> None:
+    def __init__(self, folder: str, digest: str, *, listener: Listener = NOBODY) -> None:
         super().__init__()
-        self.folder, self.digest, self.finish, self._listener = folder, digest, finish, listener
+        self.folder, self.digest, self._listener = folder, digest, listener
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
         """Do the part of `rank`."""
         with self.track_time("rank"):
-            number = FINISH if self.finish else rank
-            record = do_rank(
-                Path(self.folder), number, self.digest, replace(self._listener, say=logger.info)
-            )
+            listener = replace(self._listener, say=logger.info)
+            record = run_rank(Path(self.folder), rank, self.digest, listener)
         self.stat_update("episodes", value=record.episodes)
         self.stat_update("images", value=record.images)
         return data
@@ -101,8 +97,8 @@ class RankStep(PipelineStep):  # type: ignore[misc]
 class _Local(LocalPipelineExecutor):  # type: ignore[misc]
     """One rank, in this process.
 
-    datatrove's own `run` would put ranks into a pool, which hangs for ever when a worker is killed, and starts a
-    manager process, which outlives a parent that is killed.
+    datatrove's own `run` would put ranks into a pool, which hangs for ever when a worker is killed,
+    and starts a manager process, which outlives a parent that is killed.
     """
 
     def __init__(self, step: RankStep, world: int, rank: int) -> None:
@@ -122,8 +118,8 @@ class _Local(LocalPipelineExecutor):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The first message to a process that does ranks."""
+class RankSetup:
+    """What a process that does ranks is told first."""
 
     folder: Path
     digest: str
@@ -132,35 +128,21 @@ class Setup:
 
 def main(descriptor: int) -> None:
     """Do the ranks whose numbers come over the socket `descriptor`, until it is closed."""
-    with parent(descriptor) as connection:
-        setup: Setup = connection.recv()
-        while True:
-            connection.send(_answer(setup, connection.recv(), connection))
+    serve_units(descriptor, _work)
 
 
-def _answer(setup: Setup, rank: int, connection: Connection) -> Done | Failed | Crashed:
-    report = Reporter(connection)
-    listener = Listener(moved=report, staged=lambda: connection.send(Staged()))
+def _work(setup: RankSetup, rank: int, send: Callable[[object], None]) -> Done | Failed | Crashed:
+    report = Reporter(send)
+    listener = Listener(moved=report, staged=lambda: send(Staged()))
+    step = RankStep(str(setup.folder), setup.digest, listener=listener)
     try:
-        _Local(
-            RankStep(str(setup.folder), setup.digest, listener=listener), setup.world, rank
-        ).run()
+        _Local(step, setup.world, rank).run()
         report.flush()
     except PiperlineError as error:
         return Failed(error)
     except Exception as error:
         return Crashed(f"{type(error).__name__}: {error}")
     return Done()
-
-
-class _Slot(Child):
-    """A process that does ranks one after the other."""
-
-    rank: int
-
-    def begin(self, rank: int) -> None:
-        self.rank = rank
-        self.send(rank)
 
 
 def run_here(
@@ -185,64 +167,34 @@ def run_here(
     Returns:
         What went wrong, by rank.
     """
-    queue, failed, busy = list(ranks), dict[int, PiperlineError](), list[_Slot]()
     _Local(RankStep(str(folder.root), digest), work.world, 0).save_executor_as_json()
-    setup = Setup(folder.root, digest, work.world)
-    with (folder.root / "workers.log").open("ab") as log:
-        try:
-            while queue or busy:
-                while queue and len(busy) < slots:
-                    busy.append(_start(setup, queue.pop(0), log.fileno()))
-                for slot in heard_from(busy):
-                    if _heard(slot, queue, failed, folder, listener):
-                        busy.remove(slot)
-                        slot.end()
-        finally:
-            for slot in busy:
-                slot.end(at_once=True)
+    setup = RankSetup(folder.root, digest, work.world)
+    todo, failed = iter(ranks), dict[int, PiperlineError]()
+    with (
+        (folder.root / "workers.log").open("ab") as log,
+        Pool[int](__name__, log=log.fileno()) as pool,
+    ):
+        pool.start(min(slots, len(ranks)))
+        for rank, message in pool.run(lambda: next(todo, None), setup):
+            if isinstance(message, Moved):
+                listener.moved(message.frames, message.size)
+            elif isinstance(message, Staged):
+                listener.staged()
+            elif not isinstance(message, Done):
+                failed[rank] = _error_of(message, Place(file=folder.log_of(rank)))
     _merge_statistics(folder)
     return failed
 
 
-def _start(setup: Setup, rank: int, log: int) -> _Slot:
-    slot = _Slot(__name__, log)
-    slot.send(setup)
-    slot.begin(rank)
-    return slot
-
-
-def _heard(
-    slot: _Slot,
-    queue: list[int],
-    failed: dict[int, PiperlineError],
-    folder: JobFolder,
-    listener: Listener,
-) -> bool:
-    """Take what a process says; whether there is nothing more for it to do, or it died."""
-    try:
-        message = slot.receive()
-    except ChildDied as death:
-        failed[slot.rank] = died(death.code, Place(file=folder.log_of(slot.rank)))
-        return True
+def _error_of(message: Any, log: Place) -> PiperlineError:
     match message:
-        case Moved(images, size):
-            listener.moved(images, size)
-            return False
-        case Staged():
-            listener.staged()
-            return False
         case Failed(error):
-            failed[slot.rank] = error
+            return error
+        case Died(code):
+            return died(code, log)
         case Crashed(trace):
-            failed[slot.rank] = PiperlineError(
-                "a fault in piperline, please report it",
-                place=Place(file=folder.log_of(slot.rank)),
-                found=trace,
-            )
-    if queue:
-        slot.begin(queue.pop(0))
-        return False
-    return True
+            return PiperlineError("a fault in piperline, please report it", place=log, found=trace)
+    raise AssertionError(message)
 
 
 def _merge_statistics(folder: JobFolder) -> None:
@@ -257,8 +209,9 @@ def _merge_statistics(folder: JobFolder) -> None:
 class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
     """Ranks as tasks of SLURM arrays.
 
-    datatrove's own `launch_job` chains arrays so that what depends on them waits for the last one only, passes
-    options that were not given, and keeps the list of ranks in a file that the next launch overwrites.
+    datatrove's own `launch_job` chains arrays so that what depends on them waits for the last one
+    only, passes options that were not given, and keeps the list of ranks in a file that the next
+    launch overwrites.
 
     Args:
         step: what a rank does.
@@ -309,55 +262,71 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
         wanted = {**kept, "kill-on-invalid-dep": "yes", **self.options.directives()}
         return {name: shlex.quote(str(value)) if value else value for name, value in wanted.items()}
 
-    def launch(self, arrays: dict[str, list[int]]) -> None:
-        """Submit the ranks, as many arrays as it takes; they wait for all of `arrays`, and are put behind them."""
-        launch = (
-            Path(self.logging_dir.path)
-            / "launches"
-            / f"{time.strftime('%Y%m%d-%H%M%S')}-{own_name()}"
-        )
+    def launch(self, after: Sequence[str]) -> dict[str, list[int]]:
+        """Submit the ranks, as many arrays as it takes; they wait for the success of jobs `after`.
+
+        Returns:
+            By the id of each array, the ranks of its tasks. If sbatch refuses one, those that it
+            took are noted in the job's folder all the same.
+        """
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{own_name()}"
+        launch = Path(self.logging_dir.path) / "launches" / stamp
         launch.mkdir(parents=True)
         self.save_executor_as_json()
         pickled = launch / "executor.pik"
         pickled.write_bytes(pickle.dumps(self))
         sync(pickled)
-        after = [f"--dependency=afterok:{':'.join(arrays)}"] if arrays else []
-        for offset in range(0, len(self.ranks), self.max_array_size):
-            ranks = self.ranks[offset : offset + self.max_array_size]
-            command = f"{self.python} -m datatrove.tools.launch_pickled_pipeline {shlex.quote(str(pickled))}"
-            script = self.get_launch_file_contents(self.get_sbatch_args(len(ranks)), command)
-            (launch / f"{offset}.slurm").write_text(script, encoding="utf-8")
-            arrays[submit(script, [f"--export=ALL,PIPERLINE_FIRST={offset}", *after])] = ranks
+        program = f"{self.python} -m datatrove.tools.launch_pickled_pipeline"
+        command = f"{program} {shlex.quote(str(pickled))}"
+        dependency = [f"--dependency=afterok:{':'.join(after)}"] if after else []
+        arrays: dict[str, list[int]] = {}
+        try:
+            for offset in range(0, len(self.ranks), self.max_array_size):
+                ranks = self.ranks[offset : offset + self.max_array_size]
+                script = self.get_launch_file_contents(self.get_sbatch_args(len(ranks)), command)
+                (launch / f"{offset}.slurm").write_text(script, encoding="utf-8")
+                exported = f"--export=ALL,PIPERLINE_FIRST={offset}"
+                arrays[submit(script, [exported, *dependency])] = ranks
+        finally:
+            JobFolder(Path(self.logging_dir.path)).note_slurm_jobs(arrays)
+        return arrays
 
     def run(self) -> None:
         """In a task of an array: do its rank."""
         index = int(os.environ["SLURM_ARRAY_TASK_ID"]) + int(os.environ["PIPERLINE_FIRST"])
-        self._run_for_rank(max(self.ranks[index], 0))
+        self._run_for_rank(self.ranks[index])
 
 
 def submit_ranks(
-    folder: JobFolder, work: Work, digest: str, ranks: Sequence[int], options: SlurmOptions
+    folder: JobFolder,
+    work: Work,
+    digest: str,
+    ranks: Sequence[int],
+    options: SlurmOptions,
+    *,
+    name: str | None = None,
+    after: Sequence[str] = (),
 ) -> list[str]:
-    """Submit `ranks` of the work of `digest` to SLURM; for a conversion also the last step, after their success.
+    """Submit `ranks` of a job to SLURM.
+
+    Args:
+        folder: of the job.
+        work: what it does.
+        digest: of the work, from `save_work`.
+        ranks: those that are to be done.
+        options: what is asked of SLURM.
+        name: of the SLURM jobs; None takes that of the folder.
+        after: ids of jobs that must have succeeded first.
 
     Returns:
-        The ids of the jobs; that of the last step is the last one.
+        The ids of the SLURM jobs.
 
     Raises:
         UsageError: there is no sbatch.
         TaskFailed: sbatch refuses.
     """
-    arrays: dict[str, list[int]] = {}
-    root, name = folder.root, folder.root.name
-    try:
-        if ranks:
-            step = RankStep(str(root), digest)
-            _Slurm(step, work.world, ranks, options=options, name=name, root=root).launch(arrays)
-        if isinstance(work, ConvertWork):
-            step = RankStep(str(root), digest, finish=True)
-            _Slurm(
-                step, 1, [FINISH], options=options, name=f"{name}_finish", root=root / "finish"
-            ).launch(arrays)
-    finally:
-        folder.note_slurm_jobs(arrays)  # also of those that were taken before one was refused
-    return list(arrays)
+    step = RankStep(str(folder.root), digest)
+    executor = _Slurm(
+        step, work.world, ranks, options=options, name=name or folder.root.name, root=folder.root
+    )
+    return list(executor.launch(after))

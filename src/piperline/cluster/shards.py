@@ -1,8 +1,8 @@
 """Shards: a run whose episodes are divided among ranks, and the datasets that the ranks make.
 
-The shard datasets of `REPO` in N ranks are `REPO_world_N_rank_0`, ...: consecutive episodes of the plan, as many
-frames in each as can be. `meta/shard.json` in each tells which plan it is of and every file that it holds. Ranks
-without an episode have no dataset; they are the last ones.
+The shard datasets of `REPO` in N ranks are `REPO_world_N_rank_0`, ...: consecutive episodes of the
+plan, divided as evenly by frames as can be. `meta/shard.json` in each tells which plan it is of and
+every file that it holds. Ranks without an episode have no dataset; they are the last ones.
 """
 
 import json
@@ -16,6 +16,8 @@ from typing import Self
 from piperline.convert.plan import Plan
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
+from piperline.lerobot.info import PROVENANCE
+from piperline.text import plural
 
 MANIFEST = Path("meta") / "shard.json"
 _SHOWN = 20
@@ -81,9 +83,10 @@ class Manifest:
         world, rank: which shard of how many.
         filled: how many of the shards hold episodes.
         key: the key of this shard's part of the plan.
+        job_id: the identity of the folder of the job that made it.
         command: the options that make all shards again.
         recordings: the paths of the recordings of its part.
-        files: the size of every file in bytes, by path below the dataset's folder; this file is not among them.
+        files: the size of every other file in bytes, by path below the dataset's folder.
     """
 
     plan: str
@@ -91,6 +94,7 @@ class Manifest:
     rank: int
     filled: int
     key: str
+    job_id: str
     command: tuple[str, ...]
     recordings: tuple[str, ...]
     files: dict[str, int]
@@ -99,15 +103,15 @@ class Manifest:
     def from_disk(cls, folder: Path) -> Self | None:
         """Read the manifest of the shard in `folder`; None where there is none."""
         try:
-            found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return cls(
-                **{**found, **{name: tuple(found[name]) for name in ("command", "recordings")}}
-            )
+            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            for name in ("command", "recordings"):
+                values[name] = tuple(values[name])
+            return cls(**values)
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 
     def to_disk(self, folder: Path) -> None:
-        """Write it into the dataset in `folder`, and remove what was half written when a process was killed."""
+        """Write it into the dataset in `folder`, and remove what a killed process left of it."""
         for path in (folder / MANIFEST).parent.glob(f".{MANIFEST.name}.tmp-*"):
             path.unlink(missing_ok=True)
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
@@ -137,7 +141,7 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
-    """The shards of `target` in their order, all of one plan and complete; those without episodes have none.
+    """The shards of `target` in their order, all of one plan and complete.
 
     Raises:
         DatasetError: there are none, some are missing or damaged, or they are of different plans.
@@ -173,19 +177,31 @@ def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
     return [(folders[rank], found[rank]) for rank in range(filled)]
 
 
+def left_out_of(shards: Sequence[tuple[Path, Manifest]]) -> list[str]:
+    """What the ranks left out of their shards, and why, a line each."""
+    records = [json.loads((folder / PROVENANCE).read_text("utf-8")) for folder, _ in shards]
+    return [
+        f"{item['source']}: {item['reason']}" for record in records for item in record["left_out"]
+    ]
+
+
 def _no_shards(target: Path, world: int) -> DatasetError:
     others = {
         path.name.rpartition("_rank_")[0]
         for path in target.parent.glob(f"{target.name}_world_*_rank_*")
     }
-    foreign = any(shard_folder(target, world, rank).exists() for rank in range(world))
+    if any(shard_folder(target, world, rank).exists() for rank in range(world)):
+        message = "the shards were not made by `piperline shards convert`"
+        step = "aggregate other datasets with `piperline aggregate`"
+    else:
+        message = f"there are no shards of {plural(world, 'worker')}"
+        step = (
+            f"make them first: piperline shards convert --workers {world} ...; "
+            "or give another --num-shards"
+        )
     return DatasetError(
-        "the shards were not made by `piperline shards convert`"
-        if foreign
-        else f"there are no {world} shards",
+        message,
         place=Place(file=shard_folder(target, world, 0)),
         found=", ".join(sorted(others)) or "none at all",
-        next_step="aggregate other datasets with `piperline aggregate`"
-        if foreign
-        else f"make them first: piperline shards convert --workers {world} ...; or give another --num-shards",
+        next_step=step,
     )

@@ -22,12 +22,14 @@ class SlurmOptions:
 
     Attributes:
         partition: the partition.
-        time: the time limit, as sbatch takes it: 04:00:00, or 2-00.
+        time: the time limit of a task, as sbatch takes it: 04:00:00, or 2-00.
         qos: the quality of service.
-        cpus_per_task: CPUs; a task has as many processes.
+        cpus_per_task: CPUs of a task; it has as many processes.
         mem_per_cpu: memory, as sbatch takes it: 4000M.
-        sbatch: further options of sbatch, without dashes: `account=robots`, `exclusive`.
-        env_command: a shell command that makes the environment on the node; None uses this very interpreter.
+        sbatch: further options of sbatch, without the dashes: --sbatch account=robots
+            --sbatch exclusive
+        env_command: a shell command that makes the environment on the node; otherwise this very
+            interpreter is used.
     """
 
     partition: str | None = None
@@ -37,6 +39,11 @@ class SlurmOptions:
     mem_per_cpu: str | None = None
     sbatch: tuple[str, ...] = ()
     env_command: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that a task has a CPU."""
+        if self.cpus_per_task < 1:
+            raise UsageError("--cpus-per-task is at least 1", found=str(self.cpus_per_task))
 
     def directives(self) -> dict[str, str]:
         """As sbatch's long options; those with an empty value have none."""
@@ -78,7 +85,8 @@ def submit(script: str, arguments: Sequence[str] = ()) -> str:
             "sbatch did not take the job",
             found=(done.stderr or done.stdout).strip()
             or f"exit code {done.returncode}, and no word",
-            next_step="give what the cluster wants with --partition, --time, --qos, --mem-per-cpu or --sbatch",
+            next_step="give what the cluster wants with "
+            "--partition, --time, --qos, --mem-per-cpu or --sbatch",
         )
     return job
 

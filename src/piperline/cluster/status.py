@@ -2,15 +2,17 @@
 
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from piperline.cluster.job_folder import FINISH, JobFolder, RankRecord
+from piperline.cluster.aggregate_work import AggregateWork
+from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.shards_work import ShardsWork
 from piperline.cluster.slurm import queued
-from piperline.cluster.work import ConvertWork, Work, load_work
+from piperline.cluster.work import Work, empty_ranks, load_work
 from piperline.convert.progress import Progress, Watcher
 from piperline.errors import Place, TaskFailed, UsageError
+from piperline.text import plural
 
 _POLL_SECONDS = (0.5, 5.0)
 _TAIL_LINES = 8
@@ -21,14 +23,16 @@ class RankState:
     """How a rank fares, as far as can be known from here.
 
     Attributes:
-        rank: its number; `FINISH` is the last step.
+        step: `convert`, or `aggregate`: the making of one dataset of all shards.
+        rank: its number in that step.
         state: `done`, `running`, `queued`, `failed`, `missing` or `empty`.
-        episodes: how many episodes are its part.
+        episodes: how many episodes are its part; of an aggregation 0.
         output: what it makes.
         record: what it said last.
         why: of a failure, what is known; of a queued rank, SLURM's reason.
     """
 
+    step: str
     rank: int
     state: str
     episodes: int
@@ -51,17 +55,46 @@ def _loaded(folder: JobFolder) -> Work:
 
 
 def states(folder: JobFolder) -> list[RankState]:
-    """How the ranks of a job fare; behind them the last step, if there is one.
+    """How the ranks of a job fare; behind them the aggregation, if it is a part of the job.
 
     Raises:
         UsageError: there is no such job.
         TaskFailed: SLURM does not answer.
-        DatasetError: it aggregates shards that are not there.
     """
-    work, waiting = _loaded(folder), _waiting(folder)
-    done = work.done(folder)
-    ranks = [*range(work.world), *([FINISH] if isinstance(work, ConvertWork) else [])]
-    return [_state(rank, folder, work, waiting, is_done=rank in done) for rank in ranks]
+    work = _loaded(folder)
+    last = load_work(folder.aggregate)
+    if last is None:
+        return _states(folder, work)
+    aggregation = _states(folder.aggregate, last)
+    is_done = aggregation[0].state == "done"  # its own shards have been removed then
+    return [*_states(folder, work, all_done=is_done), *aggregation]
+
+
+def _states(folder: JobFolder, work: Work, *, all_done: bool = False) -> list[RankState]:
+    waiting, empty = _waiting(folder), empty_ranks(work)
+    done = range(work.world) if all_done else work.done(folder)
+    found = []
+    for rank in range(work.world):
+        record, why = folder.record(rank), ""
+        if record and record.key != work.key(rank):  # of another plan, with the same rank
+            record = None
+        if rank in empty:
+            state = "empty"
+        elif rank in done:
+            state = "done"
+        else:
+            state, why = _state_of(record, waiting.get(rank), folder, rank)
+        found.append(_rank_state(work, rank, state, record, why))
+    return found
+
+
+def _rank_state(
+    work: Work, rank: int, state: str, record: RankRecord | None, why: str
+) -> RankState:
+    if isinstance(work, AggregateWork):
+        return RankState("aggregate", rank, state, 0, work.output(rank), record, why)
+    episodes = len(work.episodes(rank))
+    return RankState("convert", rank, state, episodes, work.output(rank), record, why)
 
 
 def _waiting(folder: JobFolder) -> dict[int, str]:
@@ -76,59 +109,42 @@ def _waiting(folder: JobFolder) -> dict[int, str]:
     }
 
 
-def _state(
-    rank: int, folder: JobFolder, work: Work, waiting: Mapping[int, str], *, is_done: bool
-) -> RankState:
-    record, why = folder.record(rank), ""
-    if record and record.key != work.key(rank):  # of another plan, with the same rank
-        record = None
-    if rank == FINISH:
-        empty, episodes, output = (
-            False,
-            0,
-            work.output(0).parent if work.kind == "shards" else work.output(0),
-        )
-    else:
-        empty, episodes, output = work.is_empty(rank), work.size(rank), work.output(rank)
-    if empty or is_done:
-        state = "empty" if empty else "done"
-    else:
-        state, why = _fares(record, waiting.get(rank), folder, rank)
-    return RankState(rank, state, episodes, output, record, why)
-
-
-def _fares(
+def _state_of(
     record: RankRecord | None, waiting: str | None, folder: JobFolder, rank: int
 ) -> tuple[str, str]:
     """The state of what is not done, and why."""
-    if waiting is not None and not (record and record.state == "running" and waiting == "RUNNING"):
-        return ("running", "") if waiting == "RUNNING" else ("queued", waiting)
+    says_running = record is not None and record.state == "running"
+    if waiting == "RUNNING" or (waiting and says_running):
+        return "running", ""
+    if waiting:
+        return "queued", waiting
     if record is None:
-        words = _tail(folder.slurm_log_of(rank))
-        return ("failed", f"it ended before it began\n{words}") if words else ("missing", "")
-    if record.state == "running":
-        alive = waiting is not None or (not record.slurm and _is_alive(record))
-        words = f"it was killed, or its machine died\n{_tail(folder.log_of(rank))}".rstrip()
-        return ("running", "") if alive else ("failed", words)
+        text = _tail(folder.slurm_log_of(rank))
+        return ("failed", f"it ended before it began\n{text}") if text else ("missing", "")
+    if says_running:
+        return _state_of_a_running(record, folder, rank)
     if record.state == "failed":
         return "failed", record.error
     return "missing", "it was done; its output has changed or gone since"
 
 
+def _state_of_a_running(record: RankRecord, folder: JobFolder, rank: int) -> tuple[str, str]:
+    """The state of a rank that says that it is at work, and that SLURM knows nothing of."""
+    if not record.slurm and _is_alive(record):
+        return "running", ""
+    text = _tail(folder.log_of(rank))
+    return "failed", f"it was killed, or its machine died\n{text}".rstrip()
+
+
 def _is_alive(record: RankRecord) -> bool:
-    """Whether the process of a record is at work here; one that was killed may wait as a zombie for its parent."""
+    """Whether the process of a record is at work here; one that was killed may be a zombie."""
     if record.host != socket.gethostname():
         return False
     try:
-        return (
-            Path(f"/proc/{record.pid}/stat")
-            .read_text(encoding="utf-8")
-            .rpartition(")")[2]
-            .split()[0]
-            != "Z"
-        )
+        stat = Path(f"/proc/{record.pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _tail(path: Path | None) -> str:
@@ -149,38 +165,47 @@ def follow(folder: JobFolder, watch: Watcher) -> None:
     """
     work = _loaded(folder)
     pause, longest = _POLL_SECONDS
-    state = Progress("stage")
-    if isinstance(work, ConvertWork):
-        state.episodes, state.images = len(work.plan.episodes), work.images
-    while waiting := _waiting(folder):
-        if isinstance(work, ConvertWork):
-            there = work.staging.names()
-            done = [episode for episode in work.plan.episodes if episode.key in there]
-            state.episodes_done = len(done)
-            state.images_done = sum(episode.length * len(episode.cameras) for episode in done)
-        state.phase = (
-            "assemble" if set(waiting) == {FINISH} and waiting[FINISH] == "RUNNING" else "stage"
-        )
-        watch(state)
+    while True:
+        ranks, last = _waiting(folder), _waiting(folder.aggregate)
+        if not ranks and not last:
+            break
+        watch(_progress(work, "stage" if ranks else "assemble"))
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
-    if not (work.is_finished(folder) and (work.done(folder) >= set(range(work.world)))):
-        raise _incomplete(folder)
-
-
-def _incomplete(folder: JobFolder) -> TaskFailed:
     lacking = [state for state in states(folder) if state.state not in {"done", "empty"}]
+    if lacking:
+        raise _incomplete(folder, lacking)
+
+
+def _progress(work: Work, phase: str) -> Progress:
+    if not isinstance(work, ShardsWork):
+        return Progress(phase)
+    keys = work.staging.names()
+    episodes = work.plan.episodes
+    staged = [episode for episode in episodes if episode.key in keys]
+    return Progress(
+        phase,
+        episodes=len(episodes),
+        episodes_done=len(staged),
+        images=sum(episode.images for episode in episodes),
+        images_done=sum(episode.images for episode in staged),
+    )
+
+
+def _incomplete(folder: JobFolder, lacking: list[RankState]) -> TaskFailed:
     failed = [state for state in lacking if state.state == "failed"]
+    verb = "is" if len(lacking) == 1 else "are"
     error = TaskFailed(
-        f"{len(lacking)} steps are not done" if lacking else "the job is not done",
+        f"{plural(len(lacking), 'step')} {verb} not done",
         place=Place(file=folder.root),
         found=f"{len(failed)} failed, {len(lacking) - len(failed)} did not begin",
         next_step="run the same command again: it does only what is missing",
     )
     for state in failed[:_TAIL_LINES]:
-        error.add_note(
-            f"- rank {state.rank}: {state.why}"
-            if state.rank != FINISH
-            else f"- the last step: {state.why}"
-        )
+        error.add_note(f"- {name_of(state)}: {state.why}")
     return error
+
+
+def name_of(state: RankState) -> str:
+    """What a rank is called in messages."""
+    return "aggregate" if state.step == "aggregate" else f"rank {state.rank}"

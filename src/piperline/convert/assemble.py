@@ -9,19 +9,22 @@ from typing import Any
 from piperline import __version__
 from piperline.convert.plan import Plan
 from piperline.convert.stage import Staging, work_folder
+from piperline.convert.verdict import verdict_of
 from piperline.episode import EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
-from piperline.groot.stats import write_groot_stats
+from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import open_writer
+from piperline.lerobot import WriterOptions, open_writer
+from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
+from piperline.seal.seal import write_seal
 
 
-def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = False) -> Schema:
+def assemble(staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None) -> Schema:
     """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
 
     Returns:
@@ -35,7 +38,7 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, overwrite: bool = Fa
     schema = write_dataset(staging, plan, folder)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
-    publish(folder, output, overwrite=overwrite)
+    publish(folder, output, replaces=replaces)
     staging.remove()
     return schema
 
@@ -65,28 +68,36 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     """
     folder.mkdir()
     schema = _schema(plan, _staged(staging, plan, 0))
+    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
     job = plan.job
-    writer = open_writer(
-        job.format, folder, schema, link=True, data_mb=job.data_mb, video_mb=job.video_mb
-    )
+    options = WriterOptions(link=True, data_mb=job.data_mb, video_mb=job.video_mb)
+    writer = open_writer(job.format, folder, schema, options)
     with closing(writer):
         for number in range(len(plan.episodes)):
-            writer.add(_staged(staging, plan, number))
+            rows = writer.add(_staged(staging, plan, number))
+            if written:
+                written.add(rows)
         writer.finish()
-    if schema.groups:
-        write_modality(folder, schema)
-        wanted = plan.job.groot and plan.job.format == "v2.1"  # GR00T reads no other
-        if wanted and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes):
-            write_groot_stats(folder)
+    if job.license:
+        declare_license(folder / "README.md", job.license)
+    if write_modality(folder, schema) and written:
+        write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
+    staged = (_staged(staging, plan, number) for number in range(len(plan.episodes)))
+    write_seal(folder, verdict_of(folder, staged) if job.settings.verify else None)
     return schema
 
 
+def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
+    """Whether GR00T's statistics belong to the dataset: it reads v2.1 only, and whole chunks."""
+    wanted = plan.job.groot and plan.job.format == "v2.1" and schema.groups
+    return bool(wanted) and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes)
+
+
 def write_provenance(plan: Plan, folder: Path) -> None:
-    """Write down how the dataset in `folder` was made: layout, settings, sources, and what was left out."""
-    write_whole(
-        folder / PROVENANCE, json.dumps(_provenance(plan), indent=2, ensure_ascii=False) + "\n"
-    )
+    """Record how the dataset in `folder` was made: layout, settings, sources, what was left out."""
+    text = json.dumps(provenance(plan), indent=2, ensure_ascii=False)
+    write_whole(folder / PROVENANCE, text + "\n")
 
 
 def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
@@ -110,7 +121,8 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     )
 
 
-def _provenance(plan: Plan) -> dict[str, Any]:
+def provenance(plan: Plan) -> dict[str, Any]:
+    """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
     settings = plan.job.settings
     return {
         "made_by": f"piperline {__version__}",

@@ -1,16 +1,19 @@
-"""Episode -> EncodedEpisode: one pass over each camera feeds the encoder and the image statistics."""
+"""Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
-from piperline.recordings.images import CameraHeader, FrameStream
-from piperline.recordings.recording import Episode
+from piperline.features import frame_times
+from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.recorded_episode import Episode
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
@@ -30,36 +33,38 @@ class EncodeSettings:
         video: how frames become a video.
         fps: frames a second.
         size: (width, height) that the frames are scaled to; None keeps them.
+        verify: decode what was encoded, and hold it against the pictures.
     """
 
     video: VideoSettings
     fps: int
     size: tuple[int, int] | None = None
+    verify: bool = False
 
 
-def refuse_video(
-    settings: EncodeSettings, place: Place, header: CameraHeader, *, swapped: bool
-) -> None:
+def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
-        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder does not take their
-            size.
+        VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder
+            does not take their size.
     """
     width, height = settings.size or (header.width, header.height)
     if settings.video.codec == "libx264" and (width % 2 or height % 2):
+        even_width, even_height = (max(2, side // 2 * 2) for side in (width, height))
         raise VideoError(
             "H.264 of 4:2:0 colour has even sides",
             place=place,
             expected="even numbers of pixels",
             found=f"{width}x{height}",
-            next_step=f"add --resize {max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}, or --video av1",
+            next_step=f"add --resize {even_width}x{even_height}, or --video av1",
         )
+    resized = settings.size not in {None, (header.width, header.height)}
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
-        "red and blue are exchanged in them (swapped-jpeg)": swapped,
-        "another size is asked for (--resize)": settings.size
-        not in {None, (header.width, header.height)},
+        "red and blue are exchanged in them (swapped-jpeg)": header.color == "swapped-jpeg",
+        "they are upside down (rotate = 180)": header.turned,
+        "another size is asked for (--resize)": resized,
     }
     reason = next((text for text, holds in reasons.items() if holds), None)
     if settings.video.codec is None and reason:
@@ -73,7 +78,7 @@ def refuse_video(
 
 
 def encode_camera(
-    stream: FrameStream,
+    stream: ImageStream,
     header: CameraHeader,
     settings: EncodeSettings,
     path: Path,
@@ -89,8 +94,8 @@ def encode_camera(
         progress: told now and then how much is done.
 
     Returns:
-        The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of frames, from the
-        pixels before encoding.
+        The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of
+        frames, from the pixels before encoding.
 
     Raises:
         BadEpisode: an image is damaged or of another size.
@@ -98,19 +103,20 @@ def encode_camera(
     """
     samples = frozenset(sample_frames(stream.length))
     histogram = np.zeros((3, 256), dtype=np.int64)
+    witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
         pix_fmt = "yuv420p"
         frames = size = 0
         for number, payload in enumerate(stream):
             picture = reader.take(number, payload, wanted=number in samples)
+            if witness:
+                _testify(witness, stream, number, payload, None if reader.keeps else picture)
             if picture is not None and number in samples:
                 pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
                 histogram += count_pixels(picture, image_stride(picture.height, picture.width))
-            frames, size = (
-                frames + 1,
-                size + len(payload) if isinstance(payload, bytes) else size + payload.nbytes,
-            )
+            frames += 1
+            size += len(payload) if isinstance(payload, bytes) else payload.nbytes
             if frames == _REPORT_FRAMES:
                 progress(frames, size)
                 frames = size = 0
@@ -122,7 +128,22 @@ def encode_camera(
             expected=f"{stream.length} frames",
             found=f"{writer.frames} given to the encoder, {count} in {path.name}",
         )
-    return Clip(path, 0, count, info), FeatureStats.of_histogram(histogram, len(samples))
+    clip = Clip(path, 0, count, info)
+    if witness:
+        keeps = settings.video.codec is None
+        check = witness.check_kept if keeps else partial(witness.check, codec=info.codec)
+        clip = replace(clip, proof=check(path, settings.fps))
+    return clip, FeatureStats.of_histogram(histogram, len(samples))
+
+
+def _testify(
+    witness: Witness, stream: ImageStream, number: int, payload: Payload, picture: Picture | None
+) -> None:
+    """Let a witness take down a frame: its picture, or the recorded JPEG that is kept."""
+    if picture is not None:
+        witness.saw(number, picture)
+    elif isinstance(payload, bytes):
+        witness.kept(stream.jpeg(number, payload)[0])
 
 
 class _PictureReader:
@@ -130,16 +151,17 @@ class _PictureReader:
 
     def __init__(
         self,
-        stream: FrameStream,
+        stream: ImageStream,
         header: CameraHeader,
         settings: EncodeSettings,
         writer: VideoWriter,
     ) -> None:
         self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
-        self._decoder = PictureDecoder(swap=stream.color != "rgb")
+        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+        self.keeps = settings.video.codec is None
 
     def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
-        """Write frame `number`; return its picture, which is not made for nothing: only if `wanted` in copy mode."""
+        """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""
         if self._header.storage == "jpeg" and isinstance(payload, bytes):
             payload, height, width = self._stream.jpeg(number, payload)
             self._same_size(number, height, width)
@@ -174,8 +196,8 @@ def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
     """The rows of an episode.
 
     Returns:
-        A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32, seconds from the
-        start of the episode, frame_index / fps computed in float64) and `frame_index` (int64).
+        A table of `length` rows: each vector as a fixed-size list of float32, `timestamp` (float32,
+        seconds from the start of the episode, see `frame_times`) and `frame_index` (int64).
 
     Raises:
         BadEpisode: a value is not finite, or cannot be read.
@@ -185,5 +207,5 @@ def episode_table(episode: Episode, length: int, fps: int) -> pa.Table:
         for key, rows in episode.vectors(length).items()
     }
     index = np.arange(length, dtype=np.int64)
-    timestamps = (index / fps).astype(np.float32)
-    return pa.table({**vectors, "timestamp": pa.array(timestamps), "frame_index": pa.array(index)})
+    timestamps = pa.array(frame_times(index, fps))
+    return pa.table({**vectors, "timestamp": timestamps, "frame_index": pa.array(index)})

@@ -1,24 +1,20 @@
 """What a run shall do, from its options."""
 
+import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from piperline.convert.encode import EncodeSettings
-from piperline.errors import UsageError
-from piperline.recordings.layout import Layout
-from piperline.text import is_utf8, printable
-
-if TYPE_CHECKING:
-    pass
-
-import math
-
-from piperline.errors import LayoutError
+from piperline.errors import LayoutError, UsageError
 from piperline.features import BOOKKEEPING
 from piperline.lerobot import WRITERS
 from piperline.output.publish import check_limits
-from piperline.recordings.layout import Color, load_layout
+from piperline.recordings.detect import find_layout, settle
+from piperline.recordings.find import Inputs
+from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.rules import Color
+from piperline.text import is_utf8, printable
 from piperline.video.encoder import MODES, Mode
 
 
@@ -32,8 +28,9 @@ class Job:
         format: the LeRobot version to write: `v2.1` or `v3.0`.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
-        groot: write the statistics that GR00T would compute before training, into v2.1: it reads no other.
+        groot: write the statistics that GR00T would compute before training; v2.1 only.
         data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
+        license: the licence of the data, for the dataset card; None claims none.
     """
 
     layout: Layout
@@ -44,15 +41,18 @@ class Job:
     groot: bool = False
     data_mb: float = 100
     video_mb: float = 200
+    license: str | None = None
 
 
 _HIGHEST_FPS = 1000
 _LONGEST_SIDE = 8192
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 def make_job(
     *,
-    layout: str | Path | Layout = "piper",
+    layout: str | Path | Layout | None = None,
+    inputs: Inputs = (),
     video: Mode = "h264",
     fps: float | None = None,
     robot_type: str | None = None,
@@ -63,14 +63,35 @@ def make_job(
     groot: bool = True,
     data_mb: float = 100,
     video_mb: float = 200,
+    license: str | None = None,
+    verify: bool = False,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
+    Args:
+        layout: what the recordings hold: a built-in layout's name, the path of a TOML file, or a
+            layout; None finds the built-in one that `inputs` have, without those `piper`.
+        inputs: files and folders. They tell what a layout leaves open, such as the names of
+            dimensions.
+        video: how images become videos: `h264`, `av1`, or `copy` for the recorded JPEG bytes.
+        fps: frames a second, a whole number.
+        robot_type: LeRobot's name for the robot.
+        task: the task text of episodes that have none of their own.
+        color: how the recorded colours are meant: `rgb`, `bgr` or `swapped-jpeg`.
+        resize: width and height of the videos in pixels, even numbers; None keeps the size.
+        format: the LeRobot version to write: `v2.1` or `v3.0`.
+        groot: write the statistics that GR00T would compute before training (v2.1).
+        data_mb: v3.0: MiB at which a new data file is begun.
+        video_mb: v3.0: MiB at which a new video file of a camera is begun.
+        license: the licence of the data, as the Hugging Face Hub names it (`cc-by-4.0`); None
+            claims none.
+
     Raises:
         LayoutError: there is no such layout.
+        RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    rules = _layout(layout, inputs)
     if color:
         cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
         rules = replace(rules, cameras=cameras)
@@ -78,7 +99,8 @@ def make_job(
     if not (math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS):
         raise UsageError(
             f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
-            expected="a whole number of frames a second: LeRobot's tools cut off the rest, and frames drift",
+            expected="a whole number of frames a second: "
+            "LeRobot's tools cut off the rest, and frames drift",
             found=str(rate),
             next_step="give the whole rate that was meant, for example --fps 30",
         )
@@ -90,12 +112,23 @@ def make_job(
             found=f"{resize[0]}x{resize[1]}",
             next_step=f"for example --resize {width}x{height}",
         )
+    if video not in MODES:
+        raise UsageError(f"there is no video mode {video!r}", expected=" or ".join(MODES))
+    if license is not None and not _LICENSE.fullmatch(license):
+        raise UsageError(
+            "this is no name of a licence",
+            expected="a name of the Hugging Face Hub's list",
+            found=printable(license),
+            next_step="for example --license cc-by-4.0",
+        )
     if format not in WRITERS:
         raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
     check_limits(data_mb, video_mb)
+    rules = replace(rules, fps=int(rate))
     if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
         raise LayoutError(
-            f"the layout {rules.name} has a vector of a name that every LeRobot dataset has: {', '.join(taken)}",
+            f"the layout {rules.name} has vectors of names that every LeRobot dataset has: "
+            + ", ".join(taken),
             expected="other names, such as observation.time",
             next_step="rename it in the layout",
         )
@@ -106,7 +139,24 @@ def make_job(
             expected="words for the robot: --task 'pick up the apple'",
             found=printable(task) or "nothing",
         )
-    settings = EncodeSettings(MODES[video], int(rate), resize)
+    settings = EncodeSettings(MODES[video], int(rate), resize, verify)
     return Job(
-        rules, settings, format, robot_type or rules.robot_type, text, groot, data_mb, video_mb
+        rules,
+        settings,
+        format,
+        robot_type or rules.robot_type,
+        text,
+        groot,
+        data_mb,
+        video_mb,
+        license,
     )
+
+
+def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
+    """The layout that is named, or the one that the recordings have, with all that they tell."""
+    if layout is None:
+        rules = find_layout(inputs) if inputs else load_layout("piper")
+    else:
+        rules = layout if isinstance(layout, Layout) else load_layout(layout)
+    return settle(rules, inputs) if inputs else rules

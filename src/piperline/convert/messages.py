@@ -1,4 +1,4 @@
-"""What a run and its workers say to each other. Light to import: workers are started before all else is loaded."""
+"""What a run and its workers say to each other. Light to import: workers start before all else."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The first message to a worker."""
+class WorkerSetup:
+    """What each worker is told first."""
 
     job: "Job"
     staging: Path
 
 
 @dataclass(frozen=True)
-class Task:
-    """Stage an episode, or with `camera`, that piece of it."""
+class Unit:
+    """Stage an episode, or with `camera`, that part of it."""
 
     episode: "PlannedEpisode"
     camera: str | None = None
@@ -42,18 +42,18 @@ class Staged:
 
 @dataclass(frozen=True)
 class Done:
-    """The task is done."""
+    """The unit is done."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The task failed in a way that the user can mend."""
+    """The unit failed in a way that the user can mend."""
 
     error: PiperlineError
 
 
 @dataclass(frozen=True)
 class Crashed:
-    """The task failed by a fault of the program."""
+    """The unit failed by a fault of the program."""
 
     trace: str

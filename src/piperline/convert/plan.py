@@ -1,10 +1,10 @@
-"""The plan of a run: which episodes, in which order, under which keys, and why others are left out."""
+"""The plan of a run: which episodes, in which order, under which keys; what is left out."""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from piperline import __version__
 from piperline.convert.encode import refuse_video
+from piperline.convert.job import Job
 from piperline.errors import (
     BadEpisode,
     LayoutMismatch,
@@ -21,18 +22,18 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.recordings.detect import settle
+from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
+from piperline.recordings.unused import unused_notes
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-from piperline.convert.job import Job
-from piperline.recordings.find import find_recordings
-
-MAX_SECONDS = {"v2.1": 1024, "v3.0": 1000}
-"""The longest episode that LeRobot's readers map to the right frames: they compare times as float32."""
 
 NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
 
@@ -70,6 +71,11 @@ class PlannedEpisode:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
 
+    @property
+    def images(self) -> int:
+        """How many images it has: frames of all cameras."""
+        return self.length * len(self.cameras)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -99,12 +105,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from."""
+    """What a run does: `episodes` in the order of the dataset, what is left out, and what it follows from.
+
+    `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates that disagree.
+    """
 
     job: Job
     episodes: tuple[PlannedEpisode, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
     asked: Asked = field(default=Asked())
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -150,7 +160,7 @@ def load_plan(path: Path) -> Plan | None:
 
 
 def make_plan(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,
@@ -163,16 +173,17 @@ def make_plan(
     Args:
         inputs: files and folders.
         job: what is to be done.
-        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order (`0:10,15`), or
-            names with wildcards (`episode_1*`); None takes all.
+        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
+            (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
         progress: told how many of how many files were looked at.
-        previous: a plan of an earlier run; it is taken as it is if it was made for the same job from the same files.
+        previous: a plan of an earlier run; used if it was made for the same job and files.
 
     Raises:
-        RecordingError: something cannot be converted (and is not to be left out), or nothing is left.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
     """
-    files = find_recordings(inputs)
+    files = find_recordings(inputs, job.layout.episodes.files)
+    job = replace(job, layout=replace(settle(job.layout, inputs), fps=job.layout.fps))
     asked = Asked(
         tuple(_identity(path, source) for path, source in files), episodes, skip_bad, _MADE_BY
     )
@@ -193,7 +204,8 @@ def make_plan(
             found=", ".join(selection.unmatched),
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
-    return Plan(job, tuple(_keyed(planned, job)), tuple(map(_left_out, problems)), asked)
+    left_out = (*planner.filtered, *map(_left_out, problems))
+    return Plan(job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes))
 
 
 def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
@@ -207,13 +219,17 @@ class _Planner:
     def __init__(self, job: Job, wanted: Callable[[int, str], bool]) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
+        self.filtered: list[LeftOut] = []
+        self.notes: list[str] = []
         self.seen = 0
         self._job, self._wanted = job, wanted
 
     def take(self, path: Path, source: str) -> None:
         try:
             with Recording(path, self._job.layout) as recording:
-                for name in recording.episodes():
+                names = recording.episodes()
+                self.filtered += [LeftOut(path, *item) for item in recording.left_out().items()]
+                for name in names:
                     if self._wanted(self.seen, name):
                         self._episode(recording, name, source)
                     self.seen += 1
@@ -222,7 +238,11 @@ class _Planner:
 
     def _episode(self, recording: Recording, name: str, source: str) -> None:
         try:
-            episode = _planned(recording, name, source, self._job)
+            header = recording.episode(name).header()
+            episode = _planned(recording, name, source, self._job, header)
+            if not self.planned:
+                self.notes += unused_notes(recording.episode(name), self._job.layout)
+            self.notes += [note for note in header.notes if note not in self.notes]
             if self.planned:
                 _same_cameras(episode, self.planned[0], self._job)
             self.planned.append(episode)
@@ -237,24 +257,22 @@ def _left_out(error: PiperlineError) -> LeftOut:
     )
 
 
-def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedEpisode:
+def _planned(
+    recording: Recording, name: str, source: str, job: Job, header: EpisodeHeader
+) -> PlannedEpisode:
     place = Place(file=recording.path, episode=name)
-    header = recording.episode(name).header()
     stat = recording.path.stat()
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
-        rule = job.layout.cameras.get(camera) or job.layout.cameras["*"]
-        refuse_video(
-            job.settings, replace(place, camera=camera), found, swapped=rule.color == "swapped-jpeg"
-        )
+        refuse_video(job.settings, replace(place, camera=camera), found)
     task = header.task or job.task
     if not task:
-        attribute = job.layout.task.attribute
+        sources = [rule.described for rule in job.layout.tasks]
         raise BadEpisode(
             "the episode has no task text",
             place=place,
-            expected=f"text in the attribute {attribute}" if attribute else "the option --task",
-            found="none, or empty",
+            expected=f"text in {' or '.join(sources)}" if sources else "the option --task",
+            found=header.no_task,
             next_step="give one for all such episodes: --task 'pick up the apple'",
         )
     return PlannedEpisode(
@@ -270,14 +288,16 @@ def _planned(recording: Recording, name: str, source: str, job: Job) -> PlannedE
 
 
 def _check_seconds(header: EpisodeHeader, place: Place, job: Job) -> None:
-    limit = MAX_SECONDS[job.format] * job.settings.fps
+    seconds = LONGEST_SECONDS[job.format]
+    limit = seconds * job.settings.fps
     if header.length > limit:
         raise BadEpisode(
             f"the episode is longer than LeRobot {job.format} can hold",
             place=place,
-            expected=f"at most {limit} frames ({MAX_SECONDS[job.format]} s at {job.settings.fps} frames a second)",
+            expected=f"at most {limit} frames ({seconds} s at {job.settings.fps} frames a second)",
             found=f"{header.length} frames",
-            next_step="record shorter episodes, or cut this one in the recording; or leave it out with --skip-bad",
+            next_step="record shorter episodes, or cut this one in the recording; "
+            "or leave it out with --skip-bad",
         )
 
 
@@ -300,7 +320,7 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
 
 
 class _Selection:
-    """Tells of each episode whether it is chosen, and in the end which parts of the choice matched none."""
+    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none."""
 
     def __init__(self, text: str | None) -> None:
         self._all = text is None
@@ -322,20 +342,29 @@ def _matches(token: str, number: int, name: str) -> bool:
 
 
 def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
-    settings = {
-        "layout": asdict(job.layout),
-        "encode": asdict(job.settings),
-        "made by": _MADE_BY,
-    }
+    settings = _what_makes_bytes(job)
     seen: set[str] = set()
     for episode in planned:
         key = _key(settings, episode, episode.source)
-        if (
-            key in seen
-        ):  # two files of one name, size and time: only their full paths tell them apart
+        if key in seen:  # two files of one name, size and time: their full paths tell them apart
             key = _key(settings, episode, str(episode.file.resolve()))
         seen.add(key)
         yield replace(episode, key=key)
+
+
+def _what_makes_bytes(job: Job) -> dict[str, Any]:
+    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names."""
+    settings = job.settings
+    return {
+        "layout": job.layout.content,
+        "codec": settings.video.codec,
+        "options": dict(settings.video.options),
+        "threads": settings.video.threads,
+        "fps": settings.fps,
+        "size": settings.size,
+        "verify": settings.verify,
+        "made by": _MADE_BY,
+    }
 
 
 def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:

@@ -1,79 +1,68 @@
-"""Worker processes on this machine: they stage what they are told, and one that dies costs only its episode."""
+"""Workers on this machine: they stage what they are told, and one that dies costs its episode."""
 
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from piperline.convert.messages import Crashed, Done, Failed, Moved, Setup, Task
+from piperline.convert.messages import Crashed, Done, Failed, Moved, Unit, WorkerSetup
 from piperline.errors import OutputError, PiperlineError, Place, TaskFailed, UsageError
-from piperline.process import Child, ChildDied, heard_from
+from piperline.process import Died, Pool
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import PlannedEpisode
 
 
-_MODULE = "piperline.convert.worker"
-
-
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """An episode that could not be staged."""
 
     episode: "PlannedEpisode"
     error: PiperlineError
 
 
-class _Worker(Child):
-    task: Task | None = None
-
-
-@dataclass
 class _Queue:
-    """What is still to do: the cameras of an episode one by one, so that none waits long for the last, then itself."""
+    """The cameras of each episode one by one, so that none waits long for the last; then itself.
 
-    tasks: deque[Task]
-    waiting: dict[str, int] = field(
-        default_factory=dict
-    )  # cameras under way or to come, by episode key
-    failed: dict[str, Failure] = field(default_factory=dict)
+    The longest episodes come first, so that no worker is left with a long one at the end.
+    """
 
-    @classmethod
-    def of(cls, episodes: "Sequence[PlannedEpisode]") -> Self:
-        """Longest episodes first, so that no worker is left with a long one at the end."""
+    def __init__(self, episodes: "Sequence[PlannedEpisode]") -> None:
         ordered = sorted(episodes, key=lambda episode: -episode.length)
-        cameras = [Task(episode, camera) for episode in ordered for camera in episode.cameras]
-        bare = [Task(episode) for episode in ordered if not episode.cameras]
-        return cls(
-            deque(cameras + bare), {episode.key: len(episode.cameras) for episode in ordered}
+        self._units = deque(
+            Unit(episode, camera) for episode in ordered for camera in episode.cameras
         )
+        self._units.extend(Unit(episode) for episode in ordered if not episode.cameras)
+        self._cameras_left = {episode.key: len(episode.cameras) for episode in ordered}
+        self.failures: dict[str, Failure] = {}
 
-    def pop(self) -> Task | None:
-        while self.tasks:
-            task = self.tasks.popleft()
-            if task.episode.key not in self.failed:
-                return task
+    def take(self) -> Unit | None:
+        """The next unit; those of an episode that failed are passed over."""
+        while self._units:
+            unit = self._units.popleft()
+            if unit.episode.key not in self.failures:
+                return unit
         return None
 
-    def done(self, task: Task) -> bool:
-        """Take note that a task is done; whether its episode is."""
-        if task.camera is None:
+    def done(self, unit: Unit) -> bool:
+        """Take note that a unit is done; whether its episode is."""
+        if unit.camera is None:
             return True
-        self.waiting[task.episode.key] -= 1
-        if self.waiting[task.episode.key] == 0:
-            self.tasks.appendleft(Task(task.episode))
+        key = unit.episode.key
+        self._cameras_left[key] -= 1
+        if not self._cameras_left[key]:
+            self._units.appendleft(Unit(unit.episode))
         return False
 
-    def fail(self, task: Task, error: PiperlineError) -> None:
-        self.failed.setdefault(task.episode.key, Failure(task.episode, error))
+    def fail(self, unit: Unit, error: PiperlineError) -> None:
+        """Take note that an episode cannot be staged."""
+        self.failures.setdefault(unit.episode.key, Failure(unit.episode, error))
 
 
 class WorkerPool:
-    """Worker processes, started at once so that they load their libraries while the run is planned.
+    """Worker processes, started at once: they load their libraries while the run is planned.
 
     A context manager; leaving it ends them.
 
@@ -81,7 +70,7 @@ class WorkerPool:
         count: how many.
 
     Raises:
-        UsageError: there are to be none.
+        UsageError: `count` is less than 1.
     """
 
     def __init__(self, count: int) -> None:
@@ -89,8 +78,8 @@ class WorkerPool:
             raise UsageError(
                 "there must be at least one worker process", found=f"--workers {count}"
             )
-        self._setup: Setup | None = None
-        self._workers = [_Worker(_MODULE) for _ in range(count)]
+        self._pool = Pool[Unit]("piperline.convert.worker")
+        self._pool.start(count)
 
     def __enter__(self) -> Self:
         return self
@@ -101,10 +90,7 @@ class WorkerPool:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for worker in self._workers:
-            worker.hang_up()
-        for worker in self._workers:
-            worker.end(at_once=worker.task is not None)
+        self._pool.end()
 
     def stage(
         self,
@@ -118,7 +104,7 @@ class WorkerPool:
         """Stage `episodes` below `root`; once, the workers end with it.
 
         Args:
-            episodes: what is to do.
+            episodes: what is to be staged.
             job: how.
             root: the staging folder.
             moved: told the frames and recorded bytes that were gone through since the last call.
@@ -131,74 +117,48 @@ class WorkerPool:
             OutputError: nothing more can be written.
             RuntimeError: a fault of the program, with the worker's traceback.
         """
-        self._setup = Setup(job, root)
-        queue = _Queue.of(episodes)
-        for worker in self._workers:
-            worker.send(self._setup)
-            self._next(worker, queue)
-        while busy := [worker for worker in self._workers if worker.task]:
-            for worker in heard_from(busy):
-                self._answer(worker, queue, moved, done)
-        for worker in self._workers:
-            worker.hang_up()  # they end while the caller goes on
-        order = {episode.key: number for number, episode in enumerate(episodes)}
-        return sorted(queue.failed.values(), key=lambda failure: order[failure.episode.key])
+        queue = _Queue(episodes)
+        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root)):
+            if isinstance(message, Moved):
+                moved(message.frames, message.size)
+            elif isinstance(message, Done):
+                if queue.done(unit):
+                    done(unit.episode)
+            else:
+                queue.fail(unit, _error_of(message, unit.episode.place))
+        self._pool.hang_up()  # the workers end while the caller goes on
+        failed = queue.failures
+        return [failed[episode.key] for episode in episodes if episode.key in failed]
 
-    def _answer(
-        self,
-        worker: _Worker,
-        queue: _Queue,
-        moved: Callable[[int, int], None],
-        done: "Callable[[PlannedEpisode], None]",
-    ) -> None:
-        task = worker.task
-        if task is None:
-            raise AssertionError("only busy workers answer")
-        try:
-            message = worker.receive()
-        except ChildDied as death:
-            queue.fail(task, died(death.code, task.episode.place))
-            self._next(self._replace(worker), queue)
-            return
-        match message:
-            case Moved(frames, size):
-                moved(frames, size)
-                return
-            case Done():
-                if queue.done(task):
-                    done(task.episode)
-            case Failed(error):
-                if isinstance(error, OutputError):
-                    raise error
-                queue.fail(task, error)
-            case Crashed(trace):
-                raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
-        # A camera that was the last of its episode makes work for an idle worker as well.
-        for idle in (
-            worker,
-            *(other for other in self._workers if not other.task and other is not worker),
-        ):
-            self._next(idle, queue)
 
-    def _next(self, worker: _Worker, queue: _Queue) -> None:
-        worker.task = queue.pop()
-        if worker.task:
-            worker.send(worker.task)
+def _error_of(message: Any, place: Place) -> PiperlineError:
+    """The error of a unit that failed.
 
-    def _replace(self, worker: _Worker) -> _Worker:
-        worker.hang_up()
-        fresh = self._workers[self._workers.index(worker)] = _Worker(_MODULE)
-        fresh.send(self._setup)
-        return fresh
+    Raises:
+        OutputError: nothing more can be written.
+        RuntimeError: a fault of the program.
+    """
+    match message:
+        case Failed(OutputError() as error):
+            raise error
+        case Failed(error):
+            return error
+        case Died(code):
+            return died(code, place)
+        case Crashed(trace):
+            raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
+    raise AssertionError(message)
 
 
 def died(code: int, place: Place) -> TaskFailed:
-    """The error for a worker process that ended with `code` (negative: a signal) while it was at work on `place`."""
+    """The error for a worker process that ended while it was at work on `place`.
+
+    Args:
+        code: its exit code; negative, a signal.
+        place: what it was at work on.
+    """
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return TaskFailed(
-        "a worker process died",
-        place=place,
-        found=how,
-        next_step="run the same command again: it does only what is missing"
-        + ("; if memory was short, with fewer --workers" if code == -signal.SIGKILL else ""),
-    )
+    step = "run the same command again: it does only what is missing"
+    if code == -signal.SIGKILL:
+        step += "; if memory was short, with fewer --workers"
+    return TaskFailed("a worker process died", place=place, found=how, next_step=step)

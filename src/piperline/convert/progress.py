@@ -1,9 +1,9 @@
 """How far a run is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.plan import PlannedEpisode
 
 
 @dataclass
@@ -31,29 +31,32 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
-@dataclass
-class _Counter:
-    """Keeps count for the watcher."""
+class Counter:
+    """Counts what is staged, for a watcher.
 
-    plan: Plan
-    episodes: int
-    images: int
-    watch: Watcher
-    state: Progress = field(init=False)
+    Args:
+        episodes: those that are to be staged.
+        watch: told of every change.
+    """
 
-    def __post_init__(self) -> None:
-        self.state = Progress("stage", episodes=self.episodes, images=self.images)
-        self.watch(self.state)
+    def __init__(self, episodes: Iterable[PlannedEpisode], watch: Watcher) -> None:
+        images = [episode.images for episode in episodes]
+        self._state = Progress("stage", episodes=len(images), images=sum(images))
+        self._watch = watch
+        watch(self._state)
 
-    def moved(self, frames: int, size: int) -> None:
-        self.state.images_done += frames
-        self.state.size_done += size
-        self.watch(self.state)
+    def moved(self, images: int, size: int) -> None:
+        """So many more images and recorded bytes were gone through."""
+        self._state.images_done += images
+        self._state.size_done += size
+        self._watch(self._state)
 
-    def done(self, _episode: PlannedEpisode) -> None:
-        self.state.episodes_done += 1
-        self.watch(self.state)
+    def staged(self) -> None:
+        """One more episode is done."""
+        self._state.episodes_done += 1
+        self._watch(self._state)
 
-    def phase(self, name: str) -> None:
-        self.state.phase = name
-        self.watch(self.state)
+    def assembling(self) -> None:
+        """All episodes are done."""
+        self._state.phase = "assemble"
+        self._watch(self._state)

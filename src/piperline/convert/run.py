@@ -10,11 +10,15 @@ from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
 from piperline.convert.plan import NOTHING_LEFT, LeftOut, Plan, brief, load_plan, make_plan
 from piperline.convert.pool import Failure, WorkerPool
-from piperline.convert.progress import Progress, Watcher, _Counter
+from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.stage import PLAN, staging_area, work_folder
-from piperline.errors import PiperlineError, RecordingError, TaskFailed
+from piperline.convert.up_to_date import existing_dataset
+from piperline.errors import PiperlineError, Place, RecordingError, TaskFailed, UsageError
+from piperline.lerobot.dataset import Dataset
+from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
 from piperline.process import usable_cpus
+from piperline.recordings.find import Inputs, find_recordings
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,11 @@ class ConvertResult:
         tasks: the task texts, in the order of their numbers.
         reused: episodes that an earlier run had staged.
         left_out: what was not converted, and why.
+        notes: what is worth knowing, such as datasets that the layout does not use.
         recorded_bytes, dataset_bytes: sizes of the recordings and of the dataset.
         seconds: how long the run took.
+        up_to_date: nothing was to be done: the dataset was there, and no recording has changed
+            since.
     """
 
     output: Path
@@ -40,13 +47,15 @@ class ConvertResult:
     tasks: tuple[str, ...]
     reused: int
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
     recorded_bytes: int
     dataset_bytes: int
     seconds: float
+    up_to_date: bool = False
 
 
 def plan_run(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     job: Job,
     *,
     episodes: str | None = None,
@@ -56,10 +65,17 @@ def plan_run(
 ) -> Plan:
     """Look at every recording and decide what a run does; nothing is written.
 
-    A `previous` plan is taken as it is, without a look inside the recordings, if nothing has changed since.
+    Args:
+        inputs: HDF5 files, and folders of them; a single path is one of them.
+        job: what is to be done, from `make_job`.
+        episodes: which episodes; see `make_plan`.
+        skip_bad: leave out episodes that cannot be converted.
+        watch: called with the progress of the run when it changes.
+        previous: a plan of an earlier run; it is taken as it is, without a look inside the
+            recordings, if nothing has changed since.
 
     Raises:
-        RecordingError: something cannot be converted and is not to be left out, or there is nothing to do.
+        RecordingError: something cannot be converted and is not to be left out, or nothing is left.
         VideoError: images cannot be kept as they are, as `copy` would.
     """
     progress = Progress()
@@ -74,7 +90,7 @@ def plan_run(
 
 
 def convert(
-    inputs: Sequence[Path | str],
+    inputs: Inputs,
     output: Path | str,
     job: Job,
     *,
@@ -89,8 +105,9 @@ def convert(
     """Turn recordings into a LeRobot dataset.
 
     Args:
-        inputs: HDF5 files, and folders of them.
-        output: the dataset's folder; it is absent until it is complete. Beside it lies `OUTPUT.work` meanwhile.
+        inputs: HDF5 files, and folders of them; a single path is one of them.
+        output: the dataset's folder; it is absent until it is complete, and beside it lies
+            `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
@@ -111,6 +128,12 @@ def convert(
     output = Path(output)
     check_name(output)
     sweep(output)
+    if resume and not overwrite and (output / PROVENANCE).is_file():
+        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch)
+        existing = existing_dataset(plan, output)
+        if existing:
+            return _up_to_date(existing, plan, time.monotonic() - started)
+    _refuse_recordings_inside(inputs, output)
     check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(
@@ -121,13 +144,16 @@ def convert(
             inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
+        replaces = check_free(output, overwrite=overwrite)
         todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
         reused = len(plan.episodes) - len(todo)
-        progress = _Counter(plan, len(todo), sum(e.length * len(e.cameras) for e in todo), watch)
-        failures = pool.stage(todo, job, staging.root, moved=progress.moved, done=progress.done)
+        counter = Counter(todo, watch)
+        failures = pool.stage(
+            todo, job, staging.root, moved=counter.moved, done=lambda _: counter.staged()
+        )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
-        progress.phase("assemble")
-        made = assemble(staging, plan, output, overwrite=overwrite)
+        counter.assembling()
+        made = assemble(staging, plan, output, replaces=replaces)
     return ConvertResult(
         output=output,
         format=job.format,
@@ -137,10 +163,55 @@ def convert(
         tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
         reused=reused,
         left_out=plan.left_out,
-        recorded_bytes=sum({episode.file: episode.size for episode in plan.episodes}.values()),
-        dataset_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        notes=plan.notes,
+        recorded_bytes=_recorded_bytes(plan),
+        dataset_bytes=_bytes_below(output),
         seconds=time.monotonic() - started,
     )
+
+
+def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
+    return ConvertResult(
+        output=dataset.root,
+        format=dataset.version,
+        episodes=len(dataset),
+        frames=sum(row.length for row in dataset.episodes),
+        cameras=len(dataset.schema.cameras),
+        tasks=tuple(dataset.tasks),
+        reused=len(dataset),
+        left_out=plan.left_out,
+        notes=plan.notes,
+        recorded_bytes=_recorded_bytes(plan),
+        dataset_bytes=_bytes_below(dataset.root),
+        seconds=seconds,
+        up_to_date=True,
+    )
+
+
+def _recorded_bytes(plan: Plan) -> int:
+    return sum({episode.file: episode.size for episode in plan.episodes}.values())
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
+    """See that no recording would be replaced together with the output, or taken for staged work.
+
+    Raises:
+        UsageError: one lies in the output, or where it is prepared.
+    """
+    taken = {output.resolve(), work_folder(output).resolve()}
+    for path in (found.resolve() for found, _ in find_recordings(inputs)):
+        if taken & {path, *path.parents}:
+            raise UsageError(
+                "recordings lie in the output's folder",
+                place=Place(file=path),
+                expected="an output apart from the recordings",
+                found=str(output),
+                next_step="name another output, or move the recordings out of it",
+            )
 
 
 def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
@@ -166,10 +237,12 @@ def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> P
     if len(failures) == 1 and not nothing_left:
         first.add_note(f"{kept}; the same command goes on from there.")
         return first
-    step = "mend or leave them out (--skip-bad), then run the same command again: it does only what is missing"
-    kind = (
-        RecordingError if all(isinstance(f.error, RecordingError) for f in failures) else TaskFailed
+    step = (
+        "mend or leave them out (--skip-bad), then run the same command again: "
+        "it does only what is missing"
     )
+    all_bad = all(isinstance(failure.error, RecordingError) for failure in failures)
+    kind = RecordingError if all_bad else TaskFailed
     error = kind(
         f"{len(failures)} episodes could not be converted",
         place=first.place,

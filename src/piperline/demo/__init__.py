@@ -1,4 +1,4 @@
-"""A demonstration without a robot: realistic recordings, and what becomes of them."""
+"""A demonstration without a robot: synthetic recordings, converted and summarised."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,10 +9,17 @@ from piperline.convert.job import make_job
 from piperline.convert.progress import Progress
 from piperline.convert.run import ConvertResult, convert
 from piperline.demo.session import write_recordings
-from piperline.demo.summary import EpisodeCount, Look, look_at
+from piperline.demo.summary import DatasetSummary, EpisodeLengths, summarize
 from piperline.errors import OutputError, OutputExists, Place
 
-__all__ = ["Demo", "EpisodeCount", "Look", "look_at", "make_demo", "write_recordings"]
+__all__ = [
+    "DatasetSummary",
+    "Demo",
+    "EpisodeLengths",
+    "make_demo",
+    "summarize",
+    "write_recordings",
+]
 
 _MARK = ".piperline-demo"
 _ROOM = 250_000_000
@@ -26,13 +33,13 @@ class Demo:
         folder: where everything lies.
         recordings: the HDF5 files.
         result: what came of converting them.
-        look: what is in the dataset.
+        summary: what the dataset holds.
     """
 
     folder: Path
     recordings: tuple[Path, ...]
     result: ConvertResult
-    look: Look
+    summary: DatasetSummary
 
 
 def make_demo(
@@ -42,57 +49,57 @@ def make_demo(
     note: Callable[[str], None] = lambda _: None,
     watch: Callable[[Progress], None] = lambda _: None,
 ) -> Demo:
-    """Write recordings, convert them, and look at the result.
+    """Write recordings, convert them, and summarise the result.
 
     Args:
-        folder: where; an earlier demo there is made anew.
+        folder: where; an earlier demo there is replaced.
         record: writes the recordings into a folder.
-        note: told what is being done.
-        watch: told how far the conversion is.
+        note: called with a word on each stage.
+        watch: called with the progress of the conversion.
 
     Raises:
         OutputExists: something else is already there.
         OutputError: there is too little room.
     """
     _claim(folder)
-    note("writing recordings of a session that never took place")
+    note("writing synthetic recordings")
     recordings = record(folder / "recordings")
-    note("converting them")
+    note("converting")
     result = convert(recordings, folder / "dataset", make_job(), overwrite=True, watch=watch)
-    note("opening the dataset and decoding every frame")
-    look = look_at(result.output, folder / "contact_sheet.png")
-    return Demo(folder, tuple(recordings), result, look)
+    note("decoding every frame of the dataset")
+    summary = summarize(result.output, folder / "contact_sheet.png")
+    return Demo(folder, tuple(recordings), result, summary)
 
 
 def _claim(folder: Path) -> None:
-    """Make the folder ours; see that nothing of others is in it, and that there is room for it."""
-    if (
-        folder.exists()
-        and not (folder / _MARK).exists()
-        and not (folder.is_dir() and not any(folder.iterdir()))
-    ):
+    """Claim the folder: nothing else may be in it, and there must be room."""
+    if folder.exists() and not (folder / _MARK).exists() and not _is_empty(folder):
         raise OutputExists(
-            "there is already something else at the place of the demo",
+            "the output already exists and is no demo (not changed)",
             place=Place(file=folder),
             expected="nothing, an empty folder, or an earlier demo",
-            next_step="name another folder: piperline demo DIR",
+            next_step="choose another folder: piperline demo DIR",
         )
     _check_room(folder.absolute())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).write_text(
-        "Made by `piperline demo`, which makes it anew when it is run again.\n"
+        "Made by `piperline demo`, which replaces it when it is run again.\n"
     )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _check_room(folder: Path) -> None:
     """HDF5 does not survive a disk that fills up while it writes."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if free < _ROOM:
         raise OutputError(
             "the disk has too little room for the demo",
             place=Place(file=folder),
             expected=f"{_ROOM // 1_000_000} MB",
             found=f"{free // 1_000_000} MB",
-            next_step="name a folder on another disk: piperline demo DIR",
+            next_step="choose a folder on another disk: piperline demo DIR",
         )

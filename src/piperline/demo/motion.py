@@ -1,6 +1,7 @@
 """How two arms move: paths of their fingertips, and the joints that follow them.
 
-Lengths in metres, angles in radians. The table's x points right, y away from the arms, z up; each arm stands on y = 0.
+Lengths in metres, angles in radians. The table's x points right, y away from the arms, z up; each
+arm stands on y = 0.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ Floats = NDArray[np.float64]
 
 LOWER = (-2.6179, 0.0, -2.967, -1.745, -1.22, -2.09439, 0.0)
 UPPER = (2.6179, 3.14, 0.0, 1.745, 1.22, 2.09439, 0.10)
-"""The limits of a Piper arm: six joints in radians, the gripper's opening in metres (AgileX's data_tools,
-`data_to_hdf5.py`)."""
+"""The limits of a Piper arm: six joints in radians, the gripper's opening in metres.
+
+From AgileX's data_tools, `data_to_hdf5.py`.
+"""
 
 BASES = (-0.28, 0.28)
 """x of the left and of the right arm."""
@@ -44,7 +47,8 @@ class Motion:
 
     Attributes:
         task: what it is, in words.
-        state: measured, float64 (T, 14): six joints and the gripper of the left arm, then of the right.
+        state: measured, float64 (T, 14): six joints and the gripper of the left arm, then of the
+            right.
         action: commanded, the same form; the arms follow it a little later.
         cube: where the cube is, float64 (T, 3).
         bowl: where the bowl is, (x, y).
@@ -68,11 +72,10 @@ def plan_motion(rng: np.random.Generator, *, frames: int, fps: int, task: int) -
     """
     cube = (rng.uniform(-0.34, -0.22) * (1 - 2 * task), rng.uniform(0.3, 0.38))
     bowl = (rng.uniform(-0.04, 0.04), rng.uniform(0.36, 0.42))
-    left, right, holds = (_put_into, _pass_on)[task](cube, bowl)
+    left, right, holds = (_put_into_bowl, _hand_over)[task](cube, bowl)
     seconds = np.arange(frames) / fps
-    action = np.concatenate(
-        [_command(keys, base, seconds) for keys, base in zip((left, right), BASES, strict=True)], 1
-    )
+    commands = [_command(left, BASES[0], seconds), _command(right, BASES[1], seconds)]
+    action = np.concatenate(commands, axis=1)
     late = np.clip(seconds - _LAG_SECONDS, 0, None)
     state = np.stack([np.interp(late, seconds, column) for column in action.T], axis=1)
     state += rng.normal(0, _ENCODER_NOISE, state.shape)
@@ -91,13 +94,17 @@ def arm_points(joints: Floats, base: float) -> Floats:
     Returns:
         float64 (..., 4, 3).
     """
-    turn, shoulder, elbow, pitch = joints[..., 0], joints[..., 1], joints[..., 2], joints[..., 4]
+    turn = joints[..., 0]
+    shoulder, elbow, pitch = joints[..., 1], joints[..., 2], joints[..., 4]
     angles = np.cumsum(np.stack([shoulder, elbow, pitch], axis=-1), axis=-1)
     lengths = np.array([_UPPER_ARM, _FOREARM, _HAND])
     zero = np.zeros_like(angles[..., :1])
-    reach = np.concatenate([zero, np.cumsum(lengths * np.cos(angles), axis=-1)], axis=-1)
-    height = np.concatenate([zero, np.cumsum(lengths * np.sin(angles), axis=-1)], axis=-1) + 0.1
-    x, y = base + reach * np.sin(turn)[..., None], reach * np.cos(turn)[..., None]
+    out = np.cumsum(lengths * np.cos(angles), axis=-1)
+    up = np.cumsum(lengths * np.sin(angles), axis=-1)
+    reach = np.concatenate([zero, out], axis=-1)
+    height = np.concatenate([zero, up], axis=-1) + 0.1
+    x = base + reach * np.sin(turn)[..., None]
+    y = reach * np.cos(turn)[..., None]
     return np.stack([x, y, height], axis=-1)
 
 
@@ -119,7 +126,7 @@ def _grasp(x: float, y: float, start: float, end: float) -> list[_Key]:
     ]
 
 
-def _put_into(
+def _put_into_bowl(
     cube: tuple[float, float], bowl: tuple[float, float]
 ) -> tuple[list[_Key], list[_Key], list[_Hold]]:
     """The left arm carries the cube; the right one steadies the bowl."""
@@ -137,10 +144,10 @@ def _put_into(
     return left, [_rest(1, 0), *steady, _rest(1, 1)], [(0.4, 0.8, 0)]
 
 
-def _pass_on(
+def _hand_over(
     cube: tuple[float, float], bowl: tuple[float, float]
 ) -> tuple[list[_Key], list[_Key], list[_Hold]]:
-    """The right arm lifts the cube, the left one takes it over the middle of the table and puts it down."""
+    """The right arm lifts the cube; the left one takes it over and puts it down."""
     meet = (0.0, bowl[1] - 0.08, 0.16)
     give = [_Key(0.5, *meet, _CLOSED), _Key(0.62, *meet, _CLOSED), _Key(0.68, *meet, _OPEN)]
     right = [_rest(1, 0), *_grasp(*cube, 0.12, 0.38), *give, _rest(1, 0.9)]
@@ -151,18 +158,20 @@ def _pass_on(
 
 def _command(keys: Sequence[_Key], base: float, seconds: Floats) -> Floats:
     """The joints that bring one arm through `keys`: float64 (T, 7)."""
-    part = _part(seconds)
+    progress = _progress(seconds)
     at = np.array([key.at for key in keys])
-    place = np.clip(np.searchsorted(at, part, side="right") - 1, 0, len(keys) - 2)
-    share = np.clip((part - at[place]) / (at[place + 1] - at[place]), 0, 1)
+    segment = np.clip(np.searchsorted(at, progress, side="right") - 1, 0, len(keys) - 2)
+    begin, end = at[segment], at[segment + 1]
+    share = np.clip((progress - begin) / (end - begin), 0, 1)
     smooth = share**3 * (10 - 15 * share + 6 * share**2)  # minimum jerk: Flash and Hogan 1985
     values = np.array([key[1:] for key in keys])
-    x, y, z, grip = (values[place] + (values[place + 1] - values[place]) * smooth[:, None]).T
+    steps = (values[segment + 1] - values[segment]) * smooth[:, None]
+    x, y, z, grip = (values[segment] + steps).T
     return np.column_stack([_reach_for(x - base, y, z), grip])
 
 
-def _part(seconds: Floats) -> Floats:
-    """How much of the task is over, 0 to 1; at first nothing happens."""
+def _progress(seconds: Floats) -> Floats:
+    """How much of the task is done, 0 to 1; it begins after some idle time."""
     moving = max(float(seconds[-1]) - _IDLE_SECONDS, 1e-9)
     return np.clip((seconds - _IDLE_SECONDS) / moving, 0, 1)
 
@@ -184,14 +193,15 @@ def _carried(
     cube: tuple[float, float], holds: Sequence[_Hold], state: Floats, seconds: Floats
 ) -> Floats:
     """Where the cube is: at rest, between the fingers, and where they let it go: float64 (T, 3)."""
-    part, place = _part(seconds), np.empty((len(seconds), 3))
-    tips = [
-        arm_points(state[:, side * 7 : side * 7 + 7], base)[:, 3] for side, base in enumerate(BASES)
-    ]
-    place[:] = (*cube, 0.02)
+    progress = _progress(seconds)
+    arms = np.split(state, 2, axis=1)
+    tips = [arm_points(joints, base)[:, 3] for joints, base in zip(arms, BASES, strict=True)]
+    position = np.empty((len(seconds), 3))
+    position[:] = (*cube, 0.02)
     for start, end, side in holds:
-        held = part >= start
-        last = max(int(np.searchsorted(part, end)) - 1, 0)
-        place[held] = tips[side][np.minimum(np.arange(len(part)), last)][held]
-        place[part >= end, 2] = 0.02
-    return place
+        held = progress >= start
+        last = max(int(np.searchsorted(progress, end)) - 1, 0)
+        frames = np.minimum(np.arange(len(progress)), last)
+        position[held] = tips[side][frames][held]
+        position[progress >= end, 2] = 0.02
+    return position

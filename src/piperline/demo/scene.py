@@ -14,23 +14,14 @@ Floats = NDArray[np.float64]
 Point = Sequence[float] | Floats
 Rgb = tuple[int, int, int]
 
-_DARKEST, _BRIGHTEST = (
-    24,
-    231,
-)  # noise is then added to bytes without a check: it never passes 0 or 255
-_MOST_NOISE = 23
+# Noise is added to bytes without a check: within these limits it never passes 0 or 255.
+_DARKEST, _BRIGHTEST, _MOST_NOISE = 24, 231, 23
 _NOISE = 3.2  # standard deviation, of 255
-_TEXTURE = (
-    (6, 26.0),
-    (25, 13.0),
-    (90, 9.0),
-    (240, 8.0),
-    (480, 5.0),
-)  # cells across the image, and how strong
-_WIDE, _NEAR = (
-    0.9,
-    2.0,
-)  # image widths in a metre of table, for the middle camera and for those at the wrists
+# Cells across the image, and how strong.
+_TEXTURE = ((6, 26.0), (25, 13.0), (90, 9.0), (240, 8.0), (480, 5.0))
+# Image widths in a metre of table, for the middle camera and for those at the wrists.
+_WIDE, _NEAR = 0.9, 2.0
+_RIM = 0.85  # of the bowl's radius: from here on it is rim
 _TABLE: Rgb = (150, 126, 98)
 _RED: Rgb = (205, 48, 44)
 _BOWL: Rgb = (70, 110, 190)
@@ -50,17 +41,14 @@ class Scene:
         self._height, self._width = size
         self._table = _texture(rng, (2 * size[0], 2 * size[1]))
         tile = (size[0] + 64, size[1] + 64, 3)
-        noise = np.clip(
-            rng.standard_normal(tile, dtype=np.float32) * _NOISE, -_MOST_NOISE, _MOST_NOISE
-        )
-        self._noise = np.round(noise).astype(np.int8).view(np.uint8)
+        noise = rng.standard_normal(tile, dtype=np.float32) * _NOISE
+        limited = np.clip(noise, -_MOST_NOISE, _MOST_NOISE)
+        self._noise = np.round(limited).astype(np.int8).view(np.uint8)
 
     def frame(self, motion: Motion, time: int, rng: np.random.Generator) -> dict[str, Pixels]:
         """One frame of each camera, uint8 (H, W, 3), RGB, by `CAMERAS`."""
-        arms = [
-            arm_points(motion.state[time, side * 7 : side * 7 + 7], base)
-            for side, base in enumerate(BASES)
-        ]
+        joints = np.split(motion.state[time], 2)
+        arms = [arm_points(arm, base) for arm, base in zip(joints, BASES, strict=True)]
         grips = motion.state[time, [6, 13]]
         views = [
             self._from_wrist(motion, time, arms[0], float(grips[0])),
@@ -92,7 +80,7 @@ class Scene:
         return view
 
     def _above(self, point: Point) -> Floats:
-        """Where the middle camera sees a place: column, row. It looks down aslant."""
+        """Where the middle camera, which looks down at an angle, sees a point: column, row."""
         x, y, z = point
         scale = self._width * _WIDE
         return np.array(
@@ -132,9 +120,9 @@ def _texture(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
 
 
 def _between(count: int, cells: int) -> Floats:
-    """Weights that spread `cells` values linearly over `count` places: (count, cells)."""
-    place = np.linspace(0, cells - 1, count)[:, None]
-    weights: Floats = np.clip(1 - np.abs(place - np.arange(cells)), 0, 1)
+    """Weights that spread `cells` values linearly over `count` positions: (count, cells)."""
+    positions = np.linspace(0, cells - 1, count)[:, None]
+    weights: Floats = np.clip(1 - np.abs(positions - np.arange(cells)), 0, 1)
     return weights
 
 
@@ -160,7 +148,7 @@ def _bowl(view: Pixels, middle: Point, radius: float) -> None:
     region, x, y = box
     distance = np.hypot(x - middle[0], y - middle[1]) / radius
     inside = distance <= 1
-    light = np.where(distance > 0.85, 1.1, 0.55 + 0.3 * distance)[inside]
+    light = np.where(distance > _RIM, 1.1, 0.55 + 0.3 * distance)[inside]
     region[inside] = np.clip(light[:, None] * _BOWL, _DARKEST, _BRIGHTEST)
 
 
@@ -168,19 +156,20 @@ def _cube(view: Pixels, middle: Point, half: float) -> None:
     box = _box(view, (middle[0],) * 2, (middle[1],) * 2, half)
     if box is not None:
         region, _, y = box
-        light = np.where(y < middle[1] - half * 0.3, 1.1, 0.8)[
-            ..., None
-        ]  # the upper face is brighter
+        # The upper face is brighter.
+        light = np.where(y < middle[1] - half * 0.3, 1.1, 0.8)[..., None]
         region[:] = np.clip(light * _RED, _DARKEST, _BRIGHTEST)
 
 
 def _box(
     view: Pixels, columns: tuple[float, float], rows: tuple[float, float], margin: float
 ) -> tuple[Pixels, NDArray[np.float32], NDArray[np.float32]] | None:
-    """The part of the image around some places, with the x and y of its pixels; None if it lies outside."""
+    """The part of the image around some points, and the x and y of its pixels; None if outside."""
     height, width = view.shape[:2]
-    left, right = max(int(min(columns) - margin), 0), min(int(max(columns) + margin) + 2, width)
-    top, bottom = max(int(min(rows) - margin), 0), min(int(max(rows) + margin) + 2, height)
+    left = max(int(min(columns) - margin), 0)
+    right = min(int(max(columns) + margin) + 2, width)
+    top = max(int(min(rows) - margin), 0)
+    bottom = min(int(max(rows) + margin) + 2, height)
     if left >= right or top >= bottom:
         return None
     x = np.arange(left, right, dtype=np.float32)[None, :]

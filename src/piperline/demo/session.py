@@ -1,4 +1,4 @@
-"""A recording session that never took place: files as the recorder of a two-armed Piper writes them."""
+"""A synthetic recording session: files as the recorder of a dual-arm Piper writes them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,6 @@ from piperline.recordings.write import NewEpisode, write_recording
 from piperline.video.images import encode_jpeg
 
 FPS = 30
-_QUALITY = 92
 
 
 def write_recordings(
@@ -41,15 +40,14 @@ def write_recordings(
     scene = Scene(np.random.default_rng(seed), size)
     paths = [folder / f"session_{number}.hdf5" for number in range(1, files + 1)]
     for number, path in enumerate(paths):
-        write_recording(
-            path, (_episode(scene, (seed, number, index), lengths) for index in range(episodes))
-        )
+        seeds = [(seed, number, index) for index in range(episodes)]
+        write_recording(path, (_episode(scene, each, lengths) for each in seeds))
     return paths
 
 
-def _episode(scene: Scene, place: tuple[int, int, int], lengths: Sequence[int]) -> NewEpisode:
-    _, _, index = place
-    rng = np.random.default_rng(place)
+def _episode(scene: Scene, seed: tuple[int, int, int], lengths: Sequence[int]) -> NewEpisode:
+    _, _, index = seed
+    rng = np.random.default_rng(seed)
     length = lengths[index % len(lengths)]
     motion = plan_motion(rng, frames=length, fps=FPS, task=index % len(TASKS))
     return NewEpisode(
@@ -66,7 +64,4 @@ def _episode(scene: Scene, place: tuple[int, int, int], lengths: Sequence[int]) 
 
 def _images(scene: Scene, motion: Motion, rng: np.random.Generator) -> Iterator[dict[str, bytes]]:
     for time in range(len(motion.state)):
-        yield {
-            name: encode_jpeg(view, _QUALITY)
-            for name, view in scene.frame(motion, time, rng).items()
-        }
+        yield {name: encode_jpeg(view) for name, view in scene.frame(motion, time, rng).items()}

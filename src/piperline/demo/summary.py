@@ -1,4 +1,4 @@
-"""What one would check in a converted session: that every row has its frame, and what the frames show."""
+"""A summary of a dataset: its first rows, its decoded frames plural, a contact sheet."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ _SHOWN_ROWS, _SHOWN_FRAMES, _SHEET_WIDTH = 3, 8, 1600
 
 
 @dataclass(frozen=True)
-class EpisodeCount:
-    """How long an episode is.
+class EpisodeLengths:
+    """How long an episode is, in its table and in its videos.
 
     Attributes:
-        task: its task text.
+        instruction: its task text.
         rows: rows of its table.
         frames: decoded frames of each camera.
     """
 
-    task: str
+    instruction: str
     rows: int
     frames: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is in a dataset.
+class DatasetSummary:
+    """What a dataset holds.
 
     Attributes:
         head: the first rows of the first episode.
@@ -42,11 +42,11 @@ class Look:
     """
 
     head: pa.Table
-    episodes: tuple[EpisodeCount, ...]
+    episodes: tuple[EpisodeLengths, ...]
     sheet: Path
 
 
-def look_at(root: Path, sheet: Path) -> Look:
+def summarize(root: Path, sheet: Path) -> DatasetSummary:
     """Open a dataset, decode all of its videos, and write a contact sheet.
 
     Args:
@@ -55,21 +55,27 @@ def look_at(root: Path, sheet: Path) -> Look:
     """
     dataset = open_dataset(root)
     first = dataset.episode(0)
-    picked = [_evenly(clip) for clip in first.clips.values()]
-    sheet.write_bytes(encode_png(contact_sheet(picked, max_width=_SHEET_WIDTH)))
-    return Look(first.table.slice(0, _SHOWN_ROWS), tuple(map(_count, dataset)), sheet)
+    rows = [_sample(clip) for clip in first.clips.values()]
+    sheet.write_bytes(encode_png(contact_sheet(rows, max_width=_SHEET_WIDTH)))
+    head = first.table.slice(0, _SHOWN_ROWS)
+    return DatasetSummary(head, tuple(map(_lengths, dataset)), sheet)
 
 
 def _frames(clip: Clip) -> Iterator[NDArray[np.uint8]]:
     return decode(clip.path, clip.first, clip.count)
 
 
-def _count(episode: EncodedEpisode) -> EpisodeCount:
-    frames = {key: sum(1 for _ in _frames(clip)) for key, clip in episode.clips.items()}
-    return EpisodeCount(episode.tasks[0], episode.length, frames)
+def _length(clip: Clip) -> int:
+    return sum(1 for _ in _frames(clip))
 
 
-def _evenly(clip: Clip) -> list[NDArray[np.uint8]]:
-    """Some frames, the first and the last among them."""
-    wanted = set(np.linspace(0, clip.count - 1, _SHOWN_FRAMES).round().astype(int).tolist())
+def _lengths(episode: EncodedEpisode) -> EpisodeLengths:
+    frames = {key: _length(clip) for key, clip in episode.clips.items()}
+    return EpisodeLengths(episode.tasks[0], episode.length, frames)
+
+
+def _sample(clip: Clip) -> list[NDArray[np.uint8]]:
+    """Evenly spaced frames, with the first and the last."""
+    positions = np.linspace(0, clip.count - 1, _SHOWN_FRAMES)
+    wanted = set(positions.round().astype(int).tolist())
     return [frame for number, frame in enumerate(_frames(clip)) if number in wanted]

@@ -1,31 +1,31 @@
-"""What a fine-tuning needs beside the dataset, as files: modality config `.py`, launch script, `modality.json`."""
+"""The files of a fine-tuning: modality config `.py`, launch script, `modality.json`."""
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, PiperlineError, Place
 from piperline.files import write_whole
+from piperline.finding import command
 from piperline.groot.checks.modality import check_choice, check_modality, check_target
 from piperline.groot.launch_scripts import class_name, lerobot_text, script_text
 from piperline.groot.loader import Meta, require, require_meta
-from piperline.groot.modality import modality
+from piperline.groot.modality import MODALITY_FILE, modality
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import DEFAULT_HORIZON, Target
 
 _SHORT = 90
+SHIPPED_DATASET = "dataset/bi_piper"
+"""The dataset of the launch script in `config_for_gr00tn16/`."""
 
 
 def config_name(meta: Meta) -> str:
     """The robot's name as a Python module can be called: `bi_piper`."""
-    name = (
-        re.sub(r"\W+", "_", str(meta.info.get("robot_type") or meta.root.name), flags=re.ASCII)
-        .strip("_")
-        .lower()
-    )
+    robot = str(meta.info.get("robot_type") or meta.root.name)
+    name = re.sub(r"\W+", "_", robot, flags=re.ASCII).strip("_").lower()
     return name if name[:1].isalpha() else f"robot_{name}".rstrip("_")
 
 
@@ -38,7 +38,7 @@ def files(meta: Meta, choice: Choice, target: Target, settings: Settings) -> dic
         f"{name}_config.py": config_text(name, choice, target),
         f"finetune_{name}.sh": script_text(name, target, settings),
     }
-    if target.version == "n1.7":
+    if target.family == "n1.7":
         result[f"lerobot_train_{name}.sh"] = lerobot_text(name, meta, choice, target, settings)
     return result
 
@@ -61,11 +61,12 @@ def prepare(
         cameras: which and in which order; None: all.
 
     Returns:
-        The dataset's files, always with a modality; what is chosen; whether the modality is a guess from names.
+        The dataset's files, always with a modality; what is chosen; whether the modality is a guess
+        from names.
 
     Raises:
-        DatasetError: training could not read the dataset, its groups overlap, or no episode is long enough.
-        PiperlineError: a name in `relative` or `cameras` is unknown.
+        DatasetError: training could not read the dataset, its groups overlap, or no episode is long
+        enough. PiperlineError: a name in `relative` or `cameras` is unknown.
     """
     meta = require_meta(root)
     guessed = meta.modality is None
@@ -73,6 +74,7 @@ def prepare(
         meta = replace(meta, modality=modality(meta.schema))
     if relative and target.version == "n1.5":
         raise PiperlineError("GR00T N1.5 has no relative actions", next_step="leave out --relative")
+    _require_vectors(meta)
     require(check_modality(meta))
     choice = default_choice(meta, horizon=horizon, relative=relative, cameras=cameras)
     require([*check_choice(meta, choice, Place(file=root)), *check_target(meta, choice, target)])
@@ -82,22 +84,59 @@ def prepare(
             f"the horizon of {horizon} frames is longer than every episode",
             place=Place(file=root),
             found=f"the longest episode has {longest} frames",
-            next_step=f"--horizon {max(1, longest // 2)}",
+            next_step=command("piperline", "groot", "config", root, "--horizon", longest // 2 or 1),
         )
     return meta, choice, guessed
 
 
-def write_files(folder: Path, texts: dict[str, str], *, overwrite: bool = False) -> list[Path]:
+def _require_vectors(meta: Meta) -> None:
+    """See that there is a state and an action, where `modality.json` was guessed."""
+    missing = [part for part in ("state", "action") if not meta.groups(part)]
+    if missing and not (meta.root / MODALITY_FILE).exists():
+        raise DatasetError(
+            f"the dataset has no {' and no '.join(missing)} that GR00T could use",
+            place=Place(file=meta.root),
+            expected="float vectors named observation.state and action",
+            found=", ".join(meta.schema.columns),
+            next_step="name the vectors so in the layout, and convert again",
+        )
+
+
+def shipped_files(meta: Meta, choice: Choice, target: Target) -> dict[str, str]:
+    """The files as this repository ships them for Piper: nobody has edited those that are equal."""
+    return files(meta, choice, target, Settings(dataset_path=SHIPPED_DATASET))
+
+
+def write_files(
+    folder: Path,
+    texts: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    unedited: Mapping[str, str] | None = None,
+) -> list[Path]:
     """Write files into `folder`, each whole; those that are there and equal stay.
+
+    Args:
+        folder: where; made if it is absent.
+        texts: the files by name.
+        overwrite: replace files that differ.
+        unedited: texts that may be replaced all the same, by name.
+
+    Returns:
+        The files that were written.
 
     Raises:
         OutputExists: one is there and differs, and `overwrite` is not set: it may have been edited.
     """
-    changed = [folder / name for name, text in texts.items() if _text(folder / name) != text]
-    edited = [path for path in changed if path.exists()]
+    present = {folder / name: _text(folder / name) for name in texts}
+    changed = [path for path, text in present.items() if text != texts[path.name]]
+    known = unedited or {}
+    foreign = [path for path in changed if present[path] != known.get(path.name, "")]
+    edited = [path for path in foreign if path.exists()]
+    names = ", ".join(path.name for path in edited)
     if edited and not overwrite:
         raise OutputExists(
-            f"{', '.join(path.name for path in edited)}: exists and differs; it may have been edited",
+            f"{names}: already exists and differs; it may have been edited (not changed)",
             place=Place(file=folder),
             next_step="choose another --output, or replace it with --overwrite",
         )
@@ -116,11 +155,9 @@ def _text(path: Path) -> str | None:
 
 def config_text(name: str, choice: Choice, target: Target) -> str:
     """The modality config `.py`."""
-    return (
-        _n15_config(name, choice)
-        if target.version == "n1.5"
-        else _modality_config(name, choice, target)
-    )
+    if target.version == "n1.5":
+        return _n15_config(name, choice)
+    return _modality_config(name, choice, target)
 
 
 def _modality_config(name: str, choice: Choice, target: Target) -> str:
@@ -128,15 +165,21 @@ def _modality_config(name: str, choice: Choice, target: Target) -> str:
         f"    {json.dumps(group)}: ActionRepresentation.{kind},\n"
         for group, kind in zip(choice.action, choice.representations, strict=True)
     )
-    return f'''"""{target.title} on {name}: what it uses of the dataset, how actions are represented. By piperline."""
+    return f'''"""{target.title} on {name}: what it uses of the dataset, and how."""
 
 from gr00t.configs.data.embodiment_configs import register_modality_config
 from gr00t.data.embodiment_tags import EmbodimentTag
-from gr00t.data.types import ActionConfig, ActionFormat, ActionRepresentation, ActionType, ModalityConfig
+from gr00t.data.types import (
+    ActionConfig,
+    ActionFormat,
+    ActionRepresentation,
+    ActionType,
+    ModalityConfig,
+)
 
 HORIZON = {choice.horizon}  # steps of an action chunk
 
-# The one place for this choice. RELATIVE: the difference to the state at the beginning of the chunk.
+# Change it here only. RELATIVE: the difference to the state at the beginning of the chunk.
 # ABSOLUTE: the recorded target itself. After a change: piperline groot stats DATASET --relative ...
 ACTIONS = {{
 {actions}}}
@@ -154,7 +197,8 @@ ACTIONS = {{
         delta_indices=list(range(HORIZON)),
         modality_keys=list(ACTIONS),
         action_configs=[
-            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT) for rep in ACTIONS.values()
+            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT)
+            for rep in ACTIONS.values()
         ],
     ),
     "language": ModalityConfig(
@@ -168,17 +212,20 @@ register_modality_config({name}_config, embodiment_tag=EmbodimentTag.NEW_EMBODIM
 
 
 def _n15_config(name: str, choice: Choice) -> str:
-    return f'''"""GR00T N1.5 on {name}: what of the dataset it uses; its actions are all absolute. By piperline."""
+    cameras = _list([f"video.{camera}" for camera in choice.cameras], 4)
+    states = _list([f"state.{group}" for group in choice.state], 4)
+    actions = _list([f"action.{group}" for group in choice.action], 4)
+    return f'''"""GR00T N1.5 on {name}: what it uses of the dataset. All actions are absolute."""
 
 from gr00t.experiment.data_config import So100DataConfig
 
 
 class {class_name(name)}(So100DataConfig):
-    """Min-max normalisation, crop and colour jitter of NVIDIA's SO-100 example, on our cameras and groups."""
+    """Normalisation, crop and colour jitter of NVIDIA's SO-100 example, for this robot."""
 
-    video_keys = {_list([f"video.{camera}" for camera in choice.cameras], 4)}
-    state_keys = {_list([f"state.{group}" for group in choice.state], 4)}
-    action_keys = {_list([f"action.{group}" for group in choice.action], 4)}
+    video_keys = {cameras}
+    state_keys = {states}
+    action_keys = {actions}
     language_keys = {_list(choice.language, 4)}
     observation_indices = [0]
     action_indices = list(range({choice.horizon}))

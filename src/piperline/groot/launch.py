@@ -1,5 +1,6 @@
 """Start a fine-tuning: the checkout of Isaac-GR00T, preflight, the command."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -7,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from piperline.errors import DatasetError, PiperlineError, Place
+from piperline.errors import DatasetError, PiperlineError, Place, UsageError
 from piperline.finding import command
 from piperline.groot.config_files import config_name, config_text, write_files
 from piperline.groot.launch_scripts import class_name
 from piperline.groot.loader import Meta, require_meta
-from piperline.groot.modality_config import default_choice
+from piperline.groot.modality_config import default_choice, read_choice
 from piperline.groot.preflight import Report, preflight
 from piperline.groot.settings import Launch, Settings, arguments, launcher, output_folder
 from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, VERSIONS, Target, target
+from piperline.text import printable
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,15 @@ class Plan:
 
 
 def checkout_version(checkout: Path) -> Target:
-    """Which version of GR00T a checkout is, told by its files: branches and folders may be called anything.
+    """Which version of GR00T a checkout is, told by its files: branches may have any name.
 
     Raises:
         PiperlineError: it is none.
     """
     # The newest first: later versions may keep files of earlier ones.
     for goal in reversed(list(VERSIONS.values())):
-        if (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file():
+        there = (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file()
+        if there and _says(checkout / "gr00t/data/stats.py", goal.told_by):
             return goal
     raise PiperlineError(
         "this is no checkout of Isaac-GR00T N1.5, N1.6 or N1.7",
@@ -56,12 +59,16 @@ def checkout_version(checkout: Path) -> Target:
     )
 
 
+def _says(path: Path, word: str | None) -> bool:
+    return word is None or (path.is_file() and word in path.read_text(encoding="utf-8"))
+
+
 def plan_launch(
     root: Path,
     checkout: Path,
     *,
     version: str = DEFAULT_VERSION,
-    horizon: int = DEFAULT_HORIZON,
+    horizon: int | None = None,
     relative: Sequence[str] | None = None,
     config: Path | None = None,
     settings: Settings | None = None,
@@ -73,15 +80,16 @@ def plan_launch(
         root: the dataset.
         checkout: the folder of Isaac-GR00T.
         version: that the checkout must be of.
-        horizon: steps of an action chunk.
-        relative: action groups relative to the state; None: the arms.
-        config: a modality config `.py`; None: the one in the checkout's `config_for_gr00tn16` (or as the version
-            is called), which is written if it is not there.
+        horizon: steps of an action chunk; None: those of the config, or 16 in a new one.
+        relative: action groups relative to the state; None: those of the config, or the arms.
+        config: a modality config `.py`; None: the one in the checkout's `config_for_gr00tn16` (or
+            as the version is called), which is written if it is not there.
         settings: how to train.
         videos: preflight looks into videos too.
 
     Raises:
         PiperlineError: the checkout is of another version, or the settings do not fit together.
+        UsageError: the config was there before, and says otherwise than `horizon` or `relative`.
         DatasetError: the dataset cannot be read, or has no modality.json.
     """
     goal = _wanted(checkout, target(version))
@@ -91,14 +99,17 @@ def plan_launch(
     if config is None:
         config = checkout / goal.folder / f"{name}_config.py"
         if not config.exists():
-            choice = default_choice(meta, horizon=horizon, relative=relative)
+            steps = DEFAULT_HORIZON if horizon is None else horizon
+            choice = default_choice(meta, horizon=steps, relative=relative)
             write_files(config.parent, {config.name: config_text(name, choice, goal)})
+    _check_options(root, config, goal, horizon, relative)
     n15 = goal.version == "n1.5"
+    span, checked = (_n15_horizon(config), None) if n15 else (None, config)
     report = preflight(
         root,
         version=version,
-        horizon=horizon,
-        config=None if n15 else config,
+        horizon=span,
+        config=checked,
         launch=_launch(settings, checkout, name),
         videos=videos,
     )
@@ -109,18 +120,70 @@ def plan_launch(
     return Plan(checkout, (*before, *launcher(goal, settings.gpus), *options), report)
 
 
+def _check_options(
+    root: Path, config: Path, goal: Target, horizon: int | None, relative: Sequence[str] | None
+) -> None:
+    """See that a config which was there before does what the options say."""
+    other: list[str] = []
+    if horizon is not None and horizon != (found := _horizon(config, goal)):
+        other.append(f"a horizon of {found}")
+    if relative is not None and goal.version != "n1.5":
+        groups = list(read_choice(config).relative)
+        if sorted(relative) != sorted(groups):
+            other.append(f"relative groups {', '.join(groups) or 'none'}")
+    if other:
+        asked = ["--horizon", horizon] if horizon is not None else []
+        asked += ["--relative", *relative] if relative is not None else []
+        words = ["--version", goal.version, *asked, "--output", config.parent, "--overwrite"]
+        raise UsageError(
+            "the config in the checkout says otherwise than the options, and training goes by it",
+            place=Place(file=config),
+            found=" and ".join(other),
+            next_step=command("piperline", "groot", "config", root, *words),
+        )
+
+
+def _horizon(config: Path, goal: Target) -> int | None:
+    return _n15_horizon(config) if goal.version == "n1.5" else read_choice(config).horizon
+
+
+def _n15_horizon(config: Path) -> int | None:
+    """The steps that a config of N1.5 names as we write it; None in another form."""
+    found = re.search(r"action_indices = list\(range\((\d+)\)\)", config.read_text("utf-8"))
+    return int(found[1]) if found else None
+
+
 def start(plan: Plan) -> int:
     """Run the command in the checkout, its words going where ours go; its exit code.
 
     Raises:
-        PiperlineError: there is no such program: GR00T's environment is not active.
+        PiperlineError: GR00T's environment is not active: there is no such program, or its Python
+            cannot import gr00t.
     """
     program = next(word for word in plan.command if word in {"python", "torchrun"})
-    if shutil.which(program) is None:
+    activate = f"source {shlex.quote(str(plan.checkout / '.venv/bin/activate'))}"
+    found = shutil.which(program)
+    if found is None:
         raise PiperlineError(
-            f"there is no {program} here",
+            f"there is no {program} here: GR00T's environment is not active",
             place=Place(file=plan.checkout),
-            next_step="activate GR00T's environment: source .venv/bin/activate in the checkout",
+            next_step=activate,
+        )
+    python = Path(found).with_name("python")
+    asked = subprocess.run(
+        [python, "-c", "import gr00t"],
+        cwd=plan.checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        last = asked.stderr.strip().splitlines()[-1:]
+        raise PiperlineError(
+            "the Python that would start the training cannot import gr00t",
+            place=Place(file=python),
+            found=printable(" ".join(last)),
+            next_step=activate,
         )
     return subprocess.run(plan.command, cwd=plan.checkout, check=False).returncode
 
@@ -144,13 +207,13 @@ def require_modality(root: Path) -> Meta:
 def _wanted(checkout: Path, goal: Target) -> Target:
     found = checkout_version(checkout)
     if found != goal:
+        git = f"git -C {shlex.quote(str(checkout))}"
         raise PiperlineError(
             f"the checkout is {found.title}, and cannot train {goal.title}",
             place=Place(file=checkout),
             expected=goal.marker,
-            found=found.marker,
-            next_step=f"git -C {shlex.quote(str(checkout))} fetch --tags && "
-            f"git -C {shlex.quote(str(checkout))} checkout {goal.ref}; or choose --version {found.version}",
+            found=f"{found.marker}: this checkout trains with --version {found.version}",
+            next_step=f"{git} fetch --tags && {git} checkout {goal.ref}",
         )
     return goal
 

@@ -1,4 +1,4 @@
-"""The launch scripts: bash around GR00T's training script, or around `lerobot-train` of huggingface/lerobot 0.6."""
+"""The launch scripts: bash around GR00T's training script, or around LeRobot's (0.6)."""
 
 import json
 import shlex
@@ -31,7 +31,7 @@ _N15_START = """export PYTHONPATH="$HERE:${{PYTHONPATH:-}}"
 LAUNCH=(python {launcher})
 """
 _RESUME = """
-# N1.6 goes on from the last checkpoint in the folder without a word, also with another dataset.
+# GR00T goes on from the last checkpoint in the folder without a word, also with another dataset.
 if compgen -G "$OUTPUT/checkpoint-*" > /dev/null && [ "${RESUME:-0}" != 1 ]; then
     echo "$OUTPUT holds checkpoints: set OUTPUT to a new folder, or RESUME=1 to go on from them" >&2
     exit 1
@@ -57,9 +57,9 @@ def script_text(name: str, target: Target, settings: Settings) -> str:
     )
     lines = " \\\n    ".join(_shell_option(option, values) for option, *values in options)
     start = _N15_START if n15 else _N16_START
-    resume = _RESUME if target.version == "n1.6" else ""
+    resume = _RESUME if target.is_of_spring else ""
     return f"""#!/usr/bin/env bash
-# Fine-tune {target.title} on {name}. Run it in the folder of the Isaac-GR00T checkout (tag {target.ref}).
+# Fine-tune {target.title} on {name}, in the folder of the Isaac-GR00T checkout ({target.ref}).
 # Each of these can also be set from outside: NUM_GPUS=1 MAX_STEPS=200 bash finetune_{name}.sh
 set -euo pipefail
 
@@ -81,13 +81,18 @@ def _shell_option(option: str, values: Sequence[str]) -> str:
 
 
 def lerobot_text(name: str, meta: Meta, choice: Choice, target: Target, settings: Settings) -> str:
-    """N1.7 through LeRobot: which dimensions stay absolute is told by parts of their names."""
+    """N1.7 through LeRobot: which dimensions stay absolute is told by parts of their names.
+
+    The options are those of `GrootConfig` and `ImageTransformsConfig` in huggingface/lerobot 0.6.
+    """
     excluded = json.dumps(_excluded_joints(meta, choice))
-    dataset = shlex.quote(str(settings.dataset_path))
+    source = shlex.quote(str(settings.dataset_path))
+    dataset = shlex.quote(f"{settings.dataset_path}-v3")
     output = shlex.quote(settings.output_dir or f"outputs/{name}_lerobot")
     return f"""#!/usr/bin/env bash
 # Fine-tune {target.title} on {name} with LeRobot 0.6 or newer, which reads v3.0 only:
-#     piperline migrate DATASET --to v3.0
+#     piperline migrate {source} --to v3.0 --output {dataset}
+# LeRobot keeps every checkpoint.
 set -euo pipefail
 
 DATASET=${{DATASET:-{dataset}}}
@@ -109,7 +114,13 @@ set -x
     --policy.n_action_steps={choice.horizon} \\
     --policy.use_relative_actions={json.dumps(bool(choice.relative))} \\
     --policy.relative_exclude_joints={shlex.quote(excluded)} \\
+    --policy.optimizer_lr={settings.learning_rate:g} \\
+    --policy.optimizer_weight_decay={settings.weight_decay:g} \\
+    --policy.warmup_ratio={settings.warmup:g} \\
+    --policy.max_steps={settings.steps} \\
     --policy.push_to_hub=false \\
+    --dataset.image_transforms.enable={json.dumps(any(settings.color_jitter))} \\
+    --dataset.image_transforms.tfs={shlex.quote(_jitter(settings))} \\
     --batch_size={settings.batch // settings.gpus} \\
     --steps={settings.steps} \\
     --save_freq={settings.save_steps} \\
@@ -119,8 +130,21 @@ set -x
 """
 
 
+def _jitter(settings: Settings) -> str:
+    """GR00T's colour jitter as a transform of LeRobot: ranges instead of distances."""
+    brightness, contrast, saturation, hue = settings.color_jitter
+    ranges = {
+        "brightness": [max(0, 1 - brightness), 1 + brightness],
+        "contrast": [max(0, 1 - contrast), 1 + contrast],
+        "saturation": [max(0, 1 - saturation), 1 + saturation],
+        "hue": [-hue, hue],
+    }
+    jitter = {"weight": 1.0, "type": "ColorJitter", "kwargs": ranges}
+    return json.dumps({"jitter": jitter})
+
+
 def _excluded_joints(meta: Meta, choice: Choice) -> list[str]:
-    """Parts of names that LeRobot finds in exactly the absolute dimensions of the action, ignoring case.
+    """Parts of names that occur in exactly the absolute dimensions of the action, ignoring case.
 
     Raises:
         PiperlineError: the names cannot tell absolute from relative dimensions.

@@ -1,14 +1,14 @@
 """What GR00T reads of a dataset folder, read as GR00T reads it.
 
-This is no second reader of LeRobot datasets: training sees only these files, is strict about some and careless about
-others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and `stats.py` of NVIDIA/Isaac-GR00T
-(tag n1.6.1-release).
+This is no second reader of LeRobot datasets: training sees only these files, is strict about some
+and careless about others, and the checks have to see what it sees. From `LeRobotEpisodeLoader` and
+`stats.py` of NVIDIA/Isaac-GR00T (tag n1.6.1-release).
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Meta:
         episodes: (episode_index, length in frames) for each line of `episodes.jsonl`, in order.
         tasks: `tasks.jsonl` by task_index.
         modality: `modality.json`; None where the file is absent.
+        episode_tasks: the task texts of `episodes.jsonl` by episode_index, where it has them.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Meta:
     episodes: tuple[tuple[int, int], ...]
     tasks: Mapping[int, str]
     modality: Mapping[str, Any] | None
+    episode_tasks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def data_file(self, episode: int) -> Path:
         """Where training looks for the rows of an episode."""
@@ -83,20 +85,20 @@ class Meta:
         return str(entry.get("original_key") or f"observation.images.{camera}")
 
     def video_facts(self, key: str) -> Mapping[str, Any]:
-        """What `info.json` tells about the files of a camera: `info`, which older versions call `video_info`."""
-        entry = self.info["features"].get(key) or {}
-        facts = entry.get("info") or entry.get("video_info")
-        return facts if isinstance(facts, dict) else {}
+        """What `info.json` tells about a camera's files: `info`, in older versions `video_info`."""
+        feature = self.schema.features.get(key)
+        return (feature.info if feature else None) or {}
+
+    def dimension_names(self, part: str, group: str) -> list[str]:
+        """The names of a group's dimensions; empty where `info.json` has none."""
+        column, start, end = self.column(part, group)
+        feature = self.schema.features.get(column)
+        return list((feature.names if feature else None) or ())[start:end]
 
     @cached_property
     def schema(self) -> Schema:
         """The features of `info.json`; no groups: those are in `modality`."""
-        features = {
-            key: Feature(
-                str(entry.get("dtype")), tuple(entry.get("shape") or ()), _names(entry.get("names"))
-            )
-            for key, entry in self.info["features"].items()
-        }
+        features = {key: _feature(entry) for key, entry in self.info["features"].items()}
         return Schema(_rate(self.info.get("fps")), self.info.get("robot_type"), features)
 
 
@@ -105,7 +107,8 @@ class Rows:
     """The rows of all Parquet files of a dataset, file after file.
 
     Attributes:
-        columns: by name, shape (rows, dimensions), of the type in the files; only those that every file has.
+        columns: by name, shape (rows, dimensions), of the type in the files; only those that every
+            file has.
         spans: for each file, in the order of their paths, its half-open range of rows.
     """
 
@@ -174,17 +177,19 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
         modality = _json(root / MODALITY_FILE, found, "modality-missing")
         if modality is None:
             return None
-    return Meta(
-        root,
-        info,
-        tuple((line["episode_index"], line["length"]) for line in episodes),
-        {line["task_index"]: line["task"] for line in tasks},
-        modality,
-    )
+    lengths = tuple((line["episode_index"], line["length"]) for line in episodes)
+    texts = {line["task_index"]: line["task"] for line in tasks}
+    named = {line["episode_index"]: _texts(line.get("tasks")) for line in episodes}
+    episode_tasks = {index: found for index, found in named.items() if found is not None}
+    return Meta(root, info, lengths, texts, modality, episode_tasks)
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list) else None
 
 
 def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
-    """Read columns of every Parquet file under `data/`: training's statistics take them all, leftovers included.
+    """Read columns of every Parquet file under `data/`, leftovers too: GR00T's statistics take all.
 
     Args:
         meta: which dataset.
@@ -203,7 +208,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
                 length = file.metadata.num_rows
             if not length:
                 raise ValueError("it holds no rows")
-            values = {name: _matrix(name, table.column(name)) for name in table.column_names}
+            values = {name: matrix(name, table.column(name)) for name in table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"
             found.append(
@@ -211,7 +216,7 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
             )
             continue
         columns = {
-            name: _extended(column, values[name])
+            name: extended(column, values[name])
             for name, column in columns.items()
             if name in values
         }
@@ -220,25 +225,22 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
     return Rows({name: column for name, column in columns.items() if column is not None}, spans)
 
 
-def _extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
+def extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
     """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
     if column is None:
         return more.copy()
-    width, dtype, rows = (
-        min(column.shape[1], more.shape[1]),
-        np.result_type(column, more),
-        len(column),
-    )
+    rows = len(column)
+    width = min(column.shape[1], more.shape[1])
+    dtype = np.result_type(column, more)
     if (column.shape[1], column.dtype) != (width, dtype):
         column = column[:, :width].astype(dtype)
-    column.resize(
-        (rows + len(more), width), refcheck=False
-    )  # in place: large datasets are not there twice
+    # In place: a large dataset is not in memory twice.
+    column.resize((rows + len(more), width), refcheck=False)
     column[rows:] = more[:, :width]
     return column
 
 
-def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+def matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Shape (rows, dimensions); nulls become NaN."""
     array = column.combine_chunks()
     lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)
@@ -253,6 +255,16 @@ def _matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _ragged(array: pa.Array) -> bool:
     return len(np.unique(np.diff(array.offsets.to_numpy()))) > 1
+
+
+def _feature(entry: Mapping[str, Any]) -> Feature:
+    facts = entry.get("info") or entry.get("video_info")
+    return Feature(
+        dtype=str(entry.get("dtype")),
+        shape=tuple(entry.get("shape") or ()),
+        names=_names(entry.get("names")),
+        info=facts if isinstance(facts, dict) else None,
+    )
 
 
 def _names(value: object) -> tuple[str, ...] | None:
@@ -286,7 +298,10 @@ def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
         and not (root / "meta/episodes").is_dir()
     ):
         return False
-    message = "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing meta/episodes.jsonl"
+    message = (
+        "this is a LeRobot v3.0 dataset: GR00T reads v2.1 only and stops at the missing "
+        "meta/episodes.jsonl"
+    )
     remedy = command("piperline", "migrate", root, "--to", "v2.1")
     found.append(Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy))
     return True
@@ -344,7 +359,10 @@ def _json_lines(
     for number, line in enumerate(lines, 1):
         value = _record(line, keys)
         if value is None:
-            message = f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: {line[:60]!r}"
+            message = (
+                f"line {number} of {path.name} is no JSON object with {' and '.join(keys)}: "
+                f"{line[:60]!r}"
+            )
             found.append(_broken(path, message, line=number))
             return None
         values.append(value)

@@ -1,11 +1,11 @@
-"""What a modality config chooses of a dataset: cameras, groups, representation of actions, horizon, language.
+"""What a modality config chooses of a dataset: cameras, groups, action representation, horizon.
 
 Either our defaults, or what an existing config `.py` of GR00T N1.6 / N1.7 registers.
 """
 
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from piperline.errors import PiperlineError, Place
 from piperline.groot.loader import Meta
-from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY
+from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY, rotation
 from piperline.groot.versions import DEFAULT_HORIZON
 
 
@@ -25,7 +25,8 @@ class Choice:
     Attributes:
         cameras, state, action: names in `modality.json`, in order.
         representations: for each action group `RELATIVE`, `ABSOLUTE` or `DELTA`.
-        state_keys: for each action group the state group that a relative action refers to; None: of the same name.
+        state_keys: for each action group the state group that a relative action refers to; None: of
+            the same name.
         state_deltas, action_deltas: which frames, counted from the current one.
         language: the language keys; training takes exactly one.
         language_deltas: as the others; training takes [0].
@@ -60,13 +61,13 @@ def default_choice(
     relative: Sequence[str] | None = None,
     cameras: Sequence[str] | None = None,
 ) -> Choice:
-    """All cameras and groups of `modality.json`; arms relative to the state, everything else absolute.
+    """All cameras and groups of `modality.json`; arms relative to the state, the rest absolute.
 
     Args:
         meta: the dataset.
         horizon: steps of an action chunk.
-        relative: action groups that are relative to the state group of the same name; None: those with "arm" in
-            their name that have one.
+        relative: action groups that are relative to the state group of the same name; None: those
+            with "arm" in their name that have one of the same width, and hold no rotation.
         cameras: which, in the order in which the model sees them; None: all.
 
     Raises:
@@ -78,16 +79,32 @@ def default_choice(
     _known(meta, "camera", cameras or (), list(videos))
     if horizon < 1:
         raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
-    chosen = [group for group in able if "arm" in group] if relative is None else list(relative)
+    chosen = _relative_groups(meta, able) if relative is None else relative
+    kinds = {group: "RELATIVE" for group in actions if group in chosen}
     return Choice(
-        cameras=tuple(videos if cameras is None else cameras),
+        cameras=tuple(cameras or videos),
         state=tuple(states),
         action=tuple(actions),
-        representations=tuple("RELATIVE" if group in chosen else "ABSOLUTE" for group in actions),
+        representations=tuple(kinds.get(group, "ABSOLUTE") for group in actions),
         state_keys=(None,) * len(actions),
         action_deltas=tuple(range(horizon)),
         language=(_language(list(meta.groups("annotation"))),),
     )
+
+
+def _relative_groups(meta: Meta, groups: Sequence[str]) -> list[str]:
+    """Arms with a state of the same width, and without rotations, which are not subtracted."""
+    return [group for group in groups if "arm" in group and _is_subtractable(meta, group)]
+
+
+def _is_subtractable(meta: Meta, group: str) -> bool:
+    widths = [end - start for _, start, end in _spans(meta, group)]
+    names = [meta.dimension_names(part, group) for part in ("state", "action")]
+    return widths[0] == widths[1] and not any(map(rotation, names))
+
+
+def _spans(meta: Meta, group: str) -> list[tuple[str, int, int]]:
+    return [meta.column(part, group) for part in ("state", "action")]
 
 
 def _known(meta: Meta, kind: str, names: Sequence[str], there: list[str]) -> None:
@@ -111,8 +128,8 @@ def _language(annotations: list[str]) -> str:
 def read_choice(path: Path) -> Choice:
     """Run a modality config `.py` of N1.6 or N1.7 as training would, and return what it registers.
 
-    The file is executed: it is the user's own program, which training executes too. GR00T's modules are
-    stood in for, so that neither GR00T nor torch is needed.
+    The file is executed: it is the user's own program, which training executes too. GR00T's modules
+    are stood in for, so that neither GR00T nor torch is needed.
 
     Raises:
         PiperlineError: its name is not a unique module name, it fails, or it registers nothing.
@@ -137,22 +154,23 @@ def read_choice(path: Path) -> Choice:
             "the modality config does not work",
             place=place,
             found=reason,
-            next_step="`piperline groot config`",
+            next_step="write it again: `piperline groot config DATASET --overwrite`",
         ) from error
 
 
 def _choice(config: dict[str, Any]) -> Choice:
     action = config["action"]
-    configs = action.action_configs or [SimpleNamespace(rep="ABSOLUTE", state_key=None)] * len(
-        action.modality_keys
-    )
-    entries = [vars(entry) if not isinstance(entry, dict) else entry for entry in configs]
+    absolute = SimpleNamespace(rep="ABSOLUTE", state_key=None)
+    entries = action.action_configs or [absolute] * len(action.modality_keys)
+    fields = [_fields(entry) for entry in entries]
+    kinds = [str(entry["rep"]).upper() for entry in fields]
+    state_keys = [entry.get("state_key") for entry in fields]
     return Choice(
         cameras=tuple(config["video"].modality_keys),
         state=tuple(config["state"].modality_keys),
         action=tuple(action.modality_keys),
-        representations=tuple(str(entry["rep"]).upper() for entry in entries),
-        state_keys=tuple(entry.get("state_key") for entry in entries),
+        representations=tuple(kinds),
+        state_keys=tuple(state_keys),
         action_deltas=tuple(action.delta_indices),
         state_deltas=tuple(config["state"].delta_indices),
         language=tuple(config["language"].modality_keys),
@@ -160,14 +178,21 @@ def _choice(config: dict[str, Any]) -> Choice:
     )
 
 
+def _fields(entry: object) -> dict[str, Any]:
+    """The fields of an action config, which may be an object or a dict."""
+    return entry if isinstance(entry, dict) else vars(entry)
+
+
 class _Names:
-    """An enumeration whose members are their names: `ActionRepresentation.RELATIVE` is "RELATIVE"."""
+    """An enumeration of names: `ActionRepresentation.RELATIVE` is "RELATIVE"."""
 
     def __getattr__(self, name: str) -> str:
         return name
 
 
-def _modality_config(delta_indices: Any, modality_keys: Any, **more: Any) -> SimpleNamespace:
+def _modality_config(
+    delta_indices: Iterable[int], modality_keys: Iterable[str], **more: object
+) -> SimpleNamespace:
     return SimpleNamespace(
         delta_indices=list(delta_indices),
         modality_keys=list(modality_keys),

@@ -1,27 +1,27 @@
 """Preflight: everything that can be seen from the data before a GPU is rented."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from piperline.errors import PiperlineError, Place
 from piperline.finding import Finding, command, fails
+from piperline.groot.checks import bookkeeping
 from piperline.groot.checks.inputs import Subject
 from piperline.groot.checks.modality import check_choice, check_modality, check_target
+from piperline.groot.checks.motion import check_motion, check_rotations
 from piperline.groot.checks.rows import (
     check_language,
     check_lengths,
-    check_motion,
     check_numbers,
-    check_timestamps,
     check_widths,
     language_column,
     used_columns,
 )
-from piperline.groot.checks.sampling import Forecast, check_arithmetic, forecast
+from piperline.groot.checks.sampling import Forecast, check_arithmetic, check_writable, forecast
 from piperline.groot.checks.stats import check_stats
-from piperline.groot.checks.videos import check_headers, check_pictures
+from piperline.groot.checks.videos import check_headers, check_images
 from piperline.groot.loader import Meta, read_meta, read_rows
 from piperline.groot.modality import MODALITY_FILE
 from piperline.groot.modality_config import Choice, default_choice, read_choice
@@ -34,12 +34,16 @@ TABLE_CHECKS: tuple[Check, ...] = (
     check_lengths,
     check_language,
     check_numbers,
-    check_timestamps,
+    bookkeeping.check_frame_index,
+    bookkeeping.check_timestamps,
+    bookkeeping.check_episode_tasks,
+    bookkeeping.check_equal_episodes,
     check_arithmetic,
+    check_writable,
 )
-GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_stats)
+GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_rotations, check_stats)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""
-VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_pictures)
+VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_images)
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,9 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "findings": [finding.document() for finding in self.findings],
-            "forecast": self.forecast.document() if self.forecast else None,
-        }
+        findings = [finding.document() for finding in self.findings]
+        forecast = self.forecast.document() if self.forecast else None
+        return {"findings": findings, "forecast": forecast}
 
 
 def preflight(
@@ -93,6 +96,7 @@ def preflight(
         *float_columns(meta),
         *used_columns(meta, choice),
         *filter(None, [language_column(meta, choice)]),
+        *bookkeeping.COLUMNS,
     ]
     subject = Subject(
         meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch()
@@ -102,7 +106,31 @@ def preflight(
     for check in (*TABLE_CHECKS, *groups, *(VIDEO_CHECKS if videos else ())):
         found += check(subject)
     found.sort(key=lambda finding: finding.severity)
-    return Report(tuple(found), forecast(subject))
+    return Report(tuple(_grouped(found)), forecast(subject))
+
+
+def _grouped(found: Sequence[Finding]) -> list[Finding]:
+    """One finding for each cause and camera, with the episodes that have it.
+
+    A camera that was covered all day is one mistake, not one for each episode.
+    """
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for number, finding in enumerate(found):
+        place = finding.place
+        key: tuple[str, ...] = (str(number),)
+        if place and place.camera and place.episode:
+            key = (finding.code, place.camera)
+        groups.setdefault(key, []).append(finding)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: Sequence[Finding]) -> Finding:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    episodes = [str(finding.place.episode) for finding in group if finding.place]
+    message = f"{first.message} (and in {len(group) - 1} more episodes)"
+    return replace(first, message=message, numbers={**first.numbers, "episodes": episodes})
 
 
 def _choice(

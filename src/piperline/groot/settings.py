@@ -30,11 +30,12 @@ class Settings:
         color_jitter: brightness, contrast, saturation, hue.
         workers: data-loader processes of each GPU.
         wandb: report to Weights & Biases.
-        dataset_path: folder of the dataset on the training machine; where it lies now, if not told.
-        output_dir: folder for checkpoints; outputs/NAME_finetune in the checkout, if not told.
-        base_model: checkpoint to start from; the published one, if not told.
+        dataset_path: folder of the dataset on the training machine; by default where it is now.
+        output_dir: folder for checkpoints; by default outputs/NAME_finetune in the checkout.
+        base_model: checkpoint to start from; by default the published one.
         shard_size: steps of a shard (GR00T's --shard_size).
-        sampling_rate: share of an episode that goes into one shard (GR00T's --episode_sampling_rate).
+        sampling_rate: share of an episode that goes into one shard (GR00T's
+            --episode_sampling_rate).
     """
 
     gpus: int = 8
@@ -57,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Launch:
-    """The settings of a launch that the data have to fit. Defaults: the documented ones, and GR00T's own.
+    """The settings of a launch that the data have to fit, with the documented defaults.
 
     Attributes:
         gpus: how many.
@@ -84,7 +85,7 @@ def output_folder(settings: Settings, name: str) -> str:
 
 
 def launcher(target: Target, gpus: int) -> list[str]:
-    """The program that runs the training script: one GPU needs no torchrun, and N1.5 starts it by itself."""
+    """The program that runs the training script; one GPU needs no torchrun, N1.5 starts its own."""
     if gpus == 1 or target.version == "n1.5":
         return ["python", target.launcher]
     return ["torchrun", f"--nproc_per_node={gpus}", "--master_port=29500", target.launcher]
@@ -100,12 +101,16 @@ def arguments(target: Target, settings: Settings, config: str, name: str) -> lis
         name: of the robot, for the default output folder.
 
     Raises:
-        PiperlineError: the batch cannot be divided among the GPUs, or the version has no such setting.
+        PiperlineError: the batch cannot be divided among the GPUs, or the version has no such
+        setting.
     """
     if settings.gpus < 1 or settings.batch < 1 or settings.batch % settings.gpus:
         raise PiperlineError(
             f"a batch of {settings.batch} cannot be divided evenly among {settings.gpus} GPUs",
-            next_step=f"for example --batch {max(1, settings.batch // max(settings.gpus, 1)) * max(settings.gpus, 1)}",
+            next_step=(
+                "for example --batch "
+                f"{max(1, settings.batch // max(settings.gpus, 1)) * max(settings.gpus, 1)}"
+            ),
         )
     common = [
         ("--base_model_path", settings.base_model or target.base_model),

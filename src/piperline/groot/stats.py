@@ -1,9 +1,9 @@
-"""`stats.json` and `relative_stats.json`: the very numbers that GR00T N1.6 would compute before training.
+"""`stats.json` and `relative_stats.json`: the exact numbers that GR00T N1.6 would compute.
 
-The definitions are those of `gr00t/data/stats.py` in NVIDIA/Isaac-GR00T (tag n1.6.1-release) under its pin
-numpy 1.26.4: values as float32, moments summed in float32 row after row, quantiles interpolated in float64. GR00T
-computes these files only if they are missing and never notices that the data changed; the fingerprint beside
-them tells us.
+The definitions are those of `gr00t/data/stats.py` in NVIDIA/Isaac-GR00T (tag n1.6.1-release) under
+its pin numpy 1.26.4: values as float32, moments summed in float32 row after row, quantiles
+interpolated in float64. GR00T computes these files only if they are missing and never notices that
+the data changed; the fingerprint beside them tells us.
 """
 
 import hashlib
@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
 from piperline.finding import Finding
-from piperline.groot.loader import Meta, Rows, read_rows, require, require_meta
+from piperline.groot.checks.modality import check_modality
+from piperline.groot.loader import (
+    Meta,
+    Rows,
+    extended,
+    matrix,
+    read_rows,
+    require,
+    require_meta,
+)
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.versions import DEFAULT_HORIZON
 
@@ -34,8 +44,44 @@ _LOW, _HIGH = 0.01, 0.99
 _THREADS = 2  # for memory as well; numpy works outside of Python's lock
 
 
+class WrittenRows:
+    """The rows of a v2.1 dataset, collected while its episodes are written, for its statistics."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._ends: list[int] = []
+
+    @property
+    def longest(self) -> int:
+        """How many rows the longest episode has."""
+        starts = [0, *self._ends]
+        return max((end - start for start, end in zip(starts, self._ends, strict=False)), default=0)
+
+    def add(self, table: pa.Table) -> None:
+        """Take the rows of the next episode, as they are in its file; only floats are kept."""
+        for field in table.schema:
+            if "float" in str(field.type):
+                values = matrix(field.name, table.column(field.name))
+                self._columns[field.name] = extended(self._columns.get(field.name), values)
+        self._ends.append((self._ends or [0])[-1] + table.num_rows)
+
+    def rows(self, meta: Meta) -> Rows:
+        """All rows, as `read_rows` would read them."""
+        starts = [0, *self._ends]
+        spans = {
+            meta.data_file(index): span
+            for index, span in enumerate(zip(starts, self._ends, strict=False))
+        }
+        wanted = [name for name in float_columns(meta) if name in self._columns]
+        return Rows({name: self._columns[name] for name in wanted}, spans)
+
+
 def write_groot_stats(
-    root: Path, *, horizon: int = DEFAULT_HORIZON, relative: Sequence[str] | None = None
+    root: Path,
+    *,
+    horizon: int = DEFAULT_HORIZON,
+    relative: Sequence[str] | None = None,
+    written: WrittenRows | None = None,
 ) -> None:
     """Write `stats.json`, `relative_stats.json` and their fingerprint into `meta/`, each whole.
 
@@ -43,15 +89,21 @@ def write_groot_stats(
         root: a v2.1 dataset with `modality.json`.
         horizon: steps of an action chunk.
         relative: the action groups that are relative to the state; None for the arms.
+        written: the rows, where they are at hand; None reads them.
 
     Raises:
-        DatasetError: training could not read the dataset, or every episode is shorter than the horizon.
+        DatasetError: training could not read the dataset, its groups are not right, or every
+            episode is shorter than the horizon.
     """
     meta = require_meta(root)
+    require(finding for finding in check_modality(meta) if finding.code == "modality-syntax")
     choice = default_choice(meta, horizon=horizon, relative=relative)
-    found: list[Finding] = []
-    rows = read_rows(meta, float_columns(meta), found)
-    require(found)
+    if written is None:
+        found: list[Finding] = []
+        rows = read_rows(meta, float_columns(meta), found)
+        require(found)
+    else:
+        rows = written.rows(meta)
     stats = json.dumps(dataset_stats(meta, rows), indent=4)
     relatives = json.dumps(relative_stats(meta, rows, choice), indent=4)
     write_whole(root / STATS_FILE, stats)
@@ -63,7 +115,7 @@ def write_groot_stats(
 
 
 def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
-    """Whether both files are what `write_groot_stats` wrote for exactly these rows and this choice."""
+    """Whether both files are what `write_groot_stats` wrote for these rows and this choice."""
     try:
         recorded = json.loads((meta.root / FINGERPRINT_FILE).read_text(encoding="utf-8"))
         texts = [
@@ -75,12 +127,12 @@ def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
 
 
 def float_columns(meta: Meta) -> list[str]:
-    """The features that N1.6 computes statistics of: those whose type in `info.json` contains "float"."""
+    """The features that N1.6 computes statistics of: those whose dtype contains "float"."""
     return [key for key, feature in meta.schema.features.items() if "float" in feature.dtype]
 
 
 def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
-    """`stats.json`: six numbers for each dimension of each float feature, over all rows of all Parquet files.
+    """`stats.json`: six numbers for each dimension of each float feature, over all rows.
 
     Raises:
         DatasetError: a feature has no column.
@@ -93,9 +145,15 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     order = ("mean", "std", "min", "max", "q01", "q99")
     stats: dict[str, Stats] = {}
     for name in float_columns(meta):
-        found = _of_each(rows.columns[name].shape[1], partial(_of_column, rows.columns[name]))
-        stats[name] = {key: [numbers[key] for numbers in found] for key in order}
+        values = rows.columns[name]
+        found = _of_each(values.shape[1], partial(_of_column, values))
+        stats[name] = {key: _picked(found, key) for key in order}
     return stats
+
+
+def _picked(found: Sequence[Mapping[str, float]], key: str) -> list[float]:
+    """One number of each dimension."""
+    return [numbers[key] for numbers in found]
 
 
 def _of_column(values: NDArray[Any], dimension: int) -> dict[str, float]:
@@ -103,10 +161,10 @@ def _of_column(values: NDArray[Any], dimension: int) -> dict[str, float]:
 
 
 def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
-    """`relative_stats.json`: for each relative action group six arrays of shape (horizon, dimensions).
+    """`relative_stats.json`: six arrays of shape (horizon, dimensions) for each relative group.
 
-    The windows of an episode of n frames are `action[i + delta] - state[i + last state delta]` for every i with
-    `i + last delta < n`.
+    The windows of an episode of n frames are `action[i + delta] - state[i + last state delta]` for
+    every i with `i + last delta < n`.
 
     Raises:
         DatasetError: no episode is as long as the horizon, or a group does not fit its state group.
@@ -115,20 +173,20 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
     firsts = _first_rows(meta, rows, choice) if choice.relative else np.empty(0, np.intp)
     stats: dict[str, Stats] = {}
     for action, state in sorted(choice.relative.items()):
-        actions, states = _group(meta, rows, "action", action), _group(meta, rows, "state", state)
+        actions = _group(meta, rows, "action", action)
+        states = _group(meta, rows, "state", state)
         if actions.shape[1] != states.shape[1]:
             raise DatasetError(
-                f"action group {action} has {actions.shape[1]} dimensions, state group {state} has {states.shape[1]}: "
+                f"action group {action} has {actions.shape[1]} dimensions, state group "
+                f"{state} has {states.shape[1]}: "
                 "relative needs equal widths",
                 place=Place(file=meta.root),
             )
         found = _of_each(
             actions.shape[1], partial(_of_differences, actions, states, firsts, choice)
         )
-        steps = range(len(choice.action_deltas))
-        stats[action] = {
-            key: [[numbers[step][key] for numbers in found] for step in steps] for key in order
-        }
+        by_step = list(zip(*found, strict=True))
+        stats[action] = {key: [_picked(step, key) for step in by_step] for key in order}
     return stats
 
 
@@ -140,7 +198,8 @@ def _of_differences(
     dimension: int,
 ) -> list[dict[str, float]]:
     """Six numbers for each step of the chunks that begin at the rows `firsts`."""
-    action, now = actions[:, dimension].copy(), states[firsts + choice.state_deltas[-1], dimension]
+    action = actions[:, dimension].copy()
+    now = states[firsts + choice.state_deltas[-1], dimension]
     alone = len(choice.action_deltas) * actions.shape[1] == 1
     # Subtracted in the type of the files, then float32, as there.
     differences = (action[firsts + delta] - now for delta in choice.action_deltas)
@@ -177,7 +236,8 @@ def six_numbers(values: NDArray[np.float32], *, alone: bool = False) -> dict[str
 
     Args:
         values: shape (N,); they come to lie in another order.
-        alone: it is the only one. numpy then adds pairwise; of several dimensions it adds row after row.
+        alone: it is the only one. numpy then adds pairwise; of several dimensions it adds row after
+            row.
     """
     count = np.float32(len(values))
     add = np.add.reduce if alone else _add_in_order
@@ -193,7 +253,8 @@ def six_numbers(values: NDArray[np.float32], *, alone: bool = False) -> dict[str
         }
         del deviations
         low, high = _quantiles(values)
-    return {name: float(number) for name, number in {**numbers, "q01": low, "q99": high}.items()}
+    numbers |= {"q01": low, "q99": high}
+    return {name: float(number) for name, number in numbers.items()}
 
 
 def _add_in_order(values: NDArray[np.float32]) -> np.float32:
@@ -202,14 +263,13 @@ def _add_in_order(values: NDArray[np.float32]) -> np.float32:
 
 
 def _quantiles(values: NDArray[np.float32]) -> tuple[float, ...]:
-    """`np.quantile(values, [0.01, 0.99])` as numpy 1.26 gives it; numpy 2 would round it to float32."""
+    """`np.quantile(values, [0.01, 0.99])` of numpy 1.26; numpy 2 would round it to float32."""
     last = len(values) - 1
     positions = [last * q for q in (_LOW, _HIGH)]
-    ranks = sorted(
-        {rank for position in positions for rank in (int(position), min(int(position) + 1, last))}
-        | {last}
-    )
-    values.partition(ranks)
+    ranks = {last}
+    for position in positions:
+        ranks |= {int(position), min(int(position) + 1, last)}
+    values.partition(sorted(ranks))
     if np.isnan(values[last]):  # a NaN is sorted to the end
         return math.nan, math.nan
     return tuple(_between(values, position) for position in positions)
@@ -221,7 +281,9 @@ def _between(values: NDArray[np.float32], position: float) -> float:
     low, high = values[rank], values[min(rank + 1, len(values) - 1)]
     step = float(high - low)
     # From the nearer side, as numpy's `_lerp`: rounding then never leaves the interval.
-    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)
+    if share < 1 - share:
+        return float(low) + step * share
+    return float(high) - step * (1 - share)
 
 
 def _group(meta: Meta, rows: Rows, part: str, group: str) -> NDArray[Any]:

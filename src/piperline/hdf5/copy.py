@@ -1,7 +1,7 @@
 """Groups of HDF5 files into new files, on HDF5's own object copy (H5Ocopy).
 
-Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, hard links and
-creation order survive; references are made anew. An output file is absent or complete.
+Raw chunks are copied as they lie, so filters need not even be known; fill values, attributes, hard
+links and creation order survive; references are made anew. An output file is absent or complete.
 """
 
 import fcntl
@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,16 +22,32 @@ import h5py
 from piperline.errors import OutputError, Place, RecordingError, output_error
 from piperline.files import sync
 from piperline.hdf5.describe import facts
-from piperline.hdf5.objects import FAULTS, Group, Member, members, shown, walk
-from piperline.hdf5.references import renew_references
-from piperline.hdf5.root_attributes import SOURCES, common, root_attributes, write_attributes
+from piperline.hdf5.objects import (
+    FAULTS,
+    Group,
+    Unreadable,
+    address,
+    members,
+    open_member,
+    shown,
+    walk,
+)
+from piperline.hdf5.references import leads_into, rename_links, renew_references
+from piperline.hdf5.root_attributes import (
+    SOURCES,
+    Attribute,
+    common,
+    root_attributes,
+    write_attribute,
+)
 from piperline.recordings.hdf5 import open_file, text
 from piperline.text import printable
 
 _METADATA_CACHE = 256 << 10  # bytes
-_COPYING = (
-    Lock()
-)  # HDF5 does one thing at a time anyhow: better a whole file, so that it is on its way to the disk
+_MOST_OUTSIDE = 5
+
+_COPYING = Lock()
+"""HDF5 does one thing at a time anyhow: better a whole file, then the next."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +69,8 @@ class SourceFile:
     def of(cls, path: Path, folder: Path | None = None) -> Self:
         """The file at `path`, named as seen from `folder`, or from the folder that it lies in."""
         stat = path.stat()
-        return cls(
-            path, path.relative_to(folder or path.parent).as_posix(), stat.st_size, stat.st_mtime_ns
-        )
+        name = path.relative_to(folder or path.parent).as_posix()
+        return cls(path, name, stat.st_size, stat.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -100,31 +115,34 @@ class NewFile:
 
 def sources_text(groups: Sequence[GroupCopy]) -> str:
     """Where the groups of a file come from, as it is kept in the file (`SOURCES`)."""
-    return json.dumps(
-        {
-            text(item.name): [
-                item.source.name,
-                text(item.group),
-                item.source.size,
-                item.source.mtime_ns,
-            ]
-            for item in groups
-        }
-    )
+    return json.dumps({text(item.name): _origin(item) for item in groups})
+
+
+def _origin(item: GroupCopy) -> list[str | int]:
+    source = item.source
+    return [source.name, text(item.group), source.size, source.mtime_ns]
 
 
 def group_bytes(group: Group) -> int:
-    """What the datasets of a group take in the file, as `inspect` tells it."""
-    return sum(facts(entry.object).stored_bytes for entry in walk(group) if entry.kind == "dataset")
+    """What the datasets of a group take in the file, as `inspect` tells it.
+
+    Raises:
+        Unreadable: a dataset is damaged.
+    """
+    datasets = (entry.object for entry in walk(group) if entry.kind == "dataset")
+    return sum(facts(dataset).stored_bytes for dataset in datasets)
 
 
 def leaks(group: Group, name: bytes) -> Iterator[str]:
-    """What of a top-level group lies outside of it: one line for each link or dataset."""
+    """What of a top-level group lies outside of it: one line for each link or dataset.
+
+    Raises:
+        RecordingError: an object of the group cannot be read.
+    """
     for entry in walk(group, "/" + shown(name)):
         if entry.kind == "unreadable":
-            raise RecordingError(
-                "an object cannot be copied", place=Place(hdf5_path=entry.path), found=entry.text
-            )
+            place = Place(hdf5_path=entry.path)
+            raise RecordingError("an object cannot be copied", place=place, found=entry.text)
         if entry.kind == "dataset":
             storage = facts(entry.object).storage
             if storage.startswith(("external", "virtual")):
@@ -136,26 +154,21 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
 def _leaking_links(group: Group, path: str, name: bytes) -> Iterator[str]:
     for member in members(group):
         where = f"{path}/{shown(member.name)}"
-        if (
-            member.kind == "soft"
-            and member.target[0].startswith(b"/")
-            and not _inside(member.target[0], name)
-        ):
+        if member.is_absolute and not leads_into(member, name):
             yield f"{where}: a link to {shown(member.target[0])}, outside of its group"
         if member.kind in {"external", "other"}:
             yield f"{where}: a link into another file ({':'.join(map(shown, member.target))})"
 
 
-def _inside(target: bytes, name: bytes) -> bool:
-    return target.lstrip(b"/").split(b"/")[0] == name
-
-
 def write_file(new: NewFile, *, allow_external: bool = False) -> None:
-    """Copy the groups of a plan into their new file, which appears whole or not at all; an older one is replaced.
+    """Copy the groups of a plan into their new file.
+
+    It appears whole or not at all; an older one is replaced.
 
     Args:
         new: the plan.
-        allow_external: copy links and storage that lie outside of a group as they are, instead of refusing them.
+        allow_external: copy links and storage that lie outside of a group as they are, instead of
+            refusing them.
 
     Raises:
         RecordingError: a source cannot be read, or a group reaches outside of itself.
@@ -164,24 +177,22 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
     try:
         with _aside(new.path) as (partial, flush), _COPYING:
             _write(partial, new, flush, allow_external=allow_external)
-    except FAULTS as error:
-        cause = _copy_error(error, Place(file=new.path))
-        raise (
-            output_error(cause, new.path) if isinstance(cause, OSError) else cause
-        ) or error from error
+    except OSError as error:
+        raise output_error(error, new.path) or error from error
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file lies while it is written: beside its place, and never mistaken for an HDF5 file."""
+    """Where a file lies while it is written: in the same folder, never taken for an HDF5 file."""
     digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return path.with_name(f".piperline-{digest}.part")
 
 
 @contextmanager
 def _aside(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A temporary name in the same folder, renamed to `path` at the end. A killed run's is taken over.
+    """A temporary name in the same folder, renamed to `path` at the end.
 
-    Gives with it what to call now and then: what is written by then goes to the disk while more is written.
+    That of a killed run is taken over. With it comes what to call now and then, so that what is
+    written goes to the disk while more is written.
     """
     partial = partial_path(path)
     lock = _lock(partial, path)
@@ -218,154 +229,177 @@ def _lock(partial: Path, path: Path) -> int:
 
 
 def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_external: bool) -> None:
-    output = h5py.File(partial, "w", track_order=True, locking=False)
-    _keep_little(output)
+    place = Place(file=new.path)
+    with _copying(place):
+        output = h5py.File(partial, "w", track_order=True, locking=False)
     try:
-        output.attrs[SOURCES] = sources_text(new.groups)
-        sources = list(dict.fromkeys(item.source for item in new.groups))
-        attributes = {source: root_attributes(source.path) for source in sources}
-        shared = common(list(attributes.values()))
-        write_attributes(output.id, shared)
-        for source in sources:
-            own = {
-                f"file:{shown(name)}".encode(): a
-                for name, a in attributes[source].items()
-                if name not in shared
-            }
-            copied: dict[int, bytes] = {}
-            with open_file(source.path) as file:
-                _keep_little(file)
-                for item in (item for item in new.groups if item.source == source):
-                    twin = copied.setdefault(_address(file, item), item.name)
-                    if twin != item.name:
-                        output.id.links.create_hard(item.name, output.id, twin)
-                        continue
-                    _copy_group(file, output, item, allow_external=allow_external)
-                    write_attributes(h5py.h5o.open(output.id, item.name), own, keep=True)
-                    flush()
-        output.flush()
+        _keep_little(output)
+        _fill(output, new, flush, allow_external=allow_external)
+        with _copying(place):
+            output.flush()
     except BaseException:
         with suppress(*FAULTS):
             output.close()
         raise
-    output.close()
+    with _copying(place):
+        output.close()
+
+
+def _fill(
+    output: h5py.File, new: NewFile, flush: Callable[[], None], *, allow_external: bool
+) -> None:
+    sources = list(dict.fromkeys(item.source for item in new.groups))
+    attributes = {source: root_attributes(source.path) for source in sources}
+    shared = common(list(attributes.values()))
+    with _copying(Place(file=new.path)):
+        output.attrs[SOURCES] = sources_text(new.groups)
+        for name, attribute in shared.items():
+            write_attribute(output.id, name, attribute)
+    for source in sources:
+        items = [item for item in new.groups if item.source == source]
+        _copy_groups(output, source, items, flush, allow_external=allow_external)
+        own = {name: a for name, a in attributes[source].items() if name not in shared}
+        with _copying(Place(file=source.path, hdf5_path="/")):
+            _write_own(output, source, items, own)
+
+
+def _copy_groups(
+    output: h5py.File,
+    source: SourceFile,
+    items: Sequence[GroupCopy],
+    flush: Callable[[], None],
+    *,
+    allow_external: bool,
+) -> None:
+    """Copy groups of one source; one that has two names there is stored once."""
+    copied: dict[int, bytes] = {}
+    with open_file(source.path) as file:
+        _keep_little(file)
+        for item in items:
+            with _located(item.place):
+                here = address(open_member(file.id, item.group))
+            twin = copied.setdefault(here, item.name)
+            if twin == item.name:
+                _copy_group(file, output, item, allow_external=allow_external)
+            else:
+                output.id.links.create_hard(item.name, output.id, twin)
+            flush()
+
+
+def _write_own(
+    output: h5py.File,
+    source: SourceFile,
+    items: Sequence[GroupCopy],
+    own: Mapping[bytes, Attribute],
+) -> None:
+    """Keep what one source alone says of itself: with each of its groups, as `file:NAME`.
+
+    What is too large for the header of a group is kept once, at the top, as `file:SOURCE:NAME`.
+    """
+    for name, attribute in own.items():
+        if attribute.fits_any_object:
+            for item in items:
+                group = h5py.h5o.open(output.id, item.name)
+                write_attribute(group, b"file:" + name, attribute, keep=True)
+        else:
+            prefix = f"file:{source.name}:".encode("utf-8", "surrogateescape")
+            write_attribute(output.id, prefix + name, attribute)
+
+
+@contextmanager
+def _copying(place: Place) -> Iterator[None]:
+    """Turn what h5py raises while it copies into an error with a place; around its calls only."""
+    try:
+        yield
+    except FAULTS as error:
+        raise _copy_error(error, place) from error
+
+
+@contextmanager
+def _located(place: Place) -> Iterator[None]:
+    """Turn `Unreadable` into an error that tells where."""
+    try:
+        yield
+    except Unreadable as error:
+        cause = error.__cause__ if isinstance(error.__cause__, FAULTS) else error
+        raise _copy_error(cause, place) from error
 
 
 def _keep_little(file: h5py.File) -> None:
     """Give HDF5's metadata cache a size that stays in the processor's.
 
-    Values of variable length pass through it. In its usual 32 MB, each image takes a way through memory.
+    Values of variable length pass through it. In its usual 32 MB, each image takes a way through
+    memory.
     """
     config = file.id.get_mdc_config()
-    config.set_initial_size, config.initial_size, config.min_size, config.max_size = (
-        True,
-        *[_METADATA_CACHE] * 3,
-    )
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _METADATA_CACHE
     config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # neither grow nor shrink
     file.id.set_mdc_config(config)
-
-
-def _address(file: h5py.File, item: GroupCopy) -> int:
-    try:
-        return int(h5py.h5o.get_info(h5py.h5o.open(file.id, item.group)).addr)
-    except FAULTS as error:
-        raise _copy_error(error, item.place) from error
 
 
 def _copy_group(
     file: h5py.File, output: h5py.File, item: GroupCopy, *, allow_external: bool
 ) -> None:
-    try:
-        source = h5py.h5o.open(file.id, item.group)
-        outside = list(leaks(source, item.group))
-        if not outside or allow_external:
+    outside = _leaks(file, item)
+    if not outside or allow_external:
+        with _copying(item.place):
             h5py.h5o.copy(file.id, item.group, output.id, item.name)
-            path = "/" + shown(item.group)
-            outside += renew_references(source, h5py.h5o.open(output.id, item.name), path)
-            if item.name != item.group:
-                _follow_rename(output.id, item)
-    except FAULTS as error:
-        raise _copy_error(error, item.place) from error
+        with _located(item.place):
+            outside += _renew(file, output, item)
     if outside and not allow_external:
         raise _reaches_outside(item, outside)
 
 
+def _leaks(file: h5py.File, item: GroupCopy) -> list[str]:
+    with _located(item.place):
+        return list(leaks(open_member(file.id, item.group), item.group))
+
+
+def _renew(file: h5py.File, output: h5py.File, item: GroupCopy) -> list[str]:
+    """Let references and links lead to the copy; what leads out of the group, a line each."""
+    source, copy = open_member(file.id, item.group), open_member(output.id, item.name)
+    outside = list(renew_references(source, copy, "/" + shown(item.group)))
+    if item.name != item.group:
+        rename_links(copy, item.group, item.name)
+    return outside
+
+
 def refuse_leaks(items: Iterable[GroupCopy]) -> None:
-    """See that groups do not reach outside of themselves by links or storage; without copying, for a dry run.
+    """See that groups do not reach outside of themselves by links or storage, without copying.
 
     Raises:
         RecordingError: one does, or cannot be read.
     """
     for item in items:
         with open_file(item.source.path) as file:
-            try:
-                outside = list(leaks(h5py.h5o.open(file.id, item.group), item.group))
-            except FAULTS as error:
-                raise _copy_error(error, item.place) from error
+            outside = _leaks(file, item)
         if outside:
             raise _reaches_outside(item, outside)
 
 
 def _reaches_outside(item: GroupCopy, outside: Sequence[str]) -> RecordingError:
+    found = "; ".join(outside[:_MOST_OUTSIDE])
+    if len(outside) > _MOST_OUTSIDE:
+        found += f"; and {len(outside) - _MOST_OUTSIDE} more"
     return RecordingError(
         "the group reaches outside of itself, which is not followed",
         place=item.place,
-        found="; ".join(outside[:5])
-        + (f"; and {len(outside) - 5} more" if len(outside) > 5 else ""),
-        next_step="if you trust the file: --allow-external keeps such links and storage as they are",
+        found=found,
+        next_step="if you trust the file, add --allow-external: links and storage are copied as is",
     )
 
 
 def _copy_error(error: Exception, place: Place) -> Exception:
+    """What h5py's error means: an error of the system where it tells one, else a damaged source."""
     if isinstance(error, OSError) and error.errno:
         return error
     if written := re.search(r"write failed.*errno = (\d+)", str(error), re.DOTALL):
         number = int(written[1])
         return OSError(number, os.strerror(number))
-    words = printable(str(error))
     return RecordingError(
         "this cannot be copied",
         place=place,
-        found=words,
-        next_step="the file is damaged: repair it",
+        found=printable(str(error)),
+        next_step="record or copy the file again, or leave it out with --groups or --pattern",
     )
-
-
-def _follow_rename(root: Group, item: GroupCopy) -> None:
-    """Let absolute links within a renamed group lead to the copy, not to a group of the old name."""
-    for group in [
-        entry.object for entry in walk(h5py.h5o.open(root, item.name)) if entry.kind == "group"
-    ]:
-        targets = {
-            member.name: b"/" + item.name + member.target[0].lstrip(b"/")[len(item.group) :]
-            for member in members(group)
-            if member.kind == "soft"
-            and member.target[0].startswith(b"/")
-            and _inside(member.target[0], item.group)
-        }
-        for member in _made_since(group, targets) if targets else ():
-            _make_again(group, member, targets)
-
-
-def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
-    """The links `names` of a group; where it keeps the order of creation, also all that were made after the first."""
-    found = {member.name: member for member in members(group)}
-    if not group.get_create_plist().get_link_creation_order():
-        return [found[name] for name in names]
-    order: list[bytes] = []
-    group.links.iterate(order.append, idx_type=h5py.h5.INDEX_CRT_ORDER)
-    return [found[name] for name in order[min(order.index(name) for name in names) :]]
-
-
-def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) -> None:
-    """Put a link of a group behind its other links, with a new target if `targets` has one."""
-    if member.kind == "other":  # nobody else knows how it was made
-        return
-    thing = h5py.h5o.open(group, member.name) if member.kind == "hard" else None
-    group.unlink(member.name)
-    if member.kind == "hard":
-        h5py.h5o.link(thing, group, member.name)
-    elif member.kind == "soft":
-        group.links.create_soft(member.name, targets.get(member.name, member.target[0]))
-    else:
-        group.links.create_external(member.name, *member.target)

@@ -1,20 +1,20 @@
-"""The episodes of a recording at a glance: what is in it for a conversion, and what would not fit."""
+"""The episodes of a recording at a glance: what a conversion would take, and what would not fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import wrap
 
 from piperline.errors import PiperlineError
-from piperline.hdf5.cells import cells, clipped, padded
-from piperline.process import parent
-from piperline.recordings.layout import builtin_layouts, load_layout
-from piperline.recordings.recording import EpisodeHeader, Recording
+from piperline.process import Child, ChildDied, parent
+from piperline.recordings.detect import fitting_layouts, settle
+from piperline.recordings.layout import Layout
+from piperline.recordings.recorded_episode import EpisodeHeader
+from piperline.recordings.recording import Recording
 from piperline.text import printable
 
 _TRIES = 100
-_WIDTH = 80
+_WORTH_A_PROCESS = 50_000_000  # bytes; a process costs a third of a second of CPU
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EpisodeRow:
 
     Attributes:
         name: of its group.
-        task: its instruction.
+        instruction: what the robot was told, or None.
         frames: how many; None if the episode does not fit.
         cameras: by name, such as `jpeg 640x480`.
         ranges: the smallest and the largest value of each vector, by feature name.
@@ -31,10 +31,10 @@ class EpisodeRow:
     """
 
     name: str
-    task: str | None = None
+    instruction: str | None = None
     frames: int | None = None
-    cameras: Mapping[str, str] | None = None
-    ranges: Mapping[str, tuple[float, float]] | None = None
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -57,46 +57,66 @@ class EpisodeTable:
         """The frames of all episodes that fit."""
         return sum(row.frames or 0 for row in self.rows)
 
+    @property
+    def misfits(self) -> int:
+        """How many episodes do not fit the layout."""
+        return sum(row.problem is not None for row in self.rows)
 
-def episode_table(path: Path) -> EpisodeTable | None:
-    """The episodes of a file, seen through the first built-in layout that one of its first episodes fits, or None."""
-    with _fitting(path) as (recording, names):
-        if recording is None:
-            return None
-        rows = [_row(recording, episode) for episode in names]
-        return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
-
-
-def main(descriptor: int) -> None:
-    """The process of `piperline.hdf5.table_process`: a path comes over a socket, and the table of that file goes back."""
-    with (
-        parent(descriptor) as connection,
-        suppress(PiperlineError, OSError),
-    ):  # the caller finds out itself
-        connection.send(episode_table(connection.recv()))
+    def camera_kinds(self) -> dict[str, dict[str, int]]:
+        """For each camera, how its images are stored, and in how many episodes."""
+        kinds: dict[str, dict[str, int]] = {}
+        for row in self.rows:
+            for camera, kind in row.cameras.items():
+                counts = kinds.setdefault(camera, {})
+                counts[kind] = counts.get(kind, 0) + 1
+        return kinds
 
 
-def frame_count(path: Path) -> int | None:
-    """The frames of all episodes that fit; None if no built-in layout does. Only headers are read."""
-    with _fitting(path) as (recording, names):
-        if recording is None:
-            return None
-        headers = [_header(recording, episode) for episode in names]
-        return sum(header.length for header in headers if header)
+@dataclass(frozen=True)
+class EpisodeCount:
+    """How many episodes a file holds, seen through a layout.
+
+    Attributes:
+        layout: its name; None if none fits.
+        whole_file: the file is one episode: its groups are parts of it.
+        fps: frames a second.
+        episodes: how many fit.
+        misfits: how many do not.
+        frames: of those that fit.
+    """
+
+    layout: str | None = None
+    whole_file: bool = False
+    fps: int = 0
+    episodes: int = 0
+    misfits: int = 0
+    frames: int = 0
 
 
 @contextmanager
-def _fitting(path: Path) -> Iterator[tuple[Recording | None, list[str]]]:
-    for name in builtin_layouts():
-        with Recording(path, load_layout(name)) as recording:
-            try:
-                names = recording.episodes()
-            except PiperlineError:
-                continue
-            if any(_header(recording, episode) for episode in names[:_TRIES]):
-                yield recording, names
-                return
-    yield None, []
+def open_fitting(path: Path, layout: Layout | None = None) -> Iterator[Recording | None]:
+    """Open a file with the first built-in layout that one of its first episodes fits.
+
+    Args:
+        path: the file.
+        layout: take this one instead, whether it fits or not.
+
+    Yields:
+        The recording; None if no layout fits.
+
+    Raises:
+        RecordingError: the file cannot be opened.
+    """
+    if layout is not None:
+        with Recording(path, layout) as recording:
+            yield recording
+        return
+    fitting = fitting_layouts(path)
+    if not fitting:
+        yield None
+        return
+    with Recording(path, settle(fitting[0], [path])) as recording:
+        yield recording
 
 
 def _header(recording: Recording, name: str) -> EpisodeHeader | None:
@@ -106,64 +126,96 @@ def _header(recording: Recording, name: str) -> EpisodeHeader | None:
         return None
 
 
+def episode_table(path: Path) -> EpisodeTable | None:
+    """The episodes of a file, seen through the built-in layout that fits it; None if none does.
+
+    Raises:
+        RecordingError: the file cannot be opened.
+    """
+    with open_fitting(path) as recording:
+        if recording is None:
+            return None
+        rows = [_row(recording, episode) for episode in recording.episodes()]
+        return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
+
+
 def _row(recording: Recording, name: str) -> EpisodeRow:
     try:
         episode = recording.episode(name)
         header = episode.header()
         vectors = episode.vectors(header.length)
     except PiperlineError as error:
-        parts = (
-            error.message,
-            str(error.place.hdf5_path or "") if error.place else "",
-            error.found,
-        )
-        return EpisodeRow(name, problem=": ".join(printable(part) for part in parts if part))
+        return EpisodeRow(name, problem=_problem(error))
+    stored = header.cameras.items()
     return EpisodeRow(
-        name,
-        header.task,
-        header.length,
-        {camera: f"{h.storage} {h.width}x{h.height}" for camera, h in header.cameras.items()},
-        {key: (float(values.min()), float(values.max())) for key, values in vectors.items()},
+        name=name,
+        instruction=header.task,
+        frames=header.length,
+        cameras={camera: f"{h.storage} {h.width}x{h.height}" for camera, h in stored},
+        ranges={key: (float(v.min()), float(v.max())) for key, v in vectors.items()},
     )
 
 
-def table_lines(table: EpisodeTable) -> Iterator[str]:
-    """The table in lines of at most 80 characters."""
-    bad = sum(row.problem is not None for row in table.rows)
-    seconds = table.frames / table.fps
-    yield (
-        f"recording, layout {table.layout}: {len(table.rows)} episodes, {table.frames:,} frames,"
-        f" {seconds:,.1f} s at {table.fps} frames a second"
-    )
-    yield from _camera_lines(table.rows)
-    width = min(24, max([7, *(cells(printable(row.name)) for row in table.rows)]))
-    yield f"  {'episode':{width}} {'frames':>6} {'seconds':>7} {'state':>15} {'action':>15}  instruction"
-    for row in table.rows:
-        yield from _lines(row, width, table.fps)
-    if bad:
-        yield f"  {bad} of {len(table.rows)} episodes do not fit"
+def _problem(error: PiperlineError) -> str:
+    hdf5_path = error.place.hdf5_path if error.place else None
+    parts = filter(None, [error.message, hdf5_path, error.found])
+    return ": ".join(map(printable, parts))
 
 
-def _camera_lines(rows: Sequence[EpisodeRow]) -> Iterator[str]:
-    """Each camera with its kinds of pictures; more than one only if episodes differ."""
-    kinds: dict[str, dict[str, int]] = {}
-    for row in rows:
-        for camera, kind in (row.cameras or {}).items():
-            counts = kinds.setdefault(camera, {})
-            counts[kind] = counts.get(kind, 0) + 1
-    for camera, counts in kinds.items():
-        several = [f"{kind} in {count} episodes" for kind, count in counts.items()]
-        yield f"  camera {printable(camera)}: {', '.join(several if len(several) > 1 else counts)}"
+def count_episodes(path: Path, layout: Layout | None = None) -> EpisodeCount:
+    """Count the episodes of a file and their frames; only headers are read.
+
+    Args:
+        path: the file.
+        layout: what the file should hold; the built-in layout that fits it if None.
+
+    Raises:
+        RecordingError: the file cannot be opened, or holds no episode of `layout`.
+    """
+    with open_fitting(path, layout) as recording:
+        if recording is None:
+            return EpisodeCount()
+        headers = [_header(recording, name) for name in recording.episodes()]
+        lengths = [header.length for header in headers if header]
+        return EpisodeCount(
+            layout=recording.layout.name,
+            whole_file=recording.layout.episodes.at == "file",
+            fps=recording.layout.fps,
+            episodes=len(lengths),
+            misfits=len(headers) - len(lengths),
+            frames=sum(lengths),
+        )
 
 
-def _lines(row: EpisodeRow, width: int, fps: int) -> Iterator[str]:
-    name = "  " + padded(printable(row.name), width)
-    if row.frames is None or row.ranges is None:
-        yield from wrap(f"{name} does not fit: {row.problem}", _WIDTH, subsequent_indent="      ")
-        return
-    ranges = [f"{low:.3g} .. {high:.3g}" for low, high in row.ranges.values()][:2]
-    text = f"{name} {row.frames:6} {row.frames / fps:7.1f}" + "".join(
-        f" {part:>15}" for part in ranges
-    )
-    text += f"  {printable(row.task or '(none)')}"
-    yield clipped(text, _WIDTH)
+# --- beside the tree, in a process of its own -----------------------------------------------------
+
+
+def start_table(path: Path) -> Callable[[], EpisodeTable | None]:
+    """Begin on the table of a file, for large files in a process of its own.
+
+    Returns:
+        What waits for the table and gives it, as `episode_table` would.
+    """
+    if not path.is_file() or path.stat().st_size < _WORTH_A_PROCESS:
+        return lambda: episode_table(path)
+    child = Child(__name__)
+    child.send(path)
+
+    def wait() -> EpisodeTable | None:
+        try:
+            table: EpisodeTable | None = child.receive()
+        except ChildDied:  # it failed, or was killed: the same here says why
+            table = episode_table(path)
+        child.end()
+        return table
+
+    return wait
+
+
+def main(descriptor: int) -> None:
+    """In the process: a path comes over a socket, and the table of that file goes back."""
+    with (
+        parent(descriptor) as connection,
+        suppress(PiperlineError, OSError),  # the caller finds out by itself
+    ):
+        connection.send(episode_table(connection.recv()))

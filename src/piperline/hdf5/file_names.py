@@ -8,16 +8,17 @@ _MOST_BYTES = 180  # file systems take 255, from which a prefix, a suffix and a 
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """A file name without its suffix for each name: usable everywhere, no two alike even where case is ignored.
+    """A file name without its suffix for each name: usable everywhere, no two alike in any case.
 
-    Names of letters, digits, `_`, `-` and `.` stay as they are; other characters become `_`; names that are too
-    long are cut and end with a part of their SHA-256. The second of two alike becomes `NAME_2`.
+    Names of letters, digits, `_`, `-` and `.` stay as they are; other characters become `_`; names
+    that are too long are cut and end with a part of their SHA-256. The second of two alike becomes
+    `NAME_2`.
     """
     return unique([_stem(name) for name in names], key=str.casefold)
 
 
 def unique(names: Sequence[str], *, key: Callable[[str], str]) -> list[str]:
-    """The names, those that came before with `_2`, `_3`, ... appended, but never a name that is among them.
+    """The names; those that came before get `_2`, `_3`, ..., but never a name that is among them.
 
     Args:
         names: in the order of their rights to them.
@@ -36,10 +37,12 @@ def unique(names: Sequence[str], *, key: Callable[[str], str]) -> list[str]:
     return made
 
 
+def _safe(character: str) -> str:
+    return character if character.isalnum() or character in "_-." else "_"
+
+
 def _stem(name: str) -> str:
-    text = "".join(
-        c if c.isalnum() or c in "_-." else "_" for c in unicodedata.normalize("NFC", name)
-    )
+    text = "".join(map(_safe, unicodedata.normalize("NFC", name)))
     if text[:1] in {"", ".", "-"}:  # neither hidden nor an option
         text = "_" + text.lstrip(".")
     if len(text.encode()) <= _MOST_BYTES:

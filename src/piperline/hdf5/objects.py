@@ -1,29 +1,49 @@
-"""HDF5 files opened with care: errors that say what is wrong, and a walk that no file can lead astray.
+"""A walk through an HDF5 file that no file can lead astray.
 
-A file may come from anywhere. So nothing here follows a link into another file, enters an object twice, calls
-itself for each level of groups, or takes a name for a path.
+A file may come from anywhere. So nothing here follows a link into another file, enters an object
+twice, calls itself for each level of groups, or takes a name for a path.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import h5py
 
-from piperline.errors import BadEpisode, Place
+from piperline.errors import BadEpisode, Place, RecordingError
 from piperline.recordings.hdf5 import READ_ERRORS, resolve, text
 from piperline.text import natural_key, printable
 
 Group: TypeAlias = h5py.h5g.GroupID
 Dataset: TypeAlias = h5py.h5d.DatasetID
 Thing: TypeAlias = h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID
-"""What a walk comes by: h5py's low-level identifiers, which open no more than they are asked for."""
+"""What a walk comes by: h5py's low-level identifiers, which open no more than they must."""
 
 FAULTS = (*READ_ERRORS, MemoryError)
 """What h5py raises for files that are damaged, or claim what cannot be."""
 
 Kind = Literal["group", "dataset", "type", "link", "again", "unreadable"]
+
+
+class Unreadable(RecordingError):
+    """Something in a file that h5py cannot read."""
+
+
+@contextmanager
+def reading_h5py() -> Iterator[None]:
+    """Turn what h5py raises for a damaged file into `Unreadable`.
+
+    It belongs around calls into h5py and nothing else: a fault of our own keeps its traceback.
+
+    Raises:
+        Unreadable: h5py raised something; its words are in the message.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        raise Unreadable(f"cannot be read: {printable(str(error))}") from error
 
 
 @dataclass(frozen=True)
@@ -32,13 +52,19 @@ class Member:
 
     Attributes:
         name: as it is stored: any bytes but NUL.
-        kind: `hard`: an object of the group; `soft`: a path in this file; `external`: a path in another file.
+        kind: `hard`: an object of the group; `soft`: a path in this file; `external`: a path in
+            another file.
         target: where a soft or external link points to; (file, path) for an external one.
     """
 
     name: bytes
     kind: Literal["hard", "soft", "external", "other"]
     target: tuple[bytes, ...] = ()
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether it is a link to a path from the top of the file."""
+        return self.kind == "soft" and self.target[0].startswith(b"/")
 
     @property
     def is_path(self) -> bool:
@@ -54,8 +80,8 @@ class Entry:
         path: its path, as it is shown.
         name: its name as it is stored.
         level: 0 for the start of the walk.
-        kind: `again`: a hard link to an object that the walk has passed; `unreadable`: an object that cannot be
-            opened, or a group that cannot be listed.
+        kind: `again`: a hard link to an object that the walk has passed; `unreadable`: an object
+            that cannot be opened, or a group that cannot be listed.
         object: a group, dataset or named type.
         text: where a link leads to; what is wrong with what is unreadable.
     """
@@ -74,29 +100,54 @@ def shown(name: bytes) -> str:
 
 
 def members(group: Group) -> list[Member]:
-    """The links of a group (h5py's identifier), in natural order."""
+    """The links of a group (h5py's identifier), in natural order.
+
+    Raises:
+        Unreadable: the group is damaged.
+    """
     names: list[bytes] = []
-    links = group.links
-    links.iterate(names.append)
-    return [
-        _member(links, name)
-        for name in sorted(names, key=lambda name: (natural_key(shown(name)), name))
-    ]
+    with reading_h5py():
+        links = group.links
+        links.iterate(names.append)
+    names.sort(key=_name_key)
+    return [_member(links, name) for name in names]
+
+
+def _name_key(name: bytes) -> tuple[object, bytes]:
+    return natural_key(shown(name)), name
 
 
 def _member(links: h5py.h5l.LinkProxy, name: bytes) -> Member:
-    kind = links.get_info(name).type
-    if kind == h5py.h5l.TYPE_HARD:
-        return Member(name, "hard")
-    if kind == h5py.h5l.TYPE_SOFT:
-        return Member(name, "soft", (links.get_val(name),))
-    if kind == h5py.h5l.TYPE_EXTERNAL:
-        return Member(name, "external", links.get_val(name))
-    return Member(name, "other")
+    with reading_h5py():
+        kind = links.get_info(name).type
+        if kind == h5py.h5l.TYPE_SOFT:
+            return Member(name, "soft", (links.get_val(name),))
+        if kind == h5py.h5l.TYPE_EXTERNAL:
+            return Member(name, "external", links.get_val(name))
+    return Member(name, "hard" if kind == h5py.h5l.TYPE_HARD else "other")
+
+
+def attribute_names(thing: Thing, *, in_order_of_creation: bool = False) -> list[bytes]:
+    """The names of an object's attributes, by one pass: to open the n-th takes n steps each time.
+
+    Args:
+        thing: the object.
+        in_order_of_creation: instead of that of the names, where the object keeps it.
+
+    Raises:
+        Unreadable: the object is damaged.
+    """
+    names: list[bytes] = []
+    order = h5py.h5.INDEX_CRT_ORDER if in_order_of_creation else h5py.h5.INDEX_NAME
+    with reading_h5py():
+        h5py.h5a.iterate(thing, names.append, index_type=order)
+    return names
 
 
 def walk(start: Thing, path: str = "/", *, deepest: int | None = None) -> Iterator[Entry]:
-    """Pass every object below `start` once, parents first, siblings in natural order; links are not followed.
+    """Pass every object below `start` once, parents first, siblings in natural order.
+
+    Links are not followed.
 
     Args:
         start: where to begin.
@@ -115,46 +166,56 @@ def walk(start: Thing, path: str = "/", *, deepest: int | None = None) -> Iterat
             waiting.extend(reversed(_below(entry)))
 
 
+def address(thing: Thing) -> int:
+    """Where an object lies in its file: what tells it from all others there.
+
+    Raises:
+        Unreadable: the object is damaged.
+    """
+    with reading_h5py():
+        return int(h5py.h5o.get_info(thing).addr)
+
+
+def open_member(group: Thing, name: bytes) -> Thing:
+    """Open an object of a group by its name.
+
+    Raises:
+        Unreadable: it cannot be opened.
+    """
+    with reading_h5py():
+        return h5py.h5o.open(group, name)
+
+
 def _once(entry: Entry, seen: dict[int, str]) -> Entry:
     try:
-        first = seen.setdefault(h5py.h5o.get_info(entry.object).addr, entry.path)
-    except FAULTS as error:
-        return Entry(entry.path, entry.name, entry.level, "unreadable", text=str(error))
-    return (
-        entry
-        if first == entry.path
-        else Entry(entry.path, entry.name, entry.level, "again", text=first)
-    )
+        first = seen.setdefault(address(entry.object), entry.path)
+    except Unreadable as error:
+        return Entry(entry.path, entry.name, entry.level, "unreadable", text=error.message)
+    if first == entry.path:
+        return entry
+    return Entry(entry.path, entry.name, entry.level, "again", text=first)
 
 
 def _below(entry: Entry) -> list[Entry]:
     try:
         found = members(entry.object)
-    except FAULTS as error:
-        return [
-            Entry(
-                entry.path.rstrip("/") + "/?", b"?", entry.level + 1, "unreadable", text=str(error)
-            )
-        ]
+    except Unreadable as error:
+        path = entry.path.rstrip("/") + "/?"
+        return [Entry(path, b"?", entry.level + 1, "unreadable", text=error.message)]
     return [_entry(entry, member) for member in found]
 
 
 def _entry(parent: Entry, member: Member) -> Entry:
     path, level = f"{parent.path.rstrip('/')}/{shown(member.name)}", parent.level + 1
     if member.is_path:
-        return Entry(
-            path,
-            member.name,
-            level,
-            "unreadable",
-            text="the name of this link is a path: tampered with",
-        )
+        text = "the name of this link is a path: tampered with"
+        return Entry(path, member.name, level, "unreadable", text=text)
     if member.kind != "hard":
         return Entry(path, member.name, level, "link", text=_link_text(parent.object, member))
     try:
-        opened = h5py.h5o.open(parent.object, member.name)
-    except FAULTS as error:
-        return Entry(path, member.name, level, "unreadable", text=str(error))
+        opened = open_member(parent.object, member.name)
+    except Unreadable as error:
+        return Entry(path, member.name, level, "unreadable", text=error.message)
     return Entry(path, member.name, level, _kind(opened), opened)
 
 
@@ -166,28 +227,36 @@ def _kind(opened: Thing) -> Kind:
 
 def _link_text(group: Group, member: Member) -> str:
     if member.kind == "soft":
-        return f"{shown(member.target[0])}{' (broken)' if lookup(group, member) is None else ''}"
+        broken = " (broken)" if lookup(group, member) is None else ""
+        return shown(member.target[0]) + broken
     if member.kind == "external":
         file, path = map(shown, member.target)
-        folder = Path(text(h5py.h5f.get_name(group))).parent
-        there = (folder / text(member.target[0])).is_file()
-        return f"{file}:{path} (another file{'' if there else ', missing'})"
+        missing = "" if _target_file(group, member).is_file() else ", missing"
+        return f"{file}:{path} (another file{missing})"
     return "a link of an unknown kind"
 
 
+def _target_file(group: Group, member: Member) -> Path:
+    with reading_h5py():
+        here = h5py.h5f.get_name(group)
+    return Path(text(here)).parent / text(member.target[0])
+
+
 def lookup(group: Group, member: Member) -> Thing | None:
-    """The object of a member, soft links followed, or None. Never opens another file."""
+    """The object of a member, soft links followed, or None. Never opens another file.
+
+    Raises:
+        Unreadable: it is damaged.
+    """
     if member.kind == "hard" and not member.is_path:
-        return h5py.h5o.open(group, member.name)
+        return open_member(group, member.name)
     if member.kind != "soft":
         return None
-    here = h5py.Group(group)
+    with reading_h5py():
+        here = h5py.Group(group)
+        root = here.file if member.is_absolute else here
     try:
-        found = resolve(
-            here.file if member.target[0].startswith(b"/") else here,
-            text(member.target[0]),
-            Place(),
-        )
+        found = resolve(root, text(member.target[0]), Place())
     except BadEpisode:
         return None
     return None if found is None else found.id

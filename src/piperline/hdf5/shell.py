@@ -1,39 +1,83 @@
-"""Walk about in an HDF5 file by commands: what the interactive shell knows, without a terminal."""
+"""Browse an HDF5 file by commands: what the interactive shell knows, without a terminal."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import PiperlineError, Place, RecordingError
-from piperline.hdf5.contact_sheet import write_picture
-from piperline.hdf5.describe import picture_bytes, preview, read
-from piperline.hdf5.inspect import node, node_lines
-from piperline.hdf5.objects import FAULTS, Dataset, Entry, Thing, lookup, members, shown, walk
+from piperline.hdf5.contact_sheet import check_image_name, write_image
+from piperline.hdf5.inspect import Node, describe
+from piperline.hdf5.objects import (
+    Dataset,
+    Entry,
+    Member,
+    Thing,
+    lookup,
+    members,
+    reading_h5py,
+    shown,
+    walk,
+)
+from piperline.hdf5.values import Values, image_bytes, is_raw_images, preview, read
 from piperline.text import printable
-from piperline.video.images import contact_sheet, decode_image
+from piperline.video.image_header import read_header
+from piperline.video.images import decode_image
 
-_HELP = {
-    "help": "these lines",
-    "ls [NAME]": "what is in this group, or in another",
-    "cd NAME": "enter a group; `cd ..` leaves it; `cd /`: the top",
-    "pwd": "where you are",
-    "info NAME": "everything about an object, attributes included",
-    "attrs [NAME]": "the attributes",
-    "tree [NAME]": "all that lies below",
-    "preview NAME": "the first values; others: NAME[5], NAME[10:20], NAME[0:3, 2]",
-    "preview NAME[5] FILE.png": "write a picture",
+Image: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Objects, one beside the other or as a tree."""
+
+    nodes: tuple[Node, ...]
+    is_tree: bool = False
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The commands: how they are given, and what they do."""
+
+    commands: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class WrittenImage:
+    """An image file that was written; its size in pixels."""
+
+    path: Path
+    width: int
+    height: int
+
+
+Attributes: TypeAlias = Mapping[str, Values | str]
+Answer: TypeAlias = Listing | Node | Attributes | Values | Image | WrittenImage | Usage | str | None
+"""What a command gives: objects, one object with all about it, attributes, values, an image as
+uint8 (H, W, 3) in RGB, a text, or nothing."""
+
+_USAGE = {
+    "help": "show these lines",
+    "ls [NAME]": "list the members of this group, or of another",
+    "cd NAME": "enter a group; `cd ..` leaves it, `cd /` goes to the top",
+    "pwd": "show the path of this group",
+    "info NAME": "show everything about an object, attributes included",
+    "attrs [NAME]": "show the attributes, whole",
+    "tree [NAME]": "show all that lies below",
+    "preview NAME": "show the first values; others: NAME[5], NAME[10:20], NAME[0:3, 2]",
+    "preview NAME[5] FILE.png": "write an image (.png or .jpg)",
     "exit, quit": "leave; Ctrl-D does too",
 }
 _FILE = r"""(?P<output>"[^"]+\.\w+"|'[^']+\.\w+'|\S+\.(?:png|jpe?g|gif|bmp|tiff?|webp))"""
 _PREVIEW = re.compile(
     rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*", re.IGNORECASE
 )
-_PICTURE_COLUMNS = 76
+_MOST_NAMES = 12
 
 
 class Shell:
@@ -41,19 +85,19 @@ class Shell:
 
     Args:
         file: an open file.
-        pictures: draw pictures with the colours of a terminal.
+        images: a preview of one frame is the image, not its bytes.
     """
 
-    def __init__(self, file: h5py.File, *, pictures: bool = False) -> None:
-        self.file = file
+    def __init__(self, file: h5py.File, *, images: bool = False) -> None:
         self.here: tuple[str, ...] = ()
         self.closed = False
-        self._pictures = pictures
-        self._commands: dict[str, Callable[[str], list[str]]] = {
-            "help": self._help,
+        self._root = file.id
+        self._images = images
+        self._commands: dict[str, Callable[[str], Answer]] = {
+            "help": lambda _: Usage(_USAGE),
             "ls": self._ls,
             "cd": self._cd,
-            "pwd": lambda _: [self.path],
+            "pwd": lambda _: self.path,
             "info": self._info,
             "attrs": self._attrs,
             "tree": self._tree,
@@ -65,204 +109,184 @@ class Shell:
     @property
     def path(self) -> str:
         """The path of the group in which the shell is."""
-        return "/" + "/".join(self.here)
+        return _joined(self.here)
 
-    def run(self, line: str) -> list[str]:
+    def run(self, line: str) -> Answer:
         """Do what `line` says.
-
-        Returns:
-            What it answers.
 
         Raises:
             PiperlineError: there is no such command or object; the error says what there is.
         """
         command, _, argument = line.strip().partition(" ")
         if not command:
-            return []
+            return None
         if command not in self._commands:
-            raise PiperlineError(
-                "there is no such command",
-                found=printable(command),
-                expected=", ".join(self._commands),
-            )
-        try:
-            return self._commands[command](argument.strip())
-        except FAULTS as error:
-            raise RecordingError("this cannot be done", found=printable(str(error))) from error
+            message, known = "there is no such command", ", ".join(self._commands)
+            raise PiperlineError(message, found=printable(command), expected=known)
+        return self._commands[command](argument.strip())
 
     def complete(self, line: str) -> list[str]:
-        """The lines that `line` may become: commands, or names of the group that it is about to name."""
+        """The lines that `line` may become, by commands or by names of the group that it enters."""
         command, space, argument = line.partition(" ")
         if not space:
             return [f"{name} " for name in self._commands if name.startswith(command)]
         quote = argument[:1] if argument[:1] in {"'", '"'} else ""
         folder, slash, start = argument.removeprefix(quote).rpartition("/")
         try:
-            names = self._names(self._resolve(folder + slash)[1])
+            names = _names(self._resolve(folder + slash)[1])
         except PiperlineError:
             return []
-        return [
-            f"{command} {quote}{folder}{slash}{name}" for name in names if name.startswith(start)
-        ]
+        begun = f"{command} {quote}{folder}{slash}"
+        return [begun + name for name in names if name.startswith(start)]
 
-    def _help(self, _: str) -> list[str]:
-        width = max(map(len, _HELP)) + 2
-        return [f"{usage:{width}}{meaning}" for usage, meaning in _HELP.items()]
-
-    def _exit(self, _: str) -> list[str]:
+    def _exit(self, _: str) -> None:
         self.closed = True
-        return []
 
-    def _cd(self, argument: str) -> list[str]:
-        place, thing = self._resolve(argument or "/")
+    def _cd(self, argument: str) -> None:
+        here, thing = self._resolve(argument or "/")
         if not isinstance(thing, h5py.h5g.GroupID):
-            raise self._error("this is not a group", argument, next_step=f"preview {argument}")
-        self.here = place
-        return []
+            raise _error("this is not a group", argument, next_step=f"preview {argument}")
+        self.here = here
 
-    def _ls(self, argument: str) -> list[str]:
-        nodes = [node(entry) for entry in self._entries(argument, deepest=1)]
-        nodes = nodes[1:] if nodes[0].kind == "group" else nodes
-        width = max((len(each.name) + 1 for each in nodes), default=0)
-        return [line for each in nodes for line in node_lines(each, level=0, width=min(width, 24))]
+    def _ls(self, argument: str) -> Listing:
+        nodes = tuple(describe(entry) for entry in self._walk(argument, deepest=1))
+        return Listing(nodes[1:] if nodes[0].kind == "group" else nodes)
 
-    def _tree(self, argument: str) -> list[str]:
-        return [line for entry in self._entries(argument) for line in node_lines(node(entry))]
+    def _tree(self, argument: str) -> Listing:
+        return Listing(tuple(map(describe, self._walk(argument))), is_tree=True)
 
-    def _info(self, argument: str) -> list[str]:
-        entry = self._link(argument) or next(self._entries(argument, deepest=0))
-        return [entry.path, *node_lines(node(entry, attrs=True, previews=True), level=0)]
+    def _info(self, argument: str) -> Node:
+        entry = self._link(argument) or next(self._walk(argument, deepest=0))
+        return describe(entry, attrs=True, previews=True)
 
     def _link(self, argument: str) -> Entry | None:
         """The link that a path names, where it leads to nothing that can be shown."""
         folder, _, name = _unquoted(argument).rstrip("/").rpartition("/")
-        place, thing = self._resolve(folder or ("/" if argument.startswith("/") else ""))
-        found = (
-            entry
-            for entry in walk(thing, "/" + "/".join(place), deepest=1)
-            if entry.level and entry.kind == "link"
-        )
-        link = next((entry for entry in found if shown(entry.name) == name), None)
-        member = (
-            next((each for each in members(thing) if each.name == link.name), None)
-            if link
-            else None
-        )
-        return link if member and lookup(thing, member) is None else None
+        if not folder and argument.startswith("/"):
+            folder = "/"
+        here, group = self._resolve(folder)
+        member = _member(group, name)
+        if member is None or member.kind == "hard" or lookup(group, member) is not None:
+            return None
+        beside = walk(group, _joined(here), deepest=1)
+        return next(entry for entry in beside if entry.level and entry.name == member.name)
 
-    def _attrs(self, argument: str) -> list[str]:
-        found = node(next(self._entries(argument, deepest=0)), attrs=True).attributes or {}
-        return [f"@{name} = {value}" for name, value in found.items()] or ["no attributes"]
+    def _attrs(self, argument: str) -> Attributes:
+        node = describe(next(self._walk(argument, deepest=0)), attrs=True)
+        return node.attributes or {}
 
-    def _preview(self, argument: str) -> list[str]:
+    def _preview(self, argument: str) -> Answer:
         name, selection, output = self._preview_arguments(argument)
         thing = self._resolve(name)[1]
         if not isinstance(thing, h5py.h5d.DatasetID):
-            raise self._error("this is not a dataset", name, next_step=f"ls {name}")
-        if output and not output.lower().endswith(".png"):
-            raise RecordingError(
-                "pictures are written as PNG", found=output, expected="a name that ends with .png"
-            )
-        if output or (self._pictures and re.fullmatch(r"-?\d+", selection)):
-            image = self._image(thing, selection, wanted=bool(output))
+            raise _error("this is not a dataset", name, next_step=f"ls {name}")
+        is_frame = re.fullmatch(r"-?\d+", selection) is not None
+        if output:
+            if selection and not is_frame:
+                expected, found = "NAME[5] FILE.png", f"[{selection}]"
+                raise RecordingError("an image is of one frame", found=found, expected=expected)
+            return _write(Path(output), thing, int(selection or 0))
+        if self._images and is_frame:
+            image = _image(thing, int(selection))
             if image is not None:
-                return self._written(Path(output), image) if output else list(_drawn(image))
+                return image
         return preview(thing, selection)
 
-    def _written(self, path: Path, image: NDArray[np.uint8]) -> list[str]:
-        write_picture(path, image)
-        return [f"{path}: {image.shape[1]}x{image.shape[0]}"]
-
     def _preview_arguments(self, argument: str) -> tuple[str, str, str]:
-        if argument in self._names(self._resolve("")[1]):  # a name that ends with brackets
+        """Name, selection and file."""
+        if argument in _names(self._resolve("")[1]):  # a name that ends with brackets
             return argument, "", ""
         match = _PREVIEW.fullmatch(argument)
-        return (
-            (match["name"], match["selection"] or "", _unquoted(match["output"] or ""))
-            if match
-            else (argument, "", "")
-        )
+        if match is None:
+            return argument, "", ""
+        return match["name"], match["selection"] or "", _unquoted(match["output"] or "")
 
-    def _image(self, dataset: Dataset, selection: str, *, wanted: bool) -> NDArray[np.uint8] | None:
-        if selection and not re.fullmatch(r"-?\d+", selection):
-            raise RecordingError(
-                "a picture is of one frame", found=f"[{selection}]", expected="NAME[5] FILE.png"
-            )
-        frame = int(selection or 0)
-        if len(dataset.shape) == 4 and dataset.dtype == "uint8" and dataset.shape[3] == 3:
-            if -dataset.shape[0] <= frame < dataset.shape[0]:
-                return cast("NDArray[np.uint8]", read(dataset, frame))
-        elif (data := picture_bytes(dataset, frame)) and data[:2] in {b"\xff\xd8", b"\x89P"}:
-            return decode_image(data)
-        if wanted:
-            raise RecordingError(
-                "there is no such picture", expected="a row of a camera: NAME[5] FILE.png"
-            )
-        return None
-
-    def _entries(self, argument: str, *, deepest: int | None = None) -> Iterator[Entry]:
-        place, thing = self._resolve(argument)
-        return walk(thing, "/" + "/".join(place), deepest=deepest)
-
-    def _names(self, group: Thing) -> list[str]:
-        return (
-            [shown(member.name) for member in members(group)]
-            if isinstance(group, h5py.h5g.GroupID)
-            else []
-        )
+    def _walk(self, argument: str, *, deepest: int | None = None) -> Iterator[Entry]:
+        path, thing = self._resolve(argument)
+        return walk(thing, _joined(path), deepest=deepest)
 
     def _resolve(self, argument: str) -> tuple[tuple[str, ...], Thing]:
-        """The place that a path names, as seen from here, and the object there."""
+        """The parts of the path that an argument names, as seen from here, and the object there."""
         text = _unquoted(argument)
-        place = () if text.startswith("/") else self.here
-        for part in filter(None, text.split("/")):
-            place = place[:-1] if part == ".." else place if part == "." else (*place, part)
-        thing = self.file.id
-        for depth, part in enumerate(place):
-            thing = self._step(thing, part, "/" + "/".join(place[: depth + 1]))
-        return place, thing
+        parts = () if text.startswith("/") else self.here
+        for part in text.split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part not in {"", "."}:
+                parts = (*parts, part)
+        thing = self._root
+        for depth, part in enumerate(parts, 1):
+            thing = _step(thing, part, _joined(parts[:depth]))
+        return parts, thing
 
-    def _step(self, thing: Thing, part: str, path: str) -> Thing:
-        inside = members(thing) if isinstance(thing, h5py.h5g.GroupID) else []
-        member = next((member for member in inside if shown(member.name) == part), None)
-        if member is None:
-            raise self._error(
-                "there is nothing of this name",
-                path,
-                expected=_some([shown(m.name) for m in inside]),
-            )
-        found = lookup(thing, member)
-        if found is None:
-            raise self._error(
-                "this link leads to nothing in this file", path, next_step=f"info {path}"
-            )
-        return found
 
-    def _error(
-        self, message: str, path: str, *, expected: str | None = None, next_step: str | None = None
-    ) -> RecordingError:
-        return RecordingError(
-            message, place=Place(hdf5_path=path), expected=expected, next_step=next_step
-        )
+def _joined(parts: tuple[str, ...]) -> str:
+    return "/" + "/".join(parts)
+
+
+def _step(thing: Thing, part: str, path: str) -> Thing:
+    """The object of a group that is shown as `part`."""
+    member = _member(thing, part)
+    if member is None:
+        raise _error("there is nothing of this name", path, expected=_some(_names(thing)))
+    found = lookup(thing, member)
+    if found is None:
+        message, step = "this link leads to nothing in this file", f"info {path}"
+        raise _error(message, path, next_step=step)
+    return found
+
+
+def _member(thing: Thing, name: str) -> Member | None:
+    if not isinstance(thing, h5py.h5g.GroupID):
+        return None
+    return next((member for member in members(thing) if shown(member.name) == name), None)
+
+
+def _names(thing: Thing) -> list[str]:
+    if not isinstance(thing, h5py.h5g.GroupID):
+        return []
+    return [shown(member.name) for member in members(thing)]
+
+
+def _image(dataset: Dataset, frame: int) -> Image | None:
+    """A frame of a camera: uint8 (H, W, 3), RGB as far as the file tells; None if it is none."""
+    with reading_h5py():
+        shape, dtype = dataset.shape, dataset.dtype
+    if is_raw_images(shape, dtype):
+        if not -shape[0] <= frame < shape[0]:
+            return None
+        return cast("Image", read(dataset, frame)[..., :3])
+    data = image_bytes(dataset, frame)
+    if data is None or read_header(data) is None:
+        return None
+    return decode_image(data)
+
+
+def _write(path: Path, dataset: Dataset, frame: int) -> WrittenImage:
+    check_image_name(path)
+    image = _image(dataset, frame)
+    if image is None:
+        expected = "a row of a camera: NAME[5] FILE.png"
+        raise RecordingError("there is no such image", expected=expected)
+    write_image(path, image)
+    return WrittenImage(path, width=image.shape[1], height=image.shape[0])
+
+
+def _error(
+    message: str, path: str, *, expected: str | None = None, next_step: str | None = None
+) -> RecordingError:
+    place = Place(hdf5_path=path)
+    return RecordingError(message, place=place, expected=expected, next_step=next_step)
 
 
 def _some(names: list[str]) -> str:
-    most = 12
-    return (
-        ("one of " + ", ".join(names[:most]) + (", ..." if len(names) > most else ""))
-        if names
-        else "nothing here"
-    )
+    if not names:
+        return "nothing here"
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    return "one of " + ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
-
-
-def _drawn(image: NDArray[np.uint8]) -> Iterator[str]:
-    """Two rows of pixels in a line: the upper half block in one's colour, its background in the other's."""
-    small = contact_sheet([[image]], gap=0, max_width=_PICTURE_COLUMNS)
-    for upper, lower in zip(small[0::2], small[1::2], strict=False):
-        pairs = zip(upper.tolist(), lower.tolist(), strict=True)
-        cells = (f"\x1b[38;2;{a};{b};{c}m\x1b[48;2;{d};{e};{f}m▀" for (a, b, c), (d, e, f) in pairs)
-        yield "".join(cells) + "\x1b[0m"
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text

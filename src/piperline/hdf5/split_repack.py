@@ -6,11 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import h5py
 
-from piperline.errors import OutputError, OutputExists, Place, RecordingError, UsageError
+from piperline.errors import (
+    OutputError,
+    OutputExists,
+    Place,
+    RecordingError,
+    UsageError,
+    output_error,
+)
 from piperline.hdf5.copy import (
     GroupCopy,
     NewFile,
@@ -21,13 +29,24 @@ from piperline.hdf5.copy import (
 )
 from piperline.hdf5.copy_workers import Writers
 from piperline.hdf5.file_names import file_stems, unique
-from piperline.hdf5.objects import FAULTS, Member, members, shown
+from piperline.hdf5.objects import (
+    Member,
+    Thing,
+    Unreadable,
+    members,
+    open_member,
+    reading_h5py,
+    shown,
+)
 from piperline.hdf5.root_attributes import SOURCES
+from piperline.recordings.find import SUFFIXES
 from piperline.recordings.hdf5 import listed, open_file, text
 from piperline.text import natural_key, printable
 
 Outcome = Literal["written", "kept", "planned", "replaced"]
-_SUFFIXES = (".hdf5", ".h5")
+
+_LONGEST_PREFIX = 50  # bytes
+_MOST_IN_A_COMMAND = 8
 
 
 @dataclass(frozen=True)
@@ -47,8 +66,23 @@ class TopGroup:
     stored_bytes: int
 
 
-def groups(path: Path, folder: Path | None = None) -> tuple[list[TopGroup], list[str]]:
-    """The top-level groups of a file in natural order, and the names of what else lies there.
+@dataclass(frozen=True)
+class FileTop:
+    """What lies at the top of a file.
+
+    Attributes:
+        path: the file.
+        groups: its groups in natural order.
+        others: the names of what else lies there: datasets, links, types.
+    """
+
+    path: Path
+    groups: list[TopGroup]
+    others: list[str]
+
+
+def read_top(path: Path, folder: Path | None = None) -> FileTop:
+    """See what lies at the top of a file.
 
     Args:
         path: the file.
@@ -57,22 +91,23 @@ def groups(path: Path, folder: Path | None = None) -> tuple[list[TopGroup], list
     Raises:
         RecordingError: the file cannot be read, or holds no group.
     """
-    found, others = [], []
+    found: list[TopGroup] = []
+    others: list[str] = []
     with open_file(path) as file:
         source = SourceFile.of(path, folder)
         try:
             for member in members(file.id):
-                thing = _hard(file, member)
-                if isinstance(thing, h5py.h5g.GroupID):
-                    found.append(
-                        TopGroup(source, member.name, thing.get_num_objs(), group_bytes(thing))
-                    )
-                else:
+                group = _group(file.id, member)
+                if group is None:
                     others.append(shown(member.name))
-        except FAULTS as error:
-            place = Place(file=path)
+                else:
+                    found.append(_top_group(source, member.name, group))
+        except Unreadable as error:
             raise RecordingError(
-                "the file is damaged", place=place, found=printable(str(error))
+                "the file is damaged",
+                place=Place(file=path),
+                found=error.message,
+                next_step="copy or record it again",
             ) from error
     if not found:
         raise RecordingError(
@@ -81,191 +116,216 @@ def groups(path: Path, folder: Path | None = None) -> tuple[list[TopGroup], list
             expected="a group for each episode",
             found=listed(others),
         )
-    return found, others
+    return FileTop(path, found, others)
 
 
-def _hard(file: h5py.File, member: Member) -> object:
-    return (
-        h5py.h5o.open(file.id, member.name)
-        if member.kind == "hard" and not member.is_path
-        else None
-    )
+def _group(root: Thing, member: Member) -> Thing | None:
+    if member.kind != "hard" or member.is_path:
+        return None
+    thing = open_member(root, member.name)
+    return thing if isinstance(thing, h5py.h5g.GroupID) else None
+
+
+def _top_group(source: SourceFile, name: bytes, group: Thing) -> TopGroup:
+    with reading_h5py():
+        count = group.get_num_objs()
+    return TopGroup(source, name, count, group_bytes(group))
 
 
 def episodes(path: Path, folder: Path | None = None) -> list[TopGroup]:
-    """The groups of a file of which every top-level group is an episode; the arguments are those of `groups`.
+    """The groups of a file of which every top-level group is an episode.
+
+    The arguments are those of `read_top`.
 
     Raises:
-        RecordingError: there is something else at the top level, which a file of its groups would lack.
+        RecordingError: there is something else at the top level, which repacked files would lack.
     """
-    found, others = groups(path, folder)
-    if others:
+    top = read_top(path, folder)
+    if top.others:
         raise RecordingError(
             "not everything at the top of this file is an episode",
             place=Place(file=path),
             expected="a group for each episode, and nothing else",
-            found=listed(others),
-            next_step="leave the file out with --pattern; `piperline hdf5 split` copies only its groups",
+            found=listed(top.others),
+            next_step="leave the file out with --pattern",
         )
-    return found
+    return top.groups
 
 
 def split_plan(
-    found: Sequence[TopGroup], output: Path, *, names: Sequence[str] = (), prefix: str = ""
+    top: FileTop, output: Path, *, names: Sequence[str] = (), prefix: str = ""
 ) -> list[NewFile]:
-    """A file for each top-level group, named `<prefix><group>.hdf5`, with the group under its own name.
+    """A file for each top-level group, `<prefix><group>.hdf5`, with the group under its own name.
 
     Args:
-        found: the groups of the file to split, from `groups`.
+        top: the file to split, from `read_top`.
         output: the folder for the new files.
         names: the groups that are wanted; all if empty.
         prefix: what file names begin with.
 
     Raises:
-        RecordingError: the file has no such group.
+        RecordingError: the file has no such group; or all groups are wanted, and something that
+            lies beside them would be in no file.
         UsageError: the prefix is not the beginning of a file name.
         OutputError: an output would be the input.
     """
     _check_prefix(prefix)
-    path = found[0].file.path
-    there = [shown(group.name) for group in found]
-    missing = [name for name in names if name not in there]
+    known = [shown(group.name) for group in top.groups]
+    missing = [name for name in names if name not in known]
     if missing:
-        raise RecordingError(
-            f"there is no group {listed(missing)}", place=Place(file=path), expected=listed(there)
-        )
+        message = f"there is no group {listed(missing)}"
+        raise RecordingError(message, place=Place(file=top.path), expected=listed(known))
+    if top.others and not names:
+        raise _left_out(top, known)
+    stems = file_stems([text(group.name) for group in top.groups])
     plan = [
         NewFile(output / f"{prefix}{stem}.hdf5", [_copied(group, group.name)])
-        for group, stem in zip(
-            found, file_stems([text(group.name) for group in found]), strict=True
-        )
+        for group, stem in zip(top.groups, stems, strict=True)
         if not names or shown(group.name) in names
     ]
-    _check_outputs(plan, output, [path])
+    _check_outputs(plan, output, [top.path])
     return plan
+
+
+def _left_out(top: FileTop, known: Sequence[str]) -> RecordingError:
+    groups = " ".join(quote(name) for name in known[:_MOST_IN_A_COMMAND])
+    if len(known) > _MOST_IN_A_COMMAND:
+        groups = "NAME ..."
+    return RecordingError(
+        "something lies beside the groups of this file, and would be in none of the new files",
+        place=Place(file=top.path),
+        expected="groups, and nothing else; a file that is one episode needs no splitting",
+        found=listed(top.others),
+        next_step=f"to split off groups alone, name them: --groups {groups}",
+    )
 
 
 def _copied(group: TopGroup, name: bytes) -> GroupCopy:
     return GroupCopy(group.file, group.name, name, group.stored_bytes)
 
 
-def find_files(source: Path, pattern: str = "*.hdf5") -> list[Path]:
-    """The HDF5 files in a folder in natural order of their paths; or the one file that `source` is. None is hidden.
+def find_files(source: Path, pattern: str | None = None) -> list[Path]:
+    """The HDF5 files in a folder in natural order of their paths; or the one file that `source` is.
+
+    Args:
+        source: the folder or the file.
+        pattern: which files of the folder; `*.hdf5` and `*.h5` if None. Hidden files are left out.
 
     Raises:
         UsageError: the pattern is none.
-        RecordingError: there are none.
+        RecordingError: there are no such files.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise RecordingError("there is no such file or folder", place=Place(file=source))
+        message, step = "there is no such file or folder", "check the path"
+        raise RecordingError(message, place=Place(file=source), next_step=step)
+    patterns = [f"*{suffix}" for suffix in SUFFIXES] if pattern is None else [pattern]
     try:
-        paths = [
-            path
-            for path in source.glob(pattern)
-            if path.is_file() and not path.name.startswith(".")
-        ]
+        matching = {path for each in patterns for path in source.glob(each)}
     except (ValueError, NotImplementedError) as error:
         raise UsageError(
             "this is no pattern for the files of a folder",
             expected="such as *.hdf5, or */*.hdf5",
-            found=printable(pattern) or "nothing",
+            found=printable(pattern or "") or "nothing",
         ) from error
-    found = sorted(paths, key=lambda path: natural_key(path.relative_to(source).as_posix()))
+    found = [path for path in matching if path.is_file() and not path.name.startswith(".")]
     if not found:
         beside = [path.name for path in sorted(source.iterdir())]
         raise RecordingError(
             "no file matches",
             place=Place(file=source),
-            expected=pattern,
+            expected=" or ".join(patterns),
             found=listed(beside),
-            next_step="--pattern",
+            next_step="name the folder in which the files lie, or a --pattern such as '*/*.hdf5'",
         )
-    return found
+    return sorted(found, key=lambda path: natural_key(path.relative_to(source).as_posix()))
 
 
 def repack_plan(
     found: Sequence[TopGroup], output: Path, *, per_file: int, prefix: str = "repack_"
 ) -> list[NewFile]:
-    """Files of `per_file` groups each, in the order given; the second of two equal names in a file becomes `NAME_2`.
+    """Files of `per_file` groups each, in the order given.
+
+    The second of two equal names in a file becomes `NAME_2`.
 
     Args:
-        found: the groups of all inputs, from `groups`.
+        found: the groups of all inputs, from `episodes`.
         output: the folder for the new files.
         per_file: groups in a file; the last may have fewer.
         prefix: what file names begin with; a number from 0000 follows.
 
     Raises:
-        UsageError: the prefix is not the beginning of a file name, or there would be no group in a file.
+        UsageError: the prefix is not the beginning of a file name, or there would be no group in a
+            file.
         OutputError: the new files would lie among the inputs.
     """
     _check_prefix(prefix)
     if per_file < 1:
-        raise UsageError(
-            "there must be at least 1 episode in a file", found=f"--episodes-per-file {per_file}"
+        message, given = (
+            "there must be at least 1 episode in a file",
+            f"--episodes-per-file {per_file}",
         )
-    plan = []
-    for number, start in enumerate(range(0, len(found), per_file)):
-        part = found[start : start + per_file]
-        names = unique([text(group.name) for group in part], key=str)
-        copies = [
-            _copied(g, name.encode("utf-8", "surrogateescape"))
-            for g, name in zip(part, names, strict=True)
-        ]
-        plan.append(NewFile(output / f"{prefix}{number:04}.hdf5", copies))
+        raise UsageError(message, found=given)
+    starts = range(0, len(found), per_file)
+    plan = [
+        NewFile(output / f"{prefix}{number:04}.hdf5", _renamed(found[start : start + per_file]))
+        for number, start in enumerate(starts)
+    ]
     sources = sorted({group.file.path for group in found})
     _check_outputs(plan, output, sources)
     return plan
 
 
+def _renamed(part: Sequence[TopGroup]) -> list[GroupCopy]:
+    names = unique([text(group.name) for group in part], key=str)
+    stored = [name.encode("utf-8", "surrogateescape") for name in names]
+    return [_copied(*pair) for pair in zip(part, stored, strict=True)]
+
+
 def _check_prefix(prefix: str) -> None:
-    if (
-        "/" in prefix
-        or not prefix.isprintable()
-        or prefix.startswith(".")
-        or len(prefix.encode()) > 50
-    ):
+    is_hidden = prefix.startswith(".")
+    is_long = len(prefix.encode("utf-8", "surrogateescape")) > _LONGEST_PREFIX
+    if is_hidden or is_long or "/" in prefix or not prefix.isprintable():
         raise UsageError(
             "the prefix must be the beginning of a file name",
-            expected="such as piper_",
+            expected=f"such as piper_, of at most {_LONGEST_PREFIX} bytes",
             found=printable(prefix),
         )
 
 
 def _check_outputs(plan: Sequence[NewFile], output: Path, sources: Sequence[Path]) -> None:
     inputs = {source.resolve() for source in sources}
+    folder = output.resolve()
     for new in plan:
-        if not new.path.resolve().is_relative_to(output.resolve()):
-            raise OutputError("the output would leave its folder", place=Place(file=new.path))
-        if new.path.resolve() in inputs:
-            raise OutputError(
-                "the output would replace an input",
-                place=Place(file=new.path),
-                next_step="name another --output",
-            )
+        path, place = new.path.resolve(), Place(file=new.path)
+        if not path.is_relative_to(folder):
+            raise OutputError("the output would leave its folder", place=place)
+        if path in inputs:
+            message, step = "the output would replace an input", "name another --output"
+            raise OutputError(message, place=place, next_step=step)
 
 
 def check_leftovers(plan: Sequence[NewFile], output: Path, prefix: str) -> None:
-    """See that no file is taken for what it is not: those of an earlier, different repacking, or new ones for inputs.
+    """See that no file is taken for what it is not.
+
+    Neither those of an earlier, different repacking, nor new ones for inputs.
 
     Raises:
         OutputExists: there are files of another repacking.
         OutputError: the new files would lie among the inputs.
     """
-    if output.resolve() in {
-        item.source.path.resolve().parent for new in plan for item in new.groups
-    }:
+    inputs = {item.source.path.resolve().parent for new in plan for item in new.groups}
+    if output.resolve() in inputs:
         raise OutputError(
             "the output would lie among the inputs: the next run would take it for one of them",
             place=Place(file=output),
             next_step="name another --output",
         )
-    ours = {new.path.name for new in plan}
-    there = sorted(path.name for path in output.glob("*.hdf5")) if output.is_dir() else []
-    others = [
-        n for n in there if re.fullmatch(re.escape(prefix) + r"\d{4,}\.hdf5", n) and n not in ours
-    ]
+    planned = {new.path.name for new in plan}
+    numbered = re.compile(re.escape(prefix) + r"\d{4,}\.hdf5")
+    names = sorted(path.name for path in output.glob("*.hdf5"))
+    others = [name for name in names if numbered.fullmatch(name) and name not in planned]
     if others:
         raise OutputExists(
             "files of another repacking are in the way: their episodes would be there twice",
@@ -305,7 +365,10 @@ def write_plan(
             writers = stack.enter_context(Writers())
         written = writers.write(todo, allow_external=allow_external) if writers else iter(())
         for new in plan:
-            yield (new, "kept") if new.path in kept else (next(written), "written")
+            if new.path in kept:
+                yield new, "kept"
+            else:
+                yield next(written), "written"
 
 
 def dry_run(
@@ -315,32 +378,37 @@ def dry_run(
     allow_external: bool = False,
     same_only: bool = False,
 ) -> Iterator[tuple[NewFile, Outcome]]:
-    """What would become of the files of a plan: `kept`, `planned` or `replaced`. Nothing is written.
+    """What would become of the files of a plan: `kept`, `planned` or `replaced`.
 
-    The arguments, and what is refused, are those of `write_plan`.
+    Nothing is written. The arguments, and what is refused, are those of `write_plan`.
     """
     kept = _kept(plan, overwrite=overwrite, same_only=same_only)
     for new in plan:
-        if new.path not in kept and not allow_external:
+        if new.path in kept:
+            yield new, "kept"
+            continue
+        if not allow_external:
             refuse_leaks(new.groups)
-        yield new, "kept" if new.path in kept else "replaced" if new.path.exists() else "planned"
+        yield new, "replaced" if new.path.exists() else "planned"
 
 
 def _kept(plan: Sequence[NewFile], *, overwrite: bool, same_only: bool) -> set[Path]:
     """The files of a plan that are there and stay as they are."""
     kept = {new.path for new in plan if new.path.exists() and not overwrite}
-    for new in plan:
-        if same_only and new.path in kept:
-            _check_same(new)
+    if same_only:
+        for new in plan:
+            if new.path in kept:
+                _check_same(new)
     return kept
 
 
 def _check_same(new: NewFile) -> None:
-    with open_file(new.path) as file:
+    with open_file(new.path) as file, reading_h5py():
         found = file.attrs.get(SOURCES)
     if found != sources_text(new.groups):
         raise OutputExists(
-            "the file that is there holds other episodes than planned, or was made before a source changed",
+            "output already exists (not changed): it holds other episodes than planned, "
+            "or was made before a source changed",
             place=Place(file=new.path),
             next_step="add --overwrite, or name another --output",
         )
@@ -349,13 +417,16 @@ def _check_same(new: NewFile) -> None:
 def _make_room(todo: Sequence[NewFile]) -> None:
     if not todo:
         return
-    folder, needed = todo[0].path.parent, sum(new.stored_bytes for new in todo)
+    folder = todo[0].path.parent
     sources = {item.source for new in todo for item in new.groups}
-    needed = min(needed, sum(source.size for source in sources))  # sizes of groups may be estimates
+    planned = sum(new.stored_bytes for new in todo)  # sizes of groups may be estimates
+    needed = min(planned, sum(source.size for source in sources))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise OutputError("this is a file, not a folder", place=Place(file=folder)) from None
+    except OSError as error:
+        raise output_error(error, folder) or error from error
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
@@ -363,4 +434,5 @@ def _make_room(todo: Sequence[NewFile]) -> None:
             place=Place(file=folder),
             expected=f"{needed:,} bytes",
             found=f"{free:,} bytes",
+            next_step="make room, or name another --output",
         )

@@ -1,17 +1,19 @@
 """The Hugging Face Hub: push a dataset, download one. The only module that knows huggingface_hub.
 
-Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move the version tag.
-Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then they see the version before.
-The token comes from `HF_TOKEN` or from `hf auth login`, never from an option.
+Order and tag as in lerobot's `push_to_hub` (v0.4.4): create the repository, upload the folder, move
+the version tag. Readers find a dataset by that tag ("v2.1", "v3.0"), so it moves last: until then
+they see the version before. The token comes from `HF_TOKEN` or from `hf auth login`, never from an
+option.
 """
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -22,21 +24,18 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
-from piperline.errors import HubError
+from piperline.errors import DatasetError, HubError, PiperlineError
 from piperline.files import sync_tree
+from piperline.hub.download import LEADING_OUT, announced_files, check_arrived
 from piperline.hub.repo_id import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
-from piperline.output.publish import check_free, replace_dataset
+from piperline.output.publish import check_free
 from piperline.output.workspace import downloading, workplace
 from piperline.text import printable
 
-_TEMPORARY = [
-    "images/",
-    "*.partial/",
-    ".*",
-    "*/.*",
-]  # hidden files too: `.env` is not for the world
+# Hidden files too: `.env` is not for the world.
+_TEMPORARY = ["images/", "*.partial/", ".*", "*/.*"]
 _ONLY_IN = {
     "v2.1": ("meta/episodes.jsonl", "meta/tasks.jsonl", "data/chunk-000/episode_"),
     "v3.0": ("meta/episodes/", "meta/tasks.parquet", "data/chunk-000/file-"),
@@ -46,7 +45,8 @@ _CONTENT = ["data/**", "videos/**", "meta/**"]
 _LOGIN = "set HF_TOKEN to a token that may write, or run `hf auth login`"
 
 
-# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own error is made of.
+# The transport (httpx, later httpx2) raises its own errors; all are of the class that the Hub's own
+# error is made of.
 _TransportError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
@@ -78,11 +78,13 @@ def check_login(repo_id: str) -> None:
         HubError: there is no valid token, or the Hub cannot be reached.
     """
     with _hub(check_repo_id(repo_id)):
+        # A token of another kind than those that people make has no role to tell.
         token = HfApi(library_name="piperline").whoami().get("auth", {}).get("accessToken", {})
-    if token.get("role") == "read":
+        role, name = token.get("role"), token.get("displayName")
+    if role == "read":
         raise HubError(
             "the token may only read",
-            found=f"the token {token.get('displayName')}",
+            found=printable(f"the token {name}"),
             next_step=_LOGIN,
         )
 
@@ -102,7 +104,8 @@ def push(
         repo_id: owner/name; made if there is none.
         private: make it private, if it is made.
         branch: the branch to push to instead of main; made if there is none.
-        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not have.
+        prune: delete files in data/, videos/ and meta/ of the repository that the dataset does not
+            have.
 
     Raises:
         DatasetError: there is no dataset at `root`.
@@ -111,6 +114,7 @@ def push(
     """
     check_repo_id(repo_id)
     dataset = open_dataset(root)
+    dataset.folder.check_links()  # their targets would be uploaded
     for _ in dataset:  # what is damaged, or not there, is not uploaded
         pass
     api = HfApi(library_name="piperline")
@@ -119,17 +123,21 @@ def push(
         if branch:
             api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
         there = set(api.list_repo_files(repo_id, repo_type="dataset", revision=branch))
-        if not prune:
-            _refuse_mixture(there, dataset.version, repo_id)
-        if not (root / "README.md").exists() and "README.md" not in there:
+    if not prune:
+        _refuse_mixture(there, dataset.version, repo_id)
+    if not (root / "README.md").exists() and "README.md" not in there:
+        card = card_text(dataset.info, list(dataset.tasks)).encode()
+        with _hub(repo_id):
             api.upload_file(
-                path_or_fileobj=card_text(dataset.info, list(dataset.tasks)).encode(),
+                path_or_fileobj=card,
                 path_in_repo="README.md",
                 repo_id=repo_id,
                 repo_type="dataset",
                 revision=branch,
                 commit_message="Add the dataset card",
             )
+    message = f"Upload {len(dataset)} episodes (LeRobot {dataset.version})"
+    with _hub(repo_id):
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=root,
@@ -137,7 +145,7 @@ def push(
             revision=branch,
             ignore_patterns=_TEMPORARY,
             delete_patterns=_CONTENT if prune else None,
-            commit_message=f"Upload {len(dataset)} episodes (LeRobot {dataset.version})",
+            commit_message=message,
         )
         # An existing tag does not move, so it is made anew.
         with suppress(RevisionNotFoundError):
@@ -147,17 +155,17 @@ def push(
 
 
 def _refuse_mixture(there: Collection[str], version: str, repo_id: str) -> None:
-    """See that a repository does not hold files of the other format: readers would take rows of both."""
-    other = {
-        name for name in there if name.startswith(_ONLY_IN["v2.1" if version == "v3.0" else "v3.0"])
-    }
+    """See that a repository does not hold files of the other format."""
+    only = _ONLY_IN["v2.1" if version == "v3.0" else "v3.0"]
+    other = {name for name in there if name.startswith(only)}
     if other:
         raise HubError(
-            f"{repo_id} holds a dataset of another LeRobot version: readers would take the rows of both",
+            f"{repo_id} holds a dataset of another LeRobot version: "
+            "readers would take the rows of both",
             expected=f"an empty repository, or one of {version}",
             found=printable(min(other)),
-            next_step="add --prune, which deletes the files there that the dataset does not have (the tag of the other "
-            "version keeps them), or push to another --branch or --repo-id",
+            next_step="add --prune, which deletes the files there that the dataset does not have "
+            "(the tag of the other version keeps them), or push to another --branch or --repo-id",
         )
 
 
@@ -171,7 +179,8 @@ def pull(
 ) -> Path:
     """Download a dataset to `target`, which is absent until all of it is there.
 
-    A download that broke off goes on where it was: it lies in `TARGET.download` until it is complete.
+    A download that broke off goes on where it was: it lies in `TARGET.download` until it is
+        complete.
 
     Args:
         repo_id: owner/name.
@@ -192,33 +201,50 @@ def pull(
     if not replace:
         check_free(target)
     with _hub(repo_id):
-        # The commit is asked for first: without an answer, a download would take what is there for the whole.
-        info = HfApi().dataset_info(repo_id, revision=revision or _tag(repo_id, version))
-    with downloading(target, f"{repo_id} {info.sha}") as place:
+        # The commit is asked for first: without an answer, a download would take what is there for
+        # the whole.
+        commit = revision or _tag(repo_id, version)
+        info = HfApi().dataset_info(repo_id, revision=commit, files_metadata=True)
+        files = announced_files(info)
+    with downloading(target, f"{repo_id} {info.sha}") as folder:
         with _hub(repo_id):
-            snapshot_download(repo_id, repo_type="dataset", revision=info.sha, local_dir=place)
-        _check_complete(place, [item.rfilename for item in info.siblings or ()])
-        shutil.rmtree(place / ".cache", ignore_errors=True)
-        open_dataset(place)
-        sync_tree(place)
-        if replace and target.exists() and any(target.iterdir()):
-            with workplace(target) as made:
-                made.rmdir()
-                place.rename(made)
-                replace_dataset(made, target)
+            snapshot_download(
+                repo_id,
+                repo_type="dataset",
+                revision=info.sha,
+                local_dir=folder,
+                ignore_patterns=LEADING_OUT,
+            )
+        check_arrived(folder, files)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        unusable = _unusable(folder)
+        if unusable:
+            shutil.rmtree(folder)
         else:
-            place.rename(target)
+            _give_name(folder, target, replace=replace)
+    if unusable:
+        raise unusable
     return target
 
 
-def _check_complete(place: Path, files: Sequence[str]) -> None:
-    missing = [name for name in files if not (place / name).exists()]
-    if missing:
-        raise HubError(
-            "the download is not complete",
-            found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
-            next_step="run the same command again: it goes on where it was",
-        )
+def _unusable(folder: Path) -> DatasetError | None:
+    """What is wrong with a download that is complete, and no dataset."""
+    try:
+        open_dataset(folder)
+    except DatasetError as error:
+        return error
+    return None
+
+
+def _give_name(folder: Path, target: Path, *, replace: bool) -> None:
+    sync_tree(folder)
+    if replace and target.exists() and any(target.iterdir()):
+        with workplace(target) as place:
+            place.dataset.rmdir()
+            folder.rename(place.dataset)
+            place.exchange()
+    else:
+        folder.rename(target)
 
 
 def _tag(repo_id: str, version: str | None) -> str | None:
@@ -230,9 +256,15 @@ def _tag(repo_id: str, version: str | None) -> str | None:
 
 @contextmanager
 def _hub(repo_id: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one error that says what to do."""
+    """Turn what huggingface_hub raises into one error that says what to do.
+
+    Only calls of huggingface_hub stand in it: of an answer that is nonsense it raises anything.
+    """
+    _check_token()
     try:
         yield
+    except PiperlineError:
+        raise
     except LocalTokenNotFoundError as error:
         raise HubError("there is no token for the Hub", next_step=_LOGIN) from error
     except (
@@ -242,11 +274,29 @@ def _hub(repo_id: str) -> Iterator[None]:
         OfflineModeIsEnabled,
         RuntimeError,
     ) as error:
-        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened instead of an answer.
+        # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened
+        # instead of an answer.
         wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(
             error.__cause__, Exception
         )
         raise _explained(error.__cause__ if wrapped else error, repo_id) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise HubError(
+            "the Hub's answer cannot be understood",
+            found=printable(f"{type(error).__name__}: {error}".partition("\n")[0]),
+            next_step="check HF_ENDPOINT, and what answers there",
+        ) from error
+
+
+def _check_token() -> None:
+    """See that the token can be sent: as a part of a request's header."""
+    token = get_token() or ""
+    if not (token.isascii() and token.isprintable()):
+        raise HubError(
+            "the token for the Hub is no token: it holds other characters than those of ASCII",
+            expected="hf_ and letters and digits",
+            next_step=_LOGIN,
+        )
 
 
 def _explained(error: BaseException | None, repo_id: str) -> HubError:
@@ -260,19 +310,20 @@ def _explained(error: BaseException | None, repo_id: str) -> HubError:
     return HubError(
         "the Hugging Face Hub cannot be reached, or hung up",
         found=f"{type(error).__name__}: {error}".splitlines()[0],
-        next_step="see that there is a network, then run the same command again: it goes on where it was",
+        next_step="check your network connection, then run the same command again: "
+        "it goes on where it was",
     )
 
 
 def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
     status = error.response.status_code
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         return HubError(
             f"the Hub does not know who asks for {repo_id}, or there is no such repository",
             found="no token, or one that is not valid (401)",
             next_step=_LOGIN,
         )
-    if status == 403:
+    if status == HTTPStatus.FORBIDDEN:
         return HubError(
             f"the token may not do this to {repo_id}", found=_words(error), next_step=_LOGIN
         )

@@ -20,7 +20,8 @@ def check_repo_id(repo_id: str) -> str:
     if not _REPO_ID.fullmatch(repo_id) or odd or len(repo_id) > _LONGEST_ID:
         raise UsageError(
             f"{repo_id!r} is not a repository id",
-            expected=f"owner/name of letters, digits, '-', '_' and '.', at most {_LONGEST_ID} characters",
+            expected="owner/name of letters, digits, '-', '_' and '.', "
+            f"at most {_LONGEST_ID} characters",
             next_step="for example --repo-id my-lab/pick-apples",
         )
     return repo_id

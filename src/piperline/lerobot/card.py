@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from piperline.features import BOOKKEEPING
 from piperline.lerobot.info import Info
@@ -11,7 +12,6 @@ _TASKS_SHOWN = 20
 _NAMES_SHOWN = 8
 
 _FRONT_MATTER = """---
-license: apache-2.0
 task_categories:
 - robotics
 tags:
@@ -56,6 +56,17 @@ def card_text(info: Info, tasks: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
+def declare_license(card: Path, license_name: str) -> None:
+    """Name the licence of the data in the front matter of a dataset card, in place.
+
+    Args:
+        card: the README.md.
+        license_name: as the Hugging Face Hub names it: `cc-by-4.0`, `apache-2.0`.
+    """
+    text = card.read_text(encoding="utf-8")
+    card.write_text(text.replace("---\n", f"---\nlicense: {license_name}\n", 1), encoding="utf-8")
+
+
 def _cell(text: str) -> str:
     """Text from a recording, safe inside a line of Markdown."""
     return printable(text).translate({ord(mark): f"\\{mark}" for mark in "|<>[]`*_"})
@@ -90,11 +101,12 @@ def _more(tasks: int) -> str:
 def _features(info: Info) -> list[list[str]]:
     rows = []
     for key, feature in {**info.features, **BOOKKEEPING}.items():
-        names = feature.names or ()
-        shown = ", ".join(_cell(name) for name in names[:_NAMES_SHOWN]) + (
-            ", ..." if names[_NAMES_SHOWN:] else ""
-        )
-        rows.append([f"`{printable(key)}`", feature.dtype, json.dumps(list(feature.shape)), shown])
+        names = [_cell(name) for name in (feature.names or ())]
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        if len(names) > _NAMES_SHOWN:
+            shown += ", ..."
+        shape = json.dumps(list(feature.shape))
+        rows.append([f"`{_cell(key)}`", _cell(feature.dtype), shape, shown])
     return rows
 
 
@@ -103,5 +115,6 @@ def _loading(info: Info) -> str:
     return (
         f"With {_LOADERS[info.version]}:\n\n"
         f"```python\nfrom {path} import LeRobotDataset\n\n"
-        'dataset = LeRobotDataset("USER/NAME")  # or root="FOLDER" for a local copy\nprint(dataset[0].keys())\n```\n'
+        'dataset = LeRobotDataset("USER/NAME")  # or root="FOLDER" for a local copy\n'
+        "print(dataset[0].keys())\n```\n"
     )

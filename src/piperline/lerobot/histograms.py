@@ -1,10 +1,12 @@
-"""`meta/image_histograms.pq`: how often each pixel value occurs in the sampled frames of each episode.
+"""`meta/image_histograms.pq`: how often each pixel value occurs in an episode's sampled frames.
 
-This file is piperline's own, a Parquet file; LeRobot and GR00T do not look at it, and lerobot 0.3.3 would count it
-among the episodes if its name said so. With it the image statistics of any selection of
-episodes, quantiles too, follow exactly, without decoding a video: aggregate and migrate live off it.
+This file is piperline's own, a Parquet file; LeRobot and GR00T do not look at it, and lerobot 0.3.3
+would count it among the episodes if its name said so. With it the image statistics of any selection
+of episodes, quantiles too, follow exactly, without decoding a video: aggregate and migrate live off
+it.
 
-A row is an episode; a column is a camera: 3 x 256 counts, channel after channel, or null where they are not known.
+A row is an episode; a column is a camera: 3 x 256 counts, channel after channel, or null where they
+are not known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
-from piperline.lerobot.v30_files import TableWriter
+from piperline.lerobot.folder import DatasetFolder
+from piperline.lerobot.parquet import ParquetRows, TableWriter
 from piperline.stats import FeatureStats
 
 _ROWS_PER_GROUP = 64  # 64 episodes x 3 cameras are 600 KB in memory
 _COUNTS = pa.list_(pa.int32(), 3 * 256)
 
 
-def _path(root: Path) -> Path:
-    return root / "meta" / "image_histograms.pq"
+HISTOGRAMS = Path("meta") / "image_histograms.pq"
 
 
 class HistogramFile:
@@ -39,7 +40,7 @@ class HistogramFile:
         self._cameras = cameras
         self._schema = pa.schema([(key, _COUNTS) for key in cameras])
         self._rows: list[dict[str, NDArray[np.int32] | None]] = []
-        self._writer = TableWriter(_path(root), self._schema) if cameras else None
+        self._writer = TableWriter(root / HISTOGRAMS, self._schema) if cameras else None
 
     def add(self, stats: Mapping[str, FeatureStats]) -> None:
         """Add the next episode's camera statistics."""
@@ -69,15 +70,15 @@ class Histograms:
     """Reads the file, one row group at a time; knows nothing where there is no file.
 
     Args:
-        root: the dataset.
+        folder: the dataset's.
         cameras: the keys of its cameras.
     """
 
-    def __init__(self, root: Path, cameras: Sequence[str]) -> None:
-        self._path = _path(root)
+    def __init__(self, folder: DatasetFolder, cameras: Sequence[str]) -> None:
+        self._folder = folder
         self._cameras = cameras
-        self._group: tuple[int, pa.Table] | None = None
-        self._known = bool(cameras) and self._path.exists()
+        self._rows: ParquetRows | None = None
+        self._known = bool(cameras) and folder.has(HISTOGRAMS)
 
     def of(self, episode: int) -> dict[str, NDArray[np.int64]]:
         """The known histograms of an episode, int64 of shape (3, 256), by camera.
@@ -87,21 +88,32 @@ class Histograms:
         """
         if not self._known:
             return {}
-        number, row = divmod(episode, _ROWS_PER_GROUP)
         try:
-            if self._group is None or self._group[0] != number:
-                with pq.ParquetFile(self._path) as file:
-                    self._group = (number, file.read_row_group(number))
-            found = self._group[1].slice(row, 1).to_pylist()[0]
-        except (pa.ArrowException, IndexError, OSError) as error:
-            raise DatasetError(
-                "image_histograms.pq does not fit the dataset",
-                place=Place(file=self._path, episode=str(episode)),
-                found=str(error),
-                next_step="remove the file: image statistics are then taken from the videos",
-            ) from error
+            if self._rows is None:
+                self._rows = ParquetRows(self._folder.path(HISTOGRAMS))
+            rows = self._rows.rows(episode, episode + 1)
+        except DatasetError as error:
+            raise self._unfit(episode, str(error.found or error.message)) from error
+        if not len(rows):
+            raise self._unfit(episode, f"{len(self._rows)} episodes")
         return {
-            key: np.array(found[key], dtype=np.int64).reshape(3, 256)
+            key: self._counts(rows[key], episode)
             for key in self._cameras
-            if found.get(key)
+            if key in rows.column_names and not rows[key].null_count
         }
+
+    def _counts(self, column: pa.ChunkedArray, episode: int) -> NDArray[np.int64]:
+        if column.type != _COUNTS:
+            raise self._unfit(episode, str(column.type))
+        counts: NDArray[np.int64] = column.chunk(0).flatten().to_numpy().reshape(3, 256)
+        if counts.min() < 0 or not counts.sum(axis=1).all():
+            raise self._unfit(episode, "counts below 0, or none")
+        return counts.astype(np.int64)
+
+    def _unfit(self, episode: int, found: str) -> DatasetError:
+        return DatasetError(
+            "image_histograms.pq does not fit the dataset",
+            place=Place(file=self._folder.root / HISTOGRAMS, episode=str(episode)),
+            found=found,
+            next_step="remove the file: image statistics are then taken from the videos",
+        )

@@ -1,26 +1,66 @@
 """`meta/info.json` and the rows of the task and episode tables: how each is read and written.
 
-Source: huggingface/lerobot, `src/lerobot/datasets/utils.py` at v0.3.3 (format v2.1) and v0.4.4 (format v3.0).
+Source: huggingface/lerobot, `src/lerobot/datasets/utils.py` at v0.3.3 (format v2.1) and v0.4.4
+(format v3.0).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from piperline.errors import DatasetError, Place, UnsupportedVersion
-from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.features import BOOKKEEPING, CAMERA_AXES, Feature, Schema
+from piperline.lerobot.folder import DatasetFolder
+from piperline.lerobot.paths import PathTemplate, check_key
+from piperline.lerobot.values import Values
+from piperline.text import printable
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")
+LONGEST_SECONDS = {"v2.1": 1024, "v3.0": 1000}
+"""The longest episode, in v3.0 the longest file, that LeRobot's readers map to the right frames.
+
+They compare times as float32: beyond 1,024 s, a sum of two times no longer finds its frame.
+"""
 CHUNKS_SIZE = 1000
+INFO = Path("meta") / "info.json"
 PROVENANCE = Path("meta") / "piperline.json"
-"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file of its own."""
+"""How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file
+of its own."""
 
 V21_DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 V21_VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 V30_DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 V30_VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+
+_PATHS = {False: (V21_DATA_PATH, V21_VIDEO_PATH), True: (V30_DATA_PATH, V30_VIDEO_PATH)}
+"""The templates, by whether the version is v3.0."""
+_PLACES = {False: ("episode_chunk", "episode_index"), True: ("chunk_index", "file_index")}
+"""The fields of templates, likewise."""
+
+_NUMBERS = re.compile(r"u?int\d+|float\d+|bool")
+_KNOWN_KEYS = {
+    "codebase_version",
+    "robot_type",
+    "total_episodes",
+    "total_frames",
+    "total_tasks",
+    "total_videos",
+    "total_chunks",
+    "chunks_size",
+    "data_files_size_in_mb",
+    "video_files_size_in_mb",
+    "fps",
+    "splits",
+    "data_path",
+    "video_path",
+    "features",
+}
+_KNOWN_FEATURE_KEYS = {"dtype", "shape", "names", "info", "video_info"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +74,10 @@ class Info:
         features: the recorded features, without `BOOKKEEPING`.
         episodes, frames, tasks: how many there are.
         chunks_size: episodes (v2) or files (v3.0) in a chunk folder.
-        data_path, video_path: where files lie below the dataset, as format strings; no video_path without cameras.
+        data_path, video_path: where files lie below the dataset; no video_path without cameras.
         data_mb, video_mb: v3.0 only: MiB at which a new data or video file is begun.
+        splits: named spans of episodes: {"train": "0:10"}; None for all in "train".
+        own: keys that LeRobot does not know, with their values.
     """
 
     version: str
@@ -50,11 +92,15 @@ class Info:
     video_path: str | None = V21_VIDEO_PATH
     data_mb: float = 100
     video_mb: float = 200
+    splits: Mapping[str, str] | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:
         """What all episodes of the dataset have in common."""
-        return Schema(fps=self.fps, robot_type=self.robot_type, features=self.features)
+        return Schema(
+            fps=self.fps, robot_type=self.robot_type, features=self.features, own=self.own
+        )
 
     @classmethod
     def from_disk(cls, root: Path) -> "Info":
@@ -64,136 +110,152 @@ class Info:
             DatasetError: there is none, or something in it is missing or not what LeRobot writes.
             UnsupportedVersion: the dataset is of a version that is not in `VERSIONS`.
         """
-        path = root / "meta" / "info.json"
-        found = _read_document(root, path)
-        version = found.get("codebase_version")
+        values = _read(root)
+        version = values.values.get("codebase_version")
         if version not in VERSIONS:
             raise UnsupportedVersion(
                 "the dataset is of a LeRobot version that is not known",
-                place=Place(file=path),
+                place=values.place,
                 expected="codebase_version " + ", ".join(VERSIONS),
-                found=repr(version),
+                found=printable(repr(version)),
             )
-        try:
-            return cls._of_document(found)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise DatasetError(
-                "info.json is not what LeRobot writes",
-                place=Place(file=path),
-                found=f"{type(error).__name__}: {error}",
-            ) from error
-
-    @classmethod
-    def _of_document(cls, found: Mapping[str, Any]) -> "Info":
-        is_v3 = found["codebase_version"] == "v3.0"
-        features = {
-            _inside(key): _feature_from(entry)
-            for key, entry in found["features"].items()
-            if key not in BOOKKEEPING
-        }
+        is_v3 = version == "v3.0"
+        data_path, video_path = _PATHS[is_v3]
         return cls(
-            version=found["codebase_version"],
-            robot_type=found.get("robot_type"),
-            fps=_whole(found["fps"]),
-            features=features,
-            episodes=int(found["total_episodes"]),
-            frames=int(found["total_frames"]),
-            tasks=int(found.get("total_tasks", 0)),
-            chunks_size=int(found.get("chunks_size", CHUNKS_SIZE)),
-            data_path=_inside(
-                found.get("data_path") or (V30_DATA_PATH if is_v3 else V21_DATA_PATH)
-            ),
-            video_path=_inside(
-                found.get("video_path") or (V30_VIDEO_PATH if is_v3 else V21_VIDEO_PATH)
-            ),
-            data_mb=float(found.get("data_files_size_in_mb", 100)),
-            video_mb=float(found.get("video_files_size_in_mb", 200)),
+            version=version,
+            robot_type=values.optional_text("robot_type"),
+            fps=_fps(values),
+            features=_features(values),
+            episodes=values.whole("total_episodes"),
+            frames=values.whole("total_frames"),
+            tasks=values.whole("total_tasks", 0),
+            chunks_size=values.whole("chunks_size", CHUNKS_SIZE, least=1),
+            data_path=_template(values, "data_path", data_path, _PLACES[is_v3]),
+            video_path=_template(values, "video_path", video_path, (*_PLACES[is_v3], "video_key")),
+            data_mb=values.number("data_files_size_in_mb", 100),
+            video_mb=values.number("video_files_size_in_mb", 200),
+            splits=_splits(values),
+            own={key: value for key, value in values.values.items() if key not in _KNOWN_KEYS},
         )
 
     def to_disk(self, root: Path) -> None:
         """Write `meta/info.json` of the dataset at `root`, keys in LeRobot's order."""
         videos = sum(feature.is_video for feature in self.features.values())
-        if self.version == "v3.0":
-            sizes: dict[str, Any] = {
-                "chunks_size": self.chunks_size,
-                "data_files_size_in_mb": _short(self.data_mb),
-                "video_files_size_in_mb": _short(self.video_mb),
-            }
-        else:
-            sizes = {
-                "total_videos": self.episodes * videos,
-                "total_chunks": -(-self.episodes // self.chunks_size),
-                "chunks_size": self.chunks_size,
-            }
+        features = {**self.features, **BOOKKEEPING}
         document = {
             "codebase_version": self.version,
             "robot_type": self.robot_type,
             "total_episodes": self.episodes,
             "total_frames": self.frames,
             "total_tasks": self.tasks,
-            **sizes,
+            **self._sizes(videos),
             "fps": self.fps,
-            "splits": {"train": f"0:{self.episodes}"},
+            "splits": self.splits or {"train": f"0:{self.episodes}"},
             "data_path": self.data_path,
             "video_path": self.video_path if videos else None,
-            "features": {
-                key: _feature_to(entry) for key, entry in {**self.features, **BOOKKEEPING}.items()
-            },
+            "features": {key: _feature_to(entry) for key, entry in features.items()},
+            **self.own,
         }
         text = json.dumps(document, indent=4, ensure_ascii=False)
-        (root / "meta" / "info.json").write_text(text, encoding="utf-8")
+        (root / INFO).write_text(text, encoding="utf-8")
+
+    def _sizes(self, videos: int) -> dict[str, Any]:
+        if self.version == "v3.0":
+            return {
+                "chunks_size": self.chunks_size,
+                "data_files_size_in_mb": _short(self.data_mb),
+                "video_files_size_in_mb": _short(self.video_mb),
+            }
+        return {
+            "total_videos": self.episodes * videos,
+            "total_chunks": -(-self.episodes // self.chunks_size),
+            "chunks_size": self.chunks_size,
+        }
 
 
-def _read_document(root: Path, path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+def _read(root: Path) -> Values:
+    folder = DatasetFolder(root)
+    if not folder.has(INFO):
         raise DatasetError(
-            "this is not a LeRobot dataset" if root.exists() else "there is no such dataset",
+            "this is not a LeRobot dataset" if folder.has(".") else "there is no such dataset",
             place=Place(file=root),
             expected="a folder with meta/info.json",
             next_step="name the folder that holds meta/, data/ and videos/",
-        ) from error
-    except ValueError as error:
-        raise DatasetError(
-            "info.json is not JSON", place=Place(file=path), found=str(error)
-        ) from error
-    if not isinstance(found, dict):
-        raise DatasetError("info.json is not a JSON object", place=Place(file=path))
-    return found
+        )
+    return folder.document(INFO)
 
 
-def _inside(path: str) -> str:
-    """A path, or a name that becomes part of one: from an untrusted file, it must not lead out of the dataset."""
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"{path!r} leads out of the dataset")
-    return path
-
-
-def _whole(fps: float) -> int:
-    if int(fps) != fps or fps <= 0:
-        raise ValueError(f"fps is {fps}, and LeRobot's readers need a whole number")
+def _fps(values: Values) -> int:
+    fps = values.number("fps")
+    if fps != int(fps) or fps == 0:
+        raise values.wrong("fps", "a whole number: LeRobot's readers truncate others")
     return int(fps)
+
+
+def _template(values: Values, name: str, usual: str, fields: tuple[str, ...]) -> str:
+    """A template of info.json that names files inside the dataset, with the known fields."""
+    text = values.optional_text(name) or usual
+    try:
+        PathTemplate(text).check(fields)
+    except ValueError as error:
+        raise values.wrong(name, f"such as {usual}; {printable(str(error))}") from error
+    return text
+
+
+def _splits(values: Values) -> dict[str, str] | None:
+    """The splits, where all of them are spans of episodes: lerobot reads none of them."""
+    splits = values.values.get("splits")
+    if not isinstance(splits, Mapping):
+        return None
+    if not all(isinstance(span, str) for span in splits.values()):
+        return None
+    return dict(splits)
+
+
+def _features(values: Values) -> dict[str, Feature]:
+    entries = values.entry("features")
+    features = {}
+    for key in entries.values:
+        if key in BOOKKEEPING:
+            continue
+        try:
+            check_key(key)
+        except ValueError as error:
+            raise entries.wrong(key, f"a feature with a name; {printable(str(error))}") from error
+        features[key] = _feature_from(entries.entry(key))
+    return features
+
+
+def _feature_from(entry: Values) -> Feature:
+    dtype = entry.text("dtype")
+    if _NUMBERS.fullmatch(dtype) and not hasattr(np, dtype.replace("bool", "bool_")):
+        raise entry.wrong("dtype", "a type of numpy: float32, int64, bool")
+    shape = entry.shape("shape")
+    if dtype in {"image", "video"} and len(shape) != len(CAMERA_AXES):
+        raise entry.wrong("shape", "height, width and channels")
+    info = entry.values.get("info", entry.values.get("video_info"))
+    if info is not None and not isinstance(info, Mapping):
+        raise entry.wrong("info", "a JSON object")
+    own = {key: item for key, item in entry.values.items() if key not in _KNOWN_FEATURE_KEYS}
+    stored = entry.values.get("names")
+    names = _flat_names(stored)
+    if stored is not None and stored != list(names or ()):
+        own["names"] = stored
+    return Feature(dtype=dtype, shape=shape, names=names, info=info, own=own)
 
 
 def _short(size: float) -> float:
     return int(size) if size == int(size) else size
 
 
-def _feature_from(entry: Mapping[str, Any]) -> Feature:
-    return Feature(
-        dtype=str(entry["dtype"]),
-        shape=tuple(int(side) for side in entry["shape"]),
-        names=_flat_names(entry.get("names")),
-        info=entry.get("info", entry.get("video_info")),
-    )
-
-
 def _flat_names(names: object) -> tuple[str, ...] | None:
-    """Older datasets group names, `{"motors": [...]}`; names that are not one list are left out."""
+    """The names of the dimensions.
+
+    Older datasets group them, `{"motors": [...]}`; names that are not one list are left out.
+    """
     if isinstance(names, dict):
-        grouped = [part for parts in names.values() if isinstance(parts, list) for part in parts]
-        return _flat_names(grouped or None)
+        lists = [part for part in names.values() if isinstance(part, list)]
+        return _flat_names([name for part in lists for name in part] or None)
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return None
@@ -205,7 +267,9 @@ def _feature_to(feature: Feature) -> dict[str, Any]:
         "shape": list(feature.shape),
         "names": list(feature.names) if feature.names is not None else None,
     }
-    return entry if feature.info is None else {**entry, "info": dict(feature.info)}
+    if feature.info is not None:
+        entry["info"] = dict(feature.info)
+    return {**entry, **feature.own}
 
 
 @dataclass(frozen=True)
@@ -221,16 +285,14 @@ class TaskRow:
     task: str
 
     @classmethod
-    def from_disk(cls, row: Mapping[str, Any]) -> "TaskRow":
+    def from_disk(cls, row: Values) -> "TaskRow":
         """Read a line of `tasks.jsonl`."""
-        return cls(int(row["task_index"]), str(row["task"]))
+        return cls(row.whole("task_index"), row.text("task"))
 
     def to_disk(self) -> str:
         """The line of `tasks.jsonl`."""
-        return (
-            json.dumps({"task_index": self.task_index, "task": self.task}, ensure_ascii=False)
-            + "\n"
-        )
+        row = {"task_index": self.task_index, "task": self.task}
+        return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
@@ -241,17 +303,23 @@ class EpisodeRow:
         episode_index: its number.
         tasks: its task texts.
         length: how many frames.
+        own: columns that LeRobot does not know, with their values.
     """
 
     episode_index: int
     tasks: tuple[str, ...] = field(default=())
     length: int = 0
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_disk(cls, row: Mapping[str, Any]) -> "EpisodeRow":
-        """Read a line of `episodes.jsonl`."""
+    def from_disk(cls, row: Values) -> "EpisodeRow":
+        """Read a line of `episodes.jsonl`, or a row of v3.0's table without its own columns."""
+        known = {"episode_index", "tasks", "length"}
         return cls(
-            int(row["episode_index"]), tuple(map(str, row.get("tasks", ()))), int(row["length"])
+            row.whole("episode_index"),
+            row.texts("tasks", ()),
+            row.whole("length", least=1),
+            {name: value for name, value in row.values.items() if name not in known},
         )
 
     def to_disk(self) -> str:
@@ -260,32 +328,20 @@ class EpisodeRow:
             "episode_index": self.episode_index,
             "tasks": list(self.tasks),
             "length": self.length,
+            **self.own,
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The rows of a JSON lines file, empty lines left out.
+def check_numbers(numbers: list[int], path: Path) -> None:
+    """See that the rows of a table are numbered 0, 1, 2, ...
 
     Raises:
-        DatasetError: the file is missing, or a line is not a JSON object.
+        DatasetError: they are not.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _row(path, number, line)
-    except FileNotFoundError as error:
-        raise DatasetError(f"the dataset has no {path.name}", place=Place(file=path)) from error
-
-
-def _row(path: Path, number: int, line: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
+    if numbers != list(range(len(numbers))):
         raise DatasetError(
-            f"line {number} is not JSON", place=Place(file=path), found=str(error)
-        ) from error
-    if not isinstance(row, dict):
-        raise DatasetError(f"line {number} is not a JSON object", place=Place(file=path))
-    return row
+            "the rows of the table are not numbered 0, 1, 2, ...",
+            place=Place(file=path),
+            found=str(numbers[:10]),
+        )

@@ -1,7 +1,9 @@
 """True quantiles of a dataset's columns, in bounded memory.
 
-lerobot averages the quantiles of the episodes, which can be far from those of the dataset: a value that occurs in one
-episode alone moves the average, not the dataset. Here all values of a few dimensions at a time are read and sorted.
+lerobot averages the quantiles of the episodes, which can be far from those of the dataset: a value
+    that occurs in one
+episode alone moves the average, not the dataset. Here all values of a few dimensions at a time are
+read and sorted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +48,8 @@ def column_quantiles(
             values[:, filled : filled + len(batch)] = batch[:, start : start + step].T
             filled += len(batch)
         values.sort(axis=1)
-        below, above = values[:, low].astype(np.float64), values[:, high].astype(np.float64)
+        below = values[:, low].astype(np.float64)
+        above = values[:, high].astype(np.float64)
         found[:, start : start + step] = (below + (above - below) * (wanted - low)).T
     return {name: row.reshape(feature.shape) for name, row in zip(QUANTILES, found, strict=True)}
 

@@ -1,9 +1,9 @@
-"""LeRobot v2.1 on disk: one Parquet file an episode, one mp4 an episode and camera, tables as JSON lines."""
+"""LeRobot v2.1 on disk: a Parquet file an episode, an mp4 an episode and camera, JSON lines."""
 
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,64 +14,48 @@ from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.files import link_or_copy, make_below
-from piperline.lerobot.card import card_text
-from piperline.lerobot.columns import Numbering, stats_document, table_of
-from piperline.lerobot.histograms import HistogramFile
+from piperline.lerobot.columns import stats_document
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import (
     CHUNKS_SIZE,
+    LONGEST_SECONDS,
     V21_DATA_PATH,
     V21_VIDEO_PATH,
     EpisodeRow,
     Info,
     TaskRow,
-    read_jsonl,
+    check_numbers,
 )
-from piperline.lerobot.v30_files import Lanes
-from piperline.video.splice import Reader
+from piperline.lerobot.parquet import ParquetRows
+from piperline.lerobot.paths import PathTemplate
+from piperline.lerobot.values import Values
+from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
+from piperline.video.clips import ClipReader
+from piperline.video.splice import cut
 
-LONGEST_SECONDS = 1024
-"""lerobot 0.3.3 compares times as float32: beyond this an episode cannot be opened."""
+_META = Path("meta")
+EPISODES, TASKS = _META / "episodes.jsonl", _META / "tasks.jsonl"
+STATS, SUBTASKS = _META / "episodes_stats.jsonl", _META / "subtasks.jsonl"
+_EPISODE_INDEX = re.compile(rb'"episode_index":\s*(\d{1,15})\b')
 
 
-class V21Writer:
+class V21Writer(DatasetWriter):
     """Writes a LeRobot v2.1 dataset, episode by episode.
 
-    The bytes of an episode's files follow from the episode, its number and the schema, and from nothing else.
-
-    Args:
-        root: an empty folder; the caller gives it its final name after `finish`.
-        schema: of the dataset.
-        link: whole clips are nobody else's and may be hard-linked instead of copied.
-        tasks: task texts that are numbered first, in this order; others follow as they appear.
+    The bytes of an episode's files follow from the episode, its number and the schema, and from
+    nothing else.
     """
 
-    def __init__(
-        self, root: Path, schema: Schema, *, link: bool = False, tasks: Iterable[str] = ()
-    ) -> None:
-        self._root = root
-        self._schema = schema
-        self._link = link
-        self._numbering = Numbering(schema, "Sequence", tasks=tasks)
-        (root / "meta").mkdir()
-        self._histograms = HistogramFile(root, schema.cameras)
-        self._readers = {key: Reader() for key in schema.cameras}
-        self._lanes = Lanes(schema.cameras)
+    version = "v2.1"
+    longest_seconds = LONGEST_SECONDS["v2.1"]
+    vector = "Sequence"
+    quantiles = False
 
-    def add(self, episode: EncodedEpisode) -> None:
-        """Write the next episode; its videos are copied while the caller goes on.
+    def __init__(self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS) -> None:
+        super().__init__(root, schema, options)
+        self._readers = {key: ClipReader() for key in schema.cameras}
 
-        Raises:
-            DatasetError: its columns are not those of the schema, or it is longer than v2.1 readers can open; or the
-                video of an earlier episode cannot be read.
-        """
-        if episode.length > LONGEST_SECONDS * self._schema.fps:
-            raise DatasetError(
-                "the episode is too long for LeRobot v2.1: its reader compares times as float32",
-                place=Place(episode=str(self._numbering.episodes)),
-                expected=f"at most {LONGEST_SECONDS * self._schema.fps} frames ({LONGEST_SECONDS} s)",
-                found=f"{episode.length} frames",
-                next_step="cut it in the recording, and convert that again",
-            )
+    def _write(self, episode: EncodedEpisode) -> pa.Table:
         index = self._numbering.episodes
         where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
         targets = {
@@ -80,112 +64,91 @@ class V21Writer:
         self._lanes.do(
             lambda key: self._write_clip(self._readers[key], episode.clips[key], targets[key])
         )
-        placed = self._numbering.place(episode)
-        pq.write_table(
-            placed.table, self._file(V21_DATA_PATH.format(**where)), row_group_size=episode.length
-        )
-        stats = {
-            "episode_index": placed.index,
-            "stats": stats_document(placed.stats, quantiles=False),
-        }
-        self._append("episodes_stats.jsonl", json.dumps(stats) + "\n")
-        self._append(
-            "episodes.jsonl", EpisodeRow(placed.index, placed.tasks, episode.length).to_disk()
-        )
-        self._histograms.add(episode.camera_stats)
+        numbered = self._numbering.number(episode)
+        data = self._file(V21_DATA_PATH.format(**where))
+        pq.write_table(numbered.table, data, row_group_size=episode.length)
+        stats = stats_document(numbered.stats, quantiles=False)
+        self._append(STATS, json.dumps({"episode_index": index, "stats": stats}) + "\n")
+        own = {name: episode.own[name] for name in self._options.own_columns if name in episode.own}
+        row = EpisodeRow(index, numbered.tasks, episode.length, own)
+        self._append(EPISODES, row.to_disk())
+        return numbered.table
 
-    def finish(self) -> None:
-        """Write what is known only at the end: task table, info.json and the dataset card.
-
-        Raises:
-            DatasetError: a video cannot be read.
-        """
-        self._histograms.finish()
+    def _finish(self) -> None:
         self._lanes.wait()
         for reader in self._readers.values():
             reader.close()
+        for path in (EPISODES, STATS):
+            self._append(path, "")
         numbering = self._numbering
-        for name in ("episodes.jsonl", "episodes_stats.jsonl"):
-            self._append(name, "")
-        self._append(
-            "tasks.jsonl",
-            "".join(TaskRow(index, task).to_disk() for task, index in numbering.tasks.items()),
-        )
-        info = Info(
-            version="v2.1",
-            robot_type=self._schema.robot_type,
-            fps=self._schema.fps,
-            features=self._schema.features,
-            episodes=numbering.episodes,
-            frames=numbering.frames,
-            tasks=len(numbering.tasks),
-        )
-        info.to_disk(self._root)
-        (self._root / "README.md").write_text(
-            card_text(info, list(numbering.tasks)), encoding="utf-8"
-        )
-
-    def close(self) -> None:
-        """See that nothing is under way any more; without `finish`, the folder is no dataset."""
-        self._lanes.close()
+        tasks = [TaskRow(index, task).to_disk() for task, index in numbering.tasks.items()]
+        self._append(TASKS, "".join(tasks))
+        for subtask, index in numbering.subtasks.items():
+            row = {"subtask_index": index, "subtask": subtask}
+            self._append(SUBTASKS, json.dumps(row, ensure_ascii=False) + "\n")
 
     def _file(self, path: str) -> Path:
         file = self._root / path
         make_below(self._root, file.parent)
         return file
 
-    def _append(self, name: str, text: str) -> None:
-        with (self._root / "meta" / name).open("a", encoding="utf-8") as file:
+    def _append(self, path: Path, text: str) -> None:
+        with (self._root / path).open("a", encoding="utf-8") as file:
             file.write(text)
 
-    def _write_clip(self, reader: Reader, clip: Clip, target: Path) -> None:
-        if not clip.whole:
-            reader.cut(clip, target)
-        elif self._link:
+    def _write_clip(self, reader: ClipReader, clip: Clip, target: Path) -> None:
+        if clip.whole and self._options.link:
             link_or_copy(clip.path, target)
-        else:
+        elif clip.whole and reader.is_on_time(clip):
             shutil.copyfile(clip.path, target)
+        else:
+            cut(clip, target, reader)
 
 
 class V21Reader:
     """Reads where things lie in a LeRobot v2.0 or v2.1 dataset.
 
     Args:
-        root: the dataset.
+        folder: the dataset's.
         info: its info.json.
 
     Attributes:
         episodes: number, tasks and length of each episode.
-        tasks: the task texts; the place of each is its task_index.
+        tasks: the task texts; None where a number has none.
+        subtasks: the subtask texts, likewise.
 
     Raises:
         DatasetError: a table is missing, or not numbered from 0 without gaps.
     """
 
-    def __init__(self, root: Path, info: Info) -> None:
-        self._root = root
+    def __init__(self, folder: DatasetFolder, info: Info) -> None:
+        self._folder = folder
         self._info = info
-        meta = root / "meta"
-        # LeRobot makes the tables with the first episode.
-        known = [
-            name
-            for name in ("episodes.jsonl", "tasks.jsonl")
-            if info.episodes or (meta / name).exists()
-        ]
-        rows = {name: list(read_jsonl(meta / name)) for name in known}
-        self.episodes = [EpisodeRow.from_disk(row) for row in rows.get("episodes.jsonl", ())]
-        tasks = sorted(
-            map(TaskRow.from_disk, rows.get("tasks.jsonl", ())), key=lambda row: row.task_index
-        )
-        _check_numbers([row.episode_index for row in self.episodes], meta / "episodes.jsonl")
-        _check_numbers([row.task_index for row in tasks], meta / "tasks.jsonl")
-        self.tasks = [row.task for row in tasks]
-        self._stats_path = meta / "episodes_stats.jsonl"
-        self._stats_at = _line_starts(self._stats_path)
+        self._data_path = PathTemplate(info.data_path)
+        self._video_path = PathTemplate(info.video_path or V21_VIDEO_PATH)
+        self.episodes = [EpisodeRow.from_disk(row) for row in self._lines(EPISODES)]
+        check_numbers([row.episode_index for row in self.episodes], folder.root / EPISODES)
+        tasks = [TaskRow.from_disk(row) for row in self._lines(TASKS)]
+        self.tasks = by_number({row.task_index: row.task for row in tasks})
+        self.subtasks = by_number(self._subtasks())
+        self._stats_at: dict[int, int] = {}
+        if folder.has(STATS):  # v2.0 has none
+            self._stats_at = _line_starts(folder.path(STATS))
 
-    def _path(self, template: str, index: int, **names: str) -> Path:
-        where = {"episode_chunk": index // self._info.chunks_size, "episode_index": index}
-        return self._root / template.format(**where, **names)
+    def _lines(self, path: Path) -> list[Values]:
+        # LeRobot makes the tables with the first episode.
+        if not self._info.episodes and not self._folder.has(path):
+            return []
+        return list(self._folder.lines(path))
+
+    def _subtasks(self) -> dict[int, str]:
+        if not self._folder.has(SUBTASKS):
+            return {}
+        rows = self._folder.lines(SUBTASKS)
+        return {row.whole("subtask_index"): row.text("subtask") for row in rows}
+
+    def _where(self, index: int) -> dict[str, int]:
+        return {"episode_chunk": index // self._info.chunks_size, "episode_index": index}
 
     def table(self, index: int) -> pa.Table:
         """All rows of an episode.
@@ -193,39 +156,52 @@ class V21Reader:
         Raises:
             DatasetError: its file is missing or damaged.
         """
-        return table_of(self._path(self._info.data_path, index))
+        path = self._folder.path(self.data_path(index))
+        rows = ParquetRows(path)
+        length = self.episodes[index].length
+        if len(rows) != length:  # before they are read
+            raise DatasetError(
+                "the rows are not those of the episode",
+                place=Place(file=path, episode=str(index)),
+                expected=f"{length} rows of episode {index}",
+                found=f"{len(rows)} rows",
+            )
+        return rows.all()
 
-    def span(self, index: int, camera: str) -> tuple[Path, int]:
-        """The video file of an episode; its first frame there is always 0."""
-        return self._path(self._info.video_path or V21_VIDEO_PATH, index, video_key=camera), 0
+    def data_path(self, index: int) -> str:
+        """Where the rows of an episode lie below the folder."""
+        return self._data_path.path(self._where(index))
 
-    def stats(self, index: int) -> Mapping[str, Mapping[str, Any]]:
-        """An episode's statistics as `episodes_stats.jsonl` has them; empty if there are none."""
+    def span(self, index: int, camera: str) -> tuple[str, int]:
+        """Where the video of an episode lies below the folder; its first frame there is 0."""
+        where: dict[str, int | str] = {**self._where(index), "video_key": camera}
+        return self._video_path.path(where), 0
+
+    def stats(self, index: int) -> Mapping[str, Any]:
+        """An episode's statistics as `episodes_stats.jsonl` has them; empty if there are none.
+
+        Raises:
+            DatasetError: its line is damaged.
+        """
         if index not in self._stats_at:
             return {}
-        with self._stats_path.open("rb") as file:
-            file.seek(self._stats_at[index])
-            found: Mapping[str, Mapping[str, Any]] = json.loads(file.readline())["stats"]
-        return found
+        return self._folder.line_at(STATS, self._stats_at[index]).entry("stats").values
 
 
-def _check_numbers(numbers: list[int], path: Path) -> None:
-    if numbers != list(range(len(numbers))):
-        raise DatasetError(
-            "the rows of the table are not numbered 0, 1, 2, ...",
-            place=Place(file=path),
-            found=str(numbers[:10]),
-        )
+def by_number(texts: Mapping[int, str]) -> list[str | None]:
+    """The texts of a table by their numbers; None for numbers that have none."""
+    if not texts:
+        return []
+    return [texts.get(number) for number in range(max(texts) + 1)]
 
 
 def _line_starts(path: Path) -> dict[int, int]:
     """Where the line of each episode begins: statistics of many episodes are too much to hold."""
     starts: dict[int, int] = {}
-    if path.exists():  # v2.0 has none
-        with path.open("rb") as file:
-            position = 0
-            for line in file:
-                if number := re.search(rb'"episode_index":\s*(\d+)', line):
-                    starts[int(number[1])] = position
-                position += len(line)
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            if number := _EPISODE_INDEX.search(line):
+                starts[int(number[1])] = offset
+            offset += len(line)
     return starts

@@ -1,70 +1,20 @@
 """Files of LeRobot v3.0 that episodes are appended to, and when a new one is begun.
 
-The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), sizes in MiB, and two of our own: a video
-file ends before 1,000 s, and before a clip that has other codec parameters.
+The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), sizes in MiB, and two of
+our own: a video file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from piperline.episode import Clip
 from piperline.files import make_below
-from piperline.lerobot.info import CHUNKS_SIZE, V30_VIDEO_PATH
-from piperline.video.splice import Joiner, Reader, Splicer, new_file
-
-_Result = TypeVar("_Result")
-
-LONGEST_FILE_SECONDS = 1000
-"""lerobot compares times as float32: beyond 1,024 s, a sum of two times no longer finds its frame."""
-
-_AHEAD = 64  # rounds; a file that is finished holds up its lane for as long as a hundred episodes' rows take
-
-
-class Lanes:
-    """A thread for each of some keys: videos are copied in order, while the caller goes on with the next rows.
-
-    Reading and writing videos is the system's work, outside of Python's lock.
-
-    Args:
-        keys: of the lanes: cameras.
-    """
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._pools = {key: ThreadPoolExecutor(1) for key in keys}
-        self._rounds: deque[dict[str, Future[Any]]] = deque()
-
-    def do(self, work: Callable[[str], _Result]) -> dict[str, Future[_Result]]:
-        """Have `work(key)` done in each lane, after what was asked for before; what comes of it, by key.
-
-        Raises:
-            Exception: what earlier work raised.
-        """
-        self.wait(_AHEAD)
-        self._rounds.append(
-            asked := {key: pool.submit(work, key) for key, pool in self._pools.items()}
-        )
-        return asked
-
-    def close(self) -> None:
-        """See that nothing is under way any more; what has not begun is dropped."""
-        for pool in self._pools.values():
-            pool.shutdown(cancel_futures=True)
-
-    def wait(self, left: int = 0) -> None:
-        """Wait until no more than `left` rounds are under way.
-
-        Raises:
-            Exception: what the work raised.
-        """
-        while len(self._rounds) > left:
-            for done in self._rounds.popleft().values():
-                done.result()
+from piperline.lerobot.info import CHUNKS_SIZE, LONGEST_SECONDS, V30_VIDEO_PATH
+from piperline.lerobot.parquet import TableWriter
+from piperline.video.clips import ClipReader
+from piperline.video.splice import Joiner, Splicer, new_file
 
 
 class _Numbers:
@@ -84,14 +34,6 @@ class _Numbers:
         return {"chunk_index": chunk, "file_index": file}
 
 
-class TableWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
-    """Writes a Parquet file; one that is not closed is given up."""
-
-    def __del__(self) -> None:
-        """Do not finish it: on a full disk pyarrow would fail once more, and print that."""
-        self.is_open = False
-
-
 class TableFiles:
     """Parquet files that tables are appended to, each table a row group.
 
@@ -108,8 +50,11 @@ class TableFiles:
         self._rows = 0
         self.paths: list[Path] = []
 
-    def place(self, rows: int) -> dict[str, int]:
-        """The file that the next `rows` rows go to: LeRobot's rule, by the bytes that a row has taken so far."""
+    def next(self, rows: int) -> dict[str, int]:
+        """The file that the next `rows` rows go to.
+
+        LeRobot's rule: by the bytes that a row has taken so far.
+        """
         if self._writer is not None:
             size = self.paths[-1].stat().st_size
             if size + size / self._rows * rows < self._limit:
@@ -121,7 +66,7 @@ class TableFiles:
         return where
 
     def append(self, table: pa.Table) -> None:
-        """Write `table` to the file that `place` named."""
+        """Write `table` to the file that `next` named."""
         if self._writer is None:
             self._writer = TableWriter(self.paths[-1], table.schema)
         self._writer.write_table(table, row_group_size=table.num_rows)
@@ -145,7 +90,7 @@ class VideoFiles:
 
     def __init__(self, root: Path, key: str, limit: float) -> None:
         self._root, self._key, self._limit = root, key, limit
-        self._reader = Reader()
+        self._reader = ClipReader()
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
 
@@ -162,18 +107,16 @@ class VideoFiles:
             "from_timestamp": first / clip.info.fps,
             "to_timestamp": (first + clip.count) / clip.info.fps,
         }
-        return {
-            f"videos/{self._key}/{name}": value
-            for name, value in (self._numbers.now() | times).items()
-        }
+        columns = {**self._numbers.now(), **times}
+        return {f"videos/{self._key}/{name}": value for name, value in columns.items()}
 
     def _fits(self, joiner: Joiner | Splicer, clip: Clip) -> bool:
         seconds = (joiner.frames + clip.count) / clip.info.fps
-        return (
-            joiner.bytes + self._reader.size(clip) < self._limit
-            and seconds <= LONGEST_FILE_SECONDS
-            and self._reader.form(clip) == joiner.form
-        )
+        if seconds > LONGEST_SECONDS["v3.0"]:
+            return False
+        if joiner.bytes + self._reader.size(clip) >= self._limit:
+            return False
+        return self._reader.form(clip) == joiner.form
 
     def close(self) -> None:
         """Finish the current file."""

@@ -5,19 +5,22 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
-from piperline.files import identity, sync, write_whole
+from piperline.files import identity, sync, sync_tree
 from piperline.lerobot.info import PROVENANCE, Info
 from piperline.text import is_utf8, printable
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+REPLACED = ".replaced"
+"""The end of the name of a dataset that is being replaced."""
 
 
 def check_name(output: Path) -> None:
-    """See that `output` names a folder that can be made, and is no other name for one that is there.
+    """See that `output` names a folder that can be made.
 
     Raises:
         UsageError: it is `.`, `/` or the like, or not UTF-8.
@@ -45,10 +48,16 @@ def check_limits(data_mb: float, video_mb: float) -> None:
         )
 
 
-def check_free(output: Path, *, overwrite: bool | None = None) -> None:
-    """See that a dataset can be put at `output`: nothing is there, or one of ours that is to be replaced.
+def check_free(output: Path, *, overwrite: bool | None = None) -> str | None:
+    """See that a dataset can be put at `output`: nothing is there, or one of ours to be replaced.
 
-    `overwrite` tells whether to replace one; None where that is not for the caller to choose.
+    Args:
+        output: the folder to make.
+        overwrite: whether to replace a dataset; None where that is not for the caller to choose.
+
+    Returns:
+        The identity of the dataset that is to be replaced, for `give_name`; None if nothing is
+        there.
 
     Raises:
         UsageError: it is no name for a folder to make.
@@ -56,98 +65,158 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> None:
     """
     check_name(output)
     if not output.exists() and not output.is_symlink():
-        return
+        return None
     if output.is_symlink() or output.is_mount():
+        target = f"a link to {output.readlink()}" if output.is_symlink() else "a mount point"
         raise OutputExists(
-            "there is a link, or a mount point, at the place of the output: a dataset cannot take its name",
+            "the output is a link or a mount point: a dataset cannot take its name",
             place=Place(file=output),
             expected="nothing, or an empty folder",
-            found=f"a link to {printable(str(output.readlink()))}"
-            if output.is_symlink()
-            else "a mount point",
+            found=printable(target),
             next_step="name a folder in it, or where it leads to",
         )
     if output.is_dir() and not any(output.iterdir()):
-        return
+        return None
     ours = (output / PROVENANCE).is_file()
     if overwrite and ours:
-        return
+        return identity(output)
+    replaceable = ours and overwrite is False
+    remedy = "replace it with --overwrite" if replaceable else "move it away"
     raise OutputExists(
-        "there is something at the place of the output; it is kept",
+        "the output already exists (not changed)",
         place=Place(file=output),
         expected="nothing, or an empty folder",
         found="a dataset that piperline made" if ours else "something that piperline did not make",
-        next_step="name another place, or "
-        + ("replace it with --overwrite" if ours and overwrite is False else "move it away"),
+        next_step=f"name another output, or {remedy}",
     )
 
 
-def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool | None = None) -> None:
+def check_output(
+    output: Path, inputs: Sequence[Path], *, overwrite: bool | None = None
+) -> str | None:
     """As `check_free`; and see that `output` is apart from the inputs.
 
     Raises:
         UsageError: it is one of the inputs, or lies in one.
         OutputExists: something is there.
     """
-    place = output.resolve()
+    resolved = output.resolve()
     for path in (path.resolve() for path in inputs):
-        if place == path or path in place.parents or place in path.parents:
+        if resolved == path or path in resolved.parents or resolved in path.parents:
             raise UsageError(
-                "the output and an input are in each other's place",
+                "the output and an input overlap",
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
             )
-    check_free(output, overwrite=overwrite)
+    return check_free(output, overwrite=overwrite)
 
 
-def give_name(made: Path, output: Path) -> None:
-    """Rename the dataset `made` to `output`; one that is there is replaced in one step, and removed."""
-    replaced = made
-    if not output.exists() or not any(output.iterdir()):
-        made.rename(output)
-    elif not _exchange(made, output):  # the two renames are as near to it as can be
-        replaced = made.with_name(f"{made.name}.replaced")
+def give_name(made: Path, output: Path, *, replaces: str | None = None) -> None:
+    """Rename the dataset `made` to `output`, in one step; the one that it replaces is removed.
+
+    Args:
+        made: the new dataset, complete and on the disk.
+        output: the name that it gets.
+        replaces: the identity of the dataset that is there and is to be replaced, from
+            `check_free`. Anything else that came to be there meanwhile is kept.
+
+    Raises:
+        OutputExists: there is something else at `output`.
+    """
+    if replaces is None:
+        _take(made, output)
+    elif identity(output) != replaces:
+        raise _came_meanwhile(output)
+    elif _exchange(made, output):
+        if identity(made) != replaces:  # it was replaced between the two looks
+            _exchange(made, output)
+            raise _came_meanwhile(output)
+        sync(output.parent)
+        shutil.rmtree(made, ignore_errors=True)
+    else:  # a file system without exchange: `restore_replaced` goes on after a kill between the two
+        replaced = made.with_name(f"{made.name}{REPLACED}")
         output.rename(replaced)
+        _take(made, output)
+        sync(output.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _take(made: Path, output: Path) -> None:
+    """Give a folder a name that nobody has: an empty folder is replaced, and nothing else."""
+    try:
         made.rename(output)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _came_meanwhile(output) from error
+        raise
     sync(output.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _came_meanwhile(output: Path) -> OutputExists:
+    return OutputExists(
+        "something came to be at the output while the dataset was made (not changed)",
+        place=Place(file=output),
+        expected="what was there when the command began",
+        next_step="move it away, and run the same command again",
+    )
+
+
+def restore_replaced(folder: Path, output: Path) -> None:
+    """Finish a replacement that was killed where names cannot be exchanged.
+
+    Args:
+        folder: where the new dataset was made.
+        output: the old dataset gets this name back if the new one had not taken it.
+    """
+    for replaced in folder.glob(f"*{REPLACED}"):
+        if not output.exists():
+            replaced.rename(output)
+            sync(output.parent)
+        else:
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def backup_name(old: Path, path: Path) -> Path:
-    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for the v3.0 dataset `old`, whose place at `path` is taken.
+    """The first free name of `NAME_v30`, `NAME_v30_2`, ... for a v3.0 dataset.
 
-    What is no dataset becomes `NAME_old`.
+    Args:
+        old: the dataset; what is none becomes `NAME_old`.
+        path: its former path, which names it.
     """
     try:
         suffix = Info.from_disk(old).version.replace(".", "")
     except DatasetError:
         suffix = "old"
-    first = path.with_name(f"{path.name}_{suffix}")
-    number, name = 1, first
-    while name.exists() or name.is_symlink():
-        number += 1
-        name = first.with_name(f"{first.name}_{number}")
-    return name
+    names = _backup_names(path, suffix)
+    return next(name for name in names if not (name.exists() or name.is_symlink()))
 
 
-def replace_dataset(made: Path, path: Path) -> Path:
-    """Put the dataset `made` in the place of the one at `path`, which is kept beside it.
+def _backup_names(path: Path, suffix: str) -> Iterator[Path]:
+    yield path.with_name(f"{path.name}_{suffix}")
+    for number in count(2):
+        yield path.with_name(f"{path.name}_{suffix}_{number}")
 
-    At every moment either the old or the new dataset is at `path`.
+
+def last_backup(path: Path) -> Path | None:
+    """The backup of `path` that was made last; None if there is none."""
+    backups: list[Path] = []
+    for suffix in ("v20", "v21", "v30", "old"):
+        backups += takewhile(Path.exists, _backup_names(path, suffix))
+    return max(backups, key=lambda backup: backup.stat().st_ctime_ns, default=None)
+
+
+def exchange(swap: Path, path: Path) -> Path:
+    """Put the dataset `swap` in the place of the one at `path`, which is kept beside it.
 
     Returns:
         Where the old one is.
     """
     backup = backup_name(path, path)
-    swap = made.with_name("swap")
-    write_whole(made.with_name("new"), identity(made))
-    made.rename(swap)
-    if not _exchange(swap, path):
-        # This file system has no exchange: the two renames are as near to it as can be.
+    if _exchange(swap, path):
+        swap.rename(backup)
+    else:  # a file system without exchange: the two renames are as near to it as can be
         path.rename(backup)
-        swap.rename(path)
-        return backup
-    swap.rename(backup)
+        _take(swap, path)
     sync(path.parent)
     return backup
 
@@ -165,14 +234,12 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
-def publish(folder: Path, output: Path, *, overwrite: bool = False) -> None:
-    """Give a finished dataset its name, by one rename; one that it replaces is exchanged with it, and removed.
+def publish(folder: Path, output: Path, *, replaces: str | None = None) -> None:
+    """Bring a finished dataset to the disk, and give it its name as `give_name` does.
 
     Raises:
         OutputExists: there is something at `output` that is not to be replaced.
     """
-    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
-        sync(path)
-    check_free(output, overwrite=overwrite)
+    sync_tree(folder)
     output.parent.mkdir(parents=True, exist_ok=True)
-    give_name(folder, output)
+    give_name(folder, output, replaces=replaces)

@@ -1,137 +1,263 @@
-"""Where a dataset is made, and how it comes into its place: absent or complete, old or new, never half.
+"""Where something is made before it gets its name: a folder for one process alone.
 
-`OUTPUT.partial/` lies beside the output while it is made:
+`OUTPUT.partial/` lies beside the output while a dataset is copied or downloaded:
 
     lock       held by the process at work; also the mark that the folder is ours
     dataset/   the new dataset
     pieces/    videos that had to be encoded again
-    new        while a dataset is replaced: which folder is the new one
-    swap/      while a dataset is replaced: first the new one, and after one atomic exchange the old one
+    new        which folder is the new dataset, when it is about to get its name
+    swap/      while a dataset is replaced: the new one, and after one atomic exchange the old one
 """
 
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from piperline.errors import OutputExists, Place, output_error
-from piperline.files import identity, write_whole
-from piperline.output.publish import backup_name
+from piperline.files import identity, remove, remove_tree, sweep_removed, write_whole
+from piperline.output.publish import (
+    REPLACED,
+    backup_name,
+    exchange,
+    give_name,
+    last_backup,
+    restore_replaced,
+)
+from piperline.text import printable
 
-_FOLDERS = ("dataset", "dataset.replaced", "pieces")
+_FOLDERS = ("dataset", "pieces")
+_NEW, _SWAP = "new", "swap"
+_NAMES = (*_FOLDERS, _NEW, _SWAP, f"*{REPLACED}")
+_DOWNLOADED = ("dataset", "of")
+_SHOWN = 10
 
 
 @contextlib.contextmanager
-def workplace(output: Path) -> Iterator[Path]:
-    """`OUTPUT.partial`, for this process alone, with an empty folder `dataset`; gone when left.
-
-    What an earlier process left there when it was killed is removed first; a swap that it had begun is finished.
+def exclusive(
+    file: Path,
+    *,
+    message: str = "another process is at work on this output",
+    next_step: str = "wait until it has ended",
+) -> Iterator[None]:
+    """Hold a lock file, which stays; the folder that it lies in belongs to this process alone.
 
     Raises:
-        OutputExists: there is a folder of that name that piperline did not make, or another process works in it.
+        OutputExists: another process holds it; `message` and `next_step` are what is told then.
+    """
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputExists(
+                message, place=Place(file=file.parent), next_step=next_step
+            ) from error
+        yield
+
+
+def foreign_names(folder: Path, names: Sequence[str]) -> list[str]:
+    """What lies in a folder and is no lock, nor of `names`, nor a half-written file of ours."""
+    known = ("lock", ".*.tmp-*", *names)
+    found = sorted(path.name for path in folder.iterdir())
+    return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in known)]
+
+
+def remove_workspace(folder: Path, names: Sequence[str]) -> None:
+    """Remove the folder, in one step for whoever still works in it, but not a user's files."""
+    if not folder.is_dir() or not foreign_names(folder, names):
+        remove_tree(folder)
+        return
+    for pattern in (*names, ".*.tmp-*", "lock"):
+        for path in folder.glob(pattern):
+            remove(path)
+
+
+@contextlib.contextmanager
+def workspace(
+    folder: Path, output: Path, names: Sequence[str], *, no_room: str | None = None
+) -> Iterator[None]:
+    """The folder in which `output` is prepared, made if there is none, for this process alone.
+
+    Args:
+        folder: `OUTPUT.work`, `OUTPUT.partial` or `OUTPUT.download`.
+        output: named where something cannot be written.
+        names: what piperline puts there, as patterns: anything else is somebody's, and stops the
+            command.
+        no_room: what to do if it cannot be written; None: what is done is kept for the next run.
+
+    Raises:
+        OutputExists: there is something else in it, or another process is at work in it.
         OutputError: it cannot be written.
     """
-    place = output.with_name(output.name + ".partial")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not (place / "lock").is_file() and any(place.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = foreign_names(folder, names)
+        if foreign:
             raise OutputExists(
-                "there is a folder in the place where the output would be made",
-                place=Place(file=place),
+                f"{folder.name} holds what piperline did not put there (not changed)",
+                place=Place(file=folder),
+                expected="nothing, or the working folder of an earlier run",
+                found=printable(", ".join(foreign[:_SHOWN])),
                 next_step="move it away, or name another output",
             )
-        place.mkdir(exist_ok=True)
-        with (place / "lock").open("a") as lock:
-            _lock(lock.fileno(), place)
-            _finish_swap(place, output)
-            for name in _FOLDERS:
-                shutil.rmtree(place / name, ignore_errors=True)
-            (place / "dataset").mkdir()
-            (place / "pieces").mkdir()
-            try:
-                yield place / "dataset"
-            finally:
-                _finish_swap(place, output)
-                _remove(place)
+        with exclusive(folder / "lock"):
+            yield
     except OSError as error:
         known = output_error(error, output)
         if known is None:
             raise
-        known.next_step = "make room, or name another place; nothing was changed"
+        known.next_step = no_room or known.next_step
         raise known from error
 
 
-def _lock(descriptor: int, place: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputExists(
-            "another process is at work on this output",
-            place=Place(file=place),
-            next_step="wait until it has ended",
-        ) from error
+@dataclass(frozen=True)
+class Workplace:
+    """`OUTPUT.partial`, in which a dataset is made.
 
-
-def _remove(place: Path) -> None:
-    """Remove a workplace, the lock last: a kill on the way leaves one that the next process knows as ours."""
-    for name in _FOLDERS:
-        shutil.rmtree(place / name, ignore_errors=True)
-    for name in ("new", "lock"):
-        (place / name).unlink(missing_ok=True)
-    with contextlib.suppress(
-        OSError
-    ):  # something else lies there: another process has begun, or a user's file
-        place.rmdir()
-
-
-def _finish_swap(place: Path, output: Path) -> None:
-    """Tidy `swap` after a kill: before the exchange it holds the new dataset, after it the old one.
-
-    Each by one rename, so that a kill here as well leaves what can be told apart.
+    Attributes:
+        folder: its path.
+        output: the name that the dataset gets.
+        request: names what is asked for.
+        backup: where the old dataset lies if an earlier process was killed when it had just put
+            the new one in its place; the work is done then.
+        finished: whether an earlier process, of the same request, was killed when the dataset had
+            just got its name.
     """
-    swap, new = place / "swap", place / "new"
+
+    folder: Path
+    output: Path
+    request: str = ""
+    backup: Path | None = None
+    finished: bool = False
+
+    @property
+    def dataset(self) -> Path:
+        """The new dataset: an empty folder at first."""
+        return self.folder / "dataset"
+
+    @property
+    def pieces(self) -> Path:
+        """A folder for videos that have to be encoded again."""
+        return self.folder / "pieces"
+
+    def publish(self, *, replaces: str | None = None) -> None:
+        """Give the dataset its name; see `give_name`."""
+        self._note_new()
+        give_name(self.dataset, self.output, replaces=replaces)
+
+    def exchange(self) -> Path:
+        """Put the dataset in the place of the one that has its name, which is kept beside it.
+
+        At every moment either the old or the new dataset has the name, where the file system can
+        exchange names; elsewhere, after a kill between two renames, the next process gives it to
+        the new one.
+
+        Returns:
+            Where the old one is.
+        """
+        swap = self.folder / _SWAP
+        self._note_new()
+        self.dataset.rename(swap)
+        return exchange(swap, self.output)
+
+    def _note_new(self) -> None:
+        write_whole(self.folder / _NEW, f"{identity(self.dataset)}\n{self.request}")
+
+
+@contextlib.contextmanager
+def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
+    """`OUTPUT.partial`, for this process alone; gone when left.
+
+    What an earlier process left there that was killed is finished or removed first.
+
+    Args:
+        output: the name that the dataset will get.
+        request: names what is asked for: only the same request is finished already.
+
+    Raises:
+        OutputExists: piperline did not make the folder, or another process is at work in it.
+        OutputError: it cannot be written.
+    """
+    folder = _partial(output)
+    sweep_removed(folder)
+    no_room = "make room, or name another output; nothing was changed"
+    with workspace(folder, output, _NAMES, no_room=no_room):
+        backup = _finish_swap(folder, output)
+        restore_replaced(folder, output)
+        finished = was_published(output, request)
+        place = Workplace(folder, output, request, backup, finished)
+        for name in _FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        place.dataset.mkdir()
+        place.pieces.mkdir()
+        try:
+            yield place
+        finally:
+            _finish_swap(folder, output)
+            remove_workspace(folder, _NAMES)
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
+
+
+def was_published(output: Path, request: str) -> bool:
+    """Whether a process of the same request was killed when the dataset had just got its name."""
+    sweep_removed(_partial(output))
+    new, known_request = _noted(_partial(output))
+    return bool(new) and (new, known_request) == (identity(output), request)
+
+
+def _noted(folder: Path) -> tuple[str, str]:
+    """The identity of the new dataset, and the request; empty where nothing is noted."""
+    try:
+        new, _, request = (folder / _NEW).read_text(encoding="utf-8").partition("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return "", ""
+    return new, request
+
+
+def _finish_swap(folder: Path, output: Path) -> Path | None:
+    """Finish a swap after a kill; gives the place of the old dataset if the new one has its name.
+
+    `swap` holds the new dataset before the exchange, and the old one after it. Each case takes one
+    rename, so that a kill during it leaves what can be told apart.
+    """
+    swap = folder / _SWAP
     if not swap.exists():
-        return
-    if new.is_file() and new.read_text(encoding="utf-8") == identity(swap):
-        swap.rename(place / "dataset")  # its place when it is not wanted: the caller clears it
-    else:
-        swap.rename(backup_name(swap, output))
+        return None
+    if _noted(folder)[0] != identity(swap):
+        backup = backup_name(swap, output)
+        swap.rename(backup)
+        return backup
+    if output.exists():
+        swap.rename(folder / "dataset")  # the caller clears this name
+        return None
+    swap.rename(output)  # the old dataset had been moved to its backup already
+    return last_backup(output)
 
 
 @contextlib.contextmanager
 def downloading(output: Path, what: str) -> Iterator[Path]:
-    """`OUTPUT.download`, for this process alone, with a folder `dataset`, which is kept until it is moved away.
+    """`OUTPUT.download`, for this process alone; its folder `dataset` stays until it is moved away.
 
-    What an earlier process left there when it broke off is there still, if it was of the same `what`.
+    What an interrupted process left there is still there, if it was of the same `what`.
 
     Raises:
-        OutputExists: there is a folder of that name that piperline did not make, or another process works in it.
+        OutputExists: piperline did not make the folder, or another process is at work in it.
         OutputError: it cannot be written.
     """
-    place = output.with_name(output.name + ".download")
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / "lock").is_file() and any(place.iterdir()):
-            raise OutputExists(
-                "there is a folder in the place where the download would lie",
-                place=Place(file=place),
-                next_step="move it away, or name another output",
-            )
-        with (place / "lock").open("a") as lock:
-            _lock(lock.fileno(), place)
-            of = place / "of"
-            if not of.is_file() or of.read_text(encoding="utf-8") != what:
-                shutil.rmtree(place / "dataset", ignore_errors=True)
-                write_whole(of, what)
-            (place / "dataset").mkdir(exist_ok=True)
-            yield place / "dataset"
-            if not (place / "dataset").exists():
-                for name in ("of", "lock"):
-                    (place / name).unlink(missing_ok=True)
-                place.rmdir()
-    except OSError as error:
-        known = output_error(error, output)
-        if known is None:
-            raise
-        raise known from error
+    folder = output.with_name(output.name + ".download")
+    dataset, source = folder / "dataset", folder / "of"
+    sweep_removed(folder)
+    with workspace(folder, output, _DOWNLOADED):
+        if not source.is_file() or source.read_text(encoding="utf-8") != what:
+            shutil.rmtree(dataset, ignore_errors=True)
+            write_whole(source, what)
+        dataset.mkdir(exist_ok=True)
+        yield dataset
+        if not dataset.exists():
+            remove_workspace(folder, _DOWNLOADED)

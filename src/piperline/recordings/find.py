@@ -1,55 +1,88 @@
 """Finding the recordings that a command line names."""
 
+import os
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from piperline.errors import Place, RecordingError
 from piperline.text import is_utf8, natural_key, printable
 
-if TYPE_CHECKING:
-    pass
-
-
 SUFFIXES = (".hdf5", ".h5")
 
 
-def find_recordings(inputs: Sequence[Path | str]) -> list[tuple[Path, str]]:
-    """The recordings that `inputs` name: files as they are, folders by what lies directly in them.
+Inputs = Path | str | Sequence[Path | str]
+"""One file or folder, or several."""
+
+
+def find_recordings(inputs: Inputs, pattern: str | None = None) -> list[tuple[Path, str]]:
+    """The recordings that `inputs` name: files as they are, folders by what lies in them.
+
+    Of a folder these are the HDF5 files directly in it, or if there are none, all in the folders
+    below it.
+
+    Args:
+        inputs: files and folders.
+        pattern: which files below a folder, such as `**/data/trajectory.hdf5`; all if None.
 
     Returns:
-        Pairs of path and the name by which a file is told from others, each file once: inputs in the given order,
+        Pairs of path and the name by which a file is told from others, each file once: inputs in
+            the given order,
         files of a folder in natural order.
 
     Raises:
         RecordingError: an input is missing, or a folder holds no HDF5 file.
     """
     found: dict[Path, tuple[Path, str]] = {}
-    for given in map(Path, inputs):
-        for path in _hdf5_files(given) if given.is_dir() else [given]:
-            if not is_utf8(str(path)):
-                raise RecordingError(
-                    "the name of the file is not UTF-8",
-                    place=Place(file=path),
-                    expected="a name that the dataset can tell",
-                    found=printable(path.name),
-                    next_step="rename it",
-                )
-            if not path.exists():
-                raise RecordingError(
-                    "there is no such file or folder",
-                    place=Place(file=path),
-                    expected="HDF5 files, and folders of them",
-                    found="a link that leads nowhere"
-                    if path.is_symlink()
-                    else "nothing of that name",
-                    next_step="check the path",
-                )
-            found.setdefault(path.resolve(), (path, f"{path.resolve().parent.name}/{path.name}"))
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    for given in map(Path, paths):
+        folder = given if given.is_dir() else None
+        for path in _hdf5_files(given, pattern) if folder else [given]:
+            _check(path)
+            found.setdefault(path.resolve(), (path, _source(path, folder)))
     return list(found.values())
 
 
-def _hdf5_files(folder: Path) -> list[Path]:
+def _source(path: Path, folder: Path | None) -> str:
+    """The path from the folder that was named, with its name in front."""
+    if folder is None or path.parent == folder:
+        return f"{path.resolve().parent.name}/{path.name}"
+    return f"{folder.resolve().name}/{path.relative_to(folder)}"
+
+
+def _check(path: Path) -> None:
+    if not is_utf8(str(path)):
+        raise RecordingError(
+            "the name of the file is not UTF-8",
+            place=Place(file=path),
+            expected="a name that the dataset can tell",
+            found=printable(path.name),
+            next_step="rename it",
+        )
+    if not path.exists():
+        link = "a link that leads nowhere"
+        raise RecordingError(
+            "there is no such file or folder",
+            place=Place(file=path),
+            expected="HDF5 files, and folders of them",
+            found=link if path.is_symlink() else _instead_of(path),
+            next_step="check the path",
+        )
+
+
+def _instead_of(path: Path) -> str:
+    """What there is in the folder where a missing path breaks off."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    try:
+        names = sorted((p.name for p in folder.iterdir()), key=natural_key)
+    except PermissionError:
+        return "nothing of that name"
+    visible = [printable(name) for name in names if not name.startswith(".")]
+    shown = ", ".join(visible[:8])
+    return f"nothing of that name; {folder} holds: {shown or 'nothing'}"
+
+
+def _hdf5_files(folder: Path, pattern: str | None) -> list[Path]:
     try:
         inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except PermissionError as error:
@@ -61,18 +94,36 @@ def _hdf5_files(folder: Path) -> list[Path]:
             next_step="give the permission, or run this as its owner",
         ) from error
     # A link that leads nowhere is told later; it is not passed over.
-    files = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.is_dir()]
-    if files:
-        return sorted(files, key=lambda path: natural_key(path.name))
-    below = sum(
-        1 for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    raise RecordingError(
-        "the folder holds no HDF5 files",
-        place=Place(file=folder),
-        expected="files that end with " + " or ".join(SUFFIXES),
-        found=f"{below} of them in folders below" if below else "none",
-        next_step=f"name those folders: {folder}/*/"
-        if below
-        else "name the folder in which the recordings lie",
-    )
+    files = [path for path in inside if _may_be_recording(path)]
+    if not files:
+        files = [path for path in _below(folder) if _matches(path, pattern)]
+    if not files:
+        raise RecordingError(
+            "the folder holds no HDF5 files",
+            place=Place(file=folder),
+            expected=f"files that end with {' or '.join(SUFFIXES)}, in it or below",
+            found=f"none that match {pattern}" if pattern else "none",
+            next_step="name the folder in which the recordings lie",
+        )
+    return sorted(files, key=lambda path: natural_key(str(path.relative_to(folder))))
+
+
+def _may_be_recording(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def _below(folder: Path) -> list[Path]:
+    """The HDF5 files in all folders below; hidden ones and links to folders are not entered."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return [path for path in found if _may_be_recording(path)]
+
+
+def _matches(path: Path, pattern: str | None) -> bool:
+    """Whether the end of a path matches, with `**` for any number of folders, also none."""
+    if pattern is None:
+        return True
+    plain = pattern.removeprefix("**/").replace("/**/", "/*")
+    return fnmatchcase(path.absolute().as_posix(), f"*/{plain}")

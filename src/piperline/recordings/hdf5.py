@@ -1,5 +1,11 @@
-"""How untrusted HDF5 files are opened and walked: nothing outside a file is ever followed."""
+"""The door to untrusted HDF5 files: how they are opened, walked and read.
 
+Nothing outside a file is ever followed.
+What h5py raises for a damaged file becomes an error with a place here, and nowhere else: a call of
+h5py stands alone in `reading`, so that an error of piperline's own code keeps its traceback.
+"""
+
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,19 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, Place, RecordingError
-from piperline.text import printable
+from piperline.text import natural_key, printable
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
 """What h5py raises for damaged files."""
 
+_LFS = b"version https://git-lfs"
 _MAX_LINKS = 16
+_MAX_VALUE_BYTES = 64 << 20
+_MOST_OBJECTS = 1000
+_DEEPEST = 16
 
 
 def open_file(path: Path) -> h5py.File:
     """Open an HDF5 file to read.
 
     Raises:
-        RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing elsewhere.
+        RecordingError: it is missing, a folder, not HDF5, cut short, damaged, or open for writing
+            elsewhere.
     """
     place = Place(file=path)
     if not path.is_file():
@@ -63,6 +74,9 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
     elif "truncated" in words:
         message, expected = "the file is cut short", "as many bytes as its header says"
         step = "copy or record it again"
+    elif "signature not found" in words and _is_lfs_pointer(place):
+        message = "the file is a pointer of Git LFS, not the recording itself"
+        expected, step = "an HDF5 file", "fetch what it stands for: git lfs pull"
     elif "signature not found" in words:
         message, expected = "this is not an HDF5 file", "an HDF5 file"
         step = "name the recordings themselves; if this is one, copy or record it again"
@@ -73,6 +87,12 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
             "copy or record it again",
         )
     return RecordingError(message, place=place, expected=expected, found=words, next_step=step)
+
+
+def _is_lfs_pointer(place: Place) -> bool:
+    """Whether a file is what Git LFS leaves where the file itself was not fetched."""
+    with Path(place.file or "").open("rb") as file:
+        return file.read(len(_LFS)) == _LFS
 
 
 @contextmanager
@@ -90,7 +110,7 @@ def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterat
 def resolve(
     root: h5py.Group, path: str, place: Place
 ) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
-    """What lies at `path` below `root`, or None; soft links are followed inside the file, nothing leaves it.
+    """What lies at `path` below `root`, or None; soft links are followed inside the file.
 
     Raises:
         BadEpisode: a link leads out of the file, or in circles.
@@ -120,11 +140,151 @@ def resolve(
     return node if isinstance(node, (h5py.Group, h5py.Dataset, h5py.Datatype)) else None
 
 
+def member_names(group: h5py.Group, place: Place) -> list[str]:
+    """The names of what lies in a group, in the order of the file.
+
+    Raises:
+        RecordingError: the group is damaged.
+    """
+    with reading(place):
+        names = list(group)
+    return [text(name) for name in names]
+
+
+def attribute(node: h5py.HLObject, name: str, place: Place) -> object:
+    """The value of an attribute; None where there is none, or an empty one.
+
+    Raises:
+        BadEpisode: it cannot be read.
+    """
+    with reading(place, BadEpisode):
+        value = node.attrs.get(name)
+    return None if isinstance(value, h5py.Empty) else value
+
+
+def is_link(group: h5py.Group, name: str, place: Place) -> str | None:
+    """Where a soft link leads; None for anything else."""
+    with reading(place, BadEpisode):
+        link = group.get(stored(name), getlink=True)
+    return str(link.path) if isinstance(link, h5py.SoftLink) else None
+
+
+def is_there(root: h5py.Group, reference: str, place: Place) -> bool:
+    """Whether there is what a reference names (see `piperline.recordings.rules`)."""
+    node, name = _referred(root, reference, place)
+    if node is None or not name:
+        return node is not None
+    with reading(place, BadEpisode):
+        return name in node.attrs
+
+
+def lookup(root: h5py.Group, reference: str, place: Place) -> object:
+    """The value that a reference names: an attribute, or a whole small dataset, or None.
+
+    Raises:
+        BadEpisode: it cannot be read, leaves the file, or is absurdly large.
+    """
+    node, name = _referred(root, reference, place)
+    if name:
+        return None if node is None else attribute(node, name, place)
+    if not isinstance(node, h5py.Dataset) or node.shape is None:
+        return None
+    refuse_foreign_storage(node, place)
+    with reading(place, BadEpisode):
+        size = node.dtype.itemsize * math.prod(node.shape)
+    if size > _MAX_VALUE_BYTES:
+        raise absurd(node, place, size, _MAX_VALUE_BYTES)
+    with reading(place, BadEpisode):
+        value: object = node[()]
+    return value
+
+
+def _referred(root: h5py.Group, reference: str, place: Place) -> tuple[Any, str]:
+    path, _, name = reference.partition("@")
+    start = root.file if path.startswith("/") else root
+    inside = path.strip("/")
+    return (resolve(start, inside, place) if inside else start), name
+
+
+def matching(root: h5py.Group, pattern: str, place: Place) -> list[tuple[str, str]]:
+    """What there is at a path with one `*`, in natural order: what `*` stands for, and the path.
+
+    Raises:
+        BadEpisode: a link on the way leaves the file, or the file is damaged.
+    """
+    parts = pattern.split("/")
+    index = next(number for number, part in enumerate(parts) if "*" in part)
+    group = resolve(root, "/".join(parts[:index]), place) if index else root
+    if not isinstance(group, h5py.Group):
+        return []
+    before, _, behind = parts[index].partition("*")
+    found = []
+    for name in sorted(member_names(group, place), key=natural_key):
+        inner = name.removeprefix(before).removesuffix(behind)
+        path = "/".join([*parts[:index], name, *parts[index + 1 :]])
+        if before + inner + behind == name and inner and "/" not in name:
+            found.append((inner, path))
+    return [
+        (inner, path) for inner, path in found if not parts[index + 1 :] or _is_there(root, path)
+    ]
+
+
+def _is_there(root: h5py.Group, path: str) -> bool:
+    return resolve(root, path, Place()) is not None
+
+
+def datasets_below(root: h5py.Group, place: Place) -> Iterator[h5py.Dataset]:
+    """The datasets below a group, level by level, of the first thousand objects.
+
+    What leads out of the file or cannot be read is not among them.
+    """
+    waiting: list[tuple[h5py.Group, int]] = [(root, 0)]
+    seen = 0
+    while waiting:
+        group, depth = waiting.pop(0)
+        for name in _names_if_readable(group, place):
+            seen += 1
+            node = _member_if_readable(group, name, place)
+            if seen > _MOST_OBJECTS:
+                return
+            if isinstance(node, h5py.Dataset):
+                yield node
+            elif isinstance(node, h5py.Group) and depth < _DEEPEST:
+                waiting.append((node, depth + 1))
+
+
+def _names_if_readable(group: h5py.Group, place: Place) -> list[str]:
+    try:
+        return member_names(group, place)
+    except RecordingError:
+        return []
+
+
+def _member_if_readable(group: h5py.Group, name: str, place: Place) -> object:
+    try:
+        return resolve(group, name, place)
+    except RecordingError:
+        return None
+
+
+def absurd(data: h5py.Dataset, place: Place, size: int, limit: int) -> BadEpisode:
+    """The error for a dataset of which `size` bytes would have to be in memory at once."""
+    return BadEpisode(
+        "a dataset claims a size that no recording has",
+        place=place,
+        expected=f"at most {limit >> 20} MiB at once",
+        found=f"{size >> 20} MiB: {describe(data)}",
+        next_step="leave the episode out with --skip-bad",
+    )
+
+
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
 
 
-def follow(group: h5py.Group, name: str) -> Any:
+def follow(
+    group: h5py.Group, name: str
+) -> h5py.HLObject | h5py.ExternalLink | h5py.SoftLink | None:
     """A member of a group: a group, a dataset, a named type, a link that is not followed, or None.
 
     By low-level calls: they are faster, and take names that are not UTF-8.
@@ -177,13 +337,14 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
     if filters.get_external_count():
         raise _foreign("external storage", str(data.external[0][0]), place)
     for index in range(filters.get_nfilters()):
-        code, _, _, name = filters.get_filter(index)
+        code, _, _, stored_name = filters.get_filter(index)
+        name = printable(stored_name.decode(errors="replace")) or "without a name"
         if not h5py.h5z.filter_avail(code):
             raise BadEpisode(
                 "a filter that the dataset was written with is not installed",
                 place=place,
                 expected="gzip, szip, lzf, or a filter of the package hdf5plugin",
-                found=f"filter {code} ({printable(name.decode(errors='replace')) or 'without a name'})",
+                found=f"filter {code} ({name})",
                 next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
             )
 

@@ -1,27 +1,27 @@
-"""The recorded images of a camera, as a stream; and the errors about datasets that do not hold what they should."""
+"""The recorded images of a camera, as a stream."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, LayoutMismatch, Place
-from piperline.recordings.hdf5 import describe, read_rows, reading
-from piperline.recordings.layout import Color
-from piperline.video.image_header import is_png, jpeg_payload
+from piperline.recordings.beside import names_image, read_image
+from piperline.recordings.datasets import REPAIR, mismatch
+from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
+from piperline.recordings.rules import CameraRule, Color, Storage
+from piperline.video.image_header import image_kind, is_png, jpeg_payload, png_header
 
-Storage = Literal["jpeg", "png", "raw"]
 Payload = bytes | NDArray[np.uint8]
-
-REPAIR = "repair the recording, or leave the episode out with --skip-bad"
 
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
 _MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 256 << 20, 512 << 20
-_MIN_PNG = 24
+_JPEG_START = b"\xff\xd8"
 
 
 @dataclass(frozen=True)
@@ -31,41 +31,56 @@ class CameraHeader:
     Attributes:
         storage: how an image is stored.
         height, width: of the first image, in pixels.
+        color: how its colours are meant.
+        turned: whether the recorded images are upside down, and are put right.
     """
 
     storage: Storage
     height: int
     width: int
+    color: Color = "rgb"
+    turned: bool = False
 
 
-def mismatch(
-    message: str, place: Place, expected: str, found: str, suggestion: Callable[[], str] | None
-) -> LayoutMismatch:
-    """The error for something that is not as the layout declares it."""
-    step = suggestion() if suggestion else None
-    return LayoutMismatch(message, place=place, expected=expected, found=found, next_step=step)
+class ImageStream(Protocol):
+    """The images of one camera of one episode, wherever they lie.
 
+    Attributes:
+        length: how many.
+    """
 
-def absurd(data: h5py.Dataset, place: Place, size: int, limit: int) -> BadEpisode:
-    """The error for a dataset of which `size` bytes would have to be in memory at once."""
-    return BadEpisode(
-        "a dataset claims a size that no recording has",
-        place=place,
-        expected=f"at most {limit >> 20} MiB at once",
-        found=f"{size >> 20} MiB: {describe(data)}",
-        next_step="leave the episode out with --skip-bad",
-    )
+    length: int
+
+    @property
+    def color(self) -> Color:
+        """How the colours are meant."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether the recorded images are upside down."""
+
+    def header(self) -> CameraHeader:
+        """How the images are stored and how large they are."""
+
+    def __iter__(self) -> Iterator[Payload]:
+        """The images in order: bytes of a JPEG or PNG, or uint8 arrays (H, W, 3)."""
+
+    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+        """Check a JPEG: itself without padding, height, width."""
+
+    def bad(self, frame: int, found: str) -> BadEpisode:
+        """The error for an image that cannot be used."""
 
 
 class FrameStream:
-    """The recorded images of one camera of one episode, read in slabs, never a whole episode at once.
+    """The recorded images of one camera of one episode, read in slabs.
 
     Args:
         data: the camera's dataset.
-        color: how its colours are meant.
+        rule: how it is declared.
         lengths: the table of true lengths of padded images, where there is one.
         place: file, episode and camera.
-        length: how many frames.
+        rows: the row of the dataset for each frame, rising; int64, shape (frames,).
         suggestion: tells which layout fits better, for error messages.
 
     Raises:
@@ -76,56 +91,61 @@ class FrameStream:
     def __init__(
         self,
         data: h5py.Dataset,
-        color: Color,
+        rule: CameraRule,
         lengths: h5py.Dataset | None,
         *,
         place: Place,
-        length: int,
+        rows: NDArray[np.int64],
         suggestion: Callable[[], str] | None,
     ) -> None:
-        self.color, self.length = color, length
+        self.length = len(rows)
+        self.turned = rule.turned
+        self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = replace(place, hdf5_path=data.name), suggestion
         self._dtype = data.dtype
+        self._channels_first = False
         self._raw = self._check()
+        self._color = rule.color if isinstance(rule.color, str) else None
+
+    @property
+    def color(self) -> Color:
+        """How the colours are meant: known from the way in which the first image is stored."""
+        if self._color is None:
+            first = next(self._payloads(self._rows[:1]))
+            self._color = self._rule.color_of(self._storage(first))
+        return self._color
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large the first is.
 
         Raises:
             BadEpisode: the first image is damaged.
-            LayoutMismatch: the declared colour order does not go with the way of storing.
+            LayoutMismatch: it is of a kind that is not read, or the declared colour order does not
+                go with it.
         """
-        first = next(self._payloads(0, 1))
+        first = next(self._payloads(self._rows[:1]))
+        storage = self._storage(first)
+        self._color = self._rule.color_of(storage)
         if not isinstance(first, bytes):
-            header = CameraHeader("raw", *first.shape[:2])
-        elif is_png(first):
-            if len(first) < _MIN_PNG:
-                raise self.bad(0, "PNG cut short")
-            header = CameraHeader("png", int.from_bytes(first[20:24]), int.from_bytes(first[16:20]))
+            size = first.shape[0], first.shape[1]
+        elif storage == "png":
+            size = self._png_size(first)
         else:
-            header = CameraHeader("jpeg", *self.jpeg(0, first)[1:])
-        other = {"raw": "swapped-jpeg"}.get(header.storage, "bgr")
-        if self.color == other:
-            fitting = (
-                "rgb or bgr"
-                if header.storage == "raw"
-                else "rgb or swapped-jpeg: JPEG and PNG define their order"
-            )
-            raise LayoutMismatch(
-                f"the colour order {other} does not go with {header.storage} images",
-                place=self._place,
-                expected=fitting,
-                found=f"{header.storage} images declared as {other}",
-                next_step="give the right one with --color, or in the layout",
-            )
-        return header
+            size = self.jpeg(0, first)[1:]
+        self._check_color(storage, self._color)
+        return CameraHeader(storage, *size, self._color, self.turned)
 
     def __iter__(self) -> Iterator[Payload]:
-        """The images in order: bytes of a JPEG or PNG, perhaps padded with zeros, or uint8 arrays (H, W, 3)."""
-        rows = self._slab_rows()
-        for start in range(0, self.length, rows):
-            yield from self._payloads(start, min(start + rows, self.length))
+        """The images in order: a JPEG or PNG, perhaps padded with zeros, or uint8 (H, W, 3)."""
+        size = self._slab_rows()
+        start = 0
+        while start < self.length:
+            stop = start + int(
+                np.searchsorted(self._rows[start : start + size], self._rows[start] + size)
+            )
+            yield from self._payloads(self._rows[start:stop])
+            start = stop
 
     def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
         """Check a JPEG: itself without padding, height, width.
@@ -140,24 +160,67 @@ class FrameStream:
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
+        return self._bad_row(int(self._rows[frame]), found)
+
+    def _bad_row(self, row: int, found: str) -> BadEpisode:
         return BadEpisode(
             "an image is damaged",
-            place=replace(self._place, frame=frame),
+            place=replace(self._place, frame=row),
             expected="a whole JPEG or PNG of the size of the others",
             found=found,
             next_step=REPAIR,
         )
 
+    @staticmethod
+    def _storage(image: Payload) -> Storage:
+        if not isinstance(image, bytes):
+            return "raw"
+        return "png" if is_png(image) else "jpeg"
+
+    def _png_size(self, first: bytes) -> tuple[int, int]:
+        try:
+            header = png_header(first)
+        except ValueError as error:
+            raise self.bad(0, str(error)) from error
+        if header.bits > 8:  # noqa: PLR2004 - bits of a colour
+            kind = "grey" if header.gray else "colour"
+            raise LayoutMismatch(
+                "the images are PNG of 16 bits, of which a video would keep 8",
+                place=self._place,
+                expected="JPEG, PNG of 8 bits a colour, or uint8 arrays",
+                found=f"PNG of {header.bits} bits, {kind}: depth images are stored so",
+                next_step="leave the camera out of the layout: depth is not converted",
+            )
+        return header.height, header.width
+
+    def _check_color(self, storage: Storage, color: Color) -> None:
+        other = "swapped-jpeg" if storage == "raw" else "bgr"
+        if color != other:
+            return
+        fitting = "rgb or swapped-jpeg: JPEG and PNG define their order"
+        raise LayoutMismatch(
+            f"the colour order {other} does not go with {storage} images",
+            place=self._place,
+            expected="rgb or bgr" if storage == "raw" else fitting,
+            found=f"{storage} images declared as {other}",
+            next_step="give the right one with --color, or in the layout",
+        )
+
     def _check(self) -> bool:
         """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
-        data, dtype, shape = self._data, self._dtype, self._data.shape
-        raw = dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
-        padded = dtype == np.uint8 and len(shape) == 2
-        one_each = len(shape) == 1 and (
-            dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8
-        )
+        data, dtype = self._data, self._dtype
+        shape: tuple[int, ...] = data.shape or ()
+        arrays = dtype == np.uint8 and len(shape) == 4  # noqa: PLR2004 - (T, H, W, 3)
+        self._channels_first = bool(arrays and shape[1] == 3 != shape[3])  # noqa: PLR2004
+        raw = arrays and (shape[3] == 3 or self._channels_first)  # noqa: PLR2004
+        padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
+        values = dtype.kind in "SV" or h5py.check_vlen_dtype(dtype) == np.uint8
+        one_each = len(shape) == 1 and (values or h5py.check_string_dtype(dtype) is not None)
         if not (raw or padded or one_each):
-            expected = "an image for each frame: JPEG or PNG bytes, or uint8 of shape (length, height, width, 3)"
+            expected = (
+                "an image for each frame: JPEG or PNG bytes, names of image files,"
+                " or uint8 of shape (length, height, width, 3)"
+            )
             message = "the dataset does not hold images"
             raise mismatch(message, self._place, expected, describe(data), self._suggestion)
         image = dtype.itemsize * math.prod(shape[1:])
@@ -168,13 +231,14 @@ class FrameStream:
         return bool(raw)
 
     def _slab_rows(self) -> int:
-        """Frames to read at once: whole chunks, since HDF5 decompresses a chunk whole, within a bound of memory."""
+        """Rows to read at once: whole chunks, which HDF5 decompresses whole, within a bound."""
         image = max(1, self._dtype.itemsize * math.prod(self._data.shape[1:]))
         chunk = self._data.chunks[0] if self._data.chunks else 1
         wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
         return int(max(chunk, wanted // chunk * chunk)) if chunk <= self.length else wanted
 
-    def _payloads(self, start: int, stop: int) -> Iterator[Payload]:
+    def _payloads(self, rows: NDArray[np.int64]) -> Iterator[Payload]:
+        start, stop = int(rows[0]), int(rows[-1]) + 1
         place = replace(self._place, frame=start)
         try:
             with reading(place, BadEpisode):
@@ -183,20 +247,53 @@ class FrameStream:
         except BadEpisode:
             if stop - start == 1:
                 raise
-            for row in range(start, stop):  # one by one, to tell which it is
-                yield from self._payloads(row, row + 1)
+            for index in range(len(rows)):  # one by one, to tell which it is
+                yield from self._payloads(rows[index : index + 1])
             return
-        if self._raw:
-            yield from slab
-            return
-        for row, image in enumerate(slab):
-            data = image if isinstance(image, bytes) else image.tobytes()
-            if lengths is not None:
-                self._check_length(start + row, data, lengths[:, row])
-            yield data
+        for row in rows:
+            index = int(row) - start
+            column = lengths[:, index] if lengths is not None else None
+            yield self._payload(int(row), slab[index], column)
 
-    def _check_length(self, frame: int, data: bytes, lengths: NDArray[Any]) -> None:
+    def _payload(
+        self, row: int, image: bytes | str | NDArray[np.uint8], lengths: NDArray[Any] | None
+    ) -> Payload:
+        if isinstance(image, str):
+            image = image.encode("utf-8", "surrogateescape")
+        if self._raw and not isinstance(image, bytes):
+            return np.moveaxis(image, 0, 2) if self._channels_first else image
+        data = image if isinstance(image, bytes) else image.tobytes()
+        if not data.startswith(_JPEG_START) and not is_png(data):
+            return self._other(row, data)
+        if lengths is not None:
+            self._check_length(row, data, lengths)
+        return data
+
+    def _other(self, row: int, data: bytes) -> Payload:
+        """What bytes are that are no image: plain pixels, or the name of a file that is one."""
+        for height, width in self._rule.sizes:
+            if len(data) == height * width * 3:
+                return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        name = names_image(data.rstrip(b"\0"))
+        if name is not None:
+            try:
+                return read_image(Path(self._place.file or "").resolve().parent, name)
+            except ValueError as error:
+                raise self._bad_row(row, str(error)) from error
+        kind = image_kind(data)
+        if kind is not None:
+            raise LayoutMismatch(
+                f"the images are {kind}, which is not read",
+                place=replace(self._place, frame=row),
+                expected="JPEG, PNG, or uint8 arrays",
+                found=kind,
+                next_step="write them anew as JPEG or PNG",
+            )
+        return data
+
+    def _check_length(self, row: int, data: bytes, lengths: NDArray[Any]) -> None:
         size = len(data.rstrip(b"\0"))
         if not (lengths == size).any():
             known = ", ".join(f"{length:g}" for length in lengths)
-            raise self.bad(frame, f"{size} bytes, but the table of true lengths says {known}")
+            found = f"{size} bytes, but the table of true lengths says {known}"
+            raise self._bad_row(row, found)

@@ -1,138 +1,52 @@
 """Layouts: what recordings of one kind hold and what it becomes, declared as data.
 
-The built-in ones lie in `piperline/layouts/*.toml`; any other TOML file of the same form works as well.
+The built-in ones lie in `recordings/layouts/*.toml`; any other TOML file of the same form works as
+well.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from piperline.errors import LayoutError, Place
+from piperline.recordings.rules import (
+    HIGHEST_RATE,
+    CameraRule,
+    EpisodeRule,
+    Rule,
+    SignsRule,
+    TaskRule,
+    TimeRule,
+    below,
+    check_names,
+)
+from piperline.recordings.vector_rules import VectorRule
+from piperline.text import printable
 
-Color = Literal["rgb", "bgr", "swapped-jpeg"]
-"""How the colours of recorded images are to be understood.
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
-`rgb`: raw arrays in RGB order; JPEG and PNG as the standards say.
-`bgr`: raw arrays in BGR order.
-`swapped-jpeg`: JPEG or PNG made from an RGB array by an encoder that expected BGR: red and blue are exchanged.
-"""
-
-
-def _check_names(names: Mapping[str, object]) -> None:
-    for name in names:
-        if not name or any(not (c.isalnum() or c in "_.-") for c in name) or name in {".", ".."}:
-            raise ValueError(f"the name {name!r}: names are letters, digits, '_', '-' and '.'")
-
-
-def _inside(path: str) -> str:
-    parts = path.strip("/").split("/")
-    if any(part in {"", ".", ".."} for part in parts):
-        raise ValueError(
-            "an HDF5 path names what lies below the episode, without '.', '..' or empty parts"
-        )
-    return "/".join(parts)
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """A part of a layout: a plain dataclass, so that worker processes need no pydantic; it reads them from files."""
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True)
-class EpisodeRule(_Rule):
-    """Where the episodes of a file are.
-
-    Attributes:
-        at: `groups`: every top-level group is an episode; `file`: the file is one.
-        length_attribute: the attribute of the episode that tells its number of frames; rows behind it are left
-            out. Without one, the length is that of the shortest vector, and all must agree.
-    """
-
-    at: Literal["groups", "file"]
-    length_attribute: str | None = None
-
-
-@dataclass(frozen=True)
-class TaskRule(_Rule):
-    """Where an episode's task text is.
-
-    Attributes:
-        attribute: an attribute of the episode; None where only `--task` can tell.
-    """
-
-    attribute: str | None = None
-
-
-@dataclass(frozen=True)
-class VectorRule(_Rule):
-    """A vector of numbers for each frame.
-
-    Attributes:
-        path: the dataset below the episode, float of any width, shape (>= length, len(names)).
-        names: a name for each dimension.
-        groups: named spans of dimensions, half-open; they become GR00T's modality groups.
-    """
-
-    path: str
-    names: tuple[str, ...]
-    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """See that it can be; a path loses the slashes around it."""
-        object.__setattr__(self, "path", _inside(self.path))
-        _check_names(self.groups)
-        if not self.names or len(set(self.names)) != len(self.names):
-            raise ValueError("there must be names, and they must differ from each other")
-        taken: set[int] = set()
-        for name, (start, end) in self.groups.items():
-            if not 0 <= start < end <= len(self.names):
-                raise ValueError(
-                    f"group {name} is {start}:{end}, outside the {len(self.names)} dimensions"
-                )
-            if taken & set(range(start, end)):
-                raise ValueError(f"group {name} overlaps another group")
-            taken |= set(range(start, end))
-
-
-@dataclass(frozen=True)
-class CameraRule(_Rule):
-    """A camera, or with `*` as the last part of the path, every camera there under its own name.
-
-    Attributes:
-        path: the dataset below the episode.
-        color: how its colours are to be understood.
-        lengths: a dataset with the true length of each padded image, shape (cameras, >= length), used where it
-            exists; its rows are matched by their values, since recorders do not agree on their order.
-    """
-
-    path: str
-    color: Color = "rgb"
-    lengths: str | None = None
-
-    def __post_init__(self) -> None:
-        """See that it can be; paths lose the slashes around them."""
-        object.__setattr__(self, "path", _inside(self.path))
-        if self.lengths is not None:
-            object.__setattr__(self, "lengths", _inside(self.lengths))
+_MAX_LAYOUT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout(_Rule):
+class Layout(Rule):
     """What recordings of one kind hold.
 
     Attributes:
         name: how it is called.
         description: what it is for, one line.
         robot_type: LeRobot's name for the robot.
-        fps: frames a second.
-        episodes, task: where episodes and their task texts are.
+        fps: frames a second, where the recording tells none.
+        episodes, task, time: where episodes, their instructions and times are.
         vectors: by feature name, in order: `observation.state`, `action`, ...
-        cameras: by camera name, in order; the feature is `observation.images.NAME`. The name `*` goes with a path
-            that ends with `*`.
+        cameras: by camera name, in order; the feature is `observation.images.NAME`. The name `*`
+            goes with a path that holds a `*`.
+        left_out: paths of datasets that are left out on purpose, and why.
+        signs: what tells recordings of this kind from others.
     """
 
     name: str
@@ -140,33 +54,74 @@ class Layout(_Rule):
     robot_type: str
     fps: int = 30
     episodes: EpisodeRule
-    task: TaskRule = TaskRule()
+    task: TaskRule | tuple[TaskRule, ...] = ()
+    time: TimeRule = field(default_factory=TimeRule)
     vectors: Mapping[str, VectorRule]
     cameras: Mapping[str, CameraRule] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    signs: SignsRule = field(default_factory=SignsRule)
 
     def __post_init__(self) -> None:
         """See that names and paths fit together."""
-        _check_names(
-            {
-                self.name: None,
-                **self.vectors,
-                **{name: None for name in self.cameras if name != "*"},
-            }
-        )
+        cameras = [name for name in self.cameras if name != "*"]
+        check_names([self.name, *self.vectors, *cameras])
         if not self.vectors:
             raise ValueError("there must be vectors: what the robot measured and was told")
-        if self.fps <= 0:
-            raise ValueError(f"fps must be above 0, not {self.fps}")
-        for key in self.vectors:
-            if "image" in key:
-                raise ValueError(
-                    f"vector {key}: LeRobot takes every feature with 'image' in its name for a camera"
-                )
-        for name, rule in self.cameras.items():
-            if (name == "*") != rule.path.endswith("*") or "*" in rule.path.removesuffix("*"):
-                raise ValueError(
-                    f"camera {name}: the name '*' goes with a path that ends with '/*', and only there"
-                )
+        if not 1 <= self.fps <= HIGHEST_RATE:
+            raise ValueError(f"fps must be from 1 to {HIGHEST_RATE}, not {self.fps}")
+        for path in self.left_out:
+            below(path)
+        for key, rule in self.vectors.items():
+            self._check_vector(key, rule)
+        for name, camera in self.cameras.items():
+            if any(
+                (name == "*") != ("*" in path) for path in camera.paths or (camera.video or "",)
+            ):
+                raise ValueError(f"camera {name}: the name '*' goes with a path that holds a '*'")
+
+    def _check_vector(self, key: str, rule: VectorRule) -> None:
+        if "image" in key:
+            raise ValueError(
+                f"vector {key}: LeRobot takes every feature with 'image' in its name for a camera"
+            )
+        if rule.next_of is None:
+            return
+        other = self.vectors.get(rule.next_of)
+        if other is None or other.next_of:
+            raise ValueError(f"vector {key}: next_of names a vector that is recorded")
+
+    @property
+    def tasks(self) -> tuple[TaskRule, ...]:
+        """The sources of instructions, in the order in which they are tried."""
+        rules = self.task if isinstance(self.task, tuple) else (self.task,)
+        return tuple(rule for rule in rules if rule.described != "nothing")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the bytes of an episode follow from: not names, groups, descriptions, nor the robot.
+
+        A feature's name counts: it is that of a column.
+        """
+        vectors = {key: _without_names(asdict(rule)) for key, rule in self.vectors.items()}
+        return {
+            "episodes": asdict(self.episodes),
+            "time": asdict(self.time),
+            "fps": self.fps if self.time.align else None,
+            "vectors": list(vectors.items()),
+            "cameras": [[name, asdict(rule)] for name, rule in self.cameras.items()],
+        }
+
+    @property
+    def drops_last(self) -> bool:
+        """Whether a frame at the end has no next one, and is left out."""
+        return any(rule.next_of and rule.last == "leave-out" for rule in self.vectors.values())
+
+
+def _without_names(rule: dict[str, Any]) -> dict[str, Any]:
+    names = {"names", "group", "groups"}
+    kept = {key: value for key, value in rule.items() if key not in names}
+    kept["parts"] = [_without_names(part) for part in rule.get("parts", ())]
+    return kept
 
 
 def _folder() -> Path:
@@ -194,24 +149,83 @@ def load_layout(name: str | Path) -> Layout:
     Raises:
         LayoutError: there is none of that name, or the file is not a layout.
     """
-    import tomllib
-
-    from pydantic import TypeAdapter, ValidationError
-
     path = _find(str(name))
+    return parse_layout(_text(path), Place(file=path))
+
+
+def parse_layout(text: str, place: Place) -> Layout:
+    """The layout that a TOML text declares.
+
+    Raises:
+        LayoutError: it is not a layout.
+    """
+    import tomllib  # noqa: PLC0415 - worker processes read no layouts
+
+    from pydantic import ValidationError  # noqa: PLC0415 - the same
+
     try:
-        return TypeAdapter(Layout).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LayoutError(f"the layout is not TOML: {error}", place=Place(file=path)) from error
+        layout: Layout = _adapter().validate_python(_renamed(tomllib.loads(text)))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LayoutError(f"the layout is not TOML: {error}", place=place) from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        )
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise LayoutError(
-            f"the layout is not complete or not consistent: {problems}",
-            place=Place(file=path),
+            f"the layout is not complete or not consistent: {'; '.join(problems)}",
+            place=place,
             next_step="compare it with `piperline layout show piper`",
         ) from error
+    return layout
+
+
+def read_layout(document: object, place: Place) -> Layout:
+    """The layout that a document holds, as `dataclasses.asdict` makes it.
+
+    Args:
+        document: values of JSON.
+        place: where they come from, for errors.
+
+    Raises:
+        LayoutError: they are not a layout.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - worker processes read no layouts
+
+    try:
+        return _adapter().validate_python(document)
+    except ValidationError as error:
+        raise LayoutError(
+            "this is not a layout",
+            place=place,
+            found=printable(str(error.errors()[0]["msg"])),
+            next_step="name the layout of the recordings: add --layout",
+        ) from error
+
+
+@cache
+def _adapter() -> "TypeAdapter[Layout]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 - worker processes read no layouts
+
+    return TypeAdapter(Layout)
+
+
+def _renamed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the older names of two keys, which named an attribute of the episode."""
+    for table, old, new in (
+        ("episodes", "length_attribute", "length"),
+        ("task", "attribute", "text"),
+    ):
+        rule = document.get(table)
+        if isinstance(rule, dict) and isinstance(rule.get(old), str):
+            rule[new] = "@" + rule.pop(old)
+    return document
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > _MAX_LAYOUT_BYTES:
+        raise LayoutError("the layout is larger than 1 MiB", place=Place(file=path))
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LayoutError(f"the layout is not TOML: {error}", place=Place(file=path)) from error
 
 
 def _find(name: str) -> Path:

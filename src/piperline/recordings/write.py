@@ -31,7 +31,9 @@ class NewEpisode:
 
 
 def write_recording(path: Path, episodes: Iterable[NewEpisode]) -> None:
-    """Write a recording, one frame in memory at a time; a file of that name is replaced when the new one is whole.
+    """Write a recording, one frame in memory at a time.
+
+    A file of that name is replaced when the new one is whole.
 
     Images lie as variable-length uint8, one in a row.
 

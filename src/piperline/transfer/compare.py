@@ -1,13 +1,13 @@
 """Whether datasets can become one: all differences at once, before any work."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from piperline.errors import DatasetError, IncompatibleDatasets, Place
-from piperline.features import Feature, Schema
+from piperline.features import CAMERA_PREFIX, DEPTH_KEYS, Feature, Schema
+from piperline.lerobot.columns import SUBTASKS
 from piperline.lerobot.dataset import Dataset
+from piperline.lerobot.folder import DatasetFolder
 from piperline.text import printable
 
 MODALITY = Path("meta") / "modality.json"
@@ -31,7 +31,8 @@ def check_cameras(dataset: Dataset) -> None:
 def check_compatible(datasets: Sequence[Dataset]) -> None:
     """See that `datasets` can become one.
 
-    Codecs may differ: v2.1 has a file for each episode, and v3.0 gets a new file where the codec changes.
+    Codecs may differ: v2.1 has a file for each episode, and v3.0 gets a new file where the codec
+        changes.
 
     Raises:
         IncompatibleDatasets: they cannot; every difference from the first one is named.
@@ -39,28 +40,33 @@ def check_compatible(datasets: Sequence[Dataset]) -> None:
     if not datasets:
         return
     first = datasets[0]
-    modalities = [
-        (dataset, found)
-        for dataset in datasets
-        if (found := read_modality(dataset.root)) is not None
-    ]
     differences = [
         f"{dataset.root}: {difference}"
         for dataset in datasets[1:]
         for difference in _differences(first, dataset)
     ]
-    differences += [
-        f"{dataset.root}: another meta/modality.json than {modalities[0][0].root}"
-        for dataset, found in modalities[1:]
-        if found != modalities[0][1]
-    ]
+    differences += _other_modalities(datasets)
     if differences:
         raise IncompatibleDatasets(
             "these datasets cannot become one",
             expected=f"what {first.root} has",
             found="\n" + "\n".join(f"  - {line}" for line in differences),
-            next_step="leave these datasets out, or convert their recordings again with the same settings",
+            next_step="leave these datasets out, or convert their recordings again with the same "
+            "settings",
         )
+
+
+def _other_modalities(datasets: Sequence[Dataset]) -> Iterator[str]:
+    """What is to be said about modality.json: datasets without one take that of the others."""
+    known: tuple[Dataset, object] | None = None
+    for dataset in datasets:
+        modality = read_modality(dataset.folder)
+        if modality is None:
+            continue
+        if known is None:
+            known = dataset, modality
+        elif modality != known[1]:
+            yield f"{dataset.root}: another meta/modality.json than {known[0].root}"
 
 
 def _differences(first: Dataset, other: Dataset) -> Iterator[str]:
@@ -70,6 +76,9 @@ def _differences(first: Dataset, other: Dataset) -> Iterator[str]:
     if found.robot_type != expected.robot_type:
         yield f"robot {found.robot_type!r} instead of {expected.robot_type!r}"
     yield from _feature_differences(expected, found)
+    if SUBTASKS in found.features and bool(first.subtasks) != bool(other.subtasks):
+        without = other if first.subtasks else first
+        yield f"{SUBTASKS}: {without.root} has no meta/subtasks table that tells what it numbers"
 
 
 def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:
@@ -79,47 +88,60 @@ def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:
     for key, feature in found.features.items():
         if key not in expected.features:
             yield f"{printable(key)}, which is not in the first"
-        elif (wanted := _described(expected.features[key])) != (there := _described(feature)):
-            changed = [
-                f"{name} {there[name]} instead of {wanted[name]}"
-                for name in wanted
-                if there[name] != wanted[name]
-            ]
+            continue
+        changed = list(_changes(_described(expected.features[key]), _described(feature)))
+        if changed:
             yield f"{printable(key)}: {', '.join(changed)}"
 
 
-def _described(feature: Feature) -> dict[str, Any]:
-    if feature.is_video:
-        return {"type": feature.dtype, "size": f"{feature.shape[1]}x{feature.shape[0]}"}
-    return {"type": feature.dtype, "shape": list(feature.shape), "names": list(feature.names or ())}
+def _changes(expected: dict[str, object], found: dict[str, object]) -> Iterator[str]:
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            yield printable(f"{name} {found.get(name)} instead of {expected.get(name)}")
 
 
-def without_cameras(modality: Any, cameras: Sequence[str]) -> Any:
-    """A modality.json that names no other cameras than `cameras` (keys of features); None if it does not, anyhow."""
+def _described(feature: Feature) -> dict[str, object]:
+    """What must be the same for rows of a feature to mean the same."""
+    if feature.dtype in {"image", "video"}:
+        height, width, channels = feature.camera_size
+        size = {"type": feature.dtype, "size": f"{width}x{height}", "channels": channels}
+        return {**size, **_depth(feature)}
+    shape, names = list(feature.shape), list(feature.names or ())
+    return {"type": feature.dtype, "shape": shape, "names": names}
+
+
+def _depth(feature: Feature) -> dict[str, object]:
+    """How the numbers in the images of a depth camera become distances."""
+    if not feature.is_depth:
+        return {}
+    info = feature.info or {}
+    return {name: info[name] for name in DEPTH_KEYS if name in info}
+
+
+def without_cameras(modality: object, cameras: Sequence[str]) -> dict[str, object] | None:
+    """A modality.json that names no other cameras than `cameras` (keys of features).
+
+    None if it does not, anyhow.
+    """
     videos = modality.get("video") if isinstance(modality, dict) else None
-    if not isinstance(videos, dict):
+    if not isinstance(modality, dict) or not isinstance(videos, dict):
         return None
-    kept = {
-        name: entry
-        for name, entry in videos.items()
-        if not isinstance(entry, dict)
-        or (entry.get("original_key") or f"observation.images.{name}") in cameras
-    }
+    kept = {name: entry for name, entry in videos.items() if _camera_of(name, entry) in cameras}
     return None if kept == videos else {**modality, "video": kept}
 
 
-def read_modality(root: Path) -> Any:
+def _camera_of(name: str, entry: object) -> object:
+    """The key of the feature that an entry of "video" names."""
+    usual = f"{CAMERA_PREFIX}{name}"
+    return (entry.get("original_key") or usual) if isinstance(entry, dict) else usual
+
+
+def read_modality(folder: DatasetFolder) -> object:
     """A dataset's modality.json; None if it has none.
 
     Raises:
         DatasetError: it is not JSON.
     """
-    path = root / MODALITY
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not folder.has(MODALITY):
         return None
-    except ValueError as error:
-        raise DatasetError(
-            "modality.json is not JSON", place=Place(file=path), found=str(error)
-        ) from error
+    return folder.json(MODALITY)

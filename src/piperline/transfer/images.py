@@ -1,24 +1,28 @@
-"""Pictures of clips: statistics where a dataset has none, and encoding where packets cannot be cut."""
+"""Pictures of episodes: statistics where there are none, encoding where it cannot be avoided."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode
-from piperline.errors import DatasetError, Place
-from piperline.features import Schema, camera_feature
+from piperline.errors import DatasetError, Place, VideoError
+from piperline.features import Feature, Schema, camera_feature
 from piperline.stats import FeatureStats, image_stride, sample_frames
-from piperline.video.decoder import probe
+from piperline.video.clips import ClipReader
+from piperline.video.decoder import Picture, PictureDecoder, probe
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
 from piperline.video.pixel_counts import count_pixels
-from piperline.video.splice import Reader
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
+_BITS = 8
+_MORE_THAN_8_BITS = re.compile(r".*(9|10|12|14|16|32)(le|be)")
 
 
 class Pictures:
@@ -26,18 +30,30 @@ class Pictures:
 
     Args:
         schema: of the episodes.
-        folder: where videos that are encoded again lie until the dataset is written.
+        folder: where videos that are encoded lie until the dataset is written.
         quantiles: whether image statistics must have quantiles.
         reencode: whether to encode again what cannot be cut.
+        to_videos: whether images in columns become videos.
     """
 
-    def __init__(self, schema: Schema, folder: Path, *, quantiles: bool, reencode: bool) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        folder: Path,
+        *,
+        quantiles: bool,
+        reencode: bool = False,
+        to_videos: bool = False,
+    ) -> None:
         self._schema, self._folder = schema, folder
         self._quantiles, self._reencode = quantiles, reencode
-        self._reader = Reader()
+        self._images = _image_columns(schema)
+        self._to_videos = self._images if to_videos else ()
+        self._reader = ClipReader()
         # Each camera is decoded in a thread of its own, where its pictures have to be looked at.
-        self._readers = {key: Reader() for key in schema.cameras}
+        self._readers = {key: ClipReader() for key in schema.cameras}
         self._pool = ThreadPoolExecutor(max(1, len(schema.cameras)))
+        self._files = 0
         self.encoded = 0
         self.measured = 0
 
@@ -50,21 +66,20 @@ class Pictures:
     def schema_of(self, first: EncodedEpisode) -> Schema:
         """The schema of the episodes as they are completed; `first` is the first of them.
 
-        Cameras whose clips had to be encoded again are described as they are now.
+        Cameras whose clips had to be encoded are described as they are now.
         """
-        again = {
-            key: camera_feature(clip.info)
-            for key, clip in first.clips.items()
-            if clip.path.parent == self._folder
-            and self._schema.features[key].shape[-1] > 1  # no depth
-        }
-        return replace(self._schema, features={**self._schema.features, **again})
+        features = dict(self._schema.features)
+        for key, clip in first.clips.items():
+            if clip.path.parent == self._folder:
+                features[key] = replace(camera_feature(clip.info), own=_kept(features[key]))
+        return replace(self._schema, features=features)
 
     def complete(self, episode: EncodedEpisode, place: Place, version: str) -> EncodedEpisode:
         """`episode` with statistics of all cameras, and clips that can all be cut.
 
-        Statistics of images are taken over only where they can be right: from histograms, or from v2 datasets. What
-        lerobot 0.4.0 to 0.6.1 wrote into v3.0 is wrong by rounding and overflow.
+        Statistics of images are taken over only where they can be right: from histograms, or from
+        v2 datasets. What lerobot 0.4.0 to 0.6.1 wrote into v3.0 is wrong by rounding and overflow.
+        Those of depth are kept: they are in the recorded unit, which videos do not tell.
 
         Args:
             episode: as read from a dataset.
@@ -72,48 +87,155 @@ class Pictures:
             version: of that dataset.
 
         Raises:
-            DatasetError: a clip does not begin at a key frame, and is not to be encoded again.
+            DatasetError: a clip does not begin at a key frame, and is not to be encoded again; or
+                an image does not decode.
         """
-        known = {
-            key: stats
-            for key, stats in episode.camera_stats.items()
-            if stats.histogram is not None or (version != "v3.0" and not self._quantiles)
-        }
-        unknown = [key for key in self._schema.cameras if key not in known]
-        measured = self._pool.map(
-            _clip_stats, map(self._readers.get, unknown), map(episode.clips.get, unknown)
-        )
-        stats = {**known, **dict(zip(unknown, measured, strict=True))}
-        self.measured += len(unknown)
-        stats = {key: stats[key] for key in self._schema.cameras}
-        for key in self._schema.columns:
-            if self._schema.features[key].dtype == "image":
-                stats[key] = known.get(key) or _image_stats(episode, key)
+        stats = self._stats(episode, place, version)
         clips = {
             key: self._clip(clip, replace(place, camera=key)) for key, clip in episode.clips.items()
         }
-        return replace(episode, clips=clips, camera_stats=stats)
+        table = episode.table
+        for key in self._to_videos:
+            clips[key], stats[key] = self._video(episode, key, replace(place, camera=key))
+            table = table.drop_columns([key])
+        return replace(episode, table=table, clips=clips, camera_stats=stats)
+
+    def _stats(
+        self, episode: EncodedEpisode, place: Place, version: str
+    ) -> dict[str, FeatureStats]:
+        is_right = version != "v3.0" and not self._quantiles
+        known = {
+            key: stats
+            for key, stats in episode.camera_stats.items()
+            if stats.histogram is not None or is_right or self._is_depth(key)
+        }
+        unknown = [
+            key for key in self._schema.cameras if key not in known and not self._is_depth(key)
+        ]
+        readers = [self._readers[key] for key in unknown]
+        clips = [episode.clips[key] for key in unknown]
+        known.update(zip(unknown, self._pool.map(_clip_stats, readers, clips), strict=True))
+        self.measured += len(unknown)
+        for key in self._images:
+            if key not in known and key not in self._to_videos:
+                known[key] = _image_stats(episode, key, replace(place, camera=key))
+        return {key: known[key] for key in self._schema.features if key in known}
+
+    def _is_depth(self, key: str) -> bool:
+        feature = self._schema.features.get(key)
+        return feature is not None and feature.is_depth
 
     def _clip(self, clip: Clip, place: Place) -> Clip:
         if self._reader.is_cuttable(clip):
             return clip
+        place = replace(place, file=clip.path, frame=clip.first)
+        if self._is_depth(str(place.camera)) or _MORE_THAN_8_BITS.fullmatch(clip.info.pix_fmt):
+            raise DatasetError(
+                "this piece of the video does not begin and end at key frames, "
+                "and its pixels have more than the 8 bits that encoding again would keep",
+                place=place,
+                found=f"{clip.info.codec}, {clip.info.pix_fmt}",
+                next_step="leave this episode out with `--skip-bad`",
+            )
         if not self._reencode:
             raise DatasetError(
-                "this piece of the video does not begin and end at key frames: it cannot be cut without encoding again",
-                place=replace(place, file=clip.path, frame=clip.first),
+                "this piece of the video does not begin and end at key frames: "
+                "it cannot be cut without encoding again",
+                place=place,
                 next_step="add `--reencode`: only such pieces are encoded again",
             )
         self.encoded += 1
-        path = self._folder / f"{self.encoded}.mp4"
+        path = self._next_file()
         settings = MODES["av1"] if clip.info.codec == "av1" else MODES["h264"]
         with VideoWriter(path, settings, fps=clip.info.fps) as writer:
             for picture in self._reader.pictures(clip):
                 writer.add(picture)
         info, frames = probe(path)
+        if frames != clip.count:
+            raise DatasetError(
+                "the video does not have a frame for each row of the episode",
+                place=place,
+                expected=f"{clip.count} frames",
+                found=str(frames),
+                next_step="leave this episode out with `--skip-bad`",
+            )
         return Clip(path, 0, frames, info)
 
+    def _next_file(self) -> Path:
+        self._files += 1
+        return self._folder / f"{self._files}.mp4"
 
-def _clip_stats(reader: Reader, clip: Clip) -> FeatureStats:
+    def _video(self, episode: EncodedEpisode, key: str, place: Place) -> tuple[Clip, FeatureStats]:
+        """A video of the images of a column, and their statistics as `convert` takes them."""
+        path = self._next_file()
+        samples = set(sample_frames(episode.length))
+        histogram = np.zeros((3, 256), dtype=np.int64)
+        decoder = PictureDecoder()
+        size: tuple[int, int] | None = None
+        with VideoWriter(path, MODES["h264"], fps=self._schema.fps) as writer:
+            for number, data in enumerate(_image_bytes(episode.table[key])):
+                picture = _decoded(decoder, data, replace(place, frame=number))
+                size = _same_size(size, picture, replace(place, frame=number))
+                writer.add(picture)
+                if number in samples:
+                    histogram += count_pixels(picture, image_stride(*size))
+        info, frames = probe(path)
+        return Clip(path, 0, frames, info), FeatureStats.of_histogram(histogram, len(samples))
+
+
+def _image_columns(schema: Schema) -> tuple[str, ...]:
+    """The columns of images; those of depth hold distances, not colours."""
+    return tuple(
+        key
+        for key in schema.columns
+        if schema.features[key].dtype == "image" and not schema.features[key].is_depth
+    )
+
+
+def _kept(feature: Feature) -> dict[str, object]:
+    return {name: value for name, value in feature.own.items() if name != "names"}
+
+
+def _image_bytes(column: pa.ChunkedArray) -> list[bytes]:
+    return [image["bytes"] for image in column.to_pylist()]
+
+
+def _decoded(decoder: PictureDecoder, data: bytes, place: Place) -> Picture:
+    try:
+        picture = decoder.encoded(data)
+    except ValueError as error:
+        raise DatasetError("an image does not decode", place=place, found=str(error)) from error
+    if picture.format.components[0].bits > _BITS:
+        raise DatasetError(
+            "an image has more bits than a video keeps: it may hold distances",
+            place=place,
+            expected="8 bits a colour",
+            found=picture.format.name,
+            next_step="leave out `--images-to-videos`, or declare it as depth in info.json",
+        )
+    return picture
+
+
+def _same_size(known: tuple[int, int] | None, picture: Picture, place: Place) -> tuple[int, int]:
+    """Height and width of a picture, which are those of all pictures of a video."""
+    size = picture.height, picture.width
+    if size[0] % 2 or size[1] % 2:
+        raise DatasetError(
+            "the sides of the images are odd: H.264 needs even ones",
+            place=place,
+            found=f"{size[1]}x{size[0]}",
+        )
+    if known is not None and size != known:
+        raise DatasetError(
+            "the images of a camera are of two sizes",
+            place=place,
+            expected=f"{known[1]}x{known[0]}",
+            found=f"{size[1]}x{size[0]}",
+        )
+    return size
+
+
+def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     """Statistics of LeRobot's sample of the frames of a video; of a long one, of some key frames.
 
     LeRobot's sample of a long video can hardly be decoded without all other frames.
@@ -128,13 +250,20 @@ def _clip_stats(reader: Reader, clip: Clip) -> FeatureStats:
     return FeatureStats.of_histogram(histogram, len(samples))
 
 
-def _image_stats(episode: EncodedEpisode, key: str) -> FeatureStats:
+def _image_stats(episode: EncodedEpisode, key: str, place: Place) -> FeatureStats:
     """Statistics of images that are stored in a column."""
     samples = sample_frames(episode.length)
     histogram = np.zeros((3, 256), dtype=np.int64)
-    for row in episode.table[key].take(samples).to_pylist():
-        image: NDArray[np.uint8] = decode_image(row["bytes"])
+    for number, data in zip(samples, _image_bytes(episode.table[key].take(samples)), strict=True):
+        image = _colours(data, replace(place, frame=number))
         stride = image_stride(*image.shape[:2])
         pixels = image[::stride, ::stride].reshape(-1, 3)
         histogram += np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
     return FeatureStats.of_histogram(histogram, len(samples))
+
+
+def _colours(data: bytes, place: Place) -> NDArray[np.uint8]:
+    try:
+        return decode_image(data)
+    except VideoError as error:
+        raise DatasetError("an image does not decode", place=place, found=error.found) from error

@@ -3,24 +3,26 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.features import Schema
 from piperline.files import sync_tree, syncing
-from piperline.groot.stats import write_groot_stats
+from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import open_writer
+from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
-from piperline.output.publish import check_output, give_name, replace_dataset
-from piperline.output.workspace import workplace
+from piperline.output.publish import check_output
+from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.seal.seal import write_seal
+from piperline.text import plural
+from piperline.transfer.carried import carry_files, common_schema, new_splits, own_columns
 from piperline.transfer.compare import (
     MODALITY,
     check_cameras,
@@ -28,7 +30,9 @@ from piperline.transfer.compare import (
     read_modality,
     without_cameras,
 )
+from piperline.transfer.episodes import Episodes, LeftOut
 from piperline.transfer.images import Pictures
+from piperline.transfer.selection import Part, select
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class TransferResult:
         episodes, frames: how many.
         tasks: the task texts, in the order of their numbers.
         notes: what a person should know, one line each.
+        left_out: episodes that could not be taken over, and why, one line each.
         backup: where the dataset that was replaced is now.
     """
 
@@ -50,6 +55,7 @@ class TransferResult:
     frames: int
     tasks: tuple[str, ...]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     backup: Path | None = None
 
 
@@ -60,15 +66,23 @@ class Options:
     Attributes:
         drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
         reencode: encode again the pieces of videos that cannot be cut.
+        images_to_videos: make videos of images that lie in columns: GR00T reads no others.
+        episodes: numbers and half-open ranges, `0:10,15`, counted through all datasets; None for
+            all.
+        skip_bad: leave out episodes that cannot be taken over, instead of failing.
         data_mb, video_mb: v3.0: MiB at which a new file is begun.
         watch: told how many episodes of how many are done.
         overwrite: replace a dataset that piperline made, at the output.
-        made_from: folders whose records of how they were made go into the new one's; None for the datasets'.
+        made_from: folders whose records of how they were made go into the new one's; None for the
+            datasets'.
         ready: told of the new dataset when it is complete, before it gets its name.
     """
 
     drop_missing_cameras: bool = False
     reencode: bool = False
+    images_to_videos: bool = False
+    episodes: str | None = None
+    skip_bad: bool = False
     data_mb: float = 100
     video_mb: float = 200
     watch: Callable[[int, int], None] = lambda _done, _all: None
@@ -77,15 +91,15 @@ class Options:
     ready: Callable[[Path], None] = lambda _made: None
 
 
-DEFAULTS = Options()
+_DEFAULTS = Options()
 
 
 def aggregate(
     datasets: Sequence[Path],
     output: Path,
     *,
-    format: str | None = None,
-    options: Options = DEFAULTS,
+    format: str | None = None,  # noqa: A002  # as the command line has it
+    options: Options = _DEFAULTS,
 ) -> TransferResult:
     """Make one dataset of many; their versions may differ. Tasks are merged by their text.
 
@@ -105,17 +119,22 @@ def aggregate(
         raise UsageError(
             "no datasets are named", next_step="name the folders of the datasets to aggregate"
         )
-    check_output(output, datasets, overwrite=options.overwrite)
+    request = _request("aggregate", datasets, format, options)
+    if not was_published(output, request):
+        check_output(output, datasets, overwrite=options.overwrite)
     opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
         raise DatasetError("all datasets are empty", place=Place(file=datasets[0]))
     version = format or ("v3.0" if all(dataset.version == "v3.0" for dataset in filled) else "v2.1")
     notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
-    with workplace(output) as made:
-        result = _transfer(filled, made, version, options)
-        options.ready(made)
-        give_name(made, output)
+    with workplace(output, request) as place:
+        if place.finished:
+            return _existing(output, notes)
+        replaces = check_output(output, datasets, overwrite=options.overwrite)
+        result = _transfer(filled, place, version, options)
+        options.ready(place.dataset)
+        place.publish(replaces=replaces)
     return _finished(result, output, notes)
 
 
@@ -127,8 +146,8 @@ def migrate(
     Args:
         dataset: its folder.
         to: "v2.1" or "v3.0".
-        output: the new dataset's folder; None puts it in the place of the old one, which is kept beside it as
-            `NAME_v30` (`NAME_v30_2`, ... where that is taken).
+        output: the new dataset's folder; None gives it the name of the old one, which is kept
+            beside it as `NAME_v30` (`NAME_v30_2`, ... where that is taken).
         options: how.
 
     Raises:
@@ -137,22 +156,44 @@ def migrate(
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
     """
-    place = output or dataset.resolve()
-    if output is not None:
+    target = output or dataset.resolve()
+    request = _request("migrate", [dataset], to, options)
+    if output is not None and not was_published(output, request):
         check_output(output, [dataset], overwrite=options.overwrite)
         _check_version(_opened(dataset, options), to)  # before a folder is made for the output
-    with workplace(
-        place
-    ) as made:  # first: what a killed migration left in the place of `dataset` is put right
+    # Before the dataset is opened: what a killed migration left at its path is put right.
+    with workplace(target, request) as place:
+        if place.finished:
+            return _existing(target, [], place.backup)
         opened = _opened(dataset, options)
         _check_version(opened, to)
-        result = _transfer([opened], made, to, options)
-        backup = None
         if output is None:
-            backup = replace_dataset(made, place)
-        else:
-            give_name(made, place)
-    return _finished(result, place, [], backup)
+            result = _transfer([opened], place, to, options)
+            return _finished(result, target, [], place.exchange())
+        replaces = check_output(output, [dataset], overwrite=options.overwrite)
+        result = _transfer([opened], place, to, options)
+        place.publish(replaces=replaces)
+    return _finished(result, target, [])
+
+
+def _request(command: str, datasets: Sequence[Path], version: str | None, options: Options) -> str:
+    """Names what is asked for, so that the same command after a kill is told from another one."""
+    how = asdict(replace(options, watch=_DEFAULTS.watch, ready=_DEFAULTS.ready, made_from=None))
+    return json.dumps([command, [str(path.resolve()) for path in datasets], version, repr(how)])
+
+
+def _existing(output: Path, notes: Sequence[str], backup: Path | None = None) -> TransferResult:
+    """What came of the same command, which was killed when the dataset had just got its name."""
+    dataset = open_dataset(output)
+    return TransferResult(
+        output=output,
+        format=dataset.version,
+        episodes=len(dataset),
+        frames=sum(row.length for row in dataset.episodes),
+        tasks=tuple(dataset.tasks),
+        notes=tuple(notes),
+        backup=backup,
+    )
 
 
 def _check_version(dataset: Dataset, to: str) -> None:
@@ -194,108 +235,192 @@ def _opened(path: Path, options: Options) -> Dataset:
 
 
 def _transfer(
-    datasets: Sequence[Dataset], made: Path, version: str, options: Options
+    datasets: Sequence[Dataset], place: Workplace, version: str, options: Options
 ) -> TransferResult:
+    made = place.dataset
+    parts = select(datasets, options.episodes)
+    if not parts:
+        raise DatasetError("there are no episodes", place=Place(file=datasets[0].root))
+    datasets = [part.dataset for part in parts]
     tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
+    notes: list[str] = []
+    schema = common_schema(datasets, notes)
     pictures = Pictures(
-        datasets[0].schema,
-        made.with_name("pieces"),
+        schema,
+        place.pieces,
         quantiles=version == "v3.0",
         reencode=options.reencode,
+        to_videos=options.images_to_videos,
     )
-    total, frames = sum(map(len, datasets)), 0
+    writing = WriterOptions(
+        tasks=tuple(tasks),
+        data_mb=options.data_mb,
+        video_mb=options.video_mb,
+        own_columns=own_columns(parts, version, notes),
+    )
+    episodes = Episodes(parts, pictures, skip_bad=options.skip_bad)
+    records = [_read(folder) for folder in options.made_from or [each.root for each in datasets]]
+    written = WrittenRows() if _wants_groot_stats(datasets, version, records) else None
     with closing(pictures):
-        episodes = _completed(datasets, pictures)
-        first = next(episodes)
-        schema = pictures.schema_of(first)
-        writer = open_writer(
-            version, made, schema, tasks=tasks, data_mb=options.data_mb, video_mb=options.video_mb
+        schema, frames = _write(
+            version,
+            made,
+            writing,
+            episodes=episodes,
+            pictures=pictures,
+            notes=notes,
+            written=written,
+            watch=options.watch,
         )
-        with closing(writer):
-            for done, episode in enumerate(chain([first], episodes), 1):
-                writer.add(episode)
-                frames += episode.length
-                options.watch(done, total)
-            writer.finish()
     with syncing(made):
-        made_from = options.made_from or [dataset.root for dataset in datasets]
-        _carry_over(datasets, made, version, schema, made_from)
+        if options.made_from is None:
+            records = list(map(_record, parts, episodes.kept))
+            records[0] = _with_left_out(records[0], episodes.left_out)
+        _carry_over(datasets, made, version, schema, records)
+        carry_files(datasets, made, notes)
+        if written:
+            write_groot_stats(made, written=written)
+        write_seal(made)
     sync_tree(made / "meta")
-    notes = [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    notes += [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    notes += _told(pictures)
+    return TransferResult(
+        output=made,
+        format=version,
+        episodes=sum(map(len, episodes.kept)),
+        frames=frames,
+        tasks=tuple(tasks),
+        notes=tuple(notes),
+        left_out=tuple(map(str, episodes.left_out)),
+    )
+
+
+def _write(
+    version: str,
+    made: Path,
+    writing: WriterOptions,
+    *,
+    episodes: Episodes,
+    pictures: Pictures,
+    notes: list[str],
+    written: WrittenRows | None,
+    watch: Callable[[int, int], None],
+) -> tuple[Schema, int]:
+    """Write the episodes; the schema that they have, and how many frames there are."""
+    frames = 0
+    coming = iter(episodes)
+    first = next(coming)
+    schema = pictures.schema_of(first)
+    with closing(open_writer(version, made, schema, writing)) as writer:
+        for done, episode in enumerate(chain([first], coming), 1):
+            rows = writer.add(episode)
+            if written:
+                written.add(rows)
+            frames += episode.length
+            watch(done, episodes.total)
+        writer.finish(new_splits(episodes.parts, episodes.kept, notes))
+    return schema, frames
+
+
+def _told(pictures: Pictures) -> Iterator[str]:
+    """What was done to pictures, a line each."""
     if pictures.encoded:
-        notes.append(f"{pictures.encoded} pieces of videos were encoded again")
+        pieces = plural(pictures.encoded, "piece")
+        yield f"{pieces} of videos encoded again"
     if pictures.measured:
-        notes.append(
-            f"image statistics of {pictures.measured} clips were taken from frames of their videos"
-        )
-    return TransferResult(made, version, total, frames, tuple(tasks), tuple(notes))
-
-
-def _completed(datasets: Sequence[Dataset], pictures: Pictures) -> Iterator[EncodedEpisode]:
-    for dataset in datasets:
-        for index, episode in enumerate(_read_ahead(dataset)):
-            yield pictures.complete(
-                episode, Place(file=dataset.root, episode=str(index)), dataset.version
-            )
-
-
-def _read_ahead(dataset: Dataset) -> Iterator[EncodedEpisode]:
-    """The episodes of `dataset`; the next one is read while the caller waits for bytes to be copied."""
-    following: Future[EncodedEpisode] | None = None
-    with ThreadPoolExecutor(1) as pool:
-        for index in range(len(dataset)):
-            current, following = following, pool.submit(dataset.episode, index)
-            if current:
-                yield current.result()
-        if following:
-            yield following.result()
+        clips = plural(pictures.measured, "clip")
+        yield f"image statistics of {clips} taken from frames of their videos"
 
 
 def _carry_over(
-    datasets: Sequence[Dataset], made: Path, version: str, schema: Schema, made_from: Sequence[Path]
+    datasets: Sequence[Dataset],
+    made: Path,
+    version: str,
+    schema: Schema,
+    documents: Sequence[dict[str, Any]],
 ) -> None:
-    """Keep modality.json and how the datasets were made; write GR00T's statistics where `convert` would have.
+    """Keep modality.json and how the datasets were made.
 
-    A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of the dataset.
+    A stats.json is never copied: what lies in v3.0 is averaged, and GR00T would take it for that of
+    the dataset.
     """
-    known = next(
-        (dataset.root / MODALITY for dataset in datasets if (dataset.root / MODALITY).exists()),
-        None,
-    )
-    if known:
-        kept = without_cameras(read_modality(known.parents[1]), schema.cameras)
-        shutil.copyfile(known, made / MODALITY)
-        if kept is not None:
-            (made / MODALITY).write_text(
-                json.dumps(kept, indent=4, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-    documents = [_read(folder / PROVENANCE) for folder in made_from]
+    _keep_modality(datasets, made, schema)
     if all(documents):
         merged = {**_merged(documents), "format": version}
-        (made / PROVENANCE).write_text(
-            json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        wanted = version == "v2.1" and all(document.get("groot") for document in documents)
-        longest = max(row.length for dataset in datasets for row in dataset.episodes)
-        if known and wanted and longest >= DEFAULT_HORIZON:
-            write_groot_stats(made)
+        text = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
+        (made / PROVENANCE).write_text(text, encoding="utf-8")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _wants_groot_stats(
+    datasets: Sequence[Dataset], version: str, documents: Sequence[dict[str, Any]]
+) -> bool:
+    """Whether `convert` would have written GR00T's statistics into the new dataset."""
+    if version != "v2.1" or not all(document.get("groot") for document in documents):
+        return False
+    longest = max((row.length for dataset in datasets for row in dataset.episodes), default=0)
+    known = any(read_modality(dataset.folder) is not None for dataset in datasets)
+    return known and longest >= DEFAULT_HORIZON
+
+
+def _keep_modality(datasets: Sequence[Dataset], made: Path, schema: Schema) -> None:
+    """Keep the modality.json that the datasets have, without cameras that are gone."""
+    for dataset in datasets:
+        modality = read_modality(dataset.folder)
+        if modality is None:
+            continue
+        kept = without_cameras(modality, schema.cameras)
+        if kept is None:
+            shutil.copyfile(dataset.folder.path(MODALITY), made / MODALITY)
+        else:
+            text = json.dumps(kept, indent=4, ensure_ascii=False) + "\n"
+            (made / MODALITY).write_text(text, encoding="utf-8")
+        return
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """How a dataset, or a shard without one, was made; nothing where that is not known."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = DatasetFolder(folder).json(PROVENANCE)
+    except DatasetError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def _record(part: Part, kept: Sequence[int]) -> dict[str, Any]:
+    """How some episodes of a dataset were made."""
+    record = _read(part.dataset.root)
+    episodes = record.get("episodes")
+    if isinstance(episodes, list) and len(episodes) == len(part.dataset):
+        record["episodes"] = [episodes[index] for index in kept]
+    return record
+
+
+def _with_left_out(record: dict[str, Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """A record that also tells what was left out; nothing where there is no record."""
+    known = record.get("left_out", [])
+    if not record or not left_out or not isinstance(known, list):
+        return record
+    more = [
+        {"source": left.dataset.root.name, "episode": left.index, "reason": left.error.message}
+        for left in left_out
+    ]
+    return {**record, "left_out": [*known, *more]}
+
+
+_OF_EPISODES = {"episodes", "left_out"}
+
+
 def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One record of how the datasets were made: episodes one behind the other, a list of values where they differ."""
+    """One record of how the datasets were made.
+
+    Episodes stand one behind the other; where other values differ, there is a list of them.
+    """
     merged = dict(documents[0])
     for key in merged:
         values = [document.get(key) for document in documents]
-        if key in {"episodes", "left_out"}:
-            merged[key] = [item for document in documents for item in document.get(key, [])]
+        if key in _OF_EPISODES:
+            lists = [value for value in values if isinstance(value, list)]
+            merged[key] = [item for value in lists for item in value]
         elif any(value != values[0] for value in values):
             merged[key] = values
     return merged
@@ -304,12 +429,4 @@ def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _finished(
     result: TransferResult, output: Path, notes: Sequence[str], backup: Path | None = None
 ) -> TransferResult:
-    return TransferResult(
-        output,
-        result.format,
-        result.episodes,
-        result.frames,
-        result.tasks,
-        (*notes, *result.notes),
-        backup,
-    )
+    return replace(result, output=output, notes=(*notes, *result.notes), backup=backup)

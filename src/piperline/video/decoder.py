@@ -1,12 +1,10 @@
 """Decoding: recorded images and video files."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
-import av.logging
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
+from piperline.video.file import VideoFile, ffmpeg_words, reading
 from piperline.video.image_header import is_png, is_whole_png
 
 Picture = VideoFrame
@@ -22,53 +21,48 @@ Picture = VideoFrame
 Bytes = NDArray[np.uint8]
 
 
-# --- recorded images ---------------------------------------------------------------------------------------------
-
-
 class PictureDecoder:
     """Decodes recorded images of one camera.
 
     Args:
         swap: red and blue were exchanged when the image was recorded; they are put right.
+        turn: the images are upside down, turned by 180 degrees; they are put right.
     """
 
-    def __init__(self, *, swap: bool = False) -> None:
-        self._swap = swap
+    def __init__(self, *, swap: bool = False, turn: bool = False) -> None:
+        self._swap, self._turn = swap, turn
         self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
         """Decode a JPEG or PNG.
 
         Returns:
-            The planes of a JPEG, full range; packed RGB where it is PNG or red and blue are to be put right.
+            The planes of a JPEG, full range; packed RGB where it is PNG or red and blue are to be
+            put
+        right.
 
         Raises:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        if self._swap:
-            return VideoFrame.from_ndarray(rgb(picture), format="bgr24")
-        return picture
+        return self.raw(rgb(picture)) if self._swap or self._turn else picture
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        return VideoFrame.from_ndarray(
-            np.ascontiguousarray(pixels), format="bgr24" if self._swap else "rgb24"
-        )
+        pixels = np.ascontiguousarray(pixels[::-1, ::-1] if self._turn else pixels)
+        return VideoFrame.from_ndarray(pixels, format="bgr24" if self._swap else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data) and not is_whole_png(data):
             raise ValueError("PNG cut short: its last chunk is missing")
-        # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets a decoder of its own.
+        # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets one of its own.
+        codec = "png" if is_png(data) else "mjpeg"
         context = _image_decoder("png") if is_png(data) else self._mjpeg
         try:
             pictures = context.decode(av.Packet(data))
         except av.FFmpegError as error:
             self._mjpeg = _image_decoder("mjpeg")
-            words = _words(
-                error,
-                lambda: _image_decoder("png" if is_png(data) else "mjpeg").decode(av.Packet(data)),
-            )
+            words = ffmpeg_words(error, lambda: _image_decoder(codec).decode(av.Packet(data)))
             raise ValueError(f"does not decode: {words}") from error
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
@@ -78,8 +72,9 @@ class PictureDecoder:
 def _image_decoder(codec: str) -> av.VideoCodecContext:
     context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     context.thread_count = 1
-    # Without "explode" FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half. Of its inverse DCTs
-    # "xvid" is the fastest and the nearest to libjpeg's: 1.8 % of the pixels differ, by 1, and their mean does not.
+    # Without "explode" FFmpeg conceals damage: a truncated JPEG would pass as a grey lower half. Of
+    # its inverse DCTs "xvid" is the fastest and the nearest to libjpeg's: 1.8 % of the pixels
+    # differ, by 1, and their mean does not.
     context.options = {"err_detect": "explode", "idct": "xvid"}
     return context
 
@@ -96,43 +91,6 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
     )
 
 
-def _words(error: av.FFmpegError, again: Callable[[], object] = lambda: None) -> str:
-    """FFmpeg's own last line about an error, as it says when the same is done again.
-
-    Its log is not heard at other times: its threads can wait for Python's lock, and Python for them.
-    """
-    log = None
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        again()
-    except av.FFmpegError as repeated:
-        log = cast("tuple[int, str, str] | None", repeated.log)  # level, component, line
-    finally:
-        av.logging.set_level(None)
-    return f"{error.strerror} ({log[2].strip()})" if log else str(error.strerror)
-
-
-UNDECODED: Any = [{"skip_frame": "all"}]
-"""Stream options with which FFmpeg opens a file without decoding its first frames: four times as fast."""
-
-
-@contextmanager
-def _reading(
-    path: Path, *, decoded: bool = True
-) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    try:
-        with av.open(str(path), stream_options=None if decoded else UNDECODED) as container:
-            if not container.streams.video:
-                raise DatasetError("the file holds no video", place=Place(file=path))
-            yield container, container.streams.video[0]
-    except FileNotFoundError as error:
-        raise DatasetError("the video is missing", place=Place(file=path)) from error
-    except av.FFmpegError as error:
-        raise DatasetError(
-            "the video cannot be read", place=Place(file=path), found=_words(error)
-        ) from error
-
-
 def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
     """What a video file is, and how many frames its index counts.
 
@@ -143,9 +101,9 @@ def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
     Raises:
         DatasetError: it is missing, or not a video.
     """
-    with _reading(path, decoded=pix_fmt is None) as (container, stream):
-        context = stream.codec_context
-        rate = stream.average_rate
+    with reading(path), VideoFile(path, decoded=pix_fmt is None) as file:
+        context = file.stream.codec_context
+        rate = file.stream.average_rate
         info = VideoInfo(
             codec="av1" if context.name == "libdav1d" else context.name,
             pix_fmt=pix_fmt or context.pix_fmt or "unknown",
@@ -154,7 +112,7 @@ def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
             fps=round(rate) if rate else 0,
         )
         # A fragmented file has no index that counts them.
-        return info, stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
+        return info, file.stream.frames or len(file.times())
 
 
 def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Bytes]:
@@ -166,10 +124,10 @@ def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Byt
     Raises:
         DatasetError: it is missing, not a video, or does not decode.
     """
-    with _reading(path) as (container, stream):
-        stream.thread_type = "AUTO"
+    with reading(path), VideoFile(path, decoded=True) as file:
+        file.stream.thread_type = "AUTO"
         wanted = range(first, first + count) if count is not None else None
-        for number, picture in enumerate(container.decode(stream)):
+        for number, picture in enumerate(file.container.decode(file.stream)):
             if wanted is not None and number >= wanted.stop:
                 return
             if number >= first:
@@ -189,15 +147,15 @@ def decode_at(path: Path, numbers: Sequence[int]) -> Iterator[Bytes]:
     Raises:
         DatasetError: it is missing, not a video, or does not decode.
     """
-    with _reading(path) as (container, stream):
+    with reading(path), VideoFile(path, decoded=True) as file:
+        stream = file.stream
         if not stream.average_rate or not stream.time_base:
             raise DatasetError("the video tells no frame rate", place=Place(file=path))
         ticks = 1 / (stream.average_rate * stream.time_base)
         for number in numbers:
             pts = (stream.start_time or 0) + round(number * ticks)
-            container.seek(pts, stream=stream)
-            picture = next(
-                (p for p in container.decode(stream) if p.pts is not None and p.pts >= pts), None
-            )
-            if picture is not None:
-                yield rgb(picture)
+            file.container.seek(pts, stream=stream)
+            for picture in file.container.decode(stream):
+                if picture.pts is not None and picture.pts >= pts:
+                    yield rgb(picture)
+                    break

@@ -1,8 +1,8 @@
-"""Video: settings, encoding, JPEG passthrough, decoding. One of the three modules that know FFmpeg (PyAV).
+"""Settings of videos, encoding, and JPEG passthrough.
 
-Recorded JPEG is decoded to its own planes; they go to the encoder through a table that maps full to limited range
-(ITU-T T.871 to ITU-R BT.601), without a detour over RGB. FFmpeg's own range conversion would add dither, which
-costs the encoder time and bytes.
+Recorded JPEG is decoded to its own planes; they go to the encoder through a table that maps full to
+limited range (ITU-T T.871 to ITU-R BT.601), without a detour over RGB. FFmpeg's own range
+conversion would add dither, which costs the encoder time and bytes.
 """
 
 import logging
@@ -20,7 +20,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from piperline.errors import VideoError
-from piperline.video.decoder import Picture, _words
+from piperline.video.decoder import Picture
+from piperline.video.file import ffmpeg_words
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -40,8 +41,8 @@ class VideoSettings:
         mode: the name by which users choose it.
         codec: FFmpeg's name of the encoder; None where recorded JPEG is kept.
         options: the encoder's options.
-        threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread over
-            episodes and cameras instead.
+        threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread
+            over episodes and cameras instead.
         description: one line for people.
     """
 
@@ -58,15 +59,17 @@ MODES: Mapping[Mode, VideoSettings] = {
         "libx264",
         # No B-frames: packets can then be cut and appended without encoding again.
         {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"},
-        description="x264 superfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: plays anywhere",
+        description="x264 superfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: "
+        "plays anywhere",
     ),
     "av1": VideoSettings(
         "av1",
         "libsvtav1",
-        # LeRobot's defaults, and scm=1: at preset 11 to 13 SVT-AV1 else skips small changes, in every second frame.
+        # LeRobot's defaults, and scm=1: at preset 11 to 13 SVT-AV1 else skips small changes, in
+        # every second frame.
         {"preset": "12", "crf": "30", "g": "2", "svtav1-params": "lp=1:scm=1"},
-        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults; and scm=1, so that "
-        "small changes are not skipped",
+        description="SVT-AV1 preset 12, crf 30, key frame every 2, yuv420p: LeRobot's defaults; "
+        "and scm=1, so that small changes are not skipped",
     ),
     "copy": VideoSettings(
         "copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"
@@ -75,7 +78,8 @@ MODES: Mapping[Mode, VideoSettings] = {
 """The ways to make a video, the default first."""
 
 MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
-"""Players can start before they have the whole file. No bit rate, which is a guess: equal packets make equal files."""
+"""Players can start before they have the whole file. No bit rate, which is a guess: equal packets
+make equal files."""
 
 _FULL_TO_LIMITED_LUMA = bytes(round(16 + value * 219 / 255) for value in range(256))
 _FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
@@ -92,20 +96,18 @@ def for_encoder(picture: Picture) -> Picture:
     for source, target, table in zip(picture.planes, result.planes, tables, strict=True):
         data = bytes(source).translate(table)
         if source.line_size != target.line_size:
-            rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)[
-                :, : source.width
-            ]
-            data = np.pad(rows, ((0, 0), (0, target.line_size - source.width))).tobytes()
+            rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)
+            padding = ((0, 0), (0, target.line_size - source.width))
+            data = np.pad(rows[:, : source.width], padding).tobytes()
         target.update(data)
     result.color_range = _LIMITED
     return result
 
 
-# --- video files -------------------------------------------------------------------------------------------------
-
-
 class VideoWriter:
-    """Writes one video file; a context manager. Left by an exception, it leaves the file unfinished.
+    """Writes one video file; a context manager.
+
+    Left by an exception, it leaves the file unfinished.
 
     Args:
         path: the mp4 file to make.
@@ -153,9 +155,8 @@ class VideoWriter:
                 "mjpeg", rate=self._fps, width=width, height=height
             )
             self._stream = cast("av.VideoStream", kept)
-            self._stream.time_base = Fraction(
-                1, self._fps
-            )  # by default 1/90000, which not every rate divides
+            # By default 1/90000, which not every rate divides.
+            self._stream.time_base = Fraction(1, self._fps)
         packet = av.Packet(data)
         packet.stream = self._stream
         packet.time_base = Fraction(1, self._fps)
@@ -173,7 +174,8 @@ class VideoWriter:
         except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
             raise VideoError(
                 f"this FFmpeg has no encoder {codec}",
-                next_step="install PyAV's own wheel: pip install --force-reinstall --only-binary :all: av",
+                next_step="install PyAV's own wheel: "
+                "pip install --force-reinstall --only-binary :all: av",
             ) from error
         stream = cast("av.VideoStream", added)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -190,9 +192,8 @@ class VideoWriter:
         except OSError:  # the disk is full: not the encoder's fault
             raise
         except av.FFmpegError as error:
-            raise VideoError(
-                "FFmpeg failed", found=_words(error, lambda: _open_again(stream))
-            ) from error
+            words = ffmpeg_words(error, lambda: _open_again(stream))
+            raise VideoError("FFmpeg failed", found=words) from error
 
 
 def _open_again(stream: av.VideoStream) -> None:

@@ -1,9 +1,9 @@
-"""Single images, JPEG and PNG, as bytes and as RGB arrays; and sheets of many. FFmpeg does the coding.
+"""Single images, JPEG and PNG, as bytes and as RGB arrays; and sheets of many.
 
-JPEG is the baseline kind of FFmpeg's `mjpeg` encoder: 4:2:0, full range, BT.601, as JFIF wants it.
+FFmpeg does the coding. JPEG is the baseline kind of FFmpeg's `mjpeg` encoder: 4:2:0, full range,
+BT.601, as JFIF wants it.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import cast
@@ -17,31 +17,26 @@ from piperline.errors import VideoError
 
 Image = NDArray[np.uint8]
 
-_QUALITIES = {31: 16, 44: 12, 54: 10, 61: 8, 70: 6, 75: 5, 81: 4, 87: 3, 92: 2, 95: 1}
-"""The nearest libjpeg quality of some FFmpeg qscales: the one at which Pillow's JPEG of the same textured, noisy
-640x480 image has the same PSNR (FFmpeg scales another base table, so sizes differ: it needs fewer bytes)."""
+_QSCALE = "2"
+"""FFmpeg's measure of quality: at this one the PSNR of a textured, noisy 640x480 image is that of
+Pillow's JPEG at libjpeg's quality 92. (FFmpeg scales another base table: it needs fewer bytes.)"""
 
 _MOST_PIXELS = 1 << 26  # a few bytes can claim any size; this is more than cameras have
 _UPSAMPLING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _PAPER = 255
 
 
-def encode_jpeg(rgb: Image, quality: int = 92) -> bytes:
-    """Encode an image as JPEG; the same image gives the same bytes.
+def encode_jpeg(rgb: Image) -> bytes:
+    """Encode an image as JPEG of libjpeg's quality 92; the same image gives the same bytes.
 
     Args:
         rgb: uint8, shape (H, W, 3).
-        quality: about libjpeg's scale, 31 to 95: the nearest of the ten steps that the encoder has is taken.
 
     Raises:
         ValueError: `rgb` is not an image.
     """
-    qscale = str(_qscale(quality))
-    return _encode(
-        "mjpeg",
-        _frame(rgb).reformat(format="yuvj420p", threads=1),
-        {"qmin": qscale, "qmax": qscale},
-    )
+    frame = _frame(rgb).reformat(format="yuvj420p", threads=1)
+    return _encode("mjpeg", frame, {"qmin": _QSCALE, "qmax": _QSCALE})
 
 
 def encode_png(rgb: Image) -> bytes:
@@ -85,16 +80,15 @@ def contact_sheet(
     Args:
         rows: uint8 images of shape (H, W, 3); sizes may differ.
         gap: pixels around each image.
-        max_width: make all images smaller by one factor, so that the sheet is at most this many pixels wide.
+        max_width: make all images smaller by one factor, so that the sheet is at most this many
+            pixels wide.
 
     Returns:
         uint8, shape (H, W, 3), RGB.
     """
-    rows = [row for row in rows if row]
+    rows = fitted([row for row in rows if row], gap=gap, max_width=max_width)
     if not rows:
         raise ValueError("a contact sheet needs at least one image")
-    scale = _scale(rows, gap, max_width)
-    rows = [[_smaller(image, scale) for image in row] for row in rows]
     heights = [max(len(image) for image in row) for row in rows]
     width = max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
     sheet = np.full((sum(heights) + gap * (len(rows) + 1), width, 3), _PAPER, dtype=np.uint8)
@@ -108,15 +102,16 @@ def contact_sheet(
     return sheet
 
 
-def _qscale(quality: int) -> int:
-    known = list(_QUALITIES)
-    place = bisect_left(known, quality)
-    nearest = min(known[max(place - 1, 0) : place + 1], key=lambda other: abs(other - quality))
-    return _QUALITIES[nearest]
+def fitted(
+    rows: Sequence[Sequence[Image]], *, gap: int = 4, max_width: int | None = None
+) -> list[list[Image]]:
+    """Make images smaller by one factor, so that their rows fit; see `contact_sheet`."""
+    scale = _scale(rows, gap, max_width) if rows else 1.0
+    return [[_smaller(image, scale) for image in row] for row in rows]
 
 
 def _frame(rgb: Image) -> av.VideoFrame:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+    if rgb.dtype != np.uint8 or rgb.shape[2:] != (3,) or 0 in rgb.shape:
         raise ValueError(
             f"an image is uint8 of shape (H, W, 3), not {rgb.dtype} of shape {rgb.shape}"
         )
@@ -129,10 +124,8 @@ def _pixels(frame: av.VideoFrame) -> Image:
 
 def _encode(codec: str, frame: av.VideoFrame, options: Mapping[str, str]) -> bytes:
     encoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "w"))
-    encoder.options = {
-        "flags": "bitexact",
-        **options,
-    }  # else FFmpeg writes its version into each JPEG
+    # Else FFmpeg writes its version into each JPEG.
+    encoder.options = {"flags": "bitexact", **options}
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base = Fraction(1, 1)
     encoder.thread_count = 1  # slices of threads would change the bytes
@@ -151,20 +144,22 @@ def _scale(rows: Sequence[Sequence[Image]], gap: int, max_width: int | None) -> 
     """The factor, at most 1, that makes the widest row fit."""
     if max_width is None:
         return 1.0
-    room: list[float] = [
-        (max_width - gap * (len(row) + 1)) / sum(image.shape[1] for image in row) for row in rows
-    ]
-    if min(room) <= 0:
+    factors = [_row_scale(row, gap, max_width) for row in rows]
+    if min(factors) <= 0:
         raise ValueError(
             f"{max(map(len, rows))} images do not fit beside each other into {max_width} pixels"
         )
-    return min(1.0, *room)
+    return min(1.0, *factors)
+
+
+def _row_scale(row: Sequence[Image], gap: int, max_width: int) -> float:
+    width = sum(image.shape[1] for image in row)
+    return float((max_width - gap * (len(row) + 1)) / width)
 
 
 def _smaller(image: Image, scale: float) -> Image:
     if scale == 1:
         return image
     height, width = (max(1, int(side * scale)) for side in image.shape[:2])
-    return _pixels(
-        _frame(image).reformat(width=width, height=height, interpolation="AREA", threads=1)
-    )
+    frame = _frame(image).reformat(width=width, height=height, interpolation="AREA", threads=1)
+    return _pixels(frame)

@@ -1,14 +1,14 @@
-"""Cutting and appending MP4 files by byte ranges: sample tables are rewritten, the frames themselves only copied.
+"""The sample tables of MP4 files, by which frames are cut out and appended as byte ranges.
 
-Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does with `+faststart`,
-byte for byte. Only simple files are taken: one H.264 or AV1 track without B-frames, frames at n / fps, no edits. All
-numbers of a file are checked before they are used; whatever is not simple is left to FFmpeg (`remux`).
+Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does
+with `+faststart`, byte for byte. Only simple files are taken: one H.264 or AV1 track without
+B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are used;
+whatever is not simple is left to FFmpeg.
 """
 
-import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,30 +17,34 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import DatasetError, Place, VideoError
-
 Numbers: TypeAlias = NDArray[np.int64]
 
-_BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
+ON_TIME_SECONDS = 1e-5
+"""How far from n / fps frame n may be shown: lerobot finds it up to 1e-4 s away."""
+
 CODECS = {b"avc1": "h264", b"av01": "av1"}
 """FFmpeg's names of the sample entries that are taken."""
 
-_LARGEST_MOOV = 64 << 20
-_MOST_FRAMES, _MOST_TICKS, _HIGHEST_FPS = (
-    1 << 24,
-    1 << 40,
-    1 << 16,
-)  # so that products fit into 64 bits
-_CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
+LARGEST_MOOV = 64 << 20
+# Products of these fit into 64 bits.
+_MOST_FRAMES = 1 << 24
+_MOST_TICKS = 1 << 40
+_HIGHEST_FPS = 1 << 16
 _ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
-_U32 = 0xFFFFFFFF
-_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_MOVIE_SCALE = 1000
-_HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
+_HEAD = 8  # bytes of a box before its content
+MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _LONGEST_UDTA = 4096
-_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 _SQUARE = struct.pack(">II", 1, 1)
 _TABLES = {b"stsd", b"stts", b"stss", b"stsc", b"stsz", b"stco", b"co64", b"sdtp"}
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of `kind`."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+DREF = struct.pack(">II", 0, 1) + box(b"url ", b"\0\0\0\1")  # the frames are in this file
 
 
 class _NotSimpleError(ValueError):
@@ -59,6 +63,7 @@ class Track:
         sizes: bytes of each frame, int64 of shape (frames,).
         offsets: where each begins in the file, likewise.
         keys: whether decoding can begin at it, bool of shape (frames,).
+        on_time: whether frame n of the file is shown at n / fps, not just near to it.
     """
 
     path: Path
@@ -68,6 +73,7 @@ class Track:
     sizes: Numbers
     offsets: Numbers
     keys: NDArray[np.bool_]
+    on_time: bool
 
     @property
     def codec(self) -> str:
@@ -82,25 +88,28 @@ class Track:
 
     @cached_property
     def parameters(self) -> bytes:
-        """What decoding depends on. Square pixels are the same as none: muxers add them as they like."""
+        """What decoding depends on. Square pixels are the same as none: muxers differ in that."""
         kept = [
-            _box(kind, body)
+            box(kind, body)
             for kind, body in _boxes(self.entry[_ENTRY:])
             if (kind, body) != (b"pasp", _SQUARE)
         ]
         return self.shown + b"".join(kept)
 
     def piece(self, first: int, count: int) -> "Track | None":
-        """`count` frames from number `first` on; None where there are not as many, or the first is no key frame."""
+        """`count` frames from number `first` on.
+
+        None where there are not as many, or the first is no key frame.
+        """
         if first + count > len(self.sizes) or not self.keys[first]:
             return None
         # Copies, so that the whole file's tables need not be kept.
-        sizes, offsets, keys = (
-            self.sizes[first:][:count],
-            self.offsets[first:][:count],
-            self.keys[first:][:count],
+        return replace(
+            self,
+            sizes=self.sizes[first:][:count].copy(),
+            offsets=self.offsets[first:][:count].copy(),
+            keys=self.keys[first:][:count].copy(),
         )
-        return replace(self, sizes=sizes.copy(), offsets=offsets.copy(), keys=keys.copy())
 
     @property
     def ranges(self) -> Iterator[tuple[int, int]]:
@@ -113,13 +122,10 @@ class Track:
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
         with self.path.open("rb") as file:
-            first, last = (
-                os.pread(file.fileno(), int(self.sizes[n]), int(self.offsets[n])) for n in (0, -1)
-            )
+            descriptor = file.fileno()
+            first = os.pread(descriptor, int(self.sizes[0]), int(self.offsets[0]))
+            last = os.pread(descriptor, int(self.sizes[-1]), int(self.offsets[-1]))
         return first, last
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def read_track(path: Path, fps: int) -> Track | None:
@@ -140,15 +146,22 @@ def read_track(path: Path, fps: int) -> Track | None:
 def is_whole(path: Path) -> bool:
     """Whether a file is as long as its boxes say; true also of what is no MP4."""
     with path.open("rb") as file:
-        size, place = os.fstat(file.fileno()).st_size, 0
+        size, offset = os.fstat(file.fileno()).st_size, 0
         if os.pread(file.fileno(), 8, 0)[4:] != b"ftyp":
             return True
-        while place < size:
-            length, _, large = struct.unpack(
-                ">I4sQ", os.pread(file.fileno(), 16, place).ljust(16, b"\0")
-            )
-            place += max(large if length == 1 else length or size - place, 8)
-        return place == size
+        while offset < size:
+            length, _ = _box_at(file.fileno(), offset, size)
+            offset += max(length, 8)
+        return offset == size
+
+
+def _box_at(descriptor: int, offset: int, size: int) -> tuple[int, bytes]:
+    """Length and kind of the box that begins at `offset`; a length of 0 reaches to the end."""
+    head = os.pread(descriptor, 16, offset).ljust(16, b"\0")
+    length, kind, large = struct.unpack(">I4sQ", head)
+    if length == 1:
+        length = large
+    return length or size - offset, kind
 
 
 def _need(holds: object) -> None:
@@ -158,12 +171,12 @@ def _need(holds: object) -> None:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of each box in `data`."""
-    place = 0
-    while place < len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        _need(8 <= size <= len(data) - place)
-        yield kind, data[place + 8 : place + size]
-        place += size
+    offset = 0
+    while offset < len(data):
+        size, kind = struct.unpack_from(">I4s", data, offset)
+        _need(_HEAD <= size <= len(data) - offset)
+        yield kind, data[offset + 8 : offset + size]
+        offset += size
 
 
 def _children(data: bytes) -> dict[bytes, bytes]:
@@ -176,17 +189,14 @@ def _children(data: bytes) -> dict[bytes, bytes]:
 
 
 def _moov(descriptor: int, size: int) -> dict[bytes, bytes]:
-    place = 0
-    while place < size:
-        length, kind, large = struct.unpack(
-            ">I4sQ", os.pread(descriptor, 16, place).ljust(16, b"\0")
-        )
-        length = large if length == 1 else length or size - place
-        _need(8 <= length <= size - place)
+    offset = 0
+    while offset < size:
+        length, kind = _box_at(descriptor, offset, size)
+        _need(_HEAD <= length <= size - offset)
         if kind == b"moov":
-            _need(length <= _LARGEST_MOOV)
-            return _children(os.pread(descriptor, length, place)[8:])
-        place += length
+            _need(length <= LARGEST_MOOV)
+            return _children(os.pread(descriptor, length, offset)[8:])
+        offset += length
     raise _NotSimpleError
 
 
@@ -196,29 +206,28 @@ def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
     mdia = _children(trak[b"mdia"])
     minf = _children(mdia[b"minf"])
     tkhd = trak[b"tkhd"]
-    _need(
-        tkhd[-44:-8] == _MATRIX
-        and mdia[b"hdlr"][8:12] == b"vide"
-        and minf[b"dinf"] == _box(b"dref", _DREF)
-    )
+    _need(tkhd[-44:-8] == MATRIX)
+    _need(mdia[b"hdlr"][8:12] == b"vide")
+    _need(minf[b"dinf"] == box(b"dref", DREF))
     stbl = _children(minf[b"stbl"])
     _need(stbl.keys() <= _TABLES)
     sizes = _sizes(stbl[b"stsz"], size)
-    last = _check_times(stbl[b"stts"], len(sizes), _timescale(mdia[b"mdhd"]), fps)
+    scale = _timescale(mdia[b"mdhd"])
+    times = _times(stbl[b"stts"], len(sizes), scale, fps)
     if b"edts" in trak:
-        _check_edit(trak[b"edts"], last, _timescale(moov[b"mvhd"]) / _timescale(mdia[b"mdhd"]))
+        _check_edit(trak[b"edts"], int(times[-1]), _timescale(moov[b"mvhd"]) / scale)
     offsets = _offsets(stbl, sizes)
     _need(offsets.min() >= 0 and (offsets + sizes).max() <= size)
     udta = moov.get(b"udta", b"")
-    kept = udta if len(udta) <= _LONGEST_UDTA else b""
     return Track(
-        path,
-        _entry(stbl[b"stsd"]),
-        tkhd[-8:],
-        kept,
-        sizes,
-        offsets,
-        _keys(stbl.get(b"stss"), len(sizes)),
+        path=path,
+        entry=_entry(stbl[b"stsd"]),
+        shown=tkhd[-8:],
+        udta=udta if len(udta) <= _LONGEST_UDTA else b"",
+        sizes=sizes,
+        offsets=offsets,
+        keys=_keys(stbl.get(b"stss"), len(sizes)),
+        on_time=_is_on_time(times, scale, fps),
     )
 
 
@@ -248,15 +257,22 @@ def _timescale(header: bytes) -> int:
     return int(scale)
 
 
-def _check_times(stts: bytes, count: int, scale: int, fps: int) -> int:
-    """See that frame n is at n / fps, rounded; the ticks at which the last one is shown."""
+def _times(stts: bytes, count: int, scale: int, fps: int) -> Numbers:
+    """When each frame is shown, in ticks: frame n at n / fps, rounded."""
     counts, deltas = _table(stts, 2).T
     _need(counts.sum() == count)
     _need(float(counts.astype(np.float64) @ deltas) < _MOST_TICKS)
-    times = np.cumsum(np.repeat(deltas, counts)) - np.repeat(deltas, counts)
-    # Times are sums of the durations before; rounded as `remux` does, so drift of joined files does no harm.
+    # Times are sums of the durations before; rounded as `VideoFile` does, so drift of joined files
+    # does no harm.
+    durations = np.repeat(deltas, counts)
+    times: Numbers = np.cumsum(durations) - durations
     _need(np.array_equal((2 * fps * times + scale) // (2 * scale), np.arange(count)))
-    return int(times[-1])
+    return times
+
+
+def _is_on_time(times: Numbers, scale: int, fps: int) -> bool:
+    away = np.abs(times / scale - np.arange(len(times)) / fps)
+    return bool(away.max() <= ON_TIME_SECONDS)
 
 
 def _check_edit(edts: bytes, last: int, ratio: float) -> None:
@@ -270,18 +286,16 @@ def _check_edit(edts: bytes, last: int, ratio: float) -> None:
 
 def _offsets(stbl: dict[bytes, bytes], sizes: Numbers) -> Numbers:
     """Where each frame begins, from the chunks and how many frames each has."""
-    chunks = (
-        _table(stbl[b"stco"])[:, 0] if b"stco" in stbl else _table(stbl[b"co64"], 1, ">i8")[:, 0]
-    )
+    if b"stco" in stbl:
+        chunks = _table(stbl[b"stco"])[:, 0]
+    else:
+        chunks = _table(stbl[b"co64"], 1, ">i8")[:, 0]
     first, per_chunk, description = _table(stbl[b"stsc"], 3).T
-    _need(
-        first[0] == 1
-        and (np.diff(first) > 0).all()
-        and first[-1] <= len(chunks)
-        and (description == 1).all()
-    )
+    _need(first[0] == 1 and first[-1] <= len(chunks))
+    _need((np.diff(first) > 0).all() and (description == 1).all())
     counts = np.repeat(per_chunk, np.diff([*first, len(chunks) + 1]))
-    _need(counts.min() > 0 and counts.max() <= len(sizes) and counts.sum() == len(sizes))
+    _need(counts.min() > 0 and counts.max() <= len(sizes))
+    _need(counts.sum() == len(sizes))
     before = np.cumsum(sizes) - sizes
     heads = np.cumsum(counts) - counts
     offsets: Numbers = before + np.repeat(chunks - before[heads], counts)
@@ -302,161 +316,5 @@ def _entry(stsd: bytes) -> bytes:
     """The one sample entry, without bit rates: they are those of the whole file."""
     ((kind, body),) = _boxes(stsd[8:])
     _need(kind in CODECS and len(body) >= _ENTRY - 8)
-    boxes = (_box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
-    return _box(kind, body[: _ENTRY - 8], *boxes)
-
-
-# --- writing -----------------------------------------------------------------------------------------------------
-
-
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I4s", len(body) + 8, kind) + body
-
-
-_DREF = struct.pack(">II", 0, 1) + _box(b"url ", b"\0\0\0\1")  # the frames are in this file
-
-
-def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
-    """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
-
-    Args:
-        path: the file to make.
-        pieces: in order.
-        fps: frames a second.
-
-    Raises:
-        DatasetError: a file that a piece is from has become shorter or is gone.
-        VideoError: what was written is not what was read.
-    """
-    sizes, keys = (
-        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("sizes", "keys")
-    )
-    with path.open("wb") as target:
-        target.write(_head(pieces[0], sizes, keys, fps))
-        target.flush()
-        for piece in pieces:
-            _append(piece, target.fileno())
-    _verify(path, pieces, fps)
-
-
-def _append(piece: Track, target: int) -> None:
-    try:
-        source = os.open(piece.path, os.O_RDONLY)
-    except FileNotFoundError as error:
-        raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
-    try:
-        for offset, length in piece.ranges:
-            place, end = offset, offset + length
-            while place < end:
-                done = _copy(source, target, place, end - place)
-                if not done:
-                    raise DatasetError(
-                        "the video became shorter while it was read", place=Place(file=piece.path)
-                    )
-                place += done
-    finally:
-        os.close(source)
-
-
-def _copy(source: int, target: int, place: int, length: int) -> int:
-    """Copy some bytes without a detour through Python where the system can; how many."""
-    try:
-        return os.copy_file_range(source, target, length, place)
-    except OSError as error:
-        if error.errno not in _CANNOT_COPY:
-            raise
-    return os.sendfile(target, source, place, length)
-
-
-def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
-    """See that the file has all frames' sizes, and the bytes of each piece's first and last frame."""
-    written = read_track(path, fps)
-    start = 0
-    for piece in pieces:
-        there = written and written.piece(start, len(piece.sizes))
-        start += len(piece.sizes)
-        if (
-            not there
-            or not np.array_equal(there.sizes, piece.sizes)
-            or there.outer_frames() != piece.outer_frames()
-        ):
-            raise VideoError("what was written is not what was read", place=Place(file=path))
-    if written is None or len(written.sizes) != start:
-        raise VideoError(
-            "what was written has other frames than what was read", place=Place(file=path)
-        )
-
-
-def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
-    """Everything before the frames."""
-    ftyp = _box(b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]])
-    total = int(sizes.sum())
-    large = total + _LARGEST_MOOV > _U32
-    begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
-    moov = _movie(first, sizes, keys, fps, begin, large=large)
-    mdat = (
-        struct.pack(">I4sQ", 1, b"mdat", total + 16)
-        if large
-        else struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
-    )
-    return ftyp + moov + mdat
-
-
-def _movie(
-    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int, begin: int, *, large: bool
-) -> bytes:
-    count = len(sizes)
-    scale = fps
-    while scale < 10000:
-        scale *= 2
-    length = -(-count * _MOVIE_SCALE // fps)
-    header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
-    shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + _MATRIX + first.shown
-    edit = _box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
-    ticks = struct.pack(
-        ">5IHH", 0, 0, 0, scale, count * scale // fps, 0x55C4, 0
-    )  # language: undetermined
-    tables = _box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
-    info = _box(
-        b"minf", _box(b"vmhd", struct.pack(">I8x", 1)), _box(b"dinf", _box(b"dref", _DREF)), tables
-    )
-    media = _box(b"mdia", _box(b"mdhd", ticks), _box(b"hdlr", _HANDLER), info)
-    track = _box(b"trak", _box(b"tkhd", shown), _box(b"edts", edit), media)
-    told = [_box(b"udta", first.udta)] if first.udta else []
-    return _box(b"moov", _box(b"mvhd", header, _MATRIX, struct.pack(">24xI", 2)), track, *told)
-
-
-def _rows(kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4") -> bytes:
-    return _box(kind, struct.pack(">II", 0, len(rows)), np.asarray(rows).astype(form).tobytes())
-
-
-def _tables(
-    entry: bytes, sizes: Numbers, keys: NDArray[np.bool_], delta: int, begin: int, *, large: bool
-) -> Iterator[bytes]:
-    yield _box(b"stsd", struct.pack(">II", 0, 1), entry)
-    yield _rows(b"stts", [(len(sizes), delta)])
-    if not keys.all():
-        yield _rows(b"stss", np.flatnonzero(keys) + 1)
-    heads = _heads(sizes)
-    counts = np.diff([*heads, len(sizes)])
-    changes = np.flatnonzero(np.diff(counts, prepend=0))
-    yield _rows(b"stsc", [(place + 1, counts[place], 1) for place in changes])
-    if (sizes == sizes[0]).all():
-        yield _box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
-    else:
-        yield _box(b"stsz", struct.pack(">III", 0, 0, len(sizes)), sizes.astype(">u4").tobytes())
-    chunks = begin + (np.cumsum(sizes) - sizes)[heads]
-    yield _rows(b"co64", chunks, ">u8") if large else _rows(b"stco", chunks)
-
-
-def _heads(sizes: Numbers) -> list[int]:
-    """The first frames of the chunks, each of less than 1 MiB or of a single frame."""
-    ends = np.cumsum(sizes)
-    heads = [0]
-    while True:
-        limit = ends[heads[-1]] - sizes[heads[-1]] + _CHUNK
-        head = max(int(np.searchsorted(ends, limit)), heads[-1] + 1)
-        if head >= len(sizes):
-            return heads
-        heads.append(head)
+    boxes = (box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
+    return box(kind, body[: _ENTRY - 8], *boxes)

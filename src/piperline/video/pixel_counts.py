@@ -1,9 +1,10 @@
-"""Counting the pixels of pictures, for image statistics: those that libjpeg would show. numpy only."""
+"""Counting the pixels of pictures, for image statistics: those that libjpeg would show."""
 
 from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from piperline.video.decoder import Picture, rgb
@@ -16,17 +17,15 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
     """Count the values of every `stride`-th pixel, down and across.
 
     Returns:
-        int64 of shape (3, 256): how often each value of red, green and blue occurs. For JPEG of 4:2:0 and 4:2:2 exactly
-        the values of libjpeg's decoder (triangle-filtered chroma, jdsample.c; its integer colour conversion,
-        jdcolor.c) up to the rounding of the inverse DCT; for other pictures those of swscale.
+        int64 of shape (3, 256): how often each value of red, green and blue occurs. For JPEG of
+        4:2:0 and 4:2:2 exactly the values of libjpeg's decoder (triangle-filtered chroma,
+        jdsample.c; its integer colour conversion, jdcolor.c) up to the rounding of the inverse DCT;
+        for other pictures those of swscale.
     """
     if picture.format.name in {"yuvj420p", "yuvj422p"}:
-        return np.stack(
-            [
-                _clipped(np.bincount(channel.ravel(), minlength=3 * 256))
-                for channel in _sampled(picture, stride)
-            ]
-        )
+        sampled = _sampled(picture, stride)
+        counts = [np.bincount(channel.ravel(), minlength=3 * 256) for channel in sampled]
+        return np.stack([_clipped(count) for count in counts])
     channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
     return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
@@ -40,18 +39,18 @@ def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
-    """Red, green and blue of every `stride`-th pixel of a full-range 4:2:0 or 4:2:2 picture, not clipped, plus 256."""
-    luma, *chroma = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
-            :, : plane.width
-        ]
-        for plane in picture.planes
-    )
+    """Red, green and blue of every `stride`-th pixel, not clipped, plus 256.
+
+    Args:
+        picture: full range, 4:2:0 or 4:2:2.
+        stride: in pixels, down and across.
+    """
+    luma, *chroma = (_pixels(plane) for plane in picture.planes)
     y = luma[::stride, ::stride].astype(np.int32)
+    height, width = luma.shape
     if picture.format.name == "yuvj422p":
-        wide = [_upsampled_across(plane[::stride])[:, : luma.shape[1] : stride] for plane in chroma]
+        wide = [_upsampled_across(plane[::stride])[:, :width:stride] for plane in chroma]
     elif stride % 2:
-        height, width = luma.shape
         wide = [_upsampled(plane)[:height:stride, :width:stride] for plane in chroma]
     else:
         wide = [_upsampled_evenly(plane, stride // 2) for plane in chroma]
@@ -62,12 +61,18 @@ def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
     yield y + ((116130 * cb + rounding) >> 16)
 
 
+def _pixels(plane: VideoPlane) -> Bytes:
+    """The samples of a plane, uint8 of shape (height, width), without FFmpeg's padding."""
+    samples = np.frombuffer(memoryview(plane), np.uint8)
+    return samples.reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
 def _upsampled(plane: Bytes) -> NDArray[np.int16]:
     """Chroma at twice the height and width: 9:3:3:1 of the four samples around each place."""
     around = np.pad(plane.astype(np.int16), 1, mode="edge")
-    rows = np.stack(
-        (3 * around[1:-1] + around[:-2], 3 * around[1:-1] + around[2:]), axis=1
-    ).reshape(-1, around.shape[1])
+    above = 3 * around[1:-1] + around[:-2]
+    below = 3 * around[1:-1] + around[2:]
+    rows = np.stack((above, below), axis=1).reshape(-1, around.shape[1])
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     result: NDArray[np.int16] = np.stack(
         ((3 * middle + left + 8) >> 4, (3 * middle + right + 7) >> 4), axis=2
@@ -76,7 +81,7 @@ def _upsampled(plane: Bytes) -> NDArray[np.int16]:
 
 
 def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
-    """Chroma at twice the width: 3:1 of the two samples around each place; the outermost are kept."""
+    """Chroma at twice the width: 3:1 of the two samples around each; the outermost are kept."""
     around = np.pad(plane.astype(np.int16), ((0, 0), (1, 1)), mode="edge")
     left, middle, right = around[:, :-2], around[:, 1:-1], around[:, 2:]
     result: NDArray[np.int16] = np.stack(
@@ -86,7 +91,7 @@ def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
 
 
 def _upsampled_evenly(plane: Bytes, stride: int) -> NDArray[np.int16]:
-    """The same where luma has even rows and columns: of a sample and those above and left of it. Makes no more."""
+    """The same where luma has even rows and columns: of a sample and those above and left of it."""
     sums = 3 * plane[::stride].astype(np.int16) + _before(plane, stride)
     result: NDArray[np.int16] = (3 * sums[:, ::stride] + _before(sums.T, stride).T + 8) >> 4
     return result

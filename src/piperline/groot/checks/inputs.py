@@ -1,14 +1,20 @@
-"""What a preflight looks at: the dataset, what training is to use of it, and the settings of the launch."""
+"""What a preflight looks at: the dataset, what training uses of it, and the launch settings."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from piperline.errors import Place
 from piperline.groot.loader import Meta, Rows
 from piperline.groot.modality_config import Choice
 from piperline.groot.settings import Launch
 from piperline.groot.versions import Target
+
+Values = NDArray[Any]
+_RARE = 0.001
+"""The share of the values on each side that are not ordinary."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,29 @@ class Subject:
         return [stop - start for start, stop in self.rows.episodes(self.meta).values()]
 
     def group(self, part: str, name: str) -> NDArray[Any] | None:
-        """The values of a state or action group, shape (rows, dimensions); None where they are not there."""
+        """The values of a state or action group, shape (rows, dimensions), or None."""
         if name not in self.meta.groups(part):
             return None
         column, start, end = self.meta.column(part, name)
         values = self.rows.columns.get(column)
         return None if values is None else values[:, start:end]
+
+    def row_place(self, row: int) -> Place:
+        """The file and the frame of a row."""
+        for path, (start, stop) in self.rows.spans.items():
+            if start <= row < stop:
+                return Place(file=path, frame=row - start)
+        return Place(file=self.meta.root)
+
+
+def ordinary(values: Values) -> tuple[Values, Values]:
+    """Minimum and maximum over the first axis, the rarest values on both sides left out."""
+    rare = min(max(1, int(len(values) * _RARE)), (len(values) - 1) // 2)
+    ordered = np.partition(values, (rare, len(values) - 1 - rare), axis=0)
+    return ordered[rare], ordered[len(values) - 1 - rare]
+
+
+def value_range(values: Values) -> Values:
+    """The range of the ordinary values over the first axis."""
+    low, high = ordinary(values)
+    return high - low

@@ -1,32 +1,20 @@
 """Checks: the rows of a dataset. Most of what they find trains without a word, and badly."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from piperline.errors import Place
 from piperline.finding import Finding
-from piperline.groot.checks.inputs import Subject
+from piperline.groot.checks.inputs import Subject, Values, ordinary
 from piperline.groot.loader import Meta
 from piperline.groot.modality_config import Choice
 
-Values = NDArray[Any]
 _SPIKE = 5
 """An outlier lies this many times the ordinary range outside it."""
-_RARE = 0.001
-"""The share of the values on each side that are not ordinary."""
-_STILL = 0.01
-"""A frame is still while no dimension left this share of its range."""
-_IDLE_SHARE = 0.1
-_REST = 0.005
-"""A dimension rests if its range is less than this share of the widest: what is left is noise of an arm at rest."""
-_LAGS = range(-5, 6)
-_CLEARLY = 0.5
-_UNITS = 10
-_TIME_TOLERANCE = 0.01
 
 
 def check_lengths(subject: Subject) -> Iterator[Finding]:
@@ -36,7 +24,10 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     expected = {meta.data_file(index): (index, length) for index, length in meta.episodes}
     missing = [path for path in expected if path not in spans and not path.exists()]
     if missing:
-        message = f"episodes without a Parquet file where info.json says: {len(missing)} of {len(expected)}"
+        message = (
+            f"episodes without a Parquet file where info.json says: {len(missing)} of "
+            f"{len(expected)}"
+        )
         remedy = "convert again, or correct data_path and chunks_size in meta/info.json"
         yield Finding(
             "data-missing",
@@ -64,10 +55,16 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     longer = [path for path in rows if rows[path] < expected[path][1]]
     shorter = [path for path in rows if rows[path] > expected[path][1]]
     if longer:
-        message = f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError during training"
+        message = (
+            f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError "
+            "during training"
+        )
         yield Finding("meta-longer", "error", message, **_lengths(longer, rows, expected))
     if shorter:
-        message = f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is never used"
+        message = (
+            f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is "
+            "never used"
+        )
         yield Finding("meta-shorter", "warning", message, **_lengths(shorter, rows, expected))
 
 
@@ -97,7 +94,10 @@ def check_language(subject: Subject) -> Iterator[Finding]:
     unknown = [value for value in used if value not in meta.tasks]
     place = Place(file=meta.root / "meta/tasks.jsonl")
     if unknown:
-        message = f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: GR00T stops"
+        message = (
+            f"{column} names tasks {unknown[:5]}, tasks.jsonl has {sorted(meta.tasks)[:5]}: "
+            "GR00T stops"
+        )
         yield Finding(
             "task-unknown",
             "error",
@@ -107,11 +107,8 @@ def check_language(subject: Subject) -> Iterator[Finding]:
             "add them there",
         )
     # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
-    empty = [
-        index
-        for index in used
-        if index in meta.tasks and not any(c.isalnum() for c in meta.tasks[index])
-    ]
+    known = [index for index in used if index in meta.tasks]
+    empty = [index for index in known if not re.search(r"[^\W_]", meta.tasks[index])]
     if empty:
         message = f"the text of task {empty[0]} says nothing: {meta.tasks[empty[0]]!r}"
         yield Finding(
@@ -148,9 +145,12 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
             if bad.any():
                 row, dimension = (int(index[0]) for index in np.nonzero(bad))
                 numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
-                message = f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is enough to ruin training"
+                message = (
+                    f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is "
+                    "enough to ruin training"
+                )
                 remedy = "record the episode again, or drop it"
-                yield Finding(code, "error", message, _place(subject, row), numbers, remedy)
+                yield Finding(code, "error", message, subject.row_place(row), numbers, remedy)
         yield from _check_ranges(subject, column, values)
 
 
@@ -160,7 +160,10 @@ def check_widths(subject: Subject) -> Iterator[Finding]:
         feature, values = subject.meta.schema.features.get(column), subject.rows.columns.get(column)
         width = feature.shape[0] if feature and feature.shape else 1
         if feature and values is not None and values.shape[1] != width:
-            message = f"{column} has {values.shape[1]} dimensions in a Parquet file, info.json says {width}"
+            message = (
+                f"{column} has {values.shape[1]} dimensions in a Parquet file, info.json says "
+                f"{width}"
+            )
             place, remedy = (
                 Place(file=subject.meta.root),
                 "convert again; do not mix recordings of different robots",
@@ -184,7 +187,7 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
         if not len(finite) or finite[0] == finite[-1]:
             constant.append(name)
             continue
-        low, high = _ordinary(finite)
+        low, high = ordinary(finite)
         farthest = max(finite[-1] - high, low - finite[0])
         if high > low and farthest > _SPIKE * (high - low):
             row = int(
@@ -193,7 +196,8 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
                 )
             )
             message = (
-                f"{column} {name} is {numbers[row]:.4g} once and otherwise between {low:.4g} and {high:.4g}: the "
+                f"{column} {name} is {numbers[row]:.4g} once and otherwise between {low:.4g} "
+                f"and {high:.4g}: the "
                 "normalisation by minimum and maximum presses everything else together"
             )
             found = {"value": float(numbers[row]), "low": float(low), "high": float(high)}
@@ -201,9 +205,9 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
                 "outlier",
                 "warning",
                 message,
-                _place(subject, row),
+                subject.row_place(row),
                 found,
-                "drop the episode, or mend it",
+                "drop the episode, or correct it",
             )
     if constant and len(values):
         message = f"{column}: {', '.join(constant)} never changes; GR00T normalises it to 0"
@@ -214,183 +218,8 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
         yield Finding("constant", "warning", message, place, {"dimensions": constant}, remedy)
 
 
-def _ordinary(values: Values) -> tuple[Values, Values]:
-    """Minimum and maximum over the first axis, the rarest values on both sides left out."""
-    rare = min(max(1, int(len(values) * _RARE)), (len(values) - 1) // 2)
-    ordered = np.partition(values, (rare, len(values) - 1 - rare), axis=0)
-    return ordered[rare], ordered[len(values) - 1 - rare]
-
-
-def _range(values: Values) -> Values:
-    low, high = _ordinary(values)
-    return high - low
-
-
-def check_motion(subject: Subject) -> Iterator[Finding]:
-    """How actions follow states: the same, shifted, upside down, in other units; and stillness at the start."""
-    place = Place(file=subject.meta.root)
-    pairs = [
-        (name, action, state)
-        for name in subject.choice.action
-        if (action := subject.group("action", name)) is not None
-        and (state := subject.group("state", name)) is not None
-        and action.shape == state.shape
-    ]
-    if not pairs or not len(pairs[0][1]):
-        return
-    actions = np.concatenate([action for _, action, _ in pairs], axis=1).astype(np.float64)
-    states = np.concatenate([state for _, _, state in pairs], axis=1).astype(np.float64)
-    names = [f"{name}[{index}]" for name, action, _ in pairs for index in range(action.shape[1])]
-    # Broken numbers have their own finding; here they must not hide the rest.
-    whole = np.isfinite(actions).all(axis=1) & np.isfinite(states).all(axis=1)
-    actions[~whole] = states[~whole] = 0
-    ranges = np.maximum(_range(actions), _range(states))
-    moving = ranges > _REST * ranges.max()
-    if not moving.any():
-        return
-    names = [name for name, moves in zip(names, moving, strict=True) if moves]
-    actions, states = actions[:, moving], states[:, moving]
-    spans = [span for span in subject.rows.episodes(subject.meta).values() if span[1] > span[0]]
-    yield from _check_shift(actions, states, spans, place)
-    yield from _check_units(names, actions[whole], states[whole], place)
-    yield from _check_idle(subject, np.concatenate([actions, states], axis=1), spans, place)
-
-
-def _check_shift(
-    actions: Values, states: Values, spans: list[tuple[int, int]], place: Place
-) -> Iterator[Finding]:
-    scale = np.maximum(_range(states), _range(actions))
-    a, s = actions / scale, states / scale
-    errors = {lag: _mean_distance(a, s, spans, lag) for lag in _LAGS}
-    best = min(errors, key=lambda lag: (errors[lag], abs(lag)))
-    if errors[0] == 0:
-        message = "the actions are the states: a model that copies them stands still"
-        yield Finding(
-            "action-equals-state",
-            "warning",
-            message,
-            place,
-            remedy="check which dataset the layout reads",
-        )
-    elif best and errors[best] == 0:
-        message = f"action[t] is exactly state[t{best:+d}]: recorded positions, no commands"
-        remedy = "check which dataset the layout reads"
-        yield Finding("action-shifted", "warning", message, place, {"frames": best}, remedy)
-    elif best < 0 and errors[best] < _CLEARLY * errors[0]:
-        message = (
-            f"the actions follow the states by {-best} frames, where commands go ahead of them"
-        )
-        yield Finding(
-            "action-shifted",
-            "warning",
-            message,
-            place,
-            {"frames": best},
-            "check the recorder's timing",
-        )
-
-
-def _mean_distance(a: Values, s: Values, spans: list[tuple[int, int]], lag: int) -> float:
-    """The mean of |action[t] - state[t + lag]|, both in parts of their range."""
-    total, count = 0.0, 0
-    for start, stop in spans:
-        first, last = start + max(0, -lag), stop - max(0, lag)
-        if last > first:
-            total += float(np.abs(a[first:last] - s[first + lag : last + lag]).sum())
-            count += (last - first) * a.shape[1]
-    return total / count if count else np.inf
-
-
-def _check_units(
-    names: list[str], actions: Values, states: Values, place: Place
-) -> Iterator[Finding]:
-    for index, name in enumerate(names):
-        a, s = (
-            np.clip(values[:, index], *_ordinary(values[:, index])) for values in (actions, states)
-        )
-        ranges = np.ptp(a), np.ptp(s)
-        if min(ranges) == 0:
-            continue
-        ratio = float(ranges[0] / ranges[1])
-        apart = a.min() > s.max() or s.min() > a.max()
-        if apart or not 1 / _UNITS < ratio < _UNITS:
-            message = (
-                f"{name}: actions from {a.min():.4g} to {a.max():.4g}, states from {s.min():.4g} to {s.max():.4g}: "
-                "the units differ"
-            )
-            yield Finding(
-                "action-units",
-                "warning",
-                message,
-                place,
-                {"ratio": ratio},
-                "record both in the same unit",
-            )
-        elif (correlation := float(np.corrcoef(a, s)[0, 1])) < -_CLEARLY:
-            message = f"{name}: actions go against the states (correlation {correlation:.2f}): one is upside down"
-            remedy = "give both the same sign"
-            yield Finding(
-                "action-inverted", "warning", message, place, {"correlation": correlation}, remedy
-            )
-
-
-def _check_idle(
-    subject: Subject, values: Values, spans: list[tuple[int, int]], place: Place
-) -> Iterator[Finding]:
-    limit = _STILL * _range(values)
-    idle = 0
-    for start, stop in spans:
-        moved = (np.abs(values[start:stop] - values[start]) > limit).any(axis=1)
-        idle += int(moved.argmax()) if moved.any() else stop - start
-    frames = sum(stop - start for start, stop in spans)
-    if idle > _IDLE_SHARE * frames:
-        seconds = idle / len(spans) / subject.meta.schema.fps
-        message = (
-            f"{100 * idle / frames:.0f} % of all frames are stillness at the start of episodes ({seconds:.1f} s each): "
-            "the model learns to wait"
-        )
-        yield Finding(
-            "idle-start",
-            "warning",
-            message,
-            place,
-            {"frames": idle, "share": idle / frames},
-            "trim the starts",
-        )
-
-
-def check_timestamps(subject: Subject) -> Iterator[Finding]:
-    """N1.5 finds frames by time: the timestamps must lie on the grid of the frame rate."""
-    times = subject.rows.columns.get("timestamp")
-    if subject.target.version != "n1.5" or times is None:
-        return
-    fps = subject.meta.schema.fps
-    for index, (start, stop) in subject.rows.episodes(subject.meta).items():
-        steps = times[start:stop, 0] * fps
-        off = np.abs(steps - np.round(steps))
-        if off.size and off.max() > _TIME_TOLERANCE:
-            frame = int(off.argmax())
-            message = f"the timestamp {times[start + frame, 0]:.4f} is between the frames of {fps} a second"
-            place = Place(subject.meta.data_file(index), frame=frame)
-            yield Finding(
-                "timestamps",
-                "error",
-                message,
-                place,
-                remedy="convert again: timestamps are frame / fps",
-            )
-            return
-
-
 def used_columns(meta: Meta, choice: Choice) -> list[str]:
     """The columns that the chosen groups lie in."""
     parts = (("state", choice.state), ("action", choice.action))
     known = [(part, name) for part, names in parts for name in names if name in meta.groups(part)]
     return list(dict.fromkeys(meta.column(part, name)[0] for part, name in known))
-
-
-def _place(subject: Subject, row: int) -> Place:
-    for path, (start, stop) in subject.rows.spans.items():
-        if start <= row < stop:
-            return Place(file=path, frame=row - start)
-    return Place(file=subject.meta.root)

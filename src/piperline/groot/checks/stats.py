@@ -1,4 +1,4 @@
-"""Checks: `stats.json` and `relative_stats.json` against the data. GR00T reuses whatever lies there."""
+"""Checks: `stats.json` and `relative_stats.json` against the data. GR00T reuses what it finds."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -71,21 +71,27 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
     )
     n15 = subject.target.version == "n1.5"
     if not complete and not (n15 and foreign):
-        return  # GR00T computes it anew
+        return  # GR00T computes it again
     computed = dataset_stats(subject.meta, subject.rows)
     stale = [key for key in computed if complete and _differ(entries[key], computed[key], _EXACT)]
     far = [key for key in computed if complete and _differ(entries[key], computed[key], _QUANTILES)]
     if stale:
-        message = f"stats.json is not of these data ({', '.join(stale)}): GR00T would reuse it and clip the actions"
+        message = (
+            f"stats.json is not of these data ({', '.join(stale)}): GR00T would reuse it and "
+            "clip the actions"
+        )
         yield Finding(
             "stats-stale", "error", message, Place(file=path), {"features": stale}, _again(subject)
         )
     elif far or foreign:
         message = (
-            "stats.json comes from LeRobot: its q01 and q99 are means over episodes, not quantiles of the dataset. "
-            "N1.5 stops at its `count`, N1.7 normalises by the wrong quantiles"
+            "stats.json comes from LeRobot: its q01 and q99 are means over episodes, not "
+            "quantiles of the dataset. N1.5 stops at its `count`, the N1.7 of April normalises by "
+            "the wrong quantiles"
         )
-        severity: Severity = "warning" if subject.target.version == "n1.6" else "error"
+        # N1.6 normalises by minimum and maximum; N1.7 since June computes the file again.
+        harmed = subject.target.version in {"n1.5", "n1.7-april"}
+        severity: Severity = "error" if harmed else "warning"
         yield Finding(
             "stats-foreign",
             severity,
@@ -99,6 +105,15 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
 def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     if subject.target.version == "n1.5":
         return
+    foreign = [key for key, entry in recorded.items() if not _is_entry(entry)]
+    if foreign and subject.target.is_of_spring:
+        message = (
+            f"{path.name} holds {', '.join(foreign)}, which a later GR00T wrote: "
+            f"{subject.target.title} stops with a KeyError"
+        )
+        remedy = _again(subject)
+        numbers = {"keys": foreign}
+        yield Finding("stats-version", "error", message, Place(file=path), numbers, remedy)
     computed = relative_stats(subject.meta, subject.rows, subject.choice)
     there = [key for key in computed if isinstance(recorded.get(key), dict)]
     shaped = [
@@ -109,7 +124,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
     for key in there:
         if key not in shaped:
             found = _array(recorded[key].get("min")).shape
-            message = f"{path.name} is of another horizon: {key} has the shape {found}, not {np.shape(computed[key]['min'])}"
+            message = (
+                f"{path.name} is of another horizon: {key} has the shape {found}, not "
+                f"{np.shape(computed[key]['min'])}"
+            )
             yield Finding(
                 "relative-stats-horizon",
                 "error",
@@ -121,7 +139,10 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
             return
     stale = [key for key in shaped if _differ(recorded[key], computed[key], (*_EXACT, *_QUANTILES))]
     if stale:
-        message = f"{path.name} is not of these data ({', '.join(stale)}): GR00T would reuse it and clip the actions"
+        message = (
+            f"{path.name} is not of these data ({', '.join(stale)}): GR00T would reuse it and "
+            "clip the actions"
+        )
         yield Finding(
             "relative-stats-stale",
             "error",
@@ -130,6 +151,11 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
             {"groups": stale},
             _again(subject),
         )
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether N1.6 can read an entry: it asks each for its mean."""
+    return isinstance(entry, dict) and entry.keys() >= _NEEDED
 
 
 def _differ(

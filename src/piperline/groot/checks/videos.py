@@ -20,17 +20,22 @@ _CLIPS = 300
 """So many videos are decoded at most, evenly spread."""
 _MOMENTS = (0.1, 0.5, 0.9)
 _SAME, _SAME_SHARE = 32, 1e-3
-"""Two frames are the same if fewer pixels than the share differ by more than so many of 255 levels: lossy encoding of
-a still picture stays below, an arm that moves does not."""
+"""Two frames are the same if at most this share of pixels differs by more than this many levels.
+
+Lossy encoding of a still image stays below, a moving arm does not.
+"""
 _MOVED = 0.05
 _BLACK = 20
 _COLOURED, _BLUE_SHARE, _BLUE_TO_ORANGE = 24, 0.3, 10
-"""Red and blue are suspect where so much of a picture is blue by so many levels, and so many times less is orange."""
+"""Red and blue may be exchanged if this share of an image is blue, and ten times less is orange.
+
+A pixel has a colour if its channels differ by the first number, of 255 levels.
+"""
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """A video that training will open, the frames that it uses of it, and the rows that there are."""
+    """A video that training will open, the number of frames it uses, and the number of rows."""
 
     camera: str
     key: str
@@ -63,7 +68,7 @@ def _clips(subject: Subject) -> list[_Clip]:
 
 
 def check_headers(subject: Subject) -> Iterator[Finding]:
-    """Every video is there, opens, has a codec that is decoded everywhere, and as many frames as the episode."""
+    """Every video exists, opens, has a supported codec and as many frames as its episode."""
     clips = _clips(subject)
     if not clips and subject.choice.cameras and subject.rows.spans:
         message = "info.json has no video_path: GR00T would train without images"
@@ -89,7 +94,10 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
         listed = ", ".join(
             f"{camera} {width}x{height}" for camera, (width, height) in sizes.items()
         )
-        message = f"the cameras differ in size ({listed}): GR00T N1.6 before 2026-02-24 stops at mixed aspect ratios"
+        message = (
+            f"the cameras differ in size ({listed}): GR00T N1.6 before 2026-02-24 stops at mixed "
+            "aspect ratios"
+        )
         remedy = "convert with --resize 320x240, or use the tag n1.6.1-release"
         yield Finding(
             "camera-sizes",
@@ -120,10 +128,16 @@ def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
     place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
     numbers = {"frames": frames, "rows": clip.length}
     if 0 < frames < clip.length:
-        message = f"the video has {frames} frames, the episode {clip.length}: GR00T stops in a worker, during training"
+        message = (
+            f"the video has {frames} frames, the episode {clip.length}: GR00T stops in a worker, "
+            "during training"
+        )
         yield Finding("video-short", "error", message, place, numbers, "convert the episode again")
     elif frames > clip.rows:
-        message = f"the video has {frames} frames, the episode {clip.rows}: accepted silently, maybe out of step"
+        message = (
+            f"the video has {frames} frames, the episode {clip.rows}: accepted silently, maybe "
+            "out of step"
+        )
         yield Finding("video-long", "warning", message, place, numbers, "convert the episode again")
 
 
@@ -136,7 +150,10 @@ def _check_kind(
     place = Place(file=clip.path, camera=camera)
     codecs = {info.codec for _, info in entries}
     if codecs - _CODECS:
-        message = f"{camera}: codec {', '.join(sorted(codecs - _CODECS))} is not decoded by GR00T's video backends"
+        message = (
+            f"{camera}: codec {', '.join(sorted(codecs - _CODECS))} is not decoded by GR00T's "
+            "video backends"
+        )
         yield Finding(
             "video-codec",
             "error",
@@ -145,17 +162,23 @@ def _check_kind(
             {"codecs": sorted(codecs)},
             "convert with --video h264",
         )
-    elif "av1" in codecs and subject.target.version != "n1.7":
+    elif "av1" in codecs and subject.target.family != "n1.7":
         message = (
             f"{camera} is AV1, which torchcodec decodes and decord, GR00T's fallback, does not"
         )
-        remedy = 'check `python -c "import torchcodec"` in the training environment, or convert with --video h264'
+        remedy = (
+            'check `python -c "import torchcodec"` in the training environment, or convert with '
+            "--video h264"
+        )
         yield Finding("video-av1", "warning", message, place, {}, remedy)
     if len({(info.width, info.height) for _, info in entries}) > 1 or shape[:2] != (
         first.height,
         first.width,
     ):
-        message = f"{camera}: info.json says {shape[:2]} (height, width), the files {(first.height, first.width)} or various"
+        message = (
+            f"{camera}: info.json says {shape[:2]} (height, width), the files "
+            f"{(first.height, first.width)} or various"
+        )
         yield Finding(
             "video-size", severity, message, place, remedy="convert all episodes with one --resize"
         )
@@ -167,8 +190,8 @@ def _check_kind(
         )
 
 
-def check_pictures(subject: Subject) -> Iterator[Finding]:
-    """Three frames of up to 300 videos: frozen while the robot moves, black, red and blue exchanged."""
+def check_images(subject: Subject) -> Iterator[Finding]:
+    """Three frames of up to 300 videos: frozen while the robot moves, black, swapped colours."""
     clips = [clip for clip in _clips(subject) if clip.length]
     chosen = [
         clip
@@ -186,12 +209,14 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
                 )
                 continue
             blue.setdefault(clip.camera, []).extend(_colours(frame) for frame in frames)
-            if max(int(frame.max()) for frame in frames) < _BLACK:
-                yield Finding(
-                    "video-black", "warning", "the picture is black", place, {}, "check the camera"
-                )
+            black = [int(frame.max()) < _BLACK for frame in frames]
+            if any(black):
+                message = "the image is black"
+                if not all(black):
+                    message = f"{sum(black)} of the {len(black)} frames looked at are black"
+                yield Finding("video-black", "warning", message, place, {}, "check the camera")
             elif _frozen(frames) and _moves(subject, clip):
-                message = "the picture stands still while the robot moves"
+                message = "the image stands still while the robot moves"
                 yield Finding(
                     "video-frozen",
                     "warning",
@@ -204,10 +229,14 @@ def check_pictures(subject: Subject) -> Iterator[Finding]:
         blues, oranges = np.mean(shares, axis=0)
         if blues > _BLUE_SHARE and blues > _BLUE_TO_ORANGE * oranges:
             message = (
-                f"{camera}: {100 * blues:.0f} % of the picture is blue where skin, wood and cardboard would be orange "
+                f"{camera}: {100 * blues:.0f} % of the image is blue where skin, wood and "
+                "cardboard would be orange "
                 f"({100 * oranges:.0f} %): red and blue may be exchanged"
             )
-            remedy = 'look at a frame; convert with the layout\'s color = "bgr" or "swapped-jpeg" if they are'
+            remedy = (
+                'look at a frame; convert with the layout\'s color = "bgr" or "swapped-jpeg" if '
+                "they are"
+            )
             yield Finding(
                 "video-red-blue",
                 "warning",
@@ -245,7 +274,7 @@ def _moves(subject: Subject, clip: _Clip) -> bool:
 
 
 def _colours(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The shares of pixels that are blue, and orange: each becomes the other when red and blue are exchanged."""
+    """The shares of blue and orange pixels: exchanging red and blue turns one into the other."""
     red, green, blue = (frame[::4, ::4, channel].astype(np.int16) for channel in range(3))
     ordered = [(red < green) & (green < blue), (blue < green) & (green < red)]
     return np.array([(order & (np.abs(red - blue) > _COLOURED)).mean() for order in ordered])

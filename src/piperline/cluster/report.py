@@ -1,4 +1,4 @@
-"""What a rank does, as it is told to whoever listens, and taken down in its record."""
+"""What a rank reports while it works: to its log, to whoever listens, and in its record."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,13 +32,13 @@ NOBODY = Listener()
 
 
 @dataclass
-class Diary:
-    """Takes down what a rank does, in its log and in its record.
+class RankReport:
+    """Keeps the record of a rank, and tells a listener.
 
     Args:
         folder: of the job.
         rank: its number.
-        listener: who is told of it.
+        listener: who is told.
         record: how it fares; replaced as it goes on.
     """
 
@@ -53,32 +53,35 @@ class Diary:
 
     def begin(self, episodes: int, todo: int, frames: int) -> None:
         """The rank knows what it has to do."""
-        kept = f", {episodes - todo} of them are done already" if todo < episodes else ""
+        kept = f", {episodes - todo} of them are staged already" if todo < episodes else ""
         self.say(f"{episodes} episodes, {frames} frames{kept}")
         self._began, self._todo = time.monotonic(), todo
 
-    def done(self, episode: PlannedEpisode) -> None:
+    def staged(self, episode: PlannedEpisode) -> None:
         """An episode is done."""
-        images = episode.length * len(episode.cameras)
-        self.record = self.record.more(images)
+        self.record = self.record.more(episode.images)
         self.listener.staged()
         rate = self.record.images / max(time.monotonic() - self._began, 1e-3)
         self.say(
-            f"episode {self.record.episodes}/{self._todo}: {episode.place}: {episode.length} frames, "
-            f"{len(episode.cameras)} cameras; {rate:.0f} images/s so far"
+            f"episode {self.record.episodes}/{self._todo}: {episode.place}: "
+            f"{episode.length} frames, {len(episode.cameras)} cameras; {rate:.0f} images/s so far"
         )
-        self.folder.note(self.rank, self.record)
+        self._note()
 
     def left_out(self, episodes: Sequence[LeftOut]) -> None:
-        """Take down the episodes that are left out."""
+        """Episodes are left out."""
         lines = tuple(
             printable(f"{left.file}, episode {left.episode}: {left.reason}") for left in episodes
         )
         for line in lines:
             self.say(f"left out: {line}")
         self.record = replace(self.record, left_out=lines)
-        self.folder.note(self.rank, self.record)
+        self._note()
 
-    def prove(self, proof: str = "") -> None:
-        """Take down that the rank has made its output, before or after that appears; `proof` tells whether it is it."""
-        self.folder.prove(self.record.key, proof)
+    def made(self, fingerprint: str) -> None:
+        """A dataset is complete and about to get its name; `fingerprint` tells it from others."""
+        self.record = replace(self.record, made=fingerprint)
+        self._note()
+
+    def _note(self) -> None:
+        self.folder.note(self.rank, self.record)

@@ -1,0 +1,147 @@
+"""The folder of a staged episode. The record comes last: with it, the episode is complete.
+
+    <camera>.mp4         the video of a camera
+    <camera>.mp4.json    what the video is, and the statistics of its images
+    table.parquet        the rows
+    episode.json         number of rows, instruction, cameras, and the size of every other file
+
+Several processes may fill one folder, also on several machines: what they write is equal, and each
+file is written under a name that is its writer's own, then renamed.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from piperline.episode import Clip, EncodedEpisode, Proof, VideoInfo
+from piperline.features import camera_key
+from piperline.files import own_name, sync, write_whole
+from piperline.stats import FeatureStats
+
+RECORD = "episode.json"
+_TABLE = "table.parquet"
+
+
+class EpisodeFolder:
+    """The folder of one staged episode; it need not exist yet.
+
+    Args:
+        path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def is_complete(self, length: int) -> bool:
+        """Whether the episode is here, with `length` rows and every file in its full size."""
+        record = self._record()
+        return record is not None and record["length"] == length
+
+    def has_video(self, camera: str) -> bool:
+        """Whether the video of a camera is here, with its record."""
+        video = self._video(camera)
+        try:
+            record = json.loads(_record_of(video).read_text(encoding="utf-8"))
+            return bool(record["size"] == video.stat().st_size)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def add_video(self, camera: str, encode: Callable[[Path], tuple[Clip, FeatureStats]]) -> None:
+        """Make the video of a camera.
+
+        Args:
+            camera: its name.
+            encode: makes the video at the path that it is given.
+        """
+        own, video = self._own("mp4"), self._video(camera)
+        try:
+            clip, stats = encode(own)
+            sync(own)
+            own.replace(video)
+        finally:
+            own.unlink(missing_ok=True)
+        record = _clip_record(clip, stats) | {"size": video.stat().st_size}
+        write_whole(_record_of(video), json.dumps(record))
+
+    def complete(self, table: pa.Table, cameras: list[str], instruction: str) -> None:
+        """Write the rows, then the record. The videos of all `cameras` are here already."""
+        own = self._own("parquet")
+        try:
+            pq.write_table(table, own)
+            sync(own)
+            own.replace(self.path / _TABLE)
+        finally:
+            own.unlink(missing_ok=True)
+        videos = [self._video(camera) for camera in cameras]
+        files = [self.path / _TABLE, *videos, *map(_record_of, videos)]
+        record = {
+            "length": table.num_rows,
+            "tasks": [instruction],
+            "cameras": cameras,
+            "sizes": {file.name: file.stat().st_size for file in files},
+        }
+        write_whole(self.path / RECORD, json.dumps(record, ensure_ascii=False))
+        sync(self.path)
+
+    def load(self) -> EncodedEpisode | None:
+        """Read the episode; None where it is not complete."""
+        record = self._record()
+        if record is None:
+            return None
+        try:
+            clips = {camera_key(camera): self._clip(camera) for camera in record["cameras"]}
+            with pq.ParquetFile(self.path / _TABLE) as file:
+                table = file.read()
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return None
+        return EncodedEpisode(
+            table=table,
+            clips={key: clip for key, (clip, _) in clips.items()},
+            camera_stats={key: stats for key, (_, stats) in clips.items()},
+            tasks=tuple(record["tasks"]),
+        )
+
+    def _own(self, suffix: str) -> Path:
+        return self.path / f"{own_name()}.{suffix}"
+
+    def _video(self, camera: str) -> Path:
+        return self.path / f"{camera}.mp4"
+
+    def _record(self) -> dict[str, Any] | None:
+        try:
+            record: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+            sizes = {name: (self.path / name).stat().st_size for name in record["sizes"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return record if sizes == record["sizes"] else None
+
+    def _clip(self, camera: str) -> tuple[Clip, FeatureStats]:
+        video = self._video(camera)
+        record: Mapping[str, Any] = json.loads(_record_of(video).read_text(encoding="utf-8"))
+        histogram = np.array(record["histogram"], dtype=np.int64)
+        proof = Proof(**record["proof"]) if record["proof"] else None
+        clip = Clip(video, 0, record["count"], VideoInfo(**record["info"]), proof=proof)
+        return clip, FeatureStats.of_histogram(histogram, record["samples"])
+
+
+def _record_of(video: Path) -> Path:
+    return video.with_name(f"{video.name}.json")
+
+
+def _clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
+    """What a video is, and its exact image statistics, as JSON values."""
+    if stats.histogram is None:
+        raise ValueError("a staged camera has a histogram")
+    return {
+        "count": clip.count,
+        "info": asdict(clip.info),
+        "proof": asdict(clip.proof) if clip.proof else None,
+        "samples": stats.count,
+        "histogram": stats.histogram.tolist(),
+    }

@@ -1,0 +1,57 @@
+"""Whether a dataset is already what a run would make."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from piperline.convert.assemble import provenance
+from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.errors import DatasetError
+from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.lerobot.info import PROVENANCE
+
+
+def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
+    """The dataset at `output`, if a run of `plan` would make the same one.
+
+    It says that it was made so, by this version, of these episodes, and no recording has changed
+    since. Episodes that turned out to be damaged may have been left out, as they would be again.
+
+    Returns:
+        The dataset; None if there is none, or another one.
+    """
+    file = output / PROVENANCE
+    try:
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        made = file.stat().st_mtime_ns
+        dataset = open_dataset(output)
+    except (OSError, ValueError, DatasetError):
+        return None
+    if any(episode.mtime_ns > made for episode in plan.episodes) or dataset.missing_cameras:
+        return None
+    kept = _kept(plan, recorded)
+    expected = {**provenance(plan), **_told(kept, recorded)}
+    if recorded != json.loads(json.dumps(expected)):
+        return None
+    tasks = [row.tasks for row in dataset.episodes]
+    return dataset if tasks == [(episode.task,) for episode in kept] else None
+
+
+def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - JSON
+    """The episodes of the plan that were not left out while they were encoded."""
+    items = recorded.get("left_out", []) if isinstance(recorded, dict) else []
+    if not plan.asked.skip_bad or not isinstance(items, list):
+        return list(plan.episodes)
+    gone = {(item.get("source"), item.get("episode")) for item in items if isinstance(item, dict)}
+    return [episode for episode in plan.episodes if (episode.file.name, episode.name) not in gone]
+
+
+def _told(kept: list[PlannedEpisode], recorded: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """What the record would say of the episodes that are kept."""
+    return {
+        "episodes": [
+            {"source": episode.source, "episode": episode.name, "length": episode.length}
+            for episode in kept
+        ],
+        "left_out": recorded.get("left_out") if isinstance(recorded, dict) else None,
+    }

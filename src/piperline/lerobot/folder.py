@@ -1,0 +1,207 @@
+"""The folder of a dataset that somebody else wrote: the one door to its files.
+
+What is read must be plain files inside of the folder: no link leads out, nothing hangs, and no file
+takes more memory than its kind can need.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from piperline.errors import DatasetError, Place
+from piperline.lerobot.values import Values
+from piperline.text import printable
+
+_MIB = 1 << 20
+_LARGEST_DOCUMENT = 64 * _MIB
+_LONGEST_LINE = 64 * _MIB
+_LARGEST_TABLE = 1024 * _MIB
+
+
+class DatasetFolder:
+    """A dataset's folder.
+
+    Args:
+        root: the folder.
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._real = os.path.realpath(root)
+
+    def path(self, path: Path | str, what: str = "a file of the dataset") -> Path:
+        """A file of the dataset; `what` it is, for errors.
+
+        Raises:
+            DatasetError: it is missing, no plain file, or a link leads out of the dataset to it.
+        """
+        path = self.root / path
+        real = self._inside(path)
+        with _opening(path, what):
+            mode = real.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise DatasetError(
+                "this is no plain file",
+                place=Place(file=path),
+                expected="a file of a dataset",
+                found=_kind(mode),
+            )
+        return path
+
+    def has(self, path: Path | str) -> bool:
+        """Whether there is something of this name that can be looked at."""
+        return os.path.exists(self.root / path)  # noqa: PTH110 - never raises
+
+    def open(self, path: Path | str, largest: int) -> BinaryIO:
+        """Open a file for reading.
+
+        Args:
+            path: below the folder.
+            largest: bytes that it may have.
+
+        Raises:
+            DatasetError: as for `path`, or it is larger.
+        """
+        name = Path(path).name
+        path = self.path(path, name)
+        with _opening(path, name):
+            file = path.open("rb")
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            file.close()
+            raise DatasetError(
+                "the file is larger than such a file can be",
+                place=Place(file=path),
+                expected=f"at most {largest} bytes",
+                found=f"{size} bytes",
+            )
+        return file
+
+    def document(self, path: Path | str) -> Values:
+        """Read a JSON object.
+
+        Raises:
+            DatasetError: as for `path`, or it is no JSON object.
+        """
+        name = Path(path).name
+        found = self.json(path)
+        if not isinstance(found, dict):
+            raise DatasetError(f"{name} is not a JSON object", place=Place(file=self.root / path))
+        return Values(found, name, Place(file=self.root / path))
+
+    def json(self, path: Path | str) -> object:
+        """Read a JSON file.
+
+        Raises:
+            DatasetError: as for `path`, or it is no JSON.
+        """
+        with self.open(path, _LARGEST_DOCUMENT) as file:
+            text = file.read()
+        return _parsed(text, Path(path).name, self.root / path)
+
+    def lines(self, path: Path | str) -> Iterator[Values]:
+        """The objects of a JSON lines file, empty lines left out.
+
+        Raises:
+            DatasetError: as for `path`, or a line is not a JSON object.
+        """
+        name = Path(path).name
+        with self.open(path, _LARGEST_TABLE) as file:
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+                if line.strip():
+                    yield self._row(path, f"line {number}", line, f"line {number} of {name}")
+
+    def line_at(self, path: Path | str, offset: int) -> Values:
+        """The object of the line that begins at byte `offset` of a JSON lines file.
+
+        Raises:
+            DatasetError: as for `path`, or the line is not a JSON object.
+        """
+        with self.path(path).open("rb") as file:
+            file.seek(offset)
+            line = file.readline(_LONGEST_LINE)
+        where = f"the line at byte {offset}"
+        return self._row(path, where, line, f"{where} of {Path(path).name}")
+
+    def _row(self, path: Path | str, where: str, line: bytes, name: str) -> Values:
+        place = Place(file=self.root / path)
+        row = _parsed(line, where, self.root / path)
+        if not isinstance(row, dict):
+            raise DatasetError(f"{where} is not a JSON object", place=place)
+        return Values(row, name, place)
+
+    def check_links(self) -> None:
+        """See that no link below the folder leads out of it.
+
+        Raises:
+            DatasetError: one does.
+        """
+        for folder, folders, files in os.walk(self.root):
+            for name in sorted((*folders, *files)):
+                path = Path(folder, name)
+                if path.is_symlink():
+                    self._inside(path)
+
+    def _inside(self, path: Path) -> Path:
+        """Where a path really leads to: inside of the folder.
+
+        Raises:
+            DatasetError: a link leads out.
+        """
+        real = os.path.realpath(path)
+        if not real.startswith(self._real.rstrip("/") + "/"):
+            raise DatasetError(
+                "a link leads out of the dataset",
+                place=Place(file=path),
+                expected="files inside of the dataset's folder",
+                found=f"a link to {printable(real)}",
+                next_step="if those files are meant, copy them here: cp -rL DATASET COPY",
+            )
+        return Path(real)
+
+
+@contextmanager
+def _opening(path: Path, what: str) -> Iterator[None]:
+    """Turn what the system says about a file that is asked for into an error with a place."""
+    try:
+        yield
+    except OSError as error:
+        absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+        raise DatasetError(
+            f"{what} is missing" if absent else f"{what} cannot be read",
+            place=Place(file=path),
+            found=None if absent else str(error.strerror),
+        ) from error
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a device or socket"
+
+
+def _parsed(data: bytes, where: str, path: Path) -> object:
+    """The JSON value in `data`.
+
+    Raises:
+        DatasetError: it is none, or nested too deep.
+    """
+    try:
+        found: object = json.loads(data.decode())
+        if b"\\u" in data:  # half of a surrogate pair is no text that can be written again
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(
+            f"{where} is not JSON", place=Place(file=path), found=printable(str(error))
+        ) from error
+    return found

@@ -1,0 +1,173 @@
+"""Parquet files: read with a bound on what a few bytes can unfold to; written, or given up."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from piperline.errors import DatasetError, Place
+from piperline.text import printable, size_text
+
+_LARGEST_GROUP = 2 << 30
+"""Bytes that a row group may have in memory: files of LeRobot hold 100 to 500 MB altogether."""
+
+_VALUE_BYTES = 8  # the widest number
+_BATCH = 256
+"""Rows that are read at a time where there are texts or bytes: one that all rows share is small in
+the file, and unfolds with them."""
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises about a file into an error with a place.
+
+    Raises:
+        DatasetError: the file is missing or damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DatasetError("a file of the dataset is missing", place=Place(file=path)) from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DatasetError(
+            "a Parquet file of the dataset cannot be read: it is damaged, or its writer was "
+            "stopped before it finished",
+            place=Place(file=path),
+            found=printable(str(error).partition("\n")[0]),
+        ) from error
+
+
+class ParquetRows:
+    """Rows of a Parquet file by number; holds the row group that was read last.
+
+    Args:
+        path: the file.
+        prefix: of the names of the columns that are read.
+
+    Attributes:
+        path: the file.
+        columns: the names of the columns that are read.
+
+    Raises:
+        DatasetError: it is missing or damaged.
+    """
+
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        self.path = path
+        with reading_parquet(path):
+            self._file = pq.ParquetFile(path)
+            names = self._file.schema_arrow.names
+            groups = range(self._file.num_row_groups)
+            sizes = [self._file.metadata.row_group(number).num_rows for number in groups]
+            self._empty = self._file.schema_arrow.empty_table()
+        self._check_names(names)
+        self.columns = [name for name in names if name.startswith(prefix)]
+        self._starts: list[int] = [0, *accumulate(sizes)]
+        self._held: tuple[int, pa.Table] | None = None
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        if len(set(names)) < len(names):
+            raise DatasetError("columns of the table have the same name", place=self._place)
+
+    @property
+    def _place(self) -> Place:
+        return Place(file=self.path)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def all(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, of all columns or of some.
+
+        Raises:
+            DatasetError: the file is damaged, or unfolds to more than a dataset's file can hold.
+        """
+        if columns is None:
+            return self.rows(0, len(self))
+        groups = [self._read(number, columns) for number in range(len(self._starts) - 1)]
+        if not groups:
+            return self._empty.select(columns)
+        return pa.concat_tables(groups)
+
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Rows `start` to `stop`, as many of them as there are.
+
+        Raises:
+            DatasetError: as for `all`.
+        """
+        start, stop = max(start, 0), min(stop, len(self))
+        pieces = []
+        while start < stop:
+            number = bisect_right(self._starts, start) - 1
+            first, last = self._starts[number], min(self._starts[number + 1], stop)
+            pieces.append(self._group(number).slice(start - first, last - start))
+            start = last
+        return pa.concat_tables(pieces) if pieces else self._empty.select(self.columns)
+
+    def _group(self, number: int) -> pa.Table:
+        if self._held is None or self._held[0] != number:
+            self._held = (number, self._read(number, self.columns))
+        return self._held[1]
+
+    def _read(self, number: int, columns: Sequence[str]) -> pa.Table:
+        with reading_parquet(self.path):
+            if not self._check_claims(number):
+                return self._file.read_row_group(number, list(columns))
+            pieces, size = [], 0
+            for piece in self._file.iter_batches(_BATCH, [number], list(columns)):
+                size += piece.nbytes
+                self._check_size(size)
+                pieces.append(piece)
+            fields = [self._empty.schema.field(name) for name in columns]
+            table = pa.Table.from_batches(pieces, pa.schema(fields))
+            table.validate(full=True)  # texts are UTF-8
+        return table.combine_chunks()
+
+    def _check_claims(self, number: int) -> bool:
+        """See that a row group does not claim too much; whether it has columns of bytes."""
+        group = self._file.metadata.row_group(number)
+        of_bytes = False
+        for index in range(group.num_columns):
+            column = group.column(index)
+            of_bytes |= column.physical_type == "BYTE_ARRAY"
+            claimed = max(column.total_uncompressed_size, _VALUE_BYTES * column.num_values)
+            self._check_size(claimed)
+        return of_bytes
+
+    def _check_size(self, size: int) -> None:
+        if size > _LARGEST_GROUP:
+            raise DatasetError(
+                "a Parquet file of the dataset unfolds to more than such a file can hold",
+                place=self._place,
+                expected=f"at most {size_text(_LARGEST_GROUP)} in a row group",
+                found=size_text(size),
+            )
+
+
+def table_of(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns.
+
+    Raises:
+        DatasetError: it is missing or damaged, or lacks a column.
+    """
+    rows = ParquetRows(path)
+    missing = sorted(set(columns or ()) - set(rows.columns))
+    if missing:
+        raise DatasetError(
+            f"the table has no column {printable(missing[0])}",
+            place=Place(file=path),
+            found=f"columns {printable(', '.join(rows.columns))}",
+        )
+    return rows.all(columns)
+
+
+class TableWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
+    """Writes a Parquet file; one that is not closed is given up."""
+
+    def __del__(self) -> None:
+        """Do not finish it: on a full disk pyarrow would fail once more, and print that."""
+        self.is_open = False

@@ -1,0 +1,220 @@
+"""`meta/piperline_seal.json`: what every file and every episode of a dataset held when it was made.
+
+The seal follows from the files alone, so equal datasets have equal seals. GR00T may write its
+statistics later: those files are not sealed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from piperline import __version__
+from piperline.errors import DatasetError, Place
+from piperline.files import sync, write_whole
+from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
+from piperline.lerobot.info import PROVENANCE
+from piperline.process import usable_cpus
+from piperline.seal.contents import Contents, files_below
+from piperline.seal.digests import file_digest, payloads_digest, rows_digest
+from piperline.video.encoder import LIBRARY
+from piperline.video.packets import packets
+
+SEAL = Path("meta") / "piperline_seal.json"
+SIGNATURE = Path("meta") / "piperline_seal.json.sig"
+
+_FORM = 1
+_GROOT = frozenset({STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE})
+_OWN = frozenset({str(SEAL), str(SIGNATURE)})
+_SETTINGS = ("made_by", "format", "video", "fps", "size")
+
+
+@dataclass(frozen=True)
+class FileSeal:
+    """A sealed file: its SHA-256, hexadecimal, and its bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class EpisodeSeal:
+    """A sealed episode.
+
+    Attributes:
+        length: how many rows.
+        rows: SHA-256 of its rows; see `digests.rows_digest`.
+        packets: SHA-256 of the packets of each camera, by feature key.
+        source, name: the recording that it was made from and its name there, where that is known.
+    """
+
+    length: int
+    rows: str
+    packets: Mapping[str, str]
+    source: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a dataset held when it was sealed.
+
+    Attributes:
+        made_from: settings and versions it was made with.
+        files: by path below the dataset.
+        episodes: in order.
+        verdict: what `convert --verify` looked at; None where nothing was.
+    """
+
+    made_from: Mapping[str, Any]
+    files: Mapping[str, FileSeal]
+    episodes: tuple[EpisodeSeal, ...]
+    verdict: Mapping[str, Any] | None = None
+
+    def to_disk(self, root: Path) -> None:
+        """Write the seal of the dataset at `root`, whole."""
+        document = {"seal": _FORM, **asdict(self)}
+        document["digest"] = _digest(document)
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        write_whole(root / SEAL, text)
+        sync((root / SEAL).parent)
+
+    @classmethod
+    def from_disk(cls, root: Path) -> "Seal | None":
+        """Read the seal of the dataset at `root`; None where it has none.
+
+        Raises:
+            DatasetError: it is damaged, or was edited.
+        """
+        path = root / SEAL
+        try:
+            document = json.loads(path.read_bytes())
+            return cls._of_document(document)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DatasetError(
+                "the seal is damaged, or was edited",
+                place=Place(file=path),
+                expected="what piperline wrote",
+                found=f"{type(error).__name__}: {error}",
+                next_step="fetch the dataset again; or remove the seal, and verify against the "
+                "recordings",
+            ) from error
+
+    @classmethod
+    def _of_document(cls, document: dict[str, Any]) -> "Seal":
+        if document.pop("digest") != _digest(document) or document["seal"] != _FORM:
+            raise ValueError("its digest is that of another text")
+        seal = cls(
+            document["made_from"],
+            {name: FileSeal(**entry) for name, entry in document["files"].items()},
+            tuple(EpisodeSeal(**entry) for entry in document["episodes"]),
+            document["verdict"],
+        )
+        if not all(map(_is_below, seal.files)):
+            raise ValueError("it names files outside of the dataset")
+        if not all(isinstance(episode.packets, dict) for episode in seal.episodes):
+            raise TypeError("the packets of an episode are no object")
+        if seal.verdict is not None and not isinstance(seal.verdict, dict):
+            raise TypeError("the verdict is no object")
+        return seal
+
+
+def _is_below(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_sealed(name: str, version: str) -> bool:
+    """Whether a seal tells of the file `name`: not itself, nor what GR00T may write into v2."""
+    return name not in _OWN and not (version != "v3.0" and name in _GROOT)
+
+
+def write_seal(root: Path, verdict: Mapping[str, Any] | None = None) -> None:
+    """Seal the complete dataset at `root`, all of whose files are read for that.
+
+    Args:
+        root: its folder.
+        verdict: what was verified while it was made.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    contents = Contents.open(root)
+    names = [str(path) for path in files_below(root)]
+    sealed = [name for name in names if is_sealed(name, contents.info.version)]
+    made = provenance(root)
+    settings = {key: made[key] for key in _SETTINGS if key in made}
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        seals = pool.map(lambda name: _file_seal(root / name), sealed)
+        files = dict(zip(sealed, seals, strict=True))
+        episodes = _episode_seals(contents, made, pool)
+    made_from = {**settings, "sealed_by": f"piperline {__version__}, {LIBRARY}"}
+    Seal(made_from, files, episodes, verdict).to_disk(root)
+
+
+def _file_seal(path: Path) -> FileSeal:
+    return FileSeal(file_digest(path), path.stat().st_size)
+
+
+def _episode_seals(
+    contents: Contents, made: Mapping[str, Any], pool: ThreadPoolExecutor
+) -> tuple[EpisodeSeal, ...]:
+    clips = [
+        (episode, key) for episode in range(len(contents.episodes)) for key in contents.cameras
+    ]
+    found = pool.map(lambda clip: packets_of(contents, *clip), clips)
+    digests = dict(zip(clips, found, strict=True))
+    sources = sources_of(made, len(contents.episodes))
+    seals = []
+    for episode, row in enumerate(contents.episodes):
+        held = {key: digests[episode, key] for key in contents.cameras}
+        rows = rows_digest(contents.rows(episode))
+        seals.append(EpisodeSeal(row.length, rows, held, *sources[episode]))
+    return tuple(seals)
+
+
+def packets_of(contents: Contents, episode: int, camera: str) -> str:
+    """The SHA-256 of the packets of an episode's clip.
+
+    Raises:
+        DatasetError: the video cannot be read.
+    """
+    path, first = contents.span(episode, camera)
+    length = contents.episodes[episode].length
+    return payloads_digest(packets(path, contents.info.fps, first, length))
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """How the dataset at `root` was made, by `meta/piperline.json`; empty where it is not known."""
+    try:
+        found = json.loads((root / PROVENANCE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def sources_of(made: Mapping[str, Any], episodes: int) -> list[tuple[str | None, str | None]]:
+    """The recording and the name there of each episode, (None, None) where they are not known."""
+    entries = made.get("episodes")
+    known = _sources(entries) if isinstance(entries, list) and len(entries) == episodes else []
+    return known or [(None, None)] * episodes
+
+
+def _sources(entries: Iterable[object]) -> list[tuple[str | None, str | None]]:
+    found: list[tuple[str | None, str | None]] = []
+    for entry in entries:
+        known = entry if isinstance(entry, dict) else {}
+        source, name = known.get("source"), known.get("episode")
+        whole = isinstance(source, str) and isinstance(name, str)
+        found.append((source, name) if whole else (None, None))
+    return found

@@ -1,0 +1,101 @@
+"""Signatures of seals, with the user's SSH key: `ssh-keygen -Y` (PROTOCOL.sshsig of OpenSSH)."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from piperline.errors import DatasetError, Place, UsageError
+from piperline.files import write_whole
+from piperline.seal.seal import SEAL, SIGNATURE
+from piperline.text import printable
+
+_NAMESPACE = "piperline"
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]+")
+
+
+def sign(root: Path, key: Path) -> str:
+    """Sign the seal of the dataset at `root`.
+
+    Args:
+        root: its folder.
+        key: an SSH key; `ssh-keygen` asks for its passphrase, or its agent.
+
+    Returns:
+        The fingerprint of the key.
+
+    Raises:
+        DatasetError: the dataset has no seal.
+        UsageError: the key cannot be used, or there is no `ssh-keygen`.
+    """
+    try:
+        seal = (root / SEAL).read_bytes()
+    except FileNotFoundError as error:
+        raise DatasetError(
+            "there is no seal to sign",
+            place=Place(file=root),
+            expected=str(SEAL),
+            found="a dataset that piperline did not seal",
+            next_step="make it with convert, migrate or aggregate: they seal what they write",
+        ) from error
+    made = _run(["-Y", "sign", "-f", str(key), "-n", _NAMESPACE], seal)
+    if made.returncode:
+        raise UsageError(
+            "the key cannot be used to sign",
+            place=Place(file=key),
+            expected="a private SSH key, or a public one whose private key ssh-agent has",
+            found=printable(made.stderr.decode(errors="replace").strip()),
+            next_step="make one: ssh-keygen -t ed25519",
+        )
+    write_whole(root / SIGNATURE, made.stdout.decode())
+    return signer(root) or ""
+
+
+def signer(root: Path) -> str | None:
+    """The fingerprint of the key that signed the seal; None where it is not signed.
+
+    Raises:
+        DatasetError: the signature is not one of this seal.
+        UsageError: there is no `ssh-keygen`.
+    """
+    if not (root / SIGNATURE).exists():
+        return None
+    seal = (root / SEAL).read_bytes()
+    words = ["-Y", "check-novalidate", "-n", _NAMESPACE, "-s", str(root / SIGNATURE)]
+    checked = _run(words, seal)
+    found = _FINGERPRINT.search(checked.stdout.decode(errors="replace"))
+    if checked.returncode or not found:
+        raise DatasetError(
+            "the signature is not one of this seal",
+            place=Place(file=root / SIGNATURE),
+            found=printable(checked.stderr.decode(errors="replace").strip()) or None,
+            next_step="ask whoever signed the dataset for it again",
+        )
+    return found[0]
+
+
+def fingerprint(key: Path) -> str:
+    """The fingerprint of an SSH key.
+
+    Raises:
+        UsageError: it is none, or there is no `ssh-keygen`.
+    """
+    told = _run(["-l", "-f", str(key)], b"")
+    found = _FINGERPRINT.search(told.stdout.decode(errors="replace"))
+    if told.returncode or not found:
+        raise UsageError(
+            "this is no SSH key",
+            place=Place(file=key),
+            expected="a public key, such as ~/.ssh/id_ed25519.pub",
+            found=printable(told.stderr.decode(errors="replace").strip()) or None,
+        )
+    return found[0]
+
+
+def _run(words: list[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(["ssh-keygen", *words], input=data, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise UsageError(
+            "there is no ssh-keygen, which makes and checks signatures",
+            next_step="install OpenSSH",
+        ) from error

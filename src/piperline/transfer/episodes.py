@@ -1,0 +1,108 @@
+"""The episodes that are taken over, one after the other, and those that cannot be."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from piperline.episode import EncodedEpisode
+from piperline.errors import DatasetError, Place
+from piperline.lerobot.dataset import Dataset
+from piperline.transfer.images import Pictures
+from piperline.transfer.selection import Part
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An episode that cannot be taken over.
+
+    Attributes:
+        dataset: it is of.
+        index: its number there.
+        error: why.
+    """
+
+    dataset: Dataset
+    index: int
+    error: DatasetError
+
+    def __str__(self) -> str:
+        """What is wrong, in a line."""
+        place = f" ({self.error.place})" if self.error.place else ""
+        return f"{self.dataset.root}, episode {self.index}: {self.error.message}{place}"
+
+
+class Episodes:
+    """Reads episodes and completes them.
+
+    Args:
+        parts: which.
+        pictures: completes them.
+        skip_bad: leave out those that cannot be taken over.
+
+    Attributes:
+        parts: which were asked for.
+        total: how many there are of them.
+        kept: for each part, the numbers of the episodes that were handed out.
+        left_out: those that cannot be taken over.
+    """
+
+    def __init__(self, parts: Sequence[Part], pictures: Pictures, *, skip_bad: bool) -> None:
+        self.parts = parts
+        self._pictures = pictures
+        self._skip_bad = skip_bad
+        self.total = sum(len(part.indices) for part in parts)
+        self.kept: list[list[int]] = [[] for _ in parts]
+        self.left_out: list[LeftOut] = []
+
+    def __iter__(self) -> Iterator[EncodedEpisode]:
+        """The episodes, in order.
+
+        Raises:
+            DatasetError: some cannot be taken over; all of them are named.
+        """
+        for part, kept in zip(self.parts, self.kept, strict=True):
+            for index, reading in _read_ahead(part):
+                episode = self._completed(part.dataset, index, reading)
+                # Behind a bad one, the others are only looked at, to tell all that is wrong.
+                if episode is not None and (self._skip_bad or not self.left_out):
+                    kept.append(index)
+                    yield episode
+        if self.left_out and (not self._skip_bad or not any(self.kept)):
+            raise self._all_errors()
+
+    def _completed(
+        self, dataset: Dataset, index: int, reading: Future[EncodedEpisode]
+    ) -> EncodedEpisode | None:
+        place = Place(file=dataset.root, episode=str(index))
+        try:
+            return self._pictures.complete(reading.result(), place, dataset.version)
+        except DatasetError as error:
+            if error.place is None or error.place.episode is None:
+                error.place = replace(error.place or place, episode=place.episode)
+            self.left_out.append(LeftOut(dataset, index, error))
+            return None
+
+    def _all_errors(self) -> DatasetError:
+        first, *others = (left.error for left in self.left_out)
+        if others:
+            bad = "\n".join(f"  - {left}" for left in self.left_out)
+            return DatasetError(
+                f"{len(self.left_out)} episodes cannot be taken over",
+                found="\n" + bad,
+                next_step="mend these datasets, or leave the episodes out with `--skip-bad`"
+                + (f"; of the first: {first.next_step}" if first.next_step else ""),
+            )
+        if not self._skip_bad:
+            first.add_note("or leave this episode out with `--skip-bad`")
+        return first
+
+
+def _read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
+    """The episodes of a part; the next one is read while the caller copies bytes."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: list[tuple[int, Future[EncodedEpisode]]] = []
+        for index in part.indices:
+            waiting.append((index, pool.submit(part.dataset.episode, index)))
+            if len(waiting) > 1:
+                yield waiting.pop(0)
+        yield from waiting

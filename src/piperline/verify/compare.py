@@ -1,0 +1,302 @@
+"""A dataset against its recordings, episode by episode: rows, instructions, packets and frames."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from piperline.errors import DatasetError, Place, RecordingError
+from piperline.features import camera_key
+from piperline.finding import Finding
+from piperline.seal.contents import Contents
+from piperline.verify.frames import (
+    Candidate,
+    Clip,
+    Compared,
+    candidates,
+    compare_frames,
+    most_like,
+    spread,
+)
+from piperline.verify.packets import Held, compare_packets
+from piperline.verify.recorded import OpenEpisode, RecordedEpisode, Sources, open_episode
+from piperline.verify.report import Looked, Strip
+from piperline.verify.rows import Numbers, instructions, numbers
+from piperline.verify.videos import frame_size
+from piperline.video.decoder import probe
+
+_SHARE = 30
+"""One in so many encoded frames is compared, if not told otherwise."""
+_LEAST = 4
+_STRIPS = 3
+_SEARCHED = 100
+"""So many other episodes are looked through for what a wrong frame shows."""
+
+
+@dataclass
+class Comparison:
+    """Holds episodes against recorded ones.
+
+    Attributes:
+        contents: the dataset.
+        sources: the recordings.
+        matched: the recorded episode of each episode.
+        copied: the dataset was made with recorded JPEG kept; None where that is not known.
+        frames: how many frames of each clip are decoded; None for the usual share, 0 for all.
+        looked: counts what is looked at.
+        strips: keep pictures of the worst frames, or None.
+        broken: files that are known to be damaged.
+    """
+
+    contents: Contents
+    sources: Sources
+    matched: Sequence[RecordedEpisode | None]
+    copied: bool | None
+    frames: int | None
+    looked: Looked
+    strips: dict[str, list[Strip]] | None = None
+    broken: frozenset[Path] = field(default=frozenset())
+    _recorded: set[str] = field(default_factory=set)
+
+    def episode(self, episode: int) -> Iterator[Finding]:
+        """Hold an episode against its recorded one."""
+        recorded = self.matched[episode]
+        if recorded is None:
+            message = "there is no recorded episode for it among the recordings"
+            yield Finding("recording-missing", "error", message, self._place(episode))
+            return
+        try:
+            with open_episode(self.sources, recorded, self._sizes()) as opened:
+                yield from self._episode(episode, opened)
+            self.looked.episodes += 1
+        except RecordingError as error:
+            message = f"the recording cannot be read: {error.message}"
+            place = error.place or Place(file=recorded.path)
+            yield Finding("recording-unreadable", "error", message, place)
+
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        features = self.contents.info.features
+        return {
+            key.removeprefix(camera_key("")): frame_size(features[key])
+            for key in self.contents.cameras
+        }
+
+    def _place(self, episode: int) -> Place:
+        return Place(file=self.contents.data_path(episode), episode=str(episode))
+
+    def _episode(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
+        length = self.contents.episodes[episode].length
+        if length != opened.header.length:
+            message = f"the episode has {length} rows, the recorded one {opened.header.length}"
+            numbers_ = {"rows": length, "recorded": opened.header.length}
+            yield Finding("length-differs", "error", message, self._place(episode), numbers_)
+        try:
+            table = self.contents.rows(episode)
+        except DatasetError:  # found in itself
+            return
+        yield from self._rows(episode, table, opened)
+        yield from self._instruction(episode, table, opened)
+        yield from self._cameras(episode, opened)
+
+    def _rows(self, episode: int, table: pa.Table, opened: OpenEpisode) -> Iterator[Finding]:
+        compared = 0
+        for key, recorded in opened.vectors().items():
+            feature = self.contents.info.features.get(key)
+            found = numbers(table, key, feature) if feature else None
+            if found is None:  # found in itself
+                continue
+            if found.shape[1:] != recorded.shape[1:]:
+                message = f"{key} has another shape than was recorded"
+                yield Finding("rows-differ", "error", message, self._place(episode))
+                continue
+            compared = min(len(found), len(recorded))
+            yield from self._differences(episode, key, found[:compared], recorded[:compared])
+        self.looked.recorded_rows += compared
+
+    def _differences(
+        self, episode: int, key: str, found: Numbers, recorded: Numbers
+    ) -> Iterator[Finding]:
+        """Values that are not the recorded ones, bit by bit."""
+        same = found.astype(np.float32).view(np.uint32) == recorded.view(np.uint32)
+        wrong = np.argwhere(~same)
+        if not len(wrong):
+            return
+        frame, dimension = (int(index) for index in wrong[0])
+        values = {
+            "rows": int((~same).any(axis=1).sum()),
+            "feature": key,
+            "dimension": dimension,
+            "found": float(found[frame, dimension]),
+            "recorded": float(recorded[frame, dimension]),
+        }
+        message = (
+            f"{key}[{dimension}] is {values['found']!r}, recorded was {values['recorded']!r}; "
+            f"{values['rows']} rows differ"
+        )
+        place = replace(self._place(episode), frame=frame)
+        yield Finding("rows-differ", "error", message, place, values)
+
+    def _instruction(self, episode: int, table: pa.Table, opened: OpenEpisode) -> Iterator[Finding]:
+        recorded = opened.header.task
+        if recorded is None:  # there is nothing to hold it against
+            return
+        self.looked.instructions += 1
+        used = instructions(self.contents, table)
+        if used is not None and used != [recorded]:
+            message = f"the instruction is {' / '.join(used)!r}, recorded was {recorded!r}"
+            yield Finding("instruction-differs", "error", message, self._place(episode))
+
+    def _cameras(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
+        clips = self._clips(episode, opened)
+        encoded = []
+        for clip in clips:
+            if self.copied and clip.codec != "mjpeg":
+                message = f"the video is {clip.codec}, and recorded JPEG was to be kept"
+                yield Finding("video-not-copied", "error", message, self._clip_place(episode, clip))
+            try:
+                held = self._held(episode, opened, clip)
+            except DatasetError as error:
+                yield from self._undecodable(episode, error)
+                continue
+            if held is None:
+                encoded.append(clip)
+            elif held.differing:
+                yield self._other_packets(episode, clip, held)
+        if encoded:
+            yield from self._frames(episode, opened, encoded)
+
+    def _held(self, episode: int, opened: OpenEpisode, clip: Clip) -> Held | None:
+        """The packets of a clip beside recorded JPEG; None where they are others by intent."""
+        is_jpeg = opened.header.cameras[clip.camera].storage == "jpeg"
+        if self.copied is False or clip.codec != "mjpeg" or not is_jpeg:
+            return None
+        held = compare_packets(opened, clip, self._length(episode, opened), self.contents.info)
+        if not (self.copied or held.first_equal):
+            return None
+        self.looked.packets += held.compared
+        return held
+
+    def _other_packets(self, episode: int, clip: Clip, held: Held) -> Finding:
+        place = replace(self._clip_place(episode, clip), frame=held.differing[0])
+        message = f"{len(held.differing)} packets are not the recorded JPEG; the first {held.text}"
+        values = {"packets": len(held.differing), "of": held.compared}
+        return Finding("packets-differ", "error", message, place, values)
+
+    def _undecodable(self, episode: int, error: DatasetError) -> Iterator[Finding]:
+        """A finding for a video that cannot be read, unless there is one already."""
+        path = Path(str(error.place.file)) if error.place else None
+        if path not in self.broken:
+            message = f"the video cannot be read to its end: {error.found or error.message}"
+            place = replace(error.place or Place(), episode=str(episode))
+            yield Finding("video-undecodable", "error", message, place)
+
+    def not_compared(self) -> Iterator[str]:
+        """What the dataset has and the recordings have not, or the other way round."""
+        if not self.looked.episodes:
+            return
+        vectors, columns = self.sources.layout.vectors, self.contents.info.schema.columns
+        kinds = {
+            "cameras that the recordings do not have": set(self.contents.cameras) - self._recorded,
+            "cameras that the dataset does not have": self._recorded - set(self.contents.cameras),
+            "columns that the recordings do not have": set(columns) - vectors.keys(),
+            "vectors that the dataset does not have": vectors.keys() - set(columns),
+        }
+        for kind, names in kinds.items():
+            if names:
+                yield f"{kind}: {', '.join(sorted(names))}"
+
+    def _length(self, episode: int, opened: OpenEpisode) -> int:
+        return min(self.contents.episodes[episode].length, opened.header.length)
+
+    def _clips(self, episode: int, opened: OpenEpisode) -> list[Clip]:
+        """The clips that were recorded and can be read; the others are found in itself."""
+        clips = []
+        for camera in opened.header.cameras:
+            key = camera_key(camera)
+            self._recorded.add(key)
+            if key not in self.contents.cameras:
+                continue
+            path, first = self.contents.span(episode, key)
+            try:
+                info, _ = probe(path, pix_fmt="unknown")
+            except DatasetError:
+                continue
+            if (info.width, info.height) != frame_size(self.contents.info.features[key]):
+                continue
+            clips.append(Clip(camera, key, path, first, info.codec))
+        return clips
+
+    def _clip_place(self, episode: int, clip: Clip) -> Place:
+        return Place(file=clip.path, episode=str(episode), camera=clip.key)
+
+    def _frames(
+        self, episode: int, opened: OpenEpisode, clips: Sequence[Clip]
+    ) -> Iterator[Finding]:
+        length = self._length(episode, opened)
+        usual = max(_LEAST, -(-length // _SHARE))
+        count = usual if self.frames is None else self.frames or length
+        try:
+            results = compare_frames(
+                opened,
+                clips,
+                spread(length, count),
+                episode=episode,
+                fps=self.contents.info.fps,
+                looked=self.looked,
+                strips=self.strips is not None,
+            )
+        except DatasetError as error:
+            yield from self._undecodable(episode, error)
+            return
+        for result in results:
+            self._keep(result)
+            if result.bad:
+                yield self._bad(episode, opened, clips, result)
+            if result.absent and result.clip.path not in self.broken:
+                place = replace(self._clip_place(episode, result.clip), frame=result.absent[0])
+                message = f"{len(result.absent)} frames that are to be compared are not there"
+                yield Finding("frame-missing", "error", message, place)
+
+    def _keep(self, result: Compared) -> None:
+        if self.strips is not None:
+            held = [*self.strips.get(result.clip.key, ()), *result.worst]
+            self.strips[result.clip.key] = sorted(held, key=lambda strip: strip.psnr)[:_STRIPS]
+
+    def _bad(
+        self, episode: int, opened: OpenEpisode, clips: Sequence[Clip], result: Compared
+    ) -> Finding:
+        frame, seen = result.bad[0]
+        clip = result.clip
+        own = candidates(opened, clips, clip, frame)
+        shown = most_like(seen, [*own, *self._of_other_episodes(episode, clip, frame)])
+        place = replace(self._clip_place(episode, clip), frame=frame)
+        message = (
+            f"frame {frame} {shown.text}; so or otherwise wrong are {len(result.bad)} of "
+            f"{result.looked} frames that were compared"
+        )
+        values = {"frames": len(result.bad), "of": result.looked, "last": result.bad[-1][0]}
+        return Finding(shown.code, "error", message, place, values)
+
+    def _of_other_episodes(self, episode: int, clip: Clip, frame: int) -> Iterator[Candidate]:
+        others = [number for number in range(len(self.matched)) if number != episode]
+        for other in others[:_SEARCHED]:
+            recorded = self.matched[other]
+            if recorded is None:
+                continue
+            try:
+                with open_episode(self.sources, recorded, self._sizes()) as opened:
+                    if clip.camera in opened.header.cameras and frame < opened.header.length:
+                        view = opened.pictures(clip.camera).view(frame)
+                        text = f"shows episode {other}"
+                        yield Candidate("frame-episode", text, view.blocks)
+            except RecordingError:  # it has a finding of its own
+                continue
+
+
+def copied_by(made: Mapping[str, Any]) -> bool | None:
+    """Whether a dataset was made with recorded JPEG kept; None where that is not known."""
+    video = made.get("video")
+    return video.get("mode") == "copy" if isinstance(video, dict) else None

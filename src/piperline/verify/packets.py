@@ -1,0 +1,71 @@
+"""The packets of an episode against its recorded JPEG, byte for byte."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+
+from piperline.lerobot.info import Info
+from piperline.verify.frames import Clip
+from piperline.verify.recorded import OpenEpisode, jpegs
+from piperline.video.packets import packets
+
+
+@dataclass(frozen=True)
+class Held:
+    """What came of it.
+
+    Attributes:
+        compared: how many packets were held against recorded JPEG.
+        differing: the numbers of those that are others.
+        first_equal: the first packet is the first recorded JPEG.
+        text: what the first one that differs is.
+    """
+
+    compared: int
+    differing: tuple[int, ...]
+    first_equal: bool
+    text: str = ""
+
+
+def compare_packets(opened: OpenEpisode, clip: Clip, length: int, info: Info) -> Held:
+    """Hold the packets of a clip against the recorded images of its camera.
+
+    Args:
+        opened: the recorded episode.
+        clip: of the dataset.
+        length: how many frames are compared.
+        info: of the dataset.
+
+    Raises:
+        DatasetError: the video cannot be read.
+        BadEpisode: a recorded image is damaged.
+    """
+    there = packets(clip.path, info.fps, clip.first, length)
+    recorded = islice(jpegs(opened.stream(clip.camera)), length)
+    differing: list[int] = []
+    compared = 0
+    strange = b""
+    for number, (packet, jpeg) in enumerate(zip(there, recorded, strict=False)):
+        compared += 1
+        if packet != jpeg:
+            strange = strange or packet
+            differing.append(number)
+    text = _described(opened, clip, strange) if differing else ""
+    return Held(compared, tuple(differing), bool(compared) and 0 not in differing, text)
+
+
+def _described(opened: OpenEpisode, clip: Clip, strange: bytes) -> str:
+    wanted = sha256(strange).digest()
+    for camera, number, digest in _digests(opened, clip):
+        if digest == wanted:
+            return f"is the recorded frame {number} of {camera}"
+    return "is no JPEG of this recorded episode"
+
+
+def _digests(opened: OpenEpisode, clip: Clip) -> Iterator[tuple[str, int, bytes]]:
+    others = [camera for camera in opened.header.cameras if camera != clip.camera]
+    for camera in (clip.camera, *others):
+        if opened.header.cameras[camera].storage == "jpeg":
+            for number, jpeg in enumerate(jpegs(opened.stream(camera))):
+                yield camera, number, sha256(jpeg).digest()

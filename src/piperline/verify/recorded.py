@@ -1,0 +1,206 @@
+"""The recordings that a dataset is held against. What is asked of `recordings` is asked here."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.errors import RecordingError
+from piperline.recordings.find import find_recordings
+from piperline.recordings.images import ImageStream, Payload
+from piperline.recordings.layout import Layout
+from piperline.recordings.recorded_episode import Episode, EpisodeHeader
+from piperline.recordings.recording import Recording
+from piperline.video.decoder import Picture, PictureDecoder, resized
+from piperline.video.image_header import is_png
+from piperline.video.likeness import View
+
+_TRIED = 3
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """An episode of a recording.
+
+    Attributes:
+        path: the file.
+        source: the file as it is told from others: its folder's name and its own.
+        name: of the episode in it.
+    """
+
+    path: Path
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The recordings.
+
+    Attributes:
+        layout: what they hold.
+        episodes: all of them, in order.
+        problems: files that cannot be read, or are not what the layout says.
+    """
+
+    layout: Layout
+    episodes: tuple[RecordedEpisode, ...]
+    problems: tuple[RecordingError, ...]
+
+    @classmethod
+    def open(cls, inputs: Sequence[Path], layout: Layout) -> "Sources":
+        """The episodes of the files and folders `inputs`.
+
+        Raises:
+            RecordingError: an input is missing, or a folder holds no recordings.
+        """
+        episodes: list[RecordedEpisode] = []
+        problems: list[RecordingError] = []
+        for path, source in find_recordings(inputs):
+            try:
+                with Recording(path, layout) as recording:
+                    names = recording.episodes()
+                    _check_any(recording, names)
+            except RecordingError as error:
+                problems.append(error)
+                continue
+            episodes += [RecordedEpisode(path, source, name) for name in names]
+        return cls(layout, tuple(episodes), tuple(problems))
+
+
+def _check_any(recording: Recording, names: Sequence[str]) -> None:
+    """See that one of the first episodes is what the layout says.
+
+    Raises:
+        RecordingError: none is.
+    """
+    problem: RecordingError | None = None
+    for name in names[:_TRIED]:
+        try:
+            recording.episode(name).header()
+        except RecordingError as error:
+            problem = problem or error
+        else:
+            return
+    if problem:
+        raise problem
+
+
+class OpenEpisode:
+    """An episode of an open recording, with the pictures of its cameras.
+
+    Args:
+        episode: of the recording.
+        header: what is known of it.
+        size: width and height of the videos by camera name: pictures of other sizes are scaled.
+    """
+
+    def __init__(
+        self, episode: Episode, header: EpisodeHeader, size: Mapping[str, tuple[int, int]]
+    ) -> None:
+        self.header = header
+        self._episode, self._size = episode, size
+
+    def vectors(self) -> Mapping[str, NDArray[np.float32]]:
+        """The vectors by feature key, float32 of shape (length, D).
+
+        Raises:
+            BadEpisode: a value is not finite, or cannot be read.
+        """
+        return self._episode.vectors(self.header.length)
+
+    def stream(self, camera: str) -> ImageStream:
+        """The recorded images of a camera, as bytes or arrays."""
+        return self._episode.stream(camera, self.header.length)
+
+    def pictures(self, camera: str) -> "RecordedPictures":
+        """The recorded pictures of a camera, decoded as they are asked for."""
+        return RecordedPictures(self.stream(camera), self._size.get(camera))
+
+
+class RecordedPictures:
+    """The pictures of a camera, asked for in rising order, with one step back at most.
+
+    Args:
+        stream: the recorded images.
+        size: width and height that they are scaled to; None keeps them.
+    """
+
+    _KEPT = 3
+
+    def __init__(self, stream: ImageStream, size: tuple[int, int] | None) -> None:
+        self.length = stream.length
+        self._stream, self._size = stream, size
+        self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
+        self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
+        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+        self._views: dict[int, View] = {}
+
+    def view(self, frame: int) -> View:
+        """What is compared of frame `frame`.
+
+        Raises:
+            BadEpisode: the image is damaged.
+        """
+        if frame not in self._views:
+            view = View.of(self.picture(frame))
+            kept = {key: old for key, old in self._views.items() if key > frame - self._KEPT}
+            self._views = {**kept, frame: view}
+        return self._views[frame]
+
+    def picture(self, frame: int) -> Picture:
+        """Frame `frame`, decoded.
+
+        Raises:
+            BadEpisode: the image is damaged.
+        """
+        while not self._held or self._held[-1][0] < frame:
+            self._held.append(next(self._payloads))
+        payload = next(payload for number, payload in self._held if number == frame)
+        picture = self._decoded(frame, payload)
+        if self._size and self._size != (picture.width, picture.height):
+            return resized(picture, *self._size)
+        return picture
+
+    def _decoded(self, frame: int, payload: Payload) -> Picture:
+        if not isinstance(payload, bytes):
+            return self._decoder.raw(payload)
+        if not is_png(payload):
+            payload = self._stream.jpeg(frame, payload)[0]
+        try:
+            return self._decoder.encoded(payload)
+        except ValueError as error:
+            raise self._stream.bad(frame, str(error)) from error
+
+
+def jpegs(stream: ImageStream) -> Iterator[bytes]:
+    """The recorded JPEG of a stream, without padding.
+
+    Raises:
+        BadEpisode: an image is not JPEG, or cut short.
+    """
+    for frame, payload in enumerate(stream):
+        if not isinstance(payload, bytes):
+            raise stream.bad(frame, "a raw array, not JPEG")
+        yield stream.jpeg(frame, payload)[0]
+
+
+@contextmanager
+def open_episode(
+    sources: Sources,
+    episode: RecordedEpisode,
+    size: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> Iterator[OpenEpisode]:
+    """An episode of a recording, open while the context is.
+
+    Raises:
+        RecordingError: it is not what the layout says.
+    """
+    with Recording(episode.path, sources.layout) as recording:
+        found = recording.episode(episode.name)
+        yield OpenEpisode(found, found.header(), size)

@@ -1,0 +1,237 @@
+"""verify: a dataset against its seal, in itself, and against its recordings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piperline.errors import DatasetError, Place, UnsupportedVersion
+from piperline.finding import Finding
+from piperline.lerobot.info import PROVENANCE
+from piperline.recordings.layout import Layout, load_layout, read_layout
+from piperline.seal.contents import Contents, files_below, is_special, leaves
+from piperline.seal.seal import SEAL, SIGNATURE, Seal, provenance, sources_of
+from piperline.seal.signature import fingerprint, signer
+from piperline.verify.compare import Comparison, copied_by
+from piperline.verify.itself import check_itself
+from piperline.verify.match import match
+from piperline.verify.recorded import RecordedEpisode, Sources
+from piperline.verify.report import Looked, Report, Size, Strip
+from piperline.verify.sealed import check_seal
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a dataset is verified.
+
+    Attributes:
+        sources: recordings, and folders of them; none for those that the dataset tells of.
+        layout: what they hold, by name or path; None for what the dataset tells.
+        frames: how many frames of each camera of each episode are decoded and compared; None for
+            one in 30, 0 for all.
+        strips: keep pictures of the worst frames.
+        signed_by: a public SSH key that must have signed the seal.
+    """
+
+    sources: Sequence[Path] = ()
+    layout: str | None = None
+    frames: int | None = None
+    strips: bool = False
+    signed_by: Path | None = None
+
+
+DEFAULTS = Options()
+
+
+def verify(root: Path, options: Options = DEFAULTS) -> Report:
+    """Verify a LeRobot dataset, v2.0, v2.1 or v3.0; nothing is written.
+
+    Args:
+        root: its folder.
+        options: how.
+
+    Raises:
+        DatasetError: it is no dataset.
+        UnsupportedVersion: it is of a version that is not known.
+        LayoutError: there is no such layout.
+        RecordingError: recordings that were named cannot be read, or are not what the layout says.
+        UsageError: a key is none.
+    """
+    verification = _Verification(root, options)
+    verification.run()
+    return verification.report()
+
+
+class _Verification:
+    """Collects what is found, and what is not looked at."""
+
+    def __init__(self, root: Path, options: Options) -> None:
+        self._root, self._options = root, options
+        self._looked = Looked()
+        self._findings: list[Finding] = []
+        self._not_looked_at: list[str] = []
+        self._contents: Contents | None = None
+        self._signature: str | None = None
+        self._matched: list[RecordedEpisode | None] = []
+        self._when_made: Mapping[str, Any] | None = None
+        self._strips: dict[str, list[Strip]] | None = {} if options.strips else None
+
+    def run(self) -> None:
+        self._findings += _unsafe(self._root)
+        if self._findings:
+            self._not_looked_at.append("all else: the dataset holds what is not to be followed")
+            return
+        self._open()
+        self._check_seal()
+        if self._contents is None:
+            return
+        every = self._options.frames == 0
+        self._findings += check_itself(self._contents, self._looked, every_frame=every)
+        self._check_recordings(self._contents)
+
+    def _open(self) -> None:
+        try:
+            self._contents = Contents.open(self._root)
+        except DatasetError as error:
+            unknown = isinstance(error, UnsupportedVersion)
+            if unknown or not (self._root / "meta/info.json").is_file():
+                raise
+            message = error.message + (f": {error.found}" if error.found else "")
+            self._findings.append(Finding("dataset-unreadable", "error", message, error.place))
+            self._not_looked_at.append("rows, videos and recordings: the tables cannot be read")
+
+    def _check_seal(self) -> None:
+        try:
+            seal = Seal.from_disk(self._root)
+        except DatasetError as error:
+            place, step = error.place, error.next_step
+            found = Finding("seal-damaged", "error", error.message, place, {}, step)
+            self._findings.append(found)
+            self._not_looked_at.append("what the seal tells: it is damaged")
+            return
+        if seal is None:
+            self._not_looked_at.append("whether files changed since it was made: there is no seal")
+        else:
+            self._when_made = seal.verdict
+            self._findings += check_seal(self._root, seal, self._contents, self._looked)
+            self._findings += self._check_signature()
+
+    def _check_signature(self) -> Iterator[Finding]:
+        place = Place(file=self._root / SIGNATURE)
+        try:
+            self._signature = signer(self._root)
+        except DatasetError as error:
+            yield Finding("signature-bad", "error", error.message, place)
+            return
+        if self._options.signed_by is None:
+            return
+        wanted = fingerprint(self._options.signed_by)
+        if self._signature != wanted:
+            message = f"the seal is signed by {self._signature or 'nobody'}, not by {wanted}"
+            yield Finding("signature-other", "error", message, place)
+
+    def _check_recordings(self, contents: Contents) -> None:
+        made = provenance(self._root)
+        inputs, named = list(self._options.sources), bool(self._options.sources)
+        if not named:
+            inputs, absent = told_recordings(self._root, made, len(contents.episodes))
+            if absent or not inputs:
+                listed = ", ".join(absent[:_NAMED]) + (", ..." if len(absent) > _NAMED else "")
+                known = (
+                    f"{len(absent)} recordings are not here ({listed})"
+                    if absent
+                    else ("the dataset does not tell which they are")
+                )
+                self._not_looked_at.append(f"recordings: {known}; name them with --source")
+            if not inputs:
+                return
+        sources = Sources.open(inputs, self._layout(made))
+        for error in sources.problems:
+            if named and not sources.episodes:
+                raise error
+            message = f"the recording cannot be read: {error.message}"
+            self._findings.append(Finding("recording-unreadable", "error", message, error.place))
+        self._compare(contents, sources, made, named=named)
+
+    def _compare(
+        self, contents: Contents, sources: Sources, made: Mapping[str, Any], *, named: bool
+    ) -> None:
+        matched = self._matched = match(contents, sources, made)
+        broken = frozenset(
+            Path(finding.place.file)
+            for finding in self._findings
+            if finding.place and finding.place.file
+        )
+        comparison = Comparison(
+            contents,
+            sources,
+            matched,
+            copied_by(made),
+            self._options.frames,
+            self._looked,
+            self._strips,
+            broken,
+        )
+        for episode in range(len(contents.episodes)):
+            if matched[episode] is not None or named:
+                self._findings += comparison.episode(episode)
+        self._not_looked_at += comparison.not_compared()
+
+    def _layout(self, made: Mapping[str, Any]) -> Layout:
+        if self._options.layout:
+            return load_layout(self._options.layout)
+        if isinstance(made.get("layout"), dict):
+            return read_layout(made["layout"], Place(file=self._root / PROVENANCE))
+        return load_layout("piper")
+
+    def report(self) -> Report:
+        contents = self._contents
+        size = Size()
+        if contents:
+            rows = sum(row.length for row in contents.episodes)
+            size = Size(len(contents.episodes), rows, len(contents.cameras))
+        strips = [strip for held in (self._strips or {}).values() for strip in held]
+        return Report(
+            self._root,
+            contents.info.version if contents else None,
+            size,
+            self._looked,
+            tuple(sorted(self._findings, key=lambda finding: finding.severity)),
+            tuple(self._not_looked_at),
+            (self._root / SEAL).is_file(),
+            self._signature,
+            tuple(self._matched),
+            self._when_made,
+            tuple(strips),
+        )
+
+
+def _unsafe(root: Path) -> Iterator[Finding]:
+    """Links that lead out of a dataset, and what is no file."""
+    for path in files_below(root):
+        place = Place(file=root / path)
+        if leaves(root, path):
+            message = "a link leads out of the dataset, or nowhere: it is not followed"
+            yield Finding("link-out", "error", message, place)
+        elif is_special(root, path):
+            yield Finding("file-special", "error", "this is no regular file", place)
+
+
+def told_recordings(
+    root: Path, made: Mapping[str, Any], episodes: int
+) -> tuple[list[Path], list[str]]:
+    """The recordings that a dataset tells of: those here or beside it, and those that are not."""
+    told = dict.fromkeys(source for source, _ in sources_of(made, episodes) if source)
+    found: list[Path] = []
+    absent: list[str] = []
+    for source in told:
+        near = [folder / source for folder in (Path(), root.resolve().parent)]
+        below = not Path(source).is_absolute() and ".." not in Path(source).parts
+        here = [path for path in near if below and path.is_file()]
+        if here:
+            found.append(here[0])
+        else:
+            absent.append(source)
+    return found, absent

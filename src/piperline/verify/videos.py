@@ -1,0 +1,159 @@
+"""The videos of a dataset in themselves: there, whole, as many frames as rows, and they decode."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from piperline.errors import DatasetError, Place
+from piperline.features import Feature
+from piperline.finding import Finding
+from piperline.process import usable_cpus
+from piperline.seal.contents import Contents
+from piperline.verify.report import Looked
+from piperline.video.decoder import probe
+from piperline.video.mp4 import is_whole
+from piperline.video.packets import pictures
+
+_CHANNELS = (1, 3)
+_REMEDY = "fetch the dataset again, or make it anew"
+
+
+@dataclass(frozen=True)
+class Span:
+    """The frames of an episode in a video file: half-open."""
+
+    episode: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file of a camera, and the spans of it that episodes have, in order."""
+
+    path: Path
+    camera: str
+    spans: tuple[Span, ...]
+
+    def place(self, frame: int | None = None) -> Place:
+        """The file, and what of it has the frame of that number in it."""
+        if frame is None:
+            alone = len(self.spans) == 1
+            episode = str(self.spans[0].episode) if alone else None
+            return Place(file=self.path, episode=episode, camera=self.camera)
+        holding = (span for span in self.spans if span.first <= frame < span.stop)
+        span = next(holding, self.spans[-1])
+        return Place(self.path, None, str(span.episode), self.camera, frame - span.first)
+
+
+def frame_size(feature: Feature) -> tuple[int, int]:
+    """Width and height of a camera's frames; some datasets tell the channels first."""
+    names = feature.names or ()
+    if "height" in names and "width" in names:
+        return feature.shape[names.index("width")], feature.shape[names.index("height")]
+    height, width = feature.shape[:2] if feature.shape[-1] in _CHANNELS else feature.shape[-2:]
+    return width, height
+
+
+def video_files(contents: Contents) -> list[VideoFile]:
+    """Every video file that an episode has a span of."""
+    spans: dict[tuple[Path, str], list[Span]] = {}
+    for episode, row in enumerate(contents.episodes):
+        for camera in contents.cameras:
+            path, first = contents.span(episode, camera)
+            span = Span(episode, first, first + row.length)
+            spans.setdefault((path, camera), []).append(span)
+    return [VideoFile(*key, tuple(held)) for key, held in spans.items()]
+
+
+def missing_cameras(files: Sequence[VideoFile]) -> list[str]:
+    """Cameras that are declared and of which there is no video at all."""
+    there = {file.camera for file in files if file.path.exists()}
+    return sorted({file.camera for file in files} - there)
+
+
+def check_videos(
+    contents: Contents, files: Sequence[VideoFile], looked: Looked, *, every_frame: bool
+) -> Iterator[Finding]:
+    """Every video is there, whole, has the frames of its episodes, and decodes.
+
+    Args:
+        contents: the dataset.
+        files: its video files.
+        looked: counts what is looked at.
+        every_frame: decode all frames; else the first and the last of each file.
+    """
+
+    def look(file: VideoFile) -> tuple[list[Finding], int]:
+        return _look(contents, file, every_frame=every_frame)
+
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for findings, decoded in pool.map(look, files):
+            looked.videos += 1
+            looked.decoded += decoded
+            yield from findings
+
+
+def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[list[Finding], int]:
+    """What is wrong with a file, and how many frames of it were decoded."""
+    if not file.path.exists():
+        return [_error("video-missing", "the video is missing", file.place())], 0
+    declared = (contents.info.features[file.camera].info or {}).get("video.pix_fmt")
+    try:
+        info, frames = probe(file.path, pix_fmt=str(declared or "unknown"))
+    except DatasetError as error:
+        message = f"{error.message}: {error.found or ''}".rstrip(": ")
+        return [_error("video-unreadable", message, file.place())], 0
+    found = []
+    if not is_whole(file.path):
+        message = "the video is not as long as its boxes say: cut short, or something was appended"
+        found.append(_error("video-truncated", message, file.place()))
+    if info.fps != contents.info.fps:
+        message = (
+            f"the video runs at {info.fps} frames a second, the dataset at {contents.info.fps}"
+        )
+        found.append(_error("video-rate", message, file.place()))
+    width, height = frame_size(contents.info.features[file.camera])
+    if (info.height, info.width) != (height, width):
+        message = f"the video is {info.width}x{info.height}, info.json says {width}x{height}"
+        found.append(_error("video-size", message, file.place()))
+    found += _check_spans(file, frames)
+    wanted = range(frames) if every_frame else sorted({0, max(0, frames - 1)})
+    undecodable, decoded = _decode(file, info.fps or contents.info.fps, wanted)
+    return [*found, *undecodable], decoded
+
+
+def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
+    """The spans lie behind one another from the first to the last frame of the file."""
+    reached = 0
+    for span in sorted(file.spans, key=lambda span: span.first):
+        if span.first != reached:
+            numbers = {"begins": span.first, "before_ends": reached}
+            message = f"the episode begins at frame {span.first}, the one before ends at {reached}"
+            place = Place(file=file.path, episode=str(span.episode), camera=file.camera)
+            yield _error("video-span", message, place, **numbers)
+        reached = span.stop
+    if reached != frames:
+        message = f"the video has {frames} frames, its episodes have {reached} rows"
+        yield _error("video-frames", message, file.place(), frames=frames, rows=reached)
+
+
+def _decode(file: VideoFile, fps: int, wanted: Sequence[int]) -> tuple[list[Finding], int]:
+    """What does not decode of the wanted frames, and how many do."""
+    count = 0
+    try:
+        for _ in pictures(file.path, fps, wanted):
+            count += 1
+    except DatasetError as error:
+        message = f"the video does not decode: {error.found or error.message}"
+        bad = wanted[count] if count < len(wanted) else None
+        return [_error("video-undecodable", message, file.place(bad))], count
+    if count != len(wanted):
+        message = f"{len(wanted) - count} of {len(wanted)} frames do not decode"
+        return [_error("video-undecodable", message, file.place())], count
+    return [], count
+
+
+def _error(code: str, message: str, place: Place, **numbers: int) -> Finding:
+    return Finding(code, "error", message, place, numbers, _REMEDY)

@@ -1,0 +1,167 @@
+"""Writes MP4 files from byte ranges of others: sample tables are made anew, frames copied.
+
+What is written is laid out as FFmpeg's muxer does with `+faststart`, byte for byte.
+"""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piperline.errors import DatasetError, Place, VideoError
+from piperline.video.mp4 import DREF, LARGEST_MOOV, MATRIX, Numbers, Track, box, read_track
+
+_BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
+_CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
+_LEAST_SCALE = 10000  # ticks a second, as FFmpeg has it
+_U32 = 0xFFFFFFFF
+_MOVIE_SCALE = 1000
+_HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
+_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
+
+
+def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
+    """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
+
+    Args:
+        path: the file to make.
+        pieces: in order.
+        fps: frames a second.
+
+    Raises:
+        DatasetError: a file that a piece is from has become shorter or is gone.
+        VideoError: what was written is not what was read.
+    """
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    keys = np.concatenate([piece.keys for piece in pieces])
+    with path.open("wb") as target:
+        target.write(_head(pieces[0], sizes, keys, fps))
+        target.flush()
+        for piece in pieces:
+            _append(piece, target.fileno())
+    _verify(path, pieces, fps)
+
+
+def _append(piece: Track, target: int) -> None:
+    try:
+        source = os.open(piece.path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
+    try:
+        for start, length in piece.ranges:
+            offset, end = start, start + length
+            while offset < end:
+                done = _copy(source, target, offset, end - offset)
+                if not done:
+                    raise DatasetError(
+                        "the video became shorter while it was read", place=Place(file=piece.path)
+                    )
+                offset += done
+    finally:
+        os.close(source)
+
+
+def _copy(source: int, target: int, offset: int, length: int) -> int:
+    """Copy some bytes without a detour through Python where the system can; how many."""
+    try:
+        return os.copy_file_range(source, target, length, offset)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    return os.sendfile(target, source, offset, length)
+
+
+def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
+    """See that all frames' sizes are there, and the first and last frame of each piece."""
+    written = read_track(path, fps)
+    start = 0
+    for piece in pieces:
+        copy = written and written.piece(start, len(piece.sizes))
+        start += len(piece.sizes)
+        if not copy or not _is_copy(copy, piece):
+            raise VideoError("what was written is not what was read", place=Place(file=path))
+    if written is None or len(written.sizes) != start:
+        raise VideoError(
+            "what was written has other frames than what was read", place=Place(file=path)
+        )
+
+
+def _is_copy(copy: Track, piece: Track) -> bool:
+    same_sizes = np.array_equal(copy.sizes, piece.sizes)
+    return same_sizes and copy.outer_frames() == piece.outer_frames()
+
+
+def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
+    """Everything before the frames."""
+    ftyp = box(b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]])
+    total = int(sizes.sum())
+    large = total + LARGEST_MOOV > _U32
+    begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
+    moov = _movie(first, sizes, keys, fps, begin, large=large)
+    if large:
+        mdat = struct.pack(">I4sQ", 1, b"mdat", total + 16)
+    else:
+        mdat = struct.pack(">I4sI4s", 8, b"free", total + 8, b"mdat")
+    return ftyp + moov + mdat
+
+
+def _movie(
+    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int, begin: int, *, large: bool
+) -> bytes:
+    count = len(sizes)
+    scale = fps
+    while scale < _LEAST_SCALE:
+        scale *= 2
+    length = -(-count * _MOVIE_SCALE // fps)
+    header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
+    shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + MATRIX + first.shown
+    edit = box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
+    undetermined = 0x55C4  # the language
+    ticks = struct.pack(">5IHH", 0, 0, 0, scale, count * scale // fps, undetermined, 0)
+    tables = box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
+    info = box(
+        b"minf", box(b"vmhd", struct.pack(">I8x", 1)), box(b"dinf", box(b"dref", DREF)), tables
+    )
+    media = box(b"mdia", box(b"mdhd", ticks), box(b"hdlr", _HANDLER), info)
+    track = box(b"trak", box(b"tkhd", shown), box(b"edts", edit), media)
+    told = [box(b"udta", first.udta)] if first.udta else []
+    return box(b"moov", box(b"mvhd", header, MATRIX, struct.pack(">24xI", 2)), track, *told)
+
+
+def _rows(kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4") -> bytes:
+    return box(kind, struct.pack(">II", 0, len(rows)), np.asarray(rows).astype(form).tobytes())
+
+
+def _tables(
+    entry: bytes, sizes: Numbers, keys: NDArray[np.bool_], delta: int, begin: int, *, large: bool
+) -> Iterator[bytes]:
+    yield box(b"stsd", struct.pack(">II", 0, 1), entry)
+    yield _rows(b"stts", [(len(sizes), delta)])
+    if not keys.all():
+        yield _rows(b"stss", np.flatnonzero(keys) + 1)
+    heads = _heads(sizes)
+    counts = np.diff([*heads, len(sizes)])
+    changes = np.flatnonzero(np.diff(counts, prepend=0))
+    yield _rows(b"stsc", [(chunk + 1, counts[chunk], 1) for chunk in changes])
+    if (sizes == sizes[0]).all():
+        yield box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
+    else:
+        yield box(b"stsz", struct.pack(">III", 0, 0, len(sizes)), sizes.astype(">u4").tobytes())
+    chunks = begin + (np.cumsum(sizes) - sizes)[heads]
+    yield _rows(b"co64", chunks, ">u8") if large else _rows(b"stco", chunks)
+
+
+def _heads(sizes: Numbers) -> list[int]:
+    """The first frames of the chunks, each of less than 1 MiB or of a single frame."""
+    ends = np.cumsum(sizes)
+    heads = [0]
+    while True:
+        limit = ends[heads[-1]] - sizes[heads[-1]] + _CHUNK
+        head = max(int(np.searchsorted(ends, limit)), heads[-1] + 1)
+        if head >= len(sizes):
+            return heads
+        heads.append(head)

@@ -1,0 +1,163 @@
+"""A program: a command killed before each of its changes to the file system, and then run again.
+
+    python -m tests.helpers.crash_points COMMAND FOLDER
+
+`FOLDER/data` holds recordings, or whatever the command takes (see `COMMANDS`). For each change a
+line tells what came of it, as JSON: which change, the exit code of the second run, and what lies in
+the folder in the end.
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+from piperline.convert.job import Job, make_job
+from piperline.convert.plan import PlannedEpisode
+from piperline.convert.pool import Failure
+from piperline.convert.run import convert
+from piperline.convert.stage import Staging
+from piperline.output import publish
+from piperline.recordings.layout import Layout, load_layout
+from piperline.transfer import Options, aggregate, migrate
+from tests.helpers.trees import tree
+
+_CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
+
+
+class InThisProcess:
+    """Stages as workers do, one episode after the other, so that every change is made by this process."""
+
+    def stage(
+        self,
+        episodes: Sequence[PlannedEpisode],
+        job: Job,
+        root: Path,
+        *,
+        moved: Callable[[int, int], None],
+        done: Callable[[PlannedEpisode], None],
+    ) -> list[Failure]:
+        for episode in episodes:
+            Staging(root).stage_episode(episode, job, moved)
+            done(episode)
+        return []
+
+
+def _one_camera() -> Layout:
+    layout = load_layout("piper")
+    return replace(layout, cameras={"mid": layout.cameras["mid"]})
+
+
+def _convert(site: Path) -> None:
+    convert([site / "data"], site / "out", make_job(layout=_one_camera()), pool=InThisProcess())  # type: ignore[arg-type]
+
+
+def _overwrite(site: Path) -> None:
+    job = make_job(layout=_one_camera(), video="copy")
+    convert([site / "data"], site / "out", job, overwrite=True, pool=InThisProcess())  # type: ignore[arg-type]
+
+
+def _aggregate(site: Path) -> None:
+    aggregate([site / "a", site / "b"], site / "out")
+
+
+def _aggregate_over(site: Path) -> None:
+    aggregate([site / "a", site / "b"], site / "out", options=Options(overwrite=True))
+
+
+def _migrate(site: Path) -> None:
+    migrate(site / "a", "v3.0", output=site / "out")
+
+
+def _migrate_in_place(site: Path) -> None:
+    migrate(site / "a", "v3.0")
+
+
+COMMANDS: dict[str, Callable[[Path], None]] = {
+    "convert": _convert,
+    "overwrite": _overwrite,
+    "aggregate": _aggregate,
+    "aggregate-over": _aggregate_over,
+    "migrate": _migrate,
+    "migrate-in-place": _migrate_in_place,
+}
+
+
+def main(command: str, folder: Path, *, exchange: bool) -> None:
+    run, site = COMMANDS[command], folder / "site"
+    before: dict[str, str] = {}
+    for number in itertools.count():
+        shutil.copytree(folder / "start", site)
+        killed = _ended(_forked(lambda: run(site), kill_before=number, exchange=exchange)) == 137
+        left = _without_own_names(tree(site))
+        if left != before or not killed:  # else it was about to change what is the same as it was
+            again = _ended(_forked(lambda: run(site), exchange=exchange))
+            told = {"change": number, "again": again, "site": tree(site)}
+            sys.stdout.write(json.dumps(told) + "\n")
+            sys.stdout.flush()
+        before = left
+        shutil.rmtree(site)
+        if not killed:
+            return
+
+
+def _without_own_names(files: dict[str, str]) -> dict[str, str]:
+    """The files of a folder, names of temporary ones made equal."""
+    return {re.sub(r"tmp-\S+?-\d+-[0-9a-f]+", "tmp", name): text for name, text in files.items()}
+
+
+def _forked(body: Callable[[], None], *, kill_before: int = -1, exchange: bool) -> int:
+    """The number of a process that does `body`: it ends with 0, with 1 if it fails, with 137 if it is killed."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        with patch.object(publish, "_exchange", publish._exchange if exchange else _none):
+            _kill_before(kill_before)
+            body()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells it
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _none(_one: Path, _other: Path) -> bool:
+    return False
+
+
+def _kill_before(number: int) -> None:
+    made = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal made
+        if number < 0 or not _is_change(event, arguments):
+            return
+        if made == number:
+            os._exit(137)
+        made += 1
+
+    sys.addaudithook(count)
+
+
+def _is_change(event: str, arguments: tuple[object, ...]) -> bool:
+    if event != "open":
+        return event in _CHANGES
+    flags = arguments[2]
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
+def _ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), exchange="--no-exchange" not in sys.argv)

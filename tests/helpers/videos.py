@@ -1,0 +1,58 @@
+"""Videos as tests compare them, packet by packet; and files whose frames are shown at other times."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from piperline.episode import Clip
+from tests.helpers.episodes import FPS
+
+
+def timed_packets(path: Path) -> list[tuple[Fraction, bytes]]:
+    """The packets of a video file in the order of the file, each with its time in seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = Fraction(stream.time_base or 0)
+        found = [packet for packet in container.demux(stream) if packet.size]
+        return [((packet.pts or 0) * base, bytes(packet)) for packet in found]
+
+
+def packets(path: Path) -> list[bytes]:
+    """The packets of a video file, in the order of the file."""
+    return [data for _, data in timed_packets(path)]
+
+
+def clip_packets(clip: Clip) -> list[bytes]:
+    """The packets of a clip; in our videos each is a frame, and none is stored out of order."""
+    return packets(clip.path)[clip.first : clip.first + clip.count]
+
+
+def packets_of(path: Path) -> list[bytes]:
+    """The packets of a video in the order in which they are shown."""
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(video=0) if packet.size]
+    return [bytes(packet) for packet in sorted(found, key=lambda packet: packet.pts or 0)]
+
+
+def times_of(path: Path) -> list[Fraction]:
+    """When each frame is shown, in seconds."""
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(video=0) if packet.size]
+    return sorted((packet.pts or 0) * packet.time_base for packet in found)
+
+
+def retime(path: Path, times: list[float], scale: int) -> None:
+    """Show the frames of a video at other times, in seconds, rounded to ticks of 1 / scale."""
+    other = path.with_suffix(".other.mp4")
+    with av.open(str(path)) as source, av.open(str(other), "w", format="mp4") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.time_base = Fraction(1, scale)
+        found = [packet for packet in source.demux(video=0) if packet.size]
+        for packet, time in zip(found, times, strict=True):
+            packet.stream = stream
+            packet.time_base = Fraction(1, scale)
+            packet.pts = packet.dts = round(time * scale)
+            packet.duration = round(scale / FPS)
+            target.mux(packet)
+    other.replace(path)

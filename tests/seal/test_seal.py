@@ -1,0 +1,107 @@
+"""Seals and digests: against plain sums, and what is no seal."""
+
+import hashlib
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from piperline.errors import DatasetError
+from piperline.seal.contents import Contents, files_below, leaves
+from piperline.seal.digests import payloads_digest, rows_digest
+from piperline.seal.seal import SEAL, Seal, is_sealed, packets_of, write_seal
+from tests.helpers.datasets import write_dataset
+from tests.helpers.episodes import make_episode
+
+
+@pytest.fixture
+def root(tmp_path):
+    episodes = [make_episode(tmp_path / "in", number, 3) for number in range(2)]
+    return write_dataset(tmp_path / "set", episodes)
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_digests_are_what_they_say():
+    assert payloads_digest([b"ab", b"c"]) == sha(b"\2" + bytes(7) + b"ab" + b"\1" + bytes(7) + b"c")
+    values = np.arange(6, dtype=np.float32)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(values), 2)
+    table = pa.table({"b": pa.array([1, 2, 3]), "a": vectors})
+    kind = str(vectors.type)
+    numbers = np.arange(1, 4, dtype=np.int64)
+    plain = f"a {kind} 3\n".encode() + values.tobytes() + b"b int64 3\n" + numbers.tobytes()
+    assert rows_digest(table) == sha(plain)
+    assert rows_digest(table.slice(1)) != rows_digest(table)
+
+
+@pytest.mark.parametrize("column", [["a", None], [[1, 2], [3]], [b"\0", b"\1"], [None, 1.5]])
+def test_rows_of_other_kinds_have_digests(column):
+    table = pa.table({"x": column})
+    assert rows_digest(table) == rows_digest(pa.table({"x": column}))
+    assert rows_digest(table) != rows_digest(pa.table({"x": column[::-1]}))
+
+
+def test_a_seal_tells_every_file_and_episode(root):
+    seal = Seal.from_disk(root)
+    assert seal
+    files = {str(path) for path in files_below(root)}
+    assert set(seal.files) == files - {str(SEAL)}
+    for name, entry in seal.files.items():
+        data = (root / name).read_bytes()
+        assert (entry.sha256, entry.bytes) == (sha(data), len(data))
+    contents = Contents.open(root)
+    (key,) = contents.cameras
+    assert [episode.length for episode in seal.episodes] == [3, 3]
+    assert seal.episodes[1].packets == {key: packets_of(contents, 1, key)}
+    assert seal.episodes[1].rows == rows_digest(contents.rows(1))
+
+
+def test_the_same_dataset_has_the_same_seal(root):
+    before = (root / SEAL).read_bytes()
+    (root / "meta/stats.json").write_text("{}")  # GR00T's, written later
+    write_seal(root)
+    assert (root / SEAL).read_bytes() == before
+
+
+def test_what_groot_writes_is_not_sealed_where_groot_reads():
+    assert not is_sealed("meta/stats.json", "v2.1")
+    assert is_sealed("meta/stats.json", "v3.0")
+    assert is_sealed("meta/tasks.jsonl", "v2.1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"digest": 3}', "[" * 100_000, '{"digest": "x", "seal": 1}', "\0"],
+)
+def test_what_is_no_seal(root, text):
+    (root / SEAL).write_text(text)
+    with pytest.raises(DatasetError, match="damaged, or was edited"):
+        Seal.from_disk(root)
+
+
+def test_there_is_none(root):
+    (root / SEAL).unlink()
+    assert Seal.from_disk(root) is None
+
+
+def test_a_changed_letter_is_noticed(root):
+    document = json.loads((root / SEAL).read_text())
+    document["made_from"]["made_by"] = "someone else"
+    (root / SEAL).write_text(json.dumps(document))
+    with pytest.raises(DatasetError, match="edited"):
+        Seal.from_disk(root)
+
+
+def test_links_within_and_out(root):
+    (root / "within").symlink_to("README.md")
+    (root / "out").symlink_to(root.parent / "in")
+    (root / "nowhere").symlink_to("nothing")
+    links = [path for path in files_below(root) if (root / path).is_symlink()]
+    assert {str(path): leaves(root, path) for path in links} == {
+        "nowhere": True,
+        "out": True,
+        "within": False,
+    }

@@ -1,0 +1,177 @@
+"""Depth video as lerobot 0.6 writes it: 12 bits of gray, whose meaning stands in the feature."""
+
+import json
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+
+from piperline.episode import Clip
+from piperline.errors import DatasetError, IncompatibleDatasets
+from piperline.features import Feature
+from piperline.lerobot import WRITERS
+from piperline.lerobot.dataset import open_dataset
+from piperline.stats import FeatureStats
+from piperline.transfer import Options, aggregate, migrate
+from piperline.video.decoder import probe
+from tests.helpers.episodes import FPS, HEIGHT, WIDTH, make_episode, schema_of
+
+DEPTH = "observation.images.depth"
+INFO = {
+    "is_depth_map": True,
+    "depth_unit": "mm",
+    "video.codec": "hevc",
+    "video.pix_fmt": "gray12le",
+    "video.depth_min": 0.01,
+    "video.depth_max": 10.0,
+    "video.shift": 3.5,
+    "video.use_log": True,
+}
+
+
+def values(number):
+    """12 bits of every size."""
+    start = number * 40
+    return np.arange(start, start + HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) % 4096
+
+
+def write_depth(path, numbers, *, key_frames=1):
+    """A lossless video of `values`."""
+    with av.open(str(path), "w", format="mp4") as container:
+        options = f"lossless=1:bframes=0:keyint={key_frames}:log-level=none"
+        stream = container.add_stream("libx265", rate=FPS, options={"x265-params": options})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray12le"
+        for number in numbers:
+            frame = av.VideoFrame.from_ndarray(values(number), format="gray12le")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def values_of(path, first=0, count=None):
+    with av.open(str(path)) as container:
+        found = [frame.to_ndarray() for frame in container.decode(video=0)]
+    return found[first : None if count is None else first + count]
+
+
+def stats_of(number):
+    part = np.full((1, 1, 1), 500.0 + number)
+    return FeatureStats(part - 100, part + 100, part, part / 10, 3, {})
+
+
+def depth_set(root, numbers, version="v3.0", info=INFO, *, with_stats=True):
+    """A dataset of episodes of three frames with a depth camera."""
+    root.mkdir()
+    episodes = []
+    for number in numbers:
+        made = make_episode(root.parent / "in", number, 3)
+        path = root.parent / "in" / f"depth-{number}.mp4"
+        write_depth(path, range(number * 3, number * 3 + 3))
+        video, _ = probe(path)
+        stats = dict(made.camera_stats)
+        if with_stats:
+            stats[DEPTH] = stats_of(number)
+        clips = {**made.clips, DEPTH: Clip(path, 0, 3, video)}
+        episodes.append(replace(made, clips=clips, camera_stats=stats))
+    schema = schema_of(make_episode(root.parent / "in", 0, 3))
+    depth = Feature("video", (HEIGHT, WIDTH, 1), ("height", "width", "channels"), info)
+    writer = WRITERS[version](root, replace(schema, features={**schema.features, DEPTH: depth}))
+    for episode in episodes:
+        writer.add(episode)
+    writer.finish()
+    return root
+
+
+def shown(root):
+    """The depth of all frames, in order."""
+    return [
+        frame
+        for episode in open_dataset(root)
+        for clip in [episode.clips[DEPTH]]
+        for frame in values_of(clip.path, clip.first, clip.count)
+    ]
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_depth_is_copied_bit_by_bit(version, tmp_path):
+    one = depth_set(tmp_path / "one", [0, 1])
+    other = depth_set(tmp_path / "other", [2], "v2.1")
+    made = aggregate([one, other], tmp_path / "out", format=version)
+    np.testing.assert_array_equal(shown(made.output), [values(number) for number in range(9)])
+    feature = open_dataset(made.output).info.features[DEPTH]
+    assert feature.info == INFO
+    assert feature.shape == (HEIGHT, WIDTH, 1)
+    assert made.notes == ()
+    for number, episode in enumerate(open_dataset(made.output)):
+        stats = episode.camera_stats[DEPTH]
+        assert stats.mean.tolist() == [[[500.0 + number]]]
+        assert stats.max.tolist() == [[[600.0 + number]]]
+    if version == "v3.0":
+        stats = json.loads((made.output / "meta/stats.json").read_text())[DEPTH]
+        assert np.ravel(stats["mean"]) == pytest.approx([501.0])
+        assert (stats["min"], stats["max"]) == ([[[400.0]]], [[[602.0]]])
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_depth_without_statistics_has_none(version, tmp_path):
+    one = depth_set(tmp_path / "one", [0, 1])
+    other = depth_set(tmp_path / "other", [2], "v2.1", with_stats=False)
+    made = aggregate([one, other], tmp_path / "out", format=version).output
+    known = [DEPTH in episode.camera_stats for episode in open_dataset(made)]
+    assert known == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("video.depth_max", 5.0),
+        ("video.shift", 1.0),
+        ("video.use_log", False),
+        ("depth_unit", "m"),
+        ("video.pix_fmt", "gray10le"),
+    ],
+)
+def test_other_parameters_are_no_common_dataset(name, value, tmp_path):
+    one = depth_set(tmp_path / "one", [0])
+    other = depth_set(tmp_path / "other", [1], info={**INFO, name: value})
+    with pytest.raises(IncompatibleDatasets) as caught:
+        aggregate([one, other], tmp_path / "out")
+    assert f"{name} {value} instead of {INFO[name]}" in str(caught.value)
+
+
+def test_depth_and_colour_are_no_common_dataset(tmp_path):
+    one = depth_set(tmp_path / "one", [0])
+    other = depth_set(tmp_path / "other", [1])
+    path = other / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"][DEPTH] = info["features"]["observation.images.mid"]
+    path.write_text(json.dumps(info))
+    with pytest.raises(IncompatibleDatasets, match="channels 3 instead of 1"):
+        aggregate([one, other], tmp_path / "out")
+
+
+def test_depth_is_not_encoded_again(tmp_path):
+    root = depth_set(tmp_path / "set", [0, 1])
+    write_depth(root / f"videos/{DEPTH}/chunk-000/file-000.mp4", range(6), key_frames=99)
+    with pytest.raises(DatasetError, match="more than the 8 bits") as caught:
+        migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
+    assert "gray12le" in str(caught.value)
+    assert "episode 1" in str(caught.value)
+
+
+def test_channels_may_come_first(tmp_path):
+    """What the dimensions are is told by their names."""
+    root = depth_set(tmp_path / "set", [0])
+    path = root / "meta/info.json"
+    info = json.loads(path.read_text())
+    first = {"shape": [1, HEIGHT, WIDTH], "names": ["channels", "height", "width"]}
+    info["features"][DEPTH].update(first)
+    del info["features"][DEPTH]["info"]
+    info["features"]["observation.images.mid"].update(first, shape=[3, HEIGHT, WIDTH])
+    path.write_text(json.dumps(info))
+    dataset = open_dataset(root)
+    assert dataset.schema.features[DEPTH].camera_size == (HEIGHT, WIDTH, 1)
+    assert dataset.schema.features["observation.images.mid"].shape == (HEIGHT, WIDTH, 3)
+    made = migrate(root, "v2.1", output=tmp_path / "out").output
+    np.testing.assert_array_equal(shown(made), [values(number) for number in range(3)])
