@@ -19,6 +19,7 @@ FLOORS = (
     "seal",
     "groot",
     "lerobot",
+    "edits",
     "features",
     "hdf5",
     "recordings",

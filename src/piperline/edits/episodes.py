@@ -1,6 +1,6 @@
 """The change of one encoded episode: its rows, instructions and features, and spans of its videos."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from piperline.edits.pieces import Piece
 from piperline.edits.plan import DatasetEdit
 from piperline.edits.schema import SchemaEdit
 from piperline.episode import Clip, EncodedEpisode
-from piperline.features import EPISODE_LOCAL
+from piperline.features import EPISODE_LOCAL, frame_times
 
 Numbers = NDArray[np.int64]
 
@@ -22,6 +22,7 @@ def edited(
     edit: DatasetEdit,
     schema: SchemaEdit,
     *,
+    made: Callable[[Clip], Clip],
     instruction_columns: tuple[str, ...] = (),
 ) -> EncodedEpisode:
     """A piece of an episode, changed as the whole dataset is.
@@ -31,12 +32,12 @@ def edited(
         piece: which of its frames, and its new instruction.
         edit: what is done to all episodes.
         schema: the change of their features.
+        made: makes of the span of a video a clip of the frames that stay.
         instruction_columns: columns that number instructions, besides `task_index`: their values are
             offsets in `episode.tasks`.
 
     Returns:
-        The episode with its new rows. Clips of a piece that is not whole are spans of the same
-        files; statistics of images are there only where no frame has gone.
+        The episode with its new rows; statistics of images are there only where no frame has gone.
     """
     rows = np.arange(piece.start, piece.stop, edit.every)
     table = episode.table if len(rows) == episode.length else episode.table.take(rows)
@@ -44,6 +45,9 @@ def edited(
     numbers["task_index"] = _task_rows(episode)[rows]
     texts = _texts(episode, numbers, piece, edit.rename_instructions)
     tasks, offsets = _numbered(texts)
+    if piece.whole and piece.instruction is None:  # also those that no row has
+        others = (edit.rename_instructions.get(task, task) for task in episode.tasks)
+        tasks = tuple(dict.fromkeys([*tasks, *others]))
     columns = {
         new: _column(table, old, schema.order.get(old), offsets.get(old))
         for new, old in schema.keys.items()
@@ -54,7 +58,7 @@ def edited(
     return EncodedEpisode(
         table=pa.table({**columns, **_times(len(rows), schema.schema.fps)}),
         clips={
-            new: _clip(episode.clips[old], piece)
+            new: made(_span_of(episode.clips[old], piece))
             for new, old in schema.keys.items()
             if old in episode.clips
         },
@@ -65,13 +69,15 @@ def edited(
         },
         tasks=tasks,
         task_rows=task_rows if task_rows.any() else None,
+        subtasks=episode.subtasks,
+        own=episode.own,
     )
 
 
 def _times(length: int, fps: int) -> dict[str, pa.Array]:
     frames = np.arange(length, dtype=np.int64)
-    seconds = (frames / fps).astype(np.float32)
-    return dict(zip(EPISODE_LOCAL, (pa.array(seconds), pa.array(frames)), strict=True))
+    values = pa.array(frame_times(frames, fps)), pa.array(frames)
+    return dict(zip(EPISODE_LOCAL, values, strict=True))
 
 
 def _numbers(table: pa.Table, key: str) -> Numbers:
@@ -122,7 +128,8 @@ def _column(
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), len(order))
 
 
-def _clip(clip: Clip, piece: Piece) -> Clip:
+def _span_of(clip: Clip, piece: Piece) -> Clip:
+    """The span of a video that a piece of its episode takes."""
     if piece.whole:
         return clip
     return replace(

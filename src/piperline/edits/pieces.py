@@ -1,7 +1,7 @@
 """Which pieces of which episodes a plan leaves, in the order of the new dataset."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from piperline.edits.plan import EditPlan, EpisodeEdit, joined_edits
@@ -167,11 +167,3 @@ def _all(problems: Sequence[str], episodes: Sequence[KnownEpisode]) -> UsageErro
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         error.add_note("\n".join(["and also:", *problems[1:_SHOWN], *more]))
     return error
-
-
-def renamed(pieces: Sequence[Piece], names: Mapping[str, str]) -> list[Piece]:
-    """Pieces whose new instructions are renamed as all others are."""
-    return [
-        replace(piece, instruction=names.get(piece.instruction or "", piece.instruction))
-        for piece in pieces
-    ]

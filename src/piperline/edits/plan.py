@@ -33,6 +33,8 @@ from piperline.edits.numbers import Moment, parse_moment, parse_span
 from piperline.errors import Place, UsageError
 from piperline.text import printable
 
+_OF_REVIEW = {"finding", "made_of"}
+"""What review notes: what it found, and the recording that it looked at."""
 _LARGEST_PLAN = 16 * 2**20
 """Bytes: far more than a plan for 100,000 episodes needs."""
 
@@ -164,7 +166,7 @@ def read_plan(path: Path) -> EditPlan:
 
 
 def _plan(document: dict[str, Any]) -> EditPlan:
-    _known(document, {"episode", "dataset", "made_for", "keep"}, "the plan")
+    _known(document, {"episode", "dataset", "keep"}, "the plan")
     plan = EditPlan(
         dataset=_dataset(_table(document.get("dataset", {}), "dataset")),
         keep=_addresses(document["keep"]) if "keep" in document else None,
@@ -176,7 +178,7 @@ def _plan(document: dict[str, Any]) -> EditPlan:
 
 
 def _episode(entry: dict[str, Any]) -> tuple[int | str, EpisodeEdit]:
-    names = {"episode", "drop", "trim", "split", "instruction", "reason", "finding", "length"}
+    names = {"episode", "drop", "trim", "split", "instruction", "reason", *_OF_REVIEW}
     _known(entry, names, "an entry of [[episode]]")
     address = _address(entry.get("episode"))
     start, stop = parse_span(_text(entry["trim"], "trim")) if "trim" in entry else (None, None)

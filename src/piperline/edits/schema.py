@@ -41,6 +41,8 @@ class SchemaEdit:
             key: self._new_order(key, names) for key, names in edit.reorder_dimensions.items()
         }
         self._check_dimensions()
+        if schema.fps % edit.every:
+            self._problems.append(f"{schema.fps} frames a second cannot be divided by {edit.every}")
         if self._problems:
             raise UsageError(
                 "the changes do not fit the dataset",
