@@ -23,7 +23,7 @@ Flag = Annotated[bool, Parameter(negative=())]
 _LINE_SECONDS = 5.0
 
 
-class _Lines:
+class Lines:
     """Says every few seconds how far a transfer is."""
 
     def __init__(self, out: Output) -> None:
@@ -75,7 +75,7 @@ class TransferFlags:
             skip_bad=self.skip_bad,
             data_mb=self.data_mb,
             video_mb=self.video_mb,
-            watch=_Lines(out),
+            watch=Lines(out),
             overwrite=self.overwrite,
         )
 
@@ -258,4 +258,4 @@ def lerobot_v30_to_v21(
     if force_conversion or not folder.exists() or not any(folder.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
         hub.pull(repo_id, folder, version="v3.0", replace=True)
-    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))
+    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))))

@@ -1,7 +1,6 @@
-"""The change of one encoded episode: its rows, instructions and features, and spans of its videos."""
+"""The change of one encoded episode: its rows, instructions, features and spans of videos."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,8 +32,8 @@ def edited(
         edit: what is done to all episodes.
         schema: the change of their features.
         made: makes of the span of a video a clip of the frames that stay.
-        instruction_columns: columns that number instructions, besides `task_index`: their values are
-            offsets in `episode.tasks`.
+        instruction_columns: columns that number instructions, besides `task_index`: their values
+            are offsets in `episode.tasks`.
 
     Returns:
         The episode with its new rows; statistics of images are there only where no frame has gone.
@@ -58,7 +57,7 @@ def edited(
     return EncodedEpisode(
         table=pa.table({**columns, **_times(len(rows), schema.schema.fps)}),
         clips={
-            new: made(_span_of(episode.clips[old], piece))
+            new: made(piece.span(episode.clips[old]))
             for new, old in schema.keys.items()
             if old in episode.clips
         },
@@ -105,7 +104,7 @@ def _texts(
 
 
 def _numbered(texts: Mapping[str, list[str]]) -> tuple[tuple[str, ...], dict[str, Numbers]]:
-    """The texts in the order in which they first occur, `task_index` first, and the rows as offsets."""
+    """The texts in the order in which they occur, `task_index` first, and the rows as offsets."""
     first = [*texts["task_index"]]
     others = [text for key, rows in texts.items() if key != "task_index" for text in rows]
     order = {text: offset for offset, text in enumerate(dict.fromkeys([*first, *others]))}
@@ -126,12 +125,3 @@ def _column(
     values = column.combine_chunks()
     rows = values.flatten().to_numpy().reshape(-1, len(order))[:, order]
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), len(order))
-
-
-def _span_of(clip: Clip, piece: Piece) -> Clip:
-    """The span of a video that a piece of its episode takes."""
-    if piece.whole:
-        return clip
-    return replace(
-        clip, first=clip.first + piece.start, count=piece.stop - piece.start, whole=False
-    )

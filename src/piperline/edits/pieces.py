@@ -1,10 +1,11 @@
 """Which pieces of which episodes a plan leaves, in the order of the new dataset."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from piperline.edits.plan import EditPlan, EpisodeEdit, joined_edits
+from piperline.episode import Clip
 from piperline.errors import UsageError
 from piperline.text import printable
 
@@ -40,6 +41,13 @@ class Piece:
     stop: int
     whole: bool
     instruction: str | None = None
+
+    def span(self, clip: Clip) -> Clip:
+        """The span of the episode's video that it takes."""
+        if self.whole:
+            return clip
+        count = self.stop - self.start
+        return replace(clip, first=clip.first + self.start, count=count, whole=False)
 
 
 def pieces_of(

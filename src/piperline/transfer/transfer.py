@@ -344,7 +344,7 @@ def write_episodes(
     return schema, frames
 
 
-def _told(pictures: Pictures) -> Iterator[str]:
+def told(pictures: Pictures) -> Iterator[str]:
     """What was done to pictures, a line each."""
     if pictures.encoded:
         pieces = plural(pictures.encoded, "piece")
