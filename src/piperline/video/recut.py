@@ -7,6 +7,7 @@ there on are copied behind it. The recorded JPEG of MJPEG are all key frames: no
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,11 @@ def encode_clip(
         VideoError: the encoder is missing or fails.
     """
     expected = len(range(0, clip.count, every))
-    with VideoWriter(path, settings, fps=clip.info.fps // every) as writer:
+    fps = clip.info.fps // every
+    with VideoWriter(path, settings, fps=fps) as writer:
         for number, picture in enumerate(reader.pictures(clip)):
             if number % every == 0:
+                picture.time_base = Fraction(1, fps)
                 writer.add(picture)
     info, frames = probe(path)
     if frames != expected:
