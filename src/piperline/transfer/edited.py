@@ -1,6 +1,6 @@
 """The episodes of a dataset as a plan leaves them, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from piperline.edits.episodes import edited
@@ -37,7 +37,7 @@ class EditedEpisodes:
     def __init__(
         self,
         dataset: Dataset,
-        pieces: list[Piece],
+        pieces: Sequence[Piece],
         edit: DatasetEdit,
         schema: SchemaEdit,
         *,
@@ -50,7 +50,7 @@ class EditedEpisodes:
         for piece in pieces:
             self._pieces.setdefault(piece.index, []).append(piece)
         self._columns = task_columns(dataset.schema)
-        self.parts = [Part(dataset, tuple(self._pieces))]
+        self.parts: Sequence[Part] = [Part(dataset, tuple(self._pieces))]
         self.total = len(pieces)
         self.kept: list[list[int]] = [[]]
 
