@@ -2,8 +2,11 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.errors import DatasetError, OutputExists, UsageError
@@ -11,9 +14,11 @@ from piperline.features import frame_times
 from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
 from piperline.transfer import EditOptions, edit, preview_edit
+from piperline.verify import verify
 from piperline.video.recut import Work
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, codes_of, make_episode
+from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 from tests.helpers.videos import clip_packets
 
@@ -338,3 +343,35 @@ def test_every_episode_split_is_the_same_for_equal_plans(root, tmp_path):
     edit(root, changes, output=tmp_path / "a")
     edit(root, replace(changes), output=tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_left_is_what_a_conversion_makes(version, tmp_path):
+    """The bytes of a conversion of the rest, the statistics of GR00T too."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    write_piper(tmp_path / "one/a.hdf5", episodes=1, lengths=[20])
+    write_piper(tmp_path / "two/b.hdf5", episodes=2, first=1, lengths=[18, 21])
+    job = make_job(format=version)
+    convert([tmp_path / "one", tmp_path / "two"], tmp_path / "all", job, workers=1)
+    convert([tmp_path / "two"], tmp_path / "two_only", job, workers=1)
+    result = edit(tmp_path / "all", EditPlan({"a.hdf5:episode_0": EpisodeEdit(drop=True)}))
+    made, expected = tree(result.output), tree(tmp_path / "two_only")
+    assert made.keys() == expected.keys()
+    others = {name for name in made if made[name] != expected[name]}
+    assert others == {"meta/piperline.json", str(SEAL)}
+    assert verify(result.output).verdict == verify(tmp_path / "two_only").verdict
+    back = edit(result.output, EditPlan({0: EpisodeEdit(cuts=(Moment(10),))}))
+    assert back.backup == tmp_path / ("all_v21_2" if version == "v2.1" else "all_v30_2")
+    assert ("meta/stats.json" in tree(back.output)) == ("meta/stats.json" in expected)
+
+
+def test_what_lerobot_does_not_know_is_kept(tmp_path, made):
+    episodes = [replace(episode, own={"operator": f"o{n}"}) for n, episode in enumerate(made)]
+    columns = {"operator": pa.string()}
+    root = write_dataset(tmp_path / "set", episodes, "v3.0", own_columns=columns)
+    (root / "meta/notes.txt").write_text("mine")
+    edit(root, trim(2, Moment(7), None), output=tmp_path / "out")
+    kept = open_dataset(tmp_path / "out").episodes
+    assert [row.own["operator"] for row in kept] == ["o0", "o1", "o2"]
+    assert (tmp_path / "out/meta/notes.txt").read_text() == "mine"
