@@ -25,7 +25,7 @@ def test_nothing_to_do_leaves_all_as_they_are():
 
 
 def test_episodes_by_number_and_by_source():
-    edits = {
+    edits: dict[int | str, EpisodeEdit] = {
         1: EpisodeEdit(drop=True),
         "day_2.hdf5:episode_0": EpisodeEdit(start=Moment(1.5, in_seconds=True)),
         "data/day_2.hdf5:episode_1": EpisodeEdit(drop=True),
@@ -67,7 +67,11 @@ def test_what_does_not_fit_is_told(plan, words):
 
 
 def test_all_that_is_wrong_is_told_at_once():
-    edits = {7: EpisodeEdit(drop=True), 1: EpisodeEdit(start=Moment(60)), 9: EpisodeEdit(drop=True)}
+    edits: dict[int | str, EpisodeEdit] = {
+        7: EpisodeEdit(drop=True),
+        1: EpisodeEdit(start=Moment(60)),
+        9: EpisodeEdit(drop=True),
+    }
     with pytest.raises(UsageError) as raised:
         pieces_of(EditPlan(edits), EPISODES, fps=10)
     assert "episode 9" in str(raised.value.__notes__)
@@ -75,7 +79,7 @@ def test_all_that_is_wrong_is_told_at_once():
 
 
 def test_one_edit_by_number_and_by_source_is_one_edit():
-    edits = {
+    edits: dict[int | str, EpisodeEdit] = {
         0: EpisodeEdit(start=Moment(10)),
         "day_1.hdf5:episode_0": EpisodeEdit(instruction="wave"),
     }
