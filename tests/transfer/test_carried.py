@@ -178,6 +178,7 @@ def test_other_files_of_meta(tmp_path, episodes):
         "info.json",
         "modality.json",
         "piperline.json",
+        "piperline_seal.json",
         "tasks.jsonl",
     ]
     back = migrate(roots[0], "v3.0", output=tmp_path / "back")

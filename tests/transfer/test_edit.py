@@ -371,7 +371,9 @@ def test_what_lerobot_does_not_know_is_kept(tmp_path, made):
     columns = {"operator": pa.string()}
     root = write_dataset(tmp_path / "set", episodes, "v3.0", own_columns=columns)
     (root / "meta/notes.txt").write_text("mine")
+    (root / f"{SEAL}.sig").write_text("a signature of the old seal")
     edit(root, trim(2, Moment(7), None), output=tmp_path / "out")
     kept = open_dataset(tmp_path / "out").episodes
     assert [row.own["operator"] for row in kept] == ["o0", "o1", "o2"]
     assert (tmp_path / "out/meta/notes.txt").read_text() == "mine"
+    assert not (tmp_path / f"out/{SEAL}.sig").exists()

@@ -25,7 +25,7 @@ from piperline.transfer.selection import Part
 _SPAN = re.compile(r"(\d{1,12}):(\d{1,12})")
 _WRITTEN = re.compile(
     r"info\.json|(sub)?tasks\.(jsonl|parquet)|episodes(\.jsonl|/.*)|.*stats.*\.jsonl?"
-    r"|modality\.json|piperline\.json|image_histograms\.pq|\..*|.*/\..*"
+    r"|modality\.json|piperline\.json|piperline_seal\.json(\.sig)?|image_histograms\.pq|\..*|.*/\..*"
 )
 """Files of `meta/` that are written anew or follow from rows, and hidden ones."""
 
