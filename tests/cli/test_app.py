@@ -75,7 +75,9 @@ def test_what_was_meant(call, line, message, step):
 
 def test_all_commands_are_named(call):
     _, _, err = call("xyzzy")
-    expected = "convert, migrate, edit, aggregate, verify, push, pull, demo, layout, hdf5, shards, groot"
+    expected = (
+        "convert, migrate, edit, aggregate, verify, push, pull, demo, layout, hdf5, shards, groot"
+    )
     assert f"expected: {expected}\n" in err
 
 

@@ -290,6 +290,8 @@ def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
         (plan(every=0), UsageError),
         (plan(drop_cameras=("top",)), UsageError),
         (plan(drop_cameras=("mid",), rename_cameras={"mid": "top"}), UsageError),
+        (plan(rename_cameras={"mid": "../../stolen"}), UsageError),
+        (plan(rename_cameras={"mid": "left_wrist"}), UsageError),
         (plan(rename_instructions={"never said": "wave"}), UsageError),
         (plan(reorder_dimensions={"action": ("a", "b")}), UsageError),
     ],
@@ -377,3 +379,16 @@ def test_what_lerobot_does_not_know_is_kept(tmp_path, made):
     assert [row.own["operator"] for row in kept] == ["o0", "o1", "o2"]
     assert (tmp_path / "out/meta/notes.txt").read_text() == "mine"
     assert not (tmp_path / f"out/{SEAL}.sig").exists()
+
+
+@pytest.mark.parametrize(
+    "group",
+    [{}, {"start": 0}, {"start": 9, "end": 3}, {"start": 0, "end": 99}, {"start": 3, "end": 9}],
+)
+def test_a_modality_that_cannot_follow(root, group, tmp_path):
+    names = [f"joint_{number}.pos" for number in range(14)]
+    (root / "meta/modality.json").write_text(json.dumps({"action": {"arm": group}}))
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=r"arm"):
+        edit(root, plan(reorder_dimensions={"action": (*names[7:], *names[:7])}))
+    assert tree(tmp_path) == before

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from piperline.lerobot.dataset import open_dataset
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
+from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import EditOptions, aggregate, edit, migrate
 from tests.helpers.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
 from tests.helpers.videos import clip_packets

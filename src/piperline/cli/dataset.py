@@ -30,6 +30,7 @@ class Lines:
         self._out, self._next = out, time.monotonic() + _LINE_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` episodes are done."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
             self._out.note(f"episodes {done}/{total}")

@@ -1,5 +1,6 @@
 """What an edit makes of a dataset's features, and of GR00T's modality.json."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from piperline.errors import UsageError
 from piperline.features import CAMERA_PREFIX, Feature, Schema, camera_key
 from piperline.text import printable
 
+_NAME = re.compile(r"\w[\w.-]{0,99}")
 _NEEDED = ("observation.state", "action")
 
 
@@ -66,6 +68,11 @@ class SchemaEdit:
 
     def _renamed(self) -> dict[str, str]:
         names = self._edit.rename_cameras
+        self._problems += [
+            f"{printable(new)} cannot be the name of a camera: it names folders too"
+            for new in names.values()
+            if not _NAME.fullmatch(new)
+        ]
         return {self._camera(old): camera_key(_short(new)) for old, new in names.items()}
 
     def _camera(self, name: str) -> str:
@@ -134,7 +141,7 @@ class SchemaEdit:
     def _groups(self, groups: Mapping[str, Any], default: str) -> dict[str, Any]:
         kept = {}
         for name, group in groups.items():
-            key = group.get("original_key", default) if isinstance(group, dict) else default
+            key = _original_key(group) or default
             if key in self.keys.values():
                 kept[name] = self._group(name, group, key)
         return kept
@@ -143,7 +150,14 @@ class SchemaEdit:
         order = self.order.get(key)
         if order is None or not isinstance(group, dict):
             return group
-        old = list(range(int(group["start"]), int(group["end"])))
+        first, end = group.get("start"), group.get("end")
+        if not (isinstance(first, int) and isinstance(end, int) and 0 <= first < end <= len(order)):
+            raise UsageError(
+                f"modality.json: the group {printable(name)} is no span of {printable(key)}",
+                expected=f"start and end from 0 to {len(order)}",
+                found=f"{first!r} and {end!r}",
+            )
+        old = list(range(first, end))
         start = order.index(old[0])
         if order[start : start + len(old)] != old:
             raise UsageError(
@@ -157,8 +171,7 @@ class SchemaEdit:
         new = {old: key for key, old in self.keys.items()}
         kept = []
         for name, entry in videos.items():
-            known = entry.get("original_key") if isinstance(entry, dict) else None
-            key = known or camera_key(name)
+            key = _original_key(entry) or camera_key(name)
             if key not in new:
                 continue
             if new[key] == key:
@@ -166,6 +179,12 @@ class SchemaEdit:
             else:
                 kept.append((_short(new[key]), {"original_key": new[key]}))
         return kept
+
+
+def _original_key(entry: object) -> str | None:
+    """The feature that an entry of modality.json names, where it names one."""
+    known = entry.get("original_key") if isinstance(entry, dict) else None
+    return known if isinstance(known, str) else None
 
 
 def _short(name: str) -> str:

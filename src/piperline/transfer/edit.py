@@ -378,8 +378,9 @@ def _source(entry: dict[str, Any]) -> str:
 
 def _first_frame(entry: dict[str, Any]) -> int:
     frames = entry.get("frames")
-    is_span = isinstance(frames, list) and bool(frames) and isinstance(frames[0], int)
-    return int(frames[0]) if is_span and frames else 0
+    if isinstance(frames, list) and frames and isinstance(frames[0], int):
+        return frames[0]
+    return 0
 
 
 def _step(entry: dict[str, Any]) -> int:
