@@ -22,6 +22,7 @@ FLOORS = (
     "detectors",
     "signals",
     "lerobot",
+    "edits",
     "features",
     "hdf5",
     "recordings",

@@ -70,6 +70,8 @@ NOT_RUN = {
     "piperline demo": "renders pictures for minutes: tests/demo runs it in small",
     "piperline convert ./data --output out/apples --slurm": "needs SLURM",
     "piperline verify out/apples --sign": "needs an SSH key: tests/verify makes one",
+    "piperline edit out/apples --rename-task": "for those who have this instruction",
+    "piperline edit out/apples --plan": "needs a plan: tests/cli/test_edit.py writes one",
     "piperline push": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline pull": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
     "piperline shards convert --all --repo-id my-lab/apples --workers 100 --slurm": "needs SLURM",

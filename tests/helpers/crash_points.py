@@ -23,9 +23,11 @@ from piperline.convert.plan import PlannedEpisode
 from piperline.convert.pool import Failure
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import Options, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
 _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
@@ -82,6 +84,15 @@ def _migrate_in_place(site: Path) -> None:
     migrate(site / "a", "v3.0")
 
 
+def _edit(site: Path) -> None:
+    """Done twice, it is refused: what was renamed is not there any more."""
+    plan = EditPlan(
+        {0: EpisodeEdit(start=Moment(1))},
+        dataset=DatasetEdit(rename_cameras={"mid": "top"}),
+    )
+    edit(site / "a", plan)
+
+
 COMMANDS: dict[str, Callable[[Path], None]] = {
     "convert": _convert,
     "overwrite": _overwrite,
@@ -89,6 +100,7 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "aggregate-over": _aggregate_over,
     "migrate": _migrate,
     "migrate-in-place": _migrate_in_place,
+    "edit": _edit,
 }
 
 

@@ -15,6 +15,7 @@ from piperline.features import Feature, Schema, camera_feature, frame_times
 from piperline.stats import FeatureStats
 from piperline.video.decoder import PictureDecoder, decode, probe
 from piperline.video.encoder import MODES, Mode, VideoWriter
+from piperline.video.images import encode_jpeg
 from piperline.video.pixel_counts import count_pixels
 
 FPS = 30
@@ -60,7 +61,10 @@ def make_clip(
         for code in codes:
             picture = decoder.raw(numbered_frame(code, *size))
             histogram += count_pixels(picture, 1)
-            writer.add(picture)
+            if mode == "copy":
+                writer.add_jpeg(encode_jpeg(numbered_frame(code, *size)), *size)
+            else:
+                writer.add(picture)
     info, _ = probe(path)
     return Clip(path, 0, len(codes), info), FeatureStats.of_histogram(histogram, len(codes))
 

@@ -19,7 +19,7 @@ from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
 MAKING = ("convert", "aggregate", "migrate")
-REPLACING = ("overwrite", "aggregate-over", "migrate-in-place")
+REPLACING = ("overwrite", "aggregate-over", "migrate-in-place", "edit")
 LEAST = 20
 """Changes that each of them makes, at the least."""
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer import aggregate, migrate
+from piperline.transfer import EditOptions, aggregate, edit, migrate
 from tests.helpers.episodes import HEIGHT, WIDTH, frame_code, numbered_frame
 from tests.helpers.videos import clip_packets
 
@@ -105,3 +107,31 @@ def test_what_lerobot_recorded_is_aggregated_with_ours(tmp_path, official_reader
     ]
     assert codes == [frame_code(frame) for frame in reading.arrays["picture"]]
     assert reading.arrays["done"].tolist() == [False, False, True, False, False, False, True, True]
+
+
+@pytest.mark.parametrize("version", ["v3.0", "v2.1"])
+def test_what_lerobot_recorded_is_edited(version, tmp_path, official_reader):
+    features = {key: FEATURES[key] for key in ("observation.state", "done", KEY)}
+    episodes = []
+    for number, tasks in enumerate([["pick"] * 9, ["place"] * 2, ["wave"] * 6]):
+        _, columns = recorded(number, tasks)
+        episodes.append((tasks, {key: columns[key] for key in features}))
+    root = tmp_path / "official"
+    official_reader.write(root, episodes, version=version, features=features, robot_type="piper")
+    plan = EditPlan(
+        {
+            0: EpisodeEdit(start=Moment(3), cuts=(Moment(5),), instruction="lift"),
+            1: EpisodeEdit(drop=True),
+        },
+        dataset=DatasetEdit(rename_cameras={"mid": "top"}, rename_dimensions={"a": "waist"}),
+    )
+    edit(root, plan, output=tmp_path / "out", options=EditOptions(reencode=True))
+    reading = official_reader.read(tmp_path / "out")
+    camera = "observation.images.top"
+    assert (reading.length, reading.episodes, reading.cameras) == (12, 3, [camera])
+    expected = [*range(3, 9), *range(20, 26)]
+    assert [frame_code(frame) for frame in reading.arrays[camera]] == expected
+    assert reading.task == ["lift"] * 6 + ["wave"] * 6
+    assert reading.arrays["observation.state"][:7, 0].tolist() == [3, 4, 5, 6, 7, 8, 2]
+    assert reading.arrays["index"].tolist() == list(range(12))
+    assert reading.features["observation.state"]["names"] == ["waist", "b"]

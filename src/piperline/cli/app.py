@@ -111,6 +111,23 @@ _add(
 )
 _add(
     app,
+    "edit",
+    "piperline.cli.edit:edit",
+    "Drop, trim, split and rename what a dataset holds, v2.1 or v3.0. Packets of videos are "
+    "copied; only frames between a cut and the next key frame are encoded. Without --output the "
+    "dataset is replaced, and the old one kept beside it.",
+    "piperline edit out/apples --drop 0,2:3 --output out/clean",
+    "piperline edit out/apples --trim 0=12: --trim 1=0.5s:1.2s",
+    "piperline edit out/apples --split 1=20",
+    'piperline edit out/apples --task 2="put the cup on the tray"',
+    'piperline edit out/apples --rename-task "Put cup" "put the cup on the tray"',
+    "piperline edit out/apples --drop-camera mid",
+    "piperline edit out/apples --every 2 --dry-run",
+    "piperline edit out/apples --plan plan.toml --output out/clean",
+    usage="[OPTIONS] DATASET",
+)
+_add(
+    app,
     "aggregate",
     f"{_DATASET}:aggregate",
     "Make one dataset of many; LeRobot v2.1 and v3.0 may be mixed. Tasks are merged by their "

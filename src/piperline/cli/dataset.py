@@ -23,13 +23,14 @@ Flag = Annotated[bool, Parameter(negative=())]
 _LINE_SECONDS = 5.0
 
 
-class _Lines:
+class Lines:
     """Says every few seconds how far a transfer is."""
 
     def __init__(self, out: Output) -> None:
         self._out, self._next = out, time.monotonic() + _LINE_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` episodes are done."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
             self._out.note(f"episodes {done}/{total}")
@@ -75,7 +76,7 @@ class TransferFlags:
             skip_bad=self.skip_bad,
             data_mb=self.data_mb,
             video_mb=self.video_mb,
-            watch=_Lines(out),
+            watch=Lines(out),
             overwrite=self.overwrite,
         )
 
@@ -258,4 +259,4 @@ def lerobot_v30_to_v21(
     if force_conversion or not folder.exists() or not any(folder.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
         hub.pull(repo_id, folder, version="v3.0", replace=True)
-    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=_Lines(out))))
+    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))))

@@ -1,8 +1,20 @@
-"""Datasets to datasets: `aggregate` makes one of many, `migrate` makes another version of one.
+"""Datasets to datasets: many become one, or another version, or what a plan leaves of them.
 
-Both are the same loop: for each episode of some datasets, `writer.add`. Nothing is encoded again.
+All are the same loop: for each episode of some datasets, `writer.add`. Nothing is encoded again but
+what a cut leaves without a key frame.
 """
 
+from piperline.transfer.edit import EditOptions, EditResult, Preview, edit, preview_edit
 from piperline.transfer.transfer import Options, TransferResult, aggregate, migrate
 
-__all__ = ["Options", "TransferResult", "aggregate", "migrate"]
+__all__ = [
+    "EditOptions",
+    "EditResult",
+    "Options",
+    "Preview",
+    "TransferResult",
+    "aggregate",
+    "edit",
+    "migrate",
+    "preview_edit",
+]

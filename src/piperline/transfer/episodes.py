@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
@@ -29,6 +30,23 @@ class LeftOut:
         """What is wrong, in a line."""
         place = f" ({self.error.place})" if self.error.place else ""
         return f"{self.dataset.root}, episode {self.index}: {self.error.message}{place}"
+
+
+class EpisodeSource(Protocol):
+    """Episodes on their way into a new dataset.
+
+    Attributes:
+        parts: what was asked for.
+        total: how many episodes that makes.
+        kept: for each part, the number there of each episode that was handed out.
+    """
+
+    parts: Sequence[Part]
+    total: int
+    kept: list[list[int]]
+
+    def __iter__(self) -> Iterator[EncodedEpisode]:
+        """The episodes, in order."""
 
 
 class Episodes:
@@ -61,7 +79,7 @@ class Episodes:
             DatasetError: some cannot be taken over; all of them are named.
         """
         for part, kept in zip(self.parts, self.kept, strict=True):
-            for index, reading in _read_ahead(part):
+            for index, reading in read_ahead(part):
                 episode = self._completed(part.dataset, index, reading)
                 # Behind a bad one, the others are only looked at, to tell all that is wrong.
                 if episode is not None and (self._skip_bad or not self.left_out):
@@ -97,7 +115,7 @@ class Episodes:
         return first
 
 
-def _read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
+def read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
     """The episodes of a part; the next one is read while the caller copies bytes."""
     with ThreadPoolExecutor(1) as pool:
         waiting: list[tuple[int, Future[EncodedEpisode]]] = []

@@ -1,6 +1,5 @@
 """Pictures of episodes: statistics where there are none, encoding where it cannot be avoided."""
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,11 @@ from piperline.video.decoder import Picture, PictureDecoder, probe
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
 from piperline.video.pixel_counts import count_pixels
+from piperline.video.recut import MORE_THAN_8_BITS, encode_clip, settings_of
 
 _LONG = 100  # frames; of fewer LeRobot takes all
 _KEY_FRAMES = 8
 _BITS = 8
-_MORE_THAN_8_BITS = re.compile(r".*(9|10|12|14|16|32)(le|be)")
 
 
 class Pictures:
@@ -129,7 +128,7 @@ class Pictures:
         if self._reader.is_cuttable(clip):
             return clip
         place = replace(place, file=clip.path, frame=clip.first)
-        if self._is_depth(str(place.camera)) or _MORE_THAN_8_BITS.fullmatch(clip.info.pix_fmt):
+        if self._is_depth(str(place.camera)) or MORE_THAN_8_BITS.fullmatch(clip.info.pix_fmt):
             raise DatasetError(
                 "this piece of the video does not begin and end at key frames, "
                 "and its pixels have more than the 8 bits that encoding again would keep",
@@ -145,21 +144,13 @@ class Pictures:
                 next_step="add `--reencode`: only such pieces are encoded again",
             )
         self.encoded += 1
-        path = self._next_file()
-        settings = MODES["av1"] if clip.info.codec == "av1" else MODES["h264"]
-        with VideoWriter(path, settings, fps=clip.info.fps) as writer:
-            for picture in self._reader.pictures(clip):
-                writer.add(picture)
-        info, frames = probe(path)
-        if frames != clip.count:
-            raise DatasetError(
-                "the video does not have a frame for each row of the episode",
-                place=place,
-                expected=f"{clip.count} frames",
-                found=str(frames),
-                next_step="leave this episode out with `--skip-bad`",
-            )
-        return Clip(path, 0, frames, info)
+        settings = settings_of({}, clip.info.codec)
+        try:
+            return encode_clip(self._reader, clip, self._next_file(), settings)
+        except DatasetError as error:
+            error.place = place
+            error.next_step = error.next_step or "leave this episode out with `--skip-bad`"
+            raise
 
     def _next_file(self) -> Path:
         self._files += 1

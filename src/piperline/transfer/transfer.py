@@ -16,8 +16,6 @@ from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
-from piperline.lerobot.folder import DatasetFolder
-from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
 from piperline.seal.seal import write_seal
@@ -30,9 +28,16 @@ from piperline.transfer.compare import (
     read_modality,
     without_cameras,
 )
-from piperline.transfer.episodes import Episodes, LeftOut
+from piperline.transfer.episodes import Episodes, EpisodeSource
 from piperline.transfer.images import Pictures
-from piperline.transfer.selection import Part, select
+from piperline.transfer.record import (
+    merged_records,
+    read_record,
+    record_of,
+    with_left_out,
+    write_record,
+)
+from piperline.transfer.selection import select
 
 
 @dataclass(frozen=True)
@@ -259,10 +264,13 @@ def _transfer(
         own_columns=own_columns(parts, version, notes),
     )
     episodes = Episodes(parts, pictures, skip_bad=options.skip_bad)
-    records = [_read(folder) for folder in options.made_from or [each.root for each in datasets]]
-    written = WrittenRows() if _wants_groot_stats(datasets, version, records) else None
+    made_from = options.made_from or [dataset.root for dataset in datasets]
+    records = [read_record(folder) for folder in made_from]
+    longest = max((row.length for dataset in datasets for row in dataset.episodes), default=0)
+    wanted = wants_groot_stats(datasets, version, records, longest)
+    written = WrittenRows() if wanted else None
     with closing(pictures):
-        schema, frames = _write(
+        schema, frames = write_episodes(
             version,
             made,
             writing,
@@ -274,8 +282,8 @@ def _transfer(
         )
     with syncing(made):
         if options.made_from is None:
-            records = list(map(_record, parts, episodes.kept))
-            records[0] = _with_left_out(records[0], episodes.left_out)
+            records = list(map(record_of, parts, episodes.kept))
+            records[0] = with_left_out(records[0], episodes.left_out)
         _carry_over(datasets, made, version, schema, records)
         carry_files(datasets, made, notes)
         if written:
@@ -283,7 +291,7 @@ def _transfer(
         write_seal(made)
     sync_tree(made / "meta")
     notes += [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
-    notes += _told(pictures)
+    notes += told(pictures)
     return TransferResult(
         output=made,
         format=version,
@@ -295,18 +303,32 @@ def _transfer(
     )
 
 
-def _write(
+def write_episodes(
     version: str,
     made: Path,
     writing: WriterOptions,
     *,
-    episodes: Episodes,
+    episodes: EpisodeSource,
     pictures: Pictures,
     notes: list[str],
     written: WrittenRows | None,
     watch: Callable[[int, int], None],
 ) -> tuple[Schema, int]:
-    """Write the episodes; the schema that they have, and how many frames there are."""
+    """Write the episodes of a new dataset, all but what `meta/` holds beside LeRobot's own files.
+
+    Args:
+        version: of the new dataset.
+        made: its folder, empty.
+        writing: how.
+        episodes: what it holds.
+        pictures: completed them.
+        notes: told what could not be kept.
+        written: collects the rows for GR00T's statistics; None if they are not wanted.
+        watch: told how many episodes of how many are done.
+
+    Returns:
+        The schema that the episodes have, and how many frames there are.
+    """
     frames = 0
     coming = iter(episodes)
     first = next(coming)
@@ -322,7 +344,7 @@ def _write(
     return schema, frames
 
 
-def _told(pictures: Pictures) -> Iterator[str]:
+def told(pictures: Pictures) -> Iterator[str]:
     """What was done to pictures, a line each."""
     if pictures.encoded:
         pieces = plural(pictures.encoded, "piece")
@@ -346,18 +368,25 @@ def _carry_over(
     """
     _keep_modality(datasets, made, schema)
     if all(documents):
-        merged = {**_merged(documents), "format": version}
-        text = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
-        (made / PROVENANCE).write_text(text, encoding="utf-8")
+        write_record(made, {**merged_records(documents), "format": version})
 
 
-def _wants_groot_stats(
-    datasets: Sequence[Dataset], version: str, documents: Sequence[dict[str, Any]]
+def wants_groot_stats(
+    datasets: Sequence[Dataset],
+    version: str,
+    documents: Sequence[dict[str, Any]],
+    longest: int,
 ) -> bool:
-    """Whether `convert` would have written GR00T's statistics into the new dataset."""
+    """Whether `convert` would have written GR00T's statistics into the new dataset.
+
+    Args:
+        datasets: that it is made of.
+        version: of the new dataset.
+        documents: how they were made.
+        longest: how many frames its longest episode has.
+    """
     if version != "v2.1" or not all(document.get("groot") for document in documents):
         return False
-    longest = max((row.length for dataset in datasets for row in dataset.episodes), default=0)
     known = any(read_modality(dataset.folder) is not None for dataset in datasets)
     return known and longest >= DEFAULT_HORIZON
 
@@ -375,55 +404,6 @@ def _keep_modality(datasets: Sequence[Dataset], made: Path, schema: Schema) -> N
             text = json.dumps(kept, indent=4, ensure_ascii=False) + "\n"
             (made / MODALITY).write_text(text, encoding="utf-8")
         return
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """How a dataset, or a shard without one, was made; nothing where that is not known."""
-    try:
-        found = DatasetFolder(folder).json(PROVENANCE)
-    except DatasetError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _record(part: Part, kept: Sequence[int]) -> dict[str, Any]:
-    """How some episodes of a dataset were made."""
-    record = _read(part.dataset.root)
-    episodes = record.get("episodes")
-    if isinstance(episodes, list) and len(episodes) == len(part.dataset):
-        record["episodes"] = [episodes[index] for index in kept]
-    return record
-
-
-def _with_left_out(record: dict[str, Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    """A record that also tells what was left out; nothing where there is no record."""
-    known = record.get("left_out", [])
-    if not record or not left_out or not isinstance(known, list):
-        return record
-    more = [
-        {"source": left.dataset.root.name, "episode": left.index, "reason": left.error.message}
-        for left in left_out
-    ]
-    return {**record, "left_out": [*known, *more]}
-
-
-_OF_EPISODES = {"episodes", "left_out"}
-
-
-def _merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One record of how the datasets were made.
-
-    Episodes stand one behind the other; where other values differ, there is a list of them.
-    """
-    merged = dict(documents[0])
-    for key in merged:
-        values = [document.get(key) for document in documents]
-        if key in _OF_EPISODES:
-            lists = [value for value in values if isinstance(value, list)]
-            merged[key] = [item for value in lists for item in value]
-        elif any(value != values[0] for value in values):
-            merged[key] = values
-    return merged
 
 
 def _finished(

@@ -14,7 +14,7 @@ from piperline.seal.seal import SEAL, SIGNATURE, Seal, provenance, sources_of
 from piperline.seal.signature import fingerprint, signer
 from piperline.verify.compare import Comparison, copied_by
 from piperline.verify.itself import check_itself
-from piperline.verify.match import match
+from piperline.verify.match import cut_episodes, match
 from piperline.verify.recorded import RecordedEpisode, Sources
 from piperline.verify.report import Looked, Report, Size, Strip
 from piperline.verify.sealed import check_seal
@@ -174,8 +174,12 @@ class _Verification:
             self._strips,
             broken,
         )
+        cut = cut_episodes(made, len(contents.episodes))
+        if cut:
+            listed = ", ".join(map(str, cut[:_NAMED])) + (", ..." if len(cut) > _NAMED else "")
+            self._not_looked_at.append(f"recordings of episodes that were cut: {listed}")
         for episode in range(len(contents.episodes)):
-            if matched[episode] is not None or named:
+            if episode not in cut and (matched[episode] is not None or named):
                 self._findings += comparison.episode(episode)
         self._not_looked_at += comparison.not_compared()
 

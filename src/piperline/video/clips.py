@@ -188,6 +188,17 @@ class ClipReader:
         found: list[int] = keys[even].tolist()
         return found
 
+    def first_key(self, clip: Clip) -> int | None:
+        """The number in `clip` of its first key frame, or its length if it has none.
+
+        None where the key frames are not known.
+        """
+        track = self._track(clip)
+        if track is None:
+            return None
+        keys = np.flatnonzero(track.keys[clip.first : clip.first + clip.count])
+        return int(keys[0]) if len(keys) else clip.count
+
     def is_cuttable(self, clip: Clip) -> bool:
         """Whether the packets of `clip` can stand alone.
 

@@ -1,0 +1,406 @@
+"""`edit`: a dataset as a plan leaves it; only frames between a cut and a key frame are encoded."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from piperline import __version__
+from piperline.edits.document import plan_document
+from piperline.edits.pieces import KnownEpisode, Piece, pieces_of
+from piperline.edits.plan import EditPlan, check_dataset_edit
+from piperline.edits.schema import SchemaEdit
+from piperline.errors import DatasetError, Place, UsageError
+from piperline.files import sync_tree, syncing
+from piperline.groot.stats import WrittenRows, write_groot_stats
+from piperline.lerobot import WriterOptions
+from piperline.lerobot.dataset import Dataset, open_dataset
+from piperline.output.publish import check_output
+from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.seal.seal import SEAL, write_seal
+from piperline.text import printable
+from piperline.transfer.carried import carry_files, common_schema, own_columns
+from piperline.transfer.compare import MODALITY, check_cameras, read_modality
+from piperline.transfer.edited import EditedEpisodes
+from piperline.transfer.images import Pictures
+from piperline.transfer.record import read_record, write_record
+from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
+from piperline.video.recut import Recutter, Work
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """How a dataset is edited.
+
+    Attributes:
+        reencode: encode whole pieces of videos again that cannot be cut otherwise.
+        overwrite: replace a dataset that piperline made, at the output.
+        watch: told how many episodes of how many are done.
+    """
+
+    reencode: bool = False
+    overwrite: bool = False
+    watch: Callable[[int, int], None] = lambda _done, _all: None
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What came of an edit.
+
+    Attributes:
+        output: the dataset's folder.
+        format: its LeRobot version.
+        episodes, frames: how many.
+        tasks: the instructions, in the order of their numbers.
+        notes: what a person should know, one line each.
+        work: how many packets were copied and frames encoded; None where an earlier process,
+            which was killed at its end, did all of it.
+        backup: where the dataset that was replaced is now.
+    """
+
+    output: Path
+    format: str
+    episodes: int
+    frames: int
+    tasks: tuple[str, ...]
+    notes: tuple[str, ...]
+    work: Work | None
+    backup: Path | None = None
+
+
+@dataclass(frozen=True)
+class PieceWork:
+    """What a changed piece of an episode takes.
+
+    Attributes:
+        index: the number of the episode.
+        start, stop: the frames that stay, half-open.
+        work: of all its cameras together.
+    """
+
+    index: int
+    start: int
+    stop: int
+    work: Work
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an edit would do.
+
+    Attributes:
+        episodes, frames: of the new dataset.
+        work: of all videos.
+        changed: the pieces of videos that are not taken over whole.
+    """
+
+    episodes: int
+    frames: int
+    work: Work
+    changed: tuple[PieceWork, ...]
+
+
+_DEFAULTS = EditOptions()
+
+
+def edit(
+    dataset: Path,
+    plan: EditPlan,
+    *,
+    output: Path | None = None,
+    options: EditOptions = _DEFAULTS,
+) -> EditResult:
+    """Carry out a plan on a dataset.
+
+    Args:
+        dataset: its folder.
+        plan: what is to be done.
+        output: the new dataset's folder; None gives it the name of the old one, which is kept
+            beside it, as `migrate` does.
+        options: how.
+
+    Raises:
+        DatasetError: the dataset cannot be read, or a video not be cut.
+        UsageError: the plan does not fit the dataset; nothing was touched.
+        OutputExists: there is something at `output`.
+        OutputError: the output cannot be written.
+    """
+    request = json.dumps(["edit", str(dataset.resolve()), repr(plan), options.reencode])
+    target = output or dataset.resolve()
+    if output is not None and not was_published(output, request):
+        check_output(output, [dataset], overwrite=options.overwrite)
+        _Change(dataset, plan)  # before a folder is made for the output
+    # Before the dataset is opened: what a killed edit left at its path is put right.
+    with workplace(target, request) as place:
+        if place.finished:
+            return _existing(target, place.backup)
+        change = _Change(dataset, plan)
+        if output is None:
+            result = change.carry_out(place, options)
+            return replace(result, output=target, backup=place.exchange())
+        replaces = check_output(output, [dataset], overwrite=options.overwrite)
+        result = change.carry_out(place, options)
+        place.publish(replaces=replaces)
+    return replace(result, output=target)
+
+
+def preview_edit(dataset: Path, plan: EditPlan, *, reencode: bool = False) -> Preview:
+    """Tell what `edit` would do; nothing is written.
+
+    Args:
+        dataset: its folder.
+        plan: what is to be done.
+        reencode: as in `EditOptions`.
+
+    Raises:
+        DatasetError: the dataset cannot be read, or a video not be cut.
+        UsageError: the plan does not fit the dataset.
+    """
+    change = _Change(dataset, plan)
+    with closing(Recutter(None, change.record, reencode=reencode)) as recutter:
+        return change.preview(recutter)
+
+
+def _existing(output: Path, backup: Path | None) -> EditResult:
+    """What came of the same command, which was killed when the dataset had just got its name."""
+    dataset = open_dataset(output)
+    return EditResult(
+        output=output,
+        format=dataset.version,
+        episodes=len(dataset),
+        frames=sum(row.length for row in dataset.episodes),
+        tasks=tuple(dataset.tasks),
+        notes=(),
+        work=None,
+        backup=backup,
+    )
+
+
+class _Change:
+    """A plan that fits a dataset.
+
+    Args:
+        root: the dataset's folder.
+        plan: what is to be done.
+
+    Attributes:
+        record: how the dataset was made.
+
+    Raises:
+        DatasetError: the dataset cannot be read.
+        UsageError: the plan does not fit it.
+    """
+
+    def __init__(self, root: Path, plan: EditPlan) -> None:
+        if not plan:
+            raise UsageError("the plan changes nothing", next_step="say what is to be done")
+        check_dataset_edit(plan.dataset)
+        self._dataset, self._plan = open_dataset(root), plan
+        check_cameras(self._dataset)
+        self._notes: list[str] = []
+        self.record = read_record(root)
+        self._entries = _entries(self._dataset, self.record)
+        schema = common_schema([self._dataset], self._notes)
+        known = _known_episodes(self._dataset, self._entries)
+        self._pieces = pieces_of(plan, known, fps=schema.fps)
+        _check_instructions(self._dataset, plan)
+        self._schema = SchemaEdit(plan.dataset, schema)
+        self._check_depth()
+        self._old_modality = read_modality(self._dataset.folder)
+        self._modality = self._schema.modality(self._old_modality)
+
+    def _check_depth(self) -> None:
+        """See that no depth images are cut: their statistics, in metres, cannot be taken anew."""
+        features = self._schema.schema.features
+        depth = [key for key, feature in features.items() if feature.is_depth]
+        cut = [piece for piece in self._pieces if not piece.whole or self._plan.dataset.every > 1]
+        if depth and cut:
+            raise DatasetError(
+                "episodes with depth images cannot be cut",
+                place=Place(file=self._dataset.root, episode=str(cut[0].index)),
+                found=printable(", ".join(depth)),
+                next_step="add `--drop-camera`, or drop whole episodes only",
+            )
+
+    def _length(self, piece: Piece) -> int:
+        return len(range(piece.start, piece.stop, self._plan.dataset.every))
+
+    def preview(self, recutter: Recutter) -> Preview:
+        """What is to be done; nothing is written."""
+        every = self._plan.dataset.every
+        whole, changed = Work(0, 0), []
+        for piece in self._pieces:
+            if piece.whole and every == 1:
+                whole += Work(self._length(piece) * len(self._schema.schema.cameras), 0)
+            else:
+                work = self._work(piece, recutter)
+                changed.append(PieceWork(piece.index, piece.start, piece.stop, work))
+        work = sum((each.work for each in changed), whole)
+        frames = sum(map(self._length, self._pieces))
+        return Preview(len(self._pieces), frames, work, tuple(changed))
+
+    def _work(self, piece: Piece, recutter: Recutter) -> Work:
+        clips = self._dataset.episode(piece.index).clips
+        kept = [clips[key] for key in self._schema.keys.values() if key in clips]
+        every = self._plan.dataset.every
+        spans = [piece.span(clip) for clip in kept]
+        return sum((recutter.work(span, every) for span in spans), Work(0, 0))
+
+    def carry_out(self, place: Workplace, options: EditOptions) -> EditResult:
+        """Make the new dataset in `place.dataset`."""
+        dataset, made, schema = self._dataset, place.dataset, self._schema
+        version, notes = dataset.version, [*self._notes]
+        pictures = Pictures(
+            schema.schema,
+            place.pieces,
+            quantiles=version == "v3.0",
+            reencode=options.reencode,
+        )
+        recutter = Recutter(place.pieces, self.record, reencode=options.reencode)
+        episodes = EditedEpisodes(
+            dataset,
+            self._pieces,
+            self._plan.dataset,
+            schema,
+            pictures=pictures,
+            recutter=recutter,
+        )
+        own = own_columns(episodes.parts, version, notes)
+        longest = max(map(self._length, self._pieces))
+        wanted = wants_groot_stats([dataset], version, [self.record], longest)
+        written = WrittenRows() if wanted else None
+        with closing(pictures), closing(recutter):
+            _, frames = write_episodes(
+                version,
+                made,
+                WriterOptions(own_columns=own),
+                episodes=episodes,
+                pictures=pictures,
+                notes=notes,
+                written=written,
+                watch=options.watch,
+            )
+        self._complete(made, written, notes)
+        notes += [f"{dataset.root}: {note}" for note in dataset.notes]
+        return EditResult(
+            output=made,
+            format=version,
+            episodes=len(self._pieces),
+            frames=frames,
+            tasks=tuple(open_dataset(made).tasks),
+            notes=(*notes, *told(pictures)),
+            work=recutter.done,
+        )
+
+    def _complete(self, made: Path, written: WrittenRows | None, notes: list[str]) -> None:
+        """Write what `meta/` holds beside LeRobot's own files, and bring all of it to the disk."""
+        with syncing(made):
+            self._keep_modality(made)
+            write_record(made, self._new_record())
+            carry_files([self._dataset], made, notes)
+            if written:
+                write_groot_stats(made, written=written)
+            write_seal(made)
+        sync_tree(made / "meta")
+
+    def _keep_modality(self, made: Path) -> None:
+        if self._old_modality is None:
+            return
+        if self._modality == self._old_modality:
+            shutil.copyfile(self._dataset.folder.path(MODALITY), made / MODALITY)
+            return
+        text = json.dumps(self._modality, indent=4, ensure_ascii=False) + "\n"
+        (made / MODALITY).write_text(text, encoding="utf-8")
+
+    def _new_record(self) -> dict[str, Any]:
+        record = {"made_by": f"piperline {__version__}", **self.record}
+        record["format"] = self._dataset.version
+        if "fps" in record:
+            record["fps"] = self._schema.schema.fps
+        record["episodes"] = [self._entry(piece) for piece in self._pieces]
+        known = self.record.get("edited")
+        before = known if isinstance(known, list) else []
+        record["edited"] = [*before, self._edited()]
+        return record
+
+    def _entry(self, piece: Piece) -> dict[str, Any]:
+        """How a new episode was made: which frames of its source it has, and of those each n-th."""
+        entry = dict(self._entries[piece.index])
+        every = self._plan.dataset.every
+        entry["length"] = self._length(piece)
+        if not piece.whole or every > 1:
+            first, step = _first_frame(entry), _step(entry)
+            entry["frames"] = [first + piece.start * step, first + (piece.stop - 1) * step + 1]
+            if every * step > 1:
+                entry["every"] = every * step
+        return entry
+
+    def _edited(self) -> dict[str, Any]:
+        """The plan, and what it was applied to."""
+        folder = self._dataset.folder
+        sealed = folder.path(SEAL if folder.has(SEAL) else "meta/info.json")
+        return {
+            "by": f"piperline {__version__}",
+            "plan": plan_document(self._plan),
+            "applied_to": {
+                "episodes": len(self._dataset),
+                "frames": sum(row.length for row in self._dataset.episodes),
+                "seal": hashlib.sha256(sealed.read_bytes()).hexdigest(),
+            },
+        }
+
+
+def _entries(dataset: Dataset, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the record tells of each episode; empty where it tells nothing."""
+    found = record.get("episodes")
+    if not isinstance(found, list) or len(found) != len(dataset):
+        return [{} for _ in dataset.episodes]
+    return [entry if isinstance(entry, dict) else {} for entry in found]
+
+
+def _known_episodes(dataset: Dataset, entries: list[dict[str, Any]]) -> list[KnownEpisode]:
+    return [
+        KnownEpisode(row.length, _source(entry))
+        for row, entry in zip(dataset.episodes, entries, strict=True)
+    ]
+
+
+def _source(entry: dict[str, Any]) -> str:
+    source, name = entry.get("source"), entry.get("episode")
+    return f"{source}:{name}" if isinstance(source, str) and isinstance(name, str) else ""
+
+
+def _first_frame(entry: dict[str, Any]) -> int:
+    frames = entry.get("frames")
+    if isinstance(frames, list) and frames and isinstance(frames[0], int):
+        return frames[0]
+    return 0
+
+
+def _step(entry: dict[str, Any]) -> int:
+    step = entry.get("every")
+    return step if isinstance(step, int) else 1
+
+
+def _check_instructions(dataset: Dataset, plan: EditPlan) -> None:
+    """See that all instructions are there that get another text.
+
+    Raises:
+        UsageError: some are not.
+    """
+    new = {edit.instruction for edit in plan.episodes.values()}
+    unknown = plan.dataset.rename_instructions.keys() - {*dataset.tasks, *new}
+    if unknown:
+        shown = [printable(task) for task in dataset.tasks[:_SHOWN]]
+        raise UsageError(
+            "no episode has this instruction",
+            expected="one of: " + ", ".join(shown),
+            found=", ".join(map(printable, sorted(unknown))),
+            next_step="mend the text; nothing was changed",
+        )
