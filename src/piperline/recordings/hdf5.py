@@ -348,11 +348,12 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
         )
     for code, _, _, name in used:
         if not h5py.h5z.filter_avail(code):
+            named = printable(name.decode(errors="replace")) or "without a name"
             raise BadEpisode(
                 "a filter that the dataset was written with is not installed",
                 place=place,
                 expected="gzip, szip, lzf, or a filter of the package hdf5plugin",
-                found=f"filter {code} ({name})",
+                found=f"filter {code} ({named})",
                 next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
             )
 
