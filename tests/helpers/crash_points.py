@@ -13,12 +13,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 from piperline.convert.job import Job, make_job
+from piperline.convert.look import look
+from piperline.convert.messages import Done, Look, LookSetup
 from piperline.convert.plan import PlannedEpisode
 from piperline.convert.pool import Failure
 from piperline.convert.run import convert
@@ -34,10 +36,16 @@ _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
 
 
 class InThisProcess:
-    """Stages as workers do, one episode after the other.
+    """Looks and stages as workers do, one thing after the other.
 
     So that every change is made by this process.
     """
+
+    def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
+        messages: list[object] = []
+        look(setup, unit, messages.append)
+        yield from messages
+        yield Done()
 
     def stage(
         self,

@@ -84,16 +84,11 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
             f"{result.folder / 'plan.toml'} was edited and is kept; what is proposed now: "
             f"{result.plan}"
         )
-    if result.findings and not (inputs[0] / "meta").is_dir():  # a dataset is not converted
-        words = [
-            "piperline",
-            "convert",
-            *map(str, inputs),
-            "--plan",
-            str(result.plan),
-            "--output",
-            "DATASET",
-        ]
+    if result.findings:
+        dataset = (inputs[0] / "meta").is_dir()
+        command, output = ("edit", "NEW") if dataset else ("convert", "DATASET")
+        words = ["piperline", command, *map(str, inputs)]
+        words += ["--plan", str(result.plan), "--output", output]
         yield printable(f"next: edit {result.plan}, then {shlex.join(words)}")
 
 

@@ -132,8 +132,8 @@ def _edit(finding: Finding, episode: EpisodeSignals, where: EpisodeEdit) -> Epis
         return replace(where, instruction=str(numbers["instruction"]), certain=_NEW_TEXT[code])
     if code in _WITHOUT_TEXT:
         return replace(where, instruction=_UNWRITTEN, certain=False)
-    if code != "colour-red-blue" or camera is None:
-        return None
+    if code != "colour-red-blue" or camera is None or not where.made_of:
+        return None  # the videos of a dataset are encoded: its recordings are converted again
     return replace(where, swap_red_blue=(camera,))
 
 

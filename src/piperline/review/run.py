@@ -27,11 +27,18 @@ from piperline.signals.robot import make_robot
 
 VERSION = 1
 
-PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
-    piperline convert RECORDINGS --plan plan.toml --output DATASET
-What is certain is active; what is doubtful is a comment: remove the # where you agree. The form:
-`piperline.plan`.
-A recording that has changed since the review is refused."""
+_PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
+    {command}
+What is certain is active; what is doubtful is a comment: remove the # where you agree.
+{form}"""
+_OF_RECORDINGS = _PLAN_HEAD.format(
+    command="piperline convert RECORDINGS --plan plan.toml --output DATASET",
+    form="The form: `piperline.plan`. A recording that has changed since the review is refused.",
+)
+_OF_A_DATASET = _PLAN_HEAD.format(
+    command="piperline edit DATASET --plan plan.toml --output NEW",
+    form="The form: `piperline.edits.plan`.",
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,8 @@ def review(
         sources = _sources(collection.episodes, units)
         edits = propose(findings, collection.episodes, dict(enumerate(sources)))
         dropped = cameras_to_drop(findings)
-        plan = folder.write_plan(plan_text(edits, PLAN_HEAD, perhaps_drop_cameras=dropped))
+        head = _OF_RECORDINGS if subject.layout else _OF_A_DATASET
+        plan = folder.write_plan(plan_text(edits, head, perhaps_drop_cameras=dropped))
         told = notes(collection)
         document = _document(inputs, subject, collection, findings, told)
         folder.write_result(document)

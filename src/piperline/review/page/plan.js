@@ -1,8 +1,8 @@
 "use strict";
 // What shall be done to the episodes, and plan.toml: the form is that of Python's `piperline.plan`.
 
-const HEAD = `Made on the page of piperline review. Carry it out:
-    piperline convert RECORDINGS --plan plan.toml --output DATASET
+const HEAD = (command) => `Made on the page of piperline review. Carry it out:
+    ${command}
 What is not decided yet is a comment.`;
 
 const plan = {
@@ -95,7 +95,11 @@ const plan = {
 
   /** plan.toml as a text. */
   text() {
-    const parts = [HEAD.split("\n").map((line) => `# ${line}`.trimEnd())];
+    const recorded = episodes.some((episode) => episode.madeOf);
+    const command = recorded
+      ? "piperline convert RECORDINGS --plan plan.toml --output DATASET"
+      : "piperline edit DATASET --plan plan.toml --output NEW";
+    const parts = [HEAD(command).split("\n").map((line) => `# ${line}`.trimEnd())];
     for (const { index } of episodes) {
       if (this.edits.has(index)) {
         parts.push(tomlLines(this.of(index)));
