@@ -165,7 +165,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
         {"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}
     ),
     "rows-held": frozenset(
-        {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated"}
+        {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated", "zero-apart"}
     ),
     "rows-ignored": frozenset({"ends-elsewhere"}),
     "rows-slow": _PICTURES_AGAINST_ROWS | {"rows-held", "other-speed"},
