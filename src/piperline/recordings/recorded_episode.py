@@ -100,6 +100,20 @@ class Episode:
         notes += self._time_notes(length)
         return EpisodeHeader(length, told.text, cameras, told.instead, tuple(notes))
 
+    def check_structure(self) -> None:
+        """See that all is there that the layout declares; no image is read.
+
+        Images of others can crash HDF5, and this is asked outside of workers.
+
+        Raises:
+            LayoutMismatch: something that the layout declares is missing or has another shape or
+                type.
+            BadEpisode: lengths disagree, the length is 0, or a link leaves the file.
+        """
+        length = self._length([])
+        for camera in self._cameras:
+            self.stream(camera, length)
+
     def marks(self, length: int) -> Marks:
         """What the recorder noted beside the first `length` frames; no conversion needs it."""
         parts = next((parts for parts in self._parts.values() if parts), None)

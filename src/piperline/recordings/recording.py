@@ -251,7 +251,7 @@ class Recording:
             for reference in signs.lacks:
                 if is_there(episode.root, reference, episode.place):
                     return None
-            episode.header()
+            episode.check_structure()
         except PiperlineError:
             return None
         return episode
