@@ -36,13 +36,18 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         rate = _Rate()
+        shown = ""
 
         def watch(state: "Progress") -> None:
+            nonlocal shown
             done, total = state.images_done, state.images
             if state.phase == "plan":
                 done, total = state.files_done, state.files
             text = rate.describe(state) + rate.remaining(state)
             bar.update(task, description=text, completed=done, total=total or None)
+            if shown != state.phase:  # a phase may end before the bar draws itself again
+                bar.refresh()
+                shown = state.phase
 
         yield watch
 
