@@ -10,6 +10,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.errors import OutputExists, RecordingError
+from piperline.lerobot.dataset import open_dataset
 from piperline.plan import read_plan
 from piperline.review import review
 from tests.helpers.faults import KINDS
@@ -121,6 +122,24 @@ def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
         for what, name in ((tmp_path / "data", "one"), (tmp_path / "set", "two"))
     ]
     assert told[0] == told[1] == {("text-placeholder", 0)}
+
+
+def test_the_plan_for_a_dataset_is_carried_out_by_edit(tmp_path, convert, capsys):
+    """As the printed command says; the plan for recordings is carried out by `convert`."""
+    takes = clean_set(SMALL)
+    write_sessions(
+        tmp_path / "data",
+        (*takes[:3], replace(takes[0], session=takes[3].session, name=takes[3].name)),
+    )
+    assert convert(tmp_path / "data", "--output", tmp_path / "set")[0] == 0
+    command = ["review", str(tmp_path / "set"), "--output", str(tmp_path / "out")]
+    run(app, [*command, "--workers", "1"])
+    told = capsys.readouterr().out
+    command = ["edit", str(tmp_path / "set"), "--plan", str(tmp_path / "out/plan.toml")]
+    assert f"piperline {' '.join(command)} --output NEW" in told
+    assert "piperline edit DATASET --plan" in (tmp_path / "out/plan.toml").read_text("utf-8")
+    assert run(app, [*command, "--output", str(tmp_path / "new")]) == 0
+    assert len(open_dataset(tmp_path / "new")) == 3
 
 
 def test_recordings_of_which_none_can_be_read_are_an_error(tmp_path):
