@@ -18,34 +18,14 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
 from piperline.video.encoder import Mode
 from piperline.video.images import decode_image, encode_png
+from tests.helpers.fatal import MID, crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
-
-MID = "image_mid"
 
 
 @pytest.fixture
 def path(tmp_path) -> Path:
     return write_piper(tmp_path / "a.hdf5", episodes=3, lengths=4)
-
-
-def crashing(file: h5py.File, episode: str) -> None:
-    """HDF5 takes the four bytes of a checksum off a chunk of three, and falls over the rest."""
-    del file[episode][MID]
-    data = file[episode].create_dataset(
-        MID, shape=(4, 3), chunks=(1, 3), dtype="u1", fletcher32=True
-    )
-    for row in range(4):
-        data.id.write_direct_chunk((row, 0), b"abc", 0)
-
-
-def make_hang(path: Path) -> None:
-    """The first object of the global heap, of 2^64 - 16 bytes: HDF5 walks round it for ever."""
-    data = bytearray(path.read_bytes())
-    at = data.find(b"GCOL")
-    assert at > 0
-    data[at + 24 : at + 32] = struct.pack("<Q", 2**64 - 16)
-    path.write_bytes(data)
 
 
 def reasons(plan) -> list[tuple[str | None, str]]:
@@ -105,7 +85,7 @@ def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
 
 def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
     """A chunk of 64 bytes that is stored as 1 GiB of zeros, compressed to a megabyte."""
-    monkeypatch.setattr("piperline.convert.pool._MEMORY", 2 << 30)
+    monkeypatch.setattr("piperline.convert.pool.WORKER_MEMORY", 2 << 30)
     path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=4)
     squeeze = zlib.compressobj(9)
     block = b"\0" * (1 << 24)

@@ -13,6 +13,7 @@ from piperline.errors import OutputExists, RecordingError
 from piperline.lerobot.dataset import open_dataset
 from piperline.plan import read_plan
 from piperline.review import review
+from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.faults import KINDS
 from tests.helpers.recordings import write_aloha, write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
@@ -91,6 +92,26 @@ def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(recordings,
     assert "not finite" in result.findings[1].message
     assert result.findings[1].place is not None
     assert result.findings[1].place.episode == "episode_0"
+
+
+def test_a_crash_of_hdf5_costs_the_episode(recordings, tmp_path):
+    write_piper(recordings / "session_9.hdf5", episodes=1, lengths=4)
+    with h5py.File(recordings / "session_9.hdf5", "a") as file:
+        crashing(file, "episode_0")
+    result = review([recordings], tmp_path / "out", workers=1)
+    assert [f.place.file.name for f in result.findings] == ["session_9.hdf5"]
+    assert "crashes or hangs: a crash (SIGSEGV)" in result.findings[0].message
+    assert result.episodes == 4
+
+
+def test_a_hang_of_hdf5_costs_the_episode(recordings, tmp_path, monkeypatch):
+    monkeypatch.setattr("piperline.review.pool.WORKER_SECONDS", 5)
+    write_piper(recordings / "session_9.hdf5", episodes=1, lengths=4)
+    make_hang(recordings / "session_9.hdf5")
+    result = review([recordings], tmp_path / "out", workers=1)
+    assert [f.place.file.name for f in result.findings] == ["session_9.hdf5"]
+    assert "crashes or hangs: nothing for 5 seconds" in result.findings[0].message
+    assert result.episodes == 4
 
 
 def test_episodes_of_a_few_frames_are_reviewed(tmp_path):

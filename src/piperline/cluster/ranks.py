@@ -26,11 +26,11 @@ from piperline.cluster.report import NOBODY, Listener, RankReport
 from piperline.cluster.slurm import SlurmOptions, max_array_size, refuse_lines, submit
 from piperline.cluster.work import Work, load_work
 from piperline.convert.messages import Crashed, Done, Failed, Moved, Staged
-from piperline.convert.pool import died
 from piperline.convert.worker import Reporter
 from piperline.errors import PiperlineError, Place
 from piperline.files import own_name, sync
 from piperline.process import Died, Pool, serve_units
+from piperline.recordings.limits import died
 
 
 def run_rank(root: Path, rank: int, digest: str, listener: Listener = NOBODY) -> RankRecord:

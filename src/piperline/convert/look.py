@@ -9,6 +9,7 @@ from piperline.convert.messages import Look, LookSetup, Names, Planned, Refused
 from piperline.convert.plan import PlannedEpisode, Selection
 from piperline.errors import BadEpisode, Place, RecordingError, VideoError
 from piperline.lerobot.info import LONGEST_SECONDS
+from piperline.recordings.limits import out_of_memory
 from piperline.recordings.recorded_episode import EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
@@ -47,17 +48,6 @@ def _looked(
     except MemoryError:
         return Refused(out_of_memory(Place(file=recording.path, episode=name)))
     return Planned(planned, header.notes, unused)
-
-
-def out_of_memory(place: Place) -> BadEpisode:
-    """The error for a recording that takes more memory than a worker may have."""
-    return BadEpisode(
-        "this takes more memory than a recording may need",
-        place=place,
-        expected="images and vectors that fit into some gigabytes together",
-        found="no memory left",
-        next_step="leave it out with --skip-bad",
-    )
 
 
 def _planned(

@@ -1,6 +1,5 @@
 """Workers on this machine: they stage what they are told, and one that dies costs its episode."""
 
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,25 +17,21 @@ from piperline.convert.messages import (
     WorkerSetup,
 )
 from piperline.errors import (
-    BadEpisode,
     OutputError,
     PiperlineError,
     Place,
-    TaskFailed,
     UsageError,
 )
 from piperline.process import Died, Pool, Silent
+from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import PlannedEpisode
 
 
-LOOK_SECONDS, STAGE_SECONDS = 120, 600
-"""For how long a worker may say nothing: it speaks after each episode, and every 25 frames."""
-_MEMORY = 8 << 30
-"""Of a worker, in bytes of address space."""
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+LOOK_SECONDS = 120
+"""For how long a worker may say nothing while it looks: it speaks after each episode."""
 
 
 class Failure(NamedTuple):
@@ -110,7 +105,7 @@ class WorkerPool:
             raise UsageError(
                 "there must be at least one worker process", found=f"--workers {count}"
             )
-        self._pool = Pool[Any]("piperline.convert.worker", memory=_MEMORY)
+        self._pool = Pool[Any]("piperline.convert.worker", memory=WORKER_MEMORY)
         self._pool.start(count)
 
     def __enter__(self) -> Self:
@@ -165,7 +160,7 @@ class WorkerPool:
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         queue = _Queue(episodes)
-        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root), STAGE_SECONDS):
+        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root), WORKER_SECONDS):
             if isinstance(message, Moved):
                 moved(message.frames, message.size)
             elif isinstance(message, Done):
@@ -181,8 +176,6 @@ class WorkerPool:
 def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes
     """The error of a unit that failed.
 
-    A worker that crashed or hung has met a recording that its libraries cannot take.
-
     Raises:
         OutputError: nothing more can be written.
         RuntimeError: a fault of the program.
@@ -192,36 +185,8 @@ def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - wh
             raise error
         case Failed(error):
             return error
-        case Died(code) if -code in _CRASHES:
-            return _unreadable(place, f"a crash ({signal.Signals(-code).name})")
-        case Silent(seconds):
-            return _unreadable(place, f"nothing for {seconds:.0f} seconds")
-        case Died(code):
-            return died(code, place)
+        case Died() | Silent():
+            return lost(message, place)
         case Crashed(trace):
             raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
     raise AssertionError(message)
-
-
-def _unreadable(place: Place, found: str) -> BadEpisode:
-    return BadEpisode(
-        "reading this crashes or hangs",
-        place=place,
-        expected="an undamaged recording",
-        found=found,
-        next_step="copy or record it again, or leave it out with --skip-bad",
-    )
-
-
-def died(code: int, place: Place) -> TaskFailed:
-    """The error for a worker process that ended while it was at work on `place`.
-
-    Args:
-        code: its exit code; negative, a signal.
-        place: what it was at work on.
-    """
-    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    step = "run the same command again: it does only what is missing"
-    if code == -signal.SIGKILL:
-        step += "; if memory was short, with fewer --workers"
-    return TaskFailed("a worker process died", place=place, found=how, next_step=step)

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from piperline.convert.look import look, out_of_memory
+from piperline.convert.look import look
 from piperline.convert.messages import (
     Crashed,
     Done,
@@ -22,6 +22,7 @@ from piperline.convert.messages import (
 from piperline.convert.stage import Staging
 from piperline.errors import PiperlineError, Place, RecordingError, output_error
 from piperline.process import serve_units
+from piperline.recordings.limits import out_of_memory
 from piperline.text import printable
 
 _REPORT_SECONDS = 0.1

@@ -1,18 +1,13 @@
-"""Episodes measured by several processes; one that dies costs only its episode."""
+"""Episodes measured by several processes; one that dies or hangs costs only its episode."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from piperline.errors import PiperlineError, TaskFailed
-from piperline.process import Child, ChildDied, heard_from
+from piperline.errors import PiperlineError, Place
+from piperline.process import Died, Pool, Silent
+from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
 from piperline.review.source import Unit
-from piperline.review.worker import Answer, Crashed, Setup
-
-_MODULE = "piperline.review.worker"
-
-
-class _Worker(Child):
-    unit: Unit | None = None
+from piperline.review.worker import Crashed, Setup
 
 
 def measure_all(
@@ -33,48 +28,16 @@ def measure_all(
         RuntimeError: a fault of the program, with the worker's traceback.
     """
     queue, failed = deque(units), dict[str, PiperlineError]()
-    crew = [_start(setup, queue) for _ in range(min(workers, len(units)))]
-    try:
-        while busy := [worker for worker in crew if worker.unit]:
-            for worker in heard_from(busy):
-                unit, answer = worker.unit, _answer(worker)
-                if unit is None:  # only busy workers answer
-                    continue
-                if isinstance(answer, Crashed):
-                    trace = answer.trace
-                    raise RuntimeError(  # noqa: TRY004 - no wrong type: a fault of the program
-                        f"a fault in piperline, please report it:\n{trace}"
-                    )
-                if answer is not None:
+    with Pool[Unit]("piperline.review.worker", memory=WORKER_MEMORY) as pool:
+        pool.start(min(workers, len(units)))
+        todo = pool.run(lambda: queue.popleft() if queue else None, setup, WORKER_SECONDS)
+        for unit, answer in todo:
+            match answer:
+                case Crashed(trace):
+                    raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
+                case Died() | Silent():
+                    failed[unit.key] = lost(answer, Place(file=unit.file, episode=unit.name))
+                case PiperlineError():
                     failed[unit.key] = answer
-                done(unit)
-                if isinstance(answer, TaskFailed):
-                    worker.end()
-                    crew[crew.index(worker)] = _start(setup, queue)
-                else:
-                    _next(worker, queue)
-    finally:
-        for worker in crew:
-            worker.end(at_once=worker.unit is not None)
+            done(unit)
     return failed
-
-
-def _start(setup: Setup, queue: deque[Unit]) -> _Worker:
-    worker = _Worker(_MODULE)
-    worker.send(setup)
-    _next(worker, queue)
-    return worker
-
-
-def _next(worker: _Worker, queue: deque[Unit]) -> None:
-    worker.unit = queue.popleft() if queue else None
-    if worker.unit:
-        worker.send(worker.unit)
-
-
-def _answer(worker: _Worker) -> Answer:
-    try:
-        answer: Answer = worker.receive()
-    except ChildDied as death:
-        return TaskFailed("the process that read the episode died", found=f"exit code {death.code}")
-    return answer

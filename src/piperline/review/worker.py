@@ -4,9 +4,10 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from piperline.errors import PiperlineError
-from piperline.process import parent
+from piperline.errors import PiperlineError, Place
+from piperline.process import serve_units
 from piperline.recordings.layout import Layout
+from piperline.recordings.limits import out_of_memory
 from piperline.review.source import Unit, measure_unit
 from piperline.signals.episode import save_signals
 
@@ -44,12 +45,14 @@ def signals_file(folder: Path, key: str) -> Path:
     return folder / f"{key}.npz"
 
 
-def _measured(setup: Setup, unit: Unit) -> Answer:
+def _measured(setup: Setup, unit: Unit, _send: object) -> Answer:
     try:
         signals = measure_unit(unit, setup.layout, pictures=setup.pictures, videos=setup.videos)
         save_signals(signals_file(setup.folder, unit.key), signals)
     except PiperlineError as error:
         return error
+    except MemoryError:
+        return out_of_memory(Place(file=unit.file, episode=unit.name))
     except Exception:  # noqa: BLE001 - it is told to the parent, with its traceback
         return Crashed(traceback.format_exc())
     return None
@@ -57,8 +60,4 @@ def _measured(setup: Setup, unit: Unit) -> Answer:
 
 def main(descriptor: int) -> None:
     """Serve the parent over the socket `descriptor`, until it closes it."""
-    with parent(descriptor) as connection:
-        setup: Setup = connection.recv()
-        while True:
-            unit: Unit = connection.recv()
-            connection.send(_measured(setup, unit))
+    serve_units(descriptor, _measured)
