@@ -11,7 +11,9 @@ from piperline.episode import EncodedEpisode
 from piperline.lerobot.dataset import open_dataset
 from piperline.video.decoder import decode
 
-COMPARED = 17  # every 17th frame: not only key frames; all are decoded and counted
+COMPARED = (
+    17  # every 17th frame: not only key frames; all are decoded and counted
+)
 
 
 def check(root: Path, recordings: list[Path]) -> float:
@@ -41,23 +43,34 @@ def check(root: Path, recordings: list[Path]) -> float:
 def _check_rows(episode: EncodedEpisode, path: Path, name: str) -> None:
     with h5py.File(path) as file:
         group = file[name]
-        expected = {"observation.state": group["state"][()], "action": group["action"][()]}
+        expected = {
+            "observation.state": group["state"][()],
+            "action": group["action"][()],
+        }
         task = group.attrs["instruction"]
     if episode.tasks != (task,):
-        raise ValueError(f"{path.name} {name}: task {episode.tasks}, not {task}")
+        raise ValueError(
+            f"{path.name} {name}: task {episode.tasks}, not {task}"
+        )
     for key, rows in expected.items():
         if not np.array_equal(np.stack(episode.table[key].to_numpy()), rows):
             raise ValueError(f"{path.name} {name}: {key} differs")
 
 
-def _compare_frames(episode: EncodedEpisode, path: Path, name: str, camera: str) -> float:
+def _compare_frames(
+    episode: EncodedEpisode, path: Path, name: str, camera: str
+) -> float:
     clip = episode.clips[CAMERAS[camera]]
     images = jpegs(path, name, camera)
     frames = [
         frame if number % COMPARED == 0 else None
-        for number, frame in enumerate(decode(clip.path, clip.first, clip.count))
+        for number, frame in enumerate(
+            decode(clip.path, clip.first, clip.count)
+        )
     ]
     if len(frames) != len(images):
-        raise ValueError(f"{path.name} {name} {camera}: {len(frames)} frames of {len(images)}")
+        raise ValueError(
+            f"{path.name} {name} {camera}: {len(frames)} frames of {len(images)}"
+        )
     found = [frame for frame in frames if frame is not None]
     return psnr(map(libjpeg, images[::COMPARED]), found)

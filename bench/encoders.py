@@ -14,7 +14,12 @@ import numpy as np
 
 from bench.quality import libjpeg, psnr
 from piperline.video.decoder import Picture, PictureDecoder, decode
-from piperline.video.encoder import MODES, VideoSettings, VideoWriter, for_encoder
+from piperline.video.encoder import (
+    MODES,
+    VideoSettings,
+    VideoWriter,
+    for_encoder,
+)
 
 Footage = Sequence[Sequence[bytes]]
 """Recorded JPEG, frame by frame, for each camera."""
@@ -27,14 +32,27 @@ LIMITED = 1  # AVCOL_RANGE_MPEG
 
 def x264(preset: str, crf: int, gop: int = 10) -> VideoSettings:
     """x264 settings as `--video h264` has them, but for these three."""
-    options = {**MODES["h264"].options, "preset": preset, "crf": str(crf), "g": str(gop)}
-    return replace(MODES["h264"], options=options, description=f"x264 {preset} crf {crf} g {gop}")
+    options = {
+        **MODES["h264"].options,
+        "preset": preset,
+        "crf": str(crf),
+        "g": str(gop),
+    }
+    return replace(
+        MODES["h264"],
+        options=options,
+        description=f"x264 {preset} crf {crf} g {gop}",
+    )
 
 
 def av1(gop: int) -> VideoSettings:
     """SVT-AV1 settings as `--video av1` has them (LeRobot's defaults, and scm=1), but for this."""
     options = {**MODES["av1"].options, "g": str(gop)}
-    return replace(MODES["av1"], options=options, description=f"SVT-AV1 preset 12 crf 30 g {gop}")
+    return replace(
+        MODES["av1"],
+        options=options,
+        description=f"SVT-AV1 preset 12 crf 30 g {gop}",
+    )
 
 
 SETTINGS = (
@@ -75,16 +93,25 @@ Reader = Callable[[Sequence[Path]], tuple[float, float]]
 def table(footage: Footage, torchcodec: Reader) -> Iterator[Row]:
     """Measure each of the settings."""
     decoder = PictureDecoder()
-    pictures = [[for_encoder(decoder.encoded(data)) for data in camera] for camera in footage]
+    pictures = [
+        [for_encoder(decoder.encoded(data)) for data in camera]
+        for camera in footage
+    ]
     for picture in chain(*pictures):
         picture.color_range = LIMITED  # else the writer converts them once more
     for settings in SETTINGS:
         with tempfile.TemporaryDirectory() as folder:
-            yield _measure(settings, footage, pictures, Path(folder), torchcodec)
+            yield _measure(
+                settings, footage, pictures, Path(folder), torchcodec
+            )
 
 
 def _measure(
-    settings: VideoSettings, footage: Footage, pictures: Pictures, folder: Path, torchcodec: Reader
+    settings: VideoSettings,
+    footage: Footage,
+    pictures: Pictures,
+    folder: Path,
+    torchcodec: Reader,
 ) -> Row:
     """Make a video of each camera, then read it in order and at random."""
     paths = [folder / f"{camera}.mp4" for camera in range(len(footage))]
@@ -128,7 +155,10 @@ def stopwatch() -> Iterator[Elapsed]:
 
 
 def _encode(
-    path: Path, settings: VideoSettings, images: Sequence[bytes], pictures: Sequence[Picture]
+    path: Path,
+    settings: VideoSettings,
+    images: Sequence[bytes],
+    pictures: Sequence[Picture],
 ) -> None:
     with VideoWriter(path, settings, fps=FPS) as writer:
         for image, picture in zip(images, pictures, strict=True):
@@ -150,11 +180,19 @@ def _read_at_random(path: Path, frames: int) -> None:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        step = round(1 / (cast("float", stream.average_rate) * cast("float", stream.time_base)))
+        step = round(
+            1
+            / (
+                cast("float", stream.average_rate)
+                * cast("float", stream.time_base)
+            )
+        )
         for number in np.random.default_rng(0).integers(0, frames, READS):
             wanted = int(number) * step
             container.seek(wanted, stream=stream)
             picture = next(
-                picture for picture in container.decode(stream) if (picture.pts or 0) >= wanted
+                picture
+                for picture in container.decode(stream)
+                if (picture.pts or 0) >= wanted
             )
             picture.to_ndarray(format="rgb24")

@@ -31,10 +31,17 @@ def floor(recordings: list[Path], mode: Mode) -> float:
 
     Images are in memory beforehand.
     """
-    jobs = [(path, name, camera) for path, name in episodes_of(recordings) for camera in CAMERAS]
+    jobs = [
+        (path, name, camera)
+        for path, name in episodes_of(recordings)
+        for camera in CAMERAS
+    ]
     workers = usable_cpus()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        return sum(pool.imap_unordered(partial(_encode, mode=mode), jobs)) / workers
+        return (
+            sum(pool.imap_unordered(partial(_encode, mode=mode), jobs))
+            / workers
+        )
 
 
 def _encode(job: tuple[Path, str, str], mode: Mode) -> float:
@@ -42,7 +49,9 @@ def _encode(job: tuple[Path, str, str], mode: Mode) -> float:
     decoder = PictureDecoder()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        with VideoWriter(Path(folder, "camera.mp4"), MODES[mode], fps=30) as writer:
+        with VideoWriter(
+            Path(folder, "camera.mp4"), MODES[mode], fps=30
+        ) as writer:
             for image in images:
                 writer.add(decoder.encoded(image))
         return time.perf_counter() - start

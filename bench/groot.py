@@ -19,7 +19,11 @@ from piperline.groot.loader import read_rows, require_meta
 from piperline.groot.modality import write_modality
 from piperline.groot.modality_config import default_choice
 from piperline.groot.preflight import preflight
-from piperline.groot.stats import float_columns, relative_stats, write_groot_stats
+from piperline.groot.stats import (
+    float_columns,
+    relative_stats,
+    write_groot_stats,
+)
 from piperline.lerobot import WriterOptions
 from piperline.lerobot.v21 import V21Writer
 from piperline.recordings.layout import load_layout
@@ -38,22 +42,39 @@ def main(folder: Path) -> None:
     print("| what | seconds | target |\n|---|---|---|")
     tables = make(folder / "tables", 3_334, cameras=False)
     line(
-        "statistics of 1,000,200 frames (two relative arms)", lambda: write_groot_stats(tables), 20
+        "statistics of 1,000,200 frames (two relative arms)",
+        lambda: write_groot_stats(tables),
+        20,
     )
     compare(make(folder / "small", 100, cameras=False))
     videos = make(folder / "videos", 1_000, cameras=True)
     write_groot_stats(videos)
-    line("preflight, 1,000 x 300 frames, tables only", lambda: clean(videos, videos=False), 30)
+    line(
+        "preflight, 1,000 x 300 frames, tables only",
+        lambda: clean(videos, videos=False),
+        30,
+    )
     (videos / "meta/piperline_stats.json").unlink()
-    line("the same, statistics computed again to compare", lambda: clean(videos, videos=False), 30)
-    line("preflight, 3,000 headers and 900 frames decoded", lambda: clean(videos, videos=True), 180)
+    line(
+        "the same, statistics computed again to compare",
+        lambda: clean(videos, videos=False),
+        30,
+    )
+    line(
+        "preflight, 3,000 headers and 900 frames decoded",
+        lambda: clean(videos, videos=True),
+        180,
+    )
 
 
 def line(what: str, run: Callable[[], object], target: float) -> None:
     """Time one thing."""
     start = time.perf_counter()
     run()
-    print(f"| {what} | {time.perf_counter() - start:.1f} | <= {target} |", flush=True)
+    print(
+        f"| {what} | {time.perf_counter() - start:.1f} | <= {target} |",
+        flush=True,
+    )
 
 
 def clean(root: Path, *, videos: bool) -> None:
@@ -69,13 +90,19 @@ def compare(root: Path) -> None:
     Then the ratio.
     """
     meta = require_meta(root)
-    rows, choice = read_rows(meta, float_columns(meta), []), default_choice(meta)
+    rows, choice = (
+        read_rows(meta, float_columns(meta), []),
+        default_choice(meta),
+    )
     start = time.perf_counter()
     fast = relative_stats(meta, rows, choice)
     middle = time.perf_counter()
     plain = {
         group: plain_numbers(
-            [rows.columns["action"][a:b, slice(*span)] for a, b in rows.episodes(meta).values()],
+            [
+                rows.columns["action"][a:b, slice(*span)]
+                for a, b in rows.episodes(meta).values()
+            ],
             [
                 rows.columns["observation.state"][a:b, slice(*span)]
                 for a, b in rows.episodes(meta).values()
@@ -90,18 +117,25 @@ def compare(root: Path) -> None:
             if not np.allclose(fast[group][name], values, rtol=1e-6, atol=1e-7):
                 raise SystemExit(f"{group} {name} differs")
     steps = sum(b - a - HORIZON + 1 for a, b in rows.episodes(meta).values())
-    print(f"| relative statistics, {steps:,} steps, plain way | {end - middle:.1f} | |")
+    print(
+        f"| relative statistics, {steps:,} steps, plain way | {end - middle:.1f} | |"
+    )
     ratio = (end - middle) / (middle - start)
-    print(f"| the same numbers, vectorised: {ratio:.0f} times as fast | {middle - start:.2f} | |")
+    print(
+        f"| the same numbers, vectorised: {ratio:.0f} times as fast | {middle - start:.2f} | |"
+    )
 
 
-def plain_numbers(actions: list[Rows], states: list[Rows]) -> dict[str, NDArray[np.float64]]:
+def plain_numbers(
+    actions: list[Rows], states: list[Rows]
+) -> dict[str, NDArray[np.float64]]:
     """Windows as lists of arrays, then numpy over all of them."""
     windows = []
     for action, state in zip(actions, states, strict=True):
         for first in range(len(action) - HORIZON + 1):
             chunk = [
-                np.asarray(target - state[first]) for target in action[first : first + HORIZON]
+                np.asarray(target - state[first])
+                for target in action[first : first + HORIZON]
             ]
             windows.append(np.stack(chunk, dtype=np.float32))
     return {
@@ -134,7 +168,9 @@ def make(root: Path, episodes: int, *, cameras: bool) -> Path:
                 "observation.state": pa.FixedSizeListArray.from_arrays(
                     state.ravel(), state.shape[1]
                 ),
-                "action": pa.FixedSizeListArray.from_arrays(action.ravel(), action.shape[1]),
+                "action": pa.FixedSizeListArray.from_arrays(
+                    action.ravel(), action.shape[1]
+                ),
                 "timestamp": pa.array((rows / LAYOUT.fps).astype(np.float32)),
                 "frame_index": pa.array(rows),
             }
@@ -152,7 +188,9 @@ def motion(number: int) -> tuple[Rows, Rows]:
     time_ = np.arange(LENGTH + 2)[:, None] / LAYOUT.fps
     values = np.sin(time_ * (1 + np.arange(14) % 3) + np.arange(14) + number)
     noise = np.random.default_rng(number).normal(scale=0.001, size=(LENGTH, 14))
-    return (values[:LENGTH] + noise).astype(np.float32), values[2:].astype(np.float32)
+    return (values[:LENGTH] + noise).astype(np.float32), values[2:].astype(
+        np.float32
+    )
 
 
 def footage(path: Path) -> tuple[Clip, FeatureStats]:
@@ -167,7 +205,9 @@ def footage(path: Path) -> tuple[Clip, FeatureStats]:
             picture = decoder.raw(image.astype(np.uint8))
             histogram += count_pixels(picture, 4)
             writer.add(picture)
-    return Clip(path, 0, LENGTH, probe(path)[0]), FeatureStats.of_histogram(histogram, LENGTH)
+    return Clip(path, 0, LENGTH, probe(path)[0]), FeatureStats.of_histogram(
+        histogram, LENGTH
+    )
 
 
 if __name__ == "__main__":

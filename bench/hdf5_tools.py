@@ -68,14 +68,20 @@ def jpeg_file(path: Path, megabytes: int) -> Path:
     Bytes of the size of 640x480 images at quality 90.
     """
     random = np.random.default_rng(0)
-    episodes = max(2, round(megabytes * 1e6 / (FRAMES * len(CAMERAS) * JPEG_BYTES)))
+    episodes = max(
+        2, round(megabytes * 1e6 / (FRAMES * len(CAMERAS) * JPEG_BYTES))
+    )
     with h5py.File(path, "w") as file:
         for number in range(episodes):
             group = _episode(file, number)
             for name in CAMERAS:
-                rows = group.create_dataset(name, (FRAMES,), h5py.vlen_dtype(np.uint8))
+                rows = group.create_dataset(
+                    name, (FRAMES,), h5py.vlen_dtype(np.uint8)
+                )
                 for frame in range(FRAMES):
-                    rows[frame] = random.integers(0, 256, JPEG_BYTES + frame, dtype=np.uint8)
+                    rows[frame] = random.integers(
+                        0, 256, JPEG_BYTES + frame, dtype=np.uint8
+                    )
     return path
 
 
@@ -83,7 +89,9 @@ def gzip_file(path: Path, megabytes: int) -> Path:
     """A recording of raw frames with noise, compressed with gzip to about `megabytes`."""
     random = np.random.default_rng(0)
     episodes = max(2, round(megabytes * 1e6 / (GZIP_FRAMES * GZIP_BYTES)))
-    slope = np.add.outer(np.arange(HEIGHT) // 4, np.arange(WIDTH) // 8).astype(np.uint8)
+    slope = np.add.outer(np.arange(HEIGHT) // 4, np.arange(WIDTH) // 8).astype(
+        np.uint8
+    )
     with h5py.File(path, "w") as file:
         for number in range(episodes):
             group = _episode(file, number)
@@ -106,7 +114,9 @@ def wide_file(path: Path, megabytes: int, episodes: int = 1000) -> Path:
 
     Made as large as asked for by raw datasets that are holes on the disk.
     """
-    image = np.frombuffer(encode_jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), np.uint8)
+    image = np.frombuffer(
+        encode_jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), np.uint8
+    )
     hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     hole.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -116,10 +126,14 @@ def wide_file(path: Path, megabytes: int, episodes: int = 1000) -> Path:
             group = _episode(file, number)
             group.attrs["length"] = 10
             for name in CAMERAS:
-                rows = group.create_dataset(name, (10,), h5py.vlen_dtype(np.uint8))
+                rows = group.create_dataset(
+                    name, (10,), h5py.vlen_dtype(np.uint8)
+                )
                 for frame in range(10):
                     rows[frame] = image
-            h5py.h5d.create(group.id, b"depth", h5py.h5t.NATIVE_UINT8, space, dcpl=hole)
+            h5py.h5d.create(
+                group.id, b"depth", h5py.h5t.NATIVE_UINT8, space, dcpl=hole
+            )
     return path
 
 
@@ -145,7 +159,9 @@ def same(source: Path, output: Path) -> None:
             with h5py.File(path) as after:
                 names = list(after)
                 equal = (
-                    [equal_groups(before[name], after[name]) for name in names] if large else [True]
+                    [equal_groups(before[name], after[name]) for name in names]
+                    if large
+                    else [True]
                 )
             expected -= set(names)
             commands = [
@@ -154,7 +170,8 @@ def same(source: Path, output: Path) -> None:
                 if not large
             ]
             if not all(equal) or any(
-                subprocess.run(command, check=False).returncode for command in commands
+                subprocess.run(command, check=False).returncode
+                for command in commands
             ):
                 raise AssertionError(f"{path} differs")
     if expected:
@@ -167,7 +184,10 @@ def equal_groups(one: h5py.Group, other: h5py.Group) -> bool:
         return False
     return all(
         len(one[name]) == len(other[name])
-        and all(np.array_equal(one[name][row], other[name][row]) for row in range(len(one[name])))
+        and all(
+            np.array_equal(one[name][row], other[name][row])
+            for row in range(len(one[name]))
+        )
         for name in one
     )
 
@@ -183,19 +203,33 @@ def measured(command: Command, output: Path, log: Path, rounds: int) -> Cost:
         subprocess.run(["sync"], check=True)
         costs.append(cost(command, log, memory=True))
     seconds, cpu = (
-        statistics.median(getattr(item, name) for item in costs) for name in ("seconds", "cpu")
+        statistics.median(getattr(item, name) for item in costs)
+        for name in ("seconds", "cpu")
     )
     return Cost(seconds, cpu, max(item.worker_peak for item in costs))
 
 
-def compare(kind: str, source: Path, folder: Path, rounds: int) -> Iterator[str]:
+def compare(
+    kind: str, source: Path, folder: Path, rounds: int
+) -> Iterator[str]:
     """Split and repack one file in both ways, and copy it."""
     output, log = folder / "out", folder / "log.txt"
     size = f"{source.stat().st_size / 1e9:.1f} GB of {kind}"
     script = 'mkdir "$1" && cp "$0" "$1/x" && sync "$1/x"'
     copied = measured(["sh", "-c", script, source, output], output, log, rounds)
-    for what, more in (("split", []), ("repack", ["--episodes-per-file", str(PER_FILE)])):
-        ours: Command = [PIPERLINE, "hdf5", what, source, "--output", output, *more]
+    for what, more in (
+        ("split", []),
+        ("repack", ["--episodes-per-file", str(PER_FILE)]),
+    ):
+        ours: Command = [
+            PIPERLINE,
+            "hdf5",
+            what,
+            source,
+            "--output",
+            output,
+            *more,
+        ]
         theirs: Command = [
             sys.executable,
             "-m",
@@ -207,7 +241,8 @@ def compare(kind: str, source: Path, folder: Path, rounds: int) -> Iterator[str]
         ]
         cost(ours, log)
         same(source, output)
-        old = measured(theirs, output, log, 1 if "gzip" in kind else rounds)  # it takes minutes
+        # it takes minutes
+        old = measured(theirs, output, log, 1 if "gzip" in kind else rounds)
         new = measured(ours, output, log, rounds)
         yield (
             f"| {what}, {size} | {old.seconds:.1f} s, {old.cpu:.1f} s CPU | {new.seconds:.2f} s, {new.cpu:.2f} s CPU "
@@ -221,7 +256,10 @@ def report(folder: Path, megabytes: int, rounds: int) -> Iterator[str]:
     """All of it, line by line."""
     yield "| what | original, not synced | piperline | faster | less CPU | of `cp` with sync | peak of a writer |"
     yield "|---|---|---|---|---|---|---|"
-    for kind, make in (("JPEG", jpeg_file), ("raw frames with gzip", gzip_file)):
+    for kind, make in (
+        ("JPEG", jpeg_file),
+        ("raw frames with gzip", gzip_file),
+    ):
         for size in (megabytes // 10, megabytes):
             source = make(folder / "source.hdf5", size)
             yield from compare(kind, source, folder, rounds)
@@ -235,7 +273,9 @@ def report(folder: Path, megabytes: int, rounds: int) -> Iterator[str]:
 def main() -> None:
     """Make the files, compare, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=3000, help="of the larger recordings")
+    parser.add_argument(
+        "--megabytes", type=int, default=3000, help="of the larger recordings"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--original",
@@ -249,7 +289,9 @@ def main() -> None:
         original(what, Path(source), Path(output))
         return
     with tempfile.TemporaryDirectory() as name:
-        publish("hdf5", report(Path(name), arguments.megabytes, arguments.rounds))
+        publish(
+            "hdf5", report(Path(name), arguments.megabytes, arguments.rounds)
+        )
 
 
 if __name__ == "__main__":

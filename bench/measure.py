@@ -43,19 +43,31 @@ def cost(
     with log.open("a") as output:
         start = time.monotonic()
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(environment or {})},
         )
         peak = 0.0
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG if memory else 0)
+            pid, status, usage = os.wait4(
+                process.pid, os.WNOHANG if memory else 0
+            )
             if pid:
                 break
-            peak = max([peak, *(peak_memory(child) for child in _children(process.pid))])
+            peak = max(
+                [
+                    peak,
+                    *(peak_memory(child) for child in _children(process.pid)),
+                ]
+            )
             time.sleep(0.02)
         seconds = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, [str(part) for part in command])
+        raise subprocess.CalledProcessError(
+            process.returncode, [str(part) for part in command]
+        )
     return Cost(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
@@ -66,7 +78,12 @@ def peak_memory(process: int) -> float:
     except OSError:
         return 0
     return next(
-        (int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0
+        (
+            int(line.split()[1]) * 1024 / 1e6
+            for line in lines
+            if line.startswith("VmHWM")
+        ),
+        0,
     )
 
 

@@ -21,14 +21,28 @@ import torch
 # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to be
 # declared.
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-_LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+_LIBRARY.define(
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+)
 
 from lerobot.datasets.lerobot_dataset import LeRobotDataset  # noqa: E402 - after the operators are declared
 
 FPS = 30
-CAMERAS = {"image_left": "left_wrist", "image_mid": "mid", "image_right": "right_wrist"}
-VECTOR = {"dtype": "float32", "shape": (14,), "names": [f"joint_{number}" for number in range(14)]}
-VIDEO = {"dtype": "video", "shape": (480, 640, 3), "names": ["height", "width", "channels"]}
+CAMERAS = {
+    "image_left": "left_wrist",
+    "image_mid": "mid",
+    "image_right": "right_wrist",
+}
+VECTOR = {
+    "dtype": "float32",
+    "shape": (14,),
+    "names": [f"joint_{number}" for number in range(14)],
+}
+VIDEO = {
+    "dtype": "video",
+    "shape": (480, 640, 3),
+    "names": ["height", "width", "channels"],
+}
 FEATURES = {
     "observation.state": VECTOR,
     "action": VECTOR,
@@ -43,7 +57,9 @@ def convert(recordings: list[Path], output: Path) -> None:
     )
     for path in recordings:
         with h5py.File(path) as file:
-            for name in sorted(file, key=lambda name: int(re.sub(r"\D", "", name))):
+            for name in sorted(
+                file, key=lambda name: int(re.sub(r"\D", "", name))
+            ):
                 add_episode(dataset, file[name])
                 dataset.save_episode()
     dataset.finalize()
@@ -51,8 +67,14 @@ def convert(recordings: list[Path], output: Path) -> None:
 
 def add_episode(dataset: LeRobotDataset, group: h5py.Group) -> None:
     """Hand every frame of an episode to LeRobot."""
-    vectors = {"observation.state": np.array(group["state"]), "action": np.array(group["action"])}
-    images = {f"observation.images.{name}": group[key][()] for key, name in CAMERAS.items()}
+    vectors = {
+        "observation.state": np.array(group["state"]),
+        "action": np.array(group["action"]),
+    }
+    images = {
+        f"observation.images.{name}": group[key][()]
+        for key, name in CAMERAS.items()
+    }
     for index in range(group.attrs["length"]):
         frame = {key: rows[index] for key, rows in vectors.items()}
         frame |= {key: decode(rows[index]) for key, rows in images.items()}
@@ -63,7 +85,8 @@ def decode(data: np.ndarray) -> np.ndarray:
     """A recorded JPEG as RGB."""
     return np.asarray(
         cv2.cvtColor(
-            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
+            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
+            cv2.COLOR_BGR2RGB,
         )
     )
 

@@ -47,10 +47,15 @@ def long(cache: Path, *, episodes: int, frames: int) -> Path:
 
 
 def _stretched(group: h5py.Group, number: int, frames: int) -> NewEpisode:
-    order = list(islice(cycle([*range(FRAMES), *reversed(range(FRAMES))]), frames))
+    order = list(
+        islice(cycle([*range(FRAMES), *reversed(range(FRAMES))]), frames)
+    )
     return NewEpisode(
         name=f"episode_{number}",
-        attributes={"instruction": group.attrs["instruction"], "length": frames},
+        attributes={
+            "instruction": group.attrs["instruction"],
+            "length": frames,
+        },
         vectors={name: group[name][()][order] for name in ("state", "action")},
         cameras=tuple(CAMERAS),
         frames=_images({name: group[name][()] for name in CAMERAS}, order),
@@ -61,7 +66,9 @@ def _images(
     columns: Mapping[str, NDArray[np.object_]], order: list[int]
 ) -> Iterator[dict[str, bytes]]:
     for index in order:
-        yield {name: column[index].tobytes() for name, column in columns.items()}
+        yield {
+            name: column[index].tobytes() for name, column in columns.items()
+        }
 
 
 def episodes_of(recordings: list[Path]) -> Iterator[tuple[Path, str]]:

@@ -19,5 +19,7 @@ def publish(kind: str, lines: Iterable[str]) -> None:
     before, _, rest = README.read_text().partition(start)
     _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"bench/README.md has no place for the results of {kind}")
+        raise ValueError(
+            f"bench/README.md has no place for the results of {kind}"
+        )
     README.write_text(before + start + "\n" + text + "\n" + end + after)

@@ -77,16 +77,28 @@ class Way:
             }
             self.costs.append(cost(command, LOG, environment))
         else:
-            command = [PIPERLINE, "convert", *recordings, "--output", output, "--video", self.video]
+            command = [
+                PIPERLINE,
+                "convert",
+                *recordings,
+                "--output",
+                output,
+                "--video",
+                self.video,
+            ]
             self.costs.append(cost(command, LOG))
 
     def look(self, recordings: list[Path], output: Path) -> None:
         """Compare the result with the recordings."""
         self.decibels = check(output, recordings)
-        self.size = sum(path.stat().st_size for path in output.rglob("*.mp4")) / 1e6
+        self.size = (
+            sum(path.stat().st_size for path in output.rglob("*.mp4")) / 1e6
+        )
 
 
-def race(recordings: list[Path], modes: tuple[Mode, ...], rounds: int) -> list[Way]:
+def race(
+    recordings: list[Path], modes: tuple[Mode, ...], rounds: int
+) -> list[Way]:
     """Run the original way and ours in turn, `rounds` times.
 
     Compare the results of the first round.
@@ -121,11 +133,19 @@ def race_table(ways: list[Way], images: int) -> Iterator[str]:
 def memory_table(cache: Path) -> Iterator[str]:
     """Peak memory of a worker above the bare imports, for short and long episodes."""
     bare = "import os, piperline.convert.run, bench.measure; print(bench.measure.peak_memory(os.getpid()))"
-    imports = float(subprocess.run([PYTHON, "-c", bare], check=True, capture_output=True).stdout)
+    imports = float(
+        subprocess.run(
+            [PYTHON, "-c", bare], check=True, capture_output=True
+        ).stdout
+    )
     yield f"The imports alone: {imports:.0f} MB.\n"
     yield "| video | 3 episodes of 200 frames | 12 of 200 frames | 1 of 4,000 frames |"
     yield "|---|---|---|---|"
-    inputs = [short(cache)[:1], short(cache), [long(cache, episodes=1, frames=4000)]]
+    inputs = [
+        short(cache)[:1],
+        short(cache),
+        [long(cache, episodes=1, frames=4000)],
+    ]
     for mode in MODES:
         peaks = []
         for recordings in inputs:
@@ -139,13 +159,17 @@ def memory_table(cache: Path) -> Iterator[str]:
                     "--video",
                     mode,
                 ]
-                peaks.append(cost(command, LOG, memory=True).worker_peak - imports)
+                peaks.append(
+                    cost(command, LOG, memory=True).worker_peak - imports
+                )
         yield f"| {mode} | {' | '.join(f'{peak:.0f} MB' for peak in peaks)} |"
 
 
 def encoder_table(recording: Path) -> Iterator[str]:
     """Settings of encoders on 300 frames of three cameras."""
-    footage = [jpegs(recording, "episode_0", camera)[:100] for camera in CAMERAS]
+    footage = [
+        jpegs(recording, "episode_0", camera)[:100] for camera in CAMERAS
+    ]
     yield "| settings | kB per image | PSNR dB | encode | PyAV in order | at random | torchcodec in order | at random |"
     yield "|---|---|---|---|---|---|---|---|"
     for row in encoders.table(footage, torchcodec_reads):
@@ -174,7 +198,8 @@ def report(rounds: int) -> Iterator[str]:
     yield from race_table(race(recordings, MODES, rounds), SHORT_IMAGES)
     yield "\n**2 episodes of 1,000 frames** (6,000 images), one round\n"
     yield from race_table(
-        race([long(cache, episodes=2, frames=1000)], ("h264", "copy"), 1), LONG_IMAGES
+        race([long(cache, episodes=2, frames=1000)], ("h264", "copy"), 1),
+        LONG_IMAGES,
     )
     helps = [cost([PIPERLINE, "--help"], LOG).cpu for _ in range(5)]
     yield f"\n**`piperline --help`**: {statistics.median(helps):.2f} s of CPU\n"
@@ -188,7 +213,10 @@ def main() -> None:
     """Print the report; put it into the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--rounds", type=int, default=3, help="how often each way is run (default: 3)"
+        "--rounds",
+        type=int,
+        default=3,
+        help="how often each way is run (default: 3)",
     )
     rounds = parser.parse_args().rounds
     LOG.unlink(missing_ok=True)

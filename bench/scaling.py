@@ -41,7 +41,8 @@ FILES, SHARDS = 200, 50
 def main() -> None:
     """Measure all and print it."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--episodes", type=int, default=10_000, help="to plan")
     parser.add_argument("--rounds", type=int, default=3)
@@ -72,34 +73,53 @@ def measure_workers(folder: Path, rounds: int) -> None:
             "--repo-id",
             "bench/x",
         ]
-        logs: Command = ["--logs-dir", folder / f"logs{number}", "--workers", str(cpus)]
+        logs: Command = [
+            "--logs-dir",
+            folder / f"logs{number}",
+            "--workers",
+            str(cpus),
+        ]
         ways: dict[str, Command] = {
             "1 worker": [*convert, "--output", f"{out}-one", "--workers", "1"],
-            f"{cpus} workers": [*convert, "--output", f"{out}-all", "--workers", str(cpus)],
+            f"{cpus} workers": [
+                *convert,
+                "--output",
+                f"{out}-all",
+                "--workers",
+                str(cpus),
+            ],
             f"{cpus} shards": [*shards, *logs],
         }
         for name, command in ways.items():
-            spent = cost(command, folder / "log.txt", {"HF_LEROBOT_HOME": str(home)})
+            spent = cost(
+                command, folder / "log.txt", {"HF_LEROBOT_HOME": str(home)}
+            )
             seconds.setdefault(name, []).append(spent.seconds)
         refuse_difference(Path(f"{out}-one"), Path(f"{out}-all"))
         for path in (Path(f"{out}-one"), Path(f"{out}-all"), home):
             shutil.rmtree(path)
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    middle = {
+        name: statistics.median(values) for name, values in seconds.items()
+    }
     for name, value in middle.items():
         print(f"{name:12} {value:6.1f} s  {images / value:5.0f} images/s")
     one, many, through = middle.values()
     print(f"{cpus} workers against one: {one / many:.2f} times as fast")
-    print(f"datatrove: {through - many:+.1f} s (at most {3 + many / 100:.1f} s)")
+    print(
+        f"datatrove: {through - many:+.1f} s (at most {3 + many / 100:.1f} s)"
+    )
 
 
 def refuse_difference(one: Path, other: Path) -> None:
     """See that two folders hold the same bytes."""
     names = [
-        sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (one, other)
+        sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+        for root in (one, other)
     ]
     files = [name for name in names[0] if (one / name).is_file()]
     if names[0] != names[1] or any(
-        (one / name).read_bytes() != (other / name).read_bytes() for name in files
+        (one / name).read_bytes() != (other / name).read_bytes()
+        for name in files
     ):
         sys.exit(f"the datasets {one} and {other} differ")
 
@@ -114,7 +134,12 @@ def measure_planning(folder: Path, episodes: int) -> None:
     write_headers(data, episodes // FILES)
     began = time.monotonic()
     work = plan_shards(
-        [data], target, make_job(format="v3.0"), job, world=SHARDS, command=("--all",)
+        [data],
+        target,
+        make_job(format="v3.0"),
+        job,
+        world=SHARDS,
+        command=("--all",),
     )
     count = len(work.plan.episodes)
     print(
@@ -157,7 +182,9 @@ def measure_planning(folder: Path, episodes: int) -> None:
     ]
     more: Command = ["--workers", str(SHARDS), "--logs-dir", job.root.parent]
     log = folder / "again.txt"
-    spent = cost([*command, *more], log, {"HF_LEROBOT_HOME": str(target.parents[1])})
+    spent = cost(
+        [*command, *more], log, {"HF_LEROBOT_HOME": str(target.parents[1])}
+    )
     if "Nothing to do" not in log.read_text():
         sys.exit(log.read_text())
     print(
@@ -169,15 +196,21 @@ def write_headers(folder: Path, episodes: int) -> None:
     """FILES equal files of so many episodes."""
     folder.mkdir()
     first = folder / "0.hdf5"
-    image = np.frombuffer(encode_jpeg(np.zeros((48, 64, 3), np.uint8)), np.uint8)
+    image = np.frombuffer(
+        encode_jpeg(np.zeros((48, 64, 3), np.uint8)), np.uint8
+    )
     with h5py.File(first, "w") as file:
         for number in range(episodes):
             group = file.create_group(f"episode_{number}")
-            group.attrs.update({"instruction": "pick up the apple", "length": 2})
+            group.attrs.update(
+                {"instruction": "pick up the apple", "length": 2}
+            )
             for name in ("state", "action"):
                 group[name] = np.zeros((2, 14), np.float32)
             for name in CAMERAS:
-                images = group.create_dataset(name, (2,), h5py.vlen_dtype(np.uint8))
+                images = group.create_dataset(
+                    name, (2,), h5py.vlen_dtype(np.uint8)
+                )
                 images[0] = images[1] = image
     for number in range(1, FILES):
         shutil.copyfile(first, folder / f"{number}.hdf5")

@@ -28,7 +28,10 @@ def main(paths: list[str]) -> None:
         for _ in range(READS):
             decoder.get_frame_at(draw.randrange(len(decoder)))
     at_random = (time.process_time() - start) / (READS * len(decoders))
-    json.dump({"sequential_ms": sequential * 1000, "random_ms": at_random * 1000}, sys.stdout)
+    json.dump(
+        {"sequential_ms": sequential * 1000, "random_ms": at_random * 1000},
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

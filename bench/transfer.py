@@ -82,7 +82,9 @@ def packets(dataset: Dataset) -> Iterator[list[bytes]]:
                 }
                 with av.open(str(clip.path)) as container:
                     files[clip.path] = [
-                        bytes(packet) for packet in container.demux(video=0) if packet.size
+                        bytes(packet)
+                        for packet in container.demux(video=0)
+                        if packet.size
                     ]
             yield files[clip.path][clip.first : clip.first + clip.count]
 
@@ -122,56 +124,93 @@ def timed(
     for number in range(rounds):
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             output = Path(folder, "output")
-            subprocess.run(
-                ["sync"], check=True
-            )  # what was written before is not for this to wait for
-            costs.append(cost(command(output), LOG, {**(environment or {}), "HF_HOME": folder}))
+            # what was written before is not for this to wait for
+            subprocess.run(["sync"], check=True)
+            costs.append(
+                cost(
+                    command(output),
+                    LOG,
+                    {**(environment or {}), "HF_HOME": folder},
+                )
+            )
             if number == 0:
                 look(output)
     return Cost(
-        statistics.median(c.seconds for c in costs), statistics.median(c.cpu for c in costs), 0
+        statistics.median(c.seconds for c in costs),
+        statistics.median(c.cpu for c in costs),
+        0,
     )
 
 
 def peak(command: Command) -> float:
     """Peak of resident memory of a command, in MB; looked at while it runs."""
     most = 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None:
             most = max(most, peak_memory(process.pid))
             time.sleep(0.02)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, [str(part) for part in command])
+        raise subprocess.CalledProcessError(
+            process.returncode, [str(part) for part in command]
+        )
     return most
 
 
 def migration(source: Path) -> Callable[[Path], Command]:
     """The command that makes v2.1 of `source`, by its output."""
-    return lambda output: [PIPERLINE, "migrate", source, "--to", "v2.1", "-o", output]
+    return lambda output: [
+        PIPERLINE,
+        "migrate",
+        source,
+        "--to",
+        "v2.1",
+        "-o",
+        output,
+    ]
 
 
 def rows(ffmpeg: str, shards: int) -> Iterator[tuple[str, Cost, Cost]]:
     """Name, cost of the original way, and of ours."""
     source = whole(shards)
-    script: list[str | Path] = [ORIGINAL_PYTHON, "-W", "ignore", HERE / "original_transfer.py"]
+    script: list[str | Path] = [
+        ORIGINAL_PYTHON,
+        "-W",
+        "ignore",
+        HERE / "original_transfer.py",
+    ]
     frames = frames_of(source)
 
     def all_there(output: Path) -> None:
-        if abs(frames_of(output) - frames) > 0.02 * frames:  # cuts by seconds may be a frame off
+        # cuts by seconds may be a frame off
+        if abs(frames_of(output) - frames) > 0.02 * frames:
             raise AssertionError("the original way lost frames")
 
-    original = timed(lambda out: [*script, "split", source, out, ffmpeg], all_there, rounds=1)
+    original = timed(
+        lambda out: [*script, "split", source, out, ffmpeg], all_there, rounds=1
+    )
     for name, of in (
         ("v3.0 to v2.1", source),
         ("the same of others: image statistics from videos", foreign(source)),
     ):
-        yield name, original, timed(migration(of), lambda output: check_ours(source, output))
+        yield (
+            name,
+            original,
+            timed(migration(of), lambda output: check_ours(source, output)),
+        )
     parts = [shard()] * shards
     yield (
         "aggregate v3.0",
-        timed(lambda out: [*script, "aggregate", out, *parts], all_there, LEROBOT, rounds=1),
         timed(
-            lambda out: [PIPERLINE, "aggregate", *parts, "-o", out], lambda o: check_ours(source, o)
+            lambda out: [*script, "aggregate", out, *parts],
+            all_there,
+            LEROBOT,
+            rounds=1,
+        ),
+        timed(
+            lambda out: [PIPERLINE, "aggregate", *parts, "-o", out],
+            lambda o: check_ours(source, o),
         ),
     )
 
@@ -181,7 +220,9 @@ def copies(shards: int) -> tuple[float, float]:
     source = whole(shards)
     script = 'cp -r "$0" "$1" && sync "$1"/*/*/*/* "$1"/*/*/*'
     left = timed(lambda out: ["cp", "-r", source, out], lambda _: None)
-    synced = timed(lambda out: ["sh", "-c", script, source, out], lambda _: None)
+    synced = timed(
+        lambda out: ["sh", "-c", script, source, out], lambda _: None
+    )
     return left.seconds, synced.seconds
 
 
@@ -195,7 +236,15 @@ def memory() -> Iterator[str]:
         for shards in SHARDS:
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
                 peaks.append(
-                    peak([PIPERLINE, name, whole(shards), *arguments, Path(folder, "output")])
+                    peak(
+                        [
+                            PIPERLINE,
+                            name,
+                            whole(shards),
+                            *arguments,
+                            Path(folder, "output"),
+                        ]
+                    )
                 )
         yield f"| {name} | {peaks[0]:.0f} MB | {peaks[1]:.0f} MB |"
 
@@ -227,7 +276,10 @@ def find_ffmpeg() -> str:
 def report(ffmpeg: str) -> Iterator[str]:
     """All of it, line by line."""
     for shards in SHARDS:
-        megabytes = sum(path.stat().st_size for path in whole(shards).rglob("*.*")) / 1e6
+        megabytes = (
+            sum(path.stat().st_size for path in whole(shards).rglob("*.*"))
+            / 1e6
+        )
         left, synced = copies(shards)
         yield (
             f"**{3 * shards} episodes of {FRAMES} frames, 3 cameras of 480x640** ({megabytes:.0f} MB); "

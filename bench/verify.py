@@ -28,7 +28,10 @@ def prove(dataset: Path, recordings: list[Path]) -> None:
         SystemExit: it is not.
     """
     report = verify(dataset, Options(sources=recordings, frames=0))
-    if report.verdict != "verified" or report.looked.episodes != report.size.episodes:
+    if (
+        report.verdict != "verified"
+        or report.looked.episodes != report.size.episodes
+    ):
         raise SystemExit("\n".join(report.lines()))
 
 
@@ -44,17 +47,32 @@ def measured(command: Command, made: Path | None = None) -> float:
 
 def lines() -> Iterator[str]:
     """The table, line by line."""
-    recordings = write_recordings(FOLDER / "session", files=1, episodes=3, frames=FRAMES)
+    recordings = write_recordings(
+        FOLDER / "session", files=1, episodes=3, frames=FRAMES
+    )
     yield "| video | convert | convert --verify | verify | verify --all | seal and itself alone |"
     yield "|---|---|---|---|---|---|"
     for mode in ("h264", "av1", "copy"):
         made = FOLDER / "made" / mode
-        words = [PIPERLINE, "convert", *recordings, "-o", made, "--video", mode, *ALONE]
+        words = [
+            PIPERLINE,
+            "convert",
+            *recordings,
+            "-o",
+            made,
+            "--video",
+            mode,
+            *ALONE,
+        ]
         verified = measured([*words, "--verify"], made)
         converted = measured(words, made)
         prove(made, recordings)
         look: Command = [PIPERLINE, "verify", made, "--source", *recordings]
-        kinds: list[Command] = [look, [*look, "--all"], [PIPERLINE, "verify", made]]
+        kinds: list[Command] = [
+            look,
+            [*look, "--all"],
+            [PIPERLINE, "verify", made],
+        ]
         costs = [verified - converted, *map(measured, kinds)]
         shares = " | ".join(f"{100 * each / converted:.0f} %" for each in costs)
         yield f"| {mode} | {converted:.1f} s | +{shares} |"

@@ -5,7 +5,9 @@ import sys
 try:
     from piperline.cli.shards import aggregate_hdf5_shards
 except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; in the checkout, with Python 3.11 or newer: python -m pip install .")
+    sys.exit(
+        f"error: {error}; in the checkout, with Python 3.11 or newer: python -m pip install ."
+    )
 
 if __name__ == "__main__":
     sys.exit(aggregate_hdf5_shards())

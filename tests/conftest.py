@@ -28,7 +28,11 @@ def work_in_memory() -> None:
 
     `TMPDIR` is asked first: with it the tests run on any other file system.
     """
-    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    if (
+        "TMPDIR" not in os.environ
+        and MEMORY.is_dir()
+        and shutil.disk_usage(MEMORY).free > ROOM
+    ):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
@@ -49,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _turn(item: pytest.Item) -> int:
     marks = {mark.name for mark in item.iter_markers()}
-    return next((turn for turn, name in enumerate(FIRST) if name in marks), len(FIRST))
+    return next(
+        (turn for turn, name in enumerate(FIRST) if name in marks), len(FIRST)
+    )
 
 
 # Commands are shown as the shell would find them.
@@ -57,7 +63,9 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
-def official_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfficialReader]:
+def official_reader(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[OfficialReader]:
     reader = OfficialReader(tmp_path_factory.mktemp("oracle"))
     yield reader
     reader.close()
@@ -70,7 +78,9 @@ def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def convert(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def convert(
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
     """Run `piperline convert`: exit code, standard output, the error message."""
 
     def command(*tokens: object) -> tuple[int, str, str]:

@@ -70,7 +70,9 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(
+        path.relative_to(SOURCE).with_suffix("").parts
+    ).removesuffix(".__init__")
 
 
 def room_of(name: str) -> str:
@@ -94,7 +96,9 @@ def wrong_doors(path: Path) -> Iterator[str]:
         if package in FORBIDDEN:
             yield f"{name} imports {package}, which tests alone use"
         doors = DOORS.get(package, (name,))
-        if not any(name == door or name.startswith(f"{door}.") for door in doors):
+        if not any(
+            name == door or name.startswith(f"{door}.") for door in doors
+        ):
             yield f"{name} imports {package}, whose doors are {', '.join(doors)}"
 
 
@@ -111,16 +115,22 @@ def test_one_door_for_each_dependency():
 
 
 def test_modules_stay_small():
-    lengths = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
+    lengths = {
+        name_of(path): len(path.read_text().splitlines()) for path in MODULES
+    }
     assert [name for name, length in lengths.items() if length > LONGEST] == []
 
 
 def test_the_test_sees_an_arrow_that_goes_up(tmp_path, monkeypatch):
     (tmp_path / "video").mkdir()
-    (tmp_path / "video/new.py").write_text("from piperline.convert.plan import Plan\nimport h5py\n")
+    (tmp_path / "video/new.py").write_text(
+        "from piperline.convert.plan import Plan\nimport h5py\n"
+    )
     monkeypatch.setitem(globals(), "SOURCE", tmp_path)
     assert len([*upward(tmp_path / "video/new.py")]) == 1
     assert len([*wrong_doors(tmp_path / "video/new.py")]) == 1
     for upper, lower in pairwise(FLOORS):
-        (tmp_path / f"{lower}.py").write_text(f"from piperline.{upper} import x\n")
+        (tmp_path / f"{lower}.py").write_text(
+            f"from piperline.{upper} import x\n"
+        )
         assert len([*upward(tmp_path / f"{lower}.py")]) == 1

@@ -19,7 +19,15 @@ from piperline.convert.run import convert
 from piperline.demo import write_recordings
 from piperline.transfer import migrate
 from piperline.video.decoder import decode
-from tests.helpers.documents import REPOSITORY, SHELLS, fences, lines, normal, programs, shell_lines
+from tests.helpers.documents import (
+    REPOSITORY,
+    SHELLS,
+    fences,
+    lines,
+    normal,
+    programs,
+    shell_lines,
+)
 from tests.helpers.recordings import (
     actions,
     has_true_colors,
@@ -40,9 +48,15 @@ RUN = ["docs/hdf5.md", "docs/datasets.md", "docs/groot.md", "docs/verify.md"]
 
 PAGES = [
     str(path.relative_to(REPOSITORY))
-    for path in sorted((*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")))
+    for path in sorted(
+        (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"))
+    )
 ]
-TWINS = [page for page in PAGES if (REPOSITORY / page.replace(".md", ".zh-CN.md")).exists()]
+TWINS = [
+    page
+    for page in PAGES
+    if (REPOSITORY / page.replace(".md", ".zh-CN.md")).exists()
+]
 
 FOREIGN = {
     ".venv/bin/mypy": "a gate, which make test is",
@@ -139,15 +153,21 @@ def test_a_misspelt_option_would_be_noticed():
 def test_make_has_the_targets_of_the_documents():
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    text = "\n".join((REPOSITORY / page).read_text(encoding="utf-8") for page in PAGES)
-    named = set(re.findall(r"^ *`?make ([a-z-]+)|`make ([a-z-]+)`", text, re.MULTILINE))
+    text = "\n".join(
+        (REPOSITORY / page).read_text(encoding="utf-8") for page in PAGES
+    )
+    named = set(
+        re.findall(r"^ *`?make ([a-z-]+)|`make ([a-z-]+)`", text, re.MULTILINE)
+    )
     assert {name for pair in named for name in pair if name} <= targets
 
 
 def readme_commands(page):
     """The commands in the table of a README; names after a group's first belong to the group."""
     rows = re.findall(
-        r"^\| (`[a-z0-9].*?) \|", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| (`[a-z0-9].*?) \|",
+        (REPOSITORY / page).read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     groups = {words[0] for words in COMMANDS if len(words) > 1}
     found = set()
@@ -171,18 +191,23 @@ def test_every_command_is_in_the_readme(page):
 def test_links_lead_somewhere(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("https://") or ((REPOSITORY / page).parent / target).exists(), (
-            target
-        )
+        assert (
+            target.startswith("https://")
+            or ((REPOSITORY / page).parent / target).exists()
+        ), target
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_every_script_of_the_readme_tells_how_it_is_used(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    for row in re.findall(r"^\| (`\w+(?:/\w+)*\.py`.*?) \|", text, re.MULTILINE):
+    for row in re.findall(
+        r"^\| (`\w+(?:/\w+)*\.py`.*?) \|", text, re.MULTILINE
+    ):
         folder = Path()
         for name in re.findall(r"`([^`]+)`", row):
-            script = Path(name) if "/" in name or not folder.name else folder / name
+            script = (
+                Path(name) if "/" in name or not folder.name else folder / name
+            )
             folder = script.parent
             assert (REPOSITORY / script).is_file(), script
 
@@ -191,23 +216,32 @@ def test_every_script_of_the_readme_tells_how_it_is_used(page):
 def test_both_languages_show_the_same(page):
     twin = page.replace(".md", ".zh-CN.md")
     first, second = (
-        [words for line in shell_lines(name) for words in programs(line)] for name in (page, twin)
+        [words for line in shell_lines(name) for words in programs(line)]
+        for name in (page, twin)
     )
     assert first == second
     assert fences(page) == fences(twin) or page not in PLAYED
-    texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in (page, twin)]
+    texts = [
+        (REPOSITORY / name).read_text(encoding="utf-8") for name in (page, twin)
+    ]
     for pattern in (r"^#+ ", r"^\|"):
-        counts = [len(re.findall(pattern, text, re.MULTILINE)) for text in texts]
+        counts = [
+            len(re.findall(pattern, text, re.MULTILINE)) for text in texts
+        ]
         assert counts[0] == counts[1]
     for text, other in zip(texts, (twin, page), strict=True):
         assert f"]({Path(other).name})" in text
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/architecture.zh-CN.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/architecture.zh-CN.md"]
+)
 def test_the_architecture_names_every_module(page):
     source = REPOSITORY / "src/piperline"
     there = {
-        str(path.relative_to(source)) for path in source.rglob("*.py") if path.name != "__init__.py"
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if path.name != "__init__.py"
     }
     named = re.findall(r"^([\w/]+\.py)  ", fences(page)[0].text, re.MULTILINE)
     assert len(named) == len(set(named))
@@ -216,17 +250,23 @@ def test_the_architecture_names_every_module(page):
     )
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/architecture.zh-CN.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/architecture.zh-CN.md"]
+)
 def test_the_architecture_tells_the_exit_codes_and_the_rooms(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     told = {
         name: int(code)
-        for code, names in re.findall(r"^\| (\d+) \| (.*) \|", text, re.MULTILINE)
+        for code, names in re.findall(
+            r"^\| (\d+) \| (.*) \|", text, re.MULTILINE
+        )
         for name in re.findall(r"\b[A-Z]\w+", names)
     }
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     wanted = {
-        kind.__name__: kind.exit_code for kind in classes if issubclass(kind, errors.PiperlineError)
+        kind.__name__: kind.exit_code
+        for kind in classes
+        if issubclass(kind, errors.PiperlineError)
     }
     assert {name: told.get(name) for name in wanted} == wanted
     assert tuple(fences(page)[1].text.split()) == FLOORS
@@ -241,14 +281,18 @@ def write_one_arm(path, first):
     with h5py.File(path, "w") as file:
         for number in (first, first + 1):
             group = file.create_group(f"episode_{number}")
-            group.attrs["num_frames"], group.attrs["task"] = 6, "put the cup on the saucer"
+            group.attrs["num_frames"], group.attrs["task"] = (
+                6,
+                "put the cup on the saucer",
+            )
             group["robot/joints"], group["robot/command"] = (
                 states(number, 6, 7),
                 actions(number, 6, 7),
             )
             group.create_group("cameras")
             front, wrist = (
-                [paint(number, camera, frame) for frame in range(6)] for camera in (0, 1)
+                [paint(number, camera, frame) for frame in range(6)]
+                for camera in (0, 1)
             )
             write_images(group["cameras"], "front", front, "raw", "bgr")
             write_images(group["cameras"], "wrist", wrist, "jpeg-vlen", "rgb")
@@ -273,10 +317,18 @@ def world(tmp_path_factory):
     (root / "aloha").mkdir()
     write_aloha(root / "aloha/fold.hdf5")
     convert([recording], root / "my_dataset", make_job(), workers=1)
-    for place in ("out/apples", "out/monday", "out/tuesday", "out/part_1", "out/part_2"):
+    for place in (
+        "out/apples",
+        "out/monday",
+        "out/tuesday",
+        "out/part_1",
+        "out/part_2",
+    ):
         shutil.copytree(root / "my_dataset", root / place)
     migrate(
-        root / "my_dataset", "v3.0", output=root / "home/.cache/huggingface/lerobot/lerobot/pusht"
+        root / "my_dataset",
+        "v3.0",
+        output=root / "home/.cache/huggingface/lerobot/lerobot/pusht",
     )
     return root
 
@@ -347,8 +399,12 @@ def test_the_commands_of_a_document_work(page, capfd):
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("page", ["README.md", "docs/datasets.md"])
 def test_the_python_of_a_document_works(page):
-    (text,) = (fence.text for fence in fences(page) if fence.language == "python")
-    subprocess.run([sys.executable, "-c", text], check=True, capture_output=True)
+    (text,) = (
+        fence.text for fence in fences(page) if fence.language == "python"
+    )
+    subprocess.run(
+        [sys.executable, "-c", text], check=True, capture_output=True
+    )
 
 
 def test_a_layout_as_described_converts(place, capfd):
@@ -358,8 +414,15 @@ def test_a_layout_as_described_converts(place, capfd):
     write_one_arm("data/day_2.hdf5", 2)
     play("docs/layouts.md", capfd)
     dataset = open_dataset(place / "out/cups")
-    assert (len(dataset), dataset.info.fps, dataset.schema.robot_type) == (4, 20, "my_arm")
-    assert dataset.schema.cameras == ("observation.images.front", "observation.images.wrist")
+    assert (len(dataset), dataset.info.fps, dataset.schema.robot_type) == (
+        4,
+        20,
+        "my_arm",
+    )
+    assert dataset.schema.cameras == (
+        "observation.images.front",
+        "observation.images.wrist",
+    )
     for number, episode in enumerate(dataset):
         assert episode.tasks == ("put the cup on the saucer",)
         for camera, clip in enumerate(episode.clips.values()):
@@ -370,7 +433,9 @@ def test_a_layout_as_described_converts(place, capfd):
             assert all(map(has_true_colors, pictures))
 
 
-@pytest.mark.parametrize("line", [line for line in EXAMPLES if not line.startswith(tuple(NOT_RUN))])
+@pytest.mark.parametrize(
+    "line", [line for line in EXAMPLES if not line.startswith(tuple(NOT_RUN))]
+)
 def test_the_examples_of_the_help_work(line, place, capfd):
     if line.startswith("piperline convert"):
         shutil.rmtree("out")  # what other examples begin with
@@ -403,9 +468,18 @@ def helped(*commands):
         "codes = [run(app, [*words.split(), '--help']) for words in sys.argv[1:]]; "
         "sys.stderr.write(' '.join(set(sys.modules) - before)); sys.exit(any(codes))"
     )
-    command = [sys.executable, "-c", code, *(" ".join(words) for words in commands)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *(" ".join(words) for words in commands),
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"}
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
     )
     return set(done.stderr.split()), done.stdout
 
@@ -427,7 +501,10 @@ def test_the_help_of_every_command_is_light_and_has_examples():
         assert part.startswith(f"piperline {' '.join(words)}")
         assert f"piperline {' '.join(words)}" in part.split("Examples:")[1]
         assert max(map(len, part.splitlines())) <= 80
-        examples = lines(str(COMMANDS[words].help_epilogue).split(":\n\n", 1)[1])
+        examples = lines(
+            str(COMMANDS[words].help_epilogue).split(":\n\n", 1)[1]
+        )
         shown = [line.strip() for line in part.splitlines()]
-        assert {line.strip() for line in examples} <= set(shown)  # each on one line
+        # each on one line
+        assert {line.strip() for line in examples} <= set(shown)
         assert not re.search(r"--empty-|default: (False|None|\(|\])", part)

@@ -12,8 +12,20 @@ from piperline.text import printable
 
 
 def test_an_error_tells_all_it_knows():
-    place = Place(file=Path("a.hdf5"), hdf5_path="/e/state", episode="e", camera="mid", frame=0)
-    error = BadEpisode("it is bad", place=place, expected="good", found="bad", next_step="mend it")
+    place = Place(
+        file=Path("a.hdf5"),
+        hdf5_path="/e/state",
+        episode="e",
+        camera="mid",
+        frame=0,
+    )
+    error = BadEpisode(
+        "it is bad",
+        place=place,
+        expected="good",
+        found="bad",
+        next_step="mend it",
+    )
     assert str(error).splitlines() == [
         "it is bad",
         "where:    file a.hdf5, HDF5 path /e/state, episode e, camera mid, frame 0",
@@ -32,7 +44,10 @@ def test_an_error_survives_pickling():
 
 
 def test_names_from_files_cannot_write_to_the_terminal():
-    assert printable("a\x1b[31mb\nc\udce9 \u8bed") == "a\\x1b[31mb\\nc\\udce9 \u8bed"
+    assert (
+        printable("a\x1b[31mb\nc\udce9 \u8bed")
+        == "a\\x1b[31mb\\nc\\udce9 \u8bed"
+    )
     assert "\x1b" not in str(Place(episode="\x1b[2J"))
 
 

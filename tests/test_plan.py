@@ -21,10 +21,15 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_come_back_as_they_were(tmp_path, text):
-    edit = EpisodeEdit(address(text, text), "abc", instruction=text, reason=text, finding="x")
+    edit = EpisodeEdit(
+        address(text, text), "abc", instruction=text, reason=text, finding="x"
+    )
     path = tmp_path / "plan.toml"
     path.write_text(plan_text([edit], f"head {text!r}"), encoding="utf-8")
-    assert all(line.isprintable() for line in path.read_text(encoding="utf-8").splitlines())
+    assert all(
+        line.isprintable()
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
     assert read_plan(path).episodes == {edit.episode: edit}
 
 
@@ -32,7 +37,9 @@ def test_what_is_doubtful_is_a_comment(tmp_path):
     sure = EpisodeEdit("a:b", drop=True)
     doubtful = EpisodeEdit("a:c", trim=(3, None), certain=False)
     path = tmp_path / "plan.toml"
-    path.write_text(plan_text([sure, doubtful], "", perhaps_drop_cameras={"mid": "black"}))
+    path.write_text(
+        plan_text([sure, doubtful], "", perhaps_drop_cameras={"mid": "black"})
+    )
     assert list(read_plan(path).episodes) == ["a:b"]
     path.write_text(path.read_text().replace("# ", ""))
     text = path.read_text().replace('"black"\n', "")
@@ -43,7 +50,10 @@ def test_what_is_doubtful_is_a_comment(tmp_path):
 
 
 def test_two_entries_of_one_episode_are_one(tmp_path):
-    edits = [EpisodeEdit("a:b", trim=(0, 9)), EpisodeEdit("a:b", instruction="fold")]
+    edits = [
+        EpisodeEdit("a:b", trim=(0, 9)),
+        EpisodeEdit("a:b", instruction="fold"),
+    ]
     path = tmp_path / "plan.toml"
     path.write_text(plan_text(edits, ""))
     found = read_plan(path).episodes["a:b"]

@@ -50,7 +50,9 @@ def test_what_is_sent_comes_back(module):
     assert not Path(f"/proc/{pid_of(child)}").exists()
 
 
-@pytest.mark.parametrize("size", [1, 1 << 20], ids=["small", "larger-than-the-socket-holds"])
+@pytest.mark.parametrize(
+    "size", [1, 1 << 20], ids=["small", "larger-than-the-socket-holds"]
+)
 def test_a_death_is_told_when_an_answer_is_due(module, size):
     child = Child(module("echo", ECHO))
     child.send("is there")
@@ -74,7 +76,12 @@ def test_a_death_in_the_middle_of_a_message(module):
 
 
 def test_one_that_is_at_work_is_ended_at_once(module):
-    child = Child(module("sleeper", "import time\ndef main(descriptor):\n    time.sleep(600)\n"))
+    child = Child(
+        module(
+            "sleeper",
+            "import time\ndef main(descriptor):\n    time.sleep(600)\n",
+        )
+    )
     child.end(at_once=True)
     assert not Path(f"/proc/{pid_of(child)}").exists()
 
@@ -82,7 +89,8 @@ def test_one_that_is_at_work_is_ended_at_once(module):
 def test_the_same_python(module):
     text = "import sys\nfrom piperline.process import parent\n"
     text += (
-        "def main(descriptor):\n    with parent(descriptor) as c:\n        c.send(sys.executable)\n"
+        "def main(descriptor):\n    with parent(descriptor) as c:\n"
+        "        c.send(sys.executable)\n"
     )
     child = Child(module("where", text))
     assert child.receive() == sys.executable
@@ -118,7 +126,8 @@ def test_a_process_of_a_pool_that_dies_costs_only_its_unit(module):
     units = iter(["a", "die", "b"])
     with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
         pool.start(1)
-        results = dict(pool.run(lambda: next(units, None), ""))  # the last message of each
+        # the last message of each
+        results = dict(pool.run(lambda: next(units, None), ""))
     assert results == {"a": "a", "die": Died(-signal.SIGKILL), "b": "b"}
 
 
@@ -126,7 +135,9 @@ def test_units_may_follow_from_others(module):
     units, done = ["a"], list[str]()
     with Pool[str](module("work1", WORK.replace("AT_ONCE", "1"))) as pool:
         pool.start(2)
-        for unit, message in pool.run(lambda: units.pop() if units else None, ""):
+        for unit, message in pool.run(
+            lambda: units.pop() if units else None, ""
+        ):
             if message == unit and len(done) < 3:
                 done.append(unit)
                 units.append(f"{unit}a")
@@ -146,8 +157,11 @@ def test_a_pool_that_is_left_tells_what_was_not_done(module):
 
 def test_a_process_that_says_nothing_for_too_long_costs_only_its_unit(module):
     """Loading libraries does not count."""
-    text = "import time\ntime.sleep(1)\n" + WORK.replace("AT_ONCE", "1").replace(
-        'if unit == "die":', 'if unit == "hang":\n        time.sleep(600)\n    if unit == "die":'
+    text = "import time\ntime.sleep(1)\n" + WORK.replace(
+        "AT_ONCE", "1"
+    ).replace(
+        'if unit == "die":',
+        'if unit == "hang":\n        time.sleep(600)\n    if unit == "die":',
     )
     units = iter(["a", "hang", "b"])
     with Pool[str](module("work_hanging", text)) as pool:

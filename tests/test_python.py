@@ -57,9 +57,13 @@ def test_a_single_path_is_a_path(recording, kind):
     assert [episode.file for episode in plan.episodes][:1] == [recording]
 
 
-def test_convert_is_the_function_whatever_was_imported_before(recording, tmp_path):
+def test_convert_is_the_function_whatever_was_imported_before(
+    recording, tmp_path
+):
     import_module("piperline.convert.plan")
-    result = piperline.convert([recording], tmp_path / "out", piperline.make_job(), workers=1)
+    result = piperline.convert(
+        [recording], tmp_path / "out", piperline.make_job(), workers=1
+    )
     assert result.episodes > 0
 
 
@@ -70,14 +74,23 @@ def test_things_are_shown_in_a_line(recording, tmp_path):
     dataset = piperline.open_dataset(output)
     assert repr(dataset) == f"Dataset({str(output)!r}, v2.1, 1 episodes)"
     (episode,) = dataset
-    assert repr(episode).startswith(f"EncodedEpisode({episode.length} frames, ['observation.images")
+    assert repr(episode).startswith(
+        f"EncodedEpisode({episode.length} frames, ['observation.images"
+    )
     assert len(repr(episode)) < 250
-    assert (output / "README.md").read_text().startswith("---\nlicense: cc-by-4.0\n")
+    assert (
+        (output / "README.md")
+        .read_text()
+        .startswith("---\nlicense: cc-by-4.0\n")
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"video": "h265"}, "no video mode 'h265'"), ({"license": "my: own"}, "no name of a licence")],
+    [
+        ({"video": "h265"}, "no video mode 'h265'"),
+        ({"license": "my: own"}, "no name of a licence"),
+    ],
 )
 def test_options_that_cannot_be(options, message):
     with pytest.raises(UsageError, match=message):
@@ -87,10 +100,17 @@ def test_options_that_cannot_be(options, message):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_is_documented(name):
     function = getattr(import_module(piperline._MODULES[name]), name)
-    told = set(re.findall(r"^ {4}(\w+): ", inspect.getdoc(function) or "", re.MULTILINE))
+    told = set(
+        re.findall(
+            r"^ {4}(\w+): ", inspect.getdoc(function) or "", re.MULTILINE
+        )
+    )
     assert set(inspect.signature(function).parameters) - told == set()
 
 
 def test_importing_it_is_light():
     code = "import sys, piperline; sys.exit(len({'numpy', 'av', 'h5py'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False).returncode
+        == 0
+    )

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from piperline.stats import QUANTILES, FeatureStats, image_stride, merge_stats, sample_frames
+from piperline.stats import (
+    QUANTILES,
+    FeatureStats,
+    image_stride,
+    merge_stats,
+    sample_frames,
+)
 
 ROWS = hnp.arrays(
     np.float32,
@@ -82,7 +88,9 @@ def test_histograms_stand_for_their_pixels(histogram):
         assert np.isclose(stats.mean[channel, 0, 0], pixels.mean())
         assert np.isclose(stats.std[channel, 0, 0], pixels.std(), atol=1e-7)
         for name, q in QUANTILES.items():
-            assert np.isclose(stats.quantiles[name][channel, 0, 0], np.quantile(pixels, q))
+            assert np.isclose(
+                stats.quantiles[name][channel, 0, 0], np.quantile(pixels, q)
+            )
 
 
 def test_many_pixels_lose_nothing():
@@ -97,16 +105,24 @@ def test_many_pixels_lose_nothing():
 @given(ROWS, st.data())
 def test_merged_rows_are_those_of_all(rows, data):
     cut = data.draw(st.integers(0, len(rows)))
-    parts = [FeatureStats.of_rows(part) for part in (rows[:cut], rows[cut:]) if len(part)]
+    parts = [
+        FeatureStats.of_rows(part)
+        for part in (rows[:cut], rows[cut:])
+        if len(part)
+    ]
     merged, whole = merge_stats(parts), FeatureStats.of_rows(rows)
     assert merged.count == whole.count
     for name in ("min", "max", "mean", "std"):
-        assert np.allclose(getattr(merged, name), getattr(whole, name), atol=1e-4)
+        assert np.allclose(
+            getattr(merged, name), getattr(whole, name), atol=1e-4
+        )
 
 
 @given(HISTOGRAMS, HISTOGRAMS)
 def test_merged_histograms_keep_exact_quantiles(one, other):
-    merged = merge_stats([FeatureStats.of_histogram(one, 3), FeatureStats.of_histogram(other, 4)])
+    merged = merge_stats(
+        [FeatureStats.of_histogram(one, 3), FeatureStats.of_histogram(other, 4)]
+    )
     whole = FeatureStats.of_histogram(one + other, 7)
     assert merged.count == 7
     assert np.array_equal(merged.quantiles["q99"], whole.quantiles["q99"])

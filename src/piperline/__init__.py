@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if sys.version_info < (3, 11):  # noqa: UP036 - says so before the first syntax error
-    raise ImportError(f"piperline needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    raise ImportError(
+        f"piperline needs Python 3.11 or newer; this is {sys.version.split()[0]}"
+    )
 
 if TYPE_CHECKING:
     from piperline.convert.job import make_job

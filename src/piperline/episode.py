@@ -103,7 +103,9 @@ class EncodedEpisode:
     def __post_init__(self) -> None:
         for key, clip in self.clips.items():
             if clip.count != self.length:
-                raise ValueError(f"{key}: {clip.count} frames for {self.length} rows")
+                raise ValueError(
+                    f"{key}: {clip.count} frames for {self.length} rows"
+                )
 
     def __repr__(self) -> str:
         """Short: a table and statistics do not belong into a line."""

@@ -56,7 +56,11 @@ class Place:
 
     def document(self) -> dict[str, str]:
         """What is known, for JSON."""
-        return {name: str(value) for name, value in vars(self).items() if value is not None}
+        return {
+            name: str(value)
+            for name, value in vars(self).items()
+            if value is not None
+        }
 
 
 class PiperlineError(Exception):
@@ -113,7 +117,9 @@ class PiperlineError(Exception):
         }
 
 
-def _rebuild(kind: type[PiperlineError], message: str, known: dict[str, object]) -> PiperlineError:
+def _rebuild(
+    kind: type[PiperlineError], message: str, known: dict[str, object]
+) -> PiperlineError:
     return kind(message, **known)  # type: ignore[arg-type]
 
 
@@ -209,7 +215,10 @@ def output_error(error: OSError, path: Path) -> OutputError | None:
     reason = _NO_ROOM.get(code) or _NOT_WRITABLE.get(code)
     if reason is None:
         return None
-    expected, step = "a folder in which this user can write", "choose another folder"
+    expected, step = (
+        "a folder in which this user can write",
+        "choose another folder",
+    )
     if code in _NO_ROOM:
         expected = "room for the output"
         step = "make room: what is done is kept, and the same command goes on from there"

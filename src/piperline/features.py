@@ -61,10 +61,15 @@ class Feature:
         """
         if len(self.shape) != len(CAMERA_AXES):
             raise ValueError(f"{self.shape} is not the shape of images")
-        axes = ["channels" if name == "channel" else name for name in self.names or ()]
+        axes = [
+            "channels" if name == "channel" else name
+            for name in self.names or ()
+        ]
         if sorted(axes) != sorted(CAMERA_AXES):
             axes = list(CAMERA_AXES)
-        height, width, channels = (self.shape[axes.index(axis)] for axis in CAMERA_AXES)
+        height, width, channels = (
+            self.shape[axes.index(axis)] for axis in CAMERA_AXES
+        )
         return height, width, channels
 
     @property
@@ -73,7 +78,10 @@ class Feature:
         if self.dtype not in {"image", "video"}:
             return False
         said = self.info or {}
-        if said.get("is_depth_map") is True or said.get("video.is_depth_map") is True:
+        if (
+            said.get("is_depth_map") is True
+            or said.get("video.is_depth_map") is True
+        ):
             return True
         return self.camera_size[2] == 1
 
@@ -95,22 +103,31 @@ class Schema:
     fps: int
     robot_type: str | None
     features: Mapping[str, Feature]
-    groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(
+        default_factory=dict
+    )
     own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cameras(self) -> tuple[str, ...]:
         """The keys of the video features, in order."""
-        return tuple(key for key, feature in self.features.items() if feature.is_video)
+        return tuple(
+            key for key, feature in self.features.items() if feature.is_video
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The keys of the features that are Parquet columns, in order."""
-        return tuple(key for key, feature in self.features.items() if not feature.is_video)
+        return tuple(
+            key
+            for key, feature in self.features.items()
+            if not feature.is_video
+        )
 
 
 BOOKKEEPING: Mapping[str, Feature] = {
-    "timestamp": Feature("float32", (1,)),  # seconds from the episode's start: frame_index / fps
+    # seconds from the episode's start: frame_index / fps
+    "timestamp": Feature("float32", (1,)),
     "frame_index": Feature("int64", (1,)),  # from 0 in each episode
     "episode_index": Feature("int64", (1,)),  # from 0 in the dataset
     "index": Feature("int64", (1,)),  # row number in the dataset
@@ -122,7 +139,10 @@ EPISODE_LOCAL = ("timestamp", "frame_index")
 """The bookkeeping columns that do not depend on an episode's number in its dataset."""
 
 
-def frame_times(frames: NDArray[np.int64], fps: int) -> NDArray[np.float32]:
+def frame_times(
+    frames: NDArray[np.int64],
+    fps: int,
+) -> NDArray[np.float32]:
     """The timestamps of frames: float32 seconds, the smallest that are not below frame / fps.
 
     GR00T N1.5 asks torchcodec for the frame that is shown at a timestamp. One that was rounded
@@ -135,7 +155,10 @@ def frame_times(frames: NDArray[np.int64], fps: int) -> NDArray[np.float32]:
     exact = frames / fps
     times = exact.astype(np.float32)
     early = times < exact
-    times[early] = np.nextafter(times[early], np.float32(np.inf))
+    times[early] = np.nextafter(
+        times[early],
+        np.float32(np.inf),
+    )
     return times
 
 
@@ -159,7 +182,12 @@ def camera_feature(video: VideoInfo) -> Feature:
         "video.channels": 3,
         "has_audio": False,
     }
-    return Feature("video", (video.height, video.width, 3), CAMERA_AXES, info)
+    return Feature(
+        "video",
+        (video.height, video.width, 3),
+        CAMERA_AXES,
+        info,
+    )
 
 
 def layout_schema(
@@ -180,10 +208,15 @@ def layout_schema(
         robot_type: LeRobot's name for the robot.
     """
     vectors = {
-        key: Feature("float32", (len(rule.dimension_names),), rule.dimension_names)
+        key: Feature(
+            "float32", (len(rule.dimension_names),), rule.dimension_names
+        )
         for key, rule in layout.vectors.items()
     }
-    videos = {camera_key(name): camera_feature(video) for name, video in cameras.items()}
+    videos = {
+        camera_key(name): camera_feature(video)
+        for name, video in cameras.items()
+    }
     return Schema(
         fps=fps,
         robot_type=robot_type,

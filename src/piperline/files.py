@@ -86,7 +86,9 @@ def write_new(path: Path, data: bytes) -> None:
         FileExistsError: there is something of this name.
     """
     if path.exists() or path.is_symlink():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        raise FileExistsError(
+            errno.EEXIST, os.strerror(errno.EEXIST), str(path)
+        )
     own = path.with_name(f".{path.name}.{own_name()}")
     try:
         own.write_bytes(data)
@@ -123,7 +125,9 @@ def syncing(root: Path) -> Iterator[None]:
     """See that what is below `root` now is on the disk when this ends; the body runs meanwhile."""
     # A disk takes many requests at once better than one after the other.
     with ThreadPoolExecutor(8) as pool:
-        under_way = [pool.submit(sync, path) for path in (*root.rglob("*"), root)]
+        under_way = [
+            pool.submit(sync, path) for path in (*root.rglob("*"), root)
+        ]
         yield
     for done in under_way:
         done.result()

@@ -60,4 +60,6 @@ def command(*words: object) -> str:
 
 def fails(findings: Iterable[Finding], at: Severity) -> bool:
     """Whether one of `findings` is at least as severe as `at`."""
-    return any(at == "warning" or finding.severity == "error" for finding in findings)
+    return any(
+        at == "warning" or finding.severity == "error" for finding in findings
+    )

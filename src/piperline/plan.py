@@ -94,7 +94,12 @@ def address(source: str, name: str) -> str:
     return f"{source}:{name}"
 
 
-def fingerprint(source: str, size: int, mtime_ns: int, name: str) -> str:
+def fingerprint(
+    source: str,
+    size: int,
+    mtime_ns: int,
+    name: str,
+) -> str:
     """What tells whether a recording has changed since.
 
     Args:
@@ -128,7 +133,12 @@ def plan_text(
         mark = "" if edit.certain else "# "
         lines += ["", *(mark + line for line in _lines(edit))]
     for camera, reason in (perhaps_drop_cameras or {}).items():
-        lines += ["", f"# {quoted(reason)}", "# [dataset]", f"# drop_cameras = [{quoted(camera)}]"]
+        lines += [
+            "",
+            f"# {quoted(reason)}",
+            "# [dataset]",
+            f"# drop_cameras = [{quoted(camera)}]",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -153,9 +163,14 @@ def _lines(edit: EpisodeEdit) -> Iterator[str]:
 
 def quoted(text: str) -> str:
     """A TOML string of one line: what is not printable as escapes."""
-    whole = text.encode("utf-8", "replace").decode()  # a name from a file need not be UTF-8
+    # a name from a file need not be UTF-8
+    whole = text.encode("utf-8", "replace").decode()
     escaped = whole.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
+    return (
+        '"'
+        + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)
+        + '"'
+    )
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -169,30 +184,45 @@ def read_plan(path: Path) -> EditPlan:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise _wrong(path, "a file of at most 16 MiB", f"{path.stat().st_size} bytes")
+            raise _wrong(
+                path, "a file of at most 16 MiB", f"{path.stat().st_size} bytes"
+            )
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _wrong(path, "a TOML file", printable(str(error))) from error
     unknown = sorted(document.keys() - {"episode", "dataset"})
     if unknown:
-        raise _wrong(path, "[[episode]] and [dataset]", printable(", ".join(unknown)))
+        raise _wrong(
+            path, "[[episode]] and [dataset]", printable(", ".join(unknown))
+        )
     edits: dict[str, EpisodeEdit] = {}
     entries = document.get("episode", [])
     if not isinstance(entries, list):
-        raise _wrong(path, "entries that begin with [[episode]]", "another value of that name")
+        raise _wrong(
+            path,
+            "entries that begin with [[episode]]",
+            "another value of that name",
+        )
     for entry in entries:
         edit = _edit(path, entry)
         known = edits.get(edit.episode)
-        edits[edit.episode] = edit if known is None else _joined(path, known, edit)
+        edits[edit.episode] = (
+            edit if known is None else _joined(path, known, edit)
+        )
     return EditPlan(edits, _dropped_cameras(path, document.get("dataset", {})))
 
 
 def _edit(path: Path, entry: object) -> EpisodeEdit:
     if isinstance(entry, dict) and type(entry.get("episode")) is int:
         entry = {**entry, "episode": str(entry["episode"])}
-    if not isinstance(entry, dict) or not isinstance(entry.get("episode"), str):
+    if not isinstance(entry, dict) or not isinstance(
+        entry.get("episode"),
+        str,
+    ):
         raise _wrong(
-            path, 'episode = "FILE:NAME" in each [[episode]]', printable(repr(entry))[:200]
+            path,
+            'episode = "FILE:NAME" in each [[episode]]',
+            printable(repr(entry))[:200],
         )
     where = printable(entry["episode"])
     for name, value in entry.items():
@@ -200,7 +230,11 @@ def _edit(path: Path, entry: object) -> EpisodeEdit:
         if kind is None or type(value) is not kind:
             found = f"{printable(name)} = {printable(repr(value))[:100]}, of {where}"
             raise _wrong(
-                path, ", ".join(f"{n} ({k.__name__})" for n, k in _EPISODE_KEYS.items()), found
+                path,
+                ", ".join(
+                    f"{n} ({k.__name__})" for n, k in _EPISODE_KEYS.items()
+                ),
+                found,
             )
     values = dict(entry)
     if "trim" in values:
@@ -212,19 +246,37 @@ def _edit(path: Path, entry: object) -> EpisodeEdit:
     return EpisodeEdit(**values)
 
 
-def _span(path: Path, where: str, text: str) -> tuple[int, int | None]:
+def _span(
+    path: Path,
+    where: str,
+    text: str,
+) -> tuple[int, int | None]:
     match = _SPAN.fullmatch(text)
     if match is None:
-        raise _wrong(path, 'trim = "FIRST:END", frames', f"{printable(text)!r}, of {where}")
+        raise _wrong(
+            path,
+            'trim = "FIRST:END", frames',
+            f"{printable(text)!r}, of {where}",
+        )
     start, end = (int(part) if part else None for part in match.groups())
     if end is not None and end <= (start or 0):
-        raise _wrong(path, "a trim that leaves frames", f"{printable(text)!r}, of {where}")
+        raise _wrong(
+            path,
+            "a trim that leaves frames",
+            f"{printable(text)!r}, of {where}",
+        )
     return start or 0, end
 
 
-def _texts(path: Path, where: str, values: Sequence[Any]) -> tuple[str, ...]:
+def _texts(
+    path: Path,
+    where: str,
+    values: Sequence[Any],
+) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in values):
-        raise _wrong(path, "a list of names", f"{printable(repr(values))}, of {where}")
+        raise _wrong(
+            path, "a list of names", f"{printable(repr(values))}, of {where}"
+        )
     return tuple(values)
 
 
@@ -233,7 +285,12 @@ def _joined(path: Path, one: EpisodeEdit, other: EpisodeEdit) -> EpisodeEdit:
     changes: dict[str, Any] = {}
     for name in _EPISODE_KEYS:
         first, second = getattr(one, name), getattr(other, name)
-        if first and second and first != second and name not in {"reason", "finding"}:
+        if (
+            first
+            and second
+            and first != second
+            and name not in {"reason", "finding"}
+        ):
             found = f"two values of {name} for {printable(one.episode)}"
             raise _wrong(path, "one change of each kind for an episode", found)
         changes[name] = first or second
@@ -242,10 +299,14 @@ def _joined(path: Path, one: EpisodeEdit, other: EpisodeEdit) -> EpisodeEdit:
 
 def _dropped_cameras(path: Path, given: object) -> tuple[str, ...]:
     if not isinstance(given, dict) or given.keys() - {"drop_cameras"}:
-        raise _wrong(path, "drop_cameras in [dataset]", printable(repr(given))[:200])
+        raise _wrong(
+            path, "drop_cameras in [dataset]", printable(repr(given))[:200]
+        )
     cameras = given.get("drop_cameras", [])
     if not isinstance(cameras, list):
-        raise _wrong(path, 'drop_cameras = ["NAME"]', printable(repr(cameras))[:200])
+        raise _wrong(
+            path, 'drop_cameras = ["NAME"]', printable(repr(cameras))[:200]
+        )
     return _texts(path, "[dataset]", cameras)
 
 

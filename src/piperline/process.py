@@ -60,14 +60,19 @@ class Child:
         with theirs, _interrupts_blocked():
             parent = None if outlives else os.getpid()
             task = f"serve({module!r}, {theirs.fileno()}, {parent}, {memory})"
-            command = [sys.executable, "-c", f"from piperline.process import serve; {task}"]
+            command = [
+                sys.executable,
+                "-c",
+                f"from piperline.process import serve; {task}",
+            ]
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,  # its threads would only spin
+                env={"OPENBLAS_NUM_THREADS": "1"}
+                | os.environ,  # its threads would only spin
             )
         self._connection = Connection(ours.detach())
 
@@ -88,7 +93,11 @@ class Child:
         """
         try:
             return self._connection.recv()
-        except (EOFError, OSError) as error:  # OSError: in the middle of a message
+        except (
+            EOFError,
+            OSError,
+        ) as error:
+            # OSError: in the middle of a message
             raise ChildDied(self._process.wait()) from error
 
     def hang_up(self) -> None:
@@ -110,7 +119,9 @@ class Child:
 _Kind = TypeVar("_Kind", bound=Child)
 
 
-def heard_from(children: Sequence[_Kind], seconds: float | None = None) -> list[_Kind]:
+def heard_from(
+    children: Sequence[_Kind], seconds: float | None = None
+) -> list[_Kind]:
     """Wait until some of `children` have said something, or died, for some time at most; which."""
     # All that it needs is fileno().
     heard: list[Any] = wait(children, seconds)  # type: ignore[arg-type]
@@ -127,7 +138,9 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serve(module: str, descriptor: int, parent: int | None, memory: int | None) -> None:
+def serve(
+    module: str, descriptor: int, parent: int | None, memory: int | None
+) -> None:
     """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if memory is not None:
         _limit_memory(memory)
@@ -140,7 +153,9 @@ def serve(module: str, descriptor: int, parent: int | None, memory: int | None) 
 
 def _limit_memory(size: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    lowest = min(limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY)
+    lowest = min(
+        limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
+    )
     resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
 
 
@@ -189,7 +204,14 @@ class _Worker(Child, Generic[Unit]):
         waited: for how many seconds it was waited for since then, or since it last said something.
     """
 
-    def __init__(self, module: str, log: int | None, *, outlives: bool, memory: int | None) -> None:
+    def __init__(
+        self,
+        module: str,
+        log: int | None,
+        *,
+        outlives: bool,
+        memory: int | None,
+    ) -> None:
         super().__init__(module, log, outlives=outlives, memory=memory)
         self.units: dict[int, Unit] = {}
         self.setup: object = _NOTHING
@@ -285,18 +307,31 @@ class Pool(Generic[Unit]):
         self.hang_up()
         for worker in self._workers:
             worker.end(at_once=bool(worker.units))
-        lost = [unit for worker in self._workers for unit in worker.units.values()]
+        lost = [
+            unit for worker in self._workers for unit in worker.units.values()
+        ]
         self._workers = []
         return lost
 
     def _add(self) -> None:
         self._workers.append(
-            _Worker(self._module, self._log, outlives=self._outlives, memory=self._memory)
+            _Worker(
+                self._module,
+                self._log,
+                outlives=self._outlives,
+                memory=self._memory,
+            )
         )
 
-    def _fill(self, take: Callable[[], Unit | None], setup: object) -> None:
+    def _fill(
+        self,
+        take: Callable[[], Unit | None],
+        setup: object,
+    ) -> None:
         """Give units to processes that have room; in the stead of one that died, start another."""
-        room = self._count * self._at_once - sum(len(worker.units) for worker in self._workers)
+        room = self._count * self._at_once - sum(
+            len(worker.units) for worker in self._workers
+        )
         while room > 0 and (unit := take()) is not None:
             if len(self._workers) < self._count:
                 self._add()
@@ -308,7 +343,10 @@ class Pool(Generic[Unit]):
             worker.send((self._given, unit))
             self._given, room = self._given + 1, room - 1
 
-    def _messages(self, worker: _Worker[Unit]) -> Iterator[tuple[Unit, Any]]:
+    def _messages(
+        self,
+        worker: _Worker[Unit],
+    ) -> Iterator[tuple[Unit, Any]]:
         try:
             number, message, is_last = worker.receive()
         except ChildDied as death:
@@ -317,9 +355,14 @@ class Pool(Generic[Unit]):
         if number is None:
             worker.has_begun = True
             return
-        yield worker.units.pop(number) if is_last else worker.units[number], message
+        yield (
+            worker.units.pop(number) if is_last else worker.units[number],
+            message,
+        )
 
-    def _give_up(self, worker: _Worker[Unit], why: object) -> Iterator[tuple[Unit, Any]]:
+    def _give_up(
+        self, worker: _Worker[Unit], why: object
+    ) -> Iterator[tuple[Unit, Any]]:
         worker.end(at_once=True)
         self._workers.remove(worker)
         for unit in worker.units.values():
@@ -328,7 +371,14 @@ class Pool(Generic[Unit]):
 
 def serve_units(
     descriptor: int,
-    work: Callable[[Any, Any, Callable[[object], None]], object],
+    work: Callable[
+        [
+            Any,
+            Any,
+            Callable[[object], None],
+        ],
+        object,
+    ],
     *,
     at_once: int = 1,
 ) -> None:
@@ -348,7 +398,11 @@ def serve_units(
                 connection.send((number, message, is_last))
 
         def do(setup: object, number: int, unit: object) -> None:
-            result = work(setup, unit, lambda message: send(number, message, is_last=False))
+            result = work(
+                setup,
+                unit,
+                lambda message: send(number, message, is_last=False),
+            )
             send(number, result, is_last=True)
 
         connection.send((None, None, False))
@@ -370,12 +424,18 @@ def _orders(connection: Connection) -> Iterator[tuple[object, int, object]]:
 
 
 def _serve_in_threads(
-    connection: Connection, do: Callable[[object, int, object], None], count: int
+    connection: Connection,
+    do: Callable[[object, int, object], None],
+    count: int,
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor  # most processes need none
+    # most processes need none
+    from concurrent.futures import (
+        ThreadPoolExecutor,
+    )
 
     def quietly(*order: Any) -> None:  # noqa: ANN401 - whatever comes
-        with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for the answer
+        # nobody waits for the answer
+        with suppress(BrokenPipeError, ConnectionResetError):
             do(*order)
 
     with ThreadPoolExecutor(count) as threads:

@@ -29,7 +29,16 @@ def sample_frames(count: int) -> list[int]:
     """
     wanted = max(_MIN_SAMPLES, min(int(count**0.75), _MAX_SAMPLES))
     samples = min(count, wanted)
-    return [int(index) for index in np.round(np.linspace(0, count - 1, samples))]
+    return [
+        int(index)
+        for index in np.round(
+            np.linspace(
+                0,
+                count - 1,
+                samples,
+            )
+        )
+    ]
 
 
 def image_stride(height: int, width: int) -> int:
@@ -60,7 +69,9 @@ class FeatureStats:
     histogram: NDArray[np.int64] | None = None
 
     @classmethod
-    def of_rows(cls, rows: NDArray[Any], *, quantiles: bool = False) -> "FeatureStats":
+    def of_rows(
+        cls, rows: NDArray[Any], *, quantiles: bool = False
+    ) -> "FeatureStats":
         """The statistics of `rows`, shape (N,) or (N, D), any number type."""
         values = rows.reshape(len(rows), -1)
         exact = values.astype(np.float64)
@@ -71,13 +82,21 @@ class FeatureStats:
             mean=exact.mean(axis=0),
             std=exact.std(axis=0),
             count=len(rows),
-            quantiles=dict(zip(QUANTILES, np.quantile(exact, wanted, axis=0), strict=True))
+            quantiles=dict(
+                zip(
+                    QUANTILES,
+                    np.quantile(exact, wanted, axis=0),
+                    strict=True,
+                )
+            )
             if wanted
             else {},
         )
 
     @classmethod
-    def of_histogram(cls, histogram: NDArray[np.int64], count: int) -> "FeatureStats":
+    def of_histogram(
+        cls, histogram: NDArray[np.int64], count: int
+    ) -> "FeatureStats":
         """The statistics of `count` images whose pixels `histogram` counts, shape (C, 256)."""
         values = np.arange(256, dtype=np.float64)
         pixels = histogram.sum(axis=1)
@@ -93,13 +112,21 @@ class FeatureStats:
             "mean": mean,
             "std": std,
         }
-        quantiles = {name: _histogram_quantile(histogram, q) for name, q in QUANTILES.items()}
+        quantiles = {
+            name: _histogram_quantile(histogram, q)
+            for name, q in QUANTILES.items()
+        }
         shape = (len(histogram), 1, 1)
-        parts = {name: (value / 255).reshape(shape) for name, value in scaled.items()}
+        parts = {
+            name: (value / 255).reshape(shape) for name, value in scaled.items()
+        }
         return cls(
             **parts,
             count=count,
-            quantiles={name: (value / 255).reshape(shape) for name, value in quantiles.items()},
+            quantiles={
+                name: (value / 255).reshape(shape)
+                for name, value in quantiles.items()
+            },
             histogram=histogram,
         )
 
@@ -136,13 +163,27 @@ def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:
     count = sum(part.count for part in parts)
     if len(known) == len(parts):
         return FeatureStats.of_histogram(np.sum(known, axis=0), count)
-    weights = np.array([part.count for part in parts], dtype=np.float64) / count
+    weights = (
+        np.array(
+            [part.count for part in parts],
+            dtype=np.float64,
+        )
+        / count
+    )
     means = np.stack([part.mean for part in parts])
     mean = np.tensordot(weights, means, axes=1)
-    variances = np.stack([part.std for part in parts]) ** 2 + (means - mean) ** 2
+    variances = (
+        np.stack([part.std for part in parts]) ** 2 + (means - mean) ** 2
+    )
     return FeatureStats(
-        min=np.min([part.min for part in parts], axis=0),
-        max=np.max([part.max for part in parts], axis=0),
+        min=np.min(
+            [part.min for part in parts],
+            axis=0,
+        ),
+        max=np.max(
+            [part.max for part in parts],
+            axis=0,
+        ),
         mean=mean,
         std=np.sqrt(np.tensordot(weights, variances, axes=1)),
         count=count,

@@ -41,7 +41,8 @@ def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
 
     Equal numbers that are written differently keep a fixed order.
     """
-    parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)  # not int(): it refuses thousands of digits
+    # not int(): it refuses thousands of digits
+    parts = re.findall(r"([^0-9]*)0*([0-9]*)", name)
     return tuple((words, len(digits), digits) for words, digits in parts), name
 
 

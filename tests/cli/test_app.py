@@ -37,14 +37,19 @@ def call(capsys):
 
 
 def started(*words, **options):
-    return subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, **options
+    )
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [PIPERLINE, "layout", "list"], stdout=writing, stderr=subprocess.PIPE, check=False
+        [PIPERLINE, "layout", "list"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
     )
     os.close(writing)
     assert done.returncode == 141
@@ -57,13 +62,37 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 @pytest.mark.parametrize(
     ("line", "message", "step"),
     [
-        ("inspect a.hdf5", "did you mean 'hdf5 inspect'?", "piperline hdf5 inspect a.hdf5"),
-        ("hdf5 inspct a.hdf5", "did you mean 'hdf5 inspect'?", "piperline hdf5 inspect a.hdf5"),
-        ("shards inspect", "did you mean 'hdf5 inspect'?", "piperline hdf5 inspect"),
-        ("preflight x --json", "did you mean 'groot preflight'?", "groot preflight x --json"),
-        ("convert a --wrkers 2", "Did you mean --workers?", "piperline convert --help"),
+        (
+            "inspect a.hdf5",
+            "did you mean 'hdf5 inspect'?",
+            "piperline hdf5 inspect a.hdf5",
+        ),
+        (
+            "hdf5 inspct a.hdf5",
+            "did you mean 'hdf5 inspect'?",
+            "piperline hdf5 inspect a.hdf5",
+        ),
+        (
+            "shards inspect",
+            "did you mean 'hdf5 inspect'?",
+            "piperline hdf5 inspect",
+        ),
+        (
+            "preflight x --json",
+            "did you mean 'groot preflight'?",
+            "groot preflight x --json",
+        ),
+        (
+            "convert a --wrkers 2",
+            "Did you mean --workers?",
+            "piperline convert --help",
+        ),
         ("xyzzy", "there is no command 'xyzzy'\n", "piperline --help"),
-        ("hdf5 xyzzy", "there is no command 'hdf5 xyzzy'\n", "piperline hdf5 --help"),
+        (
+            "hdf5 xyzzy",
+            "there is no command 'hdf5 xyzzy'\n",
+            "piperline hdf5 --help",
+        ),
     ],
 )
 def test_what_was_meant(call, line, message, step):
@@ -79,7 +108,9 @@ def test_all_commands_are_named(call):
     assert f"expected: {expected}, shards, groot\n" in err
 
 
-@pytest.mark.parametrize("pasted", ["\\ # the recordings", "\\  # the recordings"])
+@pytest.mark.parametrize(
+    "pasted", ["\\ # the recordings", "\\  # the recordings"]
+)
 def test_comments_behind_backslashes_are_explained(pasted):
     done = started("bash", "-c", f"{PIPERLINE} convert {pasted}\n")
     assert done.returncode == 2
@@ -102,14 +133,18 @@ def test_usage_says_that_there_may_be_several(call, command):
 def test_groups_show_examples(call):
     _, out, _ = call("groot --help")
     examples = out.split("Examples:")[1].split("\n")
-    assert " piperline groot preflight my_dataset" in [line.rstrip() for line in examples]
+    assert " piperline groot preflight my_dataset" in [
+        line.rstrip() for line in examples
+    ]
 
 
 # --- how it is started ---
 
 
 def test_the_module_is_the_command(tmp_path):
-    done = started(sys.executable, "-m", "piperline", "layout", "lst", cwd=tmp_path)
+    done = started(
+        sys.executable, "-m", "piperline", "layout", "lst", cwd=tmp_path
+    )
     assert done.returncode == 2
     assert done.stderr.endswith(f"{sys.executable} -m piperline layout list\n")
     assert started(sys.executable, "-m", "piperline", "-V").stdout == "0.1.0\n"
@@ -124,14 +159,21 @@ def test_next_steps_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.chdir(tmp_path)
     assert (
-        as_typed("next: piperline hdf5 inspect a") == "next: 'my env/bin/piperline' hdf5 inspect a"
+        as_typed("next: piperline hdf5 inspect a")
+        == "next: 'my env/bin/piperline' hdf5 inspect a"
     )
-    assert as_typed("`piperline layout list`") == "`'my env/bin/piperline' layout list`"
+    assert (
+        as_typed("`piperline layout list`")
+        == "`'my env/bin/piperline' layout list`"
+    )
     assert as_typed("made by piperline, in /tmp/piperline convert") == (
         "made by piperline, in /tmp/piperline convert"
     )
     monkeypatch.setenv("PATH", str(folder))
-    assert as_typed("next: piperline hdf5 inspect a") == "next: piperline hdf5 inspect a"
+    assert (
+        as_typed("next: piperline hdf5 inspect a")
+        == "next: piperline hdf5 inspect a"
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -140,14 +182,19 @@ def test_scripts_say_how_to_install(script):
     done = started(sys.executable, "-I", "-S", REPOSITORY / script, "--help")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith("with Python 3.11 or newer: python -m pip install .\n")
+    assert done.stderr.endswith(
+        "with Python 3.11 or newer: python -m pip install .\n"
+    )
 
 
 def test_an_older_python_is_told_at_once():
     code = "import sys; sys.version_info = (3, 10, 9); sys.version = '3.10.9'; import piperline"
     done = started(sys.executable, "-c", code)
     last = done.stderr.splitlines()[-1]
-    assert last == "ImportError: piperline needs Python 3.11 or newer; this is 3.10.9"
+    assert (
+        last
+        == "ImportError: piperline needs Python 3.11 or newer; this is 3.10.9"
+    )
 
 
 # --- how loud it is ---
@@ -231,4 +278,6 @@ def test_ctrl_c_says_what_is_kept(call, monkeypatch):
         "interrupted: what is done is kept; to go on from there:",
         "  piperline convert a b.hdf5 --output o",
     ]
-    assert call("layout list")[2].startswith("interrupted: no output is left incomplete")
+    assert call("layout list")[2].startswith(
+        "interrupted: no output is left incomplete"
+    )

@@ -33,43 +33,108 @@ def data(tmp_path):
 
 def test_the_command_makes_a_dataset_and_says_so(data, tmp_path, capsys):
     assert (
-        run(app, ["convert", str(data), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
+        run(
+            app,
+            [
+                "convert",
+                str(data),
+                "--output",
+                str(tmp_path / "out"),
+                "--workers",
+                "1",
+            ],
+        )
+        == 0
     )
     said = capsys.readouterr()
     assert "3 episodes, 12 frames, 3 cameras, 2 tasks" in said.out
     assert f"LeRobot v2.1 dataset: {tmp_path / 'out'}" in said.out
-    assert said.out.splitlines()[-1] == f"next: piperline groot preflight {tmp_path / 'out'}"
+    assert (
+        said.out.splitlines()[-1]
+        == f"next: piperline groot preflight {tmp_path / 'out'}"
+    )
 
 
 def test_a_repository_id_names_the_folder(data, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
-    assert run(app, ["convert", str(data), "--repo-id", "lab/apples", "-w", "1", "--no-groot"]) == 0
+    assert (
+        run(
+            app,
+            [
+                "convert",
+                str(data),
+                "--repo-id",
+                "lab/apples",
+                "-w",
+                "1",
+                "--no-groot",
+            ],
+        )
+        == 0
+    )
     assert (tmp_path / "home/lab/apples/meta/info.json").is_file()
     assert not (tmp_path / "home/lab/apples/meta/stats.json").exists()
 
 
 def test_json_is_all_that_stands_on_standard_output(data, tmp_path, capsys):
-    assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1", "--json"]) == 0
+    assert (
+        run(
+            app,
+            [
+                "convert",
+                str(data),
+                "-o",
+                str(tmp_path / "out"),
+                "-w",
+                "1",
+                "--json",
+            ],
+        )
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
-    assert (result["episodes"], result["frames"], result["left_out"]) == (3, 12, [])
+    assert (result["episodes"], result["frames"], result["left_out"]) == (
+        3,
+        12,
+        [],
+    )
 
 
-def test_the_script_tells_how_to_upload_what_is_there(data, monkeypatch, tmp_path, capsys):
+def test_the_script_tells_how_to_upload_what_is_there(
+    data, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("piperline.hub.push_pull.check_login", lambda _repo_id: None)
+    monkeypatch.setattr(
+        "piperline.hub.push_pull.check_login", lambda _repo_id: None
+    )
     words = ["--all", "--repo-id", "lab/apples", "--hdf5-root", str(data)]
     assert run(hdf2lerobotv21, words) == 0
     assert run(hdf2lerobotv21, [*words, "--fps", "10", "--push"]) == 5
     said = capsys.readouterr().err
-    assert f"piperline push {tmp_path}/home/lab/apples --repo-id lab/apples" in said
+    assert (
+        f"piperline push {tmp_path}/home/lab/apples --repo-id lab/apples"
+        in said
+    )
     assert run(hdf2lerobotv21, [*words, "--overwrite"]) == 0
 
 
 def test_names_are_printed_without_control_characters(tmp_path, capsys):
     (tmp_path / "data").mkdir()
-    write_piper(tmp_path / "data/\x1b[31mred.hdf5", episodes=1, names=["\x1b[32mgreen"])
+    write_piper(
+        tmp_path / "data/\x1b[31mred.hdf5", episodes=1, names=["\x1b[32mgreen"]
+    )
     assert (
-        run(app, ["convert", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+        run(
+            app,
+            [
+                "convert",
+                str(tmp_path / "data"),
+                "-o",
+                str(tmp_path / "out"),
+                "--dry-run",
+            ],
+        )
+        == 0
     )
     assert "\\x1b[31mred.hdf5 \\x1b[32mgreen" in capsys.readouterr().out
 
@@ -77,7 +142,15 @@ def test_names_are_printed_without_control_characters(tmp_path, capsys):
 @pytest.mark.parametrize("descriptor", ["1", "2"])
 def test_a_closed_stream_is_no_error(data, tmp_path, descriptor):
     script = f'exec {descriptor}>&-; exec "$@"'
-    command = [PIPERLINE, "convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]
+    command = [
+        PIPERLINE,
+        "convert",
+        str(data),
+        "-o",
+        str(tmp_path / "out"),
+        "-w",
+        "1",
+    ]
     done = subprocess.run(["bash", "-c", script, "bash", *command], check=False)
     assert done.returncode == 0
     assert (tmp_path / "out/meta/info.json").is_file()
@@ -85,7 +158,13 @@ def test_a_closed_stream_is_no_error(data, tmp_path, descriptor):
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
-    assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert (
+        run(
+            app,
+            ["convert", str(data), "-o", str(tmp_path / "out"), "--dry-run"],
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert said.index("file2.hdf5 episode_0: 3 frames") < said.index(
         "file10.hdf5 episode_2: 5 frames"
@@ -107,7 +186,10 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
         )
         == 0
     )
-    assert [episode["length"] for episode in json.loads(capsys.readouterr().out)["episodes"]] == [4]
+    assert [
+        episode["length"]
+        for episode in json.loads(capsys.readouterr().out)["episodes"]
+    ] == [4]
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -164,15 +246,33 @@ def test_the_documented_script(data):
     script = [sys.executable, str(CHECKOUT / "hdf2lerobotv21.py")]
     for options, repo, frames in [
         (["--all"], "your/all", 12),
-        (["--hdf5-files", "file10.hdf5", "--hdf5-files", "file2.hdf5"], "your/chosen", 12),
+        (
+            ["--hdf5-files", "file10.hdf5", "--hdf5-files", "file2.hdf5"],
+            "your/chosen",
+            12,
+        ),
         (["--hdf5-files", "file10.hdf5"], "your/one", 5),
     ]:
-        command = [*script, *options, "--repo-id", repo, "--hdf5-root", "./data"]
+        command = [
+            *script,
+            *options,
+            "--repo-id",
+            repo,
+            "--hdf5-root",
+            "./data",
+        ]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
-        info = json.loads((tmp_path / "home" / repo / "meta/info.json").read_text())
+        info = json.loads(
+            (tmp_path / "home" / repo / "meta/info.json").read_text()
+        )
         assert info["total_frames"] == frames
         assert (info["fps"], info["robot_type"], info["codebase_version"]) == (
             30,
@@ -189,7 +289,15 @@ def test_the_documented_script_asks_which_recordings(capsys):
 
 def test_a_bar_is_shown_on_a_terminal(data, tmp_path):
     ours, theirs = pty.openpty()
-    command = [PIPERLINE, "convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]
+    command = [
+        PIPERLINE,
+        "convert",
+        str(data),
+        "-o",
+        str(tmp_path / "out"),
+        "-w",
+        "1",
+    ]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment
@@ -209,13 +317,19 @@ def test_a_bar_is_shown_on_a_terminal(data, tmp_path):
 
 def test_elsewhere_a_line_comes_now_and_then(capsys, monkeypatch):
     moments = iter(range(0, 2000, 6))
-    monkeypatch.setattr("piperline.cli.progress.time.monotonic", lambda: float(next(moments)))
+    monkeypatch.setattr(
+        "piperline.cli.progress.time.monotonic", lambda: float(next(moments))
+    )
     with progress_bar(Output()) as watch:
         watch(Progress(files=4, files_done=2))
         for done in (1, 10, 500):
             watch(
                 Progress(
-                    "stage", episodes=4, images=1000, images_done=done, size_done=10_000 * done
+                    "stage",
+                    episodes=4,
+                    images=1000,
+                    images_done=done,
+                    size_done=10_000 * done,
                 )
             )
         watch(Progress("assemble"))
@@ -238,13 +352,17 @@ def test_sizes_are_told_for_people():
 
 def test_layouts_are_listed_and_shown(capsys):
     assert run(app, ["layout", "list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:1] == ["piper"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][
+        :1
+    ] == ["piper"]
     assert run(app, ["layout", "show", "aloha"]) == 0
     assert "observations/qpos" in capsys.readouterr().out
     assert run(app, ["layout", "show", "nothing"]) == 2
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(data, tmp_path, monkeypatch):
+def test_a_fault_of_the_program_keeps_its_traceback(
+    data, tmp_path, monkeypatch
+):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError
 
@@ -253,14 +371,25 @@ def test_a_fault_of_the_program_keeps_its_traceback(data, tmp_path, monkeypatch)
         run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"])
 
 
-def test_interruptions_and_system_errors_end_with_a_word(data, tmp_path, monkeypatch, capsys):
-    for error, code in ((KeyboardInterrupt(), 130), (OSError("the disk has gone"), 1)):
+def test_interruptions_and_system_errors_end_with_a_word(
+    data, tmp_path, monkeypatch, capsys
+):
+    for error, code in (
+        (KeyboardInterrupt(), 130),
+        (OSError("the disk has gone"), 1),
+    ):
 
         def broken(*_args, error=error, **_kwargs):
             raise error
 
         monkeypatch.setattr("piperline.convert.run.plan_run", broken)
-        assert run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"]) == code
+        assert (
+            run(
+                app,
+                ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"],
+            )
+            == code
+        )
         assert capsys.readouterr().err
 
 
@@ -275,8 +404,16 @@ def test_interruptions_and_system_errors_end_with_a_word(data, tmp_path, monkeyp
         (["--repo-id", "lab/apples", "--push", "--slurm"], "piperline push"),
     ],
 )
-def test_options_that_would_have_no_effect_are_refused(data, tmp_path, capsys, options, words):
-    assert run(app, ["convert", str(data), "--output", str(tmp_path / "out"), *options]) == 2
+def test_options_that_would_have_no_effect_are_refused(
+    data, tmp_path, capsys, options, words
+):
+    assert (
+        run(
+            app,
+            ["convert", str(data), "--output", str(tmp_path / "out"), *options],
+        )
+        == 2
+    )
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.work").exists()

@@ -13,7 +13,9 @@ from tests.helpers.episodes import make_episode
 from tests.helpers.trees import tree
 from tests.hub.hub_server import WRITE, HubServer
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Use 'content:DeprecationWarning"
+)
 
 
 @pytest.fixture
@@ -56,10 +58,25 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
         f"LeRobot v2.1 dataset: {root}",
     ]
     assert (
-        run(app, ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out"), "--json"]) == 0
+        run(
+            app,
+            [
+                "migrate",
+                str(root),
+                "--to",
+                "v3.0",
+                "-o",
+                str(tmp_path / "out"),
+                "--json",
+            ],
+        )
+        == 0
     )
     document = json.loads(capsys.readouterr().out)
-    assert (document["format"], document["output"]) == ("v3.0", str(tmp_path / "out"))
+    assert (document["format"], document["output"]) == (
+        "v3.0",
+        str(tmp_path / "out"),
+    )
 
 
 def test_bad_episodes_are_left_out_and_listed(tmp_path, episodes, capsys):
@@ -77,26 +94,61 @@ def test_bad_episodes_are_left_out_and_listed(tmp_path, episodes, capsys):
 
 def test_episodes_are_chosen(tmp_path, episodes, capsys):
     root = write_dataset(tmp_path / "set", episodes)
-    command = ["migrate", str(root), "--to", "v3.0", "-o", str(tmp_path / "out")]
+    command = [
+        "migrate",
+        str(root),
+        "--to",
+        "v3.0",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     assert run(app, [*command, "--episodes", "7"]) == 2
     assert run(app, [*command, "--episodes", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "1 episode, 3 frames, 1 task"
+    assert (
+        capsys.readouterr().out.splitlines()[0] == "1 episode, 3 frames, 1 task"
+    )
 
 
 def test_progress_is_told_now_and_then(tmp_path, episodes, capsys, monkeypatch):
     monkeypatch.setattr(commands, "_LINE_SECONDS", 0.0)
     root = write_dataset(tmp_path / "set", episodes)
-    assert run(app, ["migrate", str(root), "--to", "v3.0", "--output", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().err.splitlines() == ["episodes 1/2", "episodes 2/2"]
+    assert (
+        run(
+            app,
+            [
+                "migrate",
+                str(root),
+                "--to",
+                "v3.0",
+                "--output",
+                str(tmp_path / "out"),
+            ],
+        )
+        == 0
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "episodes 1/2",
+        "episodes 2/2",
+    ]
 
 
-def test_aggregate_goes_to_a_folder_or_a_repository(tmp_path, episodes, home, capsys):
+def test_aggregate_goes_to_a_folder_or_a_repository(
+    tmp_path, episodes, home, capsys
+):
     parts = [
         str(write_dataset(tmp_path / str(number), [episode]))
         for number, episode in enumerate(episodes)
     ]
-    assert run(app, ["aggregate", *parts, "--output", str(tmp_path / "out")]) == 0
-    assert run(app, ["aggregate", *parts, "--repo-id", "lab/all", "--format", "v3.0"]) == 0
+    assert (
+        run(app, ["aggregate", *parts, "--output", str(tmp_path / "out")]) == 0
+    )
+    assert (
+        run(
+            app,
+            ["aggregate", *parts, "--repo-id", "lab/all", "--format", "v3.0"],
+        )
+        == 0
+    )
     assert_holds(open_dataset(tmp_path / "out"), episodes)
     assert open_dataset(home / "lab/all").version == "v3.0"
     capsys.readouterr()
@@ -128,13 +180,38 @@ def test_errors_are_one_message(arguments, expected, workdir, capsys):
 
 def test_push_and_pull(server, tmp_path, episodes, home, capsys):
     root = write_dataset(tmp_path / "set", episodes)
-    assert run(app, ["push", str(root), "--repo-id", "lab/apples", "--private", "--prune"]) == 0
-    assert capsys.readouterr().out == f"{server.url}/datasets/lab/apples (tag v2.1)\n"
+    assert (
+        run(
+            app,
+            [
+                "push",
+                str(root),
+                "--repo-id",
+                "lab/apples",
+                "--private",
+                "--prune",
+            ],
+        )
+        == 0
+    )
+    assert (
+        capsys.readouterr().out
+        == f"{server.url}/datasets/lab/apples (tag v2.1)\n"
+    )
     assert run(app, ["pull", "lab/apples"]) == 0
     assert tree(home / "lab/apples") == tree(root)
     assert (
         run(
-            app, ["pull", "lab/apples", "--revision", "v2.1", "-o", str(tmp_path / "out"), "--json"]
+            app,
+            [
+                "pull",
+                "lab/apples",
+                "--revision",
+                "v2.1",
+                "-o",
+                str(tmp_path / "out"),
+                "--json",
+            ],
         )
         == 0
     )
@@ -150,12 +227,18 @@ def test_the_script_converts_the_local_copy(tmp_path, episodes, home):
     assert tree(home / "lab/apples_v30") == before
     write_dataset(tmp_path / "elsewhere/lab/apples", episodes, "v3.0")
     assert (
-        run(migrate_script, ["--repo-id", "lab/apples", "--root", str(tmp_path / "elsewhere")]) == 0
+        run(
+            migrate_script,
+            ["--repo-id", "lab/apples", "--root", str(tmp_path / "elsewhere")],
+        )
+        == 0
     )
     assert open_dataset(tmp_path / "elsewhere/lab/apples").version == "v2.1"
 
 
-def test_the_script_downloads_what_is_not_there(server, tmp_path, episodes, home):
+def test_the_script_downloads_what_is_not_there(
+    server, tmp_path, episodes, home
+):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert run(app, ["push", str(root), "--repo-id", "lab/apples"]) == 0
     assert run(migrate_script, ["--repo-id", "lab/apples"]) == 0
@@ -165,12 +248,17 @@ def test_the_script_downloads_what_is_not_there(server, tmp_path, episodes, home
 
 
 @pytest.mark.usefixtures("server")
-def test_force_downloads_again_and_keeps_the_local_copy(tmp_path, episodes, home):
+def test_force_downloads_again_and_keeps_the_local_copy(
+    tmp_path, episodes, home
+):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     assert run(app, ["push", str(root), "--repo-id", "lab/apples"]) == 0
     local = write_dataset(home / "lab/apples", episodes[:1], "v3.0")
     before = tree(local)
-    assert run(migrate_script, ["--repo-id", "lab/apples", "--force-conversion"]) == 0
+    assert (
+        run(migrate_script, ["--repo-id", "lab/apples", "--force-conversion"])
+        == 0
+    )
     assert_holds(open_dataset(local), episodes)
     assert tree(home / "lab/apples_v30") == before
     assert tree(home / "lab/apples_v30_2") == tree(root)

@@ -14,7 +14,8 @@ KEY = "observation.images.mid"
 @pytest.fixture
 def root(tmp_path):
     episodes = [
-        make_episode(tmp_path / "in", number, 15, tasks=[f"put {number}"]) for number in range(4)
+        make_episode(tmp_path / "in", number, 15, tasks=[f"put {number}"])
+        for number in range(4)
     ]
     return write_dataset(tmp_path / "set", episodes)
 
@@ -33,7 +34,16 @@ def edited(root, *arguments):
 def test_all_operations_at_once(root, capsys):
     codes, tasks = edited(
         root,
-        *("--drop", "3", "--trim", "0=4:", "--split", "2=10", "--task", "1=wave = hello"),
+        *(
+            "--drop",
+            "3",
+            "--trim",
+            "0=4:",
+            "--split",
+            "2=10",
+            "--task",
+            "1=wave = hello",
+        ),
         *("--rename-task", "put 0", "lift", "--rename-camera", "mid", "top"),
         *("--rename-dimension", "joint_0.pos", "waist.pos"),
     )
@@ -68,7 +78,9 @@ def test_a_plan_and_options_together(root):
         '[[episode]]\nepisode = 1\ndrop = true\nreason = "twice"\nfinding = "episode-twice"\n'
         '[[episode]]\nepisode = 2\ntrim = "10:"\ninstruction = "wave"\nmade_of = "77aa31"\n'
     )
-    codes, tasks = edited(root, "--plan", str(root.parent / "plan.toml"), "--drop", "3")
+    codes, tasks = edited(
+        root, "--plan", str(root.parent / "plan.toml"), "--drop", "3"
+    )
     assert codes == [(0, 14), (210, 214)]
     assert tasks == ["put 0", "wave"]
 
@@ -80,7 +92,10 @@ def test_a_dry_run(root, capsys):
         "episode 0, frames 4:15: 5 packets copied, 6 frames encoded",
         "4 episodes, 56 frames: 50 packets copied, 6 frames encoded; nothing was written",
     ]
-    assert run(app, ["edit", str(root), "--every", "3", "--dry-run", "--json"]) == 0
+    assert (
+        run(app, ["edit", str(root), "--every", "3", "--dry-run", "--json"])
+        == 0
+    )
     seen = json.loads(capsys.readouterr().out)
     assert (seen["frames"], seen["work"]) == (20, {"copied": 0, "encoded": 20})
     assert tree(root.parent) == before
@@ -105,7 +120,10 @@ def test_in_place_as_json(root, capsys):
         (("--trim", "1:3=30:"), "one episode is needed"),
         (("--trim", "1=15:"), "nothing is left"),
         (("--split", "1=x"), "frame number"),
-        (("--rename-camera", "mid", "a", "--rename-camera", "mid", "b"), "two new names"),
+        (
+            ("--rename-camera", "mid", "a", "--rename-camera", "mid", "b"),
+            "two new names",
+        ),
         (("--drop-camera", "top"), "no camera top"),
         (("--drop-feature", "action"), "cannot be dropped"),
         (("--every", "4"), "cannot be divided by 4"),

@@ -17,7 +17,9 @@ from piperline.hdf5.split_repack import read_top
 from piperline.hdf5.values import preview
 from tests.helpers.recordings import write_aloha, write_piper
 
-LONG = "把红色方块放到盘子里然后再拿回来放好 and then pick up the blue one, please"
+LONG = (
+    "把红色方块放到盘子里然后再拿回来放好 and then pick up the blue one, please"
+)
 
 
 def table_of(path):
@@ -32,7 +34,10 @@ def console(width=80):
 
 def shown(path, width=80):
     lines = episode_lines(table_of(path), console(width))
-    return [*lines, *report_lines(inspect(path, attrs=True, previews=True), width)]
+    return [
+        *lines,
+        *report_lines(inspect(path, attrs=True, previews=True), width),
+    ]
 
 
 def test_the_tree_of_a_recording(tmp_path):
@@ -55,7 +60,9 @@ def test_an_instruction_is_never_cut(tmp_path):
     path = write_piper(tmp_path / "data.h5", episodes=1, tasks=[LONG])
     wide = list(episode_lines(table_of(path), console(200)))
     assert wide[-1].endswith(f"  {LONG}")
-    *_, heading, first, second, third, _ = episode_lines(table_of(path), console(80))
+    *_, heading, first, second, third, _ = episode_lines(
+        table_of(path), console(80)
+    )
     column = heading.index("instruction")
     wrapped = "".join(row.split("  ")[-1] for row in (first, second, third))
     assert column < 70
@@ -63,15 +70,26 @@ def test_an_instruction_is_never_cut(tmp_path):
 
 
 def test_a_narrow_terminal_cuts_nothing(tmp_path):
-    path = write_piper(tmp_path / "data.h5", episodes=1, tasks=["pick up the cube"])
+    path = write_piper(
+        tmp_path / "data.h5", episodes=1, tasks=["pick up the cube"]
+    )
     *_, heading, row = episode_lines(table_of(path), console(40))
-    assert heading.split() == ["episode", "frames", "seconds", "state", "action", "instruction"]
+    assert heading.split() == [
+        "episode",
+        "frames",
+        "seconds",
+        "state",
+        "action",
+        "instruction",
+    ]
     assert row.endswith("0.15 .. 1.09  pick up the cube")
 
 
 @pytest.mark.parametrize("width", [80, 132])
 def test_lines_keep_to_the_width_also_in_chinese(tmp_path, width):
-    path = write_piper(tmp_path / "红色方块.hdf5", episodes=2, tasks=(LONG, "pick"))
+    path = write_piper(
+        tmp_path / "红色方块.hdf5", episodes=2, tasks=(LONG, "pick")
+    )
     with h5py.File(path, "r+") as file:
         group = file.create_group("episode_0/一/二/三/四/五")
         group["位置"] = np.random.default_rng(0).random((9, 40))
@@ -89,14 +107,20 @@ def test_what_does_not_fit_is_told(tmp_path):
         del file["episode_1/image_mid"]
     lines = list(episode_lines(table_of(path), console()))
     text = " ".join(" ".join(lines).split())
-    assert "episode_1 does not fit: a dataset is missing: /episode_1/image_mid" in text
+    assert (
+        "episode_1 does not fit: a dataset is missing: /episode_1/image_mid"
+        in text
+    )
     assert lines[-1] == "  1 of 3 episodes do not fit"
 
 
 def test_cameras_that_differ_are_told(tmp_path):
     path = write_piper(tmp_path / "in.h5", episodes=1)
     write_piper(tmp_path / "other.h5", episodes=1, first=1, size=(96, 128))
-    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "other.h5") as other:
+    with (
+        h5py.File(path, "r+") as file,
+        h5py.File(tmp_path / "other.h5") as other,
+    ):
         other.copy("episode_1", file)
     expected = "  camera mid: jpeg 64x48 in 1 episode, jpeg 128x96 in 1 episode"
     assert expected in list(episode_lines(table_of(path), console()))
@@ -122,7 +146,9 @@ def test_timestamps_show_their_differences(tmp_path):
     times = 1.7e9 + np.arange(4) / 30
     (line,) = values_of(tmp_path, times, width=200)
     assert [float(word) for word in line.strip("[]").split()] == times.tolist()
-    assert values_of(tmp_path, np.array([0.1497512, 0.5])) == ["[0.14975 0.5    ]"]
+    assert values_of(tmp_path, np.array([0.1497512, 0.5])) == [
+        "[0.14975 0.5    ]"
+    ]
 
 
 def test_a_long_text_is_cut_with_a_sign_and_whole_in_the_shell(tmp_path):
@@ -130,7 +156,9 @@ def test_a_long_text_is_cut_with_a_sign_and_whole_in_the_shell(tmp_path):
     assert line.endswith("…  (500 characters)")
     assert len(line) == 76
     with h5py.File(tmp_path / "in.h5") as file:
-        assert list(answer_lines(Shell(file).run("preview it"), 80)) == ["x" * 500]
+        assert list(answer_lines(Shell(file).run("preview it"), 80)) == [
+            "x" * 500
+        ]
 
 
 def test_a_long_attribute_is_cut_with_a_sign_and_whole_in_the_shell(tmp_path):
@@ -146,7 +174,13 @@ def test_a_long_attribute_is_cut_with_a_sign_and_whole_in_the_shell(tmp_path):
         shell = Shell(file)
         said = list(answer_lines(shell.run("attrs"), 80))
         assert "\n".join(said[:2]) == f"@calibration = {text}"
-        assert said[2].split() == ["@table", "=", "[", *map(str, range(299)), "299]"]
+        assert said[2].split() == [
+            "@table",
+            "=",
+            "[",
+            *map(str, range(299)),
+            "299]",
+        ]
         assert "x" * 60 in "".join(answer_lines(shell.run("info /"), 80))
 
 
@@ -158,13 +192,27 @@ def test_answers_of_the_shell(tmp_path):
         shell = Shell(file)
         assert list(answer_lines(shell.run("pwd"), 80)) == ["/"]
         assert list(answer_lines(shell.run(""), 80)) == []
-        assert list(answer_lines(shell.run("attrs scalar/it"), 80)) == ["no attributes"]
+        assert list(answer_lines(shell.run("attrs scalar/it"), 80)) == [
+            "no attributes"
+        ]
         ls = list(answer_lines(shell.run("ls soft_link"), 80))
-        assert ls == ["it          -> it target", "it target   scalar int64  contiguous  8 B"]
-        assert "  it  scalar float64  contiguous  8 B" in answer_lines(shell.run("tree scalar"), 80)
+        assert ls == [
+            "it          -> it target",
+            "it target   scalar int64  contiguous  8 B",
+        ]
+        assert "  it  scalar float64  contiguous  8 B" in answer_lines(
+            shell.run("tree scalar"), 80
+        )
         info = list(answer_lines(shell.run("info scalar/it"), 80))
-        assert info == ["/scalar/it", "it  scalar float64  contiguous  8 B", "    | 3.5"]
-        assert any(line.startswith("cd NAME ") for line in answer_lines(shell.run("help"), 80))
+        assert info == [
+            "/scalar/it",
+            "it  scalar float64  contiguous  8 B",
+            "    | 3.5",
+        ]
+        assert any(
+            line.startswith("cd NAME ")
+            for line in answer_lines(shell.run("help"), 80)
+        )
 
 
 def test_an_image_is_drawn_in_colours():
@@ -175,7 +223,9 @@ def test_an_image_is_drawn_in_colours():
 
 
 def test_groups_and_analysis(tmp_path):
-    path = write_piper(tmp_path / "data.hdf5", episodes=3, names=["红", "episode_1", "e"])
+    path = write_piper(
+        tmp_path / "data.hdf5", episodes=3, names=["红", "episode_1", "e"]
+    )
     lines = list(group_lines(read_top(path).groups))
     assert len({cell_len(line) for line in lines}) == 1
     assert "5 members" in lines[0]
@@ -183,9 +233,19 @@ def test_groups_and_analysis(tmp_path):
     (tmp_path / "ruin.h5").write_bytes(b"")
     lines = list(analysis_lines(analyze(tmp_path, per_file=2), console(200)))
     words = [line.split() for line in lines]
-    assert words[0] == ["file", "episodes", "frames", "seconds", "size", "layout"]
+    assert words[0] == [
+        "file",
+        "episodes",
+        "frames",
+        "seconds",
+        "size",
+        "layout",
+    ]
     assert words[1][1:4] == ["3", "15", "0.5"]
     assert words[2][1:4] == ["1", "5", "0.1"]
     assert any(line.startswith("ruin.h5: ") for line in lines)
     assert "1 file of one episode each: " in "\n".join(lines)
-    assert lines[-1] == "repacking would make 2 files of 2 episodes, the last with 1"
+    assert (
+        lines[-1]
+        == "repacking would make 2 files of 2 episodes, the last with 1"
+    )

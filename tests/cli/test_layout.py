@@ -34,7 +34,9 @@ def test_the_list_names_every_built_in_layout(say):
 
 
 @pytest.mark.parametrize("recorder", ["control-your-robot-jpeg", "isaaclab"])
-def test_a_draft_of_a_known_recorder_says_that_none_is_needed(tmp_path, say, recorder):
+def test_a_draft_of_a_known_recorder_says_that_none_is_needed(
+    tmp_path, say, recorder
+):
     recorded = RECORDERS[recorder](tmp_path)
     path = find_recordings([recorded.source])[0][0]
     code, out, err = say("layout", "draft", path)
@@ -53,9 +55,19 @@ def test_a_draft_is_a_layout_that_converts(tmp_path, say):
     assert "question: what is the action?" in err
     Path(tmp_path / "mine.toml").write_text(out, encoding="utf-8")
     output = tmp_path / "out"
-    words = ("--layout", tmp_path / "mine.toml", "--task", "hit it", "--output", output)
+    words = (
+        "--layout",
+        tmp_path / "mine.toml",
+        "--task",
+        "hit it",
+        "--output",
+        output,
+    )
     assert say("convert", path, *words)[0] == 0
-    assert json.loads((output / "meta/info.json").read_text())["total_frames"] == LENGTH - 1
+    assert (
+        json.loads((output / "meta/info.json").read_text())["total_frames"]
+        == LENGTH - 1
+    )
 
 
 def test_check_tells_what_fits_and_what_is_left(tmp_path, say):
@@ -74,7 +86,11 @@ def test_check_tells_what_fits_and_what_is_left(tmp_path, say):
     assert "  left out, depth images: observations/images_depth/cam_high" in out
     code, out, _ = say("layout", "check", "cobot_magic", path, "--json")
     found = json.loads(out)
-    assert (found["episodes"], found["problems"], found["first"]["length"]) == (1, {}, LENGTH)
+    assert (found["episodes"], found["problems"], found["first"]["length"]) == (
+        1,
+        {},
+        LENGTH,
+    )
 
 
 def test_check_tells_what_does_not_fit(tmp_path, say):
@@ -85,7 +101,10 @@ def test_check_tells_what_does_not_fit(tmp_path, say):
     code, out, _ = say("layout", "check", "aloha", path)
     assert code == 3
     assert "0 of 1 episodes fit" in out
-    assert "does not fit: episode_0: the dataset does not fit the layout (/action)" in out
+    assert (
+        "does not fit: episode_0: the dataset does not fit the layout (/action)"
+        in out
+    )
     assert "expected: numbers of shape (frames, 14) for action" in out
     assert "found: float64 of shape (5, 13)" in out
 
@@ -108,8 +127,12 @@ def test_several_layouts_that_fit_are_named(tmp_path, say):
         with h5py.File(path, "r+") as file:
             for name in ("action", "observations/qpos"):
                 file[name] = np.zeros((LENGTH, 14))
-            file["observations/images"] = h5py.SoftLink("/observations/rgb_images")
-    code, _, err = say("convert", recorded.source, "--output", tmp_path / "out", "--task", "x")
+            file["observations/images"] = h5py.SoftLink(
+                "/observations/rgb_images"
+            )
+    code, _, err = say(
+        "convert", recorded.source, "--output", tmp_path / "out", "--task", "x"
+    )
     assert code == 3
     assert "several layouts fit the recording" in err
     assert "aloha, robomind" in err
@@ -120,7 +143,10 @@ def test_sheets_and_tables_find_the_layout_too(tmp_path, say):
     recorded = RECORDERS["libero"](tmp_path)
     path = find_recordings([recorded.source])[0][0]
     sheet = tmp_path / "sheet.png"
-    assert say("hdf5", "frames", path, "--episode", "demo_0", "--output", sheet)[0] == 0
+    assert (
+        say("hdf5", "frames", path, "--episode", "demo_0", "--output", sheet)[0]
+        == 0
+    )
     assert sheet.stat().st_size > 0
     code, out, _ = say("hdf5", "inspect", path)
     assert code == 0

@@ -11,12 +11,20 @@ from piperline.convert.progress import Progress
 def clock(monkeypatch):
     """A clock that stands still until it is set."""
     now = {"seconds": 100.0}
-    monkeypatch.setattr("piperline.cli.progress.time.monotonic", lambda: now["seconds"])
+    monkeypatch.setattr(
+        "piperline.cli.progress.time.monotonic", lambda: now["seconds"]
+    )
     return now
 
 
 def encoding(done):
-    return Progress("stage", episodes=4, images=1000, images_done=done, size_done=1000 * done)
+    return Progress(
+        "stage",
+        episodes=4,
+        images=1000,
+        images_done=done,
+        size_done=1000 * done,
+    )
 
 
 def test_something_is_said_at_once(clock, capsys):

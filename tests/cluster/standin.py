@@ -63,7 +63,9 @@ class StandIn:
         texts = {"sbatch": _SBATCH, "squeue": _SQUEUE, "scontrol": _SCONTROL}
         for name, text in texts.items():
             program = self.bin / name
-            program.write_text(text.format(state=str(self.state), python=sys.executable))
+            program.write_text(
+                text.format(state=str(self.state), python=sys.executable)
+            )
             program.chmod(0o755)
 
     @property

@@ -26,7 +26,12 @@ from piperline.convert.job import make_job
 from piperline.convert.progress import Progress
 from piperline.convert.run import convert
 from piperline.convert.stage import staging_area
-from piperline.errors import OutputExists, RecordingError, TaskFailed, UsageError
+from piperline.errors import (
+    OutputExists,
+    RecordingError,
+    TaskFailed,
+    UsageError,
+)
 from piperline.lerobot.info import PROVENANCE
 from tests.helpers.recordings import PIPER_CAMERAS, write_piper
 from tests.helpers.trees import tree
@@ -39,14 +44,19 @@ def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
-            tmp_path / f"data/file{number}.hdf5", episodes=2, first=2 * number, lengths=(3, 5)
+            tmp_path / f"data/file{number}.hdf5",
+            episodes=2,
+            first=2 * number,
+            lengths=(3, 5),
         )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
     return tmp_path
 
 
-def shards(site: Path, workers: int, *, job: str = "job", **options: Any) -> ShardsWork:
+def shards(
+    site: Path, workers: int, *, job: str = "job", **options: Any
+) -> ShardsWork:
     target = site / "home" / REPO
     return plan_shards(
         [site / "data"],
@@ -60,24 +70,32 @@ def shards(site: Path, workers: int, *, job: str = "job", **options: Any) -> Sha
 
 
 def aggregation(site: Path, count: int) -> AggregateWork:
-    return AggregateWork.of_shards(site / "home" / REPO, count, site / "home" / REPO)
+    return AggregateWork.of_shards(
+        site / "home" / REPO, count, site / "home" / REPO
+    )
 
 
 def shard(site: Path, workers: int, rank: int) -> Path:
     return site / "home" / f"{REPO}_world_{workers}_rank_{rank}"
 
 
-def done_by(site: Path, workers: int, job: str = "job", **options: Any) -> tuple[int, ...]:
+def done_by(
+    site: Path, workers: int, job: str = "job", **options: Any
+) -> tuple[int, ...]:
     """Launch; gives the ranks that were done."""
     folder = JobFolder(site / "logs" / job)
-    launched = launch(folder, shards(site, workers, job=job, **options), slots=2)
+    launched = launch(
+        folder, shards(site, workers, job=job, **options), slots=2
+    )
     assert launched.complete
     assert not (site / "home/lab/apples.shards.work").exists()
     return launched.ranks
 
 
 def expected(site: Path) -> dict[str, str]:
-    convert([site / "data"], site / "expected", make_job(format="v3.0"), workers=1)
+    convert(
+        [site / "data"], site / "expected", make_job(format="v3.0"), workers=1
+    )
     return tree(site / "expected")
 
 
@@ -100,11 +118,14 @@ def test_only_what_is_missing_is_done(site):
     assert done_by(site, 2) == (1,)
     before = tree(site / "home")
     (site / "logs/job/completions/00000").unlink()
-    (site / "logs/job/completions/00077").touch()  # datatrove's marks are not what counts
+    # datatrove's marks are not what counts
+    (site / "logs/job/completions/00077").touch()
     assert done_by(site, 2) == ()
     write_piper(site / "data/file1.hdf5", episodes=2, first=9, lengths=(3, 5))
     assert done_by(site, 2) == (1,)
-    assert {path.name for path in (site / "logs/job/completions").iterdir()} == {"00000", "00001"}
+    assert {
+        path.name for path in (site / "logs/job/completions").iterdir()
+    } == {"00000", "00001"}
     after = tree(site / "home")
     changed = {
         path
@@ -112,7 +133,9 @@ def test_only_what_is_missing_is_done(site):
         if before.get(path) != after[path] and not path.endswith("shard.json")
     }
     assert {path.split("/")[1] for path in changed} == {"apples_world_2_rank_1"}
-    assert launch(JobFolder(site / "logs/aggregate"), aggregation(site, 2)).complete
+    assert launch(
+        JobFolder(site / "logs/aggregate"), aggregation(site, 2)
+    ).complete
     assert tree(site / "home" / REPO) == expected(site)
 
 
@@ -120,9 +143,9 @@ def test_other_numbers_of_workers_and_starting_afresh(site):
     assert done_by(site, 2) == (0, 1)
     assert done_by(site, 9) == (0, 1, 2, 3)
     assert not shard(site, 9, 4).exists()
-    assert [state.state for state in states(JobFolder(site / "logs/job"))] == ["done"] * 4 + [
-        "empty"
-    ] * 5
+    assert [state.state for state in states(JobFolder(site / "logs/job"))] == [
+        "done"
+    ] * 4 + ["empty"] * 5
     assert done_by(site, 2) == ()  # those of two are still there
     assert done_by(site, 2, job="another") == (0, 1)
 
@@ -132,7 +155,9 @@ def test_shards_that_are_empty_now_go(site):
     (site / "data/file1.hdf5").unlink()
     assert done_by(site, 4) == ()
     assert not shard(site, 4, 2).exists()
-    assert launch(JobFolder(site / "logs/aggregate"), aggregation(site, 4)).complete
+    assert launch(
+        JobFolder(site / "logs/aggregate"), aggregation(site, 4)
+    ).complete
     assert tree(site / "home" / REPO) == expected(site)
 
 
@@ -159,7 +184,9 @@ def test_what_is_bad_fails_its_rank_only(site):
     write_piper(broken, episodes=2, first=2, lengths=(3, 5), extra_rows=0)
     work = shards(site, 2)
     broken.write_bytes(whole + b"\0")  # behind the plan's back
-    with pytest.raises(RecordingError, match="2 episodes could not be converted") as caught:
+    with pytest.raises(
+        RecordingError, match="2 episodes could not be converted"
+    ) as caught:
         launch(JobFolder(site / "logs/job"), work)
     assert "1 of 2 ranks are done and kept" in "".join(caught.value.__notes__)
     found = states(JobFolder(site / "logs/job"))
@@ -204,19 +231,38 @@ def test_all_that_fails_is_told(site):
         launch(JobFolder(site / "logs/job"), work)
 
 
-@pytest.mark.parametrize("workers", [2, 3])  # of three shards, one has nothing but the bad episode
+@pytest.mark.parametrize(
+    "workers", [2, 3]
+)  # of three shards, one has nothing but the bad episode
 def test_bad_episodes_are_left_out_if_asked(site, workers, capsys):
     damage_last_image(site / "data/file1.hdf5")
     with pytest.raises(RecordingError, match="image"):
         done_by(site, workers)
     assert len(done_by(site, workers, skip_bad=True)) == 1
-    assert launch(JobFolder(site / "logs/aggregate"), aggregation(site, workers)).complete
-    convert([site / "data"], site / "expected", make_job(format="v3.0"), workers=1, skip_bad=True)
+    assert launch(
+        JobFolder(site / "logs/aggregate"), aggregation(site, workers)
+    ).complete
+    convert(
+        [site / "data"],
+        site / "expected",
+        make_job(format="v3.0"),
+        workers=1,
+        skip_bad=True,
+    )
     assert tree(site / "home" / REPO) == tree(site / "expected")
     folders = [shard(site, workers, rank) for rank in range(workers)]
-    (lessened,) = [folder for folder in folders if "damaged" in (folder / PROVENANCE).read_text()]
+    (lessened,) = [
+        folder
+        for folder in folders
+        if "damaged" in (folder / PROVENANCE).read_text()
+    ]
     assert (lessened / "meta/info.json").exists() == (workers == 2)
-    assert run(app, ["shards", "status", "--logs-dir", "logs", "--job-name", "job"]) == 0
+    assert (
+        run(
+            app, ["shards", "status", "--logs-dir", "logs", "--job-name", "job"]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "    left out: " in said
     assert "file1.hdf5, episode episode_2: an image is damaged" in said
@@ -231,7 +277,12 @@ def damage_last_image(path: Path) -> None:
 def test_aggregation_waits_for_all_shards(site):
     done_by(site, 2)
     (shard(site, 2, 0) / "meta/shard.json").unlink()
-    assert run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]) == 4
+    assert (
+        run(
+            app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
+        )
+        == 4
+    )
     assert not (site / "home" / REPO).exists()
 
 
@@ -239,7 +290,10 @@ def test_two_commands_do_not_share_a_job(site):
     """Ranks read what to do from the job folder when they begin: nobody may change it meanwhile."""
     work = shards(site, 2)
     folder = JobFolder(site / "logs/job")
-    with folder.locked(), pytest.raises(OutputExists, match="another command is at work"):
+    with (
+        folder.locked(),
+        pytest.raises(OutputExists, match="another command is at work"),
+    ):
         launch(folder, work)
     assert {path.name for path in folder.root.iterdir()} == {"id", "lock"}
     digest = save_work(folder, work)
@@ -258,7 +312,8 @@ def test_a_file_of_the_aggregated_dataset_has_gone(site, capsys):
     done_by(site, 2)
     words = ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
     assert run(app, words) == 0
-    (site / "home" / REPO / "meta/stats.json").write_text("{}")  # training may write it anew
+    # training may write it anew
+    (site / "home" / REPO / "meta/stats.json").write_text("{}")
     assert run(app, words) == 0
     assert "Nothing to do: it is done." in capsys.readouterr().out
     min((site / "home" / REPO).rglob("*.mp4")).unlink()
@@ -310,31 +365,84 @@ def test_the_command_that_makes_what_is_missing(site, capsys):
     assert run(app, ["shards", "convert", *words]) == 0
     shutil.rmtree(shard(site, 2, 1))
     capsys.readouterr()
-    assert run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]) == 4
+    assert (
+        run(
+            app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
+        )
+        == 4
+    )
     command = (
-        capsys.readouterr().err.partition("this command makes what is missing: ")[2].splitlines()[0]
+        capsys.readouterr()
+        .err.partition("this command makes what is missing: ")[2]
+        .splitlines()[0]
     )
     assert run(app, shlex.split(command)[1:]) == 0
     assert "1 of 2 parts were done already" in capsys.readouterr().out
 
 
 def test_the_commands(site, capsys):
-    words = ["--repo-id", REPO, "--workers", "5", "--logs-dir", "l", "--job-name", "j"]
-    assert run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words]) == 0
+    words = [
+        "--repo-id",
+        REPO,
+        "--workers",
+        "5",
+        "--logs-dir",
+        "l",
+        "--job-name",
+        "j",
+    ]
+    assert (
+        run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "4 episodes, 16 frames in 4 shards of 3 to 5 frames" in said
     assert "empty: shard 4; there are fewer episodes than workers" in said
     assert f"piperline shards aggregate --repo-id {REPO} --num-shards 5" in said
-    assert run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words]) == 0
+    assert (
+        run(app, ["shards", "convert", "--hdf5-root", "data", "--all", *words])
+        == 0
+    )
     assert "Nothing to do: all 4 parts are done." in capsys.readouterr().out
-    assert run(app, ["shards", "status", "--logs-dir", "l", "--job-name", "j"]) == 0
+    assert (
+        run(app, ["shards", "status", "--logs-dir", "l", "--job-name", "j"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "rank 3: done, 1 episode; 1 encoded" in said
     assert "4 done, 1 empty" in said
-    assert run(app, ["shards", "status", "--logs-dir", "l", "--job-name", "j", "--json"]) == 0
-    assert [state["state"] for state in json.loads(capsys.readouterr().out)].count("done") == 4
     assert (
-        run(app, ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "5", "--logs-dir", "l"])
+        run(
+            app,
+            [
+                "shards",
+                "status",
+                "--logs-dir",
+                "l",
+                "--job-name",
+                "j",
+                "--json",
+            ],
+        )
+        == 0
+    )
+    assert [
+        state["state"] for state in json.loads(capsys.readouterr().out)
+    ].count("done") == 4
+    assert (
+        run(
+            app,
+            [
+                "shards",
+                "aggregate",
+                "--repo-id",
+                REPO,
+                "--num-shards",
+                "5",
+                "--logs-dir",
+                "l",
+            ],
+        )
         == 0
     )
     assert str(site / "home" / REPO) in capsys.readouterr().out
@@ -343,10 +451,19 @@ def test_the_commands(site, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["convert", "--repo-id", REPO, "--all", "--workers", "0"], "at least one worker"),
-        (["convert", "--repo-id", REPO, "--all", "--slurm", "1"], "how many shards?"),
+        (
+            ["convert", "--repo-id", REPO, "--all", "--workers", "0"],
+            "at least one worker",
+        ),
+        (
+            ["convert", "--repo-id", REPO, "--all", "--slurm", "1"],
+            "how many shards?",
+        ),
         (["convert", "--repo-id", REPO, "--workers", "1"], "which recordings?"),
-        (["aggregate", "--repo-id", REPO, "--num-shards", "0"], "at least one shard"),
+        (
+            ["aggregate", "--repo-id", REPO, "--num-shards", "0"],
+            "at least one shard",
+        ),
         (["status", "--job-name", "none"], "there is no such job"),
     ],
 )
@@ -359,7 +476,10 @@ def test_without_datatrove():
     code = "import sys; sys.modules['datatrove'] = None; from piperline.cli.app import main; main()"
     words = ["shards", "convert", "--all", "--repo-id", REPO, "--workers", "1"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "next:     pip install datatrove" in done.stderr
@@ -373,7 +493,9 @@ def test_a_job_that_ended_unfinished_is_told(site):
         follow(folder, lambda _: None)
 
 
-def test_an_older_attempt_does_not_overwrite_the_record_of_a_later_one(tmp_path):
+def test_an_older_attempt_does_not_overwrite_the_record_of_a_later_one(
+    tmp_path,
+):
     folder = JobFolder(tmp_path)
     old = RankRecord.begin("key")
     new = RankRecord.begin("key")

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piperline.cluster.shards import MANIFEST, Manifest, balanced, find_shards, shard_folder, sizes
+from piperline.cluster.shards import (
+    MANIFEST,
+    Manifest,
+    balanced,
+    find_shards,
+    shard_folder,
+    sizes,
+)
 from piperline.errors import DatasetError
 
 COSTS = st.lists(st.integers(0, 50), max_size=9)
@@ -21,9 +28,14 @@ def test_no_other_division_has_a_cheaper_dearest_part(costs, parts):
     assert [item for part in found for item in part] == list(range(len(costs)))
     assert len(found) == parts
     dearest = max(sum(costs[item] for item in part) for part in found)
-    cuts = itertools.combinations_with_replacement(range(len(costs) + 1), parts - 1)
+    cuts = itertools.combinations_with_replacement(
+        range(len(costs) + 1), parts - 1
+    )
     bounds = ((0, *cut, len(costs)) for cut in cuts)
-    best = min(max(sum(costs[a:b]) for a, b in itertools.pairwise(bound)) for bound in bounds)
+    best = min(
+        max(sum(costs[a:b]) for a, b in itertools.pairwise(bound))
+        for bound in bounds
+    )
     assert dearest == best
 
 
@@ -39,7 +51,15 @@ def make_shard(target: Path, rank: int, **changes: Any) -> Path:
     (folder / "meta").mkdir(parents=True)
     (folder / "meta/info.json").write_text("{}")
     manifest = Manifest(
-        "plan", 3, rank, 2, f"key{rank}", "job", ("--all", "--repo-id", "a/b c"), (), sizes(folder)
+        "plan",
+        3,
+        rank,
+        2,
+        f"key{rank}",
+        "job",
+        ("--all", "--repo-id", "a/b c"),
+        (),
+        sizes(folder),
     )
     replace(manifest, **changes).to_disk(folder)
     return folder
@@ -54,10 +74,14 @@ def test_complete_shards_are_found_in_order(tmp_path):
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
     make_shard(tmp_path / "x", 1)
-    with pytest.raises(DatasetError, match="1 of 3 shards are not ready") as caught:
+    with pytest.raises(
+        DatasetError, match="1 of 3 shards are not ready"
+    ) as caught:
         find_shards(tmp_path / "x", 3)
     assert "x_world_3_rank_0: missing" in str(caught.value)
-    assert "piperline shards convert --all --repo-id 'a/b c'" in str(caught.value)
+    assert "piperline shards convert --all --repo-id 'a/b c'" in str(
+        caught.value
+    )
 
 
 def test_shards_of_two_plans_are_not_mixed(tmp_path):
@@ -84,7 +108,9 @@ def test_many_missing_shards_are_not_all_listed(tmp_path):
 
 
 def test_no_shards_at_all(tmp_path):
-    with pytest.raises(DatasetError, match="there are no shards of 4 workers") as caught:
+    with pytest.raises(
+        DatasetError, match="there are no shards of 4 workers"
+    ) as caught:
         find_shards(tmp_path / "x", 4)
     assert "none at all" in str(caught.value)
     make_shard(tmp_path / "x", 0)

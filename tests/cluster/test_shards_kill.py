@@ -51,7 +51,11 @@ def finish(site: Path, home: str) -> dict[str, str]:
 
 def datasets(home: Path) -> dict[str, str]:
     """All files but `shard.json`, which tells the command, and so the folder of logs."""
-    return {path: digest for path, digest in tree(home).items() if not path.endswith("/shard.json")}
+    return {
+        path: digest
+        for path, digest in tree(home).items()
+        if not path.endswith("/shard.json")
+    }
 
 
 @pytest.mark.slow
@@ -59,7 +63,10 @@ def test_killed_at_random_moments(tmp_path):
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
-            tmp_path / f"data/{number}.hdf5", episodes=3, first=3 * number, lengths=[60, 20, 40]
+            tmp_path / f"data/{number}.hdf5",
+            episodes=3,
+            first=3 * number,
+            lengths=[60, 20, 40],
         )
     began = time.monotonic()
     undisturbed = finish(tmp_path, "undisturbed")
@@ -83,5 +90,9 @@ def test_killed_at_random_moments(tmp_path):
             assert datasets(tmp_path / "home") == undisturbed
             (tmp_path / "home").rename(tmp_path / f"done-{kills}")
     assert finish(tmp_path, "home") == undisturbed
-    left = [path.name for path in (tmp_path / "logs-home").rglob("*") if ".tmp-" in path.name]
+    left = [
+        path.name
+        for path in (tmp_path / "logs-home").rglob("*")
+        if ".tmp-" in path.name
+    ]
     assert left == []

@@ -44,7 +44,8 @@ def shards(*words: str) -> int:
 def test_shards_end_to_end(tmp_path, standin, capsys):
     assert shards("--workers", "3", "--wait") == 0
     assert "submitted SLURM jobs: 1 2 (3 tasks)" in capsys.readouterr().out
-    assert "--array=0-1\n" in standin.script(1)  # two tasks are all that an array may have here
+    # two tasks are all that an array may have here
+    assert "--array=0-1\n" in standin.script(1)
     assert "--array=0-0\n" in standin.script(2)
     found = states(JobFolder(tmp_path / "logs/convert_hdf5"))
     assert [state.state for state in found] == ["done"] * 3
@@ -67,12 +68,28 @@ def test_shards_end_to_end(tmp_path, standin, capsys):
 
 def expected(site: Path, version: str = "v2.1") -> dict[str, str]:
     job = make_job(format=version)
-    return tree(convert([site / "data"], site / f"expected-{version}", job, workers=1).output)
+    return tree(
+        convert(
+            [site / "data"], site / f"expected-{version}", job, workers=1
+        ).output
+    )
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-def test_a_conversion_makes_the_bytes_of_a_local_run(tmp_path, standin, version):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--format", version]
+def test_a_conversion_makes_the_bytes_of_a_local_run(
+    tmp_path, standin, version
+):
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--format",
+        version,
+    ]
     assert run(app, [*words, "--wait"]) == 0
     assert tree(tmp_path / "out") == expected(tmp_path, version)
     assert not (tmp_path / "out.work").exists()
@@ -80,7 +97,17 @@ def test_a_conversion_makes_the_bytes_of_a_local_run(tmp_path, standin, version)
 
 
 def test_a_conversion_is_waited_for_and_done_once(tmp_path, standin, capsys):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "1", "--cpus-per-task", "2"]
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "1",
+        "--cpus-per-task",
+        "2",
+    ]
     standin.hold()
     assert run(app, words) == 0
     assert "piperline shards status --logs-dir" in capsys.readouterr().out
@@ -89,7 +116,10 @@ def test_a_conversion_is_waited_for_and_done_once(tmp_path, standin, capsys):
     standin.release()
     assert run(app, [*words, "--wait"]) == 0
     assert "LeRobot v2.1 dataset: out" in capsys.readouterr().out
-    assert "episode 3/3" in (tmp_path / "logs/convert_out/logs/task_00000.log").read_text()
+    assert (
+        "episode 3/3"
+        in (tmp_path / "logs/convert_out/logs/task_00000.log").read_text()
+    )
     assert run(app, ["shards", "status", "--job-name", "convert_out"]) == 0
     assert "aggregate: done" in capsys.readouterr().out
     submitted = standin.jobs()
@@ -102,7 +132,16 @@ def test_a_conversion_is_waited_for_and_done_once(tmp_path, standin, capsys):
 
 def test_what_is_missing_of_a_conversion_is_done(tmp_path, standin, capsys):
     """The shards are kept when their aggregation fails, and when one of them does."""
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--wait",
+    ]
     damage_last_image(tmp_path / "data/file.hdf5")
     assert run(app, words) == 7
     assert "rank 1: 1 episodes" not in capsys.readouterr().err
@@ -115,13 +154,29 @@ def test_what_is_missing_of_a_conversion_is_done(tmp_path, standin, capsys):
     submitted = standin.jobs()
     assert run(app, [*words, "--skip-bad"]) == 0
     assert "left out: " in capsys.readouterr().out
-    assert standin.script(submitted + 1).count("--array=0-0\n") == 1  # one rank, not both
-    local = convert([tmp_path / "data"], tmp_path / "local", make_job(), skip_bad=True, workers=1)
+    # one rank, not both
+    assert standin.script(submitted + 1).count("--array=0-0\n") == 1
+    local = convert(
+        [tmp_path / "data"],
+        tmp_path / "local",
+        make_job(),
+        skip_bad=True,
+        workers=1,
+    )
     assert tree(tmp_path / "out") == tree(local.output)
 
 
 def test_only_the_aggregation_is_missing(tmp_path, standin, capsys):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--wait",
+    ]
     standin.hold()
     assert run(app, words) == 7
     folder = JobFolder(tmp_path / "logs/convert_out")
@@ -133,7 +188,9 @@ def test_only_the_aggregation_is_missing(tmp_path, standin, capsys):
     capsys.readouterr()
     assert run(app, words) == 0
     assert f"submitted SLURM jobs: {submitted + 1}\n" in capsys.readouterr().out
-    assert not any("--dependency" in word for word in standin.arguments(submitted + 1))
+    assert not any(
+        "--dependency" in word for word in standin.arguments(submitted + 1)
+    )
     assert tree(tmp_path / "out") == expected(tmp_path)
 
 
@@ -146,12 +203,26 @@ def damage_last_image(path: Path) -> None:
 def test_a_dataset_in_the_way_is_told_before_any_job(tmp_path, standin):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").touch()
-    assert run(app, ["convert", "data", "-o", "out", "--slurm", "--workers", "2"]) == 5
+    assert (
+        run(app, ["convert", "data", "-o", "out", "--slurm", "--workers", "2"])
+        == 5
+    )
     assert standin.jobs() == 0
 
 
-def test_a_run_that_ends_between_the_name_and_the_removal_of_shards(tmp_path, standin, capsys):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+def test_a_run_that_ends_between_the_name_and_the_removal_of_shards(
+    tmp_path, standin, capsys
+):
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--wait",
+    ]
     standin.hold()
     assert run(app, words) == 7
     kept = tmp_path / "kept.work"
@@ -189,18 +260,42 @@ def test_names_with_spaces(tmp_path, standin, capsys):
 
 @pytest.mark.usefixtures("standin")
 def test_a_task_that_dies_before_it_can_say_anything(capsys):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
-    assert run(app, [*words, "--env-command", "echo no such module >&2; false"]) == 7
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--wait",
+    ]
+    assert (
+        run(app, [*words, "--env-command", "echo no such module >&2; false"])
+        == 7
+    )
     said = capsys.readouterr().err
     assert "2 failed" in said
     assert "no such module" in said
     assert run(app, ["shards", "status", "--job-name", "convert_out"]) == 0
-    assert "rank 0: failed, 2 episodes\n    it ended before it began\n" in capsys.readouterr().out
+    assert (
+        "rank 0: failed, 2 episodes\n    it ended before it began\n"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("standin")
 def test_a_file_of_the_dataset_has_gone(tmp_path, capsys):
-    words = ["convert", "data", "-o", "out", "--slurm", "--workers", "2", "--wait"]
+    words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "2",
+        "--wait",
+    ]
     assert run(app, words) == 0
     min((tmp_path / "out").rglob("*.mp4")).unlink()
     assert run(app, words) == 5
@@ -214,7 +309,8 @@ def test_what_is_not_asked_for_is_left_to_the_cluster(standin):
     assert shards("--workers", "1") == 0
     script = standin.script(1)
     assert not any(
-        f"--{name}" in script for name in ("partition", "time", "qos", "mem-per-cpu", "mail")
+        f"--{name}" in script
+        for name in ("partition", "time", "qos", "mem-per-cpu", "mail")
     )
     assert "#SBATCH --kill-on-invalid-dep=yes\n" in script
     assert "#SBATCH --requeue\n" in script
@@ -230,7 +326,9 @@ def test_what_is_asked_for_is_handed_on(standin):
         "cpus-per-task": "3",
         "mem-per-cpu": "900M",
     }
-    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    words = [
+        word for name, value in asked.items() for word in (f"--{name}", value)
+    ]
     more = [
         "--sbatch",
         "account=robots",
@@ -241,7 +339,9 @@ def test_what_is_asked_for_is_handed_on(standin):
     ]
     assert shards("--workers", "1", *words, *more) == 0
     script = standin.script(1)
-    assert all(f"#SBATCH --{name}={value}\n" in script for name, value in asked.items())
+    assert all(
+        f"#SBATCH --{name}={value}\n" in script for name, value in asked.items()
+    )
     assert "#SBATCH --account=robots\n" in script
     assert "#SBATCH --exclusive\n" in script
     assert "set -e\nmodule load python\n" in script.replace("        ", "")
@@ -260,7 +360,9 @@ def test_no_secret_leaves_the_submitting_process(tmp_path, standin):
     )
 
 
-def test_a_second_run_is_refused_while_the_first_is_in_the_queue(tmp_path, standin, capsys):
+def test_a_second_run_is_refused_while_the_first_is_in_the_queue(
+    tmp_path, standin, capsys
+):
     standin.hold()
     assert shards("--workers", "2") == 0
     standin.queue("1|0|RUNNING|None\n1|1|PENDING|Resources\n9|0|RUNNING|None\n")
@@ -306,7 +408,9 @@ def test_a_rank_that_was_killed(tmp_path, standin, capsys):
     before = json.loads(folder.run_file.read_text())
     work = load_work(folder)
     assert work is not None
-    folder.note(0, RankRecord("running", work.key(0), "gone.example", 1, "1_0", 0.0))
+    folder.note(
+        0, RankRecord("running", work.key(0), "gone.example", 1, "1_0", 0.0)
+    )
     found = states(folder)
     assert [state.state for state in found] == ["failed", "missing"]
     assert found[0].why.startswith("it was killed")
@@ -318,7 +422,10 @@ def test_a_rank_that_was_killed(tmp_path, standin, capsys):
 
 def test_options_become_directives():
     assert SlurmOptions().directives() == {"cpus-per-task": "1"}
-    assert SlurmOptions(sbatch=("--exclusive", "gres=gpu:1")).directives()["gres"] == "gpu:1"
+    assert (
+        SlurmOptions(sbatch=("--exclusive", "gres=gpu:1")).directives()["gres"]
+        == "gpu:1"
+    )
 
 
 def test_the_limit_of_arrays(tmp_path):
@@ -327,12 +434,25 @@ def test_the_limit_of_arrays(tmp_path):
     assert max_array_size() == 1001
 
 
-HOSTILE = ["$(touch hit)`touch hit`", "a\"; touch hit; \"'; touch hit; '", "100%A % of"]
+HOSTILE = [
+    "$(touch hit)`touch hit`",
+    "a\"; touch hit; \"'; touch hit; '",
+    "100%A % of",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_in_the_name_of_a_folder_is_executed(tmp_path, standin, name):
-    words = ["convert", "data", "-o", name, "--slurm", "--workers", "1", "--wait"]
+    words = [
+        "convert",
+        "data",
+        "-o",
+        name,
+        "--slurm",
+        "--workers",
+        "1",
+        "--wait",
+    ]
     assert run(app, [*words, "--logs-dir", f"logs {name}"]) == 0
     assert (tmp_path / name / "meta/info.json").is_file()
     logs = tmp_path / f"logs {name}" / job_name_for("convert_", name)
@@ -341,11 +461,21 @@ def test_nothing_in_the_name_of_a_folder_is_executed(tmp_path, standin, name):
     assert not list(tmp_path.rglob("hit"))
 
 
-@pytest.mark.parametrize("name", ["`touch hit`", "a b", "", "..", "-x", "a/b", "a\nb", "a" * 101])
+@pytest.mark.parametrize(
+    "name", ["`touch hit`", "a b", "", "..", "-x", "a/b", "a\nb", "a" * 101]
+)
 def test_a_job_has_a_safe_name(tmp_path, standin, capsys, name):
     assert run(app, ["shards", "status", f"--job-name={name}"]) == 2
     assert shards("--workers", "1", f"--job-name={name}") == 2
-    convert_words = ["convert", "data", "-o", "out", "--slurm", "--workers", "1"]
+    convert_words = [
+        "convert",
+        "data",
+        "-o",
+        "out",
+        "--slurm",
+        "--workers",
+        "1",
+    ]
     assert run(app, [*convert_words, f"--job-name={name}"]) == 2
     assert "a job cannot have this name" in capsys.readouterr().err
     assert standin.jobs() == 0
@@ -365,7 +495,9 @@ def test_a_job_has_a_safe_name(tmp_path, standin, capsys, name):
         "--env-command=true\n#SBATCH --uid=0",
     ],
 )
-def test_an_option_of_slurm_stays_on_its_line(tmp_path, standin, capsys, option):
+def test_an_option_of_slurm_stays_on_its_line(
+    tmp_path, standin, capsys, option
+):
     assert shards("--workers", "1", option) == 2
     assert "SLURM" in (said := capsys.readouterr().err) or "sbatch" in said
     assert standin.jobs() == 0

@@ -8,7 +8,9 @@ from pathlib import Path
 from tests.helpers.recordings import write_piper
 
 
-def test_one_is_stopped_before_each_of_its_changes_until_the_other_is_done(tmp_path):
+def test_one_is_stopped_before_each_of_its_changes_until_the_other_is_done(
+    tmp_path,
+):
     (tmp_path / "data").mkdir()
     write_piper(tmp_path / "data/one.hdf5", episodes=1, lengths=[3])
     done = subprocess.run(

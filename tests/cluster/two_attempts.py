@@ -49,9 +49,14 @@ class _Site:
         self.job.root.mkdir(parents=True)
         (self.job.root / "id").write_text("the same in each try")
         target = self.root / "home/set"
-        work = plan_shards([folder / "data"], target, _one_camera(), self.job, world=1)
+        work = plan_shards(
+            [folder / "data"], target, _one_camera(), self.job, world=1
+        )
         target.parent.mkdir(parents=True)
-        with self.job.locked(), staging_area(target, work.plan, root=work.staging_root):
+        with (
+            self.job.locked(),
+            staging_area(target, work.plan, root=work.staging_root),
+        ):
             self.digest = save_work(self.job, work)
 
     def attempt(self, stop_before: int = -1) -> int:
@@ -61,7 +66,9 @@ class _Site:
 
     def tell(self, **known: object) -> None:
         """Tell what came of a try, and remove it."""
-        sys.stdout.write(json.dumps({**known, "home": tree(self.root / "home")}) + "\n")
+        sys.stdout.write(
+            json.dumps({**known, "home": tree(self.root / "home")}) + "\n"
+        )
         sys.stdout.flush()
         shutil.rmtree(self.root)
 
@@ -69,7 +76,9 @@ class _Site:
 def _one_camera() -> Job:
     """The changes for a further camera are of the same kinds."""
     layout = load_layout("piper")
-    return make_job(layout=replace(layout, cameras={"mid": layout.cameras["mid"]}))
+    return make_job(
+        layout=replace(layout, cameras={"mid": layout.cameras["mid"]})
+    )
 
 
 def _one_of_each_kind(site: _Site) -> list[int]:
@@ -77,14 +86,20 @@ def _one_of_each_kind(site: _Site) -> list[int]:
     code = _ended(site.attempt())
     kinds = json.loads((site.root / "changes.json").read_text())
     site.tell(changes=[], codes=[code])
-    return [number for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+    return [
+        number
+        for number, kind in enumerate(kinds)
+        if kind not in kinds[:number]
+    ]
 
 
 def _first_waits_for_all(site: _Site, number: int) -> None:
     first = site.attempt(number)
     stopped = _stopped(first)
     second = _ended(site.attempt())
-    site.tell(changes=[number], codes=[second, _went_on(first) if stopped else -1])
+    site.tell(
+        changes=[number], codes=[second, _went_on(first) if stopped else -1]
+    )
 
 
 def _each_waits(site: _Site, one: int, other: int) -> None:
@@ -155,16 +170,23 @@ def _kind(path: str) -> str:
     What lies in a folder under the attempt's own name is seen by nobody else: all of one kind.
     """
     parts = path.split("/")
-    own = next((number for number, part in enumerate(parts) if "tmp-" in part), len(parts))
+    own = next(
+        (number for number, part in enumerate(parts) if "tmp-" in part),
+        len(parts),
+    )
     name = parts[own].partition("tmp-")[0] if own < len(parts) else ""
-    return "/".join([*parts[:own], name, "inside" if own + 1 < len(parts) else ""])
+    return "/".join(
+        [*parts[:own], name, "inside" if own + 1 < len(parts) else ""]
+    )
 
 
 def _is_change(event: str, arguments: tuple[object, ...]) -> bool:
     if event != "open":
         return event in _CHANGES
     flags = arguments[2]
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return isinstance(flags, int) and bool(
+        flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
 
 
 if __name__ == "__main__":

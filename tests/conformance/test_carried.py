@@ -16,7 +16,9 @@ pytestmark = pytest.mark.oracle
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_own_columns_keys_and_times(version, tmp_path, official_reader):
-    episodes = [make_episode(tmp_path / "in", number, 12) for number in range(2)]
+    episodes = [
+        make_episode(tmp_path / "in", number, 12) for number in range(2)
+    ]
     root = write_dataset(tmp_path / "set", episodes)
     video = root / "videos/chunk-000/observation.images.mid/episode_000000.mp4"
     retime(video, [0.2 + number / FPS for number in range(12)], 90_000)

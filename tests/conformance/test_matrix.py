@@ -45,9 +45,22 @@ class Case(NamedTuple):
 
 
 MATRIX = [
-    *(Case(*point) for point in itertools.product((0, 1, 3), ("h264",), (1, 3), (1, 2), (1, 2))),
-    *(Case(*point) for point in itertools.product((0, 1, 3), ("h264",), (1, 3), (61,), (2,))),
-    *(Case(*point) for point in itertools.product((1,), ("av1",), (3,), (1, 5), (1,))),
+    *(
+        Case(*point)
+        for point in itertools.product(
+            (0, 1, 3), ("h264",), (1, 3), (1, 2), (1, 2)
+        )
+    ),
+    *(
+        Case(*point)
+        for point in itertools.product(
+            (0, 1, 3), ("h264",), (1, 3), (61,), (2,)
+        )
+    ),
+    *(
+        Case(*point)
+        for point in itertools.product((1,), ("av1",), (3,), (1, 5), (1,))
+    ),
 ]
 
 
@@ -60,12 +73,12 @@ def test_written_read_moved_and_moved_back(case, version, tmp_path):
     assert_holds(open_dataset(tmp_path / "moved"), episodes)
     migrate(tmp_path / "moved", version, output=tmp_path / "back")
     before, after = tree(root), tree(tmp_path / "back")
-    if (
-        case.mode == "av1"
-    ):  # FFmpeg writes a pixel aspect ratio that the encoder leaves out; packets are equal
+    # FFmpeg writes a pixel aspect ratio that the encoder leaves out; packets are equal
+    if case.mode == "av1":
         assert_holds(open_dataset(tmp_path / "back"), episodes)
         before, after = (
-            {name: data for name, data in t.items() if "mp4" not in name} for t in (before, after)
+            {name: data for name, data in t.items() if "mp4" not in name}
+            for t in (before, after)
         )
     assert before == after
 
@@ -82,7 +95,9 @@ def test_written_read_moved_and_moved_back(case, version, tmp_path):
     ],
     ids=str,
 )
-def test_the_official_reader_finds_the_same(case, version, tmp_path, official_reader):
+def test_the_official_reader_finds_the_same(
+    case, version, tmp_path, official_reader
+):
     episodes = case.make(tmp_path / "in")
     limits = {"video_mb": 0.01, "data_mb": 0.01} if version == "v3.0" else {}
     parts = [
@@ -99,16 +114,32 @@ def test_the_official_reader_finds_the_same(case, version, tmp_path, official_re
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-def test_the_official_reader_looks_around_in_an_episode(version, tmp_path, official_reader):
-    write_dataset(tmp_path / "set", Case(1, "h264", 3, 4, 2).make(tmp_path / "in"), version)
+def test_the_official_reader_looks_around_in_an_episode(
+    version, tmp_path, official_reader
+):
+    write_dataset(
+        tmp_path / "set",
+        Case(1, "h264", 3, 4, 2).make(tmp_path / "in"),
+        version,
+    )
     key = "observation.images.left_wrist"
     # lerobot 0.3.3 finds its way only if the chosen episodes are the first ones.
     episodes = [0, 1] if version == "v2.1" else [1]
     reading = official_reader.read(
-        tmp_path / "set", episodes=episodes, deltas={key: [-1 / FPS, 0, 1 / FPS]}
+        tmp_path / "set",
+        episodes=episodes,
+        deltas={key: [-1 / FPS, 0, 1 / FPS]},
     )
-    codes = [[frame_code(frame) for frame in frames] for frames in reading.arrays[key][-4:]]
-    assert codes == [[100, 100, 101], [100, 101, 102], [101, 102, 103], [102, 103, 103]]
+    codes = [
+        [frame_code(frame) for frame in frames]
+        for frames in reading.arrays[key][-4:]
+    ]
+    assert codes == [
+        [100, 100, 101],
+        [100, 101, 102],
+        [101, 102, 103],
+        [102, 103, 103],
+    ]
     assert reading.arrays[f"{key}_is_pad"].tolist()[-4] == [True, False, False]
 
 
@@ -116,17 +147,28 @@ def assert_read_as(reading, episodes):
     """See that the official reader's items are these episodes, with all that they hold."""
     lengths = [episode.length for episode in episodes]
     total = sum(lengths)
-    assert (reading.length, reading.episodes, reading.fps) == (total, len(episodes), FPS)
+    assert (reading.length, reading.episodes, reading.fps) == (
+        total,
+        len(episodes),
+        FPS,
+    )
     arrays = reading.arrays
     for key in ("observation.state", "action", "frame_index", "timestamp"):
         expected = np.concatenate(
             [np.array(episode.table[key].to_pylist()) for episode in episodes]
         )
-        np.testing.assert_array_equal(arrays[key], expected.astype(arrays[key].dtype))
+        np.testing.assert_array_equal(
+            arrays[key], expected.astype(arrays[key].dtype)
+        )
     assert arrays["index"].tolist() == list(range(total))
-    assert arrays["episode_index"].tolist() == np.repeat(range(len(lengths)), lengths).tolist()
+    assert (
+        arrays["episode_index"].tolist()
+        == np.repeat(range(len(lengths)), lengths).tolist()
+    )
     texts = [
-        episode.tasks[0 if episode.task_rows is None else episode.task_rows[row]]
+        episode.tasks[
+            0 if episode.task_rows is None else episode.task_rows[row]
+        ]
         for episode in episodes
         for row in range(episode.length)
     ]
@@ -135,16 +177,24 @@ def assert_read_as(reading, episodes):
     for place, key in enumerate(reading.cameras):
         codes = [frame_code(frame) for frame in arrays[key]]
         expected_codes = [
-            number * 100 + place * 1000 + i for number, n in enumerate(lengths) for i in range(n)
+            number * 100 + place * 1000 + i
+            for number, n in enumerate(lengths)
+            for i in range(n)
         ]
         assert codes == expected_codes
         assert np.shape(reading.stats[key]["std"]) == (3, 1, 1)
     for key in ("observation.state", "timestamp", "index", "task_index"):
         exact = np.asarray(arrays[key], dtype=np.float64)
         np.testing.assert_allclose(
-            reading.stats[key]["mean"], np.atleast_1d(exact.mean(axis=0)), rtol=1e-5, atol=1e-8
+            reading.stats[key]["mean"],
+            np.atleast_1d(exact.mean(axis=0)),
+            rtol=1e-5,
+            atol=1e-8,
         )
         np.testing.assert_allclose(
-            reading.stats[key]["std"], np.atleast_1d(exact.std(axis=0)), rtol=1e-4, atol=1e-7
+            reading.stats[key]["std"],
+            np.atleast_1d(exact.std(axis=0)),
+            rtol=1e-4,
+            atol=1e-7,
         )
         assert np.ravel(reading.stats[key]["count"]).tolist() == [total]

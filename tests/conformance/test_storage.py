@@ -64,20 +64,36 @@ class Case(NamedTuple):
         assert len(dataset) == self.episodes
         for number, episode in enumerate(dataset):
             assert episode.tasks == (TASKS[number % self.tasks],)
-            for key, values in (("observation.state", states), ("action", actions)):
-                rows = np.array(episode.table[key].to_pylist(), dtype=np.float32)
-                np.testing.assert_array_equal(rows, values(number, self.length).astype(np.float32))
+            for key, values in (
+                ("observation.state", states),
+                ("action", actions),
+            ):
+                rows = np.array(
+                    episode.table[key].to_pylist(), dtype=np.float32
+                )
+                np.testing.assert_array_equal(
+                    rows, values(number, self.length).astype(np.float32)
+                )
             assert len(episode.clips) == self.cameras
             for camera, clip in enumerate(episode.clips.values()):
-                codes = [read_code(frame) for frame in decode(clip.path, clip.first, clip.count)]
-                assert codes == [(number, camera, frame) for frame in range(self.length)]
+                codes = [
+                    read_code(frame)
+                    for frame in decode(clip.path, clip.first, clip.count)
+                ]
+                assert codes == [
+                    (number, camera, frame) for frame in range(self.length)
+                ]
 
     def assert_moved(self, moved, root):
         """See that a dataset holds what another does: the same rows, tasks and packets."""
-        for found, expected in zip(open_dataset(moved), open_dataset(root), strict=True):
+        for found, expected in zip(
+            open_dataset(moved), open_dataset(root), strict=True
+        ):
             assert found.table.equals(expected.table)
             assert found.tasks == expected.tasks
-            for clip, other in zip(found.clips.values(), expected.clips.values(), strict=True):
+            for clip, other in zip(
+                found.clips.values(), expected.clips.values(), strict=True
+            ):
                 assert clip_packets(clip) == clip_packets(other)
 
 
@@ -91,7 +107,9 @@ def convert_to_both(case, folder):
         with staging_area(root, plan) as staging:
             for episode in plan.episodes:
                 if version == "v2.1":
-                    staging.stage_episode(episode, job, lambda _frames, _size: None)
+                    staging.stage_episode(
+                        episode, job, lambda _frames, _size: None
+                    )
                 assert staging.is_staged(episode)
             if version == "v2.1":
                 share(work_folder(root), work_folder(roots["v3.0"]))
@@ -108,7 +126,11 @@ SOME = [(1, 1, 1), (3, 1, 2), (3, 2, 61)]
 """For the storages beside the first: they end where an episode is encoded."""
 
 MATRIX = [
-    *(Case("jpeg-vlen", cameras, *amount) for cameras in (0, 1, 3) for amount in AMOUNTS),
+    *(
+        Case("jpeg-vlen", cameras, *amount)
+        for cameras in (0, 1, 3)
+        for amount in AMOUNTS
+    ),
     *(
         Case(storage, cameras, *amount)
         for storage in STORAGES[1:]
@@ -122,7 +144,10 @@ MATRIX = [
 def test_converted_moved_and_moved_back(case, tmp_path):
     for version, root in convert_to_both(case, tmp_path).items():
         case.assert_in(root)
-        moved, back = tmp_path / f"{version}-moved", tmp_path / f"{version}-back"
+        moved, back = (
+            tmp_path / f"{version}-moved",
+            tmp_path / f"{version}-back",
+        )
         migrate(root, OTHER[version], output=moved)
         case.assert_moved(moved, root)
         migrate(moved, version, output=back)

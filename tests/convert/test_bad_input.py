@@ -59,13 +59,21 @@ def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     assert (code, out) == (broken.code, "")
     assert [part for part in broken.says if part not in err] == []
     if name in EPISODES:
-        assert "--skip-bad" in err or "--task" in err or "HDF5_PLUGIN_PATH" in err
-    labels = ("expected:", "next:") if code == 2 or "--episodes" in broken.options else LABELS
+        assert (
+            "--skip-bad" in err or "--task" in err or "HDF5_PLUGIN_PATH" in err
+        )
+    labels = (
+        ("expected:", "next:")
+        if code == 2 or "--episodes" in broken.options
+        else LABELS
+    )
     assert [label for label in labels if f"\n{label}" not in err] == []
     assert err.replace("\n", "").isprintable()
     assert not output.exists()
     assert {
-        path: digest for path, digest in tree(tmp_path).items() if path.split("/")[0] != "out"
+        path: digest
+        for path, digest in tree(tmp_path).items()
+        if path.split("/")[0] != "out"
     } == before
     assert_golden(f"errors/{name}", err.replace(str(tmp_path), "<dir>"))
 
@@ -76,31 +84,56 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     path = write_piper(folder / "day.hdf5", episodes=3, lengths=4)
     assert (
-        run(app, ["convert", str(path), "--output", str(folder / "dataset"), "--episodes", "0,2"])
+        run(
+            app,
+            [
+                "convert",
+                str(path),
+                "--output",
+                str(folder / "dataset"),
+                "--episodes",
+                "0,2",
+            ],
+        )
         == 0
     )
     return folder / "dataset"
 
 
 @pytest.mark.parametrize(
-    "name", ["thirteen_joints", "length_zero", "not_a_number", "truncated_image", "hostile_name"]
+    "name",
+    [
+        "thirteen_joints",
+        "length_zero",
+        "not_a_number",
+        "truncated_image",
+        "hostile_name",
+    ],
 )
-def test_a_bad_episode_is_left_out_and_the_others_are_as_without_it(tmp_path, convert, name, whole):
+def test_a_bad_episode_is_left_out_and_the_others_are_as_without_it(
+    tmp_path, convert, name, whole
+):
     broken = EPISODES[name](tmp_path)
     output = tmp_path / "dataset"
     code, out, err = convert(broken.path, "--output", output, "--skip-bad")
     assert (code, err) == (0, "")
-    [line] = [line for line in out.splitlines() if line.startswith("left out: ")]
+    [line] = [
+        line for line in out.splitlines() if line.startswith("left out: ")
+    ]
     assert line.isprintable()
     assert line.startswith(f"left out: {broken.path}: episode_1")
-    [left] = json.loads((output / "meta/piperline.json").read_text())["left_out"]
+    [left] = json.loads((output / "meta/piperline.json").read_text())[
+        "left_out"
+    ]
     assert left["episode"].startswith("episode_1")
     assert left["reason"] in line
     assert {path for path, _ in tree(whole).items() - tree(output).items()} == {
         "meta/piperline.json",
         "meta/piperline_seal.json",
     }
-    assert codes(output) == [[(episode, 1, frame) for frame in range(4)] for episode in (0, 2)]
+    assert codes(output) == [
+        [(episode, 1, frame) for frame in range(4)] for episode in (0, 2)
+    ]
 
 
 def test_all_bad_episodes_are_left_out_at_once(tmp_path, convert):
@@ -111,9 +144,13 @@ def test_all_bad_episodes_are_left_out_at_once(tmp_path, convert):
         cases.append(build(folder))
     cases += [FILES["truncated"](tmp_path)]
     output = tmp_path / "dataset"
-    code, out, err = convert(*(case.path for case in cases), "--output", output, "--skip-bad")
+    code, out, err = convert(
+        *(case.path for case in cases), "--output", output, "--skip-bad"
+    )
     assert (code, err) == (0, "")
-    assert sum(line.startswith("left out: ") for line in out.splitlines()) == len(cases)
+    assert sum(
+        line.startswith("left out: ") for line in out.splitlines()
+    ) == len(cases)
     left = json.loads((output / "meta/piperline.json").read_text())["left_out"]
     assert sum(item["episode"] is None for item in left) == 1
     assert codes(output) == [
@@ -124,7 +161,9 @@ def test_all_bad_episodes_are_left_out_at_once(tmp_path, convert):
     )
 
 
-def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, convert, whole):
+def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(
+    tmp_path, convert, whole
+):
     broken = EPISODES["corrupt_image"](tmp_path)
     output = tmp_path / "dataset"
     assert convert(broken.path, "--output", output)[0] == 3
@@ -141,10 +180,18 @@ def test_a_failed_run_is_finished_by_leaving_the_bad_episode_out(tmp_path, conve
 def test_a_dry_run_tells_what_would_be_left_out(tmp_path, convert):
     broken = EPISODES["thirteen_joints"](tmp_path)
     before = tree(tmp_path)
-    assert convert(broken.path, "--output", tmp_path / "dataset", "--dry-run")[0] == 3
-    code, out, _ = convert(broken.path, "--output", tmp_path / "dataset", "--dry-run", "--skip-bad")
+    assert (
+        convert(broken.path, "--output", tmp_path / "dataset", "--dry-run")[0]
+        == 3
+    )
+    code, out, _ = convert(
+        broken.path, "--output", tmp_path / "dataset", "--dry-run", "--skip-bad"
+    )
     assert code == 0
-    assert f"left out: {broken.path}: episode_1: the dataset does not fit the layout" in out
+    assert (
+        f"left out: {broken.path}: episode_1: the dataset does not fit the layout"
+        in out
+    )
     assert "2 episodes, 8 frames" in out
     assert tree(tmp_path) == before
 
@@ -172,11 +219,18 @@ def test_nothing_is_left(tmp_path, convert):
 
 def test_cameras_of_another_size_do_not_go_into_one_dataset(tmp_path, convert):
     one = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=1)
-    other = write_piper(tmp_path / "b.hdf5", episodes=1, lengths=1, size=(24, 32))
+    other = write_piper(
+        tmp_path / "b.hdf5", episodes=1, lengths=1, size=(24, 32)
+    )
     code, _, err = convert(one, other, "--output", tmp_path / "dataset")
     assert code == 3
     assert_golden("errors/sizes_differ", err.replace(str(tmp_path), "<dir>"))
-    assert convert(one, other, "--output", tmp_path / "dataset", "--resize", "32x24")[0] == 0
+    assert (
+        convert(
+            one, other, "--output", tmp_path / "dataset", "--resize", "32x24"
+        )[0]
+        == 0
+    )
 
 
 def test_a_file_that_is_being_written(tmp_path, convert):
@@ -186,7 +240,10 @@ def test_a_file_that_is_being_written(tmp_path, convert):
         "print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as recorder:
         assert recorder.stdout is not None
         assert recorder.stdout.readline() == "open\n"
@@ -213,5 +270,8 @@ def test_a_real_process_says_the_same(tmp_path, name):
     assert done.returncode == broken.code
     assert done.stdout == ""
     assert_golden(
-        f"errors/{name}", done.stderr[done.stderr.index("error:") :].replace(str(tmp_path), "<dir>")
+        f"errors/{name}",
+        done.stderr[done.stderr.index("error:") :].replace(
+            str(tmp_path), "<dir>"
+        ),
     )

@@ -27,14 +27,21 @@ def may_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
     return (
-        subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+        subprocess.run(
+            ["unshare", "-rm", "true"], capture_output=True, check=False
+        ).returncode
+        == 0
     )
 
 
-own_mounts = pytest.mark.skipif(not may_mount(), reason="no user namespaces here")
+own_mounts = pytest.mark.skipif(
+    not may_mount(), reason="no user namespaces here"
+)
 
 
-def shell(script: str, *arguments: object, mounts: bool = True) -> subprocess.CompletedProcess[str]:
+def shell(
+    script: str, *arguments: object, mounts: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Run a script, with file systems of its own that end with it."""
     command = [
         *(["unshare", "-rm"] if mounts else []),
@@ -66,7 +73,8 @@ echo "code $?"; ls -A "$3"; ls "$3/dataset/meta/info.json"
 
 @own_mounts
 @pytest.mark.parametrize(
-    ("kilobytes", "version"), [(12, "v2.1"), (60, "v2.1"), (150, "v3.0"), (220, "v3.0")]
+    ("kilobytes", "version"),
+    [(12, "v2.1"), (60, "v2.1"), (150, "v3.0"), (220, "v3.0")],
 )
 def test_a_full_disk_keeps_what_is_done_and_the_same_command_finishes_it(
     tmp_path, recording, kilobytes, version
@@ -111,12 +119,16 @@ def test_a_path_through_a_file(tmp_path, convert, recording):
     code, _, err = convert(recording, "--output", tmp_path / "file" / "dataset")
     assert code == 5
     assert tree(tmp_path).keys() == {"file"}
-    assert_golden("errors/output_below_a_file", err.replace(str(tmp_path), "<dir>"))
+    assert_golden(
+        "errors/output_below_a_file", err.replace(str(tmp_path), "<dir>")
+    )
 
 
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
 @pytest.mark.parametrize("name", ["file", "folder"])
-def test_what_piperline_did_not_make_is_kept(tmp_path, convert, recording, name, overwrite):
+def test_what_piperline_did_not_make_is_kept(
+    tmp_path, convert, recording, name, overwrite
+):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").write_text("mine")
@@ -124,7 +136,10 @@ def test_what_piperline_did_not_make_is_kept(tmp_path, convert, recording, name,
     code, _, err = convert(recording, "--output", tmp_path / name, *overwrite)
     assert code == 5
     assert tree(tmp_path) == before
-    assert_golden("errors/output_of_others", err.replace(str(tmp_path / name), "<dir>/there"))
+    assert_golden(
+        "errors/output_of_others",
+        err.replace(str(tmp_path / name), "<dir>/there"),
+    )
 
 
 def test_a_dataset_is_replaced_only_on_demand(tmp_path, convert, recording):
@@ -145,10 +160,15 @@ def test_a_link_in_the_place_of_the_output(tmp_path, convert, recording):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")
     for more in ((), ("--overwrite",), ("--dry-run",)):
-        code, out, err = convert(recording, "--output", tmp_path / "link", *more)
+        code, out, err = convert(
+            recording, "--output", tmp_path / "link", *more
+        )
         assert (code, out) == (5, "")
         assert "found:    a link to elsewhere" in err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere",
+        "link",
+    ]
 
 
 @own_mounts
@@ -162,8 +182,12 @@ def test_a_mount_point_in_the_place_of_the_output(tmp_path, recording):
     assert "found:    a mount point" in done.stderr
 
 
-@pytest.mark.parametrize("name", [".", "/", "", "new/..", os.fsdecode(b"a\xff")])
-def test_an_output_without_a_name_of_its_own(tmp_path, convert, recording, monkeypatch, name):
+@pytest.mark.parametrize(
+    "name", [".", "/", "", "new/..", os.fsdecode(b"a\xff")]
+)
+def test_an_output_without_a_name_of_its_own(
+    tmp_path, convert, recording, monkeypatch, name
+):
     monkeypatch.chdir(tmp_path)
     for more in ((), ("--dry-run",)):
         code, _, err = convert(recording, "--output", name, *more)
@@ -178,11 +202,18 @@ def test_what_was_staged_for_other_settings_makes_room(tmp_path, convert):
     kept = set((tmp_path / "out.work/episodes").iterdir())
     assert convert(broken.path, "--output", tmp_path / "out")[0] == 3
     assert set((tmp_path / "out.work/episodes").iterdir()) == kept
-    assert convert(broken.path, "--output", tmp_path / "out", "--resize", "32x24")[0] == 3
+    assert (
+        convert(broken.path, "--output", tmp_path / "out", "--resize", "32x24")[
+            0
+        ]
+        == 3
+    )
     assert not kept & set((tmp_path / "out.work/episodes").iterdir())
 
 
-def test_a_file_system_without_hard_links(tmp_path, recording, convert, monkeypatch):
+def test_a_file_system_without_hard_links(
+    tmp_path, recording, convert, monkeypatch
+):
     """As exFAT is, on many a USB disk."""
     assert convert(recording, "--output", tmp_path / "there")[0] == 0
     plan = plan_run([recording], make_job())
@@ -193,13 +224,17 @@ def test_a_file_system_without_hard_links(tmp_path, recording, convert, monkeypa
     monkeypatch.setattr(os, "link", refused)
     with staging_area(tmp_path / "here", plan) as staging:
         for episode in plan.episodes:
-            staging.stage_episode(episode, plan.job, lambda _frames, _size: None)
+            staging.stage_episode(
+                episode, plan.job, lambda _frames, _size: None
+            )
         assemble(staging, plan, tmp_path / "here")
     assert tree(tmp_path / "here") == tree(tmp_path / "there")
 
 
 @pytest.mark.parametrize("name", ["truncated_image", "length_zero"])
-def test_a_dataset_is_not_replaced_by_a_run_that_fails(tmp_path, convert, recording, name):
+def test_a_dataset_is_not_replaced_by_a_run_that_fails(
+    tmp_path, convert, recording, name
+):
     output = tmp_path / "dataset"
     assert convert(recording, "--output", output)[0] == 0
     before = tree(output)
@@ -208,13 +243,17 @@ def test_a_dataset_is_not_replaced_by_a_run_that_fails(tmp_path, convert, record
     assert tree(output) == before
 
 
-def test_a_folder_in_the_place_of_the_staging_folder(tmp_path, convert, recording):
+def test_a_folder_in_the_place_of_the_staging_folder(
+    tmp_path, convert, recording
+):
     (tmp_path / "dataset.work").mkdir()
     (tmp_path / "dataset.work" / "thesis.txt").write_text("mine")
     code, _, err = convert(recording, "--output", tmp_path / "dataset")
     assert code == 5
     assert tree(tmp_path).keys() == {"dataset.work", "dataset.work/thesis.txt"}
-    assert_golden("errors/staging_of_others", err.replace(str(tmp_path), "<dir>"))
+    assert_golden(
+        "errors/staging_of_others", err.replace(str(tmp_path), "<dir>")
+    )
 
 
 @own_mounts
@@ -226,4 +265,6 @@ def test_the_demo_needs_room(tmp_path):
     done = shell(script, PIPERLINE, tmp_path)
     assert done.returncode == 5
     assert done.stdout == ""
-    assert_golden("errors/demo_without_room", done.stderr.replace(str(tmp_path), "<dir>"))
+    assert_golden(
+        "errors/demo_without_room", done.stderr.replace(str(tmp_path), "<dir>")
+    )

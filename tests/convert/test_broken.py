@@ -18,4 +18,7 @@ def test_the_episodes_around_the_broken_one_are_whole(tmp_path, name):
             header = episode.header()
             assert header.length == 4
             assert set(episode.vectors(4)) == {"observation.state", "action"}
-            assert all(len(list(episode.stream(camera, 4))) == 4 for camera in header.cameras)
+            assert all(
+                len(list(episode.stream(camera, 4))) == 4
+                for camera in header.cameras
+            )

@@ -13,7 +13,12 @@ import pytest
 from piperline.convert.job import make_job
 from piperline.convert.pool import _Queue
 from piperline.convert.run import convert, plan_run
-from piperline.errors import BadEpisode, LayoutMismatch, RecordingError, UsageError
+from piperline.errors import (
+    BadEpisode,
+    LayoutMismatch,
+    RecordingError,
+    UsageError,
+)
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
 from piperline.video.encoder import Mode
@@ -40,7 +45,9 @@ def test_a_crash_costs_the_episode(path, tmp_path):
     assert caught.value.place is not None
     assert caught.value.place.episode == "episode_1"
     made = convert(path, tmp_path / "out", make_job(), skip_bad=True, workers=1)
-    assert reasons(made) == [("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")]
+    assert reasons(made) == [
+        ("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")
+    ]
     assert made.episodes == 2
     assert len(open_dataset(tmp_path / "out")) == 2
 
@@ -54,7 +61,11 @@ def test_a_file_that_crashes_again_and_again_is_left_out(tmp_path, monkeypatch):
             crashing(file, f"episode_{number}")
     plan = plan_run(tmp_path, make_job(), skip_bad=True)
     assert [episode.file.name for episode in plan.episodes] == ["b.hdf5"]
-    assert [left.episode for left in plan.left_out] == ["episode_0", "episode_1", None]
+    assert [left.episode for left in plan.left_out] == [
+        "episode_0",
+        "episode_1",
+        None,
+    ]
 
 
 def test_a_hang_costs_the_file(tmp_path, monkeypatch):
@@ -64,7 +75,9 @@ def test_a_hang_costs_the_file(tmp_path, monkeypatch):
     make_hang(bad)
     plan = plan_run(tmp_path, make_job(), skip_bad=True)
     assert [episode.file.name for episode in plan.episodes] == ["b.hdf5"]
-    assert reasons(plan) == [("episode_0", "reading this crashes or hangs: nothing for 2 seconds")]
+    assert reasons(plan) == [
+        ("episode_0", "reading this crashes or hangs: nothing for 2 seconds")
+    ]
 
 
 def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
@@ -80,7 +93,9 @@ def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
         for row in range(1, 4):
             data.id.write_direct_chunk((row, 0), b"abc", 0)
     made = convert(path, tmp_path / "out", make_job(), skip_bad=True, workers=1)
-    assert reasons(made) == [("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")]
+    assert reasons(made) == [
+        ("episode_1", "reading this crashes or hangs: a crash (SIGSEGV)")
+    ]
 
 
 def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
@@ -89,18 +104,24 @@ def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
     path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=4)
     squeeze = zlib.compressobj(9)
     block = b"\0" * (1 << 24)
-    bomb = b"".join(squeeze.compress(block) for _ in range(128)) + squeeze.flush()
+    bomb = (
+        b"".join(squeeze.compress(block) for _ in range(128)) + squeeze.flush()
+    )
     with h5py.File(path, "r+") as file:
         group = file["episode_1"]
         del group[MID]
-        data = group.create_dataset(MID, shape=(4, 64), chunks=(4, 64), dtype="u1", compression=9)
+        data = group.create_dataset(
+            MID, shape=(4, 64), chunks=(4, 64), dtype="u1", compression=9
+        )
         data.id.write_direct_chunk((0, 0), bomb, 0)
     plan = plan_run(path, make_job(), skip_bad=True)
     assert [episode.name for episode in plan.episodes] == ["episode_0"]
     assert [left.episode for left in plan.left_out] == ["episode_1"]
 
 
-def set_image(path: Path, episode: int, frame: int, data: bytes, camera: str = MID) -> None:
+def set_image(
+    path: Path, episode: int, frame: int, data: bytes, camera: str = MID
+) -> None:
     with h5py.File(path, "r+") as file:
         images = file[f"episode_{episode}"][camera]
         row = np.frombuffer(data, "u1")
@@ -112,8 +133,12 @@ def image_of(path: Path, camera: str = MID) -> bytes:
         return bytes(file["episode_1"][camera][1])
 
 
-def reason(path: Path, output: Path, workers: int = 1, video: Mode = "h264") -> str:
-    made = convert(path, output, make_job(video=video), skip_bad=True, workers=workers)
+def reason(
+    path: Path, output: Path, workers: int = 1, video: Mode = "h264"
+) -> str:
+    made = convert(
+        path, output, make_job(video=video), skip_bad=True, workers=workers
+    )
     ((episode, text),) = reasons(made)
     assert episode == "episode_1"
     return text
@@ -127,7 +152,11 @@ def test_the_first_of_two_damaged_cameras_is_told(path, tmp_path):
     texts = {reason(path, tmp_path / f"out{n}", n) for n in (1, 2, 3)}
     assert len(texts) == 1
     assert "camera left_wrist, frame 3" in texts.pop()
-    assert tree(tmp_path / "out1") == tree(tmp_path / "out2") == tree(tmp_path / "out3")
+    assert (
+        tree(tmp_path / "out1")
+        == tree(tmp_path / "out2")
+        == tree(tmp_path / "out3")
+    )
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -152,13 +181,26 @@ def test_a_compound_type_is_no_image(path):
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return (
+        struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", zlib.crc32(kind + body))
+    )
 
 
 def png(width: int, height: int, *more: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    header = chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    )
     pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + pixels + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + b"".join(more)
+        + pixels
+        + chunk(b"IEND", b"")
+    )
 
 
 def keep_png(path: Path) -> None:
@@ -188,7 +230,9 @@ def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
     keep_png(path)
     set_image(path, 1, 2, png(96, 72, TEXTS[name]))
     said = reason(path, tmp_path / "out")
-    assert said.endswith("frame 2): a PNG with text and profiles of more than 8 MiB")
+    assert said.endswith(
+        "frame 2): a PNG with text and profiles of more than 8 MiB"
+    )
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -201,7 +245,10 @@ def test_an_image_may_not_claim_an_absurd_size(path, tmp_path, kind, frame):
         huge = png(16000, 16000)
     set_image(path, 1, frame, huge)
     said = reason(path, tmp_path / "out")
-    assert f"frame {frame}): an image that says that it has 16000x16000 pixels" in said
+    assert (
+        f"frame {frame}): an image that says that it has 16000x16000 pixels"
+        in said
+    )
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -233,12 +280,16 @@ def test_copy_takes_what_players_decode(path, tmp_path, marker):
 
 
 @pytest.mark.usefixtures("workers_in_threads")
-@pytest.mark.parametrize(("at", "value"), [(4, 12), (9, 4)], ids=["12 bits", "4 components"])
+@pytest.mark.parametrize(
+    ("at", "value"), [(4, 12), (9, 4)], ids=["12 bits", "4 components"]
+)
 def test_copy_takes_eight_bits_and_three_components(path, tmp_path, at, value):
     data = bytearray(image_of(path))
     data[data.find(b"\xff\xc0") + at] = value
     set_image(path, 1, 2, bytes(data))
-    assert "of a kind that players do not know" in reason(path, tmp_path / "out", video="copy")
+    assert "of a kind that players do not know" in reason(
+        path, tmp_path / "out", video="copy"
+    )
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -250,7 +301,13 @@ def test_a_dataset_that_is_compressed_twice_is_refused(path):
         filters.set_deflate(9)
         filters.set_deflate(9)
         space = h5py.h5s.create_simple((4, 14))
-        h5py.h5d.create(file["episode_1"].id, b"state", h5py.h5t.NATIVE_FLOAT, space, filters)
+        h5py.h5d.create(
+            file["episode_1"].id,
+            b"state",
+            h5py.h5t.NATIVE_FLOAT,
+            space,
+            filters,
+        )
     with pytest.raises(BadEpisode, match="compressed twice"):
         plan_run(path, make_job())
 
@@ -259,8 +316,14 @@ def test_a_dataset_that_is_compressed_twice_is_refused(path):
 def test_a_chunk_of_vectors_may_not_claim_gigabytes(path):
     with h5py.File(path, "r+") as file:
         del file["episode_1"]["state"]
-        shape = {"shape": (4, 14), "maxshape": (None, 14), "chunks": (1 << 25, 14)}
-        file["episode_1"].create_dataset("state", dtype="f4", compression=1, **shape)
+        shape = {
+            "shape": (4, 14),
+            "maxshape": (None, 14),
+            "chunks": (1 << 25, 14),
+        }
+        file["episode_1"].create_dataset(
+            "state", dtype="f4", compression=1, **shape
+        )
     with pytest.raises(BadEpisode, match="a size that no recording has"):
         plan_run(path, make_job())
 

@@ -40,7 +40,10 @@ def start(source: Path, output: Path) -> subprocess.Popen[bytes]:
         "2",
     ]
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
@@ -50,7 +53,9 @@ def session_members(session: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                state, _, _, sid = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                state, _, _, sid = (
+                    (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                )
             except (OSError, ValueError):
                 continue
             if int(sid) == session and state != "Z":
@@ -61,7 +66,9 @@ def session_members(session: int) -> list[int]:
 def wait_until_gone(session: int) -> None:
     deadline = time.monotonic() + 20
     while session_members(session):
-        assert time.monotonic() < deadline, f"orphans: {session_members(session)}"
+        assert time.monotonic() < deadline, (
+            f"orphans: {session_members(session)}"
+        )
         time.sleep(0.05)
 
 
@@ -96,7 +103,9 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     assert not (tmp_path / "out.work").exists()
 
 
-def test_a_run_that_is_killed_after_its_last_rename_leaves_nothing(tmp_path, monkeypatch):
+def test_a_run_that_is_killed_after_its_last_rename_leaves_nothing(
+    tmp_path, monkeypatch
+):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
     monkeypatch.setattr("piperline.convert.assemble.publish", publish_and_end)
     with pytest.raises(KeyboardInterrupt):
@@ -109,17 +118,26 @@ def test_a_run_that_is_killed_after_its_last_rename_leaves_nothing(tmp_path, mon
     assert tree(tmp_path / "out") == before
 
 
-def publish_and_end(folder: Path, output: Path, *, replaces: str | None) -> None:
+def publish_and_end(
+    folder: Path, output: Path, *, replaces: str | None
+) -> None:
     publish(folder, output, replaces=replaces)
     raise KeyboardInterrupt
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [
+        int(child)
+        for child in Path(f"/proc/{pid}/task/{pid}/children")
+        .read_text()
+        .split()
+    ]
 
 
 def test_a_worker_that_dies_costs_only_its_episode(tmp_path):
-    path = write_piper(tmp_path / "a.hdf5", episodes=4, lengths=[300, 3, 4, 5], size=(96, 128))
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=4, lengths=[300, 3, 4, 5], size=(96, 128)
+    )
     killed: list[int] = []
 
     def kill_one(progress):
@@ -155,7 +173,13 @@ def test_cameras_of_an_episode_are_encoded_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "left", [(), ("lock",), ("lock", ".plan.json.tmp-host-1-00000000"), ("lock", "published")]
+    "left",
+    [
+        (),
+        ("lock",),
+        ("lock", ".plan.json.tmp-host-1-00000000"),
+        ("lock", "published"),
+    ],
 )
 def test_what_a_kill_leaves_of_a_staging_folder_is_ours(tmp_path, left):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
@@ -166,7 +190,9 @@ def test_what_a_kill_leaves_of_a_staging_folder_is_ours(tmp_path, left):
     assert not (tmp_path / "out.work").exists()
 
 
-def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, monkeypatch):
+def test_a_removal_that_is_killed_is_finished_by_the_next_run(
+    tmp_path, monkeypatch
+):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=6)
     staging = Staging(tmp_path / "out.work")
     with staging_area(tmp_path / "out", plan_run([path], make_job())):
@@ -181,7 +207,10 @@ def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, monkeypa
             staging.remove()
     assert not staging.root.exists()
     convert([path], tmp_path / "out", make_job())
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["a.hdf5", "out"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == [
+        "a.hdf5",
+        "out",
+    ]
 
 
 def test_what_is_removed_is_gone_while_others_write_into_it(tmp_path):

@@ -20,7 +20,9 @@ from tests.helpers.trees import tree
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:
-    return write_piper(tmp_path_factory.mktemp("in") / "a.hdf5", episodes=1, lengths=3)
+    return write_piper(
+        tmp_path_factory.mktemp("in") / "a.hdf5", episodes=1, lengths=3
+    )
 
 
 def stage(recording: Path, output: Path, job: Job) -> Plan:
@@ -49,12 +51,18 @@ def described(job: Job) -> Job:
 PROSE = {
     "robot type": lambda: make_job(robot_type="another"),
     "robot type of the layout": lambda: with_layout(robot_type="another"),
-    "description of the layout": lambda: with_layout(description="in other words"),
+    "description of the layout": lambda: with_layout(
+        description="in other words"
+    ),
     "name of the layout": lambda: with_layout(name="another"),
     "description of the video settings": lambda: described(make_job()),
-    "groups": lambda: with_vector(lambda rule: replace(rule, groups={"all": (0, 14)})),
+    "groups": lambda: with_vector(
+        lambda rule: replace(rule, groups={"all": (0, 14)})
+    ),
     "names of dimensions": lambda: with_vector(
-        lambda rule: replace(rule, names=tuple(f"joint_{name}" for name in rule.names or ()))
+        lambda rule: replace(
+            rule, names=tuple(f"joint_{name}" for name in rule.names or ())
+        )
     ),
     "statistics of GR00T": lambda: make_job(groot=False),
     "version": lambda: make_job(format="v3.0"),
@@ -82,7 +90,9 @@ CONTENT = {
     "size": lambda: make_job(resize=(32, 24)),
     "codec": lambda: make_job(video="copy"),
     "colours": lambda: make_job(color="swapped-jpeg"),
-    "path of a vector": lambda: with_vector(lambda rule: replace(rule, path="state")),
+    "path of a vector": lambda: with_vector(
+        lambda rule: replace(rule, path="state")
+    ),
     "order of vectors": lambda: with_layout(
         vectors=dict(reversed([*load_layout("piper").vectors.items()]))
     ),
@@ -94,11 +104,16 @@ CONTENT = {
 
 @pytest.mark.parametrize("change", CONTENT)
 def test_an_episode_is_another_with_another(recording, change):
-    keys = [plan_run([recording], job).episodes[0].key for job in (make_job(), CONTENT[change]())]
+    keys = [
+        plan_run([recording], job).episodes[0].key
+        for job in (make_job(), CONTENT[change]())
+    ]
     assert keys[0] != keys[1]
 
 
-def test_whether_an_episode_is_staged_is_told_without_its_rows(recording, tmp_path):
+def test_whether_an_episode_is_staged_is_told_without_its_rows(
+    recording, tmp_path
+):
     plan = stage(recording, tmp_path / "out", make_job())
     staging, episode = Staging(work_folder(tmp_path / "out")), plan.episodes[0]
     table = next(staging.root.rglob("table.parquet"))

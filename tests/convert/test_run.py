@@ -44,7 +44,9 @@ from tests.helpers.recordings import (
 from tests.helpers.trees import tree
 
 CAMERAS = ("left_wrist", "mid", "right_wrist")
-COLORS: dict[Storage, tuple[Color, ...]] = dict.fromkeys(STORAGES, ("rgb", "swapped-jpeg"))
+COLORS: dict[Storage, tuple[Color, ...]] = dict.fromkeys(
+    STORAGES, ("rgb", "swapped-jpeg")
+)
 COLORS["raw"] = ("rgb", "bgr")
 CASES = [
     (storage, color, video)
@@ -52,7 +54,11 @@ CASES = [
     for color in COLORS[storage]
     for video in ("h264", "av1")
 ]
-CASES += [(storage, "rgb", "copy") for storage in STORAGES if storage.startswith("jpeg")]
+CASES += [
+    (storage, "rgb", "copy")
+    for storage in STORAGES
+    if storage.startswith("jpeg")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,22 +68,38 @@ def data_folder(tmp_path):
 
 def frames_of(dataset: Path, camera: str, episode: int) -> list[Pixels]:
     return list(
-        decode(dataset / f"videos/chunk-000/observation.images.{camera}/episode_{episode:06d}.mp4")
+        decode(
+            dataset
+            / f"videos/chunk-000/observation.images.{camera}/episode_{episode:06d}.mp4"
+        )
     )
 
 
 def rows_of(dataset: Path, episode: int) -> dict[str, list[Any]]:
     return dict(
-        pq.read_table(dataset / f"data/chunk-000/episode_{episode:06d}.parquet").to_pydict()
+        pq.read_table(
+            dataset / f"data/chunk-000/episode_{episode:06d}.parquet"
+        ).to_pydict()
     )
 
 
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize(("storage", "color", "video"), CASES)
-def test_every_frame_arrives_with_its_number_and_colors(tmp_path, storage, color, video):
-    write_piper(tmp_path / "a.hdf5", episodes=2, lengths=[3, 12], storage=storage, color=color)
+def test_every_frame_arrives_with_its_number_and_colors(
+    tmp_path, storage, color, video
+):
+    write_piper(
+        tmp_path / "a.hdf5",
+        episodes=2,
+        lengths=[3, 12],
+        storage=storage,
+        color=color,
+    )
     result = convert(
-        [tmp_path / "a.hdf5"], tmp_path / "out", make_job(video=video, color=color), workers=1
+        [tmp_path / "a.hdf5"],
+        tmp_path / "out",
+        make_job(video=video, color=color),
+        workers=1,
     )
     assert (result.episodes, result.frames, result.cameras) == (2, 15, 3)
     for episode, length in enumerate([3, 12]):
@@ -92,24 +114,45 @@ def test_every_frame_arrives_with_its_number_and_colors(tmp_path, storage, color
 @pytest.mark.parametrize("video", ["h264", "av1"])
 def test_small_changes_in_large_images_arrive(tmp_path, video):
     """Only the numbers change here; with LeRobot's settings SVT-AV1 loses every second one."""
-    write_piper(tmp_path / "a.hdf5", episodes=1, lengths=20, size=(480, 640), storage="raw")
-    convert([tmp_path / "a.hdf5"], tmp_path / "out", make_job(video=video), workers=1)
-    assert [read_code(frame)[2] for frame in frames_of(tmp_path / "out", "mid", 0)] == list(
-        range(20)
+    write_piper(
+        tmp_path / "a.hdf5",
+        episodes=1,
+        lengths=20,
+        size=(480, 640),
+        storage="raw",
     )
+    convert(
+        [tmp_path / "a.hdf5"],
+        tmp_path / "out",
+        make_job(video=video),
+        workers=1,
+    )
+    assert [
+        read_code(frame)[2] for frame in frames_of(tmp_path / "out", "mid", 0)
+    ] == list(range(20))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_rows_are_the_recorded_values(tmp_path, dtype):
-    write_piper(tmp_path / "a.hdf5", episodes=2, lengths=[3, 5], dtype=dtype, extra_rows=4)
-    dataset = convert([tmp_path / "a.hdf5"], tmp_path / "out", make_job(), workers=1).output
+    write_piper(
+        tmp_path / "a.hdf5",
+        episodes=2,
+        lengths=[3, 5],
+        dtype=dtype,
+        extra_rows=4,
+    )
+    dataset = convert(
+        [tmp_path / "a.hdf5"], tmp_path / "out", make_job(), workers=1
+    ).output
     for episode, length in enumerate([3, 5]):
         rows = rows_of(dataset, episode)
         assert np.array_equal(
-            rows["observation.state"], states(episode, length).astype(dtype).astype(np.float32)
+            rows["observation.state"],
+            states(episode, length).astype(dtype).astype(np.float32),
         )
         assert np.array_equal(
-            rows["action"], actions(episode, length).astype(dtype).astype(np.float32)
+            rows["action"],
+            actions(episode, length).astype(dtype).astype(np.float32),
         )
         assert rows["timestamp"] == frame_times(np.arange(length), 30).tolist()
         assert rows["frame_index"] == list(range(length))
@@ -119,31 +162,52 @@ def test_rows_are_the_recorded_values(tmp_path, dtype):
 
 
 def test_copied_video_holds_the_recorded_bytes(tmp_path):
-    write_piper(tmp_path / "a.hdf5", episodes=1, lengths=4, storage="jpeg-padded")
+    write_piper(
+        tmp_path / "a.hdf5", episodes=1, lengths=4, storage="jpeg-padded"
+    )
     dataset = convert(
-        [tmp_path / "a.hdf5"], tmp_path / "out", make_job(video="copy"), workers=1
+        [tmp_path / "a.hdf5"],
+        tmp_path / "out",
+        make_job(video="copy"),
+        workers=1,
     ).output
-    video = (dataset / "videos/chunk-000/observation.images.mid/episode_000000.mp4").read_bytes()
+    video = (
+        dataset / "videos/chunk-000/observation.images.mid/episode_000000.mp4"
+    ).read_bytes()
     with h5py.File(tmp_path / "a.hdf5") as file:
         group = file[next(iter(file))]
-        recorded = [group["image_mid"][frame].tobytes().rstrip(b"\0") for frame in range(4)]
+        recorded = [
+            group["image_mid"][frame].tobytes().rstrip(b"\0")
+            for frame in range(4)
+        ]
     assert b"".join(recorded) in video
 
 
 def test_the_dataset_tells_what_it_is(tmp_path):
     write_piper(tmp_path / "a.hdf5", episodes=3, lengths=[2, 3, 4])
     dataset = convert(
-        [tmp_path / "a.hdf5"], tmp_path / "out", make_job(fps=25, robot_type="mine"), workers=1
+        [tmp_path / "a.hdf5"],
+        tmp_path / "out",
+        make_job(fps=25, robot_type="mine"),
+        workers=1,
     ).output
     info = json.loads((dataset / "meta/info.json").read_text())
     assert info["codebase_version"] == "v2.1"
-    assert (info["fps"], info["robot_type"], info["total_frames"]) == (25, "mine", 9)
+    assert (info["fps"], info["robot_type"], info["total_frames"]) == (
+        25,
+        "mine",
+        9,
+    )
     camera = info["features"]["observation.images.left_wrist"]
     assert camera["shape"] == [48, 64, 3]
     assert camera["info"]["video.channels"] == 3
     assert camera["info"]["video.fps"] == 25
     assert (
-        probe(dataset / "videos/chunk-000/observation.images.mid/episode_000000.mp4")[0].fps == 25
+        probe(
+            dataset
+            / "videos/chunk-000/observation.images.mid/episode_000000.mp4"
+        )[0].fps
+        == 25
     )
     modality = json.loads((dataset / "meta/modality.json").read_text())
     assert modality["action"]["right_gripper"] == {"start": 13, "end": 14}
@@ -156,23 +220,37 @@ def test_the_dataset_tells_what_it_is(tmp_path):
 def test_aloha_needs_no_code_of_its_own(tmp_path):
     for episode in (10, 2):
         write_aloha(
-            tmp_path / f"episode_{episode}.hdf5", episode=episode, length=3, compressed=True
+            tmp_path / f"episode_{episode}.hdf5",
+            episode=episode,
+            length=3,
+            compressed=True,
         )
     job = make_job(layout="aloha", task="fold the towel")
-    dataset = open_dataset(convert([tmp_path], tmp_path / "out", job, workers=1).output)
+    dataset = open_dataset(
+        convert([tmp_path], tmp_path / "out", job, workers=1).output
+    )
     assert dataset.schema.fps == 50
     assert dataset.schema.cameras == tuple(
-        f"observation.images.cam_{name}" for name in ("high", "left_wrist", "right_wrist")
+        f"observation.images.cam_{name}"
+        for name in ("high", "left_wrist", "right_wrist")
     )
     assert [
-        read_code(next(iter(frames_of(tmp_path / "out", "cam_high", e))))[0] for e in (0, 1)
+        read_code(next(iter(frames_of(tmp_path / "out", "cam_high", e))))[0]
+        for e in (0, 1)
     ] == [2, 10]
     assert dataset.episode(0).tasks == ("fold the towel",)
 
 
 def test_files_and_episodes_come_in_natural_order(tmp_path):
-    write_piper(tmp_path / "file10.hdf5", names=["episode_1"], episodes=1, first=3)
-    write_piper(tmp_path / "file2.hdf5", names=["episode_10", "episode_2"], episodes=2, first=1)
+    write_piper(
+        tmp_path / "file10.hdf5", names=["episode_1"], episodes=1, first=3
+    )
+    write_piper(
+        tmp_path / "file2.hdf5",
+        names=["episode_10", "episode_2"],
+        episodes=2,
+        first=1,
+    )
     plan = plan_run([tmp_path], make_job())
     assert [(e.file.name, e.name) for e in plan.episodes] == [
         ("file2.hdf5", "episode_2"),
@@ -206,13 +284,17 @@ def test_episodes_can_be_chosen(tmp_path, wanted, numbers):
 def test_a_choice_that_matches_nothing_is_an_error(tmp_path):
     write_piper(tmp_path / "a.hdf5", episodes=1)
     for part in ("7", "0,7", "9:", "episode_1*", ""):
-        with pytest.raises(UsageError, match="a part of --episodes matches no episode"):
+        with pytest.raises(
+            UsageError, match="a part of --episodes matches no episode"
+        ):
             plan_run([tmp_path], make_job(), episodes=part)
 
 
 def test_frames_can_be_scaled(tmp_path):
     write_piper(tmp_path / "a.hdf5", episodes=1, lengths=3, size=(96, 128))
-    result = convert([tmp_path], tmp_path / "out", make_job(resize=(64, 48)), workers=1)
+    result = convert(
+        [tmp_path], tmp_path / "out", make_job(resize=(64, 48)), workers=1
+    )
     frames = frames_of(result.output, "mid", 0)
     assert frames[0].shape == (48, 64, 3)
     assert [read_code(frame)[2] for frame in frames] == [0, 1, 2]
@@ -228,7 +310,9 @@ def test_frames_can_be_scaled(tmp_path):
         ("jpeg-vlen", None, (32, 24), "--resize"),
     ],
 )
-def test_copy_is_refused_for_what_is_no_standard_jpeg(tmp_path, storage, color, resize, reason):
+def test_copy_is_refused_for_what_is_no_standard_jpeg(
+    tmp_path, storage, color, resize, reason
+):
     write_piper(tmp_path / "a.hdf5", episodes=1, storage=storage)
     with pytest.raises(VideoError, match=reason):
         convert(
@@ -241,7 +325,8 @@ def test_copy_is_refused_for_what_is_no_standard_jpeg(tmp_path, storage, color, 
 
 
 @pytest.mark.parametrize(
-    ("storage", "color"), [("raw", "swapped-jpeg"), ("jpeg-vlen", "bgr"), ("png-vlen", "bgr")]
+    ("storage", "color"),
+    [("raw", "swapped-jpeg"), ("jpeg-vlen", "bgr"), ("png-vlen", "bgr")],
 )
 def test_a_color_order_that_cannot_be_is_refused(tmp_path, storage, color):
     write_piper(tmp_path / "a.hdf5", episodes=1, storage=storage)
@@ -256,7 +341,8 @@ def test_frame_rates_are_whole(fps):
 
 
 @pytest.mark.parametrize(
-    "options", [{"fps": float("nan")}, {"fps": float("inf")}, {"fps": 1e12}, {"fps": -5}]
+    "options",
+    [{"fps": float("nan")}, {"fps": float("inf")}, {"fps": 1e12}, {"fps": -5}],
 )
 def test_frame_rates_that_cannot_be(options):
     with pytest.raises(UsageError, match="whole number from 1 to 1000"):
@@ -265,7 +351,12 @@ def test_frame_rates_that_cannot_be(options):
 
 @pytest.mark.parametrize(
     "options",
-    [{"task": "  "}, {"task": "ab\udcff"}, {"data_mb": float("nan")}, {"resize": (99998, 2)}],
+    [
+        {"task": "  "},
+        {"task": "ab\udcff"},
+        {"data_mb": float("nan")},
+        {"resize": (99998, 2)},
+    ],
     ids=str,
 )
 def test_options_that_cannot_be(options):
@@ -279,14 +370,22 @@ def test_a_task_text_loses_the_space_around_it():
 
 def test_a_layout_does_not_name_what_every_dataset_has(tmp_path):
     path = tmp_path / "odd.toml"
-    path.write_text(layout_text("piper").replace('"observation.state"', "timestamp"))
-    with pytest.raises(LayoutError, match="every LeRobot dataset has: timestamp"):
+    path.write_text(
+        layout_text("piper").replace('"observation.state"', "timestamp")
+    )
+    with pytest.raises(
+        LayoutError, match="every LeRobot dataset has: timestamp"
+    ):
         make_job(layout=path)
 
 
-@pytest.mark.parametrize(("video", "code"), [("h264", 6), ("av1", 0), ("copy", 0)])
+@pytest.mark.parametrize(
+    ("video", "code"), [("h264", 6), ("av1", 0), ("copy", 0)]
+)
 def test_odd_sides_are_told_before_any_work(tmp_path, video, code):
-    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=2, size=(95, 127))
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=2, lengths=2, size=(95, 127)
+    )
     job = make_job(video=video)
     if not code:
         convert([path], tmp_path / "out", job, workers=1)
@@ -294,7 +393,9 @@ def test_odd_sides_are_told_before_any_work(tmp_path, video, code):
         return
     with pytest.raises(VideoError, match="even sides") as caught:
         plan_run([path], job)
-    assert caught.value.place == Place(path, episode="episode_0", camera="left_wrist")
+    assert caught.value.place == Place(
+        path, episode="episode_0", camera="left_wrist"
+    )
     assert "--resize 126x94" in str(caught.value)
 
 
@@ -305,9 +406,16 @@ def test_bad_episodes_are_told_with_their_frames(tmp_path):
             file[name]["image_mid"][2] = np.zeros(9, np.uint8)
     with pytest.raises(RecordingError) as caught:
         convert([path], tmp_path / "out", make_job(), workers=1)
-    assert "camera mid, frame 2): empty" in caught.value.__notes__[0].splitlines()[1]
-    result = convert([path], tmp_path / "out", make_job(), workers=1, skip_bad=True)
-    assert all("camera mid, frame 2): empty" in left.reason for left in result.left_out)
+    assert (
+        "camera mid, frame 2): empty"
+        in caught.value.__notes__[0].splitlines()[1]
+    )
+    result = convert(
+        [path], tmp_path / "out", make_job(), workers=1, skip_bad=True
+    )
+    assert all(
+        "camera mid, frame 2): empty" in left.reason for left in result.left_out
+    )
 
 
 def test_one_raw_episode_does_not_keep_the_others_from_being_copied(tmp_path):
@@ -315,23 +423,31 @@ def test_one_raw_episode_does_not_keep_the_others_from_being_copied(tmp_path):
         write_piper(tmp_path / "a.hdf5", episodes=2),
         write_piper(tmp_path / "b.hdf5", episodes=1, storage="raw"),
     ]
-    result = convert(paths, tmp_path / "out", make_job(video="copy"), workers=1, skip_bad=True)
+    result = convert(
+        paths,
+        tmp_path / "out",
+        make_job(video="copy"),
+        workers=1,
+        skip_bad=True,
+    )
     assert (result.episodes, len(result.left_out)) == (2, 1)
 
 
 @pytest.mark.parametrize("fps", [7, 23, 29, 30, 59])
 def test_copied_frames_are_at_their_times_at_any_rate(tmp_path, fps):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=70)
-    convert([path], tmp_path / "out", make_job(video="copy", fps=fps), workers=1)
+    convert(
+        [path], tmp_path / "out", make_job(video="copy", fps=fps), workers=1
+    )
     video = min((tmp_path / "out").rglob("*.mp4"))
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         assert stream.average_rate == fps
         assert stream.time_base
         ticks = 1 / (stream.time_base * fps)
-        assert [packet.pts for packet in container.demux(stream) if packet.size] == [
-            n * ticks for n in range(70)
-        ]
+        assert [
+            packet.pts for packet in container.demux(stream) if packet.size
+        ] == [n * ticks for n in range(70)]
 
 
 def test_video_has_even_sides():
@@ -341,7 +457,12 @@ def test_video_has_even_sides():
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     for number in (1, 2):
-        write_piper(tmp_path / f"data/{number}.hdf5", episodes=2, lengths=[30, 7], first=2 * number)
+        write_piper(
+            tmp_path / f"data/{number}.hdf5",
+            episodes=2,
+            lengths=[30, 7],
+            first=2 * number,
+        )
     trees = []
     for workers in (1, 2, 3):
         output = tmp_path / f"out{workers}"
@@ -359,7 +480,13 @@ def test_existing_output_is_kept(tmp_path):
     with pytest.raises(OutputExists, match="--overwrite"):
         convert([tmp_path / "data"], output, make_job(video="copy"), workers=1)
     assert tree(output) == before
-    convert([tmp_path / "data"], output, make_job(video="copy"), workers=1, overwrite=True)
+    convert(
+        [tmp_path / "data"],
+        output,
+        make_job(video="copy"),
+        workers=1,
+        overwrite=True,
+    )
     assert tree(output) != before
 
 
@@ -368,7 +495,13 @@ def test_what_piperline_did_not_make_is_never_replaced(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputExists, match="did not make"):
-        convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1, overwrite=True)
+        convert(
+            [tmp_path / "data"],
+            tmp_path / "out",
+            make_job(),
+            workers=1,
+            overwrite=True,
+        )
     (tmp_path / "new.work").mkdir()
     (tmp_path / "new.work" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputExists, match=r"new\.work holds"):
@@ -384,7 +517,9 @@ def test_an_empty_folder_may_be_the_output(tmp_path):
     assert (tmp_path / "out/meta/info.json").exists()
 
 
-def spoil(path: Path, episode: str, camera: str, frame: int, data: bytes) -> None:
+def spoil(
+    path: Path, episode: str, camera: str, frame: int, data: bytes
+) -> None:
     with h5py.File(path, "r+") as file:
         file[episode][camera][frame] = np.frombuffer(data, np.uint8)
 
@@ -395,15 +530,17 @@ def test_a_bad_episode_loses_nothing_and_the_same_command_goes_on(tmp_path):
     spoil(path, "episode_1", "image_mid", 3, good[: len(good) // 2])
     with pytest.raises(BadEpisode) as caught:
         convert([path], tmp_path / "out", make_job(), workers=2)
-    assert caught.value.place == Place(path, "/episode_1/image_mid", "episode_1", "mid", 3)
+    assert caught.value.place == Place(
+        path, "/episode_1/image_mid", "episode_1", "mid", 3
+    )
     assert "2 of 3 episodes are done and kept" in caught.value.__notes__[0]
     assert not (tmp_path / "out").exists()
     spoil(path, "episode_1", "image_mid", 3, good)
     result = convert([path], tmp_path / "out", make_job(), workers=2)
     assert result.episodes == 3
-    assert [read_code(frame) for frame in frames_of(result.output, "mid", 1)] == [
-        (1, 1, frame) for frame in range(5)
-    ]
+    assert [
+        read_code(frame) for frame in frames_of(result.output, "mid", 1)
+    ] == [(1, 1, frame) for frame in range(5)]
 
 
 def test_staged_episodes_are_used_again(tmp_path):
@@ -413,7 +550,12 @@ def test_staged_episodes_are_used_again(tmp_path):
     with pytest.raises(BadEpisode, match="empty"):
         convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1)
     spoil(bad, "episode_0", "image_left", 2, jpeg(paint(0, 0, 2)))
-    assert convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1).reused == 2
+    assert (
+        convert(
+            [tmp_path / "data"], tmp_path / "out", make_job(), workers=1
+        ).reused
+        == 2
+    )
 
 
 def test_staged_episodes_can_be_left_unused(tmp_path):
@@ -422,7 +564,9 @@ def test_staged_episodes_can_be_left_unused(tmp_path):
     spoil(bad, "episode_0", "image_left", 2, b"")
     with pytest.raises(BadEpisode):
         convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1)
-    result = convert([path], tmp_path / "out", make_job(), workers=1, resume=False)
+    result = convert(
+        [path], tmp_path / "out", make_job(), workers=1, resume=False
+    )
     assert result.reused == 0
 
 
@@ -436,9 +580,13 @@ def test_a_changed_setting_or_source_is_encoded_anew(tmp_path):
         make_job(color="swapped-jpeg"),
     ]
     for job in others:
-        assert not keys & {episode.key for episode in plan_run([path], job).episodes}
+        assert not keys & {
+            episode.key for episode in plan_run([path], job).episodes
+        }
     spoil(path, "episode_0", "image_left", 0, jpeg(paint(9, 9, 9)))
-    assert not keys & {episode.key for episode in plan_run([path], make_job()).episodes}
+    assert not keys & {
+        episode.key for episode in plan_run([path], make_job()).episodes
+    }
 
 
 def test_bad_episodes_can_be_left_out(tmp_path):
@@ -447,7 +595,9 @@ def test_bad_episodes_can_be_left_out(tmp_path):
     with h5py.File(path, "r+") as file:
         file["episode_2"]["action"][1, 13] = np.nan
         file["episode_3"].attrs["length"] = 99
-    result = convert([path], tmp_path / "out", make_job(), workers=2, skip_bad=True)
+    result = convert(
+        [path], tmp_path / "out", make_job(), workers=2, skip_bad=True
+    )
     assert (result.episodes, result.frames) == (1, 2)
     reasons = {item.episode: item.reason for item in result.left_out}
     assert set(reasons) == {"episode_1", "episode_2", "episode_3"}
@@ -483,7 +633,9 @@ def test_cameras_of_another_size_are_named(tmp_path):
     assert len(plan_run([tmp_path], make_job(resize=(64, 48))).episodes) == 2
 
 
-def test_a_recording_that_changes_while_the_run_goes_on_is_not_used(tmp_path, monkeypatch):
+def test_a_recording_that_changes_while_the_run_goes_on_is_not_used(
+    tmp_path, monkeypatch
+):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
     real = plan_run
 

@@ -22,7 +22,12 @@ def test_v30_files_are_begun_at_the_sizes_that_were_asked_for(tmp_path, capsys):
     assert run(app, [*command, *sizes]) == 0
     assert len(list((output / "data").glob("*/*.parquet"))) == 3
     assert len(list((output / "videos").glob("*/*/*.mp4"))) == 9
-    assert json.loads((output / "meta/info.json").read_text())["video_files_size_in_mb"] == 0.0001
+    assert (
+        json.loads((output / "meta/info.json").read_text())[
+            "video_files_size_in_mb"
+        ]
+        == 0.0001
+    )
     assert [row.length for row in open_dataset(output).episodes] == [3, 3, 3]
     capsys.readouterr()
     assert run(app, [*command, "--data-mb", "0"]) == 2

@@ -14,7 +14,9 @@ from piperline.demo import make_demo, write_recordings
 from piperline.errors import OutputExists
 from piperline.video.images import decode_image
 
-quick = partial(write_recordings, files=1, episodes=2, frames=(9, 4), size=(48, 64))
+quick = partial(
+    write_recordings, files=1, episodes=2, frames=(9, 4), size=(48, 64)
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +26,13 @@ def made(tmp_path_factory):
 
 def test_every_row_has_its_frame_in_every_camera(made):
     assert [episode.rows for episode in made.summary.episodes] == [9, 4]
-    assert all(set(episode.frames.values()) == {episode.rows} for episode in made.summary.episodes)
+    assert all(
+        set(episode.frames.values()) == {episode.rows}
+        for episode in made.summary.episodes
+    )
     assert list(made.summary.episodes[0].frames) == [
-        f"observation.images.{name}" for name in ("left_wrist", "mid", "right_wrist")
+        f"observation.images.{name}"
+        for name in ("left_wrist", "mid", "right_wrist")
     ]
     assert made.summary.head.num_rows == 3
     assert len({episode.instruction for episode in made.summary.episodes}) == 2
@@ -66,17 +72,24 @@ def test_what_is_not_ours_is_kept(tmp_path, capsys):
 @pytest.mark.usefixtures("workers_in_threads")
 def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "a look"
-    monkeypatch.setattr("piperline.demo.make_demo", partial(make_demo, record=quick))
+    monkeypatch.setattr(
+        "piperline.demo.make_demo", partial(make_demo, record=quick)
+    )
     assert run(app, ["demo", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{folder}/"
     assert any(line.split()[0] == "modality.json" for line in lines if line)
     assert "2 episodes, 13 frames, 3 cameras, 2 tasks in" in "\n".join(lines)
-    assert [line.split()[:6] for line in lines if line.startswith("  episode ")] == [
+    assert [
+        line.split()[:6] for line in lines if line.startswith("  episode ")
+    ] == [
         ["episode", "0", "9", "9", "9", "9"],
         ["episode", "1", "4", "4", "4", "4"],
     ]
-    assert f"contact sheet, a row for each camera: {folder / 'contact_sheet.png'}" in lines
+    assert (
+        f"contact sheet, a row for each camera: {folder / 'contact_sheet.png'}"
+        in lines
+    )
     commands = [shlex.split(line) for line in lines[lines.index("next:") + 1 :]]
     assert len(commands) == 3
     assert [program for program, *_ in commands] == ["piperline"] * 3
@@ -87,7 +100,11 @@ def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_real_command(tmp_path):
-    command = [Path(sys.executable).with_name("piperline"), "demo", tmp_path / "look"]
+    command = [
+        Path(sys.executable).with_name("piperline"),
+        "demo",
+        tmp_path / "look",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "9 episodes, 603 frames, 3 cameras, 2 tasks" in done.stdout
     assert "(9 files in all)" in done.stdout
@@ -95,4 +112,9 @@ def test_the_real_command(tmp_path):
         "  episode 8                66          66          66          66  put the red cube"
         in done.stdout
     )
-    assert decode_image((tmp_path / "look" / "contact_sheet.png").read_bytes()).shape[1] > 1400
+    assert (
+        decode_image(
+            (tmp_path / "look" / "contact_sheet.png").read_bytes()
+        ).shape[1]
+        > 1400
+    )

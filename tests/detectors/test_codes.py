@@ -17,7 +17,10 @@ def used():
     """The codes that detectors give: the first argument of each `fault`."""
     for path in SOURCES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fault":
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") == "fault"
+            ):
                 code = node.args[0]
                 if isinstance(code, ast.Constant):
                     yield code.value
@@ -30,7 +33,12 @@ def test_each_code_has_a_remedy_and_no_remedy_is_left_over():
 
 def test_causes_are_codes_and_none_explains_what_explains_it():
     assert set(CAUSES) | set().union(*CAUSES.values()) <= set(REMEDIES)
-    both = {(a, b) for a, own in CAUSES.items() for b in own if a != b and a in CAUSES.get(b, ())}
+    both = {
+        (a, b)
+        for a, own in CAUSES.items()
+        for b in own
+        if a != b and a in CAUSES.get(b, ())
+    }
     assert both == set()
 
 

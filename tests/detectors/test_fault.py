@@ -10,7 +10,10 @@ from tests.helpers.sessions import Style, clean_set
 
 @pytest.fixture(scope="module")
 def collection():
-    return collected(clean_set(Style(sessions=3, episodes=2, frames=(75, 80))), pictures=False)
+    return collected(
+        clean_set(Style(sessions=3, episodes=2, frames=(75, 80))),
+        pictures=False,
+    )
 
 
 def scopes(collection, which, **more):
@@ -34,17 +37,37 @@ def test_a_whole_session_is_told_instead_of_its_episodes(collection):
 
 
 def test_a_span_is_told_by_its_first_and_last_frame(collection):
-    (one,) = fault("spike", "error", collection.episodes[1], "is wrong", span=(5, 9), camera="mid")
+    (one,) = fault(
+        "spike",
+        "error",
+        collection.episodes[1],
+        "is wrong",
+        span=(5, 9),
+        camera="mid",
+    )
     (finding,) = told(collection, one, "mend it")
-    assert str(finding.place) == "file session_1.hdf5, episode episode_1, camera mid, frame 5"
-    assert (finding.numbers["first_frame"], finding.numbers["last_frame"]) == (5, 8)
+    assert (
+        str(finding.place)
+        == "file session_1.hdf5, episode episode_1, camera mid, frame 5"
+    )
+    assert (finding.numbers["first_frame"], finding.numbers["last_frame"]) == (
+        5,
+        8,
+    )
 
 
 def test_faults_of_several_dimensions_are_one(collection):
     first = collection.episodes[:1]
-    found = [Fault("wrap", "error", first, "jumps", dimension=d) for d in ("a", "b")]
-    other = Fault("wrap", "error", collection.episodes[1:2], "jumps", dimension="a")
-    assert [f.message for f in merged([*found, other])] == ["a, b: jumps", "a: jumps"]
+    found = [
+        Fault("wrap", "error", first, "jumps", dimension=d) for d in ("a", "b")
+    ]
+    other = Fault(
+        "wrap", "error", collection.episodes[1:2], "jumps", dimension="a"
+    )
+    assert [f.message for f in merged([*found, other])] == [
+        "a, b: jumps",
+        "a: jumps",
+    ]
 
 
 def test_the_rest_of_a_session_goes_with_two_that_are_sure(collection):

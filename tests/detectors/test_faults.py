@@ -23,7 +23,9 @@ CLEAN = {
 """Sets as they are recorded on good days."""
 
 FAULTS = [
-    pytest.param(name, strength, id=f"{name}-{STRENGTHS[strength]}", marks=marks)
+    pytest.param(
+        name, strength, id=f"{name}-{STRENGTHS[strength]}", marks=marks
+    )
     for name in KINDS
     for strength, marks in ((1, ()), (2, pytest.mark.slow))
 ]

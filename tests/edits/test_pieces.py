@@ -1,6 +1,11 @@
 import pytest
 
-from piperline.edits.numbers import Moment, parse_episodes, parse_moment, parse_span
+from piperline.edits.numbers import (
+    Moment,
+    parse_episodes,
+    parse_moment,
+    parse_span,
+)
 from piperline.edits.pieces import KnownEpisode, Piece, pieces_of
 from piperline.edits.plan import EditPlan, EpisodeEdit, read_plan
 from piperline.errors import UsageError
@@ -15,7 +20,10 @@ EPISODES = [
 
 
 def left(plan: EditPlan) -> list[tuple[int, int, int]]:
-    return [(piece.index, piece.start, piece.stop) for piece in pieces_of(plan, EPISODES, fps=10)]
+    return [
+        (piece.index, piece.start, piece.stop)
+        for piece in pieces_of(plan, EPISODES, fps=10)
+    ]
 
 
 def test_nothing_to_do_leaves_all_as_they_are():
@@ -34,17 +42,23 @@ def test_episodes_by_number_and_by_source():
 
 
 def test_a_split_and_a_trim_of_one_episode():
-    edit = EpisodeEdit(start=Moment(10), stop=Moment(90), cuts=(Moment(50), Moment(20)))
+    edit = EpisodeEdit(
+        start=Moment(10), stop=Moment(90), cuts=(Moment(50), Moment(20))
+    )
     plan = EditPlan({0: edit}, keep=(0, 4))
     assert left(plan) == [(0, 10, 20), (0, 20, 50), (0, 50, 90), (4, 0, 30)]
 
 
 def test_a_trim_behind_the_end_cuts_nothing_off():
-    assert left(EditPlan({4: EpisodeEdit(stop=Moment(300))}, keep=(4,))) == [(4, 0, 30)]
+    assert left(EditPlan({4: EpisodeEdit(stop=Moment(300))}, keep=(4,))) == [
+        (4, 0, 30)
+    ]
 
 
 def test_a_new_instruction_changes_no_frames():
-    pieces = pieces_of(EditPlan({0: EpisodeEdit(instruction="wave")}), EPISODES, fps=10)
+    pieces = pieces_of(
+        EditPlan({0: EpisodeEdit(instruction="wave")}), EPISODES, fps=10
+    )
     assert pieces[0] == Piece(0, 0, 100, whole=True, instruction="wave")
 
 
@@ -52,12 +66,27 @@ def test_a_new_instruction_changes_no_frames():
     ("plan", "words"),
     [
         (EditPlan({7: EpisodeEdit(drop=True)}), "no episode 7"),
-        (EditPlan({"day_9.hdf5:x": EpisodeEdit(drop=True)}), "no episode day_9.hdf5:x"),
-        (EditPlan({"day_2.hdf5:episode_1": EpisodeEdit(drop=True)}), "names 2 episodes: 3, 4"),
+        (
+            EditPlan({"day_9.hdf5:x": EpisodeEdit(drop=True)}),
+            "no episode day_9.hdf5:x",
+        ),
+        (
+            EditPlan({"day_2.hdf5:episode_1": EpisodeEdit(drop=True)}),
+            "names 2 episodes: 3, 4",
+        ),
         (EditPlan({1: EpisodeEdit(start=Moment(50))}), "nothing is left"),
-        (EditPlan({1: EpisodeEdit(cuts=(Moment(50),))}), "nothing to split at frame 50"),
-        (EditPlan({1: EpisodeEdit(drop=True)}, keep=(1,)), "to be kept, and to be dropped"),
-        (EditPlan({1: EpisodeEdit(start=Moment(3))}, keep=(0,)), "not among those that are kept"),
+        (
+            EditPlan({1: EpisodeEdit(cuts=(Moment(50),))}),
+            "nothing to split at frame 50",
+        ),
+        (
+            EditPlan({1: EpisodeEdit(drop=True)}, keep=(1,)),
+            "to be kept, and to be dropped",
+        ),
+        (
+            EditPlan({1: EpisodeEdit(start=Moment(3))}, keep=(0,)),
+            "not among those that are kept",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(plan, words):
@@ -83,7 +112,9 @@ def test_one_edit_by_number_and_by_source_is_one_edit():
         0: EpisodeEdit(start=Moment(10)),
         "day_1.hdf5:episode_0": EpisodeEdit(instruction="wave"),
     }
-    assert pieces_of(EditPlan(edits), EPISODES, fps=10)[0] == Piece(0, 10, 100, False, "wave")
+    assert pieces_of(EditPlan(edits), EPISODES, fps=10)[0] == Piece(
+        0, 10, 100, False, "wave"
+    )
     edits["data/day_1.hdf5:episode_0"] = EpisodeEdit(start=Moment(20))
     with pytest.raises(UsageError, match="does not fit"):
         pieces_of(EditPlan(edits), EPISODES, fps=10)
@@ -102,7 +133,9 @@ def test_what_people_write():
     assert parse_span(":2s") == (None, Moment(2, in_seconds=True))
 
 
-@pytest.mark.parametrize("text", ["", ":", "x:", "1.5:", "-3:", "3:4:5", "1e9s:", "30"])
+@pytest.mark.parametrize(
+    "text", ["", ":", "x:", "1.5:", "-3:", "3:4:5", "1e9s:", "30"]
+)
 def test_what_is_no_span(text):
     with pytest.raises(UsageError):
         parse_span(text)
@@ -136,7 +169,10 @@ def test_a_plan_from_a_file(tmp_path):
     assert plan.keep == (0, "day_1.hdf5:episode_1")
     assert plan.episodes[0] == EpisodeEdit(drop=True)
     edit = plan.episodes["day_1.hdf5:episode_1"]
-    assert (edit.start, edit.cuts) == (Moment(1, True), (Moment(20), Moment(3, True)))
+    assert (edit.start, edit.cuts) == (
+        Moment(1, True),
+        (Moment(20), Moment(3, True)),
+    )
     assert (edit.instruction, edit.reason) == ("wave", "stands still")
     assert plan.dataset.rename_cameras == {"mid": "top"}
     assert plan.dataset.reorder_dimensions == {"action": ("b", "a")}
@@ -150,14 +186,20 @@ def test_a_plan_from_a_file(tmp_path):
         ("drop = [3]", "keys that piperline does not know"),
         ("[[episode]]\ndrop = true", "names no episode"),
         ("[[episode]]\nepisode = -1\ndrop = true", "names no episode"),
-        ("[[episode]]\nepisode = 1\ndrop = 1", "drop in the plan is of another kind"),
+        (
+            "[[episode]]\nepisode = 1\ndrop = 1",
+            "drop in the plan is of another kind",
+        ),
         ("[[episode]]\nepisode = 1\ndrop = true\ntrim = '3:'", "contradict"),
         (
             "[[episode]]\nepisode = 1\ntrim = '3:'\n[[episode]]\nepisode = 1\ntrim = '4:'",
             "contradict",
         ),
         ("[dataset]\nevery = 0", "--every"),
-        ("[dataset]\ndrop_cameras = ['a']\nrename_cameras = { a = 'b' }", "left out and renamed"),
+        (
+            "[dataset]\ndrop_cameras = ['a']\nrename_cameras = { a = 'b' }",
+            "left out and renamed",
+        ),
         ("[dataset]\nrename_cameras = { a = 'c', b = 'c' }", "one name"),
         ("episode = 3", "of another kind"),
     ],

@@ -35,11 +35,15 @@ def motion(
     waves = np.sin(2 * time * (1 + dimension % 3) + dimension + 0.7 * episode)
     shut = (np.sin(3 * time + dimension + episode) > 0) * 0.07
     values = np.where(["gripper" in name for name in names], shut, waves)
-    noise = np.random.default_rng(episode).normal(scale=0.001, size=(length, len(names)))
+    noise = np.random.default_rng(episode).normal(
+        scale=0.001, size=(length, len(names))
+    )
     return (values[:length] + noise).astype(dtype), values[LEAD:].astype(dtype)
 
 
-def picture(episode: int, camera: int, frame: int, size: tuple[int, int]) -> np.ndarray:
+def picture(
+    episode: int, camera: int, frame: int, size: tuple[int, int]
+) -> np.ndarray:
     """A brown table with a grey block that moves."""
     height, width = size
     image = np.full((height, width, 3), (150, 110, 70), dtype=np.uint8)
@@ -49,7 +53,10 @@ def picture(episode: int, camera: int, frame: int, size: tuple[int, int]) -> np.
 
 
 def write_clip(
-    path: Path, pictures: Sequence[np.ndarray], mode: Mode = "h264", fps: int = 30
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    mode: Mode = "h264",
+    fps: int = 30,
 ) -> FeatureStats:
     """A video, and the statistics of its frames."""
     decoder, histogram = PictureDecoder(), np.zeros((3, 256), dtype=np.int64)
@@ -88,14 +95,24 @@ def make_dataset(
             path = work / f"{number}-{camera}.mp4"
             key = f"observation.images.{camera}"
             stats[key] = write_clip(
-                path, [picture(number, place, frame, size) for frame in range(length)], mode, fps
+                path,
+                [
+                    picture(number, place, frame, size)
+                    for frame in range(length)
+                ],
+                mode,
+                fps,
             )
             clips[key] = Clip(path, 0, length, probe(path)[0])
         rows = np.arange(length)
         table = pa.table(
             {
-                "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), len(names)),
-                "action": pa.FixedSizeListArray.from_arrays(action.ravel(), len(names)),
+                "observation.state": pa.FixedSizeListArray.from_arrays(
+                    state.ravel(), len(names)
+                ),
+                "action": pa.FixedSizeListArray.from_arrays(
+                    action.ravel(), len(names)
+                ),
                 "timestamp": pa.array(frame_times(rows, fps)),
                 "frame_index": pa.array(rows),
             }
@@ -105,10 +122,16 @@ def make_dataset(
                 key: Feature(dtype, (len(names),), tuple(names))
                 for key in ("observation.state", "action")
             }
-            videos = {key: camera_feature(clip.info) for key, clip in clips.items()}
-            schema = Schema(fps=fps, robot_type="bi_piper", features={**vectors, **videos})
+            videos = {
+                key: camera_feature(clip.info) for key, clip in clips.items()
+            }
+            schema = Schema(
+                fps=fps, robot_type="bi_piper", features={**vectors, **videos}
+            )
             writer = V21Writer(root, schema, WriterOptions(link=True))
-        writer.add(EncodedEpisode(table, clips, stats, (tasks[number % len(tasks)],)))
+        writer.add(
+            EncodedEpisode(table, clips, stats, (tasks[number % len(tasks)],))
+        )
     assert writer is not None
     writer.finish()
     write_modality(root, schema)

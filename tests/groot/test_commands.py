@@ -26,7 +26,13 @@ def call(capsys):
 
 def test_config_writes_and_names_the_files(call, good, tmp_path):
     code, out, err = call(
-        "config", good, "--output", tmp_path / "c", "--relative", "left_arm", "right_arm"
+        "config",
+        good,
+        "--output",
+        tmp_path / "c",
+        "--relative",
+        "left_arm",
+        "right_arm",
     )
     assert code == 0
     assert [line.rsplit("/", 1)[-1] for line in out.splitlines()] == [
@@ -38,16 +44,31 @@ def test_config_writes_and_names_the_files(call, good, tmp_path):
     code, _, err = call("config", good, "--output", tmp_path / "c", "--gpus", 1)
     assert code == 5
     assert "--overwrite" in err
-    assert call("config", good, "--output", tmp_path / "c", "--gpus", 1, "--overwrite")[0] == 0
+    assert (
+        call(
+            "config",
+            good,
+            "--output",
+            tmp_path / "c",
+            "--gpus",
+            1,
+            "--overwrite",
+        )[0]
+        == 0
+    )
 
 
-def test_config_goes_to_the_documented_folder(call, good, tmp_path, monkeypatch):
+def test_config_goes_to_the_documented_folder(
+    call, good, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert call("config", good, "--version", "n1.7")[0] == 0
     assert (tmp_path / "config_for_gr00tn17/lerobot_train_bi_piper.sh").exists()
 
 
-def test_config_fills_in_the_folder_that_a_checkout_ships(call, good, tmp_path, monkeypatch):
+def test_config_fills_in_the_folder_that_a_checkout_ships(
+    call, good, tmp_path, monkeypatch
+):
     folder = tmp_path / "config_for_gr00tn16"
     shutil.copytree(REPOSITORY / folder.name, folder)
     monkeypatch.chdir(tmp_path)
@@ -74,7 +95,14 @@ def test_stats_names_the_files(call, copy):
     code, out, _ = call("stats", copy, "--horizon", 8)
     assert code == 0
     assert out.count("\n") == 3
-    assert len(json.loads((copy / "meta/relative_stats.json").read_text())["left_arm"]["max"]) == 8
+    assert (
+        len(
+            json.loads((copy / "meta/relative_stats.json").read_text())[
+                "left_arm"
+            ]["max"]
+        )
+        == 8
+    )
 
 
 def test_preflight_of_a_clean_dataset(call, good):
@@ -91,7 +119,10 @@ def test_preflight_fails_at_the_asked_severity(call, good, tmp_path):
     assert call(*short)[0] == 0
     code, out, _ = call(*short, "--gpus", 3)
     assert code == 1
-    assert "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]" in out
+    assert (
+        "error: a global batch of 256 cannot be divided evenly among 3 GPUs [batch]"
+        in out
+    )
     assert f"next:  piperline groot config {good} --gpus 3 --batch 255\n" in out
     (tmp_path / "checkpoint-10").mkdir()
     warned = (*short, "--output-dir", tmp_path)
@@ -105,13 +136,17 @@ def test_preflight_as_json(call, copy):
     assert code == 1
     report = json.loads(out)
     assert report["findings"][0]["code"] == "meta-syntax"
-    assert report["findings"][0]["place"] == {"file": str(copy / "meta/tasks.jsonl")}
+    assert report["findings"][0]["place"] == {
+        "file": str(copy / "meta/tasks.jsonl")
+    }
     assert report["forecast"] is None
 
 
 def test_launch_prints_the_command(call, good, tmp_path):
     checkout = make_checkout(tmp_path / "gr00t", "n1.6")
-    code, out, _ = call("launch", good, "--checkout", checkout, "--gpus", 1, "--batch", 32)
+    code, out, _ = call(
+        "launch", good, "--checkout", checkout, "--gpus", 1, "--batch", 32
+    )
     assert code == 0
     assert (
         f"cd {checkout} && python gr00t/experiment/launch_finetune.py --base_model_path "
@@ -130,7 +165,9 @@ def test_launch_starts_nothing_that_would_fail(call, copy, tmp_path):
 
 
 def test_launch_on_another_version_is_an_error(call, good, tmp_path):
-    code, _, err = call("launch", good, "--checkout", make_checkout(tmp_path / "gr00t", "n1.5"))
+    code, _, err = call(
+        "launch", good, "--checkout", make_checkout(tmp_path / "gr00t", "n1.5")
+    )
     assert code == 1
     assert "n1.6.1-release" in err
 
@@ -142,6 +179,9 @@ def test_help_imports_nothing_heavy():
         "set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "[]\n"

@@ -14,7 +14,12 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.errors import DatasetError, OutputExists, PiperlineError
-from piperline.groot.config_files import SHIPPED_DATASET, files, prepare, write_files
+from piperline.groot.config_files import (
+    SHIPPED_DATASET,
+    files,
+    prepare,
+    write_files,
+)
 from piperline.groot.modality_config import read_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import VERSIONS, target
@@ -37,7 +42,9 @@ def written(root, version, settings=SETTINGS, **options):
 def test_the_committed_folder_is_what_is_written(good):
     folder = REPOSITORY / "config_for_gr00tn16"
     assert {
-        path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()
+        path.name: path.read_text(encoding="utf-8")
+        for path in folder.iterdir()
+        if path.is_file()
     } == written(good, "n1.6")
 
 
@@ -89,21 +96,36 @@ def gr00t(monkeypatch):
         made.__dict__.update(values)
         monkeypatch.setitem(sys.modules, name, made)
 
-    for name in ("gr00t", "gr00t.configs", "gr00t.configs.data", "gr00t.data", "gr00t.experiment"):
+    for name in (
+        "gr00t",
+        "gr00t.configs",
+        "gr00t.configs.data",
+        "gr00t.data",
+        "gr00t.experiment",
+    ):
         module(name)
     module(
-        "gr00t.configs.data.embodiment_configs", register_modality_config=register_modality_config
+        "gr00t.configs.data.embodiment_configs",
+        register_modality_config=register_modality_config,
     )
-    module("gr00t.data.embodiment_tags", EmbodimentTag=namespace(NEW_EMBODIMENT="new_embodiment"))
+    module(
+        "gr00t.data.embodiment_tags",
+        EmbodimentTag=namespace(NEW_EMBODIMENT="new_embodiment"),
+    )
     module(
         "gr00t.data.types",
         ModalityConfig=ModalityConfig,
         ActionConfig=ActionConfig,
         ActionFormat=namespace(DEFAULT="default"),
-        ActionRepresentation=namespace(RELATIVE="relative", ABSOLUTE="absolute"),
+        ActionRepresentation=namespace(
+            RELATIVE="relative", ABSOLUTE="absolute"
+        ),
         ActionType=namespace(NON_EEF="non_eef"),
     )
-    module("gr00t.experiment.data_config", So100DataConfig=type("So100DataConfig", (), {}))
+    module(
+        "gr00t.experiment.data_config",
+        So100DataConfig=type("So100DataConfig", (), {}),
+    )
     return registered
 
 
@@ -122,10 +144,13 @@ def test_the_config_registers_in_gr00t(good, gr00t, version):
         "language": ["annotation.human.task_description"],
     }
     assert config["action"].delta_indices == list(range(16))
-    assert [entry.rep for entry in config["action"].action_configs] == ["relative", "absolute"] * 2
-    assert {(entry.type, entry.format) for entry in config["action"].action_configs} == {
-        ("non_eef", "default")
-    }
+    assert [entry.rep for entry in config["action"].action_configs] == [
+        "relative",
+        "absolute",
+    ] * 2
+    assert {
+        (entry.type, entry.format) for entry in config["action"].action_configs
+    } == {("non_eef", "default")}
 
 
 @pytest.mark.usefixtures("gr00t")
@@ -133,7 +158,11 @@ def test_the_n15_config_is_a_data_config_class(good):
     values: dict[str, type] = {}
     exec(written(good, "n1.5")["bi_piper_config.py"], values)  # noqa: S102 - as GR00T does
     found = values["BiPiperDataConfig"]
-    assert vars(found)["video_keys"] == ["video.left_wrist", "video.mid", "video.right_wrist"]
+    assert vars(found)["video_keys"] == [
+        "video.left_wrist",
+        "video.mid",
+        "video.right_wrist",
+    ]
     assert vars(found)["action_keys"] == [f"action.{group}" for group in GROUPS]
     assert vars(found)["action_indices"] == list(range(16))
 
@@ -161,13 +190,19 @@ def finetune_parser():
     for name in ("base_model_path", "dataset_path"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument(
-        "--embodiment_tag", required=True, choices=["NEW_EMBODIMENT", "GR1", "LIBERO_PANDA"]
+        "--embodiment_tag",
+        required=True,
+        choices=["NEW_EMBODIMENT", "GR1", "LIBERO_PANDA"],
     )
     parser.add_argument("--modality_config_path")
     for name in ("tune_llm", "tune_visual", "use_wandb"):
-        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=False)
+        parser.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=False
+        )
     for name in ("tune_projector", "tune_diffusion_model"):
-        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True)
+        parser.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=True
+        )
     parser.add_argument("--color_jitter_params", nargs="*")
     for name, value in {
         "global_batch_size": 64,
@@ -189,7 +224,10 @@ def finetune_parser():
         "state_dropout_prob": 0.0,
     }.items():
         parser.add_argument(f"--{name}", type=float, default=number)
-    for name, text in {"output_dir": "./outputs", "wandb_project": "finetune-gr00t-n1d6"}.items():
+    for name, text in {
+        "output_dir": "./outputs",
+        "wandb_project": "finetune-gr00t-n1d6",
+    }.items():
         parser.add_argument(f"--{name}", default=text)
     return parser
 
@@ -218,19 +256,35 @@ def run_script(tmp_path):
         }
         command = ["bash", str(tmp_path / "config" / script)]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        called = json.loads((tmp_path / "record.json").read_text()) if done.returncode == 0 else []
+        called = (
+            json.loads((tmp_path / "record.json").read_text())
+            if done.returncode == 0
+            else []
+        )
         return done, [Path(called[0]).name, *called[1:]] if called else []
 
     return run
 
 
-def test_the_n16_script_gives_gr00t_the_documented_settings(good, run_script, tmp_path):
+def test_the_n16_script_gives_gr00t_the_documented_settings(
+    good, run_script, tmp_path
+):
     done, called = run_script(written(good, "n1.6"), "finetune_bi_piper.sh")
     assert done.returncode == 0, done.stderr
     launcher = "gr00t/experiment/launch_finetune.py"
-    assert called[:4] == ["torchrun", "--nproc_per_node=8", "--master_port=29500", launcher]
+    assert called[:4] == [
+        "torchrun",
+        "--nproc_per_node=8",
+        "--master_port=29500",
+        launcher,
+    ]
     found = vars(finetune_parser().parse_args(called[4:]))
     expected = vars(
         finetune_parser().parse_args(
@@ -263,11 +317,19 @@ def test_the_n16_script_gives_gr00t_the_documented_settings(good, run_script, tm
 
 def test_one_gpu_needs_no_torchrun(good, run_script):
     _, called = run_script(
-        written(good, "n1.6"), "finetune_bi_piper.sh", NUM_GPUS="1", MAX_STEPS="7", BATCH="32"
+        written(good, "n1.6"),
+        "finetune_bi_piper.sh",
+        NUM_GPUS="1",
+        MAX_STEPS="7",
+        BATCH="32",
     )
     assert called[:2] == ["python", "gr00t/experiment/launch_finetune.py"]
     found = finetune_parser().parse_args(called[2:])
-    assert (found.num_gpus, found.max_steps, found.global_batch_size) == (1, 7, 32)
+    assert (found.num_gpus, found.max_steps, found.global_batch_size) == (
+        1,
+        7,
+        32,
+    )
 
 
 def test_every_setting_is_an_option(good, run_script):
@@ -289,14 +351,21 @@ def test_every_setting_is_an_option(good, run_script):
         shard_size=77,
         sampling_rate=0.5,
     )
-    _, called = run_script(written(good, "n1.6", settings), "finetune_bi_piper.sh")
+    _, called = run_script(
+        written(good, "n1.6", settings), "finetune_bi_piper.sh"
+    )
     found = finetune_parser().parse_args(called[4:])
     assert (found.dataset_path, found.output_dir, found.base_model_path) == (
         "a b/c'd",
         "out; rm x",
         "mine",
     )
-    assert (found.num_gpus, found.global_batch_size, found.max_steps, found.save_steps) == (
+    assert (
+        found.num_gpus,
+        found.global_batch_size,
+        found.max_steps,
+        found.save_steps,
+    ) == (
         2,
         10,
         3,
@@ -322,12 +391,16 @@ def test_every_setting_is_an_option(good, run_script):
     assert (found.shard_size, found.episode_sampling_rate) == (77, 0.5)
 
 
-def test_the_n16_script_does_not_go_on_from_an_old_checkpoint(good, run_script, tmp_path):
+def test_the_n16_script_does_not_go_on_from_an_old_checkpoint(
+    good, run_script, tmp_path
+):
     (tmp_path / "outputs/bi_piper_finetune/checkpoint-1000").mkdir(parents=True)
     done, _ = run_script(written(good, "n1.6"), "finetune_bi_piper.sh")
     assert done.returncode == 1
     assert "holds checkpoints" in done.stderr
-    done, _ = run_script(written(good, "n1.6"), "finetune_bi_piper.sh", RESUME="1")
+    done, _ = run_script(
+        written(good, "n1.6"), "finetune_bi_piper.sh", RESUME="1"
+    )
     assert done.returncode == 0
 
 
@@ -336,7 +409,11 @@ def test_the_n15_script_starts_its_own_launcher(good, run_script):
     assert called[:2] == ["python", "scripts/gr00t_finetune.py"]
     options = dict(zip(called[2::2], called[3::2], strict=True))
     assert options["--data_config"] == "bi_piper_config:BiPiperDataConfig"
-    assert (options["--num_gpus"], options["--batch_size"], options["--report_to"]) == (
+    assert (
+        options["--num_gpus"],
+        options["--batch_size"],
+        options["--report_to"],
+    ) == (
         "8",
         "32",
         "wandb",
@@ -344,20 +421,32 @@ def test_the_n15_script_starts_its_own_launcher(good, run_script):
 
 
 def test_n17_also_trains_through_lerobot(good, run_script):
-    _, called = run_script(written(good, "n1.7"), "lerobot_train_bi_piper.sh", NUM_GPUS="1")
+    _, called = run_script(
+        written(good, "n1.7"), "lerobot_train_bi_piper.sh", NUM_GPUS="1"
+    )
     assert called[0] == "lerobot-train"
     options = dict(word.removeprefix("--").split("=", 1) for word in called[1:])
     excluded = json.loads(options["policy.relative_exclude_joints"])
-    names = json.loads((good / "meta/info.json").read_text())["features"]["action"]["names"]
+    names = json.loads((good / "meta/info.json").read_text())["features"][
+        "action"
+    ]["names"]
     assert options["dataset.root"] == f"{SETTINGS.dataset_path}-v3"
     assert options["policy.max_steps"] == options["steps"] == "10000"
     rates = ("optimizer_lr", "optimizer_weight_decay", "warmup_ratio")
-    assert [float(options[f"policy.{name}"]) for name in rates] == [1e-4, 1e-5, 0.05]
+    assert [float(options[f"policy.{name}"]) for name in rates] == [
+        1e-4,
+        1e-5,
+        0.05,
+    ]
     jitter = json.loads(options["dataset.image_transforms.tfs"])["jitter"]
     assert jitter["kwargs"]["brightness"] == [0.7, 1.3]
     assert jitter["kwargs"]["hue"] == [-0.08, 0.08]
     # LeRobot: absolute is a name that contains one of them, whatever the case.
-    absolute = [name for name in names if any(word.lower() in name.lower() for word in excluded)]
+    absolute = [
+        name
+        for name in names
+        if any(word.lower() in name.lower() for word in excluded)
+    ]
     assert absolute == ["left_gripper.pos", "right_gripper.pos"]
     assert options["policy.use_relative_actions"] == "true"
     assert options["policy.type"] == "groot"
@@ -372,7 +461,9 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     ],
 )
 def test_lerobot_is_told_names_that_fit(tmp_path, names, relative, excluded):
-    root = make_dataset(tmp_path / "set", names=names, cameras=("mid",), lengths=(20,))
+    root = make_dataset(
+        tmp_path / "set", names=names, cameras=("mid",), lengths=(20,)
+    )
     text = written(root, "n1.7", relative=relative)["lerobot_train_bi_piper.sh"]
     assert (
         f"relative_exclude_joints='{json.dumps(excluded)}'" in text
@@ -382,11 +473,17 @@ def test_lerobot_is_told_names_that_fit(tmp_path, names, relative, excluded):
 
 def test_names_that_lerobot_cannot_tell_apart(tmp_path):
     root = make_dataset(
-        tmp_path / "set", names=("j1", "gripper_of_j1"), cameras=("mid",), lengths=(20,)
+        tmp_path / "set",
+        names=("j1", "gripper_of_j1"),
+        cameras=("mid",),
+        lengths=(20,),
     )
     edit = json.loads((root / "meta/modality.json").read_text())
     for part in ("state", "action"):
-        edit[part] = {"tool": {"start": 0, "end": 1}, "arm": {"start": 1, "end": 2}}
+        edit[part] = {
+            "tool": {"start": 0, "end": 1},
+            "arm": {"start": 1, "end": 2},
+        }
     (root / "meta/modality.json").write_text(json.dumps(edit))
     with pytest.raises(PiperlineError, match="do not tell them apart"):
         written(root, "n1.7")
@@ -399,11 +496,18 @@ def test_long_lists_take_a_line_for_each_name(tmp_path):
         for part in ("shoulder", "gripper", "finger", "leg")
     ]
     root = make_dataset(
-        tmp_path / "set", names=[*sides, "waist", "neck", "head", "base"], cameras=("mid",)
+        tmp_path / "set",
+        names=[*sides, "waist", "neck", "head", "base"],
+        cameras=("mid",),
     )
     text = written(root, "n1.6")["bi_piper_config.py"]
-    assert '        modality_keys=[\n            "left_arm",\n            "left_gripper",\n' in text
-    assert read_choice(write_files(tmp_path / "c", {"c.py": text})[0]).action[-4:] == (
+    assert (
+        '        modality_keys=[\n            "left_arm",\n            "left_gripper",\n'
+        in text
+    )
+    assert read_choice(write_files(tmp_path / "c", {"c.py": text})[0]).action[
+        -4:
+    ] == (
         "waist",
         "neck",
         "head",
@@ -419,18 +523,23 @@ def test_files_that_were_edited_are_kept(good, tmp_path):
     assert len(write_files(tmp_path, texts)) == 3
     assert write_files(tmp_path, texts) == []
     (tmp_path / "finetune_bi_piper.sh").write_text("mine")
-    with pytest.raises(OutputExists, match=r"finetune_bi_piper\.sh: already exists and differs"):
+    with pytest.raises(
+        OutputExists, match=r"finetune_bi_piper\.sh: already exists and differs"
+    ):
         write_files(tmp_path, texts)
     assert (tmp_path / "finetune_bi_piper.sh").read_text() == "mine"
-    assert [path.name for path in write_files(tmp_path, texts, overwrite=True)] == [
-        "finetune_bi_piper.sh"
-    ]
+    assert [
+        path.name for path in write_files(tmp_path, texts, overwrite=True)
+    ] == ["finetune_bi_piper.sh"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"relative": ["left_leg"]}, "no group of both state and action left_leg"),
+        (
+            {"relative": ["left_leg"]},
+            "no group of both state and action left_leg",
+        ),
         ({"cameras": ["front"]}, "no camera front"),
         ({"horizon": 45}, "longer than every episode"),
         ({"horizon": 0}, "a horizon of 0 steps"),
@@ -447,7 +556,9 @@ def test_settings_that_a_version_does_not_have(good):
         written(good, "n1.5", relative=["left_arm"])
     with pytest.raises(PiperlineError, match="no option for colour jitter"):
         written(good, "n1.5", Settings(color_jitter=(0, 0, 0, 0)))
-    with pytest.raises(PiperlineError, match="cannot be divided evenly among 3 GPUs") as caught:
+    with pytest.raises(
+        PiperlineError, match="cannot be divided evenly among 3 GPUs"
+    ) as caught:
         written(good, "n1.6", Settings(gpus=3))
     assert caught.value.next_step == "for example --batch 255"
     with pytest.raises(PiperlineError, match=r"no GR00T version 'n2'"):
@@ -459,7 +570,9 @@ def test_overlapping_groups_are_an_error(copy):
     modality = json.loads(path.read_text())
     modality["action"]["right_arm"] = {"start": 6, "end": 12}
     path.write_text(json.dumps(modality))
-    with pytest.raises(DatasetError, match="left_gripper and right_arm share dimensions"):
+    with pytest.raises(
+        DatasetError, match="left_gripper and right_arm share dimensions"
+    ):
         written(copy, "n1.6")
 
 
@@ -480,22 +593,37 @@ def test_groups_of_a_foreign_dataset_are_guessed(copy):
 
 
 @pytest.mark.parametrize(
-    ("robot", "name"), [("SO-100 arm", "so_100_arm"), ("双臂", "robot"), ("7dof", "robot_7dof")]
+    ("robot", "name"),
+    [("SO-100 arm", "so_100_arm"), ("双臂", "robot"), ("7dof", "robot_7dof")],
 )
 def test_the_config_is_a_module_that_python_can_import(copy, robot, name):
     path = copy / "meta/info.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"robot_type": robot}))
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"robot_type": robot})
+    )
     assert f"{name}_config.py" in written(copy, "n1.6")
 
 
 @pytest.mark.parametrize("part", ["annotation", "video", "state"])
 @pytest.mark.parametrize("version", ["n1.5", "n1.6"])
-def test_no_config_of_names_that_python_cannot_read(copy, tmp_path, capsys, part, version):
+def test_no_config_of_names_that_python_cannot_read(
+    copy, tmp_path, capsys, part, version
+):
     path = copy / "meta/modality.json"
     modality = json.loads(path.read_text())
     modality[part]["half\ud83d"] = next(iter(modality[part].values()))
     path.write_text(json.dumps(modality))
-    words = ["groot", "config", copy, "--version", version, "--output", tmp_path / "config"]
+    words = [
+        "groot",
+        "config",
+        copy,
+        "--version",
+        version,
+        "--output",
+        tmp_path / "config",
+    ]
     assert run(app, [*map(str, words)]) == 4
-    assert "modality.json holds text that is not UTF-8" in capsys.readouterr().err
+    assert (
+        "modality.json holds text that is not UTF-8" in capsys.readouterr().err
+    )
     assert not (tmp_path / "config").exists()

@@ -20,13 +20,18 @@ def recording(tmp_path):
 
 
 NAMES = re.compile(r"^names = \[.*?^\]\n", re.MULTILINE | re.DOTALL)
-UNTOLD = "names = [" + ", ".join(f'"m_{number}"' for number in range(14)) + "]\n"
+UNTOLD = (
+    "names = [" + ", ".join(f'"m_{number}"' for number in range(14)) + "]\n"
+)
 
 
 def converted(recording, change):
     """Convert with Piper's layout without groups, its names telling nothing; the dataset."""
     text = re.sub(
-        r"^groups = .*\n", "", NAMES.sub(UNTOLD, layout_text("piper")), flags=re.MULTILINE
+        r"^groups = .*\n",
+        "",
+        NAMES.sub(UNTOLD, layout_text("piper")),
+        flags=re.MULTILINE,
     )
     layout = recording.with_name("own.toml")
     layout.write_text(change(text))
@@ -42,7 +47,11 @@ def test_vectors_without_groups_are_one_group_and_absolute(recording):
     assert json.loads((root / "meta/relative_stats.json").read_text()) == {}
     assert prepare(root, target("n1.6"))[1].representations == ("ABSOLUTE",)
     found = {finding.code for finding in preflight(root, videos=False).findings}
-    assert not {code for code in found if code.startswith(("modality", "config", "stats"))}
+    assert not {
+        code
+        for code in found
+        if code.startswith(("modality", "config", "stats"))
+    }
 
 
 def test_two_states_of_other_names_are_groups_of_their_own(recording):
@@ -55,7 +64,9 @@ def test_two_states_of_other_names_are_groups_of_their_own(recording):
 
     root = converted(recording, change)
     modality = json.loads((root / "meta/modality.json").read_text())
-    assert {name: span["original_key"] for name, span in modality["state"].items()} == {
+    assert {
+        name: span["original_key"] for name, span in modality["state"].items()
+    } == {
         "body": "observation.body",
         "target": "observation.target",
     }
@@ -67,6 +78,11 @@ def test_a_dataset_without_a_state_gets_no_modality_json(recording):
 
     root = converted(recording, change)
     assert not (root / "meta/modality.json").exists()
-    with pytest.raises(PiperlineError, match="no state that GR00T could use") as caught:
+    with pytest.raises(
+        PiperlineError, match="no state that GR00T could use"
+    ) as caught:
         prepare(root, target("n1.6"))
-    assert caught.value.next_step == "name the vectors so in the layout, and convert again"
+    assert (
+        caught.value.next_step
+        == "name the vectors so in the layout, and convert again"
+    )

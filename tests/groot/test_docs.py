@@ -17,7 +17,8 @@ def raised_codes():
     """The codes of all findings: `"code", "severity", message`."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     named = re.findall(
-        r'"([a-z0-9]+(?:-[a-z0-9]+)*)",\s*(?:"(?:error|warning)"|severity)\s*,', text
+        r'"([a-z0-9]+(?:-[a-z0-9]+)*)",\s*(?:"(?:error|warning)"|severity)\s*,',
+        text,
     )
     return set(named) | {"nan", "inf", "dataset-missing", "modality-missing"}
 
@@ -26,17 +27,31 @@ def raised_codes():
 def test_every_finding_is_explained(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     table = set(
-        re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", text[text.index("| `dataset-missing`") :])
+        re.findall(
+            r"`([a-z0-9]+(?:-[a-z0-9]+)*)`",
+            text[text.index("| `dataset-missing`") :],
+        )
     )
     assert raised_codes() - table == set()
 
 
 def test_both_languages_have_the_same_parts():
     pages = [(REPOSITORY / page).read_text(encoding="utf-8") for page in PAGES]
-    for pattern in (r"^#+ ", r"^\|", r"^```", r"`[a-z]+-[a-z-]+`", r"`--[a-z-]+"):
-        first, second = (re.findall(pattern, text, re.MULTILINE) for text in pages)
+    for pattern in (
+        r"^#+ ",
+        r"^\|",
+        r"^```",
+        r"`[a-z]+-[a-z-]+`",
+        r"`--[a-z-]+",
+    ):
+        first, second = (
+            re.findall(pattern, text, re.MULTILINE) for text in pages
+        )
         assert first == second
-    blocks = [re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for text in pages]
+    blocks = [
+        re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for text in pages
+    ]
     assert blocks[0] == blocks[1]
 
 
@@ -46,4 +61,6 @@ def test_the_options_of_the_table_exist():
     named = {word for row in rows for word in re.findall(r"--([a-z-]+)", row)}
     settings = inspect.signature(groot.config).parameters["settings"].default
     there = {*inspect.signature(groot.config).parameters, *vars(settings)}
-    assert {name.removeprefix("no-").replace("-", "_") for name in named} - there == set()
+    assert {
+        name.removeprefix("no-").replace("-", "_") for name in named
+    } - there == set()

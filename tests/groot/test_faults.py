@@ -54,7 +54,9 @@ def edit_column(root, column, change, episodes=None):
             continue
         table = pq.read_table(path)
         old = table[column].combine_chunks()
-        values = np.array(old.to_pylist(), dtype=np.float64).reshape(len(table), -1)
+        values = np.array(old.to_pylist(), dtype=np.float64).reshape(
+            len(table), -1
+        )
         changed = change(values)
         values = (values if changed is None else changed).astype(np.float32)
         new = (
@@ -63,7 +65,10 @@ def edit_column(root, column, change, episodes=None):
             else values[:, 0]
         )
         pq.write_table(
-            table.set_column(table.column_names.index(column), column, pa.array(new)), path
+            table.set_column(
+                table.column_names.index(column), column, pa.array(new)
+            ),
+            path,
         )
     refresh(root)
 
@@ -76,13 +81,18 @@ def refresh(root):
 def states_as_actions(root, shift, noise=0.0):
     for path in sorted((root / "data").rglob("*.parquet")):
         table = pq.read_table(path)
-        state = np.array(table["observation.state"].to_pylist(), dtype=np.float32)
-        moved = state[np.clip(np.arange(len(state)) + shift, 0, len(state) - 1)]
-        moved = moved + np.random.default_rng(0).normal(scale=noise, size=moved.shape).astype(
-            np.float32
+        state = np.array(
+            table["observation.state"].to_pylist(), dtype=np.float32
         )
+        moved = state[np.clip(np.arange(len(state)) + shift, 0, len(state) - 1)]
+        moved = moved + np.random.default_rng(0).normal(
+            scale=noise, size=moved.shape
+        ).astype(np.float32)
         new = pa.FixedSizeListArray.from_arrays(moved.ravel(), 14)
-        pq.write_table(table.set_column(table.column_names.index("action"), "action", new), path)
+        pq.write_table(
+            table.set_column(table.column_names.index("action"), "action", new),
+            path,
+        )
     refresh(root)
 
 
@@ -112,7 +122,9 @@ def idle(values):
 
 def set_span(part, group, start, end):
     return lambda root: edit_json(
-        root, "modality.json", lambda v: v[part].update({group: {"start": start, "end": end}})
+        root,
+        "modality.json",
+        lambda v: v[part].update({group: {"start": start, "end": end}}),
     )
 
 
@@ -144,7 +156,9 @@ def renamed(task):
     """Give all episodes another task."""
 
     def change(lines):
-        return [json.dumps(json.loads(line) | {"tasks": [task]}) for line in lines]
+        return [
+            json.dumps(json.loads(line) | {"tasks": [task]}) for line in lines
+        ]
 
     return change
 
@@ -183,7 +197,8 @@ def promise(length):
 def grown(root):
     """New data under old statistics."""
     kept = {
-        name: (root / "meta" / name).read_bytes() for name in ("stats.json", "relative_stats.json")
+        name: (root / "meta" / name).read_bytes()
+        for name in ("stats.json", "relative_stats.json")
     }
 
     def triple(values):
@@ -197,7 +212,11 @@ def grown(root):
 
 
 def stale_relative(root):
-    edit_json(root, "relative_stats.json", lambda v: v["left_arm"]["max"][3].__setitem__(2, 9.0))
+    edit_json(
+        root,
+        "relative_stats.json",
+        lambda v: v["left_arm"]["max"][3].__setitem__(2, 9.0),
+    )
 
 
 def foreign(root):
@@ -224,10 +243,18 @@ def short_episode(root):
     edit_lines(
         root,
         "episodes.jsonl",
-        lambda lines: [*lines[:2], json.dumps(json.loads(lines[2]) | {"length": 10})],
+        lambda lines: [
+            *lines[:2],
+            json.dumps(json.loads(lines[2]) | {"length": 10}),
+        ],
     )
     for camera in ("left_wrist", "mid", "right_wrist"):
-        video(root, camera, 2, [picture(2, 0, frame, (48, 64)) for frame in range(10)])
+        video(
+            root,
+            camera,
+            2,
+            [picture(2, 0, frame, (48, 64)) for frame in range(10)],
+        )
     refresh(root)
 
 
@@ -237,7 +264,9 @@ def swapped(root):
         frames = []
         for frame in range(length):
             image = picture(episode, 1, frame, (48, 64))
-            image[:, :, :] = np.where(image == 200, 200, np.array([180, 120, 60], dtype=np.uint8))
+            image[:, :, :] = np.where(
+                image == 200, 200, np.array([180, 120, 60], dtype=np.uint8)
+            )
             frames.append(image[:, :, ::-1].copy())
         video(root, "mid", episode, frames)
 
@@ -245,12 +274,17 @@ def swapped(root):
 def other_size(root):
     for episode, length in enumerate((40, 44, 36)):
         video(
-            root, "mid", episode, [picture(episode, 1, frame, (64, 64)) for frame in range(length)]
+            root,
+            "mid",
+            episode,
+            [picture(episode, 1, frame, (64, 64)) for frame in range(length)],
         )
     edit_json(
         root,
         "info.json",
-        lambda v: v["features"]["observation.images.mid"].update(shape=[64, 64, 3]),
+        lambda v: v["features"]["observation.images.mid"].update(
+            shape=[64, 64, 3]
+        ),
     )
 
 
@@ -259,7 +293,10 @@ def wrong_names(root):
 
     def change(value):
         for part in ("state", "action"):
-            value[part].update(left_arm={"start": 0, "end": 5}, left_gripper={"start": 5, "end": 7})
+            value[part].update(
+                left_arm={"start": 0, "end": 5},
+                left_gripper={"start": 5, "end": 7},
+            )
 
     edit_json(root, "modality.json", change)
     refresh(root)
@@ -277,7 +314,9 @@ def damage(root):
 def mpeg1(root):
     """A codec of the last century: no mistake of ours could write it."""
     for episode, length in enumerate((40, 44, 36)):
-        with av.open(str(root / VIDEO.format("mid", episode)), "w") as container:
+        with av.open(
+            str(root / VIDEO.format("mid", episode)), "w"
+        ) as container:
             stream = container.add_stream("mpeg1video", rate=30)
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -296,7 +335,9 @@ def put(name, make):
         path = root / DATA.format(1)
         table = pq.read_table(path)
         column = pa.array([make(row) for row in range(len(table))])
-        pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
+        pq.write_table(
+            table.set_column(table.column_names.index(name), name, column), path
+        )
 
     return apply
 
@@ -326,21 +367,35 @@ FAULTS = {
         root, "episodes.jsonl", lambda lines: [lines[0], "", *lines[1:]]
     ),
     "meta-syntax: info": lambda root: (root / "meta/info.json").write_text("{"),
-    "meta-syntax: list": lambda root: (root / "meta/info.json").write_text("[]"),
+    "meta-syntax: list": lambda root: (root / "meta/info.json").write_text(
+        "[]"
+    ),
     "meta-syntax: keys": info(lambda v: v.pop("data_path")),
     "meta-syntax: features": info(lambda v: v.update(features={"action": 3})),
-    "meta-syntax: modality": lambda root: (root / "meta/modality.json").write_text(""),
-    "meta-syntax: shape": info(lambda v: v["features"]["action"].update(shape=["14"])),
+    "meta-syntax: modality": lambda root: (
+        root / "meta/modality.json"
+    ).write_text(""),
+    "meta-syntax: shape": info(
+        lambda v: v["features"]["action"].update(shape=["14"])
+    ),
     "meta-syntax: chunks": info(lambda v: v.update(chunks_size=-1)),
-    "meta-syntax: template": info(lambda v: v.update(video_path="videos/{camera}.mp4")),
-    "meta-syntax: outside": info(lambda v: v.update(video_path="../{video_key}.mp4")),
+    "meta-syntax: template": info(
+        lambda v: v.update(video_path="videos/{camera}.mp4")
+    ),
+    "meta-syntax: outside": info(
+        lambda v: v.update(video_path="../{video_key}.mp4")
+    ),
     "meta-syntax: task": lambda root: edit_lines(
         root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": null}']
     ),
     "modality-missing": lambda root: (root / "meta/modality.json").unlink(),
-    "modality-syntax": modality(lambda v: v["state"].update(left_arm={"start": "0", "end": 6})),
+    "modality-syntax": modality(
+        lambda v: v["state"].update(left_arm={"start": "0", "end": 6})
+    ),
     "modality-syntax: empty": modality(lambda v: v.update(state={})),
-    "modality-syntax: video": modality(lambda v: v.update(video={"mid": "observation.images.mid"})),
+    "modality-syntax: video": modality(
+        lambda v: v.update(video={"mid": "observation.images.mid"})
+    ),
     "modality-syntax: list": modality(lambda v: v.update(video=["mid"])),
     "modality-range": set_span("state", "right_gripper", 13, 20),
     "modality-overlap": set_span("action", "right_arm", 6, 12),
@@ -349,17 +404,27 @@ FAULTS = {
     ),
     "modality-names": wrong_names,
     "modality-column": modality(
-        lambda v: v["state"].update(speed={"start": 0, "end": 7, "original_key": "x"})
+        lambda v: v["state"].update(
+            speed={"start": 0, "end": 7, "original_key": "x"}
+        )
     ),
     "modality-video": modality(
-        lambda v: v["video"].update(mid={"original_key": "observation.images.middle"})
+        lambda v: v["video"].update(
+            mid={"original_key": "observation.images.middle"}
+        )
     ),
     "language-key": modality(lambda v: v.update(annotation={})),
-    "language-column": modality(lambda v: v.update(annotation={"human.task_description": {}})),
+    "language-column": modality(
+        lambda v: v.update(annotation={"human.task_description": {}})
+    ),
     "column-missing": drop_column,
-    "column-type": info(lambda v: v["features"]["action"].update(dtype="int64")),
+    "column-type": info(
+        lambda v: v["features"]["action"].update(dtype="int64")
+    ),
     "data-missing": lambda root: remove(root, DATA.format(2)),
-    "data-unreadable": lambda root: (root / DATA.format(1)).write_bytes(b"PAR1 and no more"),
+    "data-unreadable": lambda root: (root / DATA.format(1)).write_bytes(
+        b"PAR1 and no more"
+    ),
     "data-unreadable: text": put("action", lambda _: ["up"] * 14),
     "data-unreadable: ragged": put("action", lambda row: [0.5] * (row % 3 + 1)),
     "data-unreadable: empty": no_rows,
@@ -376,38 +441,54 @@ FAULTS = {
     "task-unknown: half": put("task_index", lambda _: 0.5),
     "task-unknown: null": put("task_index", lambda row: row % 2 or None),
     "task-empty": lambda root: [
-        edit_lines(root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']),
+        edit_lines(
+            root, "tasks.jsonl", lambda _: ['{"task_index": 0, "task": "..."}']
+        ),
         edit_lines(root, "episodes.jsonl", renamed("...")),
     ],
-    "task-differs": lambda root: edit_lines(root, "episodes.jsonl", renamed("wave")),
+    "task-differs": lambda root: edit_lines(
+        root, "episodes.jsonl", renamed("wave")
+    ),
     "frame-index": put("frame_index", lambda row: row ^ 1),
     "episode-still": lambda root: [
-        edit_column(root, name, rest, episodes=[1]) for name in ("action", "observation.state")
+        edit_column(root, name, rest, episodes=[1])
+        for name in ("action", "observation.state")
     ],
     "action-unrelated": rows("action", shuffle),
     "modality-crossed": modality(
         lambda v: v["video"].update(
-            left_wrist=v["video"]["right_wrist"], right_wrist=v["video"]["left_wrist"]
+            left_wrist=v["video"]["right_wrist"],
+            right_wrist=v["video"]["left_wrist"],
         )
     ),
     "stats-version": lambda root: edit_json(
-        root, "relative_stats.json", lambda v: v.update({"__fingerprints__": {"left_arm": "3f"}})
+        root,
+        "relative_stats.json",
+        lambda v: v.update({"__fingerprints__": {"left_arm": "3f"}}),
     ),
     "nan": rows("action", first_of(np.nan)),
     "inf": rows("observation.state", first_of(np.inf)),
-    "outlier": lambda root: edit_column(root, "observation.state", spike, episodes=[1]),
-    "constant": lambda root: [edit_column(root, name, stuck) for name in ("action",)],
+    "outlier": lambda root: edit_column(
+        root, "observation.state", spike, episodes=[1]
+    ),
+    "constant": lambda root: [
+        edit_column(root, name, stuck) for name in ("action",)
+    ],
     "action-equals-state": lambda root: states_as_actions(root, 0),
     "action-shifted": lambda root: states_as_actions(root, 1),
     "action-shifted: late": lambda root: states_as_actions(root, -2),
-    "action-shifted: noisy": lambda root: states_as_actions(root, -3, noise=0.0005),
+    "action-shifted: noisy": lambda root: states_as_actions(
+        root, -3, noise=0.0005
+    ),
     "constant: all": lambda root: [
-        edit_column(root, name, np.zeros_like) for name in ("action", "observation.state")
+        edit_column(root, name, np.zeros_like)
+        for name in ("action", "observation.state")
     ],
     "action-units": rows("action", degrees),
     "action-inverted": rows("action", upside_down),
     "idle-start": lambda root: [
-        edit_column(root, name, idle) for name in ("action", "observation.state")
+        edit_column(root, name, idle)
+        for name in ("action", "observation.state")
     ],
     "stats-syntax": lambda root: (root / "meta/stats.json").write_text(""),
     "stats-stale": grown,
@@ -421,9 +502,9 @@ FAULTS = {
     "video-path": info(lambda v: v.update(video_path=None)),
     "video-codec": mpeg1,
     "video-missing": lambda root: remove(root, VIDEO.format("mid", 1)),
-    "video-unreadable": lambda root: (root / VIDEO.format("mid", 1)).write_bytes(
-        b"no video at all"
-    ),
+    "video-unreadable": lambda root: (
+        root / VIDEO.format("mid", 1)
+    ).write_bytes(b"no video at all"),
     "video-undecodable": damage,
     "video-short": lambda root: video(
         root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(39)]
@@ -432,16 +513,30 @@ FAULTS = {
         root, "mid", 0, [picture(0, 1, frame, (48, 64)) for frame in range(41)]
     ),
     "video-fps": lambda root: [
-        video(root, "mid", e, [picture(e, 1, f, (48, 64)) for f in range(n)], fps=15)
+        video(
+            root,
+            "mid",
+            e,
+            [picture(e, 1, f, (48, 64)) for f in range(n)],
+            fps=15,
+        )
         for e, n in enumerate((40, 44, 36))
     ],
     "video-size": info(
-        lambda v: v["features"]["observation.images.mid"].update(shape=[96, 128, 3])
+        lambda v: v["features"]["observation.images.mid"].update(
+            shape=[96, 128, 3]
+        )
     ),
     "video-av1": lambda root: video(
-        root, "mid", 0, [picture(0, 1, f, (64, 64))[:48] for f in range(40)], mode="av1"
+        root,
+        "mid",
+        0,
+        [picture(0, 1, f, (64, 64))[:48] for f in range(40)],
+        mode="av1",
     ),
-    "video-frozen": lambda root: video(root, "mid", 1, [picture(1, 1, 0, (48, 64))] * 44),
+    "video-frozen": lambda root: video(
+        root, "mid", 1, [picture(1, 1, 0, (48, 64))] * 44
+    ),
     "video-black": lambda root: video(
         root, "left_wrist", 1, [np.zeros((48, 64, 3), dtype=np.uint8)] * 44
     ),
@@ -461,8 +556,14 @@ def test_a_fault_gives_exactly_its_finding(copy, name):
     assert {finding.code for finding in report.findings} == {name.split(":")[0]}
     for finding in report.findings:
         assert finding.remedy
-        assert finding.place is None or str(copy) in str(finding.place) or finding.place.camera
-        assert json.loads(json.dumps(finding.document()))["code"] == finding.code
+        assert (
+            finding.place is None
+            or str(copy) in str(finding.place)
+            or finding.place.camera
+        )
+        assert (
+            json.loads(json.dumps(finding.document()))["code"] == finding.code
+        )
     text = "".join(f"{finding}\n" for finding in report.findings)
     assert_golden(
         f"groot/findings/{name.replace(': ', '.').replace(' ', '-')}",
@@ -475,7 +576,9 @@ CLEAN: dict[str, dict[str, Any]] = {
     "one episode": {"lengths": (60,)},
     "recorded JPEG": {"mode": "copy", "lengths": (40, 36)},
     "aloha": {
-        "names": load_layout("aloha").vectors["observation.state"].dimension_names,
+        "names": load_layout("aloha")
+        .vectors["observation.state"]
+        .dimension_names,
         "fps": 50,
     },
     "one arm, names of another robot": {
@@ -493,7 +596,9 @@ CLEAN: dict[str, dict[str, Any]] = {
         "names": tuple(f"motor_{i}" for i in range(7)),
         "cameras": ("a", "b"),
     },
-    "several tasks, one in Chinese": {"tasks": ("pick the cup", "拿起杯子", "Put it back!")},
+    "several tasks, one in Chinese": {
+        "tasks": ("pick the cup", "拿起杯子", "Put it back!")
+    },
     "float64, another size": {"dtype": "float64", "size": (72, 96)},
     "15 frames a second": {"fps": 15, "lengths": (80, 30)},
     "many short episodes": {"lengths": (20,) * 8, "cameras": ("mid",)},
@@ -530,7 +635,9 @@ def test_settings_that_do_not_fit(good, launch, code):
 
 def test_a_read_only_dataset_stops_gr00t(good, monkeypatch):
     """The tests run as root, to whom every folder is writable: the system's answer is given."""
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or path != good / "meta")
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: mode != os.W_OK or path != good / "meta"
+    )
     assert codes(good) == ["dataset-read-only"]
     assert codes(good, version="n1.5") == []
 
@@ -541,14 +648,17 @@ def test_holding_the_pose_is_what_a_model_must_beat(copy):
 
     def moving(values):
         values[:] = 1
-        values[:, 0] = 1 + np.arange(len(values)) % 16 / 7.5  # 0 to 2 in each chunk
+        # 0 to 2 in each chunk
+        values[:, 0] = 1 + np.arange(len(values)) % 16 / 7.5
 
     edit_column(copy, "observation.state", still)
     edit_column(copy, "action", moving)
     forecast = preflight(copy, videos=False).forecast
     assert forecast is not None
     chunks = [np.arange(length) % 16 / 7.5 for length in (40, 44, 36)]
-    assert forecast.hold_error == pytest.approx(np.concatenate(chunks).mean() / 14, rel=1e-5)
+    assert forecast.hold_error == pytest.approx(
+        np.concatenate(chunks).mean() / 14, rel=1e-5
+    )
 
 
 def test_memory_above_the_limit_is_told(good, monkeypatch):
@@ -568,7 +678,9 @@ def test_a_start_checkpoint_with_statistics_of_its_own(good, tmp_path):
     assert codes(good, launch=launch) == []
     (tmp_path / "statistics.json").write_text('{"gr1": {}}')
     assert codes(good, launch=launch) == []
-    (tmp_path / "statistics.json").write_text('{"gr1": {}, "new_embodiment": {}}')
+    (tmp_path / "statistics.json").write_text(
+        '{"gr1": {}, "new_embodiment": {}}'
+    )
     assert codes(good, launch=launch) == ["checkpoint-stats"]
     assert codes(good, launch=launch, version="n1.7") == []
 
@@ -582,7 +694,11 @@ def test_a_start_checkpoint_with_statistics_of_its_own(good, tmp_path):
     ],
 )
 def test_n15_asks_info_json_for_the_videos(copy, change):
-    edit_json(copy, "info.json", lambda v: change(v["features"]["observation.images.mid"]))
+    edit_json(
+        copy,
+        "info.json",
+        lambda v: change(v["features"]["observation.images.mid"]),
+    )
     assert codes(copy, version="n1.5") == ["video-info"]
     assert codes(copy) == []
 
@@ -602,7 +718,9 @@ def dealt(usable, shard_size, splits):
     splits=st.sampled_from([1, 2, 10]),
 )
 def test_shards_are_predicted_as_gr00t_deals_them(usable, shard_size, splits):
-    wanted, parts = shards(usable, Launch(shard_size=shard_size, sampling_rate=1 / splits))
+    wanted, parts = shards(
+        usable, Launch(shard_size=shard_size, sampling_rate=1 / splits)
+    )
     found = dealt(usable, shard_size, splits)
     assert len(found) == wanted
     assert (min(found) > 0) == (wanted <= parts)
@@ -613,7 +731,10 @@ def test_horizons_that_are_too_long(copy):
         (copy / "meta" / name).unlink()
     assert codes(copy, horizon=41) == ["episodes-short"]
     assert codes(copy, horizon=51) == ["horizon-checkpoint", "horizon-too-long"]
-    assert codes(copy, horizon=41, version="n1.7") == ["horizon-checkpoint", "episodes-short"]
+    assert codes(copy, horizon=41, version="n1.7") == [
+        "horizon-checkpoint",
+        "episodes-short",
+    ]
     assert codes(copy, horizon=36, version="n1.5", videos=False) == []
     assert codes(copy, horizon=0) == ["config-broken"]
 
@@ -651,15 +772,24 @@ def test_timestamps_on_the_grid_may_be_those_of_other_frames(copy, change):
 
 def test_timestamps_that_are_rounded_down_are_told(copy):
     """As float32 rounds them: 42 of 107 lie before their frame at 30 frames a second."""
-    edit_column(copy, "timestamp", lambda values: np.arange(len(values))[:, None] / 30)
+    edit_column(
+        copy, "timestamp", lambda values: np.arange(len(values))[:, None] / 30
+    )
     (found,) = preflight(copy, version="n1.5").findings
     assert (found.code, found.severity) == ("timestamps-early", "warning")
-    times = [(np.arange(n) / 30, (np.arange(n) / 30).astype(np.float32)) for n in (40, 44, 36)]
-    assert found.numbers["frames"] == sum(int((short < exact).sum()) for exact, short in times)
+    times = [
+        (np.arange(n) / 30, (np.arange(n) / 30).astype(np.float32))
+        for n in (40, 44, 36)
+    ]
+    assert found.numbers["frames"] == sum(
+        int((short < exact).sum()) for exact, short in times
+    )
     repaired = copy.with_name("dataset-times")
     assert found.remedy == f"piperline aggregate {copy} --output {repaired}"
     assert run(app, found.remedy.split()[1:]) == 0
-    assert "timestamps-early" not in codes(repaired, version="n1.5", videos=False)
+    assert "timestamps-early" not in codes(
+        repaired, version="n1.5", videos=False
+    )
     assert codes(copy) == []
 
 
@@ -674,7 +804,12 @@ def test_one_black_frame_is_enough(copy):
 
 def test_findings_of_one_cause_are_one(copy):
     for episode, length in enumerate((40, 44, 36)):
-        video(copy, "mid", episode, [np.zeros((48, 64, 3), dtype=np.uint8)] * length)
+        video(
+            copy,
+            "mid",
+            episode,
+            [np.zeros((48, 64, 3), dtype=np.uint8)] * length,
+        )
     (found,) = preflight(copy).findings
     assert found.message == "the image is black (and in 2 more episodes)"
     assert found.numbers["episodes"] == ["0", "1", "2"]
@@ -682,7 +817,9 @@ def test_findings_of_one_cause_are_one(copy):
 
 def test_an_episode_that_is_there_twice(tmp_path):
     root = make_dataset(tmp_path / "set", lengths=(40, 40), cameras=("mid",))
-    first, second = (pq.read_table(root / DATA.format(number)) for number in (0, 1))
+    first, second = (
+        pq.read_table(root / DATA.format(number)) for number in (0, 1)
+    )
     for name in ("action", "observation.state"):
         column = second.column_names.index(name)
         second = second.set_column(column, name, first[name])
@@ -703,7 +840,8 @@ def test_keys_of_a_later_version_stop_n16_alone(copy):
 def test_lerobot_statistics_are_worse_for_other_versions(copy):
     foreign(copy)
     severities = {
-        version: preflight(copy, version=version).findings[0].severity for version in VERSIONS
+        version: preflight(copy, version=version).findings[0].severity
+        for version in VERSIONS
     }
     assert severities == {
         "n1.5": "error",
@@ -713,7 +851,16 @@ def test_lerobot_statistics_are_worse_for_other_versions(copy):
     }
 
 
-POSE = ("left_x", "left_y", "left_z", "left_qx", "left_qy", "left_qz", "left_qw", "left_gripper")
+POSE = (
+    "left_x",
+    "left_y",
+    "left_z",
+    "left_qx",
+    "left_qy",
+    "left_qz",
+    "left_qw",
+    "left_gripper",
+)
 
 
 def turning(values):
@@ -750,15 +897,22 @@ def test_rotations_stay_absolute(pose):
 def test_quaternions_that_flip_are_found(pose):
     assert "quaternion-flip" not in codes(pose)
     edit_column(pose, "observation.state", flip, episodes=[1])
-    (found,) = [f for f in preflight(pose).findings if f.code == "quaternion-flip"]
+    (found,) = [
+        f for f in preflight(pose).findings if f.code == "quaternion-flip"
+    ]
     assert found.numbers == {"frames": 1}
     assert found.place == Place(file=pose / DATA.format(1), frame=22)
 
 
 def test_a_group_without_names_is_absolute(tmp_path):
-    root = make_dataset(tmp_path / "set", names=[f"m_{i}" for i in range(4)], cameras=("mid",))
+    root = make_dataset(
+        tmp_path / "set", names=[f"m_{i}" for i in range(4)], cameras=("mid",)
+    )
     _, choice, _ = prepare(root, target("n1.6"))
-    assert (choice.action, choice.representations) == (("robot",), ("ABSOLUTE",))
+    assert (choice.action, choice.representations) == (
+        ("robot",),
+        ("ABSOLUTE",),
+    )
 
 
 def test_a_config_needs_a_camera(copy):
@@ -773,7 +927,9 @@ def idle_left(values):
 def resting_arm(root):
     """The right arm hangs still, a little below its commanded pose; only noise changes."""
     for name, offset in (("observation.state", 0.5), ("action", 0.53)):
-        noise = np.random.default_rng(len(name)).normal(scale=0.0005, size=(44, 7))
+        noise = np.random.default_rng(len(name)).normal(
+            scale=0.0005, size=(44, 7)
+        )
 
         def rest(values, offset=offset, noise=noise):
             values[:, 7:] = offset + noise[: len(values)]
@@ -797,7 +953,12 @@ def test_tables_alone(copy):
 def test_the_forecast_counts_as_gr00t_does(good):
     forecast = preflight(good, videos=False).forecast
     assert forecast is not None
-    assert (forecast.episodes, forecast.frames, forecast.usable_steps, forecast.shards) == (
+    assert (
+        forecast.episodes,
+        forecast.frames,
+        forecast.usable_steps,
+        forecast.shards,
+    ) == (
         3,
         120,
         75,
@@ -808,13 +969,17 @@ def test_the_forecast_counts_as_gr00t_does(good):
     assert forecast.steps_per_epoch == pytest.approx(75 / 256)
     decoded, shards = 2 * 44 * 3 * 48 * 64 * 4, 2 * 75 * 3 * 256 * 256 * 3
     assert forecast.worker_memory_bytes == 2**30 + decoded + shards
-    assert forecast.all_workers_memory_bytes == 32 * forecast.worker_memory_bytes
+    assert (
+        forecast.all_workers_memory_bytes == 32 * forecast.worker_memory_bytes
+    )
 
 
 def test_parts_without_samples_are_decoded_too_before_june_2026(good):
     """A horizon of 40: of 40, 44 and 36 frames 1, 5 and 0 begin a sample, in ten parts each."""
     decoded = {
-        version: preflight(good, version=version, horizon=40, videos=False).forecast
+        version: preflight(
+            good, version=version, horizon=40, videos=False
+        ).forecast
         for version in ("n1.6", "n1.7-april", "n1.7")
     }
     per_sample = {
@@ -822,13 +987,19 @@ def test_parts_without_samples_are_decoded_too_before_june_2026(good):
         for version, found in decoded.items()
         if found is not None
     }
-    assert per_sample == pytest.approx({"n1.6": 1200, "n1.7-april": 1200, "n1.7": 40 + 5 * 44})
+    assert per_sample == pytest.approx(
+        {"n1.6": 1200, "n1.7-april": 1200, "n1.7": 40 + 5 * 44}
+    )
 
 
 def test_n15_draws_rows(good):
     forecast = preflight(good, version="n1.5", videos=False).forecast
     assert forecast is not None
-    assert (forecast.usable_steps, forecast.lost_episodes, forecast.shards) == (120, 0, 0)
+    assert (forecast.usable_steps, forecast.lost_episodes, forecast.shards) == (
+        120,
+        0,
+        0,
+    )
     # H.264 with a key frame every 10: 1 to 10 frames, 5.5 on average.
     assert forecast.decoded_frames_per_sample == pytest.approx(5.5)
 
@@ -839,7 +1010,9 @@ def clean(tmp_path_factory):
 
     def build(name):
         if name not in made:
-            made[name] = make_dataset(tmp_path_factory.mktemp("clean") / "set", **CLEAN[name])
+            made[name] = make_dataset(
+                tmp_path_factory.mktemp("clean") / "set", **CLEAN[name]
+            )
         return made[name]
 
     return build

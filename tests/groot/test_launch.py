@@ -41,11 +41,16 @@ def checkout(tmp_path):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_checkout_is_known_by_its_files(tmp_path, version):
-    assert checkout_version(make_checkout(tmp_path / "n1.5-main", version)).version == version
+    assert (
+        checkout_version(make_checkout(tmp_path / "n1.5-main", version)).version
+        == version
+    )
 
 
 def test_what_is_no_checkout(tmp_path):
-    with pytest.raises(PiperlineError, match="no checkout of Isaac-GR00T") as caught:
+    with pytest.raises(
+        PiperlineError, match="no checkout of Isaac-GR00T"
+    ) as caught:
         checkout_version(tmp_path)
     assert (
         caught.value.next_step
@@ -72,7 +77,9 @@ def test_the_plan_is_the_command_and_the_config_it_needs(good, checkout):
         "--master_port=29500",
         "gr00t/experiment/launch_finetune.py",
     )
-    assert plan.command[plan.command.index("--modality_config_path") + 1] == str(config)
+    assert plan.command[
+        plan.command.index("--modality_config_path") + 1
+    ] == str(config)
     assert plan.command[plan.command.index("--dataset_path") + 1] == str(good)
     assert "'/" in plan.line  # the folder has a space
     assert "RELATIVE" in config.read_text()
@@ -82,11 +89,15 @@ def test_a_config_that_is_there_is_used_as_it_is(good, checkout):
     plan_launch(good, checkout, videos=False)
     config = checkout / "config_for_gr00tn16/bi_piper_config.py"
     config.write_text(
-        config.read_text().replace('"left_gripper": ActionRepresentation.ABS', '"tail": Action')
+        config.read_text().replace(
+            '"left_gripper": ActionRepresentation.ABS', '"tail": Action'
+        )
         + "\n#"
     )
     plan = plan_launch(good, checkout, videos=False)
-    assert [finding.code for finding in plan.report.findings] == ["config-broken"]
+    assert [finding.code for finding in plan.report.findings] == [
+        "config-broken"
+    ]
 
 
 @pytest.mark.parametrize("version", ["n1.5", "n1.6"])
@@ -99,8 +110,12 @@ def test_a_config_that_says_otherwise_is_refused(good, tmp_path, version):
     assert caught.value.found == "a horizon of 16"
     step = str(caught.value.next_step)
     assert run(app, shlex.split(step)[1:]) == 0
-    write_groot_stats(good_copy := shutil.copytree(good, tmp_path / "dataset"), horizon=12)
-    plan = plan_launch(good_copy, checkout, version=version, horizon=12, videos=False)
+    write_groot_stats(
+        good_copy := shutil.copytree(good, tmp_path / "dataset"), horizon=12
+    )
+    plan = plan_launch(
+        good_copy, checkout, version=version, horizon=12, videos=False
+    )
     assert plan.report.findings == ()
 
 
@@ -115,9 +130,14 @@ def test_other_relative_groups_are_refused(good, checkout):
 def test_an_old_checkpoint_is_seen(good, checkout):
     (checkout / "outputs/bi_piper_finetune/checkpoint-10").mkdir(parents=True)
     plan = plan_launch(
-        good, checkout, videos=False, settings=Settings(shard_size=512, sampling_rate=0.5)
+        good,
+        checkout,
+        videos=False,
+        settings=Settings(shard_size=512, sampling_rate=0.5),
     )
-    assert [finding.code for finding in plan.report.findings] == ["output-resumes"]
+    assert [finding.code for finding in plan.report.findings] == [
+        "output-resumes"
+    ]
 
 
 def test_n15_gets_a_module_on_its_path(good, tmp_path):
@@ -141,18 +161,24 @@ def test_a_dataset_without_modality_json(copy, checkout):
     assert caught.value.next_step == f"piperline groot config {copy}"
 
 
-def test_it_starts_in_the_checkout_and_returns_its_exit_code(good, checkout, tmp_path, monkeypatch):
+def test_it_starts_in_the_checkout_and_returns_its_exit_code(
+    good, checkout, tmp_path, monkeypatch
+):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    plan = plan_launch(good, checkout, settings=Settings(gpus=1, batch=8), videos=False)
+    plan = plan_launch(
+        good, checkout, settings=Settings(gpus=1, batch=8), videos=False
+    )
     assert start(plan) == 3
     arguments, folder = json.loads((checkout / "called.json").read_text())
     assert folder == str(checkout)
     assert arguments[arguments.index("--global_batch_size") + 1] == "8"
 
 
-def test_a_python_without_gr00t_starts_nothing(good, checkout, tmp_path, monkeypatch):
+def test_a_python_without_gr00t_starts_nothing(
+    good, checkout, tmp_path, monkeypatch
+):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/torchrun").touch(mode=0o755)
     (tmp_path / "bin/python").symlink_to(sys.executable)
@@ -165,7 +191,9 @@ def test_a_python_without_gr00t_starts_nothing(good, checkout, tmp_path, monkeyp
     assert caught.value.next_step == f"source '{checkout}/.venv/bin/activate'"
 
 
-def test_without_the_environment_of_gr00t(good, checkout, monkeypatch, tmp_path):
+def test_without_the_environment_of_gr00t(
+    good, checkout, monkeypatch, tmp_path
+):
     plan = plan_launch(good, checkout, videos=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PiperlineError, match="there is no torchrun here"):

@@ -45,7 +45,10 @@ def config(tmp_path, *, name="my_robot.py", **change):
 
 
 def codes(root, path, **options):
-    return [finding.code for finding in preflight(root, config=path, **options).findings]
+    return [
+        finding.code
+        for finding in preflight(root, config=path, **options).findings
+    ]
 
 
 def test_a_config_that_fits(good, tmp_path):
@@ -62,19 +65,31 @@ FAULTS = {
         "end": "register_modality_config(config)\nregister_modality_config(config)"
     },
     "config-broken: error": {"end": "raise RuntimeError('no')"},
-    "config-broken: no video": {"end": "del config['video']\nregister_modality_config(config)"},
+    "config-broken: no video": {
+        "end": "del config['video']\nregister_modality_config(config)"
+    },
     "config-keys": {"video": modality_keys("left_wrist", "front")},
-    "config-keys: action": {"keys": "['left_arm', 'tail']", "reps": "[entry(Rep.ABSOLUTE)] * 2"},
+    "config-keys: action": {
+        "keys": "['left_arm', 'tail']",
+        "reps": "[entry(Rep.ABSOLUTE)] * 2",
+    },
     "config-actions": {"reps": "[entry(Rep.ABSOLUTE)] * 3"},
     "config-deltas": {"deltas": "list(range(1, 17))"},
-    "config-relative": {"state": modality_keys("left_arm", "left_gripper", "right_gripper")},
+    "config-relative": {
+        "state": modality_keys("left_arm", "left_gripper", "right_gripper")
+    },
     "config-relative: width": {
         "keys": "['left_arm']",
         "reps": "[entry(Rep.RELATIVE, state_key='left_gripper')]",
     },
-    "relative-gripper": {"keys": "['left_gripper']", "reps": "[entry(Rep.RELATIVE)]"},
+    "relative-gripper": {
+        "keys": "['left_gripper']",
+        "reps": "[entry(Rep.RELATIVE)]",
+    },
     "config-delta": {"keys": "['left_arm']", "reps": "[entry(Rep.DELTA)]"},
-    "config-language": {"language": modality_keys("annotation.human.task_description", "task")},
+    "config-language": {
+        "language": modality_keys("annotation.human.task_description", "task")
+    },
     "config-language: none": {"language": modality_keys()},
     "language-key": {"language": modality_keys("annotation.human.validity")},
     "horizon-checkpoint": {"deltas": "list(range(0, 60, 6)) + [51]"},
@@ -84,10 +99,15 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_a_config_gives_exactly_its_finding(copy, tmp_path, name):
     if name in {"relative-gripper", "horizon-checkpoint"}:
-        (copy / "meta/relative_stats.json").unlink()  # of other groups, or another horizon
+        # of other groups, or another horizon
+        (copy / "meta/relative_stats.json").unlink()
     found = preflight(copy, config=config(tmp_path, **FAULTS[name])).findings
     assert all(finding.remedy for finding in found)
-    lost = {"episodes-short", "horizon-too-long"} if name == "horizon-checkpoint" else set()
+    lost = (
+        {"episodes-short", "horizon-too-long"}
+        if name == "horizon-checkpoint"
+        else set()
+    )
     assert {finding.code for finding in found} - lost == {name.split(":")[0]}
 
 
@@ -97,7 +117,10 @@ def test_no_action_configs_means_all_absolute(good, tmp_path):
 
 def test_action_configs_may_be_dicts_with_names(good, tmp_path):
     entry = {"rep": "relative", "type": "NON_EEF", "format": "DEFAULT"}
-    assert codes(good, config(tmp_path, keys="['left_arm']", reps=f"[{entry}]")) == []
+    assert (
+        codes(good, config(tmp_path, keys="['left_arm']", reps=f"[{entry}]"))
+        == []
+    )
 
 
 def test_task_is_a_language_key_without_a_column(copy, tmp_path):

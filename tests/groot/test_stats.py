@@ -49,7 +49,10 @@ def plain_numbers(rows):
 
 
 def tables(root):
-    return [pq.read_table(path).to_pydict() for path in sorted((root / "data").rglob("*.parquet"))]
+    return [
+        pq.read_table(path).to_pydict()
+        for path in sorted((root / "data").rglob("*.parquet"))
+    ]
 
 
 def windows(root, start, end, horizon):
@@ -57,10 +60,13 @@ def windows(root, start, end, horizon):
     result = []
     for table in tables(root):
         actions = np.array(table["action"], dtype=np.float32)[:, start:end]
-        states = np.array(table["observation.state"], dtype=np.float32)[:, start:end]
+        states = np.array(table["observation.state"], dtype=np.float32)[
+            :, start:end
+        ]
         starts = range(len(actions) - horizon + 1)
         result += [
-            [actions[first + step] - states[first] for step in range(horizon)] for first in starts
+            [actions[first + step] - states[first] for step in range(horizon)]
+            for first in starts
         ]
     return np.array(result, dtype=np.float32)
 
@@ -73,7 +79,9 @@ def test_dataset_statistics_are_those_of_the_formulas(good):
     found = read(good, "stats.json")
     assert list(found) == ["observation.state", "action", "timestamp"]
     for key, numbers in found.items():
-        rows = [np.atleast_1d(row) for table in tables(good) for row in table[key]]
+        rows = [
+            np.atleast_1d(row) for table in tables(good) for row in table[key]
+        ]
         assert numbers == plain_numbers(rows)
         assert list(numbers) == ["mean", "std", "min", "max", "q01", "q99"]
 
@@ -95,14 +103,21 @@ def test_relative_statistics_are_those_of_the_formulas(good):
 def test_other_deltas_and_state_groups(good):
     meta = require_meta(good)
     choice = Choice(
-        ("mid",), ("left_arm",), ("right_arm",), ("RELATIVE",), ("left_arm",), (1, 3), (-1, 1)
+        ("mid",),
+        ("left_arm",),
+        ("right_arm",),
+        ("RELATIVE",),
+        ("left_arm",),
+        (1, 3),
+        (-1, 1),
     )
     rows = read_rows(meta, float_columns(meta), [])
     found = relative_stats(meta, rows, choice)["right_arm"]
     expected = []
     for table in tables(good):
         actions, states = (
-            np.array(table[key], dtype=np.float32) for key in ("action", "observation.state")
+            np.array(table[key], dtype=np.float32)
+            for key in ("action", "observation.state")
         )
         expected += [
             [actions[i + delta, 7:13] - states[i + 1, 0:6] for delta in (1, 3)]
@@ -122,12 +137,23 @@ def test_quantiles_of_few_and_of_broken_values():
     assert np.isnan([wide["mean"], wide["std"]]).all()
 
 
-@pytest.mark.parametrize("shape", [(1,), (2,), (14,), (16, 6), (1, 1), (2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1,), (2,), (14,), (16, 6), (1, 1), (2, 1)], ids=str
+)
 def test_one_dimension_at_a_time_is_what_numpy_gives_of_all_at_once(shape):
-    values = np.random.default_rng(1).normal(0.3, 2, (5003, *shape)).astype(np.float32)
-    at_once = {name: getattr(np, name)(values, axis=0) for name in ("mean", "std", "min", "max")}
+    values = (
+        np.random.default_rng(1)
+        .normal(0.3, 2, (5003, *shape))
+        .astype(np.float32)
+    )
+    at_once = {
+        name: getattr(np, name)(values, axis=0)
+        for name in ("mean", "std", "min", "max")
+    }
     for place in np.ndindex(shape):
-        found = six_numbers(values[(slice(None), *place)].copy(), alone=math.prod(shape) == 1)
+        found = six_numbers(
+            values[(slice(None), *place)].copy(), alone=math.prod(shape) == 1
+        )
         assert {name: found[name] for name in at_once} == {
             name: float(all_[place]) for name, all_ in at_once.items()
         }
@@ -137,7 +163,9 @@ def test_the_fingerprint_tells_when_files_are_of_other_data(copy):
     def fresh(horizon=16, relative=None):
         meta = require_meta(copy)
         rows = read_rows(meta, float_columns(meta), [])
-        return is_fresh(meta, rows, default_choice(meta, horizon=horizon, relative=relative))
+        return is_fresh(
+            meta, rows, default_choice(meta, horizon=horizon, relative=relative)
+        )
 
     assert fresh()
     assert not fresh(horizon=8)
@@ -155,18 +183,25 @@ def test_the_fingerprint_tells_when_files_are_of_other_data(copy):
 
 
 def test_what_cannot_be_computed_is_said(copy, tmp_path):
-    with pytest.raises(PiperlineError, match="there is no group of both state and action left_leg"):
+    with pytest.raises(
+        PiperlineError,
+        match="there is no group of both state and action left_leg",
+    ):
         write_groot_stats(copy, relative=["left_leg"])
     with pytest.raises(DatasetError, match="no episode has the 60 frames"):
         write_groot_stats(copy, horizon=60)
     modality = read(copy, "modality.json")
     modality["state"]["left_arm"]["end"] = 5
     (copy / "meta/modality.json").write_text(json.dumps(modality))
-    with pytest.raises(DatasetError, match="6 dimensions, state group left_arm has 5"):
+    with pytest.raises(
+        DatasetError, match="6 dimensions, state group left_arm has 5"
+    ):
         write_groot_stats(copy, relative=["left_arm"])
     modality["state"]["left_arm"] = {"start": 0}
     (copy / "meta/modality.json").write_text(json.dumps(modality))
-    with pytest.raises(DatasetError, match="a group is an object with whole start and end"):
+    with pytest.raises(
+        DatasetError, match="a group is an object with whole start and end"
+    ):
         write_groot_stats(copy)
     modality["state"]["left_arm"] = {"start": 0, "end": 6}
     (copy / "meta/modality.json").write_text(json.dumps(modality))
@@ -179,20 +214,25 @@ def test_what_cannot_be_computed_is_said(copy, tmp_path):
 
 
 def test_nothing_is_relative_where_no_group_is_an_arm(tmp_path):
-    root = make_dataset(tmp_path / "set", names=("neck", "gripper"), cameras=("mid",))
+    root = make_dataset(
+        tmp_path / "set", names=("neck", "gripper"), cameras=("mid",)
+    )
     assert read(root, "relative_stats.json") == {}
 
 
 def real_dataset() -> Path | None:
     """NVIDIA's demo dataset, if there is a copy: `PIPERLINE_REAL_DATASET`, or ../shared."""
     told = os.environ.get("PIPERLINE_REAL_DATASET")
-    beside = Path(__file__).parents[3] / "shared" / "data" / "robot_sim.PickNPlace"
+    beside = (
+        Path(__file__).parents[3] / "shared" / "data" / "robot_sim.PickNPlace"
+    )
     path = Path(told) if told else beside
     return path if (path / "meta/info.json").exists() else None
 
 
 @pytest.mark.skipif(
-    real_dataset() is None, reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)"
+    real_dataset() is None,
+    reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)",
 )
 def test_the_numbers_are_those_that_nvidia_ships(tmp_path):
     """Its stats.json has more columns (int, bool); those of float features are defined the same."""
@@ -205,7 +245,12 @@ def test_the_numbers_are_those_that_nvidia_ships(tmp_path):
     (tmp_path / "data").symlink_to(source / "data")
     write_groot_stats(tmp_path)
     ours, theirs = read(tmp_path, "stats.json"), read(source, "stats.json")
-    assert set(ours) == {"observation.state", "action", "timestamp", "next.reward"}
+    assert set(ours) == {
+        "observation.state",
+        "action",
+        "timestamp",
+        "next.reward",
+    }
     for key, numbers in ours.items():
         assert numbers == theirs[key]
     relative = read(tmp_path, "relative_stats.json")

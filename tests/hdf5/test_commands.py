@@ -34,7 +34,11 @@ READ, SPLIT, REPACK = (
         "convert_parallel/repack_hdf5.py",
     )
 )
-UNMEASURED = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+UNMEASURED = {
+    key: value
+    for key, value in os.environ.items()
+    if not key.startswith("COVERAGE")
+}
 """For processes that cannot write what they covered: killed, or without room."""
 PIPERLINE = Path(sys.executable).with_name("piperline")
 
@@ -47,7 +51,9 @@ class Done:
     stderr: str
 
 
-def run(folder: Path, script: Path, *words: object, code: int = 0, text: str = "") -> Done:
+def run(
+    folder: Path, script: Path, *words: object, code: int = 0, text: str = ""
+) -> Done:
     """Run a script as Python would, but in this process: to start one takes most of a second."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -56,7 +62,9 @@ def run(folder: Path, script: Path, *words: object, code: int = 0, text: str = "
         redirect_stderr(err),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")
+        warnings.filterwarnings(
+            "ignore", "Cyclopts application invoked without tokens"
+        )
         patch.chdir(folder)
         patch.setattr(sys, "argv", [str(script), *map(str, words)])
         patch.setattr(sys, "stdin", io.StringIO(text))
@@ -68,7 +76,14 @@ def run(folder: Path, script: Path, *words: object, code: int = 0, text: str = "
 
 def differs(one: Path, other: Path, group: str, name: str | None = None) -> str:
     """What h5diff has to say about two groups; nothing if they are the same."""
-    command = ["h5diff", "-v", str(one), str(other), f"/{group}", f"/{name or group}"]
+    command = [
+        "h5diff",
+        "-v",
+        str(one),
+        str(other),
+        f"/{group}",
+        f"/{name or group}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (
         ""
@@ -95,7 +110,10 @@ def data(tmp_path):
 
 def test_read(data):
     plain = run(data, READ, "data.h5").stdout
-    assert "recording, layout piper: 3 episodes, 15 frames, 0.5 s at 30 frames a second" in plain
+    assert (
+        "recording, layout piper: 3 episodes, 15 frames, 0.5 s at 30 frames a second"
+        in plain
+    )
     assert "  camera mid: jpeg 64x48\n" in plain
     assert "pick up the cube" in plain
     assert "image_left  (5,) vlen uint8  contiguous" in plain
@@ -110,21 +128,28 @@ def test_read(data):
     flat = run(data, READ, "data.h5", "--max-level", "1").stdout
     assert "episode_2/  5 members" in flat
     assert "image_left" not in flat
-    assert flat.splitlines()[:11] == plain.splitlines()[:11]  # the sums are of the whole file
+    # the sums are of the whole file
+    assert flat.splitlines()[:11] == plain.splitlines()[:11]
     assert run(data, READ, "data.h5", "-l", "1").stdout == flat
-    assert (
-        run(data, READ, "data.h5", "--max-level", "2").stdout == plain
-    )  # there are no deeper levels
+    # there are no deeper levels
+    assert run(data, READ, "data.h5", "--max-level", "2").stdout == plain
 
 
 def test_read_as_json(data):
     found = json.loads(
-        run(data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs").stdout
+        run(
+            data, PIPERLINE, "hdf5", "inspect", "data.h5", "--json", "--attrs"
+        ).stdout
     )
     assert (found["groups"], found["datasets"], found["links"]) == (3, 15, 0)
-    assert found["recording"]["rows"][1]["instruction"] == "put it into the bowl"
+    assert (
+        found["recording"]["rows"][1]["instruction"] == "put it into the bowl"
+    )
     nodes = {node["path"]: node for node in found["nodes"]}
-    assert nodes["/episode_1"]["attributes"]["instruction"] == "put it into the bowl"
+    assert (
+        nodes["/episode_1"]["attributes"]["instruction"]
+        == "put it into the bowl"
+    )
     action = nodes["/episode_0/action"]
     assert action["facts"]["shape"] == [5, 14]
     assert action["facts"]["stored_bytes"] == 5 * 14 * 4
@@ -141,7 +166,15 @@ def test_list_groups(data):
 
 
 def test_split(data):
-    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output")
+    run(
+        data,
+        SPLIT,
+        "split-hdf5-file",
+        "--input",
+        "data.h5",
+        "--output",
+        "./split_output",
+    )
     for number in range(3):
         assert (
             differs(
@@ -152,10 +185,14 @@ def test_split(data):
             == ""
         )
     before = (data / "split_output" / "episode_0.hdf5").stat()
-    again = run(data, SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output").stdout
+    again = run(
+        data, SPLIT, "split-hdf5-file", "-i", "data.h5", "-o", "./split_output"
+    ).stdout
     assert again.count("kept: output already exists (not changed)") == 3
     assert "split_output/episode_2.hdf5" in again
-    assert (data / "split_output" / "episode_0.hdf5").stat().st_mtime_ns == before.st_mtime_ns
+    assert (
+        data / "split_output" / "episode_0.hdf5"
+    ).stat().st_mtime_ns == before.st_mtime_ns
     run(
         data,
         SPLIT,
@@ -166,15 +203,29 @@ def test_split(data):
         "./split_output",
         "--overwrite",
     )
-    assert (data / "split_output" / "episode_0.hdf5").stat().st_ino != before.st_ino
+    assert (
+        data / "split_output" / "episode_0.hdf5"
+    ).stat().st_ino != before.st_ino
 
 
 @pytest.mark.parametrize(
     "wanted",
-    [("--groups", "episode_0", "episode_2"), ("--groups", "episode_2", "--groups", "episode_0")],
+    [
+        ("--groups", "episode_0", "episode_2"),
+        ("--groups", "episode_2", "--groups", "episode_0"),
+    ],
 )
 def test_split_some_groups_with_a_prefix(data, wanted):
-    run(data, SPLIT, "split-hdf5-file", "--input", "data.h5", *wanted, "--prefix", "piper_")
+    run(
+        data,
+        SPLIT,
+        "split-hdf5-file",
+        "--input",
+        "data.h5",
+        *wanted,
+        "--prefix",
+        "piper_",
+    )
     assert sorted(p.name for p in (data / "split_output").iterdir()) == [
         "piper_episode_0.hdf5",
         "piper_episode_2.hdf5",
@@ -183,7 +234,14 @@ def test_split_some_groups_with_a_prefix(data, wanted):
 
 def test_split_of_a_group_that_is_not_there_says_what_is(data):
     failed = run(
-        data, SPLIT, "split-hdf5-file", "--input", "data.h5", "--groups", "episode_7", code=3
+        data,
+        SPLIT,
+        "split-hdf5-file",
+        "--input",
+        "data.h5",
+        "--groups",
+        "episode_7",
+        code=3,
     )
     assert "there is no group episode_7" in failed.stderr
     assert "episode_0, episode_1, episode_2" in failed.stderr
@@ -193,18 +251,43 @@ def test_split_of_a_group_that_is_not_there_says_what_is(data):
 def test_split_says_what_it_would_leave_out(data):
     write_aloha(data / "fold.hdf5")
     for more in ((), ("--dry-run",)):
-        failed = run(data, SPLIT, "split-hdf5-file", "--input", "fold.hdf5", *more, code=3)
+        failed = run(
+            data,
+            SPLIT,
+            "split-hdf5-file",
+            "--input",
+            "fold.hdf5",
+            *more,
+            code=3,
+        )
         assert "found:    action" in failed.stderr
         assert "--groups observations" in failed.stderr
     assert not (data / "split_output").exists()
-    run(data, SPLIT, "split-hdf5-file", "--input", "fold.hdf5", "--groups", "observations")
-    assert [path.name for path in (data / "split_output").iterdir()] == ["observations.hdf5"]
+    run(
+        data,
+        SPLIT,
+        "split-hdf5-file",
+        "--input",
+        "fold.hdf5",
+        "--groups",
+        "observations",
+    )
+    assert [path.name for path in (data / "split_output").iterdir()] == [
+        "observations.hdf5"
+    ]
 
 
 def test_dry_runs_write_nothing(data):
     before = sorted(data.rglob("*"))
     plan = run(
-        data, PIPERLINE, "hdf5", "split", "data.h5", "--output", "new/out", "--dry-run"
+        data,
+        PIPERLINE,
+        "hdf5",
+        "split",
+        "data.h5",
+        "--output",
+        "new/out",
+        "--dry-run",
     ).stdout
     assert "new/out/episode_1.hdf5  1 group" in plan
     plan = run(
@@ -238,14 +321,23 @@ def test_a_dry_run_tells_what_the_run_would_do(data):
         "kept: output already exists (not changed)",
         "would be written",
     ]
-    assert "in the place of the file there" in run(data, *split, "--dry-run", "--overwrite").stdout
+    assert (
+        "in the place of the file there"
+        in run(data, *split, "--dry-run", "--overwrite").stdout
+    )
     with h5py.File(data / "data.h5", "r+") as file:
         file["episode_2/elsewhere"] = h5py.ExternalLink("other.h5", "/x")
     assert "reaches outside" in run(data, *split, "--dry-run", code=3).stderr
     run(data, *split, "--dry-run", "--allow-external")
 
 
-REPACKED = ("--input", "./data", "--output", "./repacked", "--episodes-per-file")
+REPACKED = (
+    "--input",
+    "./data",
+    "--output",
+    "./repacked",
+    "--episodes-per-file",
+)
 EPISODES = [f"episode_{number}" for number in range(3)]
 
 
@@ -253,7 +345,14 @@ EPISODES = [f"episode_{number}" for number in range(3)]
     ("command", "folder", "files"),
     [
         (
-            (SPLIT, "split-hdf5-file", "--input", "data.h5", "--output", "./split_output"),
+            (
+                SPLIT,
+                "split-hdf5-file",
+                "--input",
+                "data.h5",
+                "--output",
+                "./split_output",
+            ),
             "split_output",
             EPISODES,
         ),
@@ -295,8 +394,16 @@ EPISODES = [f"episode_{number}" for number in range(3)]
             "repacked",
             ["repack_0000", "repack_0001", "repack_0002"],
         ),
-        ((REPACK, "repack", *REPACKED, "100", "--prefix", "shard_"), "repacked", ["shard_0000"]),
-        ((REPACK, "repack", *REPACKED, "50", "--overwrite"), "repacked", ["repack_0000"]),
+        (
+            (REPACK, "repack", *REPACKED, "100", "--prefix", "shard_"),
+            "repacked",
+            ["shard_0000"],
+        ),
+        (
+            (REPACK, "repack", *REPACKED, "50", "--overwrite"),
+            "repacked",
+            ["repack_0000"],
+        ),
         (
             (REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50"),
             "repacked",
@@ -319,20 +426,37 @@ def test_documented_commands_write_all_episodes(data, command, folder, files):
 @pytest.mark.parametrize(
     ("options", "proposal"),
     [
-        (["--episodes-per-file", "10"], "3 files of 10 episodes, the last with 5"),
-        (["--pattern", "*.hdf5", "--episodes-per-file", "100"], "1 file of 25 episodes"),
+        (
+            ["--episodes-per-file", "10"],
+            "3 files of 10 episodes, the last with 5",
+        ),
+        (
+            ["--pattern", "*.hdf5", "--episodes-per-file", "100"],
+            "1 file of 25 episodes",
+        ),
         (["-e", "50"], "1 file of 25 episodes"),
     ],
 )
 def test_analyze(data, options, proposal):
     before = sorted(data.rglob("*"))
-    lines = run(data, REPACK, "analyze", "--input", "./data", *options).stdout.splitlines()
-    assert lines[0].split() == ["file", "episodes", "frames", "seconds", "size", "layout"]
+    lines = run(
+        data, REPACK, "analyze", "--input", "./data", *options
+    ).stdout.splitlines()
+    assert lines[0].split() == [
+        "file",
+        "episodes",
+        "frames",
+        "seconds",
+        "size",
+        "layout",
+    ]
     assert lines[1].split()[:3] == ["data/file1.hdf5", "10", "20"]
     assert lines[2].split()[:3] == ["data/file2.hdf5", "15", "30"]
     assert lines[3].startswith("2 files, 25 episodes, 50 frames, ")
     assert lines[4] == f"repacking would make {proposal}"
-    assert ("10 episodes would be renamed" in "".join(lines)) == (proposal[0] == "1")
+    assert ("10 episodes would be renamed" in "".join(lines)) == (
+        proposal[0] == "1"
+    )
     assert sorted(data.rglob("*")) == before
 
 
@@ -343,7 +467,12 @@ def test_analyze_as_json_and_of_a_ruin(data):
     found = json.loads(run(data, *command, code=3).stdout)
     names = [Path(file["file"]).name for file in found["files"]]
     assert names == ["file1.hdf5", "file2.hdf5", "fold.hdf5", "ruin.h5"]
-    assert [file.get("episodes") for file in found["files"]] == [10, 15, 1, None]
+    assert [file.get("episodes") for file in found["files"]] == [
+        10,
+        15,
+        1,
+        None,
+    ]
     assert found["files"][2]["layout"] == "aloha"
     assert "problem" in found["files"][3]
     assert (found["episodes"], len(found["proposed"])) == (26, 1)
@@ -353,13 +482,27 @@ def test_repack(data):
     command = (REPACK, "repack", *REPACKED)
     run(data, *command, "5")
     made = sorted((data / "repacked").iterdir())
-    assert [path.name for path in made] == [f"repack_000{number}.hdf5" for number in range(5)]
+    assert [path.name for path in made] == [
+        f"repack_000{number}.hdf5" for number in range(5)
+    ]
     places = [(path, name) for path in made for name in h5py.File(path)]
-    originals = [(1, f"episode_{i}") for i in range(10)] + [(2, f"episode_{i}") for i in range(15)]
+    originals = [(1, f"episode_{i}") for i in range(10)] + [
+        (2, f"episode_{i}") for i in range(15)
+    ]
     for (path, name), (number, original) in zip(places, originals, strict=True):
-        assert differs(data / "data" / f"file{number}.hdf5", path, original, name) == ""
-    assert run(data, *command, "5").stdout.count("kept: output already exists (not changed)") == 5
-    assert run(data, *command, "5", "--overwrite").stdout.count("  written") == 5
+        assert (
+            differs(data / "data" / f"file{number}.hdf5", path, original, name)
+            == ""
+        )
+    assert (
+        run(data, *command, "5").stdout.count(
+            "kept: output already exists (not changed)"
+        )
+        == 5
+    )
+    assert (
+        run(data, *command, "5", "--overwrite").stdout.count("  written") == 5
+    )
     assert "another repacking" in run(data, *command, "50", code=5).stderr
     run(data, *command, "100", "--prefix", "shard_")
     with h5py.File(data / "repacked" / "shard_0000.hdf5") as file:
@@ -367,7 +510,16 @@ def test_repack(data):
         assert {"episode_0", "episode_0_2"} <= set(file)
     assert (
         "holds other episodes"
-        in run(data, *command, "90", "--prefix", "shard_", "--pattern", "file1*", code=5).stderr
+        in run(
+            data,
+            *command,
+            "90",
+            "--prefix",
+            "shard_",
+            "--pattern",
+            "file1*",
+            code=5,
+        ).stderr
     )
 
 
@@ -384,7 +536,17 @@ def test_repack_does_not_keep_what_was_made_of_other_files(data):
     before = (data / "repacked/repack_0000.hdf5").read_bytes()
     for more in ((), ("--dry-run",)):
         failed = run(
-            data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "5", *more, code=5
+            data,
+            REPACK,
+            "repack",
+            "-i",
+            "./data",
+            "-o",
+            "./repacked",
+            "-e",
+            "5",
+            *more,
+            code=5,
         )
         assert "made before a source changed" in failed.stderr
     assert (data / "repacked/repack_0000.hdf5").read_bytes() == before
@@ -393,14 +555,29 @@ def test_repack_does_not_keep_what_was_made_of_other_files(data):
 
 def test_repack_does_not_write_among_its_inputs(data):
     for more in ((), ("--prefix", "x"), ("--dry-run",)):
-        failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./data", *more, code=5)
+        failed = run(
+            data,
+            REPACK,
+            "repack",
+            "-i",
+            "./data",
+            "-o",
+            "./data",
+            *more,
+            code=5,
+        )
         assert "among the inputs" in failed.stderr
-    assert sorted(path.name for path in (data / "data").iterdir()) == ["file1.hdf5", "file2.hdf5"]
+    assert sorted(path.name for path in (data / "data").iterdir()) == [
+        "file1.hdf5",
+        "file2.hdf5",
+    ]
 
 
 @pytest.mark.parametrize("pattern", ["", "/abs/*"])
 def test_what_is_no_pattern(data, pattern):
-    failed = run(data, REPACK, "repack", "-i", "./data", "--pattern", pattern, code=2)
+    failed = run(
+        data, REPACK, "repack", "-i", "./data", "--pattern", pattern, code=2
+    )
     assert "this is no pattern" in failed.stderr
 
 
@@ -408,29 +585,54 @@ def test_files_of_several_folders_come_in_their_order_and_are_told_apart(data):
     for number in (10, 2, 1):
         (data / f"days/s{number}").mkdir(parents=True)
         write_piper(
-            data / f"days/s{number}/x.hdf5", episodes=1, lengths=2, first=number, names=["episode"]
+            data / f"days/s{number}/x.hdf5",
+            episodes=1,
+            lengths=2,
+            first=number,
+            names=["episode"],
         )
     (data / "days/s1/._x.hdf5").write_bytes(b"what macOS leaves beside a file")
     out = run(
-        data, REPACK, "repack", "-i", "./days", "-o", "./repacked", "--pattern", "*/*.hdf5"
+        data,
+        REPACK,
+        "repack",
+        "-i",
+        "./days",
+        "-o",
+        "./repacked",
+        "--pattern",
+        "*/*.hdf5",
     ).stdout
     told = [line.split("  ")[1:3] for line in out.splitlines()[1:]]
     names = ["s1/x.hdf5", "s2/x.hdf5", "s10/x.hdf5"]
     assert told == [
         [name, f"<- {file}:/episode"]
-        for name, file in zip(["episode", "episode_2", "episode_3"], names, strict=True)
+        for name, file in zip(
+            ["episode", "episode_2", "episode_3"], names, strict=True
+        )
     ]
     with h5py.File(data / "repacked/repack_0000.hdf5") as file:
         kept = json.loads(file.attrs["piperline_sources"])
-    assert [kept[name][:2] for name in ("episode", "episode_2", "episode_3")] == [
-        [f, "episode"] for f in names
-    ]
+    assert [
+        kept[name][:2] for name in ("episode", "episode_2", "episode_3")
+    ] == [[f, "episode"] for f in names]
 
 
 def test_repack_refuses_what_it_would_lose(data):
     with h5py.File(data / "data" / "file1.hdf5", "r+") as file:
         file["camera_matrix"] = np.eye(3)
-    failed = run(data, REPACK, "repack", "-i", "./data", "-o", "./repacked", "-e", "50", code=3)
+    failed = run(
+        data,
+        REPACK,
+        "repack",
+        "-i",
+        "./data",
+        "-o",
+        "./repacked",
+        "-e",
+        "50",
+        code=3,
+    )
     assert "camera_matrix" in failed.stderr
     assert not (data / "repacked").exists()
 
@@ -462,22 +664,43 @@ def test_unreadable_files_are_errors(tmp_path, build):
 def test_a_file_that_another_process_writes_is_an_error(data):
     with h5py.File(data / "data.h5", "r+"):
         failed = subprocess.run(
-            [sys.executable, READ, "data.h5"], cwd=data, capture_output=True, text=True, check=False
+            [sys.executable, READ, "data.h5"],
+            cwd=data,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert failed.returncode == 3
     assert "written" in failed.stderr
 
 
 def test_inputs_that_are_not_there(data):
-    failed = run(data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3)
+    failed = run(
+        data, REPACK, "repack", "-i", "data", "--pattern", "*.x", code=3
+    )
     assert "no file matches" in failed.stderr
-    assert "no such file" in run(data, REPACK, "repack", "-i", "nowhere", code=3).stderr
+    assert (
+        "no such file"
+        in run(data, REPACK, "repack", "-i", "nowhere", code=3).stderr
+    )
 
 
 def test_files_of_both_endings_are_repacked_where_no_pattern_is_given(data):
     (data / "data/file2.hdf5").rename(data / "data/file2.h5")
     run(data, REPACK, "repack", "-i", "./data", "-o", "./both", "-e", "50")
-    run(data, REPACK, "repack", "-i", "./data", "-o", "./one", "--pattern", "*.hdf5", "-e", "50")
+    run(
+        data,
+        REPACK,
+        "repack",
+        "-i",
+        "./data",
+        "-o",
+        "./one",
+        "--pattern",
+        "*.hdf5",
+        "-e",
+        "50",
+    )
     with h5py.File(data / "both/repack_0000.hdf5") as both:
         assert len(both) == 25
     with h5py.File(data / "one/repack_0000.hdf5") as one:
@@ -495,7 +718,12 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(data):
     for group in ("images", "raw"):
         command = ["bash", "-c", f"{limited} --groups {group}"]
         failed = subprocess.run(
-            command, cwd=data, env=UNMEASURED, capture_output=True, text=True, check=False
+            command,
+            cwd=data,
+            env=UNMEASURED,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert failed.returncode == 5, failed.stderr
         assert failed.stderr.startswith("error: ")
@@ -528,7 +756,10 @@ def test_a_kill_leaves_no_broken_output(data):
 def test_the_process_that_writes_dies(data, monkeypatch):
     plan = split_plan(read_top(data / "data.h5"), data)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with copy_workers.Writers() as stopping, pytest.raises(OutputError, match="died"):
+    with (
+        copy_workers.Writers() as stopping,
+        pytest.raises(OutputError, match="died"),
+    ):
         list(stopping.write(plan))
     assert not list(data.glob(".piperline*"))
 
@@ -558,15 +789,22 @@ def test_two_at_once_do_not_write_one_file(data):
 
 def test_frames(data):
     frames = (PIPERLINE, "hdf5", "frames", "data.h5")
-    said = run(data, *frames, "--episode", "episode_1", "--output", "sheet.png").stdout
+    said = run(
+        data, *frames, "--episode", "episode_1", "--output", "sheet.png"
+    ).stdout
     assert said.splitlines()[1] == "episode_1: put it into the bowl"
     with Image.open(data / "sheet.png") as sheet:
         assert f"{sheet.width}x{sheet.height}" in said
         assert read_code(np.asarray(sheet)[32:80, 4:68]) == (1, 0, 0)
     by_index = ("--episode", "1", "--output", "again.png")
     run(data, *frames, *by_index, "--color", "rgb", "--layout", "piper")
-    assert (data / "again.png").read_bytes() == (data / "sheet.png").read_bytes()
-    assert "already exists (not changed)" in run(data, *frames, *by_index, code=5).stderr
+    assert (data / "again.png").read_bytes() == (
+        data / "sheet.png"
+    ).read_bytes()
+    assert (
+        "already exists (not changed)"
+        in run(data, *frames, *by_index, code=5).stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -579,7 +817,17 @@ def test_frames(data):
     ],
 )
 def test_frames_that_are_not_there(data, options, code, words):
-    failed = run(data, PIPERLINE, "hdf5", "frames", "data.h5", *options, "-o", "x.png", code=code)
+    failed = run(
+        data,
+        PIPERLINE,
+        "hdf5",
+        "frames",
+        "data.h5",
+        *options,
+        "-o",
+        "x.png",
+        code=code,
+    )
     assert words in failed.stderr
     assert not (data / "x.png").exists()
 
@@ -589,7 +837,16 @@ def test_frames_of_the_only_episode_of_another_layout_as_jpeg(data):
     run(data, PIPERLINE, "hdf5", "frames", "fold.hdf5", "-o", "sheet.jpg")
     with Image.open(data / "sheet.jpg") as sheet:
         assert sheet.format == "JPEG"
-    failed = run(data, PIPERLINE, "hdf5", "frames", "fold.hdf5", "-o", "sheet.gif", code=2)
+    failed = run(
+        data,
+        PIPERLINE,
+        "hdf5",
+        "frames",
+        "fold.hdf5",
+        "-o",
+        "sheet.gif",
+        code=2,
+    )
     assert "PNG or JPEG" in failed.stderr
 
 
@@ -624,7 +881,9 @@ def test_shell_from_a_pipe(data):
     assert done.stdout.count("/episode_1\n") == 1
     assert "there is no such command" in done.stderr
     assert "preview" in done.stderr
-    assert run(data, READ, "data.h5", "-i", text="ls").stdout.count("members") == 3
+    assert (
+        run(data, READ, "data.h5", "-i", text="ls").stdout.count("members") == 3
+    )
 
 
 def heed_interrupts():
@@ -680,7 +939,8 @@ def test_read_on_a_terminal_has_colours(data):
 
 
 @pytest.mark.parametrize(
-    "command", ["inspect", "shell", "frames", "groups", "split", "repack", "analyze"]
+    "command",
+    ["inspect", "shell", "frames", "groups", "split", "repack", "analyze"],
 )
 def test_help_has_an_example(data, command):
     shown = run(data, PIPERLINE, "hdf5", command, "--help").stdout

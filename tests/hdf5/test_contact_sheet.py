@@ -5,11 +5,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piperline.errors import BadEpisode, LayoutMismatch, OutputExists, RecordingError, UsageError
+from piperline.errors import (
+    BadEpisode,
+    LayoutMismatch,
+    OutputExists,
+    RecordingError,
+    UsageError,
+)
 from piperline.hdf5.contact_sheet import frames_sheet, write_image
 from piperline.recordings.layout import load_layout
 from piperline.video.letters import LINE_HEIGHT, caption
-from tests.helpers.recordings import has_true_colors, read_code, write_aloha, write_piper
+from tests.helpers.recordings import (
+    has_true_colors,
+    read_code,
+    write_aloha,
+    write_piper,
+)
 
 GAP, HEIGHT, WIDTH = 4, 48, 64
 TOP = GAP + 2 * (LINE_HEIGHT + GAP)
@@ -38,7 +49,9 @@ def test_cameras_frames_and_seconds_are_told(recording):
         for column, frame in enumerate(sheet.frames):
             image, below = cell(sheet, camera, column)
             assert read_code(image) == (0, camera, frame)
-            assert (below == caption(f"{frame}  {frame / 30:.2f} s", WIDTH)).all()
+            assert (
+                below == caption(f"{frame}  {frame / 30:.2f} s", WIDTH)
+            ).all()
 
 
 def test_the_title_tells_file_episode_and_instruction(recording):
@@ -53,7 +66,9 @@ def test_the_title_tells_file_episode_and_instruction(recording):
 def test_an_episode_by_its_index_or_by_its_name(recording, tmp_path):
     assert frames_sheet(recording, episode="2").episode == "episode_2"
     assert frames_sheet(recording, episode="episode_1").episode == "episode_1"
-    named_like_an_index = write_piper(tmp_path / "b.h5", episodes=2, names=["1", "0"])
+    named_like_an_index = write_piper(
+        tmp_path / "b.h5", episodes=2, names=["1", "0"]
+    )
     assert frames_sheet(named_like_an_index, episode="1").episode == "1"
     with pytest.raises(RecordingError, match="no episode 3"):
         frames_sheet(recording, episode="3")
@@ -83,7 +98,9 @@ def test_colours_that_were_exchanged_are_put_right(tmp_path):
 
 
 def test_every_so_many_frames_of_one_camera(recording):
-    sheet = frames_sheet(recording, load_layout("piper"), "0", cameras=["mid"], every=2)
+    sheet = frames_sheet(
+        recording, load_layout("piper"), "0", cameras=["mid"], every=2
+    )
     assert (sheet.cameras, sheet.frames) == (("mid",), (0, 2, 4, 6, 8, 10))
     assert read_code(cell(sheet, 0, 5)[0]) == (0, 1, 10)
     with pytest.raises(RecordingError, match="no camera top"):
@@ -93,7 +110,9 @@ def test_every_so_many_frames_of_one_camera(recording):
 
 
 def test_images_that_are_too_wide_are_made_smaller(tmp_path):
-    path = write_piper(tmp_path / "a.h5", episodes=1, lengths=8, size=(120, 320))
+    path = write_piper(
+        tmp_path / "a.h5", episodes=1, lengths=8, size=(120, 320)
+    )
     sheet = frames_sheet(path, cameras=["mid"]).image
     assert 1900 < sheet.shape[1] <= 1920
 

@@ -8,7 +8,12 @@ import pytest
 
 from piperline.errors import LayoutMismatch
 from piperline.hdf5.analysis import analyze
-from piperline.hdf5.episode_table import EpisodeCount, count_episodes, episode_table, start_table
+from piperline.hdf5.episode_table import (
+    EpisodeCount,
+    count_episodes,
+    episode_table,
+    start_table,
+)
 from piperline.recordings.layout import load_layout
 from tests.helpers.recordings import STORAGES, states, write_aloha, write_piper
 
@@ -21,7 +26,9 @@ def table_of(path):
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_rows_of_a_recording(tmp_path, storage):
-    path = write_piper(tmp_path / "in.h5", storage=storage, episodes=1, tasks=["pick", None])
+    path = write_piper(
+        tmp_path / "in.h5", storage=storage, episodes=1, tasks=["pick", None]
+    )
     (row,) = table_of(path).rows
     kind = {"raw": "raw", "png-vlen": "png"}.get(storage, "jpeg")
     assert row.cameras["mid"] == f"{kind} 64x48"
@@ -55,9 +62,15 @@ def test_an_episode_that_fits_may_come_late(tmp_path):
 def test_cameras_that_differ_between_episodes(tmp_path):
     path = write_piper(tmp_path / "in.h5", episodes=1)
     write_piper(tmp_path / "other.h5", episodes=1, first=1, size=(96, 128))
-    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "other.h5") as other:
+    with (
+        h5py.File(path, "r+") as file,
+        h5py.File(tmp_path / "other.h5") as other,
+    ):
         other.copy("episode_1", file)
-    assert table_of(path).camera_kinds()["mid"] == {"jpeg 64x48": 1, "jpeg 128x96": 1}
+    assert table_of(path).camera_kinds()["mid"] == {
+        "jpeg 64x48": 1,
+        "jpeg 128x96": 1,
+    }
 
 
 def test_other_layouts_and_other_files(tmp_path, zoo):
@@ -79,7 +92,9 @@ def write_flat(path):
     return path
 
 
-def test_the_table_of_a_large_file_is_made_beside_the_tree(tmp_path, monkeypatch):
+def test_the_table_of_a_large_file_is_made_beside_the_tree(
+    tmp_path, monkeypatch
+):
     path = write_piper(tmp_path / "a.hdf5", episodes=2)
     monkeypatch.setattr("piperline.hdf5.episode_table._WORTH_A_PROCESS", 0)
     assert start_table(path)() == episode_table(path)
@@ -107,9 +122,17 @@ def test_only_real_episodes_are_counted(folder):
         "fold.h5",
         "mimic.hdf5",
     ]
-    counts = [(file.count.episodes, file.count.layout) for file in found.files if file.count]
+    counts = [
+        (file.count.episodes, file.count.layout)
+        for file in found.files
+        if file.count
+    ]
     assert counts == [(2, "piper"), (2, "piper"), (1, "aloha"), (0, None)]
-    assert (found.episodes, found.frames, found.whole_files) == (5, 3 + 3 + 4 + 4 + 6, 1)
+    assert (found.episodes, found.frames, found.whole_files) == (
+        5,
+        3 + 3 + 4 + 4 + 6,
+        1,
+    )
     assert [len(new.groups) for new in found.plan] == [3, 1]
     assert (found.renamed, found.is_sound) == (1, True)
 
@@ -146,4 +169,6 @@ names = ["a", "b"]
         file["one/joints"] = np.zeros((4, 2), "f4")
         file["two/other"] = 1
     (found,) = analyze(tmp_path, per_file=9, layout=load_layout(text)).files
-    assert found.count == EpisodeCount("mine", fps=10, episodes=1, misfits=1, frames=4)
+    assert found.count == EpisodeCount(
+        "mine", fps=10, episodes=1, misfits=1, frames=4
+    )

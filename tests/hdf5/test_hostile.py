@@ -9,7 +9,13 @@ import pytest
 
 from piperline.cli.hdf5_text import report_lines
 from piperline.cli.prompt import answer_lines
-from piperline.errors import OutputError, PiperlineError, Place, RecordingError, UsageError
+from piperline.errors import (
+    OutputError,
+    PiperlineError,
+    Place,
+    RecordingError,
+    UsageError,
+)
 from piperline.hdf5.copy import _copy_error, write_file
 from piperline.hdf5.episode_table import count_episodes, episode_table
 from piperline.hdf5.inspect import inspect
@@ -41,7 +47,11 @@ from tests.helpers.trees import tree
 @pytest.mark.parametrize("build", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_opened_is_an_error(tmp_path, build):
     path = build(tmp_path)
-    for do in (inspect, read_top, lambda path: split_plan(read_top(path), tmp_path / "out")):
+    for do in (
+        inspect,
+        read_top,
+        lambda path: split_plan(read_top(path), tmp_path / "out"),
+    ):
         with pytest.raises(RecordingError) as caught:
             do(path)
         assert str(path) in str(caught.value)
@@ -71,37 +81,51 @@ def test_a_name_that_is_a_path_leads_nowhere(tmp_path):
 
 def test_every_name_becomes_a_usable_file_name(tmp_path):
     source, out = names(tmp_path), tmp_path / "out"
-    done = [new for new, _ in write_plan(split_plan(read_top(source), out, prefix="p_"))]
+    done = [
+        new
+        for new, _ in write_plan(split_plan(read_top(source), out, prefix="p_"))
+    ]
     assert len(done) == len(NAMES) + 1
     written = [path.name for path in out.iterdir()]
     assert len({name.casefold() for name in written}) == len(done)
     assert all(
-        name.startswith("p_") and name.isprintable() and len(name.encode()) < 255
+        name.startswith("p_")
+        and name.isprintable()
+        and len(name.encode()) < 255
         for name in written
     )
     assert "p_ep0_2.hdf5" in written  # one that was there keeps its name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5", "out"]
     for new in done:
         with h5py.File(source) as old, h5py.File(new.path) as file:
-            (name,) = (name if isinstance(name, bytes) else name.encode() for name in file)
+            (name,) = (
+                name if isinstance(name, bytes) else name.encode()
+                for name in file
+            )
             assert name == new.groups[0].group  # the group keeps its own name
             assert file[name]["x"][()] == old[name]["x"][()]
 
 
 def test_names_are_printed_without_control_characters(tmp_path):
-    lines = list(report_lines(inspect(names(tmp_path), attrs=True, previews=True), 80))
+    lines = list(
+        report_lines(inspect(names(tmp_path), attrs=True, previews=True), 80)
+    )
     assert all(line.isprintable() for line in lines)
     assert any("\\x1b[31mred" in line for line in lines)
 
 
-@pytest.mark.parametrize("prefix", ["../", "/elsewhere/", "a/b", "\n", ".", "x" * 51])
+@pytest.mark.parametrize(
+    "prefix", ["../", "/elsewhere/", "a/b", "\n", ".", "x" * 51]
+)
 def test_a_prefix_is_the_beginning_of_a_file_name(tmp_path, prefix):
     source = write_piper(tmp_path / "in.h5")
     with pytest.raises(UsageError):
         split_plan(read_top(source), tmp_path / "out", prefix=prefix)
 
 
-def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(tmp_path):
+def test_a_link_in_place_of_the_output_is_not_followed_out_of_the_folder(
+    tmp_path,
+):
     source, out = write_piper(tmp_path / "in.h5", episodes=1), tmp_path / "out"
     out.mkdir()
     (tmp_path / "precious").write_text("mine")
@@ -119,12 +143,18 @@ def test_what_lies_outside_is_refused_unless_allowed(tmp_path, build):
     assert "--allow-external" in str(caught.value)
     assert "/episode" in str(caught.value)
     assert list(out.iterdir()) == []
-    list(write_plan(split_plan(read_top(source), out, names=["episode"]), allow_external=True))
+    list(
+        write_plan(
+            split_plan(read_top(source), out, names=["episode"]),
+            allow_external=True,
+        )
+    )
     assert [path.name for path in out.iterdir()] == ["episode.hdf5"]
 
 
 @pytest.mark.parametrize(
-    "build", [LEAKING["external_storage"], LEAKING["virtual"], LEAKING["external_link"]]
+    "build",
+    [LEAKING["external_storage"], LEAKING["virtual"], LEAKING["external_link"]],
 )
 def test_what_lies_outside_is_not_read(tmp_path, build):
     text = "\n".join(report_lines(inspect(build(tmp_path), previews=True), 80))
@@ -137,14 +167,18 @@ def test_what_lies_outside_is_not_read(tmp_path, build):
 def test_what_only_looks_dangerous_is_shown_and_copied(tmp_path, build):
     source = build(tmp_path)
     assert list(report_lines(inspect(source, attrs=True, previews=True), 80))
-    (done,) = write_plan(split_plan(read_top(source), tmp_path / "out", names=["episode"]))
+    (done,) = write_plan(
+        split_plan(read_top(source), tmp_path / "out", names=["episode"])
+    )
     assert done[1] == "written"
 
 
 def test_a_bomb_is_not_decompressed(tmp_path):
     with h5py.File(HARMLESS["bomb"](tmp_path)) as file:
         for selection in ("", "0, 5", "0:3, 0"):
-            with pytest.raises(PiperlineError, match="one of its chunks claims 268"):
+            with pytest.raises(
+                PiperlineError, match="one of its chunks claims 268"
+            ):
                 preview(file["episode/x"].id, selection)
         assert file["episode/x"].chunks[1] > MOST_BYTES
 
@@ -156,9 +190,8 @@ def test_a_damaged_group_is_told_and_not_copied(tmp_path):
     assert "cannot be read" in "\n".join(report_lines(report, 80))
     with pytest.raises(RecordingError):
         list(write_plan(split_plan(read_top(source), tmp_path / "out")))
-    assert {path.name for path in tmp_path.glob("out/*.hdf5")} <= {
-        "fine.hdf5"
-    }  # another process may have had it
+    # another process may have had it
+    assert {path.name for path in tmp_path.glob("out/*.hdf5")} <= {"fine.hdf5"}
     with h5py.File(source) as file:
         shell = Shell(file)
         assert "cannot be read" in "\n".join(answer_lines(shell.run("ls"), 80))
@@ -198,7 +231,8 @@ def test_a_group_under_two_names_is_stored_once(tmp_path):
 
 def test_what_hdf5_says_of_a_full_disk_becomes_an_error_of_the_system():
     words = (
-        "Unable to flush (file write failed: time = now\n, errno = 28, error message = 'No space')"
+        "Unable to flush (file write failed: time = now\n"
+        ", errno = 28, error message = 'No space')"
     )
     found = _copy_error(RuntimeError(words), Place())
     assert isinstance(found, OSError)
@@ -231,7 +265,9 @@ def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anythin
 
 def test_no_episode_in_a_file_is_no_plan(tmp_path):
     with pytest.raises(UsageError, match="at least 1"):
-        repack_plan(episodes(write_piper(tmp_path / "in.h5")), tmp_path, per_file=0)
+        repack_plan(
+            episodes(write_piper(tmp_path / "in.h5")), tmp_path, per_file=0
+        )
 
 
 def test_damaged_attributes_and_references_do_not_become_wrong_ones(tmp_path):
@@ -246,7 +282,9 @@ def test_damaged_attributes_and_references_do_not_become_wrong_ones(tmp_path):
     (new,) = split_plan(read_top(source), tmp_path / "out")
     list(write_plan([new]))
     with h5py.File(new.path) as file:
-        assert not any(bool(reference) for reference in file["episode/references"])
+        assert not any(
+            bool(reference) for reference in file["episode/references"]
+        )
 
 
 def test_a_file_whose_top_is_damaged_has_no_groups(tmp_path):
@@ -264,7 +302,10 @@ def test_groups_that_look_alike_are_not_one(tmp_path):
     source = tmp_path / "in.h5"
     with h5py.File(source, "w") as file:
         file["a\x1bb/x"], file["a\\x1bb/x"] = 1, 2
-    done = [new for new, _ in write_plan(split_plan(read_top(source), tmp_path / "out"))]
+    done = [
+        new
+        for new, _ in write_plan(split_plan(read_top(source), tmp_path / "out"))
+    ]
     found = {}
     for path in {new.path for new in done}:
         with h5py.File(path) as file:
@@ -274,7 +315,11 @@ def test_groups_that_look_alike_are_not_one(tmp_path):
     (new,) = repack_plan(episodes(source), tmp_path / "out", per_file=9)
     write_file(new)
     with h5py.File(new.path) as file:
-        assert set(json.loads(file.attrs[SOURCES])) == set(file) == {"a\x1bb", "a\\x1bb"}
+        assert (
+            set(json.loads(file.attrs[SOURCES]))
+            == set(file)
+            == {"a\x1bb", "a\\x1bb"}
+        )
 
 
 def test_names_in_another_encoding_are_shown(tmp_path):
@@ -299,7 +344,10 @@ def test_references_among_the_attributes_of_the_root_do_not_dangle(tmp_path):
     (new,) = split_plan(read_top(source), tmp_path / "out")
     list(write_plan([new]))
     with h5py.File(new.path) as file:
-        assert [name for name in file.attrs if name != SOURCES] == ["zebra", "apple"]
+        assert [name for name in file.attrs if name != SOURCES] == [
+            "zebra",
+            "apple",
+        ]
 
 
 def test_sizes_are_at_most_those_of_the_file(tmp_path):
@@ -307,7 +355,10 @@ def test_sizes_are_at_most_those_of_the_file(tmp_path):
     source = tmp_path / "in.h5"
     with h5py.File(source, "w") as file:
         rows = file.create_dataset(
-            "episode/images", (20_000,), h5py.vlen_dtype(np.uint8), chunks=(100,)
+            "episode/images",
+            (20_000,),
+            h5py.vlen_dtype(np.uint8),
+            chunks=(100,),
         )
         for place in range(100):
             rows[place] = np.zeros(20_000, np.uint8)
@@ -316,7 +367,9 @@ def test_sizes_are_at_most_those_of_the_file(tmp_path):
     assert inspect(source).stored_bytes <= source.stat().st_size
 
 
-def test_a_large_attribute_of_the_root_in_which_files_differ_is_kept_once(tmp_path):
+def test_a_large_attribute_of_the_root_in_which_files_differ_is_kept_once(
+    tmp_path,
+):
     """A group of the old kind cannot hold 64 KB in its header."""
     sources = [tmp_path / "a.hdf5", tmp_path / "b.hdf5"]
     tables = [np.full(20_000, number) for number in range(2)]
@@ -332,7 +385,9 @@ def test_a_large_attribute_of_the_root_in_which_files_differ_is_kept_once(tmp_pa
     with h5py.File(new.path) as file:
         assert set(file) == {"episode", "other", "episode_2", "other_2"}
         for source, table in zip(sources, tables, strict=True):
-            assert np.array_equal(file.attrs[f"file:{source.name}:lookup"], table)
+            assert np.array_equal(
+                file.attrs[f"file:{source.name}:lookup"], table
+            )
         assert file["other"].attrs["file:operator"] == "a"
         assert file["other_2"].attrs["file:operator"] == "b"
         assert "file:lookup" not in file["episode"].attrs
@@ -356,7 +411,9 @@ def test_split_does_not_leave_datasets_of_the_root_out_unsaid(tmp_path):
         split_plan(read_top(source), tmp_path / "out")
     assert caught.value.found == "action"
     assert str(caught.value).endswith("--groups observations")
-    (new,) = split_plan(read_top(source), tmp_path / "out", names=["observations"])
+    (new,) = split_plan(
+        read_top(source), tmp_path / "out", names=["observations"]
+    )
     assert new.path.name == "observations.hdf5"
 
 
@@ -367,11 +424,15 @@ def test_what_a_group_says_of_its_file_already_is_kept(tmp_path):
             file.create_group("episode").attrs["file:operator"] = "the first"
             file.attrs["operator"] = f"the {number}."
     (new,) = repack_plan(
-        [group for source in sources for group in episodes(source)], tmp_path / "out", per_file=9
+        [group for source in sources for group in episodes(source)],
+        tmp_path / "out",
+        per_file=9,
     )
     list(write_plan([new]))
     with h5py.File(new.path) as file:
-        assert [group.attrs["file:operator"] for group in file.values()] == ["the first"] * 2
+        assert [group.attrs["file:operator"] for group in file.values()] == [
+            "the first"
+        ] * 2
 
 
 def test_a_reference_out_of_a_group_is_told_with_its_place(tmp_path):
@@ -381,6 +442,7 @@ def test_a_reference_out_of_a_group_is_told_with_its_place(tmp_path):
         file.create_group("episode/inner").attrs["see"] = file["other"].ref
     (new,) = split_plan(read_top(source), tmp_path / "out", names=["episode"])
     with pytest.raises(
-        RecordingError, match="/episode/inner/@see: a reference to something outside"
+        RecordingError,
+        match="/episode/inner/@see: a reference to something outside",
     ):
         list(write_plan([new]))

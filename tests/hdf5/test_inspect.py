@@ -14,7 +14,10 @@ from tests.helpers.recordings import STORAGES, write_piper
 
 @pytest.fixture
 def nodes(zoo):
-    return {node.path: node for node in inspect(zoo, attrs=True, previews=True).nodes}
+    return {
+        node.path: node
+        for node in inspect(zoo, attrs=True, previews=True).nodes
+    }
 
 
 def test_every_object_is_there_once(zoo, nodes):
@@ -54,12 +57,18 @@ def test_types_in_words(nodes, kind, dtype):
 def test_storage_and_filters(nodes):
     gzip = nodes["/gzip/it"].facts
     assert (gzip.shape, gzip.dtype) == ((12, 5), "float32")
-    assert (gzip.storage, gzip.filters) == ("chunks (3, 5)", ("shuffle", "gzip-4"))
+    assert (gzip.storage, gzip.filters) == (
+        "chunks (3, 5)",
+        ("shuffle", "gzip-4"),
+    )
     assert nodes["/compact/it"].facts.storage == "compact"
     assert nodes["/contiguous/it"].facts.storage == "contiguous"
     assert nodes["/lzf/it"].facts.filters == ("lzf",)
     assert nodes["/fletcher32/it"].facts.filters == ("fletcher32",)
-    assert "(cannot be decoded here)" in nodes["/unknown_filter/it"].facts.filters[0]
+    assert (
+        "(cannot be decoded here)"
+        in nodes["/unknown_filter/it"].facts.filters[0]
+    )
     assert nodes["/scalar/it"].facts.shape == ()
     assert nodes["/empty/it"].facts.shape is None
 
@@ -95,7 +104,10 @@ def test_what_h5py_cannot_read_is_still_told(tmp_path):
         h5py.h5a.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
     report = inspect(tmp_path / "in.h5", attrs=True, previews=True)
     root, time = (node.to_dict() for node in report.nodes)
-    assert (time["facts"]["dtype"], time["facts"]["shape"]) == ("unknown type", (3,))
+    assert (time["facts"]["dtype"], time["facts"]["shape"]) == (
+        "unknown type",
+        (3,),
+    )
     assert root["attributes"]["time"]["unreadable"].startswith("cannot be read")
 
 
@@ -117,7 +129,9 @@ def test_json_holds_attributes_and_previews_whole(tmp_path):
         file["steps"].attrs["latin"] = np.bytes_(b"\xe9")
         file["steps"].attrs["nothing"] = h5py.Empty("f4")
     report = inspect(tmp_path / "in.h5", attrs=True, previews=True).to_dict()
-    node = json.loads(json.dumps(report, default=str, allow_nan=False))["nodes"][1]
+    node = json.loads(json.dumps(report, default=str, allow_nan=False))[
+        "nodes"
+    ][1]
     assert node["attributes"] == {
         "calibration": text,
         "latin": "\\xe9",
@@ -137,5 +151,7 @@ def test_attributes_and_groups_are_passed_in_one_step_each(tmp_path):
             many.attrs[f"a{number}"] = number
         names = objects.attribute_names(many.id, in_order_of_creation=True)
         assert names == [f"a{number}".encode() for number in range(2000)]
-    found = inspect(tmp_path / "in.h5", attrs=True).nodes[1].to_dict()["attributes"]
+    found = (
+        inspect(tmp_path / "in.h5", attrs=True).nodes[1].to_dict()["attributes"]
+    )
     assert found == {f"a{number}": number for number in range(2000)}

@@ -39,7 +39,11 @@ def test_it_tells_of_objects(shell):
     assert shell.run("attrs attributes/it")["many"].texts == ("a", "b", "c")
     assert shell.run("attrs scalar/it") == {}
     info = shell.run("info scalar/it")
-    assert (info.path, info.facts.dtype, info.preview.to_json()) == ("/scalar/it", "float64", 3.5)
+    assert (info.path, info.facts.dtype, info.preview.to_json()) == (
+        "/scalar/it",
+        "float64",
+        3.5,
+    )
     assert shell.run("info /hard_link/it").facts.shape == (12, 5)
     assert len(shell.run("tree /").nodes) > len(KINDS)
     assert names(shell.run("ls /images/it")) == ["it"]
@@ -48,7 +52,13 @@ def test_it_tells_of_objects(shell):
 
 def test_it_shows_values(shell):
     assert shell.run("preview 'soft_link/it target'").to_json() == 5
-    assert shell.run("preview /contiguous/it[2]").to_json() == [10, 11, 12, 13, 14]
+    assert shell.run("preview /contiguous/it[2]").to_json() == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,9 @@ def test_it_writes_images(tmp_path, storage):
     with h5py.File(path) as file:
         shell: Any = Shell(file)
         shell.run("cd episode_0")
-        assert shell.run(f"preview image_mid[3] {output}") == WrittenImage(output, 64, 48)
+        assert shell.run(f"preview image_mid[3] {output}") == WrittenImage(
+            output, 64, 48
+        )
         assert read_code(np.asarray(Image.open(output))) == (0, 1, 3)
         with pytest.raises(OutputExists):
             shell.run(f"preview image_mid[3] {output}")
@@ -119,10 +131,18 @@ def test_a_frame_is_an_image_where_images_can_be_shown(tmp_path):
     path = write_piper(tmp_path / "in.h5", episodes=1)
     with h5py.File(path) as file:
         shell: Any = Shell(file, images=True)
-        assert read_code(shell.run("preview episode_0/image_mid[-1]")) == (0, 1, 4)
+        assert read_code(shell.run("preview episode_0/image_mid[-1]")) == (
+            0,
+            1,
+            4,
+        )
         assert shell.run("preview episode_0/action[0]").shape == (14,)
         shell = Shell(file)
-        assert shell.run("preview episode_0/image_mid[-1]").texts[0].startswith("JPEG")
+        assert (
+            shell.run("preview episode_0/image_mid[-1]")
+            .texts[0]
+            .startswith("JPEG")
+        )
 
 
 def test_file_names_of_images(tmp_path):
@@ -140,14 +160,22 @@ def test_file_names_of_images(tmp_path):
                 shell.run(line)
     with Image.open(picture) as written:
         assert (written.format, written.size) == ("JPEG", (64, 48))
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.hdf5", "my picture.jpg"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "a.hdf5",
+        "my picture.jpg",
+    ]
 
 
 def test_it_tells_of_links(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
     with h5py.File(path, "r+") as file:
         file["type"] = np.dtype("f4")
-        links = {"to type": "/type", "to root": "/", "to here": ".", "broken": "/nothing"}
+        links = {
+            "to type": "/type",
+            "to root": "/",
+            "to here": ".",
+            "broken": "/nothing",
+        }
         for name, target in links.items():
             file[f"links/{name}"] = h5py.SoftLink(target)
         file["links/outside"] = h5py.ExternalLink("other.h5", "/x")
@@ -161,4 +189,6 @@ def test_it_tells_of_links(tmp_path):
         assert shell.run("info /links/outside").text == outside
         shell.run("cd 'links/to root'")
         assert "episode_0" in names(shell.run("ls"))
-        assert shell.complete("cd 'episode_0/image_m") == ["cd 'episode_0/image_mid"]
+        assert shell.complete("cd 'episode_0/image_m") == [
+            "cd 'episode_0/image_mid"
+        ]

@@ -50,21 +50,33 @@ def test_what_a_preview_leaves_out_is_known(tmp_path):
         file["few"] = np.arange(6)
         joints, steps = preview(file["joints"].id), preview(file["steps"].id)
         pictures, few = preview(file["pictures"].id), preview(file["few"].id)
-    assert (joints.shape, joints.taken, joints.is_cut) == ((10, 14), (3, 8), True)
+    assert (joints.shape, joints.taken, joints.is_cut) == (
+        (10, 14),
+        (3, 8),
+        True,
+    )
     assert joints.to_json()[2] == list(range(28, 36))
     assert (steps.shape, steps.taken, steps.is_cut) == ((9,), (6,), True)
     assert (pictures.shape, pictures.taken) == ((4, 5, 20), (1, 3, 8))
     assert not few.is_cut
 
 
-@pytest.mark.parametrize("wrong", ["x", "1:2:3:4", "99", "0,0,0", "1+1", "::0", "::-1"])
+@pytest.mark.parametrize(
+    "wrong", ["x", "1:2:3:4", "99", "0,0,0", "1+1", "::0", "::-1"]
+)
 def test_what_is_no_selection(zoo, wrong):
-    with h5py.File(zoo) as file, pytest.raises(RecordingError, match=r"selection|no such part"):
+    with (
+        h5py.File(zoo) as file,
+        pytest.raises(RecordingError, match=r"selection|no such part"),
+    ):
         preview(file["contiguous/it"].id, wrong)
 
 
 def test_what_cannot_be_decoded_is_told(zoo):
-    with h5py.File(zoo) as file, pytest.raises(RecordingError, match="cannot be read"):
+    with (
+        h5py.File(zoo) as file,
+        pytest.raises(RecordingError, match="cannot be read"),
+    ):
         preview(file["unknown_filter/it"].id)
 
 
@@ -83,4 +95,6 @@ def test_images_are_told_by_their_headers(tmp_path):
     with h5py.File(path) as file:
         texts = preview(file["episode_0/image_mid"].id, "1:3, 0:450").texts
         assert image_bytes(file["episode_0/image_mid"].id, 99) is None
-    assert [text.partition(",")[0] for text in texts] == ["JPEG 64x48 quality ~90 4:2:0"] * 2
+    assert [text.partition(",")[0] for text in texts] == [
+        "JPEG 64x48 quality ~90 4:2:0"
+    ] * 2

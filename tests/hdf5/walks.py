@@ -18,7 +18,11 @@ def _address(thing: Any) -> int:
 
 
 def _group(
-    group: h5py.Group, path: str, top: str, seen: dict[int, str], found: dict[str, Any]
+    group: h5py.Group,
+    path: str,
+    top: str,
+    seen: dict[int, str],
+    found: dict[str, Any],
 ) -> None:
     seen[_address(group)] = path
     order = group.id.get_create_plist().get_link_creation_order()
@@ -40,7 +44,9 @@ def _group(
             _object(group[name], below, top, seen, found)
 
 
-def _object(thing: Any, path: str, top: str, seen: dict[int, str], found: dict[str, Any]) -> None:
+def _object(
+    thing: Any, path: str, top: str, seen: dict[int, str], found: dict[str, Any]
+) -> None:
     if _address(thing) in seen:
         found[path] = ("same", seen[_address(thing)])
     elif isinstance(thing, h5py.Group):
@@ -56,14 +62,24 @@ def _object(thing: Any, path: str, top: str, seen: dict[int, str], found: dict[s
 
 
 def _relative(path: str, top: str) -> str:
-    return "TOP" + path[len(top) :] if path == top or path.startswith(top + "/") else path
+    return (
+        "TOP" + path[len(top) :]
+        if path == top or path.startswith(top + "/")
+        else path
+    )
 
 
 def _dataset(data: h5py.Dataset, top: str) -> tuple[Any, ...]:
     properties = data.id.get_create_plist()
-    filters = [properties.get_filter(number) for number in range(properties.get_nfilters())]
+    filters = [
+        properties.get_filter(number)
+        for number in range(properties.get_nfilters())
+    ]
     fill = np.zeros(1, data.dtype) if not data.dtype.hasobject else None
-    if fill is not None and properties.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED:
+    if (
+        fill is not None
+        and properties.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
+    ):
         properties.get_fill_value(fill)
     return (
         "dataset",
@@ -75,10 +91,18 @@ def _dataset(data: h5py.Dataset, top: str) -> tuple[Any, ...]:
             data.id.get_type().encode(),
             properties.get_layout(),
         ),
-        (filters, None if fill is None else fill.tobytes(), data.external, data.is_virtual),
+        (
+            filters,
+            None if fill is None else fill.tobytes(),
+            data.external,
+            data.is_virtual,
+        ),
         (
             data.is_scale,
-            [[_relative(scale.name, top) for scale in d.values()] for d in data.dims]
+            [
+                [_relative(scale.name, top) for scale in d.values()]
+                for d in data.dims
+            ]
             if data.shape
             else [],
         ),
@@ -92,12 +116,15 @@ def _stored(data: h5py.Dataset) -> list[tuple[Any, ...]]:
     if data.dtype.hasobject:
         return [("values", _plain(data[()], data, ""))]
     offsets = [
-        data.id.get_chunk_info(number).chunk_offset for number in range(data.id.get_num_chunks())
+        data.id.get_chunk_info(number).chunk_offset
+        for number in range(data.id.get_num_chunks())
     ]
     return [(offset, *data.id.read_direct_chunk(offset)) for offset in offsets]
 
 
-def _attributes(thing: Any, top: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+def _attributes(
+    thing: Any, top: str, skip: tuple[str, ...] = ()
+) -> dict[str, Any]:
     return {
         name: (
             repr(thing.attrs.get_id(name).dtype),
@@ -112,9 +139,17 @@ def _attributes(thing: Any, top: str, skip: tuple[str, ...] = ()) -> dict[str, A
 def _plain(value: Any, thing: Any, top: str) -> Any:
     """A value without addresses."""
     if isinstance(value, h5py.RegionReference):
-        return ("region", _relative(thing.file[value].name, top), thing.file[value][value].tolist())
+        return (
+            "region",
+            _relative(thing.file[value].name, top),
+            thing.file[value][value].tolist(),
+        )
     if isinstance(value, h5py.Reference):
-        return ("reference", _relative(thing.file[value].name, top)) if value else "null"
+        return (
+            ("reference", _relative(thing.file[value].name, top))
+            if value
+            else "null"
+        )
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         names = value.dtype.names
         return (
@@ -126,4 +161,6 @@ def _plain(value: Any, thing: Any, top: str) -> Any:
         return [_plain(item, thing, top) for item in value.item()]
     if isinstance(value, list | tuple):
         return [_plain(item, thing, top) for item in value]
-    return value.tobytes() if isinstance(value, np.ndarray | np.generic) else value
+    return (
+        value.tobytes() if isinstance(value, np.ndarray | np.generic) else value
+    )

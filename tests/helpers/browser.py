@@ -28,9 +28,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, review: Path, *, language: str = "en-US") -> Iterator[Page]:
+def opened(
+    browser: Browser, review: Path, *, language: str = "en-US"
+) -> Iterator[Page]:
     """The page of a review, from the disk, in a new profile."""
-    context = browser.new_context(locale=language, viewport={"width": 1400, "height": 900})
+    context = browser.new_context(
+        locale=language, viewport={"width": 1400, "height": 900}
+    )
     page = context.new_page()
     page.goto((review / "index.html").resolve().as_uri())
     page.wait_for_selector("html[data-ready]")
@@ -40,7 +44,11 @@ def opened(browser: Browser, review: Path, *, language: str = "en-US") -> Iterat
 
 def complaints(page: Page) -> list[str]:
     """What the page, or the browser about it, has complained of."""
-    said = [message.text for message in page.console_messages() if message.type == "error"]
+    said = [
+        message.text
+        for message in page.console_messages()
+        if message.type == "error"
+    ]
     return [*map(str, page.page_errors()), *said]
 
 

@@ -68,12 +68,23 @@ def _one_camera() -> Layout:
 
 
 def _convert(site: Path) -> None:
-    convert([site / "data"], site / "out", make_job(layout=_one_camera()), pool=InThisProcess())  # type: ignore[arg-type]
+    convert(
+        [site / "data"],
+        site / "out",
+        make_job(layout=_one_camera()),
+        pool=InThisProcess(),  # type: ignore[arg-type]
+    )
 
 
 def _overwrite(site: Path) -> None:
     job = make_job(layout=_one_camera(), video="copy")
-    convert([site / "data"], site / "out", job, overwrite=True, pool=InThisProcess())  # type: ignore[arg-type]
+    convert(
+        [site / "data"],
+        site / "out",
+        job,
+        overwrite=True,
+        pool=InThisProcess(),  # type: ignore[arg-type]
+    )
 
 
 def _aggregate(site: Path) -> None:
@@ -81,7 +92,9 @@ def _aggregate(site: Path) -> None:
 
 
 def _aggregate_over(site: Path) -> None:
-    aggregate([site / "a", site / "b"], site / "out", options=Options(overwrite=True))
+    aggregate(
+        [site / "a", site / "b"], site / "out", options=Options(overwrite=True)
+    )
 
 
 def _migrate(site: Path) -> None:
@@ -117,9 +130,17 @@ def main(command: str, folder: Path, *, exchange: bool) -> None:
     before: dict[str, str] = {}
     for number in itertools.count():
         shutil.copytree(folder / "start", site)
-        killed = _ended(_forked(lambda: run(site), kill_before=number, exchange=exchange)) == 137
+        killed = (
+            _ended(
+                _forked(
+                    lambda: run(site), kill_before=number, exchange=exchange
+                )
+            )
+            == 137
+        )
         left = _without_own_names(tree(site))
-        if left != before or not killed:  # else it was about to change what is the same as it was
+        # else it was about to change what is the same as it was
+        if left != before or not killed:
             again = _ended(_forked(lambda: run(site), exchange=exchange))
             told = {"change": number, "again": again, "site": tree(site)}
             sys.stdout.write(json.dumps(told) + "\n")
@@ -132,10 +153,15 @@ def main(command: str, folder: Path, *, exchange: bool) -> None:
 
 def _without_own_names(files: dict[str, str]) -> dict[str, str]:
     """The files of a folder, names of temporary ones made equal."""
-    return {re.sub(r"tmp-\S+?-\d+-[0-9a-f]+", "tmp", name): text for name, text in files.items()}
+    return {
+        re.sub(r"tmp-\S+?-\d+-[0-9a-f]+", "tmp", name): text
+        for name, text in files.items()
+    }
 
 
-def _forked(body: Callable[[], None], *, kill_before: int = -1, exchange: bool) -> int:
+def _forked(
+    body: Callable[[], None], *, kill_before: int = -1, exchange: bool
+) -> int:
     """The number of a process that does `body`.
 
     It ends with 0, with 1 if it fails, with 137 if it is killed.
@@ -145,7 +171,9 @@ def _forked(body: Callable[[], None], *, kill_before: int = -1, exchange: bool) 
         return pid
     code = 1
     try:
-        with patch.object(publish, "_exchange", publish._exchange if exchange else _none):
+        with patch.object(
+            publish, "_exchange", publish._exchange if exchange else _none
+        ):
             _kill_before(kill_before)
             body()
         code = 0
@@ -178,7 +206,9 @@ def _is_change(event: str, arguments: tuple[object, ...]) -> bool:
     if event != "open":
         return event in _CHANGES
     flags = arguments[2]
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return isinstance(flags, int) and bool(
+        flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
 
 
 def _ended(pid: int) -> int:
@@ -186,4 +216,6 @@ def _ended(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), exchange="--no-exchange" not in sys.argv)
+    main(
+        sys.argv[1], Path(sys.argv[2]), exchange="--no-exchange" not in sys.argv
+    )

@@ -15,14 +15,19 @@ from tests.helpers.episodes import codes_of, schema_of
 
 
 def write_dataset(
-    root: Path, episodes: Sequence[EncodedEpisode], version: str = "v2.1", **options: Any
+    root: Path,
+    episodes: Sequence[EncodedEpisode],
+    version: str = "v2.1",
+    **options: Any,
 ) -> Path:
     """A dataset of `episodes`, with a modality.json.
 
     A record of its making and a seal as `convert` leaves them.
     """
     root.mkdir(parents=True)
-    writer = WRITERS[version](root, schema_of(episodes[0]), WriterOptions(**options))
+    writer = WRITERS[version](
+        root, schema_of(episodes[0]), WriterOptions(**options)
+    )
     for episode in episodes:
         writer.add(episode)
     writer.finish()
@@ -34,7 +39,9 @@ def write_dataset(
         "format": version,
         "episodes": [{"length": e.length} for e in episodes],
     }
-    (root / "meta/piperline.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (root / "meta/piperline.json").write_text(
+        json.dumps(record, indent=2) + "\n", encoding="utf-8"
+    )
     write_seal(root)
     return root
 

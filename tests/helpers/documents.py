@@ -10,7 +10,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHELLS = {"sh", "bash"}
-_PROGRESS = re.compile(r"(episodes \d+/\d+|looking at recordings|putting the dataset)")
+_PROGRESS = re.compile(
+    r"(episodes \d+/\d+|looking at recordings|putting the dataset)"
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,10 @@ class Fence:
 def fences(page: str) -> list[Fence]:
     """The blocks of a document, in order."""
     return [
-        Fence(*found) for found in _FENCE.findall((REPOSITORY / page).read_text(encoding="utf-8"))
+        Fence(*found)
+        for found in _FENCE.findall(
+            (REPOSITORY / page).read_text(encoding="utf-8")
+        )
     ]
 
 
@@ -37,7 +42,10 @@ def lines(text: str) -> list[str]:
 def shell_lines(page: str) -> list[str]:
     """All lines of the shell blocks of a document."""
     return [
-        line for fence in fences(page) if fence.language in SHELLS for line in lines(fence.text)
+        line
+        for fence in fences(page)
+        if fence.language in SHELLS
+        for line in lines(fence.text)
     ]
 
 
@@ -49,7 +57,14 @@ def programs(line: str) -> Iterator[list[str]]:
             words.append(word)
             continue
         stop = words.index(">") if ">" in words else len(words)
-        start = next((place for place, word in enumerate(words) if not re.match(r"\w+=", word)), 0)
+        start = next(
+            (
+                place
+                for place, word in enumerate(words)
+                if not re.match(r"\w+=", word)
+            ),
+            0,
+        )
         yield words[start:stop]
         words = []
 
@@ -60,8 +75,12 @@ def normal(text: str) -> list[str]:
     Progress is left out; numbers, with their sign, become N; units of size become the same; spaces
     shrink to one; one shard is as good as several.
     """
-    kept = "\n".join(line for line in text.splitlines() if not _PROGRESS.match(line))
+    kept = "\n".join(
+        line for line in text.splitlines() if not _PROGRESS.match(line)
+    )
     numbers = re.sub(r"-?\d+(\.\d+)?", "N", kept)
     units = re.sub(r"N [kMGT]?B\b", "N bytes", numbers)
     units = re.sub(r"\b(episode|frame|sample|shard|step)s\b", r"\1", units)
-    return [" ".join(line.split()) for line in units.splitlines() if line.strip()]
+    return [
+        " ".join(line.split()) for line in units.splitlines() if line.strip()
+    ]

@@ -23,14 +23,19 @@ HEIGHT, WIDTH = 48, 64
 _COLUMNS, _BITS = 8, 16
 
 
-def numbered_frame(code: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+def numbered_frame(
+    code: int, height: int = HEIGHT, width: int = WIDTH
+) -> NDArray[np.uint8]:
     """An RGB image whose upper half shows the bits of `code` as blocks; survives lossy encoding."""
     frame = np.full((height, width, 3), (90, 120, 60), dtype=np.uint8)
     side_y, side_x = height // 4, width // _COLUMNS
     for bit in range(_BITS):
         row, column = divmod(bit, _COLUMNS)
         value = 235 if code >> bit & 1 else 20
-        frame[row * side_y : (row + 1) * side_y, column * side_x : (column + 1) * side_x] = value
+        frame[
+            row * side_y : (row + 1) * side_y,
+            column * side_x : (column + 1) * side_x,
+        ] = value
     return frame
 
 
@@ -52,7 +57,10 @@ def codes_of(path: Path, first: int = 0, count: int | None = None) -> list[int]:
 
 
 def make_clip(
-    path: Path, codes: Sequence[int], mode: Mode = "h264", size: tuple[int, int] = (HEIGHT, WIDTH)
+    path: Path,
+    codes: Sequence[int],
+    mode: Mode = "h264",
+    size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> tuple[Clip, FeatureStats]:
     """A video of numbered frames of `size` (height, width), and its image statistics."""
     decoder = PictureDecoder()
@@ -66,7 +74,9 @@ def make_clip(
             else:
                 writer.add(picture)
     info, _ = probe(path)
-    return Clip(path, 0, len(codes), info), FeatureStats.of_histogram(histogram, len(codes))
+    return Clip(path, 0, len(codes), info), FeatureStats.of_histogram(
+        histogram, len(codes)
+    )
 
 
 def make_episode(
@@ -87,15 +97,24 @@ def make_episode(
     clips, stats = {}, {}
     for place, camera in enumerate(cameras):
         key = f"observation.images.{camera}"
-        codes = [(number * 100 + place * 1000 + i) % 65536 for i in range(length)]
+        codes = [
+            (number * 100 + place * 1000 + i) % 65536 for i in range(length)
+        ]
         clips[key], stats[key] = make_clip(
-            folder / f"{camera}-{number}-{length}-{mode}-{size[0]}.mp4", codes, mode, size
+            folder / f"{camera}-{number}-{length}-{mode}-{size[0]}.mp4",
+            codes,
+            mode,
+            size,
         )
     rows = np.arange(length)
-    state = (number + rows[:, None] / 1000 + np.arange(14)[None, :]).astype(np.float32)
+    state = (number + rows[:, None] / 1000 + np.arange(14)[None, :]).astype(
+        np.float32
+    )
     table = pa.table(
         {
-            "observation.state": pa.FixedSizeListArray.from_arrays(state.ravel(), 14),
+            "observation.state": pa.FixedSizeListArray.from_arrays(
+                state.ravel(), 14
+            ),
             "action": pa.FixedSizeListArray.from_arrays((-state).ravel(), 14),
             "timestamp": pa.array(frame_times(rows, FPS)),
             "frame_index": pa.array(rows.astype(np.int64)),
@@ -107,7 +126,9 @@ def make_episode(
         clips=clips,
         camera_stats=stats,
         tasks=tuple(tasks[:length]),
-        task_rows=np.minimum(rows * len(tasks) // length, length - 1).astype(np.int64)
+        task_rows=np.minimum(rows * len(tasks) // length, length - 1).astype(
+            np.int64
+        )
         if several
         else None,
     )
@@ -116,6 +137,13 @@ def make_episode(
 def schema_of(episode: EncodedEpisode) -> Schema:
     """The schema that `make_episode` fits."""
     names = tuple(f"joint_{number}.pos" for number in range(14))
-    vectors = {key: Feature("float32", (14,), names) for key in ("observation.state", "action")}
-    cameras = {key: camera_feature(clip.info) for key, clip in episode.clips.items()}
-    return Schema(fps=FPS, robot_type="bi_piper", features={**vectors, **cameras})
+    vectors = {
+        key: Feature("float32", (14,), names)
+        for key in ("observation.state", "action")
+    }
+    cameras = {
+        key: camera_feature(clip.info) for key, clip in episode.clips.items()
+    }
+    return Schema(
+        fps=FPS, robot_type="bi_piper", features={**vectors, **cameras}
+    )

@@ -50,10 +50,15 @@ def kind(
 ) -> Callable[[Callable[[Take, int], Take]], Callable[[Take, int], Take]]:
     """Register a fault that changes each of some episodes by itself."""
 
-    def register(change: Callable[[Take, int], Take]) -> Callable[[Take, int], Take]:
+    def register(
+        change: Callable[[Take, int], Take],
+    ) -> Callable[[Take, int], Take]:
         def put(takes: Takes, strength: int) -> Takes:
             chosen = range(len(takes)) if where is None else where
-            return tuple(change(t, strength) if i in chosen else t for i, t in enumerate(takes))
+            return tuple(
+                change(t, strength) if i in chosen else t
+                for i, t in enumerate(takes)
+            )
 
         name = change.__name__.strip("_")
         KINDS[name] = Kind(name, codes, where, put, pictures)
@@ -67,14 +72,18 @@ def whole(
 ) -> Callable[[Callable[[Takes, int], Takes]], Callable[[Takes, int], Takes]]:
     """Register a fault that needs the whole set."""
 
-    def register(put: Callable[[Takes, int], Takes]) -> Callable[[Takes, int], Takes]:
+    def register(
+        put: Callable[[Takes, int], Takes],
+    ) -> Callable[[Takes, int], Takes]:
         KINDS[put.__name__] = Kind(put.__name__, codes, where, put, pictures)
         return put
 
     return register
 
 
-def rows(take: Take, change: Callable[[Floats], Floats], which: str = "both") -> Take:
+def rows(
+    take: Take, change: Callable[[Floats], Floats], which: str = "both"
+) -> Take:
     """State, action, or both, changed by one function."""
     new = {
         name: change(getattr(take, name).copy())
@@ -84,11 +93,16 @@ def rows(take: Take, change: Callable[[Floats], Floats], which: str = "both") ->
     return replace(take, **new)  # type: ignore[arg-type]
 
 
-def picked(take: Take, frames: NDArray[np.int64], cameras: Sequence[str] = CAMERAS) -> Take:
+def picked(
+    take: Take, frames: NDArray[np.int64], cameras: Sequence[str] = CAMERAS
+) -> Take:
     """The pictures of some cameras taken from other frames of the same episode."""
     images = dict(take.images)
     for camera in cameras:
-        images[camera] = [take.images[camera][int(i)] for i in np.clip(frames, 0, len(take) - 1)]
+        images[camera] = [
+            take.images[camera][int(i)]
+            for i in np.clip(frames, 0, len(take) - 1)
+        ]
     return replace(take, images=images)
 
 
@@ -106,7 +120,9 @@ def painted(
             pixels = np.array(Image.open(io.BytesIO(data)))
             new.append(
                 jpeg(
-                    np.ascontiguousarray(np.clip(change(pixels, number), 0, 255).astype(np.uint8)),
+                    np.ascontiguousarray(
+                        np.clip(change(pixels, number), 0, 255).astype(np.uint8)
+                    ),
                     quality=quality,
                 )
             )
@@ -118,7 +134,10 @@ def cut(take: Take, start: int, stop: int) -> Take:
     """A span of an episode."""
     images = {name: rows_[start:stop] for name, rows_ in take.images.items()}
     return replace(
-        take, state=take.state[start:stop], action=take.action[start:stop], images=images
+        take,
+        state=take.state[start:stop],
+        action=take.action[start:stop],
+        images=images,
     )
 
 
@@ -163,12 +182,19 @@ def degrees_of_actions(take: Take, strength: int) -> Take:
 
 @kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def gripper_in_other_units(take: Take, strength: int) -> Take:
-    return rows(take, lambda v: _scaled(v, (1 / 0.07, 1000, 1e6)[strength], np.array([6, 13])))
+    return rows(
+        take,
+        lambda v: _scaled(
+            v, (1 / 0.07, 1000, 1e6)[strength], np.array([6, 13])
+        ),
+    )
 
 
 @kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def joint_of_opposite_sign(take: Take, strength: int) -> Take:
-    return rows(take, lambda v: _scaled(v, -1, np.array([(4,), (1,), (2, 9)][strength])))
+    return rows(
+        take, lambda v: _scaled(v, -1, np.array([(4,), (1,), (2, 9)][strength]))
+    )
 
 
 @kind("home-apart", "beyond-limits", where=SESSION, pictures=False)
@@ -208,7 +234,9 @@ def arms_exchanged_in_both(take: Take, _strength: int) -> Take:
 
 @kind("beyond-limits", "home-apart", where=SESSION, pictures=False)
 def gripper_first(take: Take, _strength: int) -> Take:
-    return rows(take, lambda v: v[:, [6, 0, 1, 2, 3, 4, 5, 13, 7, 8, 9, 10, 11, 12]])
+    return rows(
+        take, lambda v: v[:, [6, 0, 1, 2, 3, 4, 5, 13, 7, 8, 9, 10, 11, 12]]
+    )
 
 
 # --- streams against each other ------------------------------------------------------------------
@@ -246,8 +274,12 @@ def pictures_of_another(takes: Takes, strength: int) -> Takes:
     other = takes[(6, 9, 1)[strength]]
     frames = np.arange(len(takes[5])) * (len(other) - 1) // (len(takes[5]) - 1)
     cameras = ((MID,), CAMERAS, CAMERAS)[strength]
-    images = dict(takes[5].images) | {c: [other.images[c][int(i)] for i in frames] for c in cameras}
-    return tuple(replace(t, images=images) if i == 5 else t for i, t in enumerate(takes))
+    images = dict(takes[5].images) | {
+        c: [other.images[c][int(i)] for i in frames] for c in cameras
+    }
+    return tuple(
+        replace(t, images=images) if i == 5 else t for i, t in enumerate(takes)
+    )
 
 
 @whole("first-frame", where=(1, 2, 3))
@@ -255,7 +287,8 @@ def first_frame_stale(takes: Takes, _strength: int) -> Takes:
     new = list(takes)
     for number in (1, 2, 3):
         images = {
-            c: [takes[number - 1].images[c][-1], *takes[number].images[c][1:]] for c in CAMERAS
+            c: [takes[number - 1].images[c][-1], *takes[number].images[c][1:]]
+            for c in CAMERAS
         }
         new[number] = replace(takes[number], images=images)
     return tuple(new)
@@ -285,7 +318,9 @@ def camera_frozen(take: Take, strength: int) -> Take:
 @kind("camera-slow", where=SESSION)
 def camera_slow(take: Take, strength: int) -> Take:
     step = (1.15, 1.5, 3)[strength]
-    return picked(take, (np.floor(np.arange(len(take)) / step) * step).astype(int), (MID,))
+    return picked(
+        take, (np.floor(np.arange(len(take)) / step) * step).astype(int), (MID,)
+    )
 
 
 @kind("camera-still", "pictures-unrelated")
@@ -320,7 +355,10 @@ def same_camera_twice(take: Take, strength: int) -> Take:
 def rows_missing(take: Take, strength: int) -> Take:
     count = (8, 16, 30)[strength]
     start = _moving_middle(take, count)
-    return spliced(take, np.concatenate([np.arange(start), np.arange(start + count, len(take))]))
+    return spliced(
+        take,
+        np.concatenate([np.arange(start), np.arange(start + count, len(take))]),
+    )
 
 
 @kind("time-jump", pictures=False)
@@ -336,7 +374,11 @@ def rows_doubled(take: Take, strength: int) -> Take:
     start = _moving_middle(take, count)
     span = np.arange(start, start + count)
     frames = np.concatenate(
-        [np.arange(start), np.repeat(span, 2), np.arange(start + count, len(take))]
+        [
+            np.arange(start),
+            np.repeat(span, 2),
+            np.arange(start + count, len(take)),
+        ]
     )
     return spliced(take, frames)
 
@@ -361,7 +403,10 @@ def slow_bus(take: Take, strength: int) -> Take:
 
 @kind("frame-rate", where=SESSION, pictures=False)
 def timestamps_of_another_rate(take: Take, strength: int) -> Take:
-    return replace(take, datasets={"timestamp": np.arange(len(take)) / (25, 15, 60)[strength]})
+    return replace(
+        take,
+        datasets={"timestamp": np.arange(len(take)) / (25, 15, 60)[strength]},
+    )
 
 
 @kind("other-speed", where=SESSION)
@@ -375,7 +420,12 @@ def half_the_rate(take: Take, strength: int) -> Take:
 @kind("action-copy", where=SESSION, pictures=False)
 def action_is_state(take: Take, strength: int) -> Take:
     lag = (2, 1, 0)[strength]
-    return replace(take, action=take.state[np.minimum(np.arange(len(take)) + lag, len(take) - 1)])
+    return replace(
+        take,
+        action=take.state[
+            np.minimum(np.arange(len(take)) + lag, len(take) - 1)
+        ],
+    )
 
 
 @kind("action-copy", where=None, pictures=False)
@@ -401,11 +451,20 @@ def action_early(take: Take, strength: int) -> Take:
 def action_is_difference(take: Take, strength: int) -> Take:
     if strength == 0:
         return replace(take, action=take.action - take.state)
-    later = take.state[np.minimum(np.arange(len(take)) + strength, len(take) - 1)]
+    later = take.state[
+        np.minimum(np.arange(len(take)) + strength, len(take) - 1)
+    ]
     return replace(take, action=later - take.state)
 
 
-@kind("no-command", "beyond-limits", "action-delta", "dropout", where=SESSION, pictures=False)
+@kind(
+    "no-command",
+    "beyond-limits",
+    "action-delta",
+    "dropout",
+    where=SESSION,
+    pictures=False,
+)
 def action_zero(take: Take, strength: int) -> Take:
     def zeroed(v: Floats) -> Floats:
         v[:, (slice(0, 3), slice(0, 7), slice(0, 14))[strength]] = 0
@@ -438,7 +497,11 @@ def follower_offset(take: Take, strength: int) -> Take:
 @kind("action-inverted", "beyond-limits", where=SESSION, pictures=False)
 def action_inverted(take: Take, strength: int) -> Take:
     return rows(
-        take, lambda v: _scaled(v, -1, np.array([(0,), (0, 5), (0, 5, 7, 12)][strength])), "action"
+        take,
+        lambda v: _scaled(
+            v, -1, np.array([(0,), (0, 5), (0, 5, 7, 12)][strength])
+        ),
+        "action",
     )
 
 
@@ -474,13 +537,18 @@ def coarse(take: Take, strength: int) -> Take:
 @whole("saturated", where=SESSION, pictures=False)
 def clipped(takes: Takes, strength: int) -> Takes:
     session = np.concatenate([takes[i].state[:, [1, 8]] for i in SESSION])
-    most = session.max(axis=0) - (0.1, 0.25, 0.5)[strength] * np.ptp(session, axis=0)
+    most = session.max(axis=0) - (0.1, 0.25, 0.5)[strength] * np.ptp(
+        session, axis=0
+    )
 
     def cut_off(v: Floats) -> Floats:
         v[:, [1, 8]] = np.minimum(v[:, [1, 8]], most)
         return v
 
-    return tuple(rows(t, cut_off, "state") if i in SESSION else t for i, t in enumerate(takes))
+    return tuple(
+        rows(t, cut_off, "state") if i in SESSION else t
+        for i, t in enumerate(takes)
+    )
 
 
 @kind("no-grip", "not-following", "dimension-still", where=ONE, pictures=False)
@@ -507,15 +575,23 @@ def wrapped(take: Take, _strength: int) -> Take:
 def _held_frames(take: Take, before: int, behind: int) -> Take:
     rng = np.random.default_rng(8)
     frames = np.concatenate(
-        [np.zeros(before, int), np.arange(len(take)), np.full(behind, len(take) - 1)]
+        [
+            np.zeros(before, int),
+            np.arange(len(take)),
+            np.full(behind, len(take) - 1),
+        ]
     )
     longer = spliced(take, frames)
     noise = rng.normal(0, 4e-4, longer.state.shape)
-    still = (np.arange(len(frames)) < before) | (np.arange(len(frames)) >= before + len(take))
+    still = (np.arange(len(frames)) < before) | (
+        np.arange(len(frames)) >= before + len(take)
+    )
     limits = longer.state + noise * still[:, None]
 
     def noisy(pixels: Pixels, number: int) -> NDArray[Any]:
-        return pixels + (rng.integers(-2, 3, pixels.shape) if still[number] else 0)
+        return pixels + (
+            rng.integers(-2, 3, pixels.shape) if still[number] else 0
+        )
 
     return painted(replace(longer, state=limits), noisy, CAMERAS)
 
@@ -544,7 +620,9 @@ def too_short(take: Take, strength: int) -> Take:
 def episode_twice(takes: Takes, strength: int) -> Takes:
     source = takes[1]
     if strength == 0:
-        source = painted(cut(source, 20, len(source) - 10), lambda p, _: p + 1, CAMERAS, 80)
+        source = painted(
+            cut(source, 20, len(source) - 10), lambda p, _: p + 1, CAMERAS, 80
+        )
     if strength == 1:
         source = painted(source, lambda p, _: p, CAMERAS, 80)
     copy = replace(source, session=takes[6].session, name=takes[6].name)
@@ -554,13 +632,17 @@ def episode_twice(takes: Takes, strength: int) -> Takes:
 @kind("no-motion")
 def left_running(take: Take, strength: int) -> Take:
     still = _held_frames(cut(take, 0, 1), 0, 90)
-    wobble = (0.05, 0.02, 0.0)[strength] * np.sin(np.arange(len(still)) / 9)[:, None]
+    wobble = (0.05, 0.02, 0.0)[strength] * np.sin(np.arange(len(still)) / 9)[
+        :, None
+    ]
     return rows(still, lambda v: v + wobble * (np.arange(14) % 7 == 1))
 
 
 @kind("label-failure", pictures=False)
 def label_failure(take: Take, strength: int) -> Take:
-    name, value = (("success", False), ("success", 0), ("failure", True))[strength]
+    name, value = (("success", False), ("success", 0), ("failure", True))[
+        strength
+    ]
     return replace(take, attributes={name: value})
 
 
@@ -588,9 +670,11 @@ def text_placeholder(take: Take, strength: int) -> Take:
 def text_variant(take: Take, strength: int) -> Take:
     return replace(
         take,
-        text=(take.text + ".", take.text.capitalize(), take.text.upper().replace(" ", "  "))[
-            strength
-        ],
+        text=(
+            take.text + ".",
+            take.text.capitalize(),
+            take.text.upper().replace(" ", "  "),
+        )[strength],
     )
 
 
@@ -610,7 +694,10 @@ def text_typo(take: Take, strength: int) -> Take:
 @kind("text-language", pictures=False)
 def text_language(take: Take, strength: int) -> Take:
     return replace(
-        take, text=("把红色方块放进碗里", "положи кубик в миску", "把毛巾对折")[strength]
+        take,
+        text=("把红色方块放进碗里", "положи кубик в миску", "把毛巾对折")[
+            strength
+        ],
     )
 
 
@@ -636,7 +723,9 @@ def black_for_a_time(take: Take, strength: int) -> Take:
 
 @kind("picture-overexposed", where=SESSION)
 def overexposed(take: Take, strength: int) -> Take:
-    return painted(take, lambda p, _: p.astype(float) * (2.3, 2.8, 4)[strength] + 20)
+    return painted(
+        take, lambda p, _: p.astype(float) * (2.3, 2.8, 4)[strength] + 20
+    )
 
 
 @kind("picture-dark", where=SESSION)
@@ -648,7 +737,10 @@ def underexposed(take: Take, strength: int) -> Take:
 def out_of_focus(take: Take, strength: int) -> Take:
     radius = (1.2, 2, 4)[strength]
     return painted(
-        take, lambda p, _: np.array(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius)))
+        take,
+        lambda p, _: np.array(
+            Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius))
+        ),
     )
 
 
@@ -680,7 +772,9 @@ def torn(take: Take, strength: int) -> Take:
 
 @kind("colour-red-blue", where=SESSION)
 def red_and_blue_exchanged(take: Take, strength: int) -> Take:
-    return painted(take, lambda p, _: p[..., ::-1], ((MID,), (LEFT,), CAMERAS)[strength])
+    return painted(
+        take, lambda p, _: p[..., ::-1], ((MID,), (LEFT,), CAMERAS)[strength]
+    )
 
 
 @kind("colour-cast", where=SESSION)
@@ -700,7 +794,11 @@ def grey(take: Take, strength: int) -> Take:
 
 @kind("view-turned", where=SESSION)
 def turned(take: Take, strength: int) -> Take:
-    views = (lambda p, _: p[:, ::-1], lambda p, _: p[::-1], lambda p, _: p[::-1, ::-1])
+    views = (
+        lambda p, _: p[:, ::-1],
+        lambda p, _: p[::-1],
+        lambda p, _: p[::-1, ::-1],
+    )
     return painted(take, views[strength])
 
 
@@ -708,7 +806,10 @@ def turned(take: Take, strength: int) -> Take:
 def camera_moved(take: Take, strength: int) -> Take:
     shift = (5, 8, 14)[strength]
     return painted(
-        take, lambda p, _: np.pad(p, ((0, 0), (shift, 0), (0, 0)), mode="reflect")[:, : p.shape[1]]
+        take,
+        lambda p, _: np.pad(p, ((0, 0), (shift, 0), (0, 0)), mode="reflect")[
+            :, : p.shape[1]
+        ],
     )
 
 
@@ -719,7 +820,9 @@ def cropped(take: Take, strength: int) -> Take:
         height, width = p.shape[:2]
         top, left = int(height * (1 - share) / 2), int(width * (1 - share) / 2)
         return np.array(
-            Image.fromarray(p[top : height - top, left : width - left]).resize((width, height))
+            Image.fromarray(p[top : height - top, left : width - left]).resize(
+                (width, height)
+            )
         )
 
     return painted(take, zoom)
@@ -733,7 +836,9 @@ def compressed(take: Take, strength: int) -> Take:
 @kind("picture-size", where=SESSION)
 def other_size(take: Take, strength: int) -> Take:
     sizes = ((72, 54), (64, 48), (40, 30))
-    return painted(take, lambda p, _: np.array(Image.fromarray(p).resize(sizes[strength])))
+    return painted(
+        take, lambda p, _: np.array(Image.fromarray(p).resize(sizes[strength]))
+    )
 
 
 @kind("picture-damaged")

@@ -76,7 +76,9 @@ def cameras(
     for number, path in enumerate(paths):
         parent, _, name = path.rpartition("/")
         where = group.require_group(parent) if parent else group
-        write_images(where, name, painted(episode, number, length), storage, color)
+        write_images(
+            where, name, painted(episode, number, length), storage, color
+        )
 
 
 def arms(values: Floats) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def mobile_aloha(folder: Path) -> Recorded:
         file["base_action"][:] = base
     told = np.concatenate([actions(0, LENGTH), base.astype(np.float32)], axis=1)
     wrists = ["cam_high", "cam_left_wrist", "cam_right_wrist"]
-    return Recorded("aloha", folder, 50, [states(0, LENGTH)], [told], [None], wrists)
+    return Recorded(
+        "aloha", folder, 50, [states(0, LENGTH)], [told], [None], wrists
+    )
 
 
 def cobot_magic(folder: Path) -> Recorded:
@@ -134,9 +138,16 @@ def cobot_magic(folder: Path) -> Recorded:
             cameras(file, paths, episode, storage="raw")
             for name in names:
                 file[f"observations/images_depth/{name}"] = depth()
-    text = {"instruction": "fold the towel", "expanded_instruction": ["fold it"]}
-    (folder / "expanded_instruction_gpt-4-turbo.json").write_text(json.dumps(text))
-    np.save(folder / "instruction.npy", np.array({"pickled": 1}), allow_pickle=True)
+    text = {
+        "instruction": "fold the towel",
+        "expanded_instruction": ["fold it"],
+    }
+    (folder / "expanded_instruction_gpt-4-turbo.json").write_text(
+        json.dumps(text)
+    )
+    np.save(
+        folder / "instruction.npy", np.array({"pickled": 1}), allow_pickle=True
+    )
     return Recorded(
         "cobot_magic",
         folder,
@@ -176,16 +187,25 @@ def agilex_paths(folder: Path) -> Recorded:
     for episode in (0, 1):
         own = folder / "stack_cups" / f"episode{episode}"
         own.mkdir(parents=True)
-        (own / "instructions.json").write_text(json.dumps(["stack the cups", "put them up"]))
+        (own / "instructions.json").write_text(
+            json.dumps(["stack the cups", "put them up"])
+        )
         with h5py.File(own / "data.hdf5", "w") as file:
             _agilex(file, episode)
             for number, name in enumerate(("front", "left", "right")):
                 (own / f"camera/color/{name}").mkdir(parents=True)
-                paths = [f"camera/color/{name}/{1.7e9 + t / 20:.2f}.jpg" for t in range(LENGTH)]
-                for path, frame in zip(paths, painted(episode, number), strict=True):
+                paths = [
+                    f"camera/color/{name}/{1.7e9 + t / 20:.2f}.jpg"
+                    for t in range(LENGTH)
+                ]
+                for path, frame in zip(
+                    paths, painted(episode, number), strict=True
+                ):
                     (own / path).write_bytes(jpeg(frame))
                 file[f"camera/color/{name}"] = np.array(paths, dtype="S")
-                file[f"camera/depth/{name}"] = np.array([f"{p}.png" for p in paths], dtype="S")
+                file[f"camera/depth/{name}"] = np.array(
+                    [f"{p}.png" for p in paths], dtype="S"
+                )
     return _agilex_recorded(folder, [0, 1])
 
 
@@ -194,13 +214,19 @@ def agilex_arrays(folder: Path) -> Recorded:
     for episode in (0, 1):
         with h5py.File(folder / f"episode{episode}.hdf5", "w") as file:
             _agilex(file, episode)
-            paths = [f"camera/color/{name}" for name in ("front", "left", "right")]
+            paths = [
+                f"camera/color/{name}" for name in ("front", "left", "right")
+            ]
             cameras(file, paths, episode, storage="raw", color="bgr")
     return _agilex_recorded(folder, [0, 1])
 
 
 def control_your_robot(
-    folder: Path, *, family: str = "", names: Sequence[str] = (), storage: Storage = "raw"
+    folder: Path,
+    *,
+    family: str = "",
+    names: Sequence[str] = (),
+    storage: Storage = "raw",
 ) -> Recorded:
     names = names or ("cam_head", "cam_left_wrist", "cam_right_wrist")
     task = folder / "put_apple"
@@ -216,8 +242,12 @@ def control_your_robot(
             paths = [f"{family}{name}/color" for name in names]
             color: Color = "rgb" if storage == "raw" else "swapped-jpeg"
             cameras(file, paths, episode, storage=storage, color=color)
-    (task / "config.json").write_text(json.dumps({"save_freq": 15, "move_check": True}))
-    (task / "instructions.json").write_text(json.dumps({"instructions": ["put the apple in"]}))
+    (task / "config.json").write_text(
+        json.dumps({"save_freq": 15, "move_check": True})
+    )
+    (task / "instructions.json").write_text(
+        json.dumps({"instructions": ["put the apple in"]})
+    )
     rows = [states(episode, LENGTH) for episode in (0, 1)]
     return Recorded(
         "control_your_robot",
@@ -236,7 +266,9 @@ def control_your_robot_jpeg(folder: Path) -> Recorded:
 
 def control_your_robot_slave(folder: Path) -> Recorded:
     names = ("cam_high", "cam_left_wrist", "cam_right_wrist")
-    return control_your_robot(folder, family="slave_", names=names, storage="jpeg-fixed-stripped")
+    return control_your_robot(
+        folder, family="slave_", names=names, storage="jpeg-fixed-stripped"
+    )
 
 
 def robotwin(folder: Path) -> Recorded:
@@ -245,8 +277,13 @@ def robotwin(folder: Path) -> Recorded:
     (root / "data").mkdir(parents=True)
     (root / "instructions").mkdir()
     for episode in (0, 1):
-        text = {"seen": [f"beat block {episode}", "hit it"], "unseen": ["strike"]}
-        (root / f"instructions/episode{episode}.json").write_text(json.dumps(text))
+        text = {
+            "seen": [f"beat block {episode}", "hit it"],
+            "unseen": ["strike"],
+        }
+        (root / f"instructions/episode{episode}.json").write_text(
+            json.dumps(text)
+        )
         with h5py.File(root / f"data/episode{episode}.hdf5", "w") as file:
             for name, values in arms(states(episode, LENGTH)).items():
                 file[f"joint_action/{name}"] = values
@@ -254,7 +291,9 @@ def robotwin(folder: Path) -> Recorded:
             paths = [f"observation/{name}/rgb" for name in names]
             cameras(file, paths, episode, color="swapped-jpeg")
             for name in names:
-                file[f"observation/{name}/intrinsic_cv"] = np.zeros((LENGTH, 3, 3))
+                file[f"observation/{name}/intrinsic_cv"] = np.zeros(
+                    (LENGTH, 3, 3)
+                )
                 file[f"observation/{name}/depth"] = depth()
             file["endpose/left_endpose"] = np.zeros((LENGTH, 7))
     rows = [states(episode, LENGTH) for episode in (0, 1)]
@@ -278,37 +317,69 @@ def xpolicylab(folder: Path) -> Recorded:
         file["instructions"] = json.dumps(["stack two blocks", "pile them"])
         for kind, values in (("state", rows[:-1]), ("action", rows[1:])):
             for side, start in (("left", 0), ("right", 7)):
-                file[f"{kind}/{side}_arm_joint_states"] = values[:, start : start + 6]
-                file[f"{kind}/{side}_ee_joint_states"] = values[:, start + 6 : start + 7]
+                file[f"{kind}/{side}_arm_joint_states"] = values[
+                    :, start : start + 6
+                ]
+                file[f"{kind}/{side}_ee_joint_states"] = values[
+                    :, start + 6 : start + 7
+                ]
                 file[f"{kind}/{side}_ee_poses"] = np.ones((LENGTH - 1, 7))
-        cameras(file, [f"vision/{name}/colors" for name in names], 3, color="swapped-jpeg")
+        cameras(
+            file,
+            [f"vision/{name}/colors" for name in names],
+            3,
+            color="swapped-jpeg",
+        )
         for name in names:
             file[f"vision/{name}/extrinsics_matrix"] = np.zeros((LENGTH, 4, 4))
-    return Recorded("xpolicylab", folder, 25, [rows[:-1]], [rows[1:]], ["stack two blocks"], names)
+    return Recorded(
+        "xpolicylab",
+        folder,
+        25,
+        [rows[:-1]],
+        [rows[1:]],
+        ["stack two blocks"],
+        names,
+    )
 
 
 def robomind(folder: Path) -> Recorded:
     names = ("camera_front", "camera_left_wrist", "camera_right_wrist")
     for episode, part in ((0, "train"), (1, "val")):
-        own = folder / f"put_the_cup/success_episodes/{part}/10{episode}_1200/data"
+        own = (
+            folder
+            / f"put_the_cup/success_episodes/{part}/10{episode}_1200/data"
+        )
         own.mkdir(parents=True)
-        failed = folder / f"put_the_cup/fail_episodes/{part}/10{episode}_1200/data"
+        failed = (
+            folder / f"put_the_cup/fail_episodes/{part}/10{episode}_1200/data"
+        )
         failed.mkdir(parents=True)
         with h5py.File(own / "trajectory.hdf5", "w") as file:
-            values = {"puppet": states(episode, LENGTH), "master": actions(episode, LENGTH)}
+            values = {
+                "puppet": states(episode, LENGTH),
+                "master": actions(episode, LENGTH),
+            }
             for arm, numbers in values.items():
                 file[f"{arm}/joint_position_left"] = numbers[:, :7]
                 file[f"{arm}/joint_position_right"] = numbers[:, 7:]
                 file[f"{arm}/joint_effort_left"] = numbers[:, :7]
             paths = [f"observations/rgb_images/{name}" for name in names]
             cameras(file, paths, episode, storage="jpeg-vlen")
-            images = [np.frombuffer(png(frame), np.uint8) for frame in painted(episode, 0)]
+            images = [
+                np.frombuffer(png(frame), np.uint8)
+                for frame in painted(episode, 0)
+            ]
             rows = file.create_dataset(
-                f"observations/depth_images/{names[0]}", (LENGTH,), h5py.vlen_dtype(np.uint8)
+                f"observations/depth_images/{names[0]}",
+                (LENGTH,),
+                h5py.vlen_dtype(np.uint8),
             )
             for index, image in enumerate(images):
                 rows[index] = image
-        (failed / "trajectory.hdf5").write_bytes((own / "trajectory.hdf5").read_bytes())
+        (failed / "trajectory.hdf5").write_bytes(
+            (own / "trajectory.hdf5").read_bytes()
+        )
     return Recorded(
         "robomind",
         folder,
@@ -324,10 +395,15 @@ def robomind2(folder: Path) -> Recorded:
     names = ("camera_front", "camera_left", "camera_right")
     own = folder / "agilex/open_drawer/success_episodes/0813/data"
     own.mkdir(parents=True)
-    (folder / "agilex/open_drawer/zh_description.txt").write_text("打开抽屉\n", encoding="utf-8")
+    (folder / "agilex/open_drawer/zh_description.txt").write_text(
+        "打开抽屉\n", encoding="utf-8"
+    )
     with h5py.File(own / "trajectory.hdf5", "w") as file:
         stamps = 1.75e9 + np.arange(LENGTH) / 101
-        for arm, values in (("puppet", states(0, LENGTH)), ("master", actions(0, LENGTH))):
+        for arm, values in (
+            ("puppet", states(0, LENGTH)),
+            ("master", actions(0, LENGTH)),
+        ):
             for stream, columns in (
                 ("arm_left", slice(0, 6)),
                 ("end_effector_left", slice(6, 7)),
@@ -348,20 +424,32 @@ def robomind2(folder: Path) -> Recorded:
 def robomimic(folder: Path) -> Recorded:
     with h5py.File(folder / "image.hdf5", "w") as file:
         data = file.create_group("data")
-        data.attrs["total"], data.attrs["env_args"] = 2 * LENGTH, json.dumps({"env_name": "Lift"})
+        data.attrs["total"], data.attrs["env_args"] = (
+            2 * LENGTH,
+            json.dumps({"env_name": "Lift"}),
+        )
         file["mask/train"] = np.array([b"demo_0"])
         for episode in (0, 1):
             demo = data.create_group(f"demo_{episode}")
-            demo.attrs["num_samples"], demo.attrs["model_file"] = LENGTH, "<xml/>"
+            demo.attrs["num_samples"], demo.attrs["model_file"] = (
+                LENGTH,
+                "<xml/>",
+            )
             state = states(episode, LENGTH, 9)
             demo["actions"] = actions(episode, LENGTH, 7)
-            demo["states"], demo["rewards"] = states(episode, LENGTH, 32), np.zeros(LENGTH)
+            demo["states"], demo["rewards"] = (
+                states(episode, LENGTH, 32),
+                np.zeros(LENGTH),
+            )
             demo["dones"] = np.zeros(LENGTH, np.int64)
             for group in ("obs", "next_obs"):
                 demo[f"{group}/robot0_eef_pos"] = state[:, :3]
                 demo[f"{group}/robot0_eef_quat"] = state[:, 3:7]
                 demo[f"{group}/robot0_gripper_qpos"] = state[:, 7:]
-                paths = [f"{group}/agentview_image", f"{group}/robot0_eye_in_hand_image"]
+                paths = [
+                    f"{group}/agentview_image",
+                    f"{group}/robot0_eye_in_hand_image",
+                ]
                 cameras(demo, paths, episode, storage="raw")
     return Recorded(
         "robomimic",
@@ -377,17 +465,24 @@ def robomimic(folder: Path) -> Recorded:
 def libero(folder: Path) -> Recorded:
     with h5py.File(folder / "KITCHEN_SCENE1_demo.hdf5", "w") as file:
         data = file.create_group("data")
-        data.attrs["problem_info"] = json.dumps({"language_instruction": "open the drawer"})
+        data.attrs["problem_info"] = json.dumps(
+            {"language_instruction": "open the drawer"}
+        )
         for episode in (0, 1):
             demo = data.create_group(f"demo_{episode}")
             demo.attrs["num_samples"] = LENGTH
             state = states(episode, LENGTH, 8)
             demo["actions"] = actions(episode, LENGTH, 7)
-            demo["obs/ee_states"], demo["obs/gripper_states"] = state[:, :6], state[:, 6:]
+            demo["obs/ee_states"], demo["obs/gripper_states"] = (
+                state[:, :6],
+                state[:, 6:],
+            )
             demo["obs/joint_states"] = states(episode, LENGTH, 7)
             demo["states"] = states(episode, LENGTH, 20)
             for number, name in enumerate(("agentview_rgb", "eye_in_hand_rgb")):
-                frames = [frame[::-1, ::-1] for frame in painted(episode, number)]
+                frames = [
+                    frame[::-1, ::-1] for frame in painted(episode, number)
+                ]
                 write_images(demo["obs"], name, frames, "raw", "rgb")
     return Recorded(
         "libero",
@@ -403,15 +498,22 @@ def libero(folder: Path) -> Recorded:
 def isaaclab(folder: Path) -> Recorded:
     with h5py.File(folder / "dataset.hdf5", "w") as file:
         data = file.create_group("data")
-        data.attrs["total"], data.attrs["env_args"] = 3 * LENGTH, json.dumps({"env_name": "x"})
+        data.attrs["total"], data.attrs["env_args"] = (
+            3 * LENGTH,
+            json.dumps({"env_name": "x"}),
+        )
         for episode, success in ((0, True), (1, False), (2, True)):
             demo = data.create_group(f"demo_{episode}")
             demo.attrs["num_samples"], demo.attrs["success"] = LENGTH, success
             demo.create_dataset(
-                "obs/joint_pos", data=states(episode, LENGTH, 9), compression="gzip"
+                "obs/joint_pos",
+                data=states(episode, LENGTH, 9),
+                compression="gzip",
             )
             demo["actions"] = actions(episode, LENGTH, 8)
-            demo["states/articulation/robot/joint_position"] = states(episode, LENGTH, 9)
+            demo["states/articulation/robot/joint_position"] = states(
+                episode, LENGTH, 9
+            )
             cameras(demo, ["obs/front", "obs/wrist"], episode, storage="raw")
     return Recorded(
         "isaaclab",

@@ -18,7 +18,12 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Storage = Literal[
-    "jpeg-vlen", "jpeg-fixed", "jpeg-fixed-stripped", "jpeg-padded", "raw", "png-vlen"
+    "jpeg-vlen",
+    "jpeg-fixed",
+    "jpeg-fixed-stripped",
+    "jpeg-padded",
+    "raw",
+    "png-vlen",
 ]
 """How the images of a camera lie in the file, T rows each.
 
@@ -48,18 +53,27 @@ _BITS, _ROWS, _COLUMNS = 24, 6, 8
 _SURE = 60
 
 
-def paint(episode: int, camera: int, frame: int, size: tuple[int, int] = SIZE) -> Pixels:
+def paint(
+    episode: int, camera: int, frame: int, size: tuple[int, int] = SIZE
+) -> Pixels:
     """A frame that carries its numbers (below 256, 16 and 4,096).
 
     Uint8, (height, width, 3), RGB.
     """
     number = episode << 16 | camera << 12 | frame
-    bits = np.array([number >> (_BITS - 1 - place) & 1 for place in range(_BITS)], dtype=np.uint8)
+    bits = np.array(
+        [number >> (_BITS - 1 - place) & 1 for place in range(_BITS)],
+        dtype=np.uint8,
+    )
     height, width = size
     rows = np.arange(height) * _ROWS // height
     columns = np.arange(width) * _COLUMNS // width
-    code = np.repeat((bits * 255).reshape(_ROWS // 2, _COLUMNS)[..., None], 3, axis=2)
-    patches = np.array(PATCHES, dtype=np.uint8)[np.arange(width) * len(PATCHES) // width]
+    code = np.repeat(
+        (bits * 255).reshape(_ROWS // 2, _COLUMNS)[..., None], 3, axis=2
+    )
+    patches = np.array(PATCHES, dtype=np.uint8)[
+        np.arange(width) * len(PATCHES) // width
+    ]
     image = np.empty((height, width, 3), dtype=np.uint8)
     top = int(np.searchsorted(rows, _ROWS // 2))
     image[:top] = code[rows[:top]][:, columns]
@@ -77,7 +91,10 @@ def read_code(rgb: Pixels) -> tuple[int, int, int]:
     number = 0
     for place in range(_BITS):
         row, column = divmod(place, _COLUMNS)
-        y, x = (2 * row + 1) * height // (2 * _ROWS), (2 * column + 1) * width // (2 * _COLUMNS)
+        y, x = (
+            (2 * row + 1) * height // (2 * _ROWS),
+            (2 * column + 1) * width // (2 * _COLUMNS),
+        )
         grey = float(rgb[y - 1 : y + 2, x - 1 : x + 2].mean())
         if _SURE < grey < 255 - _SURE:
             raise ValueError(f"block {place} is grey: {grey:.0f}")
@@ -91,13 +108,18 @@ def read_patches(rgb: Pixels) -> NDArray[np.float64]:
     lower = rgb[height * 5 // 8 : height * 7 // 8]
     middles = [(2 * place + 1) * width // 6 for place in range(len(PATCHES))]
     return np.stack(
-        [lower[:, x - width // 16 : x + width // 16 + 1].mean(axis=(0, 1)) for x in middles]
+        [
+            lower[:, x - width // 16 : x + width // 16 + 1].mean(axis=(0, 1))
+            for x in middles
+        ]
     )
 
 
 def has_true_colors(rgb: Pixels, tolerance: float = 30) -> bool:
     """Whether the patches have their colours; with red and blue exchanged they are 160 off."""
-    return bool(np.abs(read_patches(rgb) - np.array(PATCHES)).max() <= tolerance)
+    return bool(
+        np.abs(read_patches(rgb) - np.array(PATCHES)).max() <= tolerance
+    )
 
 
 def states(episode: int, length: int, dimensions: int = 14) -> Floats:
@@ -107,7 +129,8 @@ def states(episode: int, length: int, dimensions: int = 14) -> Floats:
     """
     time = np.arange(length)[:, None] / 30
     return (
-        np.sin(time * (1 + np.arange(dimensions) / 10) + episode) * 1.5 + np.arange(dimensions) / 40
+        np.sin(time * (1 + np.arange(dimensions) / 10) + episode) * 1.5
+        + np.arange(dimensions) / 40
     )
 
 
@@ -133,13 +156,19 @@ def _by_pillow(rgb: Pixels, form: str, **options: int) -> bytes:
 
 
 def write_images(
-    group: h5py.Group, name: str, frames: Sequence[Pixels], storage: Storage, color: Color
+    group: h5py.Group,
+    name: str,
+    frames: Sequence[Pixels],
+    storage: Storage,
+    color: Color,
 ) -> h5py.Dataset:
     """Store a camera's RGB frames as a recorder would that works in `storage` and `color`."""
     if storage == "raw":
         order = -1 if color == "bgr" else 1
         return group.create_dataset(
-            name, data=np.stack(frames)[..., ::order], chunks=(1, *frames[0].shape)
+            name,
+            data=np.stack(frames)[..., ::order],
+            chunks=(1, *frames[0].shape),
         )
     order = -1 if color == "swapped-jpeg" else 1
     encode = png if storage == "png-vlen" else jpeg
@@ -157,21 +186,25 @@ def write_bytes(
     """Store encoded images, whole or not, one in a row."""
     width = max(map(len, images))
     if storage.endswith("-vlen"):
-        rows = group.create_dataset(name, shape=(len(images),), dtype=h5py.vlen_dtype(np.uint8))
+        rows = group.create_dataset(
+            name, shape=(len(images),), dtype=h5py.vlen_dtype(np.uint8)
+        )
         for place, image in enumerate(images):
             rows[place] = np.frombuffer(image, dtype=np.uint8)
         return rows
     if storage == "jpeg-padded":
         return group.create_dataset(name, data=_padded(images, width))
     if storage == "jpeg-fixed":
-        return group.create_dataset(name, data=_padded(images, width).view(f"V{width}")[:, 0])
+        return group.create_dataset(
+            name, data=_padded(images, width).view(f"V{width}")[:, 0]
+        )
     return group.create_dataset(name, data=np.array(images, dtype=f"S{width}"))
 
 
 def _padded(images: Sequence[bytes], width: int) -> Pixels:
-    return np.frombuffer(b"".join(image.ljust(width, b"\0") for image in images), np.uint8).reshape(
-        -1, width
-    )
+    return np.frombuffer(
+        b"".join(image.ljust(width, b"\0") for image in images), np.uint8
+    ).reshape(-1, width)
 
 
 def write_piper(
@@ -213,7 +246,10 @@ def write_piper(
             group = file.create_group(
                 names[place] if names else f"episode_{number}", track_order=True
             )
-            length, task = lengths[place % len(lengths)], tasks[place % len(tasks)]
+            length, task = (
+                lengths[place % len(lengths)],
+                tasks[place % len(tasks)],
+            )
             group.attrs["length"] = length
             if task is not None:
                 group.attrs["instruction"] = task
@@ -224,7 +260,10 @@ def write_piper(
                 rest = np.full((extra_rows, values.shape[1]), np.nan)
                 group[name] = np.concatenate([values, rest]).astype(dtype)
             for camera, name in enumerate(cameras):
-                frames = [paint(number, camera, frame, size) for frame in range(length)]
+                frames = [
+                    paint(number, camera, frame, size)
+                    for frame in range(length)
+                ]
                 frames += [np.zeros_like(frames[0])] * extra_rows
                 write_images(group, name, frames, storage, color)
     return path
@@ -259,7 +298,9 @@ def write_aloha(
         file.attrs["sim"] = False
         file.attrs["compress"] = compressed
         file["observations/qpos"] = states(episode, length).astype(dtype)
-        file["observations/qvel"] = np.gradient(states(episode, length), axis=0).astype(dtype)
+        file["observations/qvel"] = np.gradient(
+            states(episode, length), axis=0
+        ).astype(dtype)
         file["action"] = actions(episode, length).astype(dtype)
         images = file.create_group("observations/images")
         painted = [
@@ -272,28 +313,38 @@ def write_aloha(
         else:
             file["observations/effort"] = np.zeros((length, 14), dtype)
             file["base_action"] = np.zeros((length, 2), dtype)
-            file["compress_len"] = _write_padded(images, cameras, painted, color)
+            file["compress_len"] = _write_padded(
+                images, cameras, painted, color
+            )
     return path
 
 
 def _write_padded(
-    group: h5py.Group, cameras: Sequence[str], painted: Sequence[Sequence[Pixels]], color: Color
+    group: h5py.Group,
+    cameras: Sequence[str],
+    painted: Sequence[Sequence[Pixels]],
+    color: Color,
 ) -> Any:
     """Store the cameras' frames as equally wide rows.
 
     Return the lengths, the last camera's first.
     """
     order = -1 if color == "swapped-jpeg" else 1
+    # other qualities, so that cameras have other lengths
     images = [
         [
-            jpeg(np.ascontiguousarray(frame[..., ::order]), quality=50 - 10 * camera)
+            jpeg(
+                np.ascontiguousarray(frame[..., ::order]),
+                quality=50 - 10 * camera,
+            )
             for frame in frames
         ]
-        for camera, frames in enumerate(
-            painted
-        )  # other qualities, so that cameras have other lengths
+        for camera, frames in enumerate(painted)
     ]
     width = max(len(image) for rows in images for image in rows)
     for name, rows in zip(cameras, images, strict=True):
         group[name] = _padded(rows, width)
-    return np.array([[len(image) for image in rows] for rows in images[::-1]], dtype=np.float32)
+    return np.array(
+        [[len(image) for image in rows] for rows in images[::-1]],
+        dtype=np.float32,
+    )

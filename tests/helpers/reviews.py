@@ -15,7 +15,11 @@ from piperline.signals.robot import make_robot
 from piperline.video.image_header import jpeg_payload
 from tests.helpers.sessions import Take
 
-NAMES = {"image_left": "left_wrist", "image_mid": "mid", "image_right": "right_wrist"}
+NAMES = {
+    "image_left": "left_wrist",
+    "image_mid": "mid",
+    "image_right": "right_wrist",
+}
 
 
 @cache
@@ -27,8 +31,13 @@ def measured(images: tuple[bytes, ...]) -> CameraSignals:
 
 def collected(takes: Sequence[Take], *, pictures: bool = True) -> Collection:
     """A set as what detectors look at."""
-    robot = make_robot("bi_piper", load_layout("piper").vectors[STATE].dimension_names)
-    episodes = tuple(_signals(take, index, pictures=pictures) for index, take in enumerate(takes))
+    robot = make_robot(
+        "bi_piper", load_layout("piper").vectors[STATE].dimension_names
+    )
+    episodes = tuple(
+        _signals(take, index, pictures=pictures)
+        for index, take in enumerate(takes)
+    )
     return Collection(episodes, robot, 30, pictures)
 
 
@@ -40,7 +49,10 @@ def _signals(take: Take, index: int, *, pictures: bool) -> EpisodeSignals:
         name=take.name,
         index=index,
         instruction=take.text.strip(),
-        vectors={STATE: take.state.astype(np.float32), ACTION: take.action.astype(np.float32)},
+        vectors={
+            STATE: take.state.astype(np.float32),
+            ACTION: take.action.astype(np.float32),
+        },
         cameras={NAMES[name]: measured(tuple(own)) for name, own in images},
         labels={name: bool(value) for name, value in take.attributes.items()},
         times=take.datasets.get("timestamp"),

@@ -54,7 +54,12 @@ class Style:
     texts: int = 5
     frames: tuple[int, int] = (110, 170)
     paces: Sequence[float] = (1.0, 1.15, 0.9)
-    lights: Sequence[tuple[float, float]] = ((1.0, 1.0), (0.85, 1.03), (1.12, 0.98), (0.95, 1.0))
+    lights: Sequence[tuple[float, float]] = (
+        (1.0, 1.0),
+        (0.85, 1.03),
+        (1.12, 0.98),
+        (0.95, 1.0),
+    )
     tables: int = 2
     still_arm: bool = False
     pause: int = 0
@@ -99,7 +104,10 @@ def clean_set(style: Style = Style(), seed: int = 0) -> tuple[Take, ...]:
 
 
 def _takes(style: Style, seed: int) -> Iterator[Take]:
-    tables = [Scene(np.random.default_rng((seed, t)), style.size) for t in range(style.tables)]
+    tables = [
+        Scene(np.random.default_rng((seed, t)), style.size)
+        for t in range(style.tables)
+    ]
     count = 0
     for session in range(style.sessions):
         offsets = np.random.default_rng((seed, 7, session)).normal(0, 0.004, 14)
@@ -123,7 +131,10 @@ def _takes(style: Style, seed: int) -> Iterator[Take]:
 
 
 def render(
-    scene: Scene, motion: demo.Motion, light: tuple[float, float], rng: np.random.Generator
+    scene: Scene,
+    motion: demo.Motion,
+    light: tuple[float, float],
+    rng: np.random.Generator,
 ) -> dict[str, list[bytes]]:
     """The pictures of an episode in some light."""
     gain = np.array([light[0] * light[1], light[0], light[0] / light[1]])
@@ -136,7 +147,11 @@ def render(
 
 
 def _motion(
-    style: Style, rng: np.random.Generator, task: tuple[int, int], pace: float, offsets: Floats
+    style: Style,
+    rng: np.random.Generator,
+    task: tuple[int, int],
+    pace: float,
+    offsets: Floats,
 ) -> demo.Motion:
     low, high = style.frames
     frames = int(rng.integers(low, high) / pace)
@@ -149,31 +164,57 @@ def _motion(
         arms.append(_joints(places, _parts(plan, rng, frames, style.pause)))
     action = np.concatenate(arms, axis=1)
     late = np.clip(np.arange(frames) - style.lag, 0, None)
-    state = np.stack([np.interp(late, np.arange(frames), column) for column in action.T], axis=1)
+    state = np.stack(
+        [np.interp(late, np.arange(frames), column) for column in action.T],
+        axis=1,
+    )
     joints = np.arange(14) % 7 != 6
     state = state + offsets * joints + rng.normal(0, style.noise, state.shape)
     limits = np.array([demo.LOWER * 2, demo.UPPER * 2])
     state, action = (
-        np.clip(values, *limits).astype(np.float32).astype(float) for values in (state, action)
+        np.clip(values, *limits).astype(np.float32).astype(float)
+        for values in (state, action)
     )
     tips = demo.arm_points(state[:, :7], demo.BASES[0])[:, 3]
-    cube = np.where(np.linspace(0, 1, frames)[:, None] < 0.3, tips[int(0.3 * frames)], tips)
+    cube = np.where(
+        np.linspace(0, 1, frames)[:, None] < 0.3, tips[int(0.3 * frames)], tips
+    )
     return demo.Motion("", state, action, cube, (0.0, 0.4))
 
 
-def _places(plan: np.random.Generator, side: int, rng: np.random.Generator) -> list[Floats]:
+def _places(
+    plan: np.random.Generator, side: int, rng: np.random.Generator
+) -> list[Floats]:
     """Where the fingertips go: (x from the base, y, z, opening); from home and back."""
     home = np.array([0.0, *_HOMES[0]])
     reach = [
-        np.array([plan.uniform(-0.2, 0.2), plan.uniform(0.25, 0.42), plan.uniform(0.02, 0.2), grip])
-        for grip in plan.permutation([0.07, 0.02, 0.02, 0.07, 0.03][: _STEPS - 1])
+        np.array(
+            [
+                plan.uniform(-0.2, 0.2),
+                plan.uniform(0.25, 0.42),
+                plan.uniform(0.02, 0.2),
+                grip,
+            ]
+        )
+        for grip in plan.permutation(
+            [0.07, 0.02, 0.02, 0.07, 0.03][: _STEPS - 1]
+        )
     ]
     weak = 0.35 + 0.65 * plan.random() if side else 1.0
     jitter = [rng.normal(0, (0.012, 0.012, 0.006, 0.001)) for _ in reach]
-    return [home, *(home + weak * (r - home) + j for r, j in zip(reach, jitter, strict=True)), home]
+    return [
+        home,
+        *(
+            home + weak * (r - home) + j
+            for r, j in zip(reach, jitter, strict=True)
+        ),
+        home,
+    ]
 
 
-def _parts(plan: np.random.Generator, rng: np.random.Generator, frames: int, pause: int) -> Floats:
+def _parts(
+    plan: np.random.Generator, rng: np.random.Generator, frames: int, pause: int
+) -> Floats:
     """For each frame which place comes last, and the share of the way to the next."""
     idle = int(rng.integers(6, 14)), int(rng.integers(5, 12))
     spans = plan.uniform(0.7, 1.3, _STEPS) * rng.uniform(0.92, 1.08, _STEPS)
@@ -184,13 +225,22 @@ def _parts(plan: np.random.Generator, rng: np.random.Generator, frames: int, pau
     at = np.interp(np.arange(frames), times, np.arange(_STEPS + 1))
     if pause:
         middle = times[_STEPS // 2] - pause
-        held = (np.arange(frames) >= middle) & (np.arange(frames) < middle + pause)
+        held = (np.arange(frames) >= middle) & (
+            np.arange(frames) < middle + pause
+        )
         before = np.interp(
-            np.arange(frames), [times[_STEPS // 2 - 1], middle], [_STEPS // 2 - 1, _STEPS // 2]
+            np.arange(frames),
+            [times[_STEPS // 2 - 1], middle],
+            [_STEPS // 2 - 1, _STEPS // 2],
         )
         at = np.where(
             np.arange(frames) < middle,
-            np.minimum(at.max(), np.where(np.arange(frames) >= times[_STEPS // 2 - 1], before, at)),
+            np.minimum(
+                at.max(),
+                np.where(
+                    np.arange(frames) >= times[_STEPS // 2 - 1], before, at
+                ),
+            ),
             at,
         )
         at = np.where(held, _STEPS // 2, at)
@@ -202,7 +252,9 @@ def _joints(places: Sequence[Floats], at: Floats) -> Floats:
     share = np.clip(at - index, 0, 1)
     smooth = share**3 * (10 - 15 * share + 6 * share**2)
     table = np.array(places)
-    x, y, z, grip = (table[index] + (table[index + 1] - table[index]) * smooth[:, None]).T
+    x, y, z, grip = (
+        table[index] + (table[index + 1] - table[index]) * smooth[:, None]
+    ).T
     return np.column_stack([demo._reach_for(x, y, z), np.clip(grip, 0, 0.1)])
 
 
@@ -225,11 +277,17 @@ def _write(group: h5py.Group, take: Take) -> None:
         group.attrs[name] = value
     behind = np.empty((0, 14)) if take.behind is None else take.behind
     group["state"] = np.concatenate([take.state, behind]).astype(np.float32)
-    group["action"] = np.concatenate([take.action, np.zeros_like(behind)]).astype(np.float32)
+    group["action"] = np.concatenate(
+        [take.action, np.zeros_like(behind)]
+    ).astype(np.float32)
     for name, values in take.datasets.items():
         group[name] = values
     for camera, images in take.images.items():
         rows = [*images, *[images[-1]] * len(behind)]
         width = max(map(len, rows))
-        data = np.frombuffer(b"".join(row.ljust(width, b"\0") for row in rows), np.uint8)
-        group.create_dataset(camera, data=data.reshape(len(rows), width).view(f"V{width}")[:, 0])
+        data = np.frombuffer(
+            b"".join(row.ljust(width, b"\0") for row in rows), np.uint8
+        )
+        group.create_dataset(
+            camera, data=data.reshape(len(rows), width).view(f"V{width}")[:, 0]
+        )

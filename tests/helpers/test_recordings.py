@@ -23,7 +23,12 @@ from tests.helpers.recordings import (
 )
 
 
-@given(st.integers(0, 255), st.integers(0, 15), st.integers(0, 4095), st.integers(1, 95))
+@given(
+    st.integers(0, 255),
+    st.integers(0, 15),
+    st.integers(0, 4095),
+    st.integers(1, 95),
+)
 def test_a_code_survives_jpeg(episode, camera, frame, quality):
     image = decode_image(jpeg(paint(episode, camera, frame), quality))
     assert read_code(image) == (episode, camera, frame)
@@ -50,13 +55,22 @@ def test_a_code_that_cannot_be_read_is_refused():
 
 def stored(rows: h5py.Dataset) -> list[bytes]:
     """The images of a camera as a reader gets them, whatever zeros are behind."""
-    return [bytes(row) if isinstance(row, bytes) else np.asarray(row).tobytes() for row in rows[()]]
+    return [
+        bytes(row) if isinstance(row, bytes) else np.asarray(row).tobytes()
+        for row in rows[()]
+    ]
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("color", ["rgb", "bgr", "swapped-jpeg"])
 def test_every_storage_holds_the_frames(tmp_path, storage, color):
-    path = write_piper(tmp_path / "a.hdf5", storage=storage, color=color, first=7, lengths=[3, 4])
+    path = write_piper(
+        tmp_path / "a.hdf5",
+        storage=storage,
+        color=color,
+        first=7,
+        lengths=[3, 4],
+    )
     with h5py.File(path) as file:
         assert list(file) == ["episode_7", "episode_8"]
         group = file["episode_8"]
@@ -78,10 +92,16 @@ def test_storages_differ_as_they_say(tmp_path):
     shapes = {}
     for storage in STORAGES:
         with h5py.File(
-            write_piper(tmp_path / f"{storage}.hdf5", storage=storage, lengths=2)
+            write_piper(
+                tmp_path / f"{storage}.hdf5", storage=storage, lengths=2
+            )
         ) as file:
             rows = file["episode_0/image_mid"]
-            shapes[storage] = (rows.dtype.kind, rows.ndim, h5py.check_vlen_dtype(rows.dtype))
+            shapes[storage] = (
+                rows.dtype.kind,
+                rows.ndim,
+                h5py.check_vlen_dtype(rows.dtype),
+            )
     assert shapes == {
         "jpeg-vlen": ("O", 1, np.uint8),
         "png-vlen": ("O", 1, np.uint8),
@@ -95,7 +115,11 @@ def test_storages_differ_as_they_say(tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_vectors_and_attributes(tmp_path, dtype):
     path = write_piper(
-        tmp_path / "a.hdf5", dtype=dtype, lengths=6, extra_rows=2, tasks=["do it", None]
+        tmp_path / "a.hdf5",
+        dtype=dtype,
+        lengths=6,
+        extra_rows=2,
+        tasks=["do it", None],
     )
     with h5py.File(path) as file:
         group = file["episode_0"]
@@ -110,21 +134,35 @@ def test_vectors_and_attributes(tmp_path, dtype):
 
 
 def test_aloha_raw(tmp_path):
-    with h5py.File(write_aloha(tmp_path / "episode_3.hdf5", episode=3, length=4)) as file:
-        assert file["observations/qpos"].shape == file["action"].shape == (4, 14)
+    with h5py.File(
+        write_aloha(tmp_path / "episode_3.hdf5", episode=3, length=4)
+    ) as file:
+        assert (
+            file["observations/qpos"].shape == file["action"].shape == (4, 14)
+        )
         assert list(file["observations/images"]) == list(ALOHA_CAMERAS)
         frames = file["observations/images/cam_left_wrist"][()]
-        assert [read_code(frame) for frame in frames] == [(3, 1, place) for place in range(4)]
+        assert [read_code(frame) for frame in frames] == [
+            (3, 1, place) for place in range(4)
+        ]
         assert "compress_len" not in file
 
 
 def test_aloha_compressed_names_true_lengths_in_another_order(tmp_path):
-    with h5py.File(write_aloha(tmp_path / "episode_0.hdf5", compressed=True)) as file:
+    with h5py.File(
+        write_aloha(tmp_path / "episode_0.hdf5", compressed=True)
+    ) as file:
         lengths = file["compress_len"][()]
         for row, name in enumerate(reversed(ALOHA_CAMERAS)):
             images = file["observations/images"][name][()]
-            assert lengths[row].tolist() == [len(image.tobytes().rstrip(b"\0")) for image in images]
-            assert read_code(decode_image(images[2].tobytes())) == (0, 2 - row, 2)
+            assert lengths[row].tolist() == [
+                len(image.tobytes().rstrip(b"\0")) for image in images
+            ]
+            assert read_code(decode_image(images[2].tobytes())) == (
+                0,
+                2 - row,
+                2,
+            )
         assert len({tuple(row) for row in lengths.tolist()}) == 3
 
 

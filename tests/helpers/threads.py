@@ -17,7 +17,9 @@ from typing import Any
 class ThreadedProgram:
     """What `piperline.process.Child` uses of `subprocess.Popen`, as a thread."""
 
-    def __init__(self, command: Sequence[str], *, pass_fds: Sequence[int], **_: object) -> None:
+    def __init__(
+        self, command: Sequence[str], *, pass_fds: Sequence[int], **_: object
+    ) -> None:
         found = re.search(r"serve\('([\w.]+)'", command[-1])
         assert found, command
         self._module = importlib.import_module(found[1])
@@ -38,7 +40,9 @@ class ThreadedProgram:
         """A thread cannot be killed: it ends with its task, since the socket is closed."""
 
 
-def start(command: Sequence[str], **options: Any) -> "ThreadedProgram | subprocess.Popen[bytes]":
+def start(
+    command: Sequence[str], **options: Any
+) -> "ThreadedProgram | subprocess.Popen[bytes]":
     """A worker of a conversion as a thread; all others as the processes that they are."""
     if "piperline.convert.worker" in command[-1]:
         return ThreadedProgram(command, **options)

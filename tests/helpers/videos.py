@@ -35,7 +35,10 @@ def packets_of(path: Path) -> list[bytes]:
     """The packets of a video in the order in which they are shown."""
     with av.open(str(path)) as container:
         found = [packet for packet in container.demux(video=0) if packet.size]
-    return [bytes(packet) for packet in sorted(found, key=lambda packet: packet.pts or 0)]
+    return [
+        bytes(packet)
+        for packet in sorted(found, key=lambda packet: packet.pts or 0)
+    ]
 
 
 def times_of(path: Path) -> list[Fraction]:
@@ -48,7 +51,10 @@ def times_of(path: Path) -> list[Fraction]:
 def retime(path: Path, times: list[float], scale: int) -> None:
     """Show the frames of a video at other times, in seconds, rounded to ticks of 1 / scale."""
     other = path.with_suffix(".other.mp4")
-    with av.open(str(path)) as source, av.open(str(other), "w", format="mp4") as target:
+    with (
+        av.open(str(path)) as source,
+        av.open(str(other), "w", format="mp4") as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         stream.time_base = Fraction(1, scale)
         found = [packet for packet in source.demux(video=0) if packet.size]

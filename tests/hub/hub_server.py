@@ -23,7 +23,9 @@ class Repository:
     """Commits are whole trees: path to bytes, by commit id."""
 
     private: bool = False
-    commits: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"0" * 40: {}})
+    commits: dict[str, dict[str, bytes]] = field(
+        default_factory=lambda: {"0" * 40: {}}
+    )
     branches: dict[str, str] = field(default_factory=lambda: {"main": "0" * 40})
     tags: dict[str, str] = field(default_factory=dict)
 
@@ -58,10 +60,15 @@ class HubServer(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
-        self.spoiled: dict[str, bytes] = {}  # what is sent in the place of files
-        self.nonsense: bytes | None = None  # what is sent in the place of answers of the API
+        # what is sent in the place of files
+        self.spoiled: dict[str, bytes] = {}
+        self.nonsense: bytes | None = (
+            None  # what is sent in the place of answers of the API
+        )
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+            target=self.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            daemon=True,
         )
         self._thread.start()
 
@@ -90,7 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         path = unquote(url.path)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = self.rfile.read(
+            int(self.headers.get("Content-Length") or 0)
+        )
         if self.headers.get("Transfer-Encoding") == "chunked":
             self.body = self._chunks()
         self.server.requests.append(f"{self.command} {path}")
@@ -116,7 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _answer(self, document: Any, status: int = 200, **headers: str) -> None:
-        data = document if isinstance(document, bytes) else json.dumps(document).encode()
+        data = (
+            document
+            if isinstance(document, bytes)
+            else json.dumps(document).encode()
+        )
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -126,7 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _allowed(self, *, write: bool) -> bool:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        token = (self.headers.get("Authorization") or "").removeprefix(
+            "Bearer "
+        )
         if token == WRITE or (token == READ and not write):
             return True
         if token == READ:
@@ -142,10 +157,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._create()
         elif parts[:2] == ["api", "whoami-v2"]:
             if self._allowed(write=False):
-                role = "read" if READ in self.headers["Authorization"] else "write"
+                role = (
+                    "read" if READ in self.headers["Authorization"] else "write"
+                )
                 token = {"displayName": "of the lab", "role": role}
                 self._answer(
-                    {"type": "user", "name": "lab", "orgs": [], "auth": {"accessToken": token}}
+                    {
+                        "type": "user",
+                        "name": "lab",
+                        "orgs": [],
+                        "auth": {"accessToken": token},
+                    }
                 )
         elif parts[:2] == ["api", "validate-yaml"]:
             self._answer({"errors": [], "warnings": []})
@@ -169,16 +191,25 @@ class _Handler(BaseHTTPRequestHandler):
         )
         url = f"{self.server.url}/datasets/{name}"
         if name in self.server.repositories:
-            self._answer({"error": "You already created this dataset repo", "url": url}, 409)
+            self._answer(
+                {"error": "You already created this dataset repo", "url": url},
+                409,
+            )
             return
-        private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
+        private = (
+            bool(wanted.get("private")) or wanted.get("visibility") == "private"
+        )
         self.server.repositories[name] = Repository(private)
         self._answer({"url": url, "name": name, "id": name})
 
     def _api(self, name: str, rest: list[str]) -> None:
         repository = self.server.repositories.get(name)
         if repository is None:
-            self._answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
+            self._answer(
+                {"error": "Repository not found"},
+                404,
+                X_Error_Code="RepoNotFound",
+            )
             return
         if not self._allowed(write=self.command != "GET"):
             return
@@ -195,12 +226,20 @@ class _Handler(BaseHTTPRequestHandler):
         }[what](name, repository, argument)
 
     def _no_revision(self, revision: str) -> None:
-        self._answer({"error": f"Invalid rev id: {revision}"}, 404, X_Error_Code="RevisionNotFound")
+        self._answer(
+            {"error": f"Invalid rev id: {revision}"},
+            404,
+            X_Error_Code="RevisionNotFound",
+        )
 
-    def _preupload(self, _name: str, _repository: Repository, _revision: str) -> None:
+    def _preupload(
+        self, _name: str, _repository: Repository, _revision: str
+    ) -> None:
         files = json.loads(self.body)["files"]
         modes = {
-            file["path"]: "lfs" if file["path"].endswith((".mp4", ".parquet")) else "regular"
+            file["path"]: "lfs"
+            if file["path"].endswith((".mp4", ".parquet"))
+            else "regular"
             for file in files
         }
         self._answer(
@@ -219,7 +258,11 @@ class _Handler(BaseHTTPRequestHandler):
         for item in json.loads(self.body)["objects"]:
             known = item["oid"] in self.server.blobs
             link = {"href": f"{self.server.url}/blob/{item['oid']}"}
-            objects.append(item if known else {**item, "actions": {"upload": link, "verify": link}})
+            objects.append(
+                item
+                if known
+                else {**item, "actions": {"upload": link, "verify": link}}
+            )
         self._answer({"transfer": "basic", "objects": objects})
 
     def _blob(self, oid: str) -> None:
@@ -243,7 +286,14 @@ class _Handler(BaseHTTPRequestHandler):
         repository.commits[oid] = tree
         repository.branches[revision] = oid
         url = f"{self.server.url}/datasets/{name}/commit/{oid}"
-        self._answer({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
+        self._answer(
+            {
+                "success": True,
+                "commitOid": oid,
+                "commitUrl": url,
+                "hookOutput": "",
+            }
+        )
 
     def _tag(self, _name: str, repository: Repository, argument: str) -> None:
         if self.command == "DELETE":
@@ -269,7 +319,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refs(self, _name: str, repository: Repository, _revision: str) -> None:
         def listed(kind: str, names: dict[str, str]) -> list[dict[str, str]]:
             return [
-                {"name": n, "ref": f"refs/{kind}/{n}", "targetCommit": c} for n, c in names.items()
+                {"name": n, "ref": f"refs/{kind}/{n}", "targetCommit": c}
+                for n, c in names.items()
             ]
 
         self._answer(
@@ -285,25 +336,49 @@ class _Handler(BaseHTTPRequestHandler):
         if commit is None:
             self._no_revision(revision)
             return
-        self._answer([_entry(path, data) for path, data in repository.commits[commit].items()])
+        self._answer(
+            [
+                _entry(path, data)
+                for path, data in repository.commits[commit].items()
+            ]
+        )
 
-    def _revision(self, name: str, repository: Repository, revision: str) -> None:
+    def _revision(
+        self, name: str, repository: Repository, revision: str
+    ) -> None:
         commit = repository.find(revision)
         if commit is None:
             self._no_revision(revision)
             return
-        siblings = [_sibling(path, data) for path, data in repository.commits[commit].items()]
-        self._answer({"_id": name, "id": name, "sha": commit, "tags": [], "siblings": siblings})
+        siblings = [
+            _sibling(path, data)
+            for path, data in repository.commits[commit].items()
+        ]
+        self._answer(
+            {
+                "_id": name,
+                "id": name,
+                "sha": commit,
+                "tags": [],
+                "siblings": siblings,
+            }
+        )
 
     def _resolve(self, name: str, revision: str, path: str) -> None:
         repository = self.server.repositories[name]
         commit = repository.find(revision)
         data = repository.commits[commit].get(path) if commit else None
         if data is None:
-            self._answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
+            self._answer(
+                {"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound"
+            )
             return
         data = self.server.spoiled.get(path, data)
-        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        start = int(
+            (self.headers.get("Range") or "bytes=0-")
+            .removeprefix("bytes=")
+            .split("-")[0]
+        )
         self._answer(
             data[start:],
             206 if start else 200,
@@ -318,13 +393,24 @@ def _sibling(path: str, data: bytes) -> dict[str, Any]:
     sibling = {"rfilename": path, "size": len(data), "blobId": entry["oid"]}
     if "lfs" in entry:
         lfs = entry["lfs"]
-        sibling["lfs"] = {"size": lfs["size"], "sha256": lfs["oid"], "pointerSize": 130}
+        sibling["lfs"] = {
+            "size": lfs["size"],
+            "sha256": lfs["oid"],
+            "pointerSize": 130,
+        }
     return sibling
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:
-    oid = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    entry: dict[str, Any] = {"type": "file", "oid": oid, "size": len(data), "path": path}
+    oid = hashlib.sha1(
+        b"blob %d\0" % len(data) + data, usedforsecurity=False
+    ).hexdigest()
+    entry: dict[str, Any] = {
+        "type": "file",
+        "oid": oid,
+        "size": len(data),
+        "path": path,
+    }
     if path.endswith((".mp4", ".parquet")):
         entry["lfs"] = {
             "oid": hashlib.sha256(data).hexdigest(),

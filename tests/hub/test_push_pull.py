@@ -10,7 +10,13 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.cli.dataset import migrate_script
-from piperline.errors import DatasetError, HubError, OutputExists, PiperlineError, UsageError
+from piperline.errors import (
+    DatasetError,
+    HubError,
+    OutputExists,
+    PiperlineError,
+    UsageError,
+)
 from piperline.hub import push_pull as hub
 from piperline.lerobot.dataset import open_dataset
 from piperline.output import workspace as place
@@ -23,7 +29,9 @@ from tests.hub.hub_server import READ, WRITE, Fault, HubServer
 REPO = "lab/apples"
 
 # huggingface_hub 2.4 hands bytes to its transport in a way that is on its way out there.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Use 'content:DeprecationWarning"
+)
 
 
 @pytest.fixture
@@ -34,7 +42,9 @@ def server(monkeypatch, tmp_path):
         template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.setattr(
+            constants, "HF_TOKEN_PATH", str(tmp_path / "no token")
+        )
         monkeypatch.setenv("HF_TOKEN", WRITE)
         hub.show_progress(wanted=False)
         yield server
@@ -43,7 +53,8 @@ def server(monkeypatch, tmp_path):
 @pytest.fixture
 def dataset(tmp_path):
     return write_dataset(
-        tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)]
+        tmp_path / "set",
+        [make_episode(tmp_path / "in", number, 3) for number in range(2)],
     )
 
 
@@ -57,7 +68,11 @@ def test_what_is_pushed_can_be_pulled(server, dataset, tmp_path):
     assert not repository.private
     assert hub.pull(REPO, tmp_path / "pulled") == tmp_path / "pulled"
     assert tree(tmp_path / "pulled") == tree(dataset)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "pulled", "set"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "in",
+        "pulled",
+        "set",
+    ]
 
 
 def test_the_tag_moves_to_the_new_commit(server, dataset, tmp_path):
@@ -72,7 +87,9 @@ def test_the_tag_moves_to_the_new_commit(server, dataset, tmp_path):
 
 def test_old_files_stay_unless_asked(server, dataset, tmp_path):
     hub.push(dataset, REPO)
-    smaller = write_dataset(tmp_path / "small", [make_episode(tmp_path / "in", 0, 3)])
+    smaller = write_dataset(
+        tmp_path / "small", [make_episode(tmp_path / "in", 0, 3)]
+    )
     hub.push(smaller, REPO)
     gone = "data/chunk-000/episode_000001.parquet"
     repository = server.repositories[REPO]
@@ -93,7 +110,10 @@ def test_private_and_on_a_branch(server, dataset):
 def test_a_dataset_without_a_card_gets_one(server, dataset):
     (dataset / "README.md").unlink()
     commit = hub.push(dataset, REPO).commit
-    assert b"| episodes | 2 |" in server.repositories[REPO].commits[commit]["README.md"]
+    assert (
+        b"| episodes | 2 |"
+        in server.repositories[REPO].commits[commit]["README.md"]
+    )
     assert not (dataset / "README.md").exists()
 
 
@@ -144,12 +164,18 @@ def half_a_download(server, target, **options):
     with pytest.raises(HubError):
         hub.pull(REPO, target, **options)
     server.faults = []
-    assert (target.with_name(f"{target.name}.download") / "dataset/meta/info.json").exists()
+    assert (
+        target.with_name(f"{target.name}.download") / "dataset/meta/info.json"
+    ).exists()
 
 
-def test_a_download_does_not_mix_what_it_was_of_before(server, dataset, tmp_path):
+def test_a_download_does_not_mix_what_it_was_of_before(
+    server, dataset, tmp_path
+):
     """Readers take every file of rows that they find, and nothing would complain."""
-    other = write_dataset(tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0")
+    other = write_dataset(
+        tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0"
+    )
     hub.push(dataset, REPO)
     hub.push(other, REPO, prune=True)
     half_a_download(server, tmp_path / "pulled", revision="v2.1")
@@ -176,17 +202,25 @@ def test_a_folder_in_the_place_of_the_download_is_kept(dataset, tmp_path):
     with pytest.raises(OutputExists, match=r"pulled\.download holds"):
         hub.pull(REPO, tmp_path / "pulled")
     assert (tmp_path / "pulled.download/notes").read_text() == "mine"
-    with place.downloading(tmp_path / "other", "x"), pytest.raises(OutputExists, match="at work"):
+    with (
+        place.downloading(tmp_path / "other", "x"),
+        pytest.raises(OutputExists, match="at work"),
+    ):
         hub.pull(REPO, tmp_path / "other")
 
 
-def test_a_damaged_local_copy_is_no_obstacle_to_a_new_one(server, tmp_path, monkeypatch):
+def test_a_damaged_local_copy_is_no_obstacle_to_a_new_one(
+    server, tmp_path, monkeypatch
+):
     monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path / "home"))
-    other = write_dataset(tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0")
+    other = write_dataset(
+        tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0"
+    )
     hub.push(other, REPO)
     local = tmp_path / "home" / REPO
     local.mkdir(parents=True)
-    assert run(migrate_script, ["--repo-id", REPO]) == 0  # an empty folder is no copy
+    # an empty folder is no copy
+    assert run(migrate_script, ["--repo-id", REPO]) == 0
     assert open_dataset(local).version == "v2.1"
     (local / "meta/info.json").write_text("{")
     assert run(migrate_script, ["--repo-id", REPO, "--force-conversion"]) == 0
@@ -199,7 +233,9 @@ def test_a_damaged_local_copy_is_no_obstacle_to_a_new_one(server, tmp_path, monk
 @pytest.mark.parametrize("damage", ["video", "videos", "data", "footer"])
 def test_half_a_dataset_is_not_uploaded(server, tmp_path, version, damage):
     root = write_dataset(
-        tmp_path / "set", [make_episode(tmp_path / "in", number, 3) for number in range(2)], version
+        tmp_path / "set",
+        [make_episode(tmp_path / "in", number, 3) for number in range(2)],
+        version,
     )
     if damage in {"videos", "data"}:
         shutil.rmtree(root / damage)
@@ -213,15 +249,22 @@ def test_half_a_dataset_is_not_uploaded(server, tmp_path, version, damage):
     assert server.repositories == {}
 
 
-def test_the_files_of_two_versions_do_not_come_into_one_repository(server, dataset, tmp_path):
-    other = write_dataset(tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0")
+def test_the_files_of_two_versions_do_not_come_into_one_repository(
+    server, dataset, tmp_path
+):
+    other = write_dataset(
+        tmp_path / "other", [make_episode(tmp_path / "in", 5, 4)], "v3.0"
+    )
     first = hub.push(dataset, REPO)
     with pytest.raises(HubError, match="another LeRobot version") as caught:
         hub.push(other, REPO)
     assert "--prune" in str(caught.value)
     assert server.repositories[REPO].tags == {"v2.1": first.commit}
     second = hub.push(other, REPO, prune=True)
-    assert server.repositories[REPO].tags == {"v2.1": first.commit, "v3.0": second.commit}
+    assert server.repositories[REPO].tags == {
+        "v2.1": first.commit,
+        "v3.0": second.commit,
+    }
     with pytest.raises(HubError, match="another LeRobot version"):
         hub.push(dataset, REPO)
 
@@ -238,7 +281,9 @@ def test_a_card_that_somebody_wrote_on_the_hub_stays(server, dataset):
     assert ".env" not in commit
 
 
-def test_a_token_that_may_only_read_is_found_before_the_work(server, tmp_path, monkeypatch):
+def test_a_token_that_may_only_read_is_found_before_the_work(
+    server, tmp_path, monkeypatch
+):
     write_piper(tmp_path / "day.hdf5", episodes=1, lengths=3)
     monkeypatch.setenv("HF_TOKEN", READ)
     words = [
@@ -262,7 +307,11 @@ def test_a_repository_id_is_not_too_long(dataset):
 
 @pytest.mark.parametrize(
     ("token", "said"),
-    [(None, "does not know who asks"), ("hf_wrong", "401"), (READ, "may not do this")],
+    [
+        (None, "does not know who asks"),
+        ("hf_wrong", "401"),
+        (READ, "may not do this"),
+    ],
 )
 def test_tokens_that_do_not_do(token, said, server, dataset, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
@@ -277,7 +326,9 @@ def test_tokens_that_do_not_do(token, said, server, dataset, monkeypatch):
 
 
 def test_the_hub_is_not_there(dataset, monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(
+        huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9"
+    )
     monkeypatch.setenv("HF_TOKEN", WRITE)
     with pytest.raises(HubError, match="cannot be reached"):
         hub.push(dataset, REPO)
@@ -329,24 +380,45 @@ def test_convert_uploads_what_it_made(server, tmp_path, monkeypatch, capsys):
         )
         == 0
     )
-    commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
+    commit = server.repositories[REPO].commits[
+        server.repositories[REPO].tags["v2.1"]
+    ]
     assert commit == contents(tmp_path / "home" / REPO)
     assert json.loads(capsys.readouterr().out)["pushed"]["tag"] == "v2.1"
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert (
-        run(app, ["convert", str(tmp_path / "day.hdf5"), "--repo-id", "lab/pears", "--push"]) == 8
+        run(
+            app,
+            [
+                "convert",
+                str(tmp_path / "day.hdf5"),
+                "--repo-id",
+                "lab/pears",
+                "--push",
+            ],
+        )
+        == 8
     )
     assert not (tmp_path / "home/lab/pears").exists()
     assert (
         run(
             app,
-            ["convert", str(tmp_path / "day.hdf5"), "--repo-id", "lab/pears", "--push", "--slurm"],
+            [
+                "convert",
+                str(tmp_path / "day.hdf5"),
+                "--repo-id",
+                "lab/pears",
+                "--push",
+                "--slurm",
+            ],
         )
         == 2
     )
 
 
-def test_an_upload_that_fails_keeps_the_dataset_and_says_how_to_go_on(server, tmp_path, capsys):
+def test_an_upload_that_fails_keeps_the_dataset_and_says_how_to_go_on(
+    server, tmp_path, capsys
+):
     write_piper(tmp_path / "day.hdf5", episodes=1, lengths=3)
     server.faults = [Fault("POST", "/commit/", 503, times=100)]
     out = str(tmp_path / "out")
@@ -365,11 +437,15 @@ def test_an_upload_that_fails_keeps_the_dataset_and_says_how_to_go_on(server, tm
     assert f"piperline push {out} --repo-id {REPO}" in capsys.readouterr().err
     server.faults = []
     assert run(app, ["push", out, "--repo-id", REPO]) == 0
-    commit = server.repositories[REPO].commits[server.repositories[REPO].tags["v2.1"]]
+    commit = server.repositories[REPO].commits[
+        server.repositories[REPO].tags["v2.1"]
+    ]
     assert commit == contents(tmp_path / "out")
 
 
-def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, tmp_path):
+def test_the_commands_speak_to_the_endpoint_of_the_environment(
+    server, dataset, tmp_path
+):
     environment = {
         **os.environ,
         "HF_ENDPOINT": server.url,
@@ -391,7 +467,11 @@ def test_the_commands_speak_to_the_endpoint_of_the_environment(server, dataset, 
     shutil.rmtree(dataset)
     environment["HF_TOKEN"] = ""
     failed = subprocess.run(
-        [*command, "pull", "a/b"], env=environment, capture_output=True, text=True, check=False
+        [*command, "pull", "a/b"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert failed.returncode == 8
     assert failed.stderr.startswith("error: there is no dataset a/b")
@@ -407,7 +487,16 @@ def below(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["../escaped", "data/../../escaped", "/escaped", "a\0b", "a//b", "./a", "half \ud800"]
+    "name",
+    [
+        "../escaped",
+        "data/../../escaped",
+        "/escaped",
+        "a\0b",
+        "a//b",
+        "./a",
+        "half \ud800",
+    ],
 )
 def test_names_that_lead_out_are_refused(server, dataset, tmp_path, name):
     commit = hub.push(dataset, REPO).commit
@@ -418,9 +507,15 @@ def test_names_that_lead_out_are_refused(server, dataset, tmp_path, name):
     assert below(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["meta/info.json", "data/chunk-000/episode_000001.parquet"])
-@pytest.mark.parametrize("spoil", [lambda data: data[:-9], lambda data: data[:-9] + b"something"])
-def test_a_file_that_arrives_otherwise_is_seen(server, dataset, tmp_path, name, spoil):
+@pytest.mark.parametrize(
+    "name", ["meta/info.json", "data/chunk-000/episode_000001.parquet"]
+)
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-9], lambda data: data[:-9] + b"something"]
+)
+def test_a_file_that_arrives_otherwise_is_seen(
+    server, dataset, tmp_path, name, spoil
+):
     hub.push(dataset, REPO)
     server.spoiled[name] = spoil((dataset / name).read_bytes())
     with pytest.raises(HubError) as caught:
@@ -444,7 +539,16 @@ def test_what_is_no_dataset_leaves_nothing(server, dataset, tmp_path):
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"no JSON", b"[]", b"7", b"{}", b'{"sha": 7, "siblings": 7}', b"[" * 5000, b"\xff"],
+    [
+        b"",
+        b"no JSON",
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"sha": 7, "siblings": 7}',
+        b"[" * 5000,
+        b"\xff",
+    ],
 )
 def test_nonsense_of_the_hub_is_told(server, dataset, tmp_path, answer):
     hub.push(dataset, REPO)
@@ -468,7 +572,9 @@ def test_a_token_that_cannot_be_sent(server, dataset, monkeypatch, token):
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("link", ["meta/notes", "videos/chunk-000/more", "images"])
+@pytest.mark.parametrize(
+    "link", ["meta/notes", "videos/chunk-000/more", "images"]
+)
 def test_links_that_lead_out_are_not_uploaded(server, dataset, tmp_path, link):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/key").write_text("mine")

@@ -37,7 +37,9 @@ def test_links_that_lead_out_are_refused(to, folder):
     (folder.root / "meta/out").symlink_to(to)
     path = "meta/out" if to.endswith("secret") else "meta/out/secret"
     for read in (lambda: folder.path(path), folder.check_links):
-        with pytest.raises(DatasetError, match="leads out of the dataset") as caught:
+        with pytest.raises(
+            DatasetError, match="leads out of the dataset"
+        ) as caught:
             read()
         assert "cp -rL" in str(caught.value)
 
@@ -81,7 +83,15 @@ def test_what_is_too_large_is_not_read(folder):
         "",
         "\0",
     ],
-    ids=["deep list", "deep object", "half a pair", "long number", "half", "nothing", "NUL"],
+    ids=[
+        "deep list",
+        "deep object",
+        "half a pair",
+        "long number",
+        "half",
+        "nothing",
+        "NUL",
+    ],
 )
 def test_what_is_no_json(text, folder):
     (folder.root / "meta/info.json").write_text(text)

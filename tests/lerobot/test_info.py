@@ -19,7 +19,9 @@ KEY = "observation.images.mid"
 def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     episode = make_episode(folder / "in", 0, 3)
-    return {v: write_dataset(folder / v, [episode], v) for v in ("v2.1", "v3.0")}
+    return {
+        v: write_dataset(folder / v, [episode], v) for v in ("v2.1", "v3.0")
+    }
 
 
 def changed(info, keys, value):
@@ -32,7 +34,21 @@ def changed(info, keys, value):
     return info
 
 
-NAUGHT = [None, 7, -1, 1.5, True, "x", "", [], [None], {}, {"a": 1}, float("nan"), 10**400]
+NAUGHT = [
+    None,
+    7,
+    -1,
+    1.5,
+    True,
+    "x",
+    "",
+    [],
+    [None],
+    {},
+    {"a": 1},
+    float("nan"),
+    10**400,
+]
 PLACES = [
     ("robot_type",),
     ("fps",),
@@ -70,7 +86,11 @@ def test_other_types_are_understood_or_told(sound, tmp_path, version, keys):
             continue
         assert found.fps >= 1
         assert found.robot_type is None or isinstance(found.robot_type, str)
-        assert all(side >= 1 for feature in found.features.values() for side in feature.shape)
+        assert all(
+            side >= 1
+            for feature in found.features.values()
+            for side in feature.shape
+        )
 
 
 @pytest.mark.parametrize(
@@ -82,16 +102,26 @@ def test_other_types_are_understood_or_told(sound, tmp_path, version, keys):
         (("features", "action", "dtype"), "float99", "a type of numpy"),
         (("features", "action", "shape"), [0], "whole numbers, 1 or more"),
         (("features", "a/b"), {"dtype": "float32", "shape": [1]}, "'/'"),
-        (("data_path",), ".{episode_index!s:.0}./{chunk_index}", "fields are written as"),
+        (
+            ("data_path",),
+            ".{episode_index!s:.0}./{chunk_index}",
+            "fields are written as",
+        ),
         (("video_path",), "{nothing}", "'nothing' is not known"),
-        (("data_path",), "{episode_index:01000000000d}", "fields are written as"),
+        (
+            ("data_path",),
+            "{episode_index:01000000000d}",
+            "fields are written as",
+        ),
         (("data_path",), "/etc/{chunk_index}", "leads out of the dataset"),
     ],
 )
 def test_what_is_wrong_is_said(sound, tmp_path, keys, value, said):
     info = json.loads((sound["v3.0"] / "meta/info.json").read_text())
     (tmp_path / "meta").mkdir()
-    (tmp_path / "meta/info.json").write_text(json.dumps(changed(info, keys, value)))
+    (tmp_path / "meta/info.json").write_text(
+        json.dumps(changed(info, keys, value))
+    )
     with pytest.raises(DatasetError) as caught:
         Info.from_disk(tmp_path)
     assert said in str(caught.value)
@@ -99,16 +129,22 @@ def test_what_is_wrong_is_said(sound, tmp_path, keys, value, said):
 
 
 def test_what_lerobot_does_not_know_is_read_and_written_again(tmp_path):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)])
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)]
+    )
     path = root / "meta/info.json"
     info = json.loads(path.read_text())
     info["lab"] = {"name": "ours", "list": [1, 2]}
     info["features"]["action"]["fps"] = 30
-    info["features"]["action"]["names"] = {"motors": info["features"]["action"]["names"]}
+    info["features"]["action"]["names"] = {
+        "motors": info["features"]["action"]["names"]
+    }
     path.write_text(json.dumps(info))
     before = path.read_text()
     read = Info.from_disk(root)
-    assert read.features["action"].names == tuple(f"joint_{number}.pos" for number in range(14))
+    assert read.features["action"].names == tuple(
+        f"joint_{number}.pos" for number in range(14)
+    )
     read.to_disk(root)
     assert json.loads(path.read_text()) == json.loads(before)
 
@@ -118,7 +154,9 @@ def test_what_lerobot_does_not_know_is_read_and_written_again(tmp_path):
     "link", ["video", "data", "meta/info.json", "meta/modality.json", "videos"]
 )
 def test_files_outside_do_not_come_into_a_dataset(tmp_path, version, link):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version)
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version
+    )
     (tmp_path / "secret").mkdir()
     ends = {"video": "*.mp4", "data": "data/**/*.parquet"}
     path = next(root.rglob(ends[link])) if link in ends else root / link
@@ -136,7 +174,9 @@ def test_files_outside_do_not_come_into_a_dataset(tmp_path, version, link):
 
 
 def test_links_inside_a_dataset_are_followed(tmp_path):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)])
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)]
+    )
     (root / "videos").rename(root / "films")
     (root / "videos").symlink_to("films")
     migrate(root, "v3.0", output=tmp_path / "out")

@@ -42,12 +42,15 @@ def test_zeros_in_a_few_kilobytes_are_refused(tmp_path):
 @pytest.mark.usefixtures("small_limit")
 def test_a_long_text_that_all_rows_share_is_refused(tmp_path):
     path = tmp_path / "bomb.parquet"
-    pq.write_table(pa.table({"a": ["x" * 10_000] * 10_000}), path, compression="zstd")
+    pq.write_table(
+        pa.table({"a": ["x" * 10_000] * 10_000}), path, compression="zstd"
+    )
     assert path.stat().st_size < 30_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DatasetError, match="unfolds to more"):
         table_of(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB, of 100 MB
+    # kB, of 100 MB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 def test_rows_are_those_of_the_file_whatever_its_groups(tmp_path):
@@ -64,7 +67,9 @@ def test_rows_are_those_of_the_file_whatever_its_groups(tmp_path):
 
 
 def test_odd_tables(tmp_path):
-    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    twice = pa.Table.from_arrays(
+        [pa.array([1]), pa.array([2])], names=["a", "a"]
+    )
     pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(DatasetError, match="same name"):
         table_of(tmp_path / "twice.parquet")
@@ -84,10 +89,13 @@ def test_text_that_is_not_utf8(tmp_path):
 
 @pytest.mark.usefixtures("small_limit")
 @pytest.mark.parametrize(
-    ("version", "said"), [("v2.1", "not those of the episode"), ("v3.0", "unfolds to more")]
+    ("version", "said"),
+    [("v2.1", "not those of the episode"), ("v3.0", "unfolds to more")],
 )
 def test_a_million_zeros_for_three_rows(tmp_path, version, said):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version)
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version
+    )
     (path,) = (root / "data").rglob("*.parquet")
     write_zeros(path, 1_000_000)
     with pytest.raises(DatasetError, match=said):
@@ -95,9 +103,13 @@ def test_a_million_zeros_for_three_rows(tmp_path, version, said):
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-@pytest.mark.parametrize("name", ["*.mp4", "data/**/*.parquet", "meta/**/tasks.*"])
+@pytest.mark.parametrize(
+    "name", ["*.mp4", "data/**/*.parquet", "meta/**/tasks.*"]
+)
 def test_pipes_in_the_place_of_files_do_not_hang(tmp_path, version, name):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version)
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, 3)], version
+    )
     path = next(root.rglob(name))
     path.unlink()
     os.mkfifo(path)

@@ -8,10 +8,21 @@ FIELDS = ("episode_chunk", "episode_index", "video_key")
 
 def test_paths_are_those_of_format_strings():
     where: dict[str, int | str] = {"episode_chunk": 0, "episode_index": 1234567}
-    assert PathTemplate(V21_DATA_PATH).path(where) == V21_DATA_PATH.format(**where)
-    where = {"video_key": "observation.images.mid", "chunk_index": 1, "file_index": 20}
-    assert PathTemplate(V30_VIDEO_PATH).path(where) == V30_VIDEO_PATH.format(**where)
-    assert PathTemplate("{episode_index}.mp4").path({"episode_index": 7}) == "7.mp4"
+    assert PathTemplate(V21_DATA_PATH).path(where) == V21_DATA_PATH.format(
+        **where
+    )
+    where = {
+        "video_key": "observation.images.mid",
+        "chunk_index": 1,
+        "file_index": 20,
+    }
+    assert PathTemplate(V30_VIDEO_PATH).path(where) == V30_VIDEO_PATH.format(
+        **where
+    )
+    assert (
+        PathTemplate("{episode_index}.mp4").path({"episode_index": 7})
+        == "7.mp4"
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,17 @@ def write(root, episodes, **options):
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_files_lie_where_lerobot_looks(root, tmp_path):
     write(root, [make_episode(tmp_path / "in", number) for number in range(2)])
-    assert sorted(path for path, what in tree(root).items() if what != "folder") == [
+    assert sorted(
+        path for path, what in tree(root).items() if what != "folder"
+    ) == [
         "README.md",
         "data/chunk-000/episode_000000.parquet",
         "data/chunk-000/episode_000001.parquet",
@@ -51,7 +56,9 @@ def test_files_lie_where_lerobot_looks(root, tmp_path):
 
 
 def test_info_has_all_keys_in_lerobots_order(root, tmp_path):
-    write(root, [make_episode(tmp_path / "in", number, 4) for number in range(2)])
+    write(
+        root, [make_episode(tmp_path / "in", number, 4) for number in range(2)]
+    )
     text = (root / "meta/info.json").read_text(encoding="utf-8")
     info = json.loads(text)
     assert list(info) == [
@@ -70,8 +77,16 @@ def test_info_has_all_keys_in_lerobots_order(root, tmp_path):
         "features",
     ]
     assert text == json.dumps(info, indent=4, ensure_ascii=False)
-    assert (info["codebase_version"], info["total_frames"], info["total_videos"]) == ("v2.1", 8, 2)
-    assert (info["total_chunks"], info["splits"], info["fps"]) == (1, {"train": "0:2"}, 30)
+    assert (
+        info["codebase_version"],
+        info["total_frames"],
+        info["total_videos"],
+    ) == ("v2.1", 8, 2)
+    assert (info["total_chunks"], info["splits"], info["fps"]) == (
+        1,
+        {"train": "0:2"},
+        30,
+    )
     assert list(info["features"])[-5:] == [
         "timestamp",
         "frame_index",
@@ -79,7 +94,11 @@ def test_info_has_all_keys_in_lerobots_order(root, tmp_path):
         "index",
         "task_index",
     ]
-    assert info["features"]["timestamp"] == {"dtype": "float32", "shape": [1], "names": None}
+    assert info["features"]["timestamp"] == {
+        "dtype": "float32",
+        "shape": [1],
+        "names": None,
+    }
     assert info["features"][KEY]["shape"] == [48, 64, 3]
     assert info["features"][KEY]["info"]["video.fps"] == 30
 
@@ -111,12 +130,22 @@ def test_rows_know_their_place(root, tmp_path):
         "tasks": ["wave", "pick"],
         "length": 2,
     }
-    assert table["observation.state"].to_pylist() == second.table["observation.state"].to_pylist()
+    assert (
+        table["observation.state"].to_pylist()
+        == second.table["observation.state"].to_pylist()
+    )
 
 
 def test_tasks_known_beforehand_keep_their_numbers(root, tmp_path):
-    write(root, [make_episode(tmp_path / "in", 0, 2, tasks=["pick"])], tasks=["unused", "pick"])
-    assert [row["task"] for row in lines(root / "meta/tasks.jsonl")] == ["unused", "pick"]
+    write(
+        root,
+        [make_episode(tmp_path / "in", 0, 2, tasks=["pick"])],
+        tasks=["unused", "pick"],
+    )
+    assert [row["task"] for row in lines(root / "meta/tasks.jsonl")] == [
+        "unused",
+        "pick",
+    ]
     assert pq.read_table(root / "data/chunk-000/episode_000000.parquet")[
         "task_index"
     ].to_pylist() == [1, 1]
@@ -125,7 +154,9 @@ def test_tasks_known_beforehand_keep_their_numbers(root, tmp_path):
 def test_schema_metadata_is_what_datasets_3_reads(root, tmp_path):
     write(root, [make_episode(tmp_path / "in", 0)])
     file = pq.ParquetFile(root / "data/chunk-000/episode_000000.parquet")
-    types = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+    types = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"][
+        "features"
+    ]
     assert types["action"] == {
         "feature": {"dtype": "float32", "_type": "Value"},
         "length": 14,
@@ -142,11 +173,17 @@ def test_statistics_are_those_of_the_rows(root, tmp_path):
     assert found["episode_index"] == 1
     stats = found["stats"]
     state = column_values(
-        episodes[1].table["observation.state"], "state", Feature("float32", (14,))
+        episodes[1].table["observation.state"],
+        "state",
+        Feature("float32", (14,)),
     )
     exact = state.astype(np.float64)
-    np.testing.assert_allclose(stats["observation.state"]["mean"], exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(stats["observation.state"]["std"], exact.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(
+        stats["observation.state"]["mean"], exact.mean(axis=0), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        stats["observation.state"]["std"], exact.std(axis=0), rtol=1e-12
+    )
     assert stats["observation.state"]["min"] == exact.min(axis=0).tolist()
     assert stats["index"]["min"] == [7]
     assert stats["index"]["count"] == [7]
@@ -168,7 +205,9 @@ def test_videos_are_the_clips(root, tmp_path):
 def test_own_clips_are_linked(root, tmp_path):
     episode = make_episode(tmp_path / "in", 3, 5)
     write(root, [episode], link=True)
-    assert (root / f"videos/chunk-000/{KEY}/episode_000000.mp4").samefile(episode.clips[KEY].path)
+    assert (root / f"videos/chunk-000/{KEY}/episode_000000.mp4").samefile(
+        episode.clips[KEY].path
+    )
 
 
 def test_same_episodes_same_bytes(tmp_path):
@@ -186,7 +225,10 @@ def test_bytes_do_not_depend_on_how_the_rows_were_held(tmp_path):
     table = episode.table
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
     trees = []
-    for name, rows in (("a", table), ("b", pq.read_table(tmp_path / "rows.parquet"))):
+    for name, rows in (
+        ("a", table),
+        ("b", pq.read_table(tmp_path / "rows.parquet")),
+    ):
         (tmp_path / name).mkdir()
         write(tmp_path / name, [replace(episode, table=rows)])
         trees.append(tree(tmp_path / name))
@@ -195,7 +237,12 @@ def test_bytes_do_not_depend_on_how_the_rows_were_held(tmp_path):
 
 def test_a_dataset_without_cameras_has_no_video_path(root, tmp_path):
     write(root, [make_episode(tmp_path / "in", 0, cameras=())])
-    assert json.loads((root / "meta/info.json").read_text(encoding="utf-8"))["video_path"] is None
+    assert (
+        json.loads((root / "meta/info.json").read_text(encoding="utf-8"))[
+            "video_path"
+        ]
+        is None
+    )
     assert not (root / "meta/image_histograms.pq").exists()
 
 
@@ -216,8 +263,13 @@ def test_a_missing_column_is_named(root, tmp_path):
 def test_a_vector_of_another_width_is_refused(root, tmp_path):
     episode = make_episode(tmp_path / "in", 0)
     schema = schema_of(episode)
-    narrow = replace(schema, features={**schema.features, "action": Feature("float32", (13,))})
-    with pytest.raises(DatasetError, match="values of action are missing or of another shape"):
+    narrow = replace(
+        schema,
+        features={**schema.features, "action": Feature("float32", (13,))},
+    )
+    with pytest.raises(
+        DatasetError, match="values of action are missing or of another shape"
+    ):
         V21Writer(root, narrow).add(episode)
 
 
@@ -248,11 +300,17 @@ def test_types_of_all_kinds_of_columns(tmp_path):
         },
     )
     arrow = arrow_schema(schema, "List")
-    assert [str(arrow.field(name).type) for name in ("done", "grid", "note")] == [
+    assert [
+        str(arrow.field(name).type) for name in ("done", "grid", "note")
+    ] == [
         "bool",
         "list<item: list<item: float>>",
         "string",
     ]
     types = json.loads(arrow.metadata[b"huggingface"])["info"]["features"]
-    assert types["grid"] == {"shape": [2, 3], "dtype": "float32", "_type": "Array2D"}
+    assert types["grid"] == {
+        "shape": [2, 3],
+        "dtype": "float32",
+        "_type": "Array2D",
+    }
     assert types["picture"] == {"_type": "Image"}

@@ -14,7 +14,9 @@ def test_a_writer_makes_the_format_that_it_is_asked_for(version, tmp_path):
     episode = make_episode(tmp_path / "in", 0, 3)
     root = tmp_path / "out"
     root.mkdir()
-    writer = open_writer(version, root, schema_of(episode), WriterOptions(tasks=("first",)))
+    writer = open_writer(
+        version, root, schema_of(episode), WriterOptions(tasks=("first",))
+    )
     writer.add(episode)
     writer.finish()
     writer.close()

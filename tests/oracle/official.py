@@ -119,7 +119,9 @@ class Server:
             answer = self._process.stdout.readline()
         if not answer:
             self._log.seek(0)
-            raise RuntimeError(f"the official LeRobot died:\n{self._log.read()[-2000:]}")
+            raise RuntimeError(
+                f"the official LeRobot died:\n{self._log.read()[-2000:]}"
+            )
         result = json.loads(answer)
         if "error" in result:
             raise OfficialError(result["error"])
@@ -163,9 +165,13 @@ class OfficialReader:
             OfficialError: LeRobot refuses the dataset, or an item of it.
         """
         if version is None:
-            version = json.loads((root / "meta/info.json").read_text())["codebase_version"]
+            version = json.loads((root / "meta/info.json").read_text())[
+                "codebase_version"
+            ]
         server = self._server(version)
-        answer = server.ask("read", root=str(root), episodes=episodes, deltas=deltas)
+        answer = server.ask(
+            "read", root=str(root), episodes=episodes, deltas=deltas
+        )
         texts = answer.pop("texts")
         with np.load(server.arrays) as arrays:
             return Reading(arrays=dict(arrays), task=texts["task"], **answer)
@@ -214,7 +220,12 @@ class OfficialReader:
         server.send(columns)
         tasks = [list(tasks) for tasks, _ in episodes]
         server.ask(
-            "write", root=str(root), tasks=tasks, features=features, fps=fps, robot_type=robot_type
+            "write",
+            root=str(root),
+            tasks=tasks,
+            features=features,
+            fps=fps,
+            robot_type=robot_type,
         )
 
     def append(self, root: Path, frames: int) -> int:
@@ -222,7 +233,9 @@ class OfficialReader:
 
         How many there are then.
         """
-        count: int = self._server("v2.1").ask("append", root=str(root), frames=frames)
+        count: int = self._server("v2.1").ask(
+            "append", root=str(root), frames=frames
+        )
         return count
 
     def _server(self, version: str) -> Server:

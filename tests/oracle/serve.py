@@ -20,7 +20,9 @@ if sys.argv[1:] == ["--declare-operators"]:
     # The CPU build of torch lacks torchvision's operators; its Python part only wants this one to
     # be declared.
     _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-    _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _LIBRARY.define(
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    )
 
 from lerobot.datasets.compute_stats import compute_episode_stats
 from lerobot.datasets.lerobot_dataset import CODEBASE_VERSION, LeRobotDataset
@@ -46,7 +48,9 @@ def read(request):
                 columns.setdefault(key, []).append(
                     _frame(value) if key in cameras else value.numpy()
                 )
-    arrays: dict[str, Any] = {key: np.stack(values) for key, values in columns.items()}
+    arrays: dict[str, Any] = {
+        key: np.stack(values) for key, values in columns.items()
+    }
     np.savez(request["arrays"], **arrays)
     return {
         "texts": texts,
@@ -66,7 +70,9 @@ def _frame(image):
     The scale is part of what is checked.
     """
     if image.dtype != torch.float32 or image.min() < 0 or image.max() > 1:
-        raise ValueError(f"a frame of {image.dtype} between {image.min()} and {image.max()}")
+        raise ValueError(
+            f"a frame of {image.dtype} between {image.min()} and {image.max()}"
+        )
     return (image * 255).round().to(torch.uint8).movedim(-3, -1).numpy()
 
 
@@ -87,7 +93,11 @@ def stats(request):
     with tempfile.TemporaryDirectory() as folder:
         for key, array in np.load(request["arrays"]).items():
             is_image = array.ndim == 4
-            data[key] = _png_files(array, Path(folder, str(len(data)))) if is_image else array
+            data[key] = (
+                _png_files(array, Path(folder, str(len(data))))
+                if is_image
+                else array
+            )
             features[key] = {
                 "dtype": "image" if is_image else str(array.dtype),
                 "shape": array.shape[1:],
@@ -120,7 +130,11 @@ def write(request):
     for episode, tasks in enumerate(request["tasks"]):
         columns = {key: arrays[f"{episode}/{key}"] for key in features}
         for number, task in enumerate(tasks):
-            _add(dataset, {key: column[number] for key, column in columns.items()}, task)
+            _add(
+                dataset,
+                {key: column[number] for key, column in columns.items()},
+                task,
+            )
         dataset.save_episode()
     if hasattr(dataset, "finalize"):
         dataset.finalize()
@@ -128,7 +142,9 @@ def write(request):
 
 def append(request):
     """Record one more episode, as of now, into a dataset that is there; how many there are then."""
-    dataset = LeRobotDataset("oracle/dataset", root=request["root"], video_backend="pyav")
+    dataset = LeRobotDataset(
+        "oracle/dataset", root=request["root"], video_backend="pyav"
+    )
     dataset.start_image_writer(0, 1)
     dataset.episode_buffer = dataset.create_episode_buffer()
     for _ in range(request["frames"]):
@@ -158,9 +174,12 @@ def main():
         request = json.loads(line)
         try:
             answer = {
-                "ok": {"read": read, "stats": stats, "write": write, "append": append}[
-                    request["do"]
-                ](request)
+                "ok": {
+                    "read": read,
+                    "stats": stats,
+                    "write": write,
+                    "append": append,
+                }[request["do"]](request)
             }
         except Exception as error:  # noqa: BLE001 - it is told with its traceback
             answer = {"error": f"{type(error).__name__}: {error}"}

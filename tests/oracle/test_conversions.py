@@ -30,14 +30,22 @@ TASKS = ("pick up the cube", "put it into the bowl")
 FPS = 30
 
 
-def converted(folder, *, video="h264", version="v2.1", storage="jpeg-vlen", color="rgb"):
-    write_piper(folder / "a.hdf5", lengths=LENGTHS, storage=storage, color=color)
+def converted(
+    folder, *, video="h264", version="v2.1", storage="jpeg-vlen", color="rgb"
+):
+    write_piper(
+        folder / "a.hdf5", lengths=LENGTHS, storage=storage, color=color
+    )
     job = make_job(video=video, color=color, format=version)
     return convert([folder / "a.hdf5"], folder / "out", job, workers=1).output
 
 
 def as_stored(frame, storage):
-    return np.asarray(Image.open(io.BytesIO(jpeg(frame)))) if storage.startswith("jpeg") else frame
+    return (
+        np.asarray(Image.open(io.BytesIO(jpeg(frame))))
+        if storage.startswith("jpeg")
+        else frame
+    )
 
 
 def key_of(camera):
@@ -47,30 +55,50 @@ def key_of(camera):
 @pytest.mark.parametrize(
     "options",
     [
-        *({"version": version, "video": video} for version in ("v2.1", "v3.0") for video in MODES),
+        *(
+            {"version": version, "video": video}
+            for version in ("v2.1", "v3.0")
+            for video in MODES
+        ),
         {"storage": "raw", "color": "bgr"},
         {"storage": "jpeg-padded", "color": "swapped-jpeg"},
         {"storage": "jpeg-fixed-stripped", "video": "copy"},
     ],
     ids=lambda options: "-".join(options.values()),
 )
-def test_the_official_reader_returns_what_was_recorded(tmp_path, official_reader, options):
+def test_the_official_reader_returns_what_was_recorded(
+    tmp_path, official_reader, options
+):
     root = converted(tmp_path, **options)
     reading = official_reader.read(root)
-    assert (reading.version, reading.fps) == (options.get("version", "v2.1"), FPS)
+    assert (reading.version, reading.fps) == (
+        options.get("version", "v2.1"),
+        FPS,
+    )
     assert (reading.episodes, reading.length) == (2, 15)
     assert reading.cameras == [key_of(camera) for camera in CAMERAS]
     assert reading.task == [TASKS[0]] * 3 + [TASKS[1]] * 12
     for key, recorded in (("observation.state", states), ("action", actions)):
         expected = np.concatenate(
-            [recorded(episode, length) for episode, length in enumerate(LENGTHS)]
+            [
+                recorded(episode, length)
+                for episode, length in enumerate(LENGTHS)
+            ]
         )
         assert np.array_equal(reading.arrays[key], expected.astype(np.float32))
-    place = [(episode, frame) for episode, length in enumerate(LENGTHS) for frame in range(length)]
+    place = [
+        (episode, frame)
+        for episode, length in enumerate(LENGTHS)
+        for frame in range(length)
+    ]
     frames = np.array([frame for _, frame in place])
     assert np.array_equal(reading.arrays["timestamp"], frame_times(frames, FPS))
-    assert reading.arrays["episode_index"].tolist() == [episode for episode, _ in place]
-    assert reading.arrays["frame_index"].tolist() == [frame for _, frame in place]
+    assert reading.arrays["episode_index"].tolist() == [
+        episode for episode, _ in place
+    ]
+    assert reading.arrays["frame_index"].tolist() == [
+        frame for _, frame in place
+    ]
     assert reading.arrays["index"].tolist() == list(range(15))
     for number, camera in enumerate(CAMERAS):
         frames = reading.arrays[key_of(camera)]
@@ -85,23 +113,32 @@ def test_the_official_reader_returns_what_was_recorded(tmp_path, official_reader
 def test_neighbours_in_one_episode(tmp_path, official_reader, version, video):
     root = converted(tmp_path, video=video, version=version)
     offsets = [-2, 0, 1]
-    deltas = {key: [offset / FPS for offset in offsets] for key in (key_of("mid"), "action")}
-    episode = (
-        0 if version == "v2.1" else 1
-    )  # lerobot 0.3.3 looks for neighbours in episode 1 of the selection
+    deltas = {
+        key: [offset / FPS for offset in offsets]
+        for key in (key_of("mid"), "action")
+    }
+    # lerobot 0.3.3 looks for neighbours in episode 1 of the selection
+    episode = 0 if version == "v2.1" else 1
     reading = official_reader.read(root, episodes=[episode], deltas=deltas)
     last = LENGTHS[episode] - 1
     wanted = [
-        [min(max(frame + offset, 0), last) for offset in offsets] for frame in range(last + 1)
+        [min(max(frame + offset, 0), last) for offset in offsets]
+        for frame in range(last + 1)
     ]
     frames = reading.arrays[key_of("mid")]
-    assert [[read_code(frame)[2] for frame in item] for item in frames] == wanted
-    assert {read_code(frame)[0] for item in frames for frame in item} == {episode}
+    assert [
+        [read_code(frame)[2] for frame in item] for item in frames
+    ] == wanted
+    assert {read_code(frame)[0] for item in frames for frame in item} == {
+        episode
+    }
     assert np.array_equal(
-        reading.arrays["action"], actions(episode, last + 1).astype(np.float32)[wanted]
+        reading.arrays["action"],
+        actions(episode, last + 1).astype(np.float32)[wanted],
     )
     assert reading.arrays["action_is_pad"].tolist() == [
-        [not 0 <= frame + offset <= last for offset in offsets] for frame in range(last + 1)
+        [not 0 <= frame + offset <= last for offset in offsets]
+        for frame in range(last + 1)
     ]
 
 
@@ -116,7 +153,9 @@ def test_lerobot_can_record_more_into_it(tmp_path, official_reader):
 def test_another_layout(tmp_path, official_reader):
     write_aloha(tmp_path / "episode_0.hdf5", compressed=True)
     job = make_job(layout="aloha", task="fold the towel", video="copy")
-    reading = official_reader.read(convert([tmp_path], tmp_path / "out", job, workers=1).output)
+    reading = official_reader.read(
+        convert([tmp_path], tmp_path / "out", job, workers=1).output
+    )
     assert reading.task == ["fold the towel"] * 5
     for number, key in enumerate(reading.cameras):
         assert [read_code(frame) for frame in reading.arrays[key]] == [
@@ -129,13 +168,25 @@ def test_another_layout(tmp_path, official_reader):
     [
         ("raw", (48, 64), 1e-9),
         ("png-vlen", (230, 308), 1e-9),
-        ("jpeg-vlen", (230, 308), 0.05 / 255),  # another inverse DCT than libjpeg's
+        (
+            "jpeg-vlen",
+            (230, 308),
+            0.05 / 255,
+        ),  # another inverse DCT than libjpeg's
         ("jpeg-vlen", (48, 64), 0.1 / 255),
     ],
 )
-def test_statistics_are_those_of_lerobot_0_3_3(tmp_path, official_reader, storage, size, tolerance):
+def test_statistics_are_those_of_lerobot_0_3_3(
+    tmp_path, official_reader, storage, size, tolerance
+):
     length = 104  # of which 100 are sampled
-    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=length, storage=storage, size=size)
+    path = write_piper(
+        tmp_path / "a.hdf5",
+        episodes=1,
+        lengths=length,
+        storage=storage,
+        size=size,
+    )
     root = convert([path], tmp_path / "out", make_job(), workers=1).output
     ours = json.loads((root / "meta/episodes_stats.jsonl").read_text())["stats"]
     index = np.arange(length)
@@ -148,7 +199,10 @@ def test_statistics_are_those_of_lerobot_0_3_3(tmp_path, official_reader, storag
         "index": index,
         "task_index": index * 0,
         key_of("mid"): np.stack(
-            [as_stored(paint(0, 1, frame, size), storage) for frame in range(length)]
+            [
+                as_stored(paint(0, 1, frame, size), storage)
+                for frame in range(length)
+            ]
         ),
     }
     theirs = official_reader.episode_stats(columns)
@@ -158,5 +212,9 @@ def test_statistics_are_those_of_lerobot_0_3_3(tmp_path, official_reader, storag
             allowed = tolerance if key == key_of("mid") else 1e-6
             assert np.shape(ours[key][name]) == np.shape(value), (key, name)
             np.testing.assert_allclose(
-                ours[key][name], value, rtol=1e-6, atol=allowed, err_msg=f"{key} {name}"
+                ours[key][name],
+                value,
+                rtol=1e-6,
+                atol=allowed,
+                err_msg=f"{key} {name}",
             )

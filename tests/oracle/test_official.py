@@ -18,7 +18,11 @@ pytestmark = pytest.mark.oracle
 
 CAMERA = "observation.images.mid"
 FEATURES = {
-    "observation.state": {"dtype": "float32", "shape": (2,), "names": ["a", "b"]},
+    "observation.state": {
+        "dtype": "float32",
+        "shape": (2,),
+        "names": ["a", "b"],
+    },
     CAMERA: {
         "dtype": "video",
         "shape": (HEIGHT, WIDTH, 3),
@@ -29,16 +33,28 @@ FEATURES = {
 
 def recorded(number, tasks):
     rows = np.arange(len(tasks), dtype=np.float32)
-    frames = np.stack([numbered_frame(10 * number + i) for i in range(len(tasks))])
-    return tasks, {"observation.state": np.stack([rows + number, rows * 2], axis=1), CAMERA: frames}
+    frames = np.stack(
+        [numbered_frame(10 * number + i) for i in range(len(tasks))]
+    )
+    return tasks, {
+        "observation.state": np.stack([rows + number, rows * 2], axis=1),
+        CAMERA: frames,
+    }
 
 
 @pytest.fixture(params=["v2.1", "v3.0"])
 def dataset(request, tmp_path, official_reader):
     root = tmp_path / "set"
-    episodes = [recorded(0, ["pick"] * 3), recorded(1, ["place", "place", "pick", "pick"])]
+    episodes = [
+        recorded(0, ["pick"] * 3),
+        recorded(1, ["place", "place", "pick", "pick"]),
+    ]
     official_reader.write(
-        root, episodes, version=request.param, features=FEATURES, robot_type="piper"
+        root,
+        episodes,
+        version=request.param,
+        features=FEATURES,
+        robot_type="piper",
     )
     return root
 
@@ -48,7 +64,15 @@ def test_what_lerobot_records_comes_back(dataset, official_reader):
     assert (reading.fps, reading.length, reading.episodes) == (30, 7, 2)
     assert reading.cameras == [CAMERA]
     assert reading.task == ["pick"] * 3 + ["place"] * 2 + ["pick"] * 2
-    assert [frame_code(frame) for frame in reading.arrays[CAMERA]] == [0, 1, 2, 10, 11, 12, 13]
+    assert [frame_code(frame) for frame in reading.arrays[CAMERA]] == [
+        0,
+        1,
+        2,
+        10,
+        11,
+        12,
+        13,
+    ]
     assert reading.arrays["observation.state"].tolist()[3:5] == [[1, 0], [2, 2]]
     assert reading.arrays["index"].tolist() == list(range(7))
     assert reading.arrays["timestamp"][4] == frame_times(np.array([1]), 30)[0]
@@ -60,7 +84,9 @@ def test_one_episode_with_its_neighbours(dataset, official_reader):
     deltas = {CAMERA: [-1 / 30, 0], "observation.state": [0, 1 / 30]}
     reading = official_reader.read(dataset, episodes=[0], deltas=deltas)
     assert reading.length == 3
-    assert [[frame_code(frame) for frame in pair] for pair in reading.arrays[CAMERA]] == [
+    assert [
+        [frame_code(frame) for frame in pair] for pair in reading.arrays[CAMERA]
+    ] == [
         [0, 0],
         [0, 1],
         [1, 2],
@@ -70,26 +96,39 @@ def test_one_episode_with_its_neighbours(dataset, official_reader):
         [False, False],
         [False, False],
     ]
-    assert reading.arrays["observation.state"][:, :, 0].tolist() == [[0, 1], [1, 2], [2, 2]]
+    assert reading.arrays["observation.state"][:, :, 0].tolist() == [
+        [0, 1],
+        [1, 2],
+        [2, 2],
+    ]
 
 
 def test_a_refusal_is_told(dataset, official_reader):
-    version = {"v2.1": "v3.0", "v3.0": "v2.1"}[official_reader.read(dataset).version]
+    version = {"v2.1": "v3.0", "v3.0": "v2.1"}[
+        official_reader.read(dataset).version
+    ]
     with pytest.raises(OfficialError, match=r"\w+(Error|Enabled)"):
         official_reader.read(dataset, version=version)
 
 
-@pytest.mark.parametrize(("length", "height", "width"), [(7, 48, 64), (104, 320, 200)])
+@pytest.mark.parametrize(
+    ("length", "height", "width"), [(7, 48, 64), (104, 320, 200)]
+)
 def test_lerobots_statistics_are_ours(official_reader, length, height, width):
     rng = np.random.default_rng(length)
     frames = rng.integers(0, 256, (length, height, width, 3), dtype=np.uint8)
     frames[..., 2] //= 3
     state = rng.normal(size=(length, 14)).astype(np.float32)
-    theirs = official_reader.episode_stats({"observation.state": state, CAMERA: frames})
+    theirs = official_reader.episode_stats(
+        {"observation.state": state, CAMERA: frames}
+    )
     stride = image_stride(height, width)
     sampled = frames[sample_frames(length), ::stride, ::stride]
     histogram = np.stack(
-        [np.bincount(sampled[..., channel].ravel(), minlength=256) for channel in range(3)]
+        [
+            np.bincount(sampled[..., channel].ravel(), minlength=256)
+            for channel in range(3)
+        ]
     )
     ours = {
         "observation.state": FeatureStats.of_rows(state),
@@ -99,7 +138,9 @@ def test_lerobots_statistics_are_ours(official_reader, length, height, width):
         assert [mine.count] == theirs[key]["count"]
         assert mine.min.tolist() == theirs[key]["min"]
         assert mine.max.tolist() == theirs[key]["max"]
-        np.testing.assert_allclose(mine.mean, theirs[key]["mean"], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            mine.mean, theirs[key]["mean"], rtol=1e-5, atol=1e-7
+        )
         np.testing.assert_allclose(mine.std, theirs[key]["std"], rtol=1e-5)
 
 

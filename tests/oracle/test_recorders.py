@@ -29,12 +29,21 @@ def test_the_official_reader_opens_what_recorders_wrote(
     output = convert([recorded.source], tmp_path / "out", job, workers=1).output
     reading = official_reader.read(output)
     assert (reading.version, reading.fps) == (version, recorded.fps)
-    assert reading.cameras == [f"observation.images.{name}" for name in recorded.cameras]
-    for key, rows in (("observation.state", recorded.state), ("action", recorded.action)):
-        assert np.array_equal(reading.arrays[key], np.concatenate(rows).astype(np.float32))
+    assert reading.cameras == [
+        f"observation.images.{name}" for name in recorded.cameras
+    ]
+    for key, rows in (
+        ("observation.state", recorded.state),
+        ("action", recorded.action),
+    ):
+        assert np.array_equal(
+            reading.arrays[key], np.concatenate(rows).astype(np.float32)
+        )
     lengths = [len(rows) for rows in recorded.state]
     tasks = zip(recorded.tasks, lengths, strict=True)
-    assert reading.task == [task for task, length in tasks for _ in range(length)]
+    assert reading.task == [
+        task for task, length in tasks for _ in range(length)
+    ]
     for number, key in enumerate(reading.cameras):
         frames = reading.arrays[key]
         numbers = [(number, t) for length in lengths for t in range(length)]

@@ -40,7 +40,14 @@ def start(folder: Path, command: str) -> None:
 def tries(folder: Path, command: str, *options: str) -> list[dict[str, Any]]:
     start(folder / "start", command)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.crash_points", command, str(folder), *options],
+        [
+            sys.executable,
+            "-m",
+            "tests.helpers.crash_points",
+            command,
+            str(folder),
+            *options,
+        ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -70,7 +77,8 @@ def test_killed_before_each_change(tmp_path, command, options):
             sorted(set(each["site"].items()) ^ set(undisturbed.items())),
         )
         for each in told
-        if each["again"] not in {0, on_what_is_done} or each["site"] != undisturbed
+        if each["again"] not in {0, on_what_is_done}
+        or each["site"] != undisturbed
     }
     assert wrong == {}
 
@@ -84,12 +92,18 @@ def test_what_came_to_be_there_meanwhile_is_kept(tmp_path):
         (tmp_path / "out/notes.txt").write_text("mine")
 
     with pytest.raises(OutputExists, match="while the dataset was made"):
-        aggregate([tmp_path / "a"], tmp_path / "out", options=Options(ready=make_something))
+        aggregate(
+            [tmp_path / "a"],
+            tmp_path / "out",
+            options=Options(ready=make_something),
+        )
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("exchange", [True, False])
-def test_another_dataset_that_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, exchange):
+def test_another_dataset_that_came_meanwhile_is_not_replaced(
+    tmp_path, monkeypatch, exchange
+):
     start(tmp_path, "aggregate-over")
     if not exchange:
         monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
@@ -111,7 +125,9 @@ def test_a_users_file_in_a_working_folder_stops_the_command(tmp_path, folder):
     (tmp_path / folder / "lock").touch()
     (tmp_path / folder / "my_notes.txt").write_text("mine")
     commands = {
-        "out.work": lambda: convert([tmp_path / "data"], tmp_path / "out", make_job(), workers=1),
+        "out.work": lambda: convert(
+            [tmp_path / "data"], tmp_path / "out", make_job(), workers=1
+        ),
         "out.partial": lambda: aggregate([tmp_path / "a"], tmp_path / "out"),
     }
     with pytest.raises(OutputExists) as raised:
@@ -124,9 +140,13 @@ def test_a_file_that_comes_into_the_working_folder_meanwhile_is_kept(tmp_path):
     start(tmp_path, "aggregate")
     note = tmp_path / "out.partial/my_notes.txt"
     aggregate(
-        [tmp_path / "a"], tmp_path / "out", options=Options(ready=lambda _: note.write_text("x"))
+        [tmp_path / "a"],
+        tmp_path / "out",
+        options=Options(ready=lambda _: note.write_text("x")),
     )
-    assert [path.name for path in (tmp_path / "out.partial").iterdir()] == ["my_notes.txt"]
+    assert [path.name for path in (tmp_path / "out.partial").iterdir()] == [
+        "my_notes.txt"
+    ]
 
 
 @pytest.mark.parametrize("inside", [".", "recordings"])
@@ -137,7 +157,13 @@ def test_recordings_in_the_output_are_never_replaced(tmp_path, inside):
     shutil.copy(tmp_path / "data/one.hdf5", data)
     before = tree(tmp_path)
     with pytest.raises(UsageError, match="recordings lie in the output"):
-        convert([data], tmp_path / "out", make_job(video="copy"), workers=1, overwrite=True)
+        convert(
+            [data],
+            tmp_path / "out",
+            make_job(video="copy"),
+            workers=1,
+            overwrite=True,
+        )
     assert tree(tmp_path) == before
 
 
@@ -148,7 +174,11 @@ def test_the_same_conversion_again_is_up_to_date(tmp_path):
     again = convert([data], out, make_job(), workers=1)
     assert (again.up_to_date, again.episodes, again.frames) == (True, 1, 4)
     assert tree(out) == before
-    for job in (make_job(video="copy"), make_job(fps=10), make_job(format="v3.0")):
+    for job in (
+        make_job(video="copy"),
+        make_job(fps=10),
+        make_job(format="v3.0"),
+    ):
         with pytest.raises(OutputExists):
             convert([data], out, job, workers=1)
     write_piper(data / "two.hdf5", episodes=1, first=1, lengths=[4])

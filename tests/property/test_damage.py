@@ -23,7 +23,10 @@ def read_all(path: Path) -> None:
             header = episode.header()
             episode.vectors(header.length)
             for camera in header.cameras:
-                assert len(list(episode.stream(camera, header.length))) == header.length
+                assert (
+                    len(list(episode.stream(camera, header.length)))
+                    == header.length
+                )
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -34,13 +37,21 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(chance.choice([1, 4, 16, 64])):
         reach = 6000 if chance.random() < 0.7 else len(changed)
-        changed[chance.randrange(min(len(changed), reach))] = chance.randrange(256)
-    return bytes(changed[: chance.randrange(len(changed))] if chance.random() < 0.1 else changed)
+        changed[chance.randrange(min(len(changed), reach))] = chance.randrange(
+            256
+        )
+    return bytes(
+        changed[: chance.randrange(len(changed))]
+        if chance.random() < 0.1
+        else changed
+    )
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_damage_is_harmless_or_an_error_with_a_place(tmp_path, storage):
-    whole = write_piper(tmp_path / "whole.hdf5", lengths=3, storage=storage).read_bytes()
+    whole = write_piper(
+        tmp_path / "whole.hdf5", lengths=3, storage=storage
+    ).read_bytes()
     chance = random.Random(storage)
     path = tmp_path / "damaged.hdf5"
     errors = []

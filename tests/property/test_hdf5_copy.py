@@ -10,12 +10,19 @@ import pytest
 from hypothesis import example, given, settings
 
 from piperline.hdf5.copy import write_file
-from piperline.hdf5.split_repack import episodes, read_top, repack_plan, split_plan
+from piperline.hdf5.split_repack import (
+    episodes,
+    read_top,
+    repack_plan,
+    split_plan,
+)
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 
 names = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="/\0."), min_size=1, max_size=6
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0."),
+    min_size=1,
+    max_size=6,
 )
 kinds = st.sampled_from(sorted(KINDS))
 trees = st.recursive(
@@ -34,7 +41,9 @@ def build(group: h5py.Group, tree: dict[str, Any]) -> None:
 
 
 def make_file(path: Path, groups: dict[str, dict[str, Any]]) -> Path:
-    with h5py.File(path, "w", libver="latest" if len(groups) == 2 else "earliest") as file:
+    with h5py.File(
+        path, "w", libver="latest" if len(groups) == 2 else "earliest"
+    ) as file:
         for name, tree in groups.items():
             build(file.create_group(name), tree)
     return path
@@ -66,10 +75,16 @@ LINKS_IN_ORDER = {
 
 
 @given(
-    st.lists(st.dictionaries(names, trees, min_size=1, max_size=3), min_size=1, max_size=2),
+    st.lists(
+        st.dictionaries(names, trees, min_size=1, max_size=3),
+        min_size=1,
+        max_size=2,
+    ),
     st.integers(1, 4),
 )
-@example([{"a": {}}, {"a": {"in order": LINKS_IN_ORDER, "any": LINKS_IN_ORDER}}], 9)
+@example(
+    [{"a": {}}, {"a": {"in order": LINKS_IN_ORDER, "any": LINKS_IN_ORDER}}], 9
+)
 @settings(max_examples=40, deadline=None)
 def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +100,12 @@ def test_repack_keeps_every_tree_also_under_another_name(files, per_file):
         for new in plan:
             write_file(new)
             for copy in new.groups:
-                same(copy.source.path, copy.group.decode(), new.path, copy.name.decode())
+                same(
+                    copy.source.path,
+                    copy.group.decode(),
+                    new.path,
+                    copy.name.decode(),
+                )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +113,9 @@ def test_every_kind_is_kept(tmp_path, kind):
     tree = {"episode": {"a": kind, "b": {"c": kind}}}
     sources = [make_file(tmp_path / name, tree) for name in ("1.h5", "2.h5")]
     for new in repack_plan(
-        [group for source in sources for group in episodes(source)], tmp_path, per_file=2
+        [group for source in sources for group in episodes(source)],
+        tmp_path,
+        per_file=2,
     ):
         write_file(new)
         for copy in new.groups:

@@ -13,7 +13,9 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 def test_numbers_sort_as_numbers(numbers, stem):
     stem = stem.rstrip("0123456789")
     names = [f"{stem}_{number}" for number in numbers]
-    assert sorted(names, key=natural_key) == [f"{stem}_{number}" for number in sorted(numbers)]
+    assert sorted(names, key=natural_key) == [
+        f"{stem}_{number}" for number in sorted(numbers)
+    ]
 
 
 @given(st.lists(NAMES), st.randoms())
@@ -30,4 +32,6 @@ def test_different_names_never_sort_as_equal(one, other):
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60))
 def test_ranges_are_half_open(start, stop, number):
     assert Selection(f"{start}:{stop}")(number, "x") == (start <= number < stop)
-    assert Selection(f"{start},{stop}")(number, "x") == (number in {start, stop})
+    assert Selection(f"{start},{stop}")(number, "x") == (
+        number in {start, stop}
+    )

@@ -50,7 +50,11 @@ def test_what_is_appended_is_cut_back(shelf, lengths, mode, kind):
         joiner.close()
         starts = itertools.accumulate(lengths, initial=0)
         for clip, start in zip(clips, starts, strict=False):
-            cut(Clip(joined, start, clip.count, clip.info, whole=False), piece, reader)
+            cut(
+                Clip(joined, start, clip.count, clip.info, whole=False),
+                piece,
+                reader,
+            )
             assert packets(piece) == packets(clip.path)
         reader.close()
 
@@ -62,7 +66,10 @@ TASKS = ("pick", "place", "wave")
 @given(
     episodes=st.lists(
         st.tuples(
-            st.integers(1, 4), st.lists(st.sampled_from(TASKS), min_size=1, max_size=2, unique=True)
+            st.integers(1, 4),
+            st.lists(
+                st.sampled_from(TASKS), min_size=1, max_size=2, unique=True
+            ),
         ),
         min_size=1,
         max_size=6,
@@ -75,7 +82,11 @@ def test_what_is_split_is_aggregated_again(shelf, episodes, data, version):
         make_episode(shelf / "e", i % 3, length, tasks=tasks)
         for i, (length, tasks) in enumerate(episodes)
     ]
-    cuts = data.draw(st.sets(st.integers(1, len(made) - 1) if len(made) > 1 else st.nothing()))
+    cuts = data.draw(
+        st.sets(
+            st.integers(1, len(made) - 1) if len(made) > 1 else st.nothing()
+        )
+    )
     bounds = [0, *sorted(cuts), len(made)]
     folder = Path(tempfile.mkdtemp())
     try:

@@ -14,7 +14,18 @@ from piperline.recordings.layout import parse_layout
 from piperline.recordings.recording import Recording
 from tests.helpers.recorders import LENGTH, RECORDERS
 
-NAMES = ("arm", "slave", "observations", "obs", "cam", "image", "camera", "front", "head", "wrist")
+NAMES = (
+    "arm",
+    "slave",
+    "observations",
+    "obs",
+    "cam",
+    "image",
+    "camera",
+    "front",
+    "head",
+    "wrist",
+)
 MUTATED = 50
 
 
@@ -32,7 +43,9 @@ def mutate(path, rng):
         paths: list[str] = []
         file.visit(paths.append)
         episodes = {
-            p.split("/")[0] for p in paths if p.split("/")[0].rstrip("0123456789")[-1] == "_"
+            p.split("/")[0]
+            for p in paths
+            if p.split("/")[0].rstrip("0123456789")[-1] == "_"
         }
         renamed: dict[str, str] = {}  # the same in every episode
         for name in sorted(paths, key=lambda p: -p.count("/")):
@@ -40,16 +53,27 @@ def mutate(path, rng):
             swap = next((word for word in NAMES if word in last), None)
             if swap and name not in episodes:
                 other = rng.choice(["", "_x", "_main", "_a"])
-                new = renamed.setdefault(last, last.replace(swap, swap + other, 1))
+                new = renamed.setdefault(
+                    last, last.replace(swap, swap + other, 1)
+                )
                 if new != last:
                     file.move(name, f"{name.rpartition('/')[0]}/{new}")
         paths.clear()
         file.visit(paths.append)
-        vectors = [p for p in paths if isinstance(file[p], h5py.Dataset) and file[p].ndim == 2]
+        vectors = [
+            p
+            for p in paths
+            if isinstance(file[p], h5py.Dataset) and file[p].ndim == 2
+        ]
         wide = rng.random() < 0.4
         for name in vectors:
             data = file[name]
-            if wide and data.dtype.kind == "f" and data.shape[0] == LENGTH and data.shape[1] > 5:
+            if (
+                wide
+                and data.dtype.kind == "f"
+                and data.shape[0] == LENGTH
+                and data.shape[1] > 5
+            ):
                 values = np.concatenate([data[()], data[()][:, :1]], axis=1)
                 del file[name]
                 file[name] = values
@@ -79,7 +103,10 @@ def usable(episode, layout):
     """Whether a layout finds frames, a state, an action and cameras."""
     header = episode.header()
     rows = episode.vectors(header.length)
-    images = [len(list(episode.stream(name, header.length))) for name in header.cameras]
+    images = [
+        len(list(episode.stream(name, header.length)))
+        for name in header.cameras
+    ]
     return (
         header.length >= LENGTH - 1
         and {"observation.state", "action"} == set(layout.vectors) == set(rows)
@@ -102,7 +129,13 @@ def test_what_bytes_cannot_tell_is_asked(tmp_path):
     draft = draft_layout(path)
     assert (draft.builtin, draft.problem) == ((), None)
     questions = " ".join(draft.questions)
-    for words in ("frames a second", "rgb", "bgr", 'unit = "deg"', 'unit = "0.001 deg"'):
+    for words in (
+        "frames a second",
+        "rgb",
+        "bgr",
+        'unit = "deg"',
+        'unit = "0.001 deg"',
+    ):
         assert words in questions
     assert "torque: float64 of shape (6, 6)" in draft.text
     assert "text = \"@task\"  # 'turn it'" in draft.text

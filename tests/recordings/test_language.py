@@ -8,14 +8,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piperline.errors import BadEpisode, LayoutError, LayoutMismatch, Place, RecordingError
+from piperline.errors import (
+    BadEpisode,
+    LayoutError,
+    LayoutMismatch,
+    Place,
+    RecordingError,
+)
 from piperline.recordings.detect import settle
 from piperline.recordings.layout import parse_layout
 from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
 from piperline.video.decoder import PictureDecoder, rgb
 from piperline.video.encoder import MODES, VideoWriter
-from tests.helpers.recordings import jpeg, paint, png, read_code, states, write_bytes, write_images
+from tests.helpers.recordings import (
+    jpeg,
+    paint,
+    png,
+    read_code,
+    states,
+    write_bytes,
+    write_images,
+)
 
 HEAD = 'name = "mine"\nrobot_type = "r"\n'
 FILE = '[episodes]\nat = "file"\n'
@@ -53,7 +67,11 @@ def state_of(path, text):
     ("unit", "recorded", "expected"),
     [
         ("deg", np.array([[90.0, -180.0]]), [np.pi / 2, -np.pi]),
-        ("0.001 deg", np.array([[90_000, -180_000]], np.int32), [np.pi / 2, -np.pi]),
+        (
+            "0.001 deg",
+            np.array([[90_000, -180_000]], np.int32),
+            [np.pi / 2, -np.pi],
+        ),
         ("rad", np.array([[0.5, -0.25]], np.float32), [0.5, -0.25]),
         ("mm", np.array([[70, 3]], np.int64), [0.07, 0.003]),
         ("0.001 mm", np.array([[70_000, 3]], np.int64), [0.07, 0.000003]),
@@ -69,8 +87,12 @@ def test_units_become_radians_and_metres(tmp_path, unit, recorded, expected):
 def test_each_dimension_has_its_unit_scale_and_offset(tmp_path):
     path = write(tmp_path / "a.hdf5", q=np.array([[180.0, 40.0, 3.0]]))
     rules = 'names = ["a", "b", "c"]\nunit = ["deg", "mm", "rad"]\n'
-    values = state_of(path, f"{FILE}{STATE}{rules}scale = [-1, 2, 1]\noffset = [0, 0.5, -3]")
-    assert values.tolist() == [np.array([-np.pi, 0.58, 0]).astype(np.float32).tolist()]
+    values = state_of(
+        path, f"{FILE}{STATE}{rules}scale = [-1, 2, 1]\noffset = [0, 0.5, -3]"
+    )
+    assert values.tolist() == [
+        np.array([-np.pi, 0.58, 0]).astype(np.float32).tolist()
+    ]
 
 
 def test_parts_are_joined_in_order(tmp_path):
@@ -90,10 +112,14 @@ parts = [
 ]
 """
     values = state_of(path, FILE + parts)
-    expected = [[t / 4, t * 7 + 2, t * 7 + 3, t * 7 + 6, t % 2 == 0] for t in range(N)]
+    expected = [
+        [t / 4, t * 7 + 2, t * 7 + 3, t * 7 + 6, t % 2 == 0] for t in range(N)
+    ]
     assert values.tolist() == expected
     with Recording(path, layout_of(FILE + parts)) as recording:
-        rule = recording.episode("a").settled_layout().vectors["observation.state"]
+        rule = (
+            recording.episode("a").settled_layout().vectors["observation.state"]
+        )
     assert rule.names == ("gripper", "joint_1", "joint_2", "last", "held")
     assert dict(rule.groups) == {"gripper": (0, 1), "arm": (1, 4)}
 
@@ -106,7 +132,10 @@ parts = [{ path = "q" }, { path = "base", optional = true }]
 """
     layout = settle(layout_of(FILE + text), [path, other])
     assert len(layout.vectors["observation.state"].dimension_names) == 5
-    with Recording(other, layout) as recording, pytest.raises(LayoutMismatch, match="missing"):
+    with (
+        Recording(other, layout) as recording,
+        pytest.raises(LayoutMismatch, match="missing"),
+    ):
         recording.episode("b").header()
     damaged = write(tmp_path / "0.hdf5", p=states(0, N, 3))
     layout = settle(layout_of(FILE + text), [damaged, other])
@@ -124,34 +153,55 @@ def test_the_next_state_may_be_the_action(tmp_path):
     assert np.array_equal(vectors["action"], rows[1:])
     header, vectors = opened(path, text + 'last = "hold"')
     assert header.length == N
-    assert np.array_equal(vectors["action"], np.concatenate([rows[1:], rows[-1:]]))
+    assert np.array_equal(
+        vectors["action"], np.concatenate([rows[1:], rows[-1:]])
+    )
 
 
 @pytest.mark.parametrize("order", ["quat-wxyz", "quat-xyzw"])
-def test_rotations_are_named_and_become_columns_of_their_matrix(tmp_path, order):
-    turn = np.array([np.cos(np.pi / 4), 0, 0, np.sin(np.pi / 4)])  # a quarter about z, w first
+def test_rotations_are_named_and_become_columns_of_their_matrix(
+    tmp_path, order
+):
+    # a quarter about z, w first
+    turn = np.array([np.cos(np.pi / 4), 0, 0, np.sin(np.pi / 4)])
     recorded = turn if order == "quat-wxyz" else turn[[1, 2, 3, 0]]
     path = write(tmp_path / "a.hdf5", q=np.stack([recorded * 2] * N))
     text = f'{FILE}{STATE}rotation = "{order}"\ngroup = "hand"\n'
     with Recording(path, layout_of(text)) as recording:
-        rule = recording.episode("a").settled_layout().vectors["observation.state"]
-    axes = ["qw", "qx", "qy", "qz"] if order == "quat-wxyz" else ["qx", "qy", "qz", "qw"]
+        rule = (
+            recording.episode("a").settled_layout().vectors["observation.state"]
+        )
+    axes = (
+        ["qw", "qx", "qy", "qz"]
+        if order == "quat-wxyz"
+        else ["qx", "qy", "qz", "qw"]
+    )
     assert rule.names == tuple(f"hand.{axis}" for axis in axes)
     six = state_of(path, text + 'to = "rot6d"')
     assert np.allclose(six, [[0, 1, 0, -1, 0, 0]] * N, atol=1e-7)
     with Recording(path, layout_of(text + 'to = "rot6d"')) as recording:
-        rule = recording.episode("a").settled_layout().vectors["observation.state"]
+        rule = (
+            recording.episode("a").settled_layout().vectors["observation.state"]
+        )
     assert rule.names is not None
     assert len(rule.names) == 6
     assert all(name.startswith("hand.rot6d_") for name in rule.names)
 
 
 def test_a_wildcard_takes_every_part_in_natural_order(tmp_path):
-    path = write(tmp_path / "a.hdf5", arm_10=np.full((N, 2), 10.0), arm_2=np.full((N, 2), 2.0))
-    text = f'{FILE}[vectors."observation.state"]\nparts = [{{ path = "arm_*" }}]'
+    path = write(
+        tmp_path / "a.hdf5",
+        arm_10=np.full((N, 2), 10.0),
+        arm_2=np.full((N, 2), 2.0),
+    )
+    text = (
+        f'{FILE}[vectors."observation.state"]\nparts = [{{ path = "arm_*" }}]'
+    )
     assert state_of(path, text).tolist() == [[2, 2, 10, 10]] * N
     with Recording(path, layout_of(text)) as recording:
-        rule = recording.episode("a").settled_layout().vectors["observation.state"]
+        rule = (
+            recording.episode("a").settled_layout().vectors["observation.state"]
+        )
     assert rule.names == ("arm_2_1", "arm_2_2", "arm_10_1", "arm_10_2")
     assert [part.path for part in rule.parts] == ["arm_2", "arm_10"]
 
@@ -181,44 +231,69 @@ def names_of(path, episodes):
 def test_episodes_lie_below_a_path(tmp_path):
     path = groups_file(tmp_path / "a.hdf5")
     assert names_of(path, "")[0] == ["take_0", "take_1", "take_2", "take_3"]
-    assert opened(path, f'[episodes]\nat = "runs/take_*"\n{STATE}', "take_2")[0].length == N + 2
+    assert (
+        opened(path, f'[episodes]\nat = "runs/take_*"\n{STATE}', "take_2")[
+            0
+        ].length
+        == N + 2
+    )
 
 
 @pytest.mark.parametrize(
-    "marks", [[1, 0, 1, 1], ["yes", "False", "ok", "true"], [True, [1, 0], 1, 1]]
+    "marks",
+    [[1, 0, 1, 1], ["yes", "False", "ok", "true"], [True, [1, 0], 1, 1]],
 )
 def test_marks_of_success_may_be_numbers_or_words(tmp_path, marks):
     path = groups_file(tmp_path / "a.hdf5", success=marks)
-    assert names_of(path, 'where = ["@success"]')[0] == ["take_0", "take_2", "take_3"]
+    assert names_of(path, 'where = ["@success"]')[0] == [
+        "take_0",
+        "take_2",
+        "take_3",
+    ]
 
 
 def test_filters_leave_episodes_out_and_say_why(tmp_path):
     path = groups_file(tmp_path / "a.hdf5", success=[True, False, True, True])
     names, left_out = names_of(path, 'where = ["@success"]')
-    assert (names, left_out) == (["take_0", "take_2", "take_3"], {"take_1": "success is False"})
+    assert (names, left_out) == (
+        ["take_0", "take_2", "take_3"],
+        {"take_1": "success is False"},
+    )
     names, left_out = names_of(path, 'listed_in = "/mask/train"')
     assert names == ["take_1", "take_3"]
     assert left_out["take_0"] == "it is not listed in /mask/train"
     names, left_out = names_of(path, "at_least = 10")
     assert names == ["take_2", "take_3"]
-    assert left_out == {"take_0": "8 frames, fewer than 10", "take_1": "9 frames, fewer than 10"}
+    assert left_out == {
+        "take_0": "8 frames, fewer than 10",
+        "take_1": "9 frames, fewer than 10",
+    }
 
 
 def test_numbered_datasets_are_episodes(tmp_path):
-    path = write(tmp_path / "a.hdf5", **{f"states_{n}": states(n, N + n, 3) for n in (0, 2, 10)})
+    path = write(
+        tmp_path / "a.hdf5",
+        **{f"states_{n}": states(n, N + n, 3) for n in (0, 2, 10)},
+    )
     at = '[episodes]\nat = "states_{number}"\n'
     text = at + STATE.replace('"q"', '"states_{number}"')
     with Recording(path, layout_of(text)) as recording:
         assert recording.episodes() == ["episode_0", "episode_2", "episode_10"]
         vectors = recording.episode("episode_10").vectors(N)
-    assert np.array_equal(vectors["observation.state"], states(10, N, 3).astype(np.float32))
+    assert np.array_equal(
+        vectors["observation.state"], states(10, N, 3).astype(np.float32)
+    )
 
 
 def test_a_stream_is_cut_where_a_dataset_is_true(tmp_path):
     ends = np.zeros(10, bool)
-    ends[[3, 8]] = True  # the row behind the last end belongs to no whole episode
+    ends[[3, 8]] = (
+        True  # the row behind the last end belongs to no whole episode
+    )
     frames = [paint(0, 0, t) for t in range(10)]
-    path = write(tmp_path / "a.hdf5", q=np.arange(30.0).reshape(10, 3), terminals=ends)
+    path = write(
+        tmp_path / "a.hdf5", q=np.arange(30.0).reshape(10, 3), terminals=ends
+    )
     with h5py.File(path, "r+") as file:
         write_images(file, "cam", frames, "raw", "rgb")
     text = f'[episodes]\nat = "file"\nends = "terminals"\n{STATE}[cameras.c]\npath = "cam"'
@@ -227,25 +302,38 @@ def test_a_stream_is_cut_where_a_dataset_is_true(tmp_path):
         episode = recording.episode("episode_1")
         length = episode.header().length
         rows = episode.vectors(length)["observation.state"]
-        images = [image for image in episode.stream("c", length) if not isinstance(image, bytes)]
+        images = [
+            image
+            for image in episode.stream("c", length)
+            if not isinstance(image, bytes)
+        ]
         codes = [read_code(image)[2] for image in images]
     assert rows[:, 0].tolist() == [12, 15, 18, 21, 24]
     assert codes == [4, 5, 6, 7, 8]
 
 
 def test_one_row_more_is_left_out_and_said(tmp_path):
-    path = write(tmp_path / "a.hdf5", q=states(0, N + 1, 3), act=states(0, N, 2))
+    path = write(
+        tmp_path / "a.hdf5", q=states(0, N + 1, 3), act=states(0, N, 2)
+    )
     text = STATE + '[vectors.action]\npath = "act"'
     with pytest.raises(BadEpisode, match="length = 'shortest'"):
         opened(path, FILE + text)
-    header, vectors = opened(path, f'[episodes]\nat = "file"\nlength = "shortest"\n{text}')
+    header, vectors = opened(
+        path, f'[episodes]\nat = "file"\nlength = "shortest"\n{text}'
+    )
     assert header.length == N == len(vectors["observation.state"])
     assert header.notes == ("8 rows count: /q has 9",)
 
 
 def test_the_length_may_be_a_dataset(tmp_path):
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), size=5)
-    assert opened(path, f'[episodes]\nat = "file"\nlength = "size"\n{STATE}')[0].length == 5
+    assert (
+        opened(path, f'[episodes]\nat = "file"\nlength = "size"\n{STATE}')[
+            0
+        ].length
+        == 5
+    )
     path = write(tmp_path / "b.hdf5", q=states(0, N, 3), size=500)
     with pytest.raises(BadEpisode, match="at least 500 rows"):
         opened(path, f'[episodes]\nat = "file"\nlength = "size"\n{STATE}')
@@ -264,11 +352,17 @@ def task_of(path, rule):
         ("pick it up", '[task]\ntext = "said"'),
         (np.array([b"pick it up"] * N), '[task]\ntext = "said"'),
         (json.dumps(["pick it up", "take it"]), '[task]\ntext = "said"'),
-        (json.dumps({"a": {"b": ["pick it up"]}}), '[task]\ntext = "said"\nkey = "a.b"'),
+        (
+            json.dumps({"a": {"b": ["pick it up"]}}),
+            '[task]\ntext = "said"\nkey = "a.b"',
+        ),
     ],
 )
 def test_an_instruction_may_be_a_dataset(tmp_path, value, rule):
-    assert task_of(write(tmp_path / "a.hdf5", q=states(0, N, 3), said=value), rule) == "pick it up"
+    assert (
+        task_of(write(tmp_path / "a.hdf5", q=states(0, N, 3), said=value), rule)
+        == "pick it up"
+    )
 
 
 def test_instructions_that_change_within_an_episode_are_told(tmp_path):
@@ -276,7 +370,9 @@ def test_instructions_that_change_within_an_episode_are_told(tmp_path):
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
     header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
     assert header.task == "reach"
-    assert header.notes == ("2 instructions in one episode: the first is taken for all",)
+    assert header.notes == (
+        "2 instructions in one episode: the first is taken for all",
+    )
 
 
 def test_an_instruction_may_be_a_key_of_an_attribute_above(tmp_path):
@@ -284,7 +380,9 @@ def test_an_instruction_may_be_a_key_of_an_attribute_above(tmp_path):
     with h5py.File(path, "r+") as file:
         file["runs"].attrs["info"] = json.dumps({"language": "open it"})
     rule = '[task]\ntext = "/runs@info"\nkey = "language"'
-    header, _ = opened(path, f'[episodes]\nat = "runs/*"\n{rule}\n{STATE}', "take_1")
+    header, _ = opened(
+        path, f'[episodes]\nat = "runs/*"\n{rule}\n{STATE}', "take_1"
+    )
     assert header.task == "open it"
 
 
@@ -292,7 +390,9 @@ def test_an_instruction_may_lie_beside_or_above(tmp_path):
     (tmp_path / "cups/data").mkdir(parents=True)
     path = write(tmp_path / "cups/data/episode7.hdf5", q=states(0, N, 3))
     (tmp_path / "cups/said").mkdir()
-    (tmp_path / "cups/said/episode7.json").write_text(json.dumps({"seen": ["one", "two", "three"]}))
+    (tmp_path / "cups/said/episode7.json").write_text(
+        json.dumps({"seen": ["one", "two", "three"]})
+    )
     rule = '[task]\nfile = "said/{stem}.json"\nkey = "seen"\n'
     assert task_of(path, rule) == "one"
     assert task_of(path, rule + 'choose = "by-number"') == "two"  # 7 of 3
@@ -309,7 +409,10 @@ def test_sources_of_an_instruction_are_tried_in_order(tmp_path):
     rules = '[[task]]\ntext = "@first"\n[[task]]\ntext = "second"'
     assert task_of(path, rules) == "the second"
     header, _ = opened(path, f'{FILE}[task]\ntext = "@first"\n{STATE}')
-    assert (header.task, header.no_task) == (None, "the attribute first: not there")
+    assert (header.task, header.no_task) == (
+        None,
+        "the attribute first: not there",
+    )
     with h5py.File(path, "r+") as file:
         file.attrs["first"] = 3
     header, _ = opened(path, f'{FILE}[task]\ntext = "@first"\n{STATE}')
@@ -320,14 +423,23 @@ def test_sources_of_an_instruction_are_tried_in_order(tmp_path):
 # --- cameras --------------------------------------------------------------------------------------
 
 
-def camera_file(path, storage="raw", names=("vision/head/colors", "vision/wrist/colors"), turn=1):
+def camera_file(
+    path,
+    storage="raw",
+    names=("vision/head/colors", "vision/wrist/colors"),
+    turn=1,
+):
     with h5py.File(path, "w") as file:
         file["q"] = states(0, N, 3)
         for number, name in enumerate(names):
             frames = [paint(0, number, t)[::turn, ::turn] for t in range(N)]
             parent, _, last = name.rpartition("/")
             write_images(
-                file.require_group(parent) if parent else file, last, frames, storage, "rgb"
+                file.require_group(parent) if parent else file,
+                last,
+                frames,
+                storage,
+                "rgb",
             )
     return path
 
@@ -340,9 +452,13 @@ def codes_of(path, cameras):
         found = {}
         for name in header.cameras:
             stream = episode.stream(name, header.length)
-            decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+            decoder = PictureDecoder(
+                swap=stream.color != "rgb", turn=stream.turned
+            )
             pictures = [
-                decoder.encoded(image) if isinstance(image, bytes) else decoder.raw(image)
+                decoder.encoded(image)
+                if isinstance(image, bytes)
+                else decoder.raw(image)
                 for image in stream
             ]
             found[name] = [read_code(rgb(picture))[1:] for picture in pictures]
@@ -357,33 +473,46 @@ def test_a_wildcard_in_the_middle_of_a_path(tmp_path):
     path = camera_file(tmp_path / "a.hdf5")
     rule = '[cameras."*"]\npath = "vision/*/colors"\n'
     assert codes_of(path, rule) == {"head": numbered(0), "wrist": numbered(1)}
-    assert codes_of(path, rule + 'leave_out = ["head"]') == {"wrist": numbered(1)}
+    assert codes_of(path, rule + 'leave_out = ["head"]') == {
+        "wrist": numbered(1)
+    }
     renamed = codes_of(path, rule + 'rename = { head = "top" }')
     assert renamed == {"top": numbered(0), "wrist": numbered(1)}
 
 
 def test_two_cameras_of_one_name_are_refused(tmp_path):
     path = camera_file(tmp_path / "a.hdf5")
-    rule = '[cameras."*"]\npath = "vision/*/colors"\nrename = { head = "wrist" }'
-    with pytest.raises(LayoutMismatch, match="two cameras would be called wrist"):
+    rule = (
+        '[cameras."*"]\npath = "vision/*/colors"\nrename = { head = "wrist" }'
+    )
+    with pytest.raises(
+        LayoutMismatch, match="two cameras would be called wrist"
+    ):
         codes_of(path, rule)
 
 
 @pytest.mark.parametrize("storage", ["raw", "jpeg-vlen", "png-vlen"])
 def test_upside_down_images_are_put_right(tmp_path, storage):
     path = camera_file(tmp_path / "a.hdf5", storage, ["cam"], turn=-1)
-    assert codes_of(path, '[cameras.c]\npath = "cam"\nrotate = 180') == {"c": numbered(0)}
+    assert codes_of(path, '[cameras.c]\npath = "cam"\nrotate = 180') == {
+        "c": numbered(0)
+    }
 
 
 def test_channels_may_come_first(tmp_path):
     frames = np.stack([paint(0, 0, t) for t in range(N)])
-    path = write(tmp_path / "a.hdf5", q=states(0, N, 3), cam=np.moveaxis(frames, 3, 1))
+    path = write(
+        tmp_path / "a.hdf5", q=states(0, N, 3), cam=np.moveaxis(frames, 3, 1)
+    )
     assert codes_of(path, '[cameras.c]\npath = "cam"') == {"c": numbered(0)}
 
 
 def test_plain_bytes_of_pixels_among_jpeg(tmp_path):
     frames = [paint(0, 0, t) for t in range(N)]
-    images = [frame.tobytes() if t % 2 else jpeg(frame) for t, frame in enumerate(frames)]
+    images = [
+        frame.tobytes() if t % 2 else jpeg(frame)
+        for t, frame in enumerate(frames)
+    ]
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3))
     with h5py.File(path, "r+") as file:
         write_bytes(file, "cam", images, "jpeg-vlen")
@@ -397,7 +526,9 @@ def test_images_may_be_files_beside(tmp_path, kind):
     names = [f"pictures/{t}.{'jpg' if t % 2 else 'png'}" for t in range(N)]
     for t, name in enumerate(names):
         (tmp_path / name).write_bytes((jpeg if t % 2 else png)(paint(0, 0, t)))
-    values = np.array(names, dtype="S" if kind == "fixed" else h5py.string_dtype())
+    values = np.array(
+        names, dtype="S" if kind == "fixed" else h5py.string_dtype()
+    )
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), cam=values)
     assert codes_of(path, '[cameras.c]\npath = "cam"') == {"c": numbered(0)}
 
@@ -439,14 +570,18 @@ def test_videos_that_do_not_fit_are_refused(tmp_path):
         codes_of(path, rule)
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "/etc/hosts.png", "link.png", "folder/x.png"])
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/hosts.png", "link.png", "folder/x.png"]
+)
 def test_image_files_outside_of_the_folder_are_refused(tmp_path, name):
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.png").write_bytes(png(paint(0, 0, 0)))
     (tmp_path / "in/link.png").symlink_to("../secret.png")
     (tmp_path / "in/folder").symlink_to("..")
     (tmp_path / "x.png").write_bytes(png(paint(0, 0, 0)))
-    path = write(tmp_path / "in/a.hdf5", q=states(0, 1, 3), cam=np.array([name.encode()]))
+    path = write(
+        tmp_path / "in/a.hdf5", q=states(0, 1, 3), cam=np.array([name.encode()])
+    )
     with pytest.raises(BadEpisode, match="leads out of the recording's folder"):
         codes_of(path, '[cameras.c]\npath = "cam"')
 
@@ -468,7 +603,9 @@ def test_images_that_are_not_read_are_called_by_their_name(tmp_path, kind):
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3))
     with h5py.File(path, "r+") as opened_file:
         write_bytes(opened_file, "cam", [file.getvalue()] * N, "jpeg-vlen")
-    with pytest.raises(LayoutMismatch, match=f"{kind}, which is not read") as caught:
+    with pytest.raises(
+        LayoutMismatch, match=f"{kind}, which is not read"
+    ) as caught:
         codes_of(path, '[cameras.c]\npath = "cam"')
     assert "anew" in str(caught.value.next_step)
 
@@ -512,7 +649,9 @@ def test_what_is_not_used_is_told(tmp_path):
         FILE + "[task]\nfolder = 1000\n" + STATE,
         FILE + '[task]\nfile = "a.txt"\nfolder = 1\n' + STATE,
         FILE + "[time]\nlimit = -1\n" + STATE,
-        FILE + '[time]\nfile = "/etc/config.json"\n[cameras.c]\npath = ".."\n' + STATE,
+        FILE
+        + '[time]\nfile = "/etc/config.json"\n[cameras.c]\npath = ".."\n'
+        + STATE,
         FILE + STATE + '[vectors.action]\nnext_of = "nothing"',
         FILE + STATE + '[cameras.c]\npath = "x"\nsizes = [[1000000, 1000000]]',
         FILE + STATE + '[cameras."*"]\npath = "x/*"\nrename = { a = "../b" }',

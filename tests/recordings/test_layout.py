@@ -8,7 +8,12 @@ import pytest
 from piperline.episode import VideoInfo
 from piperline.errors import LayoutError, Place
 from piperline.features import layout_schema
-from piperline.recordings.layout import builtin_layouts, layout_text, load_layout, read_layout
+from piperline.recordings.layout import (
+    builtin_layouts,
+    layout_text,
+    load_layout,
+    read_layout,
+)
 
 GOOD = """
 name = "mine"
@@ -42,7 +47,10 @@ def test_piper_is_what_gr00t_expects():
     for key in ("observation.state", "action"):
         names = layout.vectors[key].dimension_names
         assert names[0] == "left_joint_1.pos"
-        assert (names[6], names[13]) == ("left_gripper.pos", "right_gripper.pos")
+        assert (names[6], names[13]) == (
+            "left_gripper.pos",
+            "right_gripper.pos",
+        )
         assert dict(layout.vectors[key].groups) == {
             "left_arm": (0, 6),
             "left_gripper": (6, 7),
@@ -61,7 +69,9 @@ def test_a_layout_of_ones_own(tmp_path):
     assert layout.vectors["action"].path == "act/joint"
     assert (layout.fps, layout.cameras["front"].color) == (30, "rgb")
     video = VideoInfo("h264", "yuv420p", 64, 48, 30)
-    schema = layout_schema(layout, cameras={"front": video}, fps=30, robot_type="r")
+    schema = layout_schema(
+        layout, cameras={"front": video}, fps=30, robot_type="r"
+    )
     assert schema.cameras == ("observation.images.front",)
     assert schema.columns == ("action",)
     assert schema.features["observation.images.front"].shape == (48, 64, 3)
@@ -100,7 +110,11 @@ def test_a_layout_that_is_not_text(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [
-        ('robot_type = "my_robot"', 'robot_type = "other"\ndescription = "x"\nfps = 7', True),
+        (
+            'robot_type = "my_robot"',
+            'robot_type = "other"\ndescription = "x"\nfps = 7',
+            True,
+        ),
         ('"b", "c"]', '"x", "y"]', True),
         ("arm = [0, 2], ", "", True),
         ('name = "mine"', 'name = "yours"', True),
@@ -133,7 +147,9 @@ def test_a_layout_of_an_absurd_size_is_refused(tmp_path):
 
 def test_the_older_names_of_two_keys_are_read(tmp_path):
     older = GOOD.replace('at = "file"', 'at = "file"\nlength_attribute = "n"')
-    layout = load_layout(write(tmp_path, older + '[task]\nattribute = "said"\n'))
+    layout = load_layout(
+        write(tmp_path, older + '[task]\nattribute = "said"\n')
+    )
     assert layout.episodes.length == "@n"
     assert [rule.text for rule in layout.tasks] == ["@said"]
 

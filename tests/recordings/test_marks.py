@@ -22,16 +22,29 @@ def path(tmp_path):
 def test_labels_tell_yes_or_no(path):
     with h5py.File(path, "a") as file:
         file["episode_0"].attrs.update(
-            {"success": False, "failure": np.uint8(1), "valid": "yes", "discard": [1, 2, 3]}
+            {
+                "success": False,
+                "failure": np.uint8(1),
+                "valid": "yes",
+                "discard": [1, 2, 3],
+            }
         )
-    assert marks_of(path).labels == {"success": False, "failure": True, "valid": True}
+    assert marks_of(path).labels == {
+        "success": False,
+        "failure": True,
+        "valid": True,
+    }
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)])
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)]
+)
 def test_times_become_seconds(path, unit, factor):
     seconds = np.arange(5) / 30
     with h5py.File(path, "a") as file:
-        file["episode_0/timestamp"] = (seconds * factor).round(6 if unit == "s" else 0)
+        file["episode_0/timestamp"] = (seconds * factor).round(
+            6 if unit == "s" else 0
+        )
     times = marks_of(path).times
     assert times == pytest.approx(seconds, abs=1e-3)
 

@@ -21,7 +21,10 @@ def test_a_recorders_files_convert_without_a_layout(tmp_path, recorder):
     (tmp_path / "in").mkdir()
     recorded = RECORDERS[recorder](tmp_path / "in")
     job = make_job(inputs=[recorded.source], task=TASK)
-    assert (job.layout.name, job.settings.fps) == (recorded.layout, recorded.fps)
+    assert (job.layout.name, job.settings.fps) == (
+        recorded.layout,
+        recorded.fps,
+    )
     result = convert([recorded.source], tmp_path / "out", job, workers=1)
     assert not [note for note in result.notes if "frames a second" in note]
     dataset = open_dataset(result.output)
@@ -30,16 +33,24 @@ def test_a_recorders_files_convert_without_a_layout(tmp_path, recorder):
     assert list(dataset.schema.cameras) == keys
     assert list(dataset.schema.columns) == ["observation.state", "action"]
     assert len(dataset) == len(recorded.state)
-    for index, (state, action) in enumerate(zip(recorded.state, recorded.action, strict=True)):
+    for index, (state, action) in enumerate(
+        zip(recorded.state, recorded.action, strict=True)
+    ):
         episode = dataset.episode(index)
-        assert np.array_equal(rows(episode, "observation.state"), state.astype(np.float32))
-        assert np.array_equal(rows(episode, "action"), action.astype(np.float32))
+        assert np.array_equal(
+            rows(episode, "observation.state"), state.astype(np.float32)
+        )
+        assert np.array_equal(
+            rows(episode, "action"), action.astype(np.float32)
+        )
         assert episode.tasks == (recorded.tasks[index] or TASK,)
         for number, key in enumerate(keys):
             clip = episode.clips[key]
             frames = list(decode(clip.path, clip.first, clip.count))
             codes = [read_code(frame) for frame in frames]
-            assert [code[1:] for code in codes] == [(number, t) for t in range(len(state))]
+            assert [code[1:] for code in codes] == [
+                (number, t) for t in range(len(state))
+            ]
             assert {code[0] for code in codes} == {number_of(recorder, index)}
             assert all(has_true_colors(frame, tolerance=40) for frame in frames)
 
@@ -58,10 +69,14 @@ def number_of(recorder, index):
 def test_exactly_one_layout_fits(tmp_path, recorder):
     recorded = RECORDERS[recorder](tmp_path)
     path = find_recordings([recorded.source])[0][0]
-    assert [layout.name for layout in fitting_layouts(path)] == [recorded.layout]
+    assert [layout.name for layout in fitting_layouts(path)] == [
+        recorded.layout
+    ]
 
 
-@pytest.mark.parametrize("below", ["", "put_the_cup", "put_the_cup/success_episodes"])
+@pytest.mark.parametrize(
+    "below", ["", "put_the_cup", "put_the_cup/success_episodes"]
+)
 def test_failed_episodes_are_no_recordings_wherever_one_stands(tmp_path, below):
     RECORDERS["robomind"](tmp_path)
     pattern = load_layout("robomind").episodes.files
@@ -81,12 +96,22 @@ def test_a_folder_is_walked_in_natural_order(tmp_path, below):
         (root / f"demo_clean/data/episode{number}.hdf5").write_bytes(b"")
     (root / "demo_clean/.hidden").mkdir()
     (root / "demo_clean/.hidden/data.hdf5").write_bytes(b"")
-    found = find_recordings([root / below], load_layout("robotwin").episodes.files)
-    assert [path.stem for path, _ in found] == ["episode0", "episode1", "episode2", "episode10"]
+    found = find_recordings(
+        [root / below], load_layout("robotwin").episodes.files
+    )
+    assert [path.stem for path, _ in found] == [
+        "episode0",
+        "episode1",
+        "episode2",
+        "episode10",
+    ]
 
 
 def test_every_built_in_layout_is_tried():
     names = {"mobile-aloha": "aloha"}
     known = {names.get(name, name).replace("-", "_") for name in RECORDERS}
     for name in builtin_layouts():
-        assert any(recorder.startswith(name.removesuffix("_data_tools")) for recorder in known)
+        assert any(
+            recorder.startswith(name.removesuffix("_data_tools"))
+            for recorder in known
+        )

@@ -11,7 +11,12 @@ from piperline.errors import BadEpisode, LayoutMismatch, Place, RecordingError
 from piperline.recordings.layout import load_layout
 from piperline.recordings.recording import Recording
 from piperline.video.images import decode_image
-from tests.helpers.recordings import STORAGES, read_code, write_aloha, write_piper
+from tests.helpers.recordings import (
+    STORAGES,
+    read_code,
+    write_aloha,
+    write_piper,
+)
 
 PIPER, ALOHA = load_layout("piper"), load_layout("aloha")
 
@@ -23,22 +28,33 @@ def header_of(path, name="episode_0", layout=PIPER):
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_the_storage_of_images_is_seen(tmp_path, storage):
-    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=70, storage=storage)
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=1, lengths=70, storage=storage
+    )
     header = header_of(path)
     assert (header.length, header.task) == (70, "pick up the cube")
     assert list(header.cameras) == ["left_wrist", "mid", "right_wrist"]
     camera = header.cameras["mid"]
-    assert (camera.storage, camera.height, camera.width) == (storage.split("-")[0], 48, 64)
+    assert (camera.storage, camera.height, camera.width) == (
+        storage.split("-")[0],
+        48,
+        64,
+    )
     with Recording(path, PIPER) as recording:
         images = list(recording.episode("episode_0").stream("mid", 70))
     decoded = [
-        decode_image(image.rstrip(b"\0")) if isinstance(image, bytes) else image for image in images
+        decode_image(image.rstrip(b"\0")) if isinstance(image, bytes) else image
+        for image in images
     ]
-    assert [read_code(image) for image in decoded] == [(0, 1, frame) for frame in range(70)]
+    assert [read_code(image) for image in decoded] == [
+        (0, 1, frame) for frame in range(70)
+    ]
 
 
 def test_images_in_large_compressed_chunks(tmp_path):
-    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=50, storage="raw")
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=1, lengths=50, storage="raw"
+    )
     with h5py.File(path, "r+") as file:
         pixels = file["episode_0/image_mid"][()]
         del file["episode_0/image_mid"]
@@ -48,7 +64,8 @@ def test_images_in_large_compressed_chunks(tmp_path):
     with Recording(path, PIPER) as recording:
         images = list(recording.episode("episode_0").stream("mid", 50))
     assert np.array_equal(
-        np.stack([image for image in images if not isinstance(image, bytes)]), pixels
+        np.stack([image for image in images if not isinstance(image, bytes)]),
+        pixels,
     )
 
 
@@ -88,7 +105,11 @@ BREAKS = {
         LayoutMismatch,
         "numbers of shape",
     ),
-    "no state": (lambda g: g.__delitem__("state"), LayoutMismatch, "missing.*state"),
+    "no state": (
+        lambda g: g.__delitem__("state"),
+        LayoutMismatch,
+        "missing.*state",
+    ),
     "state is a group": (
         lambda g: (g.__delitem__("state"), g.create_group("state")),
         LayoutMismatch,
@@ -99,7 +120,11 @@ BREAKS = {
         BadEpisode,
         "at least 6 rows.*5 rows",
     ),
-    "length 0": (lambda g: g.attrs.__setitem__("length", 0), BadEpisode, "no frames"),
+    "length 0": (
+        lambda g: g.attrs.__setitem__("length", 0),
+        BadEpisode,
+        "no frames",
+    ),
     "length of words": (
         lambda g: g.attrs.__setitem__("length", "five"),
         LayoutMismatch,
@@ -116,19 +141,28 @@ BREAKS = {
         "does not hold images",
     ),
     "absurd rows": (
-        lambda g: replace(g, "state", shape=(10**12, 14), dtype="f4", chunks=(1024, 14)),
+        lambda g: replace(
+            g, "state", shape=(10**12, 14), dtype="f4", chunks=(1024, 14)
+        ),
         BadEpisode,
         "a size that no recording has",
     ),
     "absurd images": (
         lambda g: replace(
-            g, "image_mid", shape=(5, 10**6, 10**6, 3), dtype="u1", chunks=(1, 64, 64, 3)
+            g,
+            "image_mid",
+            shape=(5, 10**6, 10**6, 3),
+            dtype="u1",
+            chunks=(1, 64, 64, 3),
         ),
         BadEpisode,
         "a size that no recording has",
     ),
     "soft link to nowhere": (
-        lambda g: (g.__delitem__("state"), g.__setitem__("state", h5py.SoftLink("/nothing/here"))),
+        lambda g: (
+            g.__delitem__("state"),
+            g.__setitem__("state", h5py.SoftLink("/nothing/here")),
+        ),
         LayoutMismatch,
         "missing",
     ),
@@ -150,13 +184,19 @@ BREAKS = {
     ),
     "external storage": (
         lambda g: replace(
-            g, "state", shape=(5, 14), dtype="f4", external=[("/etc/passwd", 0, 280)]
+            g,
+            "state",
+            shape=(5, 14),
+            dtype="f4",
+            external=[("/etc/passwd", 0, 280)],
         ),
         BadEpisode,
         "external storage",
     ),
     "PNG cut short": (
-        lambda g: replace(g, "image_mid", data=np.array([b"\x89PNG\r\n\x1a\n1"] * 5, "S9")),
+        lambda g: replace(
+            g, "image_mid", data=np.array([b"\x89PNG\r\n\x1a\n1"] * 5, "S9")
+        ),
         BadEpisode,
         "PNG cut short",
     ),
@@ -235,14 +275,19 @@ def test_a_file_without_episodes(tmp_path):
 @pytest.mark.parametrize("instruction", ["", "  ", h5py.Empty("f4"), 3.5])
 def test_an_empty_instruction_is_none(tmp_path, instruction):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
-    change(path, lambda group: group.attrs.__setitem__("instruction", instruction))
+    change(
+        path, lambda group: group.attrs.__setitem__("instruction", instruction)
+    )
     assert header_of(path).task is None
 
 
 def test_an_instruction_of_bytes_is_text(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=1)
     change(
-        path, lambda group: group.attrs.__setitem__("instruction", np.bytes_("把杯子放好".encode()))
+        path,
+        lambda group: group.attrs.__setitem__(
+            "instruction", np.bytes_("把杯子放好".encode())
+        ),
     )
     assert header_of(path).task == "把杯子放好"
 
@@ -264,8 +309,16 @@ def test_cameras_that_are_no_group(tmp_path):
 
 
 def test_cameras_come_in_natural_order(tmp_path):
-    path = write_aloha(tmp_path / "episode_0.hdf5", length=3, cameras=("cam_10", "cam_2", "cam_1"))
-    assert list(header_of(path, "episode_0", ALOHA).cameras) == ["cam_1", "cam_2", "cam_10"]
+    path = write_aloha(
+        tmp_path / "episode_0.hdf5",
+        length=3,
+        cameras=("cam_10", "cam_2", "cam_1"),
+    )
+    assert list(header_of(path, "episode_0", ALOHA).cameras) == [
+        "cam_1",
+        "cam_2",
+        "cam_10",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -280,18 +333,28 @@ def test_a_task_text_may_lie_in_an_array_of_one(tmp_path, text):
 
 def test_a_layout_may_declare_no_cameras(tmp_path):
     path = write_aloha(tmp_path / "episode_0.hdf5", length=3)
-    assert header_of(path, "episode_0", dataclasses.replace(ALOHA, cameras={})).cameras == {}
+    assert (
+        header_of(
+            path, "episode_0", dataclasses.replace(ALOHA, cameras={})
+        ).cameras
+        == {}
+    )
 
 
 def test_damage_inside_the_file_is_told_with_its_frame(tmp_path):
-    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=40, storage="raw")
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=1, lengths=40, storage="raw"
+    )
     with h5py.File(path, "r+") as file:
         pixels = file["episode_0/image_mid"][()]
         del file["episode_0/image_mid"]
         made = file["episode_0"].create_dataset(
             "image_mid", data=pixels, chunks=(1, 48, 64, 3), compression="gzip"
         )
-        place, size = (made.id.get_chunk_info(33).byte_offset, made.id.get_chunk_info(33).size)
+        place, size = (
+            made.id.get_chunk_info(33).byte_offset,
+            made.id.get_chunk_info(33).size,
+        )
     raw = bytearray(path.read_bytes())
     raw[place : place + size] = bytes(size)
     path.write_bytes(raw)
@@ -300,14 +363,18 @@ def test_damage_inside_the_file_is_told_with_its_frame(tmp_path):
         pytest.raises(BadEpisode, match="cannot be read") as caught,
     ):
         list(recording.episode("episode_0").stream("mid", 40))
-    assert caught.value.place == Place(path, "/episode_0/image_mid", "episode_0", "mid", 33)
+    assert caught.value.place == Place(
+        path, "/episode_0/image_mid", "episode_0", "mid", 33
+    )
 
 
 def test_files_that_are_no_recordings(tmp_path):
     (tmp_path / "text.hdf5").write_text("no HDF5")
     whole = write_piper(tmp_path / "whole.hdf5").read_bytes()
     (tmp_path / "cut.hdf5").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "lfs.hdf5").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tmp_path / "lfs.hdf5").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
+    )
     for path, words in [
         (tmp_path / "none.hdf5", "no such file"),
         (tmp_path, "folder"),

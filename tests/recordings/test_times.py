@@ -37,16 +37,25 @@ def two_streams(path, *, start=1.75e9):
     rng = np.random.default_rng(3)
     joints, images = jittered(200, rng), jittered(30, rng, 0.013)
     with h5py.File(path, "w") as file:
-        file["joints/position"] = np.stack([since_pulse(joints), np.sin(joints)], axis=1)
+        file["joints/position"] = np.stack(
+            [since_pulse(joints), np.sin(joints)], axis=1
+        )
         file["joints/time"] = start + joints
         frames = [paint(0, 0, round(1000 * t)) for t in since_pulse(images)]
-        write_bytes(file.create_group("cam"), "color", [jpeg(f) for f in frames], "jpeg-vlen")
+        write_bytes(
+            file.create_group("cam"),
+            "color",
+            [jpeg(f) for f in frames],
+            "jpeg-vlen",
+        )
         file["cam/time"] = start + images
     return joints, images
 
 
 def since_pulse(times):
-    return np.array([min((t - p for p in PULSES if p <= t), default=3.9) for t in times])
+    return np.array(
+        [min((t - p for p in PULSES if p <= t), default=3.9) for t in times]
+    )
 
 
 ALIGNED = """[time]
@@ -70,17 +79,25 @@ def test_streams_of_two_rates_are_aligned_within_half_a_period(tmp_path, fps):
         header = episode.header()
         state = episode.vectors(header.length)["observation.state"]
         stream = episode.stream("front", header.length)
-        pictures = [decode_image(one) for one in stream if isinstance(one, bytes)]
+        pictures = [
+            decode_image(one) for one in stream if isinstance(one, bytes)
+        ]
         shown = [read_code(picture)[2] / 1000 for picture in pictures]
     first, last = max(joints[0], images[0]), min(joints[-1], images[-1])
     assert header.length == int((last - first) * fps) + 1
     clock = since_pulse(first + np.arange(header.length) / fps)
     times = first + np.arange(header.length) / fps
-    ahead = np.array([min((p - t for p in PULSES if p > t), default=1) for t in times])
-    away = (clock > 0.05) & (ahead > 0.05) & (clock < 3)  # rows of both sides are near a pulse
+    ahead = np.array(
+        [min((p - t for p in PULSES if p > t), default=1) for t in times]
+    )
+    # rows of both sides are near a pulse
+    away = (clock > 0.05) & (ahead > 0.05) & (clock < 3)
     slower, jitter = 1 / 30, 2 / 3 / 30
     assert np.abs(state[:, 0] - clock)[away].max() <= (0.5 + 1 / 3) / 200 + 1e-6
-    assert np.abs(np.array(shown) - clock)[away].max() <= (slower + jitter) / 2 + 0.001
+    assert (
+        np.abs(np.array(shown) - clock)[away].max()
+        <= (slower + jitter) / 2 + 0.001
+    )
     assert len(header.notes) == 2
     assert all("ms from their frame" in note for note in header.notes)
 
@@ -108,7 +125,10 @@ def test_gaps_longer_than_a_limit_are_refused_or_told(tmp_path):
         notes = " ".join(recording.episode("a").header().notes)
     assert "farther than the limit" in notes
     limited = layout_of(ALIGNED.replace('"nearest"', '"nearest"\nlimit = 2'))
-    with Recording(path, limited) as recording, pytest.raises(BadEpisode, match="gaps") as caught:
+    with (
+        Recording(path, limited) as recording,
+        pytest.raises(BadEpisode, match="gaps") as caught,
+    ):
         recording.episode("a").header()
     assert caught.value.place is not None
     assert caught.value.place.hdf5_path == "/cam/color"
@@ -120,7 +140,10 @@ def test_gaps_longer_than_a_limit_are_refused_or_told(tmp_path):
         (lambda times: times[::-1], "do not rise"),
         (lambda times: times * np.nan, "do not rise"),
         (lambda times: np.full(len(times), np.inf), "do not rise"),
-        (lambda times: np.linspace(-1e300, 1e300, len(times)), "do not rise|no usable"),
+        (
+            lambda times: np.linspace(-1e300, 1e300, len(times)),
+            "do not rise|no usable",
+        ),
         (lambda times: times + 1e6, "no usable time in common"),
         (lambda times: np.arange(len(times)) * 1e8, None),
     ],
@@ -140,7 +163,9 @@ def test_clocks_that_cannot_be(tmp_path, change, words):
         recording.episode("a").header()
 
 
-@pytest.mark.parametrize("value", ["15", [[1], [2, 3]], {"a": 1}, True, -3, 1e9, None])
+@pytest.mark.parametrize(
+    "value", ["15", [[1], [2, 3]], {"a": 1}, True, -3, 1e9, None]
+)
 def test_rates_beside_that_cannot_be(tmp_path, value):
     path = rows_at(tmp_path / "a.hdf5", 30)
     (tmp_path / "config.json").write_text(json.dumps({"hz": value}))
@@ -175,13 +200,17 @@ def rows_at(path, rate, **more):
 )
 def test_the_rate_may_be_recorded(tmp_path, rule, fps):
     path = rows_at(tmp_path / "a.hdf5", 11.8, hz=15.0)
-    (tmp_path / "config.json").write_text(json.dumps({"robot": {"save_freq": 25}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"robot": {"save_freq": 25}})
+    )
     assert settle(layout_of(f"[time]\n{rule}\n{STATE}"), [path]).fps == fps
 
 
 def test_a_clock_that_disagrees_with_the_rate_is_told(tmp_path):
     path = rows_at(tmp_path / "a.hdf5", 11.8)
-    with Recording(path, layout_of(f'[time]\ntimestamps = "clock"\n{STATE}')) as recording:
+    with Recording(
+        path, layout_of(f'[time]\ntimestamps = "clock"\n{STATE}')
+    ) as recording:
         notes = recording.episode("a").header().notes
     assert notes == ("its clock tells 11.80 frames a second, 30 are written",)
 
@@ -192,5 +221,9 @@ def test_times_may_be_nanoseconds_since_1970(tmp_path):
         del file["clock"]
         file["clock"] = 1_750_000_000_000_000_000 + np.arange(60) * 20_000_000
     assert (
-        settle(layout_of(f'[time]\ntimestamps = "clock"\nunit = "ns"\n{STATE}'), [path]).fps == 50
+        settle(
+            layout_of(f'[time]\ntimestamps = "clock"\nunit = "ns"\n{STATE}'),
+            [path],
+        ).fps
+        == 50
     )

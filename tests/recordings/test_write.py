@@ -8,13 +8,19 @@ from piperline.recordings.write import NewEpisode, write_recording
 
 
 def episode(frames, name="take"):
-    return NewEpisode(name, {"length": 2}, {"state": np.zeros((2, 3))}, ("eye",), frames)
+    return NewEpisode(
+        name, {"length": 2}, {"state": np.zeros((2, 3))}, ("eye",), frames
+    )
 
 
 def test_a_recording_holds_what_was_given(tmp_path):
     path = tmp_path / "a.hdf5"
     write_recording(
-        path, [episode([{"eye": b"one"}, {"eye": b"three"}]), episode([{"eye": b""}] * 2, "other")]
+        path,
+        [
+            episode([{"eye": b"one"}, {"eye": b"three"}]),
+            episode([{"eye": b""}] * 2, "other"),
+        ],
     )
     assert list(tmp_path.iterdir()) == [path]
     with h5py.File(path) as file:

@@ -16,12 +16,25 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.demo.motion import BASES, arm_points, plan_motion
 from piperline.detectors.codes import REMEDIES
-from piperline.plan import EditPlan, EpisodeEdit, fingerprint, plan_text, read_plan
+from piperline.plan import (
+    EditPlan,
+    EpisodeEdit,
+    fingerprint,
+    plan_text,
+    read_plan,
+)
 from piperline.recordings.layout import load_layout
 from piperline.review.run import review
 from piperline.review.write_page import script_text, write_page
 from piperline.video.decoder import decode
-from tests.helpers.browser import Pixels, chromium, complaints, opened, photo, until
+from tests.helpers.browser import (
+    Pixels,
+    chromium,
+    complaints,
+    opened,
+    photo,
+    until,
+)
 from tests.helpers.recordings import read_code, write_piper
 
 FRAMES = 20
@@ -40,7 +53,11 @@ def browser() -> Iterator[Browser]:
 def recordings(tmp_path_factory):
     """Two episodes of numbered frames."""
     folder = tmp_path_factory.mktemp("page")
-    write_piper(folder / "day 1.hdf5", lengths=FRAMES, names=["first", 'so-called "2nd"'])
+    write_piper(
+        folder / "day 1.hdf5",
+        lengths=FRAMES,
+        names=["first", 'so-called "2nd"'],
+    )
     return folder
 
 
@@ -66,7 +83,12 @@ def sides(what: Locator) -> tuple[int, int, int, int]:
     """Where something stands on the screen, and how wide and high it is."""
     box = what.bounding_box()
     assert box, "it is not to be seen"
-    return round(box["x"]), round(box["y"]), round(box["width"]), round(box["height"])
+    return (
+        round(box["x"]),
+        round(box["y"]),
+        round(box["width"]),
+        round(box["height"]),
+    )
 
 
 def marked_frame(image, page: Page) -> float:
@@ -80,7 +102,10 @@ def marked_frame(image, page: Page) -> float:
 def video_codes(image, page: Page) -> list[tuple[int, int, int]]:
     """The numbers that the pictures of all cameras carry, as they are seen."""
     boxes = [sides(video) for video in page.locator("video").all()]
-    return [read_code(image[y : y + height, x : x + width]) for x, y, width, height in boxes]
+    return [
+        read_code(image[y : y + height, x : x + width])
+        for x, y, width, height in boxes
+    ]
 
 
 def settled(page: Page, codes: list[tuple[int, int, int]]) -> Pixels:
@@ -106,7 +131,12 @@ def settled(page: Page, codes: list[tuple[int, int, int]]) -> Pixels:
 
 def test_every_frame_that_is_stepped_to_is_the_one_that_is_seen(page):
     open_episode(page, 1)
-    for key, frame in (("ArrowRight", 1), ("Shift+ArrowRight", 11), ("End", 19), ("ArrowLeft", 18)):
+    for key, frame in (
+        ("ArrowRight", 1),
+        ("Shift+ArrowRight", 11),
+        ("End", 19),
+        ("ArrowLeft", 18),
+    ):
         page.keyboard.press(key)
         image = settled(page, [(1, camera, frame) for camera in range(3)])
         assert round(marked_frame(image, page)) == frame
@@ -117,9 +147,15 @@ def test_curves_stand_where_the_picture_is(page):
     open_episode(page, 0)
     page.evaluate("player.seek(7)")
     with h5py.File(page.evaluate("review.inputs[0]")) as file:
-        state, action = (file[f"first/{name}"][7] for name in ("state", "action"))
-    told = [text.split() for text in page.locator(".chart .value").all_inner_texts()]
-    assert np.array(told, float) == pytest.approx(np.column_stack([state, action]), abs=6e-4)
+        state, action = (
+            file[f"first/{name}"][7] for name in ("state", "action")
+        )
+    told = [
+        text.split() for text in page.locator(".chart .value").all_inner_texts()
+    ]
+    assert np.array(told, float) == pytest.approx(
+        np.column_stack([state, action]), abs=6e-4
+    )
     page.locator(".chart .u-over").nth(3).click(position={"x": 1, "y": 10})
     assert page.evaluate("player.frame") == 0
 
@@ -134,7 +170,10 @@ def test_playing_keeps_cameras_and_curves_together(page):
         image = photo(page)
         marked = marked_frame(image, page)
         seen.append(round(marked))
-        assert all(abs(frame - marked) <= 1.1 for _, _, frame in video_codes(image, page))
+        assert all(
+            abs(frame - marked) <= 1.1
+            for _, _, frame in video_codes(image, page)
+        )
     assert seen == sorted(seen)
     until(page, f"!player.playing && player.frame === {FRAMES - 1}")
 
@@ -150,7 +189,9 @@ def saved_plan(page: Page, folder: Path) -> EditPlan:
     return read_plan(path)
 
 
-def test_the_plan_that_is_saved_is_the_plan_that_was_made(page, recordings, tmp_path):
+def test_the_plan_that_is_saved_is_the_plan_that_was_made(
+    page, recordings, tmp_path
+):
     open_episode(page, 0)
     page.evaluate("player.seek(3)")
     page.keyboard.press("i")
@@ -172,7 +213,9 @@ def test_the_plan_that_is_saved_is_the_plan_that_was_made(page, recordings, tmp_
     assert second.drop
     source = f"{recordings.name}/day 1.hdf5"
     assert second.episode == f'{source}:so-called "2nd"'
-    assert second.made_of == fingerprint(source, stat.st_size, stat.st_mtime_ns, 'so-called "2nd"')
+    assert second.made_of == fingerprint(
+        source, stat.st_size, stat.st_mtime_ns, 'so-called "2nd"'
+    )
     page.keyboard.press("k")
     page.keyboard.press("Escape")
     assert list(saved_plan(page, tmp_path).episodes) == [first.episode]
@@ -207,14 +250,19 @@ def finding(number: int) -> dict[str, Any]:
         "code": code,
         "severity": ("error", "warning")[number % 3 > 0],
         "message": f"what is wrong with the recordings in the way of {code}, number {number}",
-        "place": {"file": f"/data/pick/session_{number // 20}.hdf5", "camera": "mid"},
+        "place": {
+            "file": f"/data/pick/session_{number // 20}.hdf5",
+            "camera": "mid",
+        },
         "numbers": numbers,
         "remedy": REMEDIES[code],
     }
 
 
 def document(count: int) -> dict[str, Any]:
-    names = list(load_layout("piper").vectors["observation.state"].dimension_names)
+    names = list(
+        load_layout("piper").vectors["observation.state"].dimension_names
+    )
     episodes = [
         {
             "session": f"session_{number // 20}.hdf5",
@@ -238,7 +286,11 @@ def document(count: int) -> dict[str, Any]:
 
 EDITS = [
     EpisodeEdit(
-        "pick/session_0.hdf5:episode_1", f"{1:032x}", drop=True, reason="twice", finding="x"
+        "pick/session_0.hdf5:episode_1",
+        f"{1:032x}",
+        drop=True,
+        reason="twice",
+        finding="x",
     ),
     EpisodeEdit(
         "pick/session_0.hdf5:episode_2",
@@ -263,14 +315,21 @@ EDITS = [
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory):
     folder = tmp_path_factory.mktemp("thousand")
-    sources = [(f"pick/session_{n // 20}.hdf5:episode_{n % 20}", f"{n:032x}") for n in range(1000)]
-    (folder / "plan.toml").write_text(plan_text(EDITS, "what is proposed"), encoding="utf-8")
+    sources = [
+        (f"pick/session_{n // 20}.hdf5:episode_{n % 20}", f"{n:032x}")
+        for n in range(1000)
+    ]
+    (folder / "plan.toml").write_text(
+        plan_text(EDITS, "what is proposed"), encoding="utf-8"
+    )
     write_page(folder, document(1000), sources, EDITS, folder / "plan.toml")
     return folder
 
 
 def test_a_thousand_episodes_are_small(thousand):
-    sizes = [path.stat().st_size for path in thousand.rglob("*") if path.is_file()]
+    sizes = [
+        path.stat().st_size for path in thousand.rglob("*") if path.is_file()
+    ]
     assert sum(sizes) <= MEGABYTE
 
 
@@ -287,27 +346,39 @@ def test_a_thousand_episodes_are_usable_within_two_seconds(browser, thousand):
         assert page.locator(".card:visible").count() == 1000
         page.locator("#search").fill("session_7.hdf5")
         assert page.locator(".card:visible").count() == 20
-        assert page.locator(".groups article.error ~ article.error").count() > 10
+        assert (
+            page.locator(".groups article.error ~ article.error").count() > 10
+        )
 
 
 def test_the_page_begins_with_the_plan_that_stands(browser, thousand, tmp_path):
     with opened(browser, thousand) as page:
         assert saved_plan(page, tmp_path) == read_plan(thousand / "plan.toml")
-        assert '# trim = "7:90"' in (tmp_path / "plan.toml").read_text(encoding="utf-8")
+        assert '# trim = "7:90"' in (tmp_path / "plan.toml").read_text(
+            encoding="utf-8"
+        )
         open_episode(page, 3)
         page.keyboard.press("a")
         accepted = saved_plan(page, tmp_path).episodes[EDITS[2].episode]
         assert accepted == replace(EDITS[2], certain=True)
         page.keyboard.press("k")
         assert saved_plan(page, tmp_path) == read_plan(thousand / "plan.toml")
-        assert "7:90" not in (tmp_path / "plan.toml").read_text(encoding="utf-8")
+        assert "7:90" not in (tmp_path / "plan.toml").read_text(
+            encoding="utf-8"
+        )
 
 
-def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(browser, thousand):
+def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(
+    browser, thousand
+):
     with opened(browser, thousand) as page:
-        marks = page.evaluate("overview.groups().map(g => [g.findings[0].severity, g.scope])")
+        marks = page.evaluate(
+            "overview.groups().map(g => [g.findings[0].severity, g.scope])"
+        )
         assert marks == sorted(marks)
-        group = page.evaluate("overview.groups().findIndex(g => g.findings.every(f => f.span))")
+        group = page.evaluate(
+            "overview.groups().findIndex(g => g.findings.every(f => f.span))"
+        )
         head = page.locator(".groups .head").nth(group)
         head.click()
         row = page.locator(".groups .row:visible").first
@@ -325,12 +396,17 @@ def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(browser,
 def test_both_languages_say_everything(browser, reviewed):
     with opened(browser, reviewed, language="zh-CN") as page:
         assert page.locator("h2").first.inner_text().startswith("发现")
-        assert set(page.evaluate("Object.keys(CODES)")) == set(REMEDIES) | {"unreadable"}
-        lengths = page.evaluate("Object.values(CODES).map(texts => texts.filter(Boolean).length)")
+        assert set(page.evaluate("Object.keys(CODES)")) == set(REMEDIES) | {
+            "unreadable"
+        }
+        lengths = page.evaluate(
+            "Object.values(CODES).map(texts => texts.filter(Boolean).length)"
+        )
         assert set(lengths) == {3}
         texts = page.evaluate("Object.values(TEXTS)")
         assert all(
-            len(pair) == 2 and re.search("[\u4e00-\u9fff]|^[^a-z]*$", pair[1]) for pair in texts
+            len(pair) == 2 and re.search("[\u4e00-\u9fff]|^[^a-z]*$", pair[1])
+            for pair in texts
         )
         page.keyboard.press("l")
         assert page.locator("h2").first.inner_text().startswith("findings")
@@ -352,7 +428,10 @@ def test_hostile_texts_stay_texts(browser, tmp_path):
         file["__proto__"].attrs["success"] = EVIL
     out = tmp_path / "review"
     review([path], out, workers=1)
-    for script in ("data.js", *(f"episodes/{p.name}" for p in (out / "episodes").iterdir())):
+    for script in (
+        "data.js",
+        *(f"episodes/{p.name}" for p in (out / "episodes").iterdir()),
+    ):
         text = (out / script).read_bytes()
         assert not set(b"<>&\x7f") & set(text)
         assert max(text) < 0x80
@@ -363,12 +442,16 @@ def test_hostile_texts_stay_texts(browser, tmp_path):
         page.keyboard.press("Escape")
         page.keyboard.press("d")
         page.keyboard.press("Escape")
-        visible = EVIL.replace("\u2028", "\\u{2028}").replace("\u202e", "\\u{202e}")
+        visible = EVIL.replace("\u2028", "\\u{2028}").replace(
+            "\u202e", "\\u{202e}"
+        )
         assert page.locator(".card .text").first.inner_text() == visible
         assert page.evaluate("window.hacked") is None
         assert page.locator("img[src=x], main script").count() == 0
         plan = saved_plan(page, tmp_path)
-        assert any(address.endswith(f":{EVIL_NAME}") for address in plan.episodes)
+        assert any(
+            address.endswith(f":{EVIL_NAME}") for address in plan.episodes
+        )
         assert complaints(page) == []
 
 
@@ -376,14 +459,18 @@ def test_markup_that_comes_in_all_the_same_does_nothing(browser, reviewed):
     with opened(browser, reviewed) as page:
         hack = "window.hacked=1"
         image = f"<img src=x onerror={hack}>"
-        page.evaluate(f"document.body.insertAdjacentHTML('beforeend', '{image}')")
+        page.evaluate(
+            f"document.body.insertAdjacentHTML('beforeend', '{image}')"
+        )
         page.evaluate(
             "text => document.body.append(Object.assign(document.createElement('script'), {text}))",
             hack,
         )
         until(page, "[...document.images].every(image => image.complete)")
         assert page.evaluate("window.hacked") is None
-        assert any("Content Security Policy" in error for error in complaints(page))
+        assert any(
+            "Content Security Policy" in error for error in complaints(page)
+        )
 
 
 def test_what_a_script_holds_is_what_was_put_in():
@@ -399,14 +486,20 @@ def test_what_a_script_holds_is_what_was_put_in():
 
 def test_arms_are_drawn_by_the_kinematics_of_a_piper(page):
     flange = page.evaluate("armPoints([0, 0, 0, 0, 0, 0, 0])[4]")
-    assert flange == pytest.approx([0.056128, 0, 0.213266], abs=1e-6)  # piper_sdk's initial pose
+    # piper_sdk's initial pose
+    assert flange == pytest.approx([0.056128, 0, 0.213266], abs=1e-6)
     motion = plan_motion(np.random.default_rng(0), frames=20, fps=30, task=0)
     for side, base in enumerate(BASES):
         joints = motion.state[::5, side * 7 : side * 7 + 7]
         drawn = page.evaluate(
-            "rows => rows.map(joints => armPoints(joints).slice(1, 4))", joints.tolist()
+            "rows => rows.map(joints => armPoints(joints).slice(1, 4))",
+            joints.tolist(),
         )
-        turned = np.array(drawn)[..., [1, 0, 2]] * (-1, 1, 1) + (base, 0, 0.1 - 0.123)
+        turned = np.array(drawn)[..., [1, 0, 2]] * (-1, 1, 1) + (
+            base,
+            0,
+            0.1 - 0.123,
+        )
         assert np.abs(turned - arm_points(joints, base)[:, :3]).max() < 0.002
 
 
@@ -417,10 +510,16 @@ def test_small_videos_hold_every_frame(reviewed):
         for folder in folders
         for video in folder.iterdir()
     }
-    assert codes == {tuple((e, c, f) for f in range(FRAMES)) for e in range(2) for c in range(3)}
+    assert codes == {
+        tuple((e, c, f) for f in range(FRAMES))
+        for e in range(2)
+        for c in range(3)
+    }
 
 
-@pytest.mark.parametrize(("version", "video"), [("v2.1", "h264"), ("v3.0", "av1")])
+@pytest.mark.parametrize(
+    ("version", "video"), [("v2.1", "h264"), ("v3.0", "av1")]
+)
 def test_a_dataset_is_shown_too(version, video, browser, recordings, tmp_path):
     job = make_job(format=version, video=video)
     convert([recordings / "day 1.hdf5"], tmp_path / "dataset", job, workers=1)
@@ -435,7 +534,12 @@ def test_a_dataset_is_shown_too(version, video, browser, recordings, tmp_path):
 
 
 def test_without_videos_the_rest_is_shown(browser, recordings, tmp_path):
-    review([recordings / "day 1.hdf5"], tmp_path / "review", workers=1, videos=False)
+    review(
+        [recordings / "day 1.hdf5"],
+        tmp_path / "review",
+        workers=1,
+        videos=False,
+    )
     assert not list((tmp_path / "review/videos").iterdir())
     with opened(browser, tmp_path / "review") as page:
         open_episode(page, 0)
@@ -444,5 +548,10 @@ def test_without_videos_the_rest_is_shown(browser, recordings, tmp_path):
         until(page, "player.frame > 3")
         assert page.locator(".chart").count() == 14
         assert complaints(page) == []
-    assert review([recordings / "day 1.hdf5"], tmp_path / "review", workers=1).reused == 0
+    assert (
+        review(
+            [recordings / "day 1.hdf5"], tmp_path / "review", workers=1
+        ).reused
+        == 0
+    )
     assert len(list((tmp_path / "review/videos").iterdir())) == 2

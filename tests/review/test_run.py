@@ -47,16 +47,25 @@ def test_what_was_measured_is_reused(recordings, tmp_path):
 
 def test_the_result_holds_what_a_page_needs(recordings, tmp_path):
     result = review([recordings], tmp_path / "out", workers=2)
-    document = json.loads((tmp_path / "out/review.json").read_text(encoding="utf-8"))
+    document = json.loads(
+        (tmp_path / "out/review.json").read_text(encoding="utf-8")
+    )
     assert document == json.loads(json.dumps(result.result))
-    assert [e["name"] for e in document["episodes"]] == ["episode_0", "episode_1"] * 2
+    assert [e["name"] for e in document["episodes"]] == [
+        "episode_0",
+        "episode_1",
+    ] * 2
     episode = document["episodes"][3]
-    script = (tmp_path / f"out/episodes/{episode['key']}.js").read_text(encoding="utf-8")
+    script = (tmp_path / f"out/episodes/{episode['key']}.js").read_text(
+        encoding="utf-8"
+    )
     curves = json.loads(script[script.index("{") : script.rindex("}") + 1])
     take = clean_set(SMALL)[3]
     assert np.allclose(curves["state"], take.state, atol=1e-4)
     assert np.allclose(curves["action"], take.action, atol=1e-4)
-    assert [len(motion) for motion in curves["motion"]] == [len(take)] * len(document["cameras"])
+    assert [len(motion) for motion in curves["motion"]] == [len(take)] * len(
+        document["cameras"]
+    )
     thumbnail = (tmp_path / f"out/thumbnails/{episode['key']}.jpg").read_bytes()
     assert thumbnail.startswith(b"\xff\xd8")
 
@@ -65,10 +74,16 @@ def test_the_number_of_workers_changes_nothing(recordings, tmp_path):
     for workers in (1, 2):
         review([recordings], tmp_path / str(workers), workers=workers)
     one, two = (
-        {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        {
+            p.relative_to(root): p.read_bytes()
+            for p in root.rglob("*")
+            if p.is_file()
+        }
         for root in (tmp_path / "1", tmp_path / "2")
     )
-    assert {"review.json", "plan.toml", "index.html"} <= {str(path) for path in one}
+    assert {"review.json", "plan.toml", "index.html"} <= {
+        str(path) for path in one
+    }
     assert len([path for path in one if path.parts[0] == "episodes"]) == 4
     assert one == two
 
@@ -82,7 +97,9 @@ def test_tables_only_reads_no_image(recordings, tmp_path):
     assert "pictures were not looked at" in result.notes
 
 
-def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(recordings, tmp_path):
+def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(
+    recordings, tmp_path
+):
     with h5py.File(recordings / "session_1.hdf5", "a") as file:
         file["episode_0/state"][3, 2] = np.nan
     (recordings / "session_3.hdf5").write_bytes(b"no HDF5")
@@ -112,21 +129,32 @@ def test_a_hang_of_hdf5_costs_the_episode(recordings, tmp_path, monkeypatch):
     result = review([recordings], tmp_path / "out", workers=1)
     assert [f.code for f in result.findings] == ["unreadable"]
     assert "session_9.hdf5" in str(result.findings[0].place)
-    assert "crashes or hangs: nothing for 5 seconds" in result.findings[0].message
+    assert (
+        "crashes or hangs: nothing for 5 seconds" in result.findings[0].message
+    )
     assert result.episodes == 4
 
 
 def test_episodes_of_a_few_frames_are_reviewed(tmp_path):
     lengths = (1, 2, 3, 12, 25)
-    write_piper(tmp_path / "a.hdf5", episodes=5, lengths=lengths, storage="png-vlen")
-    write_piper(tmp_path / "b.hdf5", episodes=5, first=5, lengths=lengths, storage="raw")
+    write_piper(
+        tmp_path / "a.hdf5", episodes=5, lengths=lengths, storage="png-vlen"
+    )
+    write_piper(
+        tmp_path / "b.hdf5", episodes=5, first=5, lengths=lengths, storage="raw"
+    )
     result = review([tmp_path], tmp_path / "out", workers=1)
     assert (result.episodes, result.frames) == (10, 2 * sum(lengths))
 
 
 def test_a_layout_without_instructions_leaves_them_to_convert(tmp_path):
     for number in range(3):
-        write_aloha(tmp_path / f"{number}.hdf5", episode=number, length=20, compressed=number == 1)
+        write_aloha(
+            tmp_path / f"{number}.hdf5",
+            episode=number,
+            length=20,
+            compressed=number == 1,
+        )
     result = review([tmp_path], tmp_path / "out", layout="aloha", workers=1)
     assert result.episodes == 3
     assert "text-empty" not in {finding.code for finding in result.findings}
@@ -142,25 +170,45 @@ def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
             (f.code, *f.numbers["episodes"])
             for f in review([what], tmp_path / name, workers=1).findings
         }
-        for what, name in ((tmp_path / "data", "one"), (tmp_path / "set", "two"))
+        for what, name in (
+            (tmp_path / "data", "one"),
+            (tmp_path / "set", "two"),
+        )
     ]
     assert told[0] == told[1] == {("text-placeholder", 0)}
 
 
-def test_the_plan_for_a_dataset_is_carried_out_by_edit(tmp_path, convert, capsys):
+def test_the_plan_for_a_dataset_is_carried_out_by_edit(
+    tmp_path, convert, capsys
+):
     """As the printed command says; the plan for recordings is carried out by `convert`."""
     takes = clean_set(SMALL)
     write_sessions(
         tmp_path / "data",
-        (*takes[:3], replace(takes[0], session=takes[3].session, name=takes[3].name)),
+        (
+            *takes[:3],
+            replace(takes[0], session=takes[3].session, name=takes[3].name),
+        ),
     )
     assert convert(tmp_path / "data", "--output", tmp_path / "set")[0] == 0
-    command = ["review", str(tmp_path / "set"), "--output", str(tmp_path / "out")]
+    command = [
+        "review",
+        str(tmp_path / "set"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     run(app, [*command, "--workers", "1"])
     told = capsys.readouterr().out
-    command = ["edit", str(tmp_path / "set"), "--plan", str(tmp_path / "out/plan.toml")]
+    command = [
+        "edit",
+        str(tmp_path / "set"),
+        "--plan",
+        str(tmp_path / "out/plan.toml"),
+    ]
     assert f"piperline {' '.join(command)} --output NEW" in told
-    assert "piperline edit DATASET --plan" in (tmp_path / "out/plan.toml").read_text("utf-8")
+    assert "piperline edit DATASET --plan" in (
+        tmp_path / "out/plan.toml"
+    ).read_text("utf-8")
     assert run(app, [*command, "--output", str(tmp_path / "new")]) == 0
     assert len(open_dataset(tmp_path / "new")) == 3
 
@@ -191,10 +239,16 @@ def test_a_plan_that_somebody_has_edited_is_kept(recordings, tmp_path):
 
 def test_certain_remedies_are_active_and_doubtful_ones_are_comments(tmp_path):
     takes = KINDS["idle_start"].put(clean_set(SMALL), 2)[:2]
-    takes = (replace(takes[0], attributes={"success": False}), *takes[1:], *clean_set(SMALL)[2:])
+    takes = (
+        replace(takes[0], attributes={"success": False}),
+        *takes[1:],
+        *clean_set(SMALL)[2:],
+    )
     takes = (*takes[:3], replace(takes[3], text="test"))
     write_sessions(tmp_path / "data", takes)
-    result = review([tmp_path / "data"], tmp_path / "out", pictures=False, workers=1)
+    result = review(
+        [tmp_path / "data"], tmp_path / "out", pictures=False, workers=1
+    )
     edits = read_plan(result.plan).episodes
     assert [e.drop for e in edits.values()] == [True]
     text = result.plan.read_text(encoding="utf-8")
@@ -204,11 +258,24 @@ def test_certain_remedies_are_active_and_doubtful_ones_are_comments(tmp_path):
 
 def test_hostile_texts_stay_texts(tmp_path, capsys):
     takes = clean_set(SMALL)
-    takes = (replace(takes[0], text=HOSTILE, attributes={"success": False}), *takes[1:])
+    takes = (
+        replace(takes[0], text=HOSTILE, attributes={"success": False}),
+        *takes[1:],
+    )
     write_sessions(tmp_path / "data", takes)
     with h5py.File(tmp_path / "data/session_1.hdf5", "a") as file:
         file.move("episode_0", HOSTILE.replace("/", "|"))
-    code = run(app, ["review", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "-w", "1"])
+    code = run(
+        app,
+        [
+            "review",
+            str(tmp_path / "data"),
+            "-o",
+            str(tmp_path / "out"),
+            "-w",
+            "1",
+        ],
+    )
     out, _ = capsys.readouterr()
     assert code == 0  # warnings only
     assert "label-failure" in out
@@ -224,7 +291,15 @@ def test_hostile_texts_stay_texts(tmp_path, capsys):
 def test_the_exit_code_follows_fail_on(recordings, tmp_path, capsys):
     with h5py.File(recordings / "session_2.hdf5", "a") as file:
         file["episode_1"].attrs["success"] = False
-    words = ["review", str(recordings), "-o", str(tmp_path / "out"), "-w", "1", "--tables-only"]
+    words = [
+        "review",
+        str(recordings),
+        "-o",
+        str(tmp_path / "out"),
+        "-w",
+        "1",
+        "--tables-only",
+    ]
     assert run(app, words) == 0
     assert run(app, [*words, "--fail-on", "warning"]) == 1
     capsys.readouterr()

@@ -26,18 +26,27 @@ def sha(data):
 
 
 def test_digests_are_what_they_say():
-    assert payloads_digest([b"ab", b"c"]) == sha(b"\2" + bytes(7) + b"ab" + b"\1" + bytes(7) + b"c")
+    assert payloads_digest([b"ab", b"c"]) == sha(
+        b"\2" + bytes(7) + b"ab" + b"\1" + bytes(7) + b"c"
+    )
     values = np.arange(6, dtype=np.float32)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(values), 2)
     table = pa.table({"b": pa.array([1, 2, 3]), "a": vectors})
     kind = str(vectors.type)
     numbers = np.arange(1, 4, dtype=np.int64)
-    plain = f"a {kind} 3\n".encode() + values.tobytes() + b"b int64 3\n" + numbers.tobytes()
+    plain = (
+        f"a {kind} 3\n".encode()
+        + values.tobytes()
+        + b"b int64 3\n"
+        + numbers.tobytes()
+    )
     assert rows_digest(table) == sha(plain)
     assert rows_digest(table.slice(1)) != rows_digest(table)
 
 
-@pytest.mark.parametrize("column", [["a", None], [[1, 2], [3]], [b"\0", b"\1"], [None, 1.5]])
+@pytest.mark.parametrize(
+    "column", [["a", None], [[1, 2], [3]], [b"\0", b"\1"], [None, 1.5]]
+)
 def test_rows_of_other_kinds_have_digests(column):
     table = pa.table({"x": column})
     assert rows_digest(table) == rows_digest(pa.table({"x": column}))
@@ -74,7 +83,15 @@ def test_what_groot_writes_is_not_sealed_where_groot_reads():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"digest": 3}', "[" * 100_000, '{"digest": "x", "seal": 1}', "\0"],
+    [
+        "",
+        "[]",
+        "{",
+        '{"digest": 3}',
+        "[" * 100_000,
+        '{"digest": "x", "seal": 1}',
+        "\0",
+    ],
 )
 def test_what_is_no_seal(root, text):
     (root / SEAL).write_text(text)

@@ -11,12 +11,16 @@ SIZE = (60, 80)
 
 def noise(seed, level=90.0, spread=30.0):
     rng = np.random.default_rng(seed)
-    return np.clip(rng.normal(level, spread, (*SIZE, 3)), 0, 255).astype(np.uint8)
+    return np.clip(rng.normal(level, spread, (*SIZE, 3)), 0, 255).astype(
+        np.uint8
+    )
 
 
 @pytest.mark.parametrize("quality", [20, 50, 75, 92])
 def test_the_quality_is_that_of_libjpeg(quality):
-    assert jpeg_quality(jpeg(noise(0), quality=quality)) == pytest.approx(quality, abs=2)
+    assert jpeg_quality(jpeg(noise(0), quality=quality)) == pytest.approx(
+        quality, abs=2
+    )
 
 
 def test_what_is_no_jpeg_has_no_quality():
@@ -36,18 +40,27 @@ def test_motion_is_the_change_of_the_picture_and_not_of_the_light():
     found = measure([still, still, other], *SIZE)
     assert found.motion[1] < 0.5
     assert found.motion[2] > 20
-    assert measure([jpeg(noise(0, 80)), jpeg(noise(0, 100))], *SIZE).motion[1] < 3
+    assert (
+        measure([jpeg(noise(0, 80)), jpeg(noise(0, 100))], *SIZE).motion[1] < 3
+    )
 
 
 def test_a_damaged_image_is_named_and_the_one_before_stands_for_it():
-    images = [jpeg(noise(0)), jpeg(noise(1))[:200] + b"\xff\xd9", jpeg(noise(0))]
+    images = [
+        jpeg(noise(0)),
+        jpeg(noise(1))[:200] + b"\xff\xd9",
+        jpeg(noise(0)),
+    ]
     found = measure(images, *SIZE)
     assert found.damaged.tolist() == [1]
     assert found.motion[1] == 0
 
 
 def test_sharp_pictures_are_sharper_than_smooth_ones():
-    sharp, smooth = measure([jpeg(noise(0))], *SIZE), measure([jpeg(noise(0, spread=3))], *SIZE)
+    sharp, smooth = (
+        measure([jpeg(noise(0))], *SIZE),
+        measure([jpeg(noise(0, spread=3))], *SIZE),
+    )
     assert sharp.sharpness > smooth.sharpness + 2
 
 
@@ -56,5 +69,7 @@ def test_signals_survive_as_arrays(count):
     found = measure([jpeg(noise(i)) for i in range(count)], *SIZE)
     again = CameraSignals.of_arrays(found.arrays())
     for name, value in found.arrays().items():
-        assert np.array_equal(value, np.asarray(getattr(again, name)), equal_nan=True), name
+        assert np.array_equal(
+            value, np.asarray(getattr(again, name)), equal_nan=True
+        ), name
     assert len(found.motion) == len(found.hashes) == count

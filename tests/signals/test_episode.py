@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from piperline.signals.camera import measure
-from piperline.signals.episode import STATE, EpisodeSignals, load_signals, save_signals
+from piperline.signals.episode import (
+    STATE,
+    EpisodeSignals,
+    load_signals,
+    save_signals,
+)
 from tests.helpers.recordings import jpeg, paint
 
 
@@ -17,7 +22,9 @@ def signals():
         index=3,
         instruction="fold <b>it</b>",
         vectors={STATE: np.arange(28, dtype=np.float32).reshape(2, 14)},
-        cameras={"mid": measure([jpeg(paint(0, 0, i)) for i in range(2)], 48, 64)},
+        cameras={
+            "mid": measure([jpeg(paint(0, 0, i)) for i in range(2)], 48, 64)
+        },
         labels={"success": True},
         times=np.array([0.0, 0.1]),
         key="k",
@@ -28,9 +35,15 @@ def test_signals_are_read_back_as_they_were(signals, tmp_path):
     save_signals(tmp_path / "a.npz", signals)
     again = load_signals(tmp_path / "a.npz")
     assert again is not None
-    assert (again.name, again.index, again.instruction) == (signals.name, 3, "fold <b>it</b>")
+    assert (again.name, again.index, again.instruction) == (
+        signals.name,
+        3,
+        "fold <b>it</b>",
+    )
     assert np.array_equal(again.vectors[STATE], signals.vectors[STATE])
-    assert np.array_equal(again.cameras["mid"].view, signals.cameras["mid"].view)
+    assert np.array_equal(
+        again.cameras["mid"].view, signals.cameras["mid"].view
+    )
     assert (again.labels, again.rows_behind) == ({"success": True}, None)
     assert again.times is not None
     assert again.times.tolist() == [0.0, 0.1]

@@ -64,7 +64,10 @@ class Slurm:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.environment = {**os.environ, "SLURM_CONF": str(root / "slurm.conf")}
+        self.environment = {
+            **os.environ,
+            "SLURM_CONF": str(root / "slurm.conf"),
+        }
         self.environment["PATH"] += ":/usr/sbin"
         self._started: list[subprocess.Popen[bytes]] = []
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
@@ -82,12 +85,19 @@ class Slurm:
             "socket": self.root / "munge.socket",
             "pid-file": self.root / "munged.pid",
         }
-        files |= {"log-file": self.root / "munged.log", "seed-file": self.root / "munge.seed"}
+        files |= {
+            "log-file": self.root / "munged.log",
+            "seed-file": self.root / "munge.seed",
+        }
         options = [f"--{name}={path}" for name, path in files.items()]
         self._start("munged", "--foreground", "--force", *options)
         wait_until((self.root / "munge.socket").exists, 20, "munged")
         self._start("slurmctld", "-D")
-        wait_until(lambda: "UP" in self.run("scontrol", "ping", check=False), 30, "slurmctld")
+        wait_until(
+            lambda: "UP" in self.run("scontrol", "ping", check=False),
+            30,
+            "slurmctld",
+        )
         for node in NODES:
             self.start_node(node)
         wait_until(lambda: len(self.idle_nodes()) == len(NODES), 60, "nodes")
@@ -98,14 +108,20 @@ class Slurm:
         self._nodes[node] = self._start("slurmd", "-D", "-N", node)
 
     def idle_nodes(self) -> set[str]:
-        return set(self.run("sinfo", "-h", "-N", "-t", "idle", "-o", "%N", check=False).split())
+        return set(
+            self.run(
+                "sinfo", "-h", "-N", "-t", "idle", "-o", "%N", check=False
+            ).split()
+        )
 
     def kill_daemon(self, node: str) -> None:
         """Kill the daemon of a node; the processes of its jobs live on, as without a network."""
         self._nodes[node].kill()
         self._nodes[node].wait()
 
-    def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
+    def run(
+        self, *command: str, check: bool = True, cwd: Path | None = None
+    ) -> str:
         """Run a command that uses this cluster; gives what it prints."""
         done = subprocess.run(
             command,
@@ -122,7 +138,9 @@ class Slurm:
         return done.stdout
 
     def queue(self) -> list[str]:
-        return self.run("squeue", "--noheader", "--array", "--format=%F_%K %T %r %N").splitlines()
+        return self.run(
+            "squeue", "--noheader", "--array", "--format=%F_%K %T %r %N"
+        ).splitlines()
 
     def wait_until_empty(self, seconds: float = 120) -> None:
         wait_until(lambda: not self.queue(), seconds, "an empty queue")
@@ -138,7 +156,9 @@ class Slurm:
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.root / f"{command[0]}.out").open("ab") as log:
-            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log
+            )
         self._started.append(process)
         return process
 
@@ -149,7 +169,11 @@ class Slurm:
             ["id", "-un"], capture_output=True, text=True, check=True
         ).stdout.strip()
         text = _CONF.format(
-            root=self.root, host=host, port=control, user=user, array_size=ARRAY_SIZE
+            root=self.root,
+            host=host,
+            port=control,
+            user=user,
+            array_size=ARRAY_SIZE,
         )
         for node, port in zip(NODES, ports, strict=True):
             address = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
@@ -169,7 +193,9 @@ def running(root: Path) -> Iterator[Slurm]:
         slurm.stop()
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], object], seconds: float, what: str
+) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"no {what} after {seconds} s"

@@ -10,7 +10,9 @@ from tests.slurm.cluster import Slurm, running
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Slurm]:
     with (
-        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as root,
+        tempfile.TemporaryDirectory(
+            prefix="slurm-", ignore_cleanup_errors=True
+        ) as root,
         running(Path(root)) as slurm,
     ):
         yield slurm
@@ -21,6 +23,9 @@ def slurm(cluster: Slurm) -> Iterator[Slurm]:
     """The cluster, with an empty queue before and after."""
     yield cluster
     cluster.run(
-        "scancel", "--full", *(line.partition("_")[0] for line in cluster.queue()), check=False
+        "scancel",
+        "--full",
+        *(line.partition("_")[0] for line in cluster.queue()),
+        check=False,
     )
     cluster.wait_until_empty()

@@ -32,22 +32,34 @@ class Site:
         first = 0
         for number, count in enumerate(episodes):
             write_piper(
-                self.data / f"file{number}.hdf5", episodes=count, first=first, lengths=(7, 4, 11)
+                self.data / f"file{number}.hdf5",
+                episodes=count,
+                first=first,
+                lengths=(7, 4, 11),
             )
             first += count
 
-    def piperline(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def piperline(
+        self, *words: object, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         code = "import sys; from piperline.cli.app import main; main()"
-        return self.call(sys.executable, "-c", code, *map(str, words), check=check)
+        return self.call(
+            sys.executable, "-c", code, *map(str, words), check=check
+        )
 
     def script(
         self, name: str, *words: object, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         return self.call(
-            sys.executable, str(ROOT / "convert_parallel" / name), *map(str, words), check=check
+            sys.executable,
+            str(ROOT / "convert_parallel" / name),
+            *map(str, words),
+            check=check,
         )
 
-    def call(self, *command: str, check: bool) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, *command: str, check: bool
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             **self.slurm.environment,
             "HF_LEROBOT_HOME": str(self.home),
@@ -67,8 +79,18 @@ class Site:
         )
         return done
 
-    def shards(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        common = ("--hdf5-root", "./data", "--all", "--repo-id", REPO, "--slurm", 1)
+    def shards(
+        self, *words: object, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        common = (
+            "--hdf5-root",
+            "./data",
+            "--all",
+            "--repo-id",
+            REPO,
+            "--slurm",
+            1,
+        )
         return self.piperline("shards", "convert", *common, *words, check=check)
 
     def states(self) -> dict[int, str]:
@@ -82,10 +104,15 @@ class Site:
         return {}
 
     def outputs(self) -> str:
-        return "\n".join(path.read_text() for path in self.folder.glob("logs/*/**/slurm_logs/*"))
+        return "\n".join(
+            path.read_text()
+            for path in self.folder.glob("logs/*/**/slurm_logs/*")
+        )
 
     def aggregated(self, shards: int) -> dict[str, str]:
-        self.piperline("shards", "aggregate", "--repo-id", REPO, "--num-shards", shards)
+        self.piperline(
+            "shards", "aggregate", "--repo-id", REPO, "--num-shards", shards
+        )
         return tree(self.home / REPO)
 
     def local(self, version: str = "v3.0") -> dict[str, str]:
@@ -104,8 +131,12 @@ class Site:
 def test_the_documented_commands(tmp_path, slurm):
     site = Site(tmp_path, slurm, [1, 1, 1])
     line = f"--hdf5-root ./data --all --repo-id {REPO} --workers 100 --slurm 1 --partition cpu"
-    options = "--cpus-per-task 8 --mem-per-cpu 4000M --job-name convert_bi_piper"
-    said = site.script("convert_hdf5_shards.py", *line.split(), *options.split()).stdout
+    options = (
+        "--cpus-per-task 8 --mem-per-cpu 4000M --job-name convert_bi_piper"
+    )
+    said = site.script(
+        "convert_hdf5_shards.py", *line.split(), *options.split()
+    ).stdout
     assert "empty: shards 3 to 99" in said
     assert "submitted SLURM jobs" in said
     slurm.wait_until_empty()
@@ -133,7 +164,16 @@ def test_the_documented_commands(tmp_path, slurm):
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_one_step_on_a_shared_disk(tmp_path, slurm, version):
     site = Site(tmp_path, slurm, [3, 2])
-    asked = ("--slurm", "--workers", 3, "--cpus-per-task", 2, "--wait", "--format", version)
+    asked = (
+        "--slurm",
+        "--workers",
+        3,
+        "--cpus-per-task",
+        2,
+        "--wait",
+        "--format",
+        version,
+    )
     words = ("convert", "data", "--output", "out", *asked)
     said = site.piperline(*words)
     assert f"LeRobot {version} dataset" in said.stdout
@@ -147,7 +187,10 @@ def test_one_step_on_a_shared_disk(tmp_path, slurm, version):
 def test_more_tasks_than_an_array_may_have(tmp_path, slurm):
     site = Site(tmp_path, slurm, [4, 4])
     site.shards("--workers", ARRAY_SIZE + 2, "--wait")
-    assert len(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text())) == 2
+    assert (
+        len(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text()))
+        == 2
+    )
     assert site.aggregated(ARRAY_SIZE + 2) == site.local()
 
 
@@ -155,11 +198,16 @@ def test_a_rank_that_fails_stops_what_depends_on_it(tmp_path, slurm):
     site = Site(tmp_path, slurm, [2, 2])
     expected = site.local()
     changed = site.data / "file1.hdf5"
-    site.shards("--workers", 4, "--env-command", f"touch {changed}; {path_line()}")
+    site.shards(
+        "--workers", 4, "--env-command", f"touch {changed}; {path_line()}"
+    )
     slurm.wait_until_empty()
     states = site.states()
     assert (states[2], states[3]) == ("failed", "failed")
-    assert "changed since the run was planned" in site.piperline("shards", "status").stdout
+    assert (
+        "changed since the run was planned"
+        in site.piperline("shards", "status").stdout
+    )
     refused = site.piperline(
         "shards", "aggregate", "--repo-id", REPO, "--num-shards", 4, check=False
     )
@@ -182,7 +230,10 @@ def test_a_rank_that_fails_cancels_the_aggregation(tmp_path, slurm):
     status = ("shards", "status", "--job-name", "convert_out", "--json")
     shown = json.loads(site.piperline(*status).stdout)
     states = {(state["step"], state["rank"]): state["state"] for state in shown}
-    assert (states["convert", 3], states["aggregate", 0]) == ("failed", "missing")
+    assert (states["convert", 3], states["aggregate", 0]) == (
+        "failed",
+        "missing",
+    )
     assert not (tmp_path / "out").exists()
     site.piperline(*words, "--wait")
     assert tree(tmp_path / "out") == expected
@@ -194,7 +245,9 @@ def test_a_rank_that_is_killed_and_another_number_of_workers(tmp_path, slurm):
     write_piper(site.data / "file9.hdf5", episodes=1, first=9, lengths=600)
     expected = site.local()
     site.shards("--workers", 2)
-    wait_until(lambda: site.record(1).get("state") == "running", 60, "rank 1 at work")
+    wait_until(
+        lambda: site.record(1).get("state") == "running", 60, "rank 1 at work"
+    )
     os.kill(int(str(site.record(1)["pid"])), signal.SIGKILL)
     slurm.wait_until_empty()
     assert site.states()[1] == "failed"
@@ -208,20 +261,34 @@ def test_a_dead_node_and_an_attempt_that_lives_on(tmp_path, slurm):
     write_piper(site.data / "file9.hdf5", episodes=1, first=9, lengths=600)
     expected = site.local()
     site.shards("--workers", 1)
-    wait_until(lambda: site.record(0).get("state") == "running", 60, "rank 0 at work")
+    wait_until(
+        lambda: site.record(0).get("state") == "running", 60, "rank 0 at work"
+    )
     old = int(str(site.record(0)["pid"]))
     os.kill(old, signal.SIGSTOP)
     node = next(line.split()[-1] for line in slurm.queue() if "RUNNING" in line)
     slurm.kill_daemon(node)
     try:
-        job = next(iter(json.loads((tmp_path / "logs/convert_hdf5/slurm.json").read_text())))
+        job = next(
+            iter(
+                json.loads(
+                    (tmp_path / "logs/convert_hdf5/slurm.json").read_text()
+                )
+            )
+        )
         wait_until(
-            lambda: any(line.startswith(f"{job}_0 PENDING") for line in slurm.queue()),
+            lambda: any(
+                line.startswith(f"{job}_0 PENDING") for line in slurm.queue()
+            ),
             90,
             "requeued rank",
         )
         slurm.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")
-        wait_until(lambda: site.record(0).get("pid") not in {None, old}, 60, "second attempt")
+        wait_until(
+            lambda: site.record(0).get("pid") not in {None, old},
+            60,
+            "second attempt",
+        )
         os.kill(old, signal.SIGCONT)  # both attempts write now
         slurm.wait_until_empty()
         wait_until(lambda: has_ended(old), 60, "end of the first attempt")
@@ -236,7 +303,15 @@ def test_a_dead_node_and_an_attempt_that_lives_on(tmp_path, slurm):
 
 def has_ended(pid: int) -> bool:
     try:
-        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) == "Z"
+        return (
+            (
+                Path(f"/proc/{pid}/stat")
+                .read_text()
+                .rpartition(")")[2]
+                .split()[0]
+            )
+            == "Z"
+        )
     except FileNotFoundError:
         return True
 
@@ -249,7 +324,10 @@ def test_sbatch_refuses(tmp_path, slurm):
     site = Site(tmp_path, slurm, [1])
     refused = site.shards("--workers", 1, "--partition", "gold", check=False)
     assert refused.returncode == 7
-    assert "Invalid partition" in refused.stderr or "invalid partition" in refused.stderr
+    assert (
+        "Invalid partition" in refused.stderr
+        or "invalid partition" in refused.stderr
+    )
     assert "Traceback" not in refused.stderr
 
 

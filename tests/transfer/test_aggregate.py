@@ -8,7 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from piperline.errors import DatasetError, IncompatibleDatasets, OutputExists, UsageError
+from piperline.errors import (
+    DatasetError,
+    IncompatibleDatasets,
+    OutputExists,
+    UsageError,
+)
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
@@ -27,7 +32,9 @@ KEY = "observation.images.mid"
 def episodes(tmp_path):
     tasks = [["pick"], ["place", "pick"], ["wave"], ["pick", "lift"], ["place"]]
     return [
-        make_episode(tmp_path / "in", number, 3 + number % 2, tasks=tasks[number])
+        make_episode(
+            tmp_path / "in", number, 3 + number % 2, tasks=tasks[number]
+        )
         for number in range(5)
     ]
 
@@ -55,13 +62,18 @@ def test_versions_may_be_mixed(tmp_path, episodes):
     parts = [
         write_dataset(tmp_path / "a", episodes[:2], "v3.0"),
         write_dataset(tmp_path / "b", episodes[2:3], "v2.1"),
-        write_dataset(tmp_path / "c", episodes[3:], "v3.0", video_mb=1e-6, data_mb=1e-6),
+        write_dataset(
+            tmp_path / "c", episodes[3:], "v3.0", video_mb=1e-6, data_mb=1e-6
+        ),
     ]
     for version in ("v2.1", "v3.0"):
         result = aggregate(parts, tmp_path / version, format=version)
         assert result.tasks == ("pick", "place", "wave", "lift")
         assert_holds(open_dataset(tmp_path / version), episodes)
-    made, whole = tree(tmp_path / "v2.1"), tree(write_dataset(tmp_path / "whole", episodes))
+    made, whole = (
+        tree(tmp_path / "v2.1"),
+        tree(write_dataset(tmp_path / "whole", episodes)),
+    )
     record = "meta/piperline.json"  # tells of three datasets, not of one
     assert made | {record: ""} == whole | {record: ""}
 
@@ -72,7 +84,9 @@ def test_v30_stays_v30(tmp_path, episodes):
         write_dataset(tmp_path / "b", episodes[2:], "v3.0"),
     ]
     assert aggregate(parts, tmp_path / "out").format == "v3.0"
-    assert tree(tmp_path / "out") == tree(write_dataset(tmp_path / "whole", episodes, "v3.0"))
+    assert tree(tmp_path / "out") == tree(
+        write_dataset(tmp_path / "whole", episodes, "v3.0")
+    )
 
 
 def test_empty_datasets_are_left_out_with_a_word(tmp_path, episodes):
@@ -82,7 +96,10 @@ def test_empty_datasets_are_left_out_with_a_word(tmp_path, episodes):
         empty_dataset(tmp_path / "e2", episodes[0]),
     ]
     result = aggregate(parts, tmp_path / "out")
-    assert result.notes == (f"{parts[0]} is empty: left out", f"{parts[2]} is empty: left out")
+    assert result.notes == (
+        f"{parts[0]} is empty: left out",
+        f"{parts[2]} is empty: left out",
+    )
     assert_holds(open_dataset(tmp_path / "out"), episodes)
     with pytest.raises(DatasetError, match="all datasets are empty"):
         aggregate([parts[0]], tmp_path / "none")
@@ -101,7 +118,9 @@ def test_datasets_that_lerobot_left_empty_are_left_out(tmp_path, episodes):
         (root / "meta").mkdir(parents=True)
         (root / "meta/info.json").write_text(json.dumps(info))
         empty.append(root)
-    result = aggregate([*empty, write_dataset(tmp_path / "a", episodes)], tmp_path / "out")
+    result = aggregate(
+        [*empty, write_dataset(tmp_path / "a", episodes)], tmp_path / "out"
+    )
     assert len(result.notes) == 2
     assert_holds(open_dataset(tmp_path / "out"), episodes)
 
@@ -109,13 +128,18 @@ def test_datasets_that_lerobot_left_empty_are_left_out(tmp_path, episodes):
 def test_all_that_is_wrong_is_told_at_once(tmp_path, episodes):
     good = write_dataset(tmp_path / "good", episodes[:2])
     other = write_dataset(tmp_path / "other", episodes[2:])
-    info = json.loads((other / "meta/info.json").read_text()) | {"robot_type": "hand"}
+    info = json.loads((other / "meta/info.json").read_text()) | {
+        "robot_type": "hand"
+    }
     (other / "meta/info.json").write_text(json.dumps(info))
     no_videos = write_dataset(tmp_path / "no_videos", episodes[2:])
     shutil.rmtree(no_videos / "videos")
-    with pytest.raises(DatasetError, match="there is no such dataset") as caught:
+    with pytest.raises(
+        DatasetError, match="there is no such dataset"
+    ) as caught:
         aggregate(
-            [good, tmp_path / "none", no_videos, other, tmp_path / "nor this"], tmp_path / "out"
+            [good, tmp_path / "none", no_videos, other, tmp_path / "nor this"],
+            tmp_path / "out",
         )
     note = "\n".join(caught.value.__notes__)
     assert "nor this" in note
@@ -125,11 +149,16 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, episodes):
 
 def test_another_modality_is_found_wherever_it_is(tmp_path, episodes):
     parts = [
-        write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)
+        write_dataset(tmp_path / str(number), episodes[number : number + 1])
+        for number in range(3)
     ]
     (parts[0] / "meta/modality.json").unlink()
-    (parts[2] / "meta/modality.json").write_text('{"state": {"leg": {"start": 0, "end": 14}}}')
-    with pytest.raises(IncompatibleDatasets, match=r"another meta/modality\.json than"):
+    (parts[2] / "meta/modality.json").write_text(
+        '{"state": {"leg": {"start": 0, "end": 14}}}'
+    )
+    with pytest.raises(
+        IncompatibleDatasets, match=r"another meta/modality\.json than"
+    ):
         aggregate(parts, tmp_path / "out")
     aggregate(parts[:2], tmp_path / "out")
     assert (tmp_path / "out/meta/modality.json").read_bytes() == (
@@ -139,20 +168,31 @@ def test_another_modality_is_found_wherever_it_is(tmp_path, episodes):
 
 def test_a_camera_that_is_dropped_leaves_modality_too(tmp_path):
     episodes = [
-        make_episode(tmp_path / "in", number, 3, cameras=("mid", "top")) for number in range(2)
+        make_episode(tmp_path / "in", number, 3, cameras=("mid", "top"))
+        for number in range(2)
     ]
     root = write_dataset(tmp_path / "set", episodes)
-    named = {"mid": {"original_key": KEY}, "high": {"original_key": "observation.images.top"}}
-    (root / "meta/modality.json").write_text(json.dumps({"state": {}, "video": named}))
+    named = {
+        "mid": {"original_key": KEY},
+        "high": {"original_key": "observation.images.top"},
+    }
+    (root / "meta/modality.json").write_text(
+        json.dumps({"state": {}, "video": named})
+    )
     shutil.rmtree(root / "videos/chunk-000/observation.images.top")
-    aggregate([root], tmp_path / "out", options=Options(drop_missing_cameras=True))
+    aggregate(
+        [root], tmp_path / "out", options=Options(drop_missing_cameras=True)
+    )
     modality = json.loads((tmp_path / "out/meta/modality.json").read_text())
     assert modality == {"state": {}, "video": {"mid": {"original_key": KEY}}}
 
 
-def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch):
+def test_a_dataset_of_ours_is_replaced_if_asked(
+    tmp_path, episodes, monkeypatch
+):
     parts = [
-        write_dataset(tmp_path / str(number), episodes[number : number + 1]) for number in range(3)
+        write_dataset(tmp_path / str(number), episodes[number : number + 1])
+        for number in range(3)
     ]
     aggregate(parts[:1], tmp_path / "out")
     with pytest.raises(OutputExists, match="--overwrite"):
@@ -162,13 +202,21 @@ def test_a_dataset_of_ours_is_replaced_if_asked(tmp_path, episodes, monkeypatch)
     monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
     aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:3])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "in", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "0",
+        "1",
+        "2",
+        "in",
+        "out",
+    ]
     (tmp_path / "out/meta/piperline.json").unlink()
     with pytest.raises(OutputExists):
         aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
 
 
-def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episodes):
+def test_images_in_columns_get_quantiles_whatever_they_come_from(
+    tmp_path, episodes
+):
     """Also of more episodes than a row group has, from datasets of both versions."""
     parts = []
     for number, version in enumerate(["v2.1", "v3.0", "v2.1"]):
@@ -177,36 +225,54 @@ def test_images_in_columns_get_quantiles_whatever_they_come_from(tmp_path, episo
         schema = schema_of(episodes[0])
         picture = Feature("image", (4, 6, 3), ("height", "width", "channels"))
         writer = WRITERS[version](
-            root, replace(schema, features={**schema.features, "picture": picture})
+            root,
+            replace(schema, features={**schema.features, "picture": picture}),
         )
         for index in range(33):
             episode = episodes[index % 5]
             pixels = np.random.default_rng(index).integers(
                 0, 256, (episode.length, 4, 6, 3), dtype=np.uint8
             )
-            cells = [{"bytes": encode_png(image), "path": None} for image in pixels]
-            cells_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-            table = episode.table.append_column("picture", pa.array(cells, cells_type))
+            cells = [
+                {"bytes": encode_png(image), "path": None} for image in pixels
+            ]
+            cells_type = pa.struct(
+                [("bytes", pa.binary()), ("path", pa.string())]
+            )
+            table = episode.table.append_column(
+                "picture", pa.array(cells, cells_type)
+            )
             counts = np.stack(
-                [np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)]
+                [
+                    np.bincount(pixels[..., c].ravel(), minlength=256)
+                    for c in range(3)
+                ]
             )
             stats = replace(
-                FeatureStats.of_histogram(counts, episode.length), histogram=None, quantiles={}
+                FeatureStats.of_histogram(counts, episode.length),
+                histogram=None,
+                quantiles={},
             )
             writer.add(
                 replace(
-                    episode, table=table, camera_stats={**episode.camera_stats, "picture": stats}
+                    episode,
+                    table=table,
+                    camera_stats={**episode.camera_stats, "picture": stats},
                 )
             )
         writer.finish()
         parts.append(root)
     aggregate(parts, tmp_path / "out", format="v3.0")
     rows = [
-        pq.read_table(path) for path in sorted((tmp_path / "out/meta/episodes").rglob("*.parquet"))
+        pq.read_table(path)
+        for path in sorted((tmp_path / "out/meta/episodes").rglob("*.parquet"))
     ]
     assert sum(table.num_rows for table in rows) == 99
     assert all(not table["stats/picture/q99"].null_count for table in rows)
-    assert "q99" in json.loads((tmp_path / "out/meta/stats.json").read_text())["picture"]
+    assert (
+        "q99"
+        in json.loads((tmp_path / "out/meta/stats.json").read_text())["picture"]
+    )
 
 
 def test_codecs_may_differ(tmp_path):
@@ -215,7 +281,8 @@ def test_codecs_may_differ(tmp_path):
         make_episode(tmp_path / "in", 1, 3, mode="av1"),
     ]
     parts = [
-        write_dataset(tmp_path / str(number), [episode]) for number, episode in enumerate(episodes)
+        write_dataset(tmp_path / str(number), [episode])
+        for number, episode in enumerate(episodes)
     ]
     for version in ("v2.1", "v3.0"):
         aggregate(parts, tmp_path / version, format=version)
@@ -223,11 +290,16 @@ def test_codecs_may_differ(tmp_path):
 
 
 def test_all_differences_are_named_at_once(tmp_path):
-    first = write_dataset(tmp_path / "first", [make_episode(tmp_path / "in", 0, 3)])
-    second = write_dataset(
-        tmp_path / "second", [make_episode(tmp_path / "in", 0, 3, cameras=["mid", "top"])]
+    first = write_dataset(
+        tmp_path / "first", [make_episode(tmp_path / "in", 0, 3)]
     )
-    third = write_dataset(tmp_path / "third", [make_episode(tmp_path / "in", 0, 3)])
+    second = write_dataset(
+        tmp_path / "second",
+        [make_episode(tmp_path / "in", 0, 3, cameras=["mid", "top"])],
+    )
+    third = write_dataset(
+        tmp_path / "third", [make_episode(tmp_path / "in", 0, 3)]
+    )
     path = third / "meta/info.json"
     info = json.loads(path.read_text())
     del info["features"]["observation.state"]
@@ -238,7 +310,9 @@ def test_all_differences_are_named_at_once(tmp_path):
     with pytest.raises(IncompatibleDatasets) as caught:
         aggregate([first, second, third], tmp_path / "out")
     said = str(caught.value)
-    assert f"{second}: observation.images.top, which is not in the first" in said
+    assert (
+        f"{second}: observation.images.top, which is not in the first" in said
+    )
     assert f"{third}: robot 'so100' instead of 'bi_piper'" in said
     assert f"{third}: no observation.state" in said
     assert f"{third}: action: names ['other', " in said
@@ -249,17 +323,25 @@ def test_all_differences_are_named_at_once(tmp_path):
 def test_rates_and_sizes_are_compared(tmp_path):
     large = make_episode(tmp_path / "in", 0, 3, size=(96, 128))
     parts = [
-        write_dataset(tmp_path / "small", [make_episode(tmp_path / "in", 0, 3)]),
+        write_dataset(
+            tmp_path / "small", [make_episode(tmp_path / "in", 0, 3)]
+        ),
         write_dataset(tmp_path / "large", [large]),
     ]
-    with pytest.raises(IncompatibleDatasets, match="mid: size 128x96 instead of 64x48"):
+    with pytest.raises(
+        IncompatibleDatasets, match="mid: size 128x96 instead of 64x48"
+    ):
         aggregate(parts, tmp_path / "out")
     bare = [make_episode(tmp_path / "in", 0, 3, cameras=())]
     slow = write_dataset(tmp_path / "slow", bare)
     info = slow / "meta/info.json"
     info.write_text(info.read_text().replace('"fps": 30', '"fps": 15'))
-    with pytest.raises(IncompatibleDatasets, match="15 frames a second instead of 30"):
-        aggregate([write_dataset(tmp_path / "usual", bare), slow], tmp_path / "out")
+    with pytest.raises(
+        IncompatibleDatasets, match="15 frames a second instead of 30"
+    ):
+        aggregate(
+            [write_dataset(tmp_path / "usual", bare), slow], tmp_path / "out"
+        )
 
 
 @pytest.mark.parametrize("damage", ["{", ""])

@@ -40,7 +40,9 @@ def there_and_back(root):
     first = open_dataset(root).version
     other = "v2.1" if first == "v3.0" else "v3.0"
     there = migrate(root, other, output=root.with_name(f"{root.name} there"))
-    back = migrate(there.output, first, output=root.with_name(f"{root.name} back"))
+    back = migrate(
+        there.output, first, output=root.with_name(f"{root.name} back")
+    )
     return there.output, back.output, (*there.notes, *back.notes)
 
 
@@ -80,19 +82,34 @@ def test_own_columns_of_the_episode_table(version, tmp_path, episodes):
     assert notes == ()
 
 
-def test_own_columns_are_gathered_and_named_where_they_do_not_fit(tmp_path, episodes):
+def test_own_columns_are_gathered_and_named_where_they_do_not_fit(
+    tmp_path, episodes
+):
     one = write_dataset(tmp_path / "one", episodes[:2], "v3.0")
     other = write_dataset(tmp_path / "other", episodes[2:], "v3.0")
-    add_to_rows(one, "v3.0", {"success": [True, False], "odd": [1, 2], "when": [b"\xff", b"1"]})
+    add_to_rows(
+        one,
+        "v3.0",
+        {"success": [True, False], "odd": [1, 2], "when": [b"\xff", b"1"]},
+    )
     add_to_rows(other, "v3.0", {"odd": ["a", "b"]})
     made = aggregate([one, other], tmp_path / "v30")
     rows = [row.own for row in open_dataset(made.output).episodes]
     assert [row["success"] for row in rows] == [True, False, None, None]
     assert [row["when"] for row in rows] == [b"\xff", b"1", None, None]
-    assert made.notes == ("columns of the episode table that v3.0 cannot hold: odd",)
+    assert made.notes == (
+        "columns of the episode table that v3.0 cannot hold: odd",
+    )
     made = aggregate([one, other], tmp_path / "v21", format="v2.1")
-    assert made.notes == ("columns of the episode table that v2.1 cannot hold: when",)
-    assert [row.own["odd"] for row in open_dataset(made.output).episodes] == [1, 2, "a", "b"]
+    assert made.notes == (
+        "columns of the episode table that v2.1 cannot hold: when",
+    )
+    assert [row.own["odd"] for row in open_dataset(made.output).episodes] == [
+        1,
+        2,
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -101,7 +118,12 @@ def test_own_keys_of_info_and_features(version, tmp_path, episodes):
     features = info_of(root)["features"]
     names = features["action"]["names"]
     features["action"].update(fps=30, names={"motors": names}, unit="rad")
-    edit_info(root, features=features, lab={"name": "ours"}, tools=[{"type": "function"}])
+    edit_info(
+        root,
+        features=features,
+        lab={"name": "ours"},
+        tools=[{"type": "function"}],
+    )
     there, back, notes = there_and_back(root)
     for made in (there, back):
         info = info_of(made)
@@ -114,7 +136,9 @@ def test_own_keys_of_info_and_features(version, tmp_path, episodes):
 
 
 def test_own_keys_that_differ_are_named(tmp_path, episodes):
-    roots = [write_dataset(tmp_path / str(n), episodes[n : n + 1]) for n in range(2)]
+    roots = [
+        write_dataset(tmp_path / str(n), episodes[n : n + 1]) for n in range(2)
+    ]
     for number, root in enumerate(roots):
         features = info_of(root)["features"]
         features["action"]["fps"] = 30
@@ -143,7 +167,9 @@ def test_splits_are_renumbered(tmp_path, episodes):
     made = aggregate([other, one], tmp_path / "turned")
     assert info_of(made.output)["splits"] == {"val": "0:1,3:4", "train": "1:3"}
     assert "val" in made.notes[0]
-    made = aggregate([one, other], tmp_path / "some", options=Options(episodes="1,3"))
+    made = aggregate(
+        [one, other], tmp_path / "some", options=Options(episodes="1,3")
+    )
     assert info_of(made.output)["splits"] == {"train": "0:1", "val": "1:2"}
     back = migrate(tmp_path / "turned", "v3.0", output=tmp_path / "back").output
     assert info_of(back)["splits"] == {"val": "0:1,3:4", "train": "1:3"}
@@ -154,11 +180,15 @@ def test_splits_that_nobody_can_read_are_named(tmp_path, episodes):
     edit_info(root, splits={"train": "80%", "val": "1:2"})
     made = migrate(root, "v3.0", output=tmp_path / "out")
     assert info_of(made.output)["splits"] == {"train": "0:1", "val": "1:2"}
-    assert made.notes == (f"splits of {root} that are no spans of episodes: train",)
+    assert made.notes == (
+        f"splits of {root} that are no spans of episodes: train",
+    )
 
 
 def test_other_files_of_meta(tmp_path, episodes):
-    roots = [write_dataset(tmp_path / str(n), episodes[n : n + 1]) for n in range(2)]
+    roots = [
+        write_dataset(tmp_path / str(n), episodes[n : n + 1]) for n in range(2)
+    ]
     for number, root in enumerate(roots):
         (root / "meta/calibration").mkdir()
         (root / "meta/calibration/cameras.yaml").write_text("mid: 1")
@@ -168,8 +198,12 @@ def test_other_files_of_meta(tmp_path, episodes):
         (root / "meta/.hidden").write_text("mine")
     (roots[1] / "meta/pipe").symlink_to("/dev/null")
     made = aggregate(roots, tmp_path / "out")
-    assert (made.output / "meta/calibration/cameras.yaml").read_text() == "mid: 1"
-    assert made.notes == ("files of meta/ that could not be kept: notes.txt, pipe",)
+    assert (
+        made.output / "meta/calibration/cameras.yaml"
+    ).read_text() == "mid: 1"
+    assert made.notes == (
+        "files of meta/ that could not be kept: notes.txt, pipe",
+    )
     found = sorted(path.name for path in (made.output / "meta").iterdir())
     assert found == [
         "calibration",
@@ -204,12 +238,16 @@ def with_columns(root, version, episodes, columns, features):
     """A dataset of `episodes` with further columns: Arrow arrays of all rows."""
     root.mkdir()
     schema = schema_of(episodes[0])
-    writer = WRITERS[version](root, replace(schema, features={**schema.features, **features}))
+    writer = WRITERS[version](
+        root, replace(schema, features={**schema.features, **features})
+    )
     start = 0
     for episode in episodes:
         table = episode.table
         for name, values in columns.items():
-            table = table.append_column(name, values.slice(start, episode.length))
+            table = table.append_column(
+                name, values.slice(start, episode.length)
+            )
         start += episode.length
         writer.add(replace(episode, table=table))
     writer.finish()
@@ -218,7 +256,9 @@ def with_columns(root, version, episodes, columns, features):
 
 def column_of(root, name):
     """A column of all rows, in order."""
-    found = [episode.table[name].combine_chunks() for episode in open_dataset(root)]
+    found = [
+        episode.table[name].combine_chunks() for episode in open_dataset(root)
+    ]
     return pa.chunked_array(found).to_pylist()
 
 
@@ -237,7 +277,11 @@ COLUMNS = {
 def test_columns_of_any_type(version, dtype, tmp_path, episodes):
     column = COLUMNS[dtype]
     root = with_columns(
-        tmp_path / "set", version, episodes[:2], {"extra": column}, {"extra": Feature(dtype, (1,))}
+        tmp_path / "set",
+        version,
+        episodes[:2],
+        {"extra": column},
+        {"extra": Feature(dtype, (1,))},
     )
     there, back, _ = there_and_back(root)
     for made in (root, there, back):
@@ -273,10 +317,15 @@ def with_subtasks(root, version, episodes, numbers, texts):
         {"subtask_index": Feature("int64", (1,))},
     )
     if texts and version == "v3.0":
-        table = text_table("subtask", {text: number for number, text in enumerate(texts)})
+        table = text_table(
+            "subtask", {text: number for number, text in enumerate(texts)}
+        )
         pq.write_table(table, root / "meta/subtasks.parquet")
     elif texts:
-        rows = [{"subtask_index": n, "subtask": text} for n, text in enumerate(texts)]
+        rows = [
+            {"subtask_index": n, "subtask": text}
+            for n, text in enumerate(texts)
+        ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (root / "meta/subtasks.jsonl").write_text(text)
     return root
@@ -287,16 +336,35 @@ def subtasks_of(root):
     found = []
     for episode in open_dataset(root):
         numbers = episode.table["subtask_index"].to_pylist()
-        found += [episode.subtasks[number] if number >= 0 else None for number in numbers]
+        found += [
+            episode.subtasks[number] if number >= 0 else None
+            for number in numbers
+        ]
     return found
 
 
 def test_subtasks_are_merged_and_renumbered(tmp_path, episodes):
     one = with_subtasks(
-        tmp_path / "one", "v3.0", episodes[:2], [0, 1, 1, -1, 2, 0], ["reach", "grasp", "lift"]
+        tmp_path / "one",
+        "v3.0",
+        episodes[:2],
+        [0, 1, 1, -1, 2, 0],
+        ["reach", "grasp", "lift"],
     )
-    other = with_subtasks(tmp_path / "other", "v3.0", episodes[2:3], [0, 0, 1], ["lift", "drop"])
-    wanted = ["reach", "grasp", "grasp", None, "lift", "reach", "lift", "lift", "drop"]
+    other = with_subtasks(
+        tmp_path / "other", "v3.0", episodes[2:3], [0, 0, 1], ["lift", "drop"]
+    )
+    wanted = [
+        "reach",
+        "grasp",
+        "grasp",
+        None,
+        "lift",
+        "reach",
+        "lift",
+        "lift",
+        "drop",
+    ]
     made = aggregate([one, other], tmp_path / "both").output
     assert subtasks_of(made) == wanted
     table = pq.read_table(made / "meta/subtasks.parquet")
@@ -304,15 +372,37 @@ def test_subtasks_are_merged_and_renumbered(tmp_path, episodes):
     assert table["subtask"].to_pylist() == ["reach", "grasp", "lift", "drop"]
     assert b'"index_columns": ["subtask"]' in table.schema.metadata[b"pandas"]
     (rows,) = (made / "data").rglob("*.parquet")
-    assert pq.read_table(rows)["subtask_index"].to_pylist() == [0, 1, 1, -1, 2, 0, 2, 2, 3]
+    assert pq.read_table(rows)["subtask_index"].to_pylist() == [
+        0,
+        1,
+        1,
+        -1,
+        2,
+        0,
+        2,
+        2,
+        3,
+    ]
     there, back, _ = there_and_back(made)
     assert subtasks_of(there) == subtasks_of(back) == wanted
 
 
 def test_subtasks_without_a_table_do_not_mix_with_others(tmp_path, episodes):
-    one = with_subtasks(tmp_path / "one", "v3.0", episodes[:1], [0, 1, 1], ["reach", "grasp"])
-    other = with_subtasks(tmp_path / "other", "v3.0", episodes[1:2], [0, 1, 1], [])
-    with pytest.raises(IncompatibleDatasets, match=r"subtask_index.*no meta/subtasks"):
+    one = with_subtasks(
+        tmp_path / "one", "v3.0", episodes[:1], [0, 1, 1], ["reach", "grasp"]
+    )
+    other = with_subtasks(
+        tmp_path / "other", "v3.0", episodes[1:2], [0, 1, 1], []
+    )
+    with pytest.raises(
+        IncompatibleDatasets, match=r"subtask_index.*no meta/subtasks"
+    ):
         aggregate([one, other], tmp_path / "out")
     with pytest.raises(DatasetError, match="not in the subtask table"):
-        list(open_dataset(with_subtasks(tmp_path / "x", "v3.0", episodes[:1], [0, 9, 0], ["a"])))
+        list(
+            open_dataset(
+                with_subtasks(
+                    tmp_path / "x", "v3.0", episodes[:1], [0, 9, 0], ["a"]
+                )
+            )
+        )

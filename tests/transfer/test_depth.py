@@ -33,17 +33,26 @@ INFO = {
 def values(number):
     """12 bits of every size."""
     start = number * 40
-    return np.arange(start, start + HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) % 4096
+    return (
+        np.arange(start, start + HEIGHT * WIDTH, dtype=np.uint16).reshape(
+            HEIGHT, WIDTH
+        )
+        % 4096
+    )
 
 
 def write_depth(path, numbers, *, key_frames=1):
     """A lossless video of `values`."""
     with av.open(str(path), "w", format="mp4") as container:
         options = f"lossless=1:bframes=0:keyint={key_frames}:log-level=none"
-        stream = container.add_stream("libx265", rate=FPS, options={"x265-params": options})
+        stream = container.add_stream(
+            "libx265", rate=FPS, options={"x265-params": options}
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray12le"
         for number in numbers:
-            frame = av.VideoFrame.from_ndarray(values(number), format="gray12le")
+            frame = av.VideoFrame.from_ndarray(
+                values(number), format="gray12le"
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -75,8 +84,12 @@ def depth_set(root, numbers, version="v3.0", info=INFO, *, with_stats=True):
         clips = {**made.clips, DEPTH: Clip(path, 0, 3, video)}
         episodes.append(replace(made, clips=clips, camera_stats=stats))
     schema = schema_of(make_episode(root.parent / "in", 0, 3))
-    depth = Feature("video", (HEIGHT, WIDTH, 1), ("height", "width", "channels"), info)
-    writer = WRITERS[version](root, replace(schema, features={**schema.features, DEPTH: depth}))
+    depth = Feature(
+        "video", (HEIGHT, WIDTH, 1), ("height", "width", "channels"), info
+    )
+    writer = WRITERS[version](
+        root, replace(schema, features={**schema.features, DEPTH: depth})
+    )
     for episode in episodes:
         writer.add(episode)
     writer.finish()
@@ -98,7 +111,9 @@ def test_depth_is_copied_bit_by_bit(version, tmp_path):
     one = depth_set(tmp_path / "one", [0, 1])
     other = depth_set(tmp_path / "other", [2], "v2.1")
     made = aggregate([one, other], tmp_path / "out", format=version)
-    np.testing.assert_array_equal(shown(made.output), [values(number) for number in range(9)])
+    np.testing.assert_array_equal(
+        shown(made.output), [values(number) for number in range(9)]
+    )
     feature = open_dataset(made.output).info.features[DEPTH]
     assert feature.info == INFO
     assert feature.shape == (HEIGHT, WIDTH, 1)
@@ -153,9 +168,16 @@ def test_depth_and_colour_are_no_common_dataset(tmp_path):
 
 def test_depth_is_not_encoded_again(tmp_path):
     root = depth_set(tmp_path / "set", [0, 1])
-    write_depth(root / f"videos/{DEPTH}/chunk-000/file-000.mp4", range(6), key_frames=99)
+    write_depth(
+        root / f"videos/{DEPTH}/chunk-000/file-000.mp4", range(6), key_frames=99
+    )
     with pytest.raises(DatasetError, match="more than the 8 bits") as caught:
-        migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
+        migrate(
+            root,
+            "v2.1",
+            output=tmp_path / "out",
+            options=Options(reencode=True),
+        )
     assert "gray12le" in str(caught.value)
     assert "episode 1" in str(caught.value)
 
@@ -165,13 +187,24 @@ def test_channels_may_come_first(tmp_path):
     root = depth_set(tmp_path / "set", [0])
     path = root / "meta/info.json"
     info = json.loads(path.read_text())
-    first = {"shape": [1, HEIGHT, WIDTH], "names": ["channels", "height", "width"]}
+    first = {
+        "shape": [1, HEIGHT, WIDTH],
+        "names": ["channels", "height", "width"],
+    }
     info["features"][DEPTH].update(first)
     del info["features"][DEPTH]["info"]
-    info["features"]["observation.images.mid"].update(first, shape=[3, HEIGHT, WIDTH])
+    info["features"]["observation.images.mid"].update(
+        first, shape=[3, HEIGHT, WIDTH]
+    )
     path.write_text(json.dumps(info))
     dataset = open_dataset(root)
     assert dataset.schema.features[DEPTH].camera_size == (HEIGHT, WIDTH, 1)
-    assert dataset.schema.features["observation.images.mid"].shape == (HEIGHT, WIDTH, 3)
+    assert dataset.schema.features["observation.images.mid"].shape == (
+        HEIGHT,
+        WIDTH,
+        3,
+    )
     made = migrate(root, "v2.1", output=tmp_path / "out").output
-    np.testing.assert_array_equal(shown(made), [values(number) for number in range(3)])
+    np.testing.assert_array_equal(
+        shown(made), [values(number) for number in range(3)]
+    )

@@ -14,7 +14,12 @@ from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.transfer import Options, aggregate, migrate
-from tests.helpers.episodes import codes_of, make_episode, numbered_frame, schema_of
+from tests.helpers.episodes import (
+    codes_of,
+    make_episode,
+    numbered_frame,
+    schema_of,
+)
 
 KEY = "observation.images.top"
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -33,19 +38,25 @@ def image_set(root, version, images):
     episodes = []
     for number, stored in enumerate(images):
         made = make_episode(root.parent / "in", number, len(stored))
-        cells = pa.array([{"bytes": image, "path": None} for image in stored], KIND)
+        cells = pa.array(
+            [{"bytes": image, "path": None} for image in stored], KIND
+        )
         table = made.table.append_column(KEY, cells)
         episodes.append(replace(made, table=table))
     schema = schema_of(episodes[0])
     feature = Feature("image", (48, 64, 3), ("height", "width", "channels"))
-    writer = WRITERS[version](root, replace(schema, features={KEY: feature, **schema.features}))
+    writer = WRITERS[version](
+        root, replace(schema, features={KEY: feature, **schema.features})
+    )
     for episode in episodes:
         writer.add(episode)
     writer.finish()
     return root
 
 
-@pytest.mark.parametrize(("version", "to"), [("v2.1", "v3.0"), ("v3.0", "v2.1")])
+@pytest.mark.parametrize(
+    ("version", "to"), [("v2.1", "v3.0"), ("v3.0", "v2.1")]
+)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_images_become_videos(version, to, kind, tmp_path):
     codes = [[1, 2, 3], [700, 701, 702, 703]]
@@ -60,21 +71,33 @@ def test_images_become_videos(version, to, kind, tmp_path):
         assert KEY not in episode.table.column_names
         clip = episode.clips[KEY]
         assert codes_of(clip.path, clip.first, clip.count) == some
-        exact = np.mean([numbered_frame(code) for code in some], axis=(0, 1, 2)) / 255
+        exact = (
+            np.mean([numbered_frame(code) for code in some], axis=(0, 1, 2))
+            / 255
+        )
         stats = episode.camera_stats[KEY]
         assert stats.count == len(some)
         np.testing.assert_allclose(stats.mean.ravel(), exact, atol=0.005)
     info = json.loads((made / "meta/info.json").read_text())
-    assert info["features"].keys() == {**dict.fromkeys([KEY]), **info["features"]}.keys()
+    assert (
+        info["features"].keys()
+        == {**dict.fromkeys([KEY]), **info["features"]}.keys()
+    )
 
 
 def test_sets_with_images_are_aggregated_as_videos(tmp_path):
     roots = [
-        image_set(tmp_path / str(number), "v2.1", [[encoded(number * 10 + i) for i in range(3)]])
+        image_set(
+            tmp_path / str(number),
+            "v2.1",
+            [[encoded(number * 10 + i) for i in range(3)]],
+        )
         for number in range(2)
     ]
     made = aggregate(roots, tmp_path / "out", options=OPTIONS).output
-    found = [codes_of(episode.clips[KEY].path) for episode in open_dataset(made)]
+    found = [
+        codes_of(episode.clips[KEY].path) for episode in open_dataset(made)
+    ]
     assert found == [[0, 1, 2], [10, 11, 12]]
 
 
@@ -96,7 +119,9 @@ def deep(value):
     ],
 )
 def test_images_that_make_no_video(image, said, tmp_path):
-    root = image_set(tmp_path / "set", "v2.1", [[encoded(0), image, encoded(2)]])
+    root = image_set(
+        tmp_path / "set", "v2.1", [[encoded(0), image, encoded(2)]]
+    )
     with pytest.raises(DatasetError, match=said) as caught:
         migrate(root, "v3.0", output=tmp_path / "out", options=OPTIONS)
     assert "frame 1" in str(caught.value)
@@ -106,11 +131,18 @@ def test_images_that_make_no_video(image, said, tmp_path):
 
 def test_channels_may_come_first(tmp_path):
     """The dimensions of images are told apart by their names, not by their order."""
-    roots = [image_set(tmp_path / str(n), "v2.1", [[encoded(n), encoded(9)]]) for n in range(2)]
+    roots = [
+        image_set(tmp_path / str(n), "v2.1", [[encoded(n), encoded(9)]])
+        for n in range(2)
+    ]
     path = roots[1] / "meta/info.json"
     info = json.loads(path.read_text())
-    info["features"][KEY].update(shape=[3, 48, 64], names=["channel", "height", "width"])
+    info["features"][KEY].update(
+        shape=[3, 48, 64], names=["channel", "height", "width"]
+    )
     path.write_text(json.dumps(info))
     made = aggregate(roots, tmp_path / "out", options=OPTIONS).output
-    found = [codes_of(episode.clips[KEY].path) for episode in open_dataset(made)]
+    found = [
+        codes_of(episode.clips[KEY].path) for episode in open_dataset(made)
+    ]
     assert found == [[0, 9], [1, 9]]

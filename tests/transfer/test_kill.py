@@ -21,7 +21,9 @@ PIPERLINE = str(Path(sys.executable).with_name("piperline"))
 def killed_after(seconds, arguments):
     """Whether the command was still running when it was killed."""
     process = subprocess.Popen(
-        [PIPERLINE, *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [PIPERLINE, *map(str, arguments)],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     try:
         process.wait(timeout=seconds)
@@ -34,13 +36,17 @@ def killed_after(seconds, arguments):
 
 def seconds_of(arguments):
     started = time.monotonic()
-    subprocess.run([PIPERLINE, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [PIPERLINE, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL
+    )
     return time.monotonic() - started
 
 
 @pytest.fixture
 def episodes(tmp_path):
-    return [make_episode(tmp_path / "in", number % 3, 4) for number in range(20)]
+    return [
+        make_episode(tmp_path / "in", number % 3, 4) for number in range(20)
+    ]
 
 
 def test_migrate_in_place(tmp_path, episodes):
@@ -51,15 +57,21 @@ def test_migrate_in_place(tmp_path, episodes):
     draw = random.Random(20)
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     for _ in range(4):
-        killed_after(draw.uniform(0.4, 1.05) * whole, ["migrate", root, "--to", "v2.1"])
+        killed_after(
+            draw.uniform(0.4, 1.05) * whole, ["migrate", root, "--to", "v2.1"]
+        )
         assert tree(root) in (old, new)
     if tree(root) == old:
         subprocess.run(
-            [PIPERLINE, "migrate", root, "--to", "v2.1"], check=True, stdout=subprocess.DEVNULL
+            [PIPERLINE, "migrate", root, "--to", "v2.1"],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
     else:  # what a kill between the two renames left is tidied by the next command
         subprocess.run(
-            [PIPERLINE, "migrate", root, "--to", "v2.1"], check=False, stderr=subprocess.DEVNULL
+            [PIPERLINE, "migrate", root, "--to", "v2.1"],
+            check=False,
+            stderr=subprocess.DEVNULL,
         )
     assert tree(root) == new
     assert tree(tmp_path / "set_v30") == old
@@ -69,7 +81,8 @@ def test_migrate_in_place(tmp_path, episodes):
 def test_aggregate(tmp_path, episodes):
     whole = tree(write_dataset(tmp_path / "whole", episodes))
     parts = [
-        write_dataset(tmp_path / str(start), episodes[start : start + 10]) for start in (0, 10)
+        write_dataset(tmp_path / str(start), episodes[start : start + 10])
+        for start in (0, 10)
     ]
     command = ["aggregate", *parts, "--output", tmp_path / "out"]
     seconds = seconds_of(["aggregate", *parts, "--output", tmp_path / "timed"])
@@ -84,5 +97,9 @@ def test_aggregate(tmp_path, episodes):
         else:
             break
     else:
-        subprocess.run([PIPERLINE, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [PIPERLINE, *map(str, command)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     assert tree(tmp_path / "out") == whole

@@ -31,7 +31,14 @@ from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
 from tests.helpers.datasets import assert_holds, write_dataset
-from tests.helpers.episodes import FPS, codes_of, make_clip, make_episode, numbered_frame, schema_of
+from tests.helpers.episodes import (
+    FPS,
+    codes_of,
+    make_clip,
+    make_episode,
+    numbered_frame,
+    schema_of,
+)
 from tests.helpers.trees import tree
 from tests.helpers.videos import clip_packets
 
@@ -43,7 +50,11 @@ CAMERAS = ("mid", "left_wrist")
 def episodes(tmp_path):
     return [
         make_episode(
-            tmp_path / "in", number, 3 + number, cameras=CAMERAS, tasks=["pick", f"place {number}"]
+            tmp_path / "in",
+            number,
+            3 + number,
+            cameras=CAMERAS,
+            tasks=["pick", f"place {number}"],
         )
         for number in range(3)
     ]
@@ -74,7 +85,12 @@ def test_modality_is_kept_and_averaged_statistics_are_not(tmp_path, episodes):
     ).read_bytes()
     assert not (tmp_path / "second/meta/stats.json").exists()
     assert (tmp_path / "second/meta/episodes_stats.jsonl").exists()
-    assert json.loads((tmp_path / "second/meta/piperline.json").read_text())["format"] == "v2.1"
+    assert (
+        json.loads((tmp_path / "second/meta/piperline.json").read_text())[
+            "format"
+        ]
+        == "v2.1"
+    )
 
 
 def test_without_an_output_the_dataset_is_replaced_and_kept(tmp_path, episodes):
@@ -145,7 +161,12 @@ def test_the_same_version_is_refused(tmp_path, episodes):
 
 @pytest.mark.parametrize(
     ("output", "error"),
-    [("set", UsageError), ("set/inside", UsageError), (".", UsageError), ("taken", OutputExists)],
+    [
+        ("set", UsageError),
+        ("set/inside", UsageError),
+        (".", UsageError),
+        ("taken", OutputExists),
+    ],
 )
 def test_an_output_that_cannot_be(output, error, tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
@@ -166,7 +187,9 @@ def test_a_foreign_partial_folder_is_kept(tmp_path, episodes):
     assert (tmp_path / "out.partial/notes").read_text() == "mine"
 
 
-def test_a_workplace_whose_maker_was_killed_at_its_end_is_used(tmp_path, episodes):
+def test_a_workplace_whose_maker_was_killed_at_its_end_is_used(
+    tmp_path, episodes
+):
     root = write_dataset(tmp_path / "set", episodes)
     (tmp_path / "out.partial").mkdir()  # the lock goes last, then the folder
     migrate(root, "v3.0", output=tmp_path / "out")
@@ -186,16 +209,23 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, episodes):
 
 def test_two_processes_do_not_work_on_one_output(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
-    with place.workplace(tmp_path / "out"), pytest.raises(OutputExists, match="at work"):
+    with (
+        place.workplace(tmp_path / "out"),
+        pytest.raises(OutputExists, match="at work"),
+    ):
         migrate(root, "v3.0", output=tmp_path / "out")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-@pytest.mark.parametrize(("version", "to"), [("v2.1", "v3.0"), ("v3.0", "v2.1")])
+@pytest.mark.parametrize(
+    ("version", "to"), [("v2.1", "v3.0"), ("v3.0", "v2.1")]
+)
 def test_a_video_that_is_cut_short(version, to, share, tmp_path, episodes):
     """Its header comes first and tells of all frames."""
     root = write_dataset(tmp_path / "set", episodes, version)
-    video = max(root.rglob(f"*{KEY}*/**/*.mp4"), default=None) or max(root.rglob("*.mp4"))
+    video = max(root.rglob(f"*{KEY}*/**/*.mp4"), default=None) or max(
+        root.rglob("*.mp4")
+    )
     video.write_bytes(video.read_bytes()[: int(share * video.stat().st_size)])
     before = tree(tmp_path)
     for do in (
@@ -203,7 +233,8 @@ def test_a_video_that_is_cut_short(version, to, share, tmp_path, episodes):
         lambda: aggregate([root], tmp_path / "out", format=version),
     ):
         with pytest.raises(
-            DatasetError, match=r"cut short|cannot be read|does not have the frames"
+            DatasetError,
+            match=r"cut short|cannot be read|does not have the frames",
         ):
             do()
         assert tree(tmp_path) == before
@@ -221,7 +252,10 @@ def test_an_episode_that_readers_cannot_find_frames_of(version, tmp_path):
     root = tmp_path / "set"
     root.mkdir()
     episode = make_episode(tmp_path / "in", 0, 3, cameras=())
-    long = replace(episode, table=pa.table({"timestamp": np.zeros((limit + 1) * FPS, np.float32)}))
+    long = replace(
+        episode,
+        table=pa.table({"timestamp": np.zeros((limit + 1) * FPS, np.float32)}),
+    )
     with pytest.raises(DatasetError, match="too long for LeRobot " + version):
         WRITERS[version](root, schema_of(episode)).add(long)
 
@@ -240,17 +274,28 @@ def joined_without_key_frames(tmp_path):
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"bf": "0", "g": "100", "sc_threshold": "0"}
+            "libx264",
+            rate=FPS,
+            options={"bf": "0", "g": "100", "sc_threshold": "0"},
         )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for code in [0, 1, 2, 3, 100, 101, 102]:
             container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+                stream.encode(
+                    av.VideoFrame.from_ndarray(
+                        numbered_frame(code), format="rgb24"
+                    )
+                )
             )
         container.mux(stream.encode())
-    episodes = [make_episode(tmp_path / "in", 0, 4), make_episode(tmp_path / "in", 1, 3)]
+    episodes = [
+        make_episode(tmp_path / "in", 0, 4),
+        make_episode(tmp_path / "in", 1, 3),
+    ]
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
-    (root / f"videos/{KEY}/chunk-000/file-000.mp4").write_bytes(path.read_bytes())
+    (root / f"videos/{KEY}/chunk-000/file-000.mp4").write_bytes(
+        path.read_bytes()
+    )
     return root, episodes
 
 
@@ -261,7 +306,9 @@ def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
     assert "episode 1" in str(caught.value)
     assert f"camera {KEY}" in str(caught.value)
     assert "--reencode" in str(caught.value)
-    result = migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=True))
+    result = migrate(
+        root, "v2.1", output=tmp_path / "out", options=Options(reencode=True)
+    )
     assert result.notes == ("1 piece of videos encoded again",)
     assert_holds(open_dataset(tmp_path / "out"), episodes)
 
@@ -270,9 +317,14 @@ def test_statistics_that_are_missing_are_measured(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
     (root / "meta/image_histograms.pq").unlink()
     result = migrate(root, "v3.0", output=tmp_path / "out")
-    assert result.notes == ("image statistics of 6 clips taken from frames of their videos",)
+    assert result.notes == (
+        "image statistics of 6 clips taken from frames of their videos",
+    )
     stats = json.loads((tmp_path / "out/meta/stats.json").read_text())
-    exact = np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0) / 4
+    exact = (
+        np.mean([e.camera_stats[KEY].mean * e.length for e in episodes], axis=0)
+        / 4
+    )
     np.testing.assert_allclose(stats[KEY]["mean"], exact, atol=0.03)
     assert np.shape(stats[KEY]["q50"]) == (3, 1, 1)
 
@@ -285,14 +337,23 @@ def test_of_long_videos_some_key_frames_are_measured(tmp_path):
     stats = next(iter(open_dataset(tmp_path / "out"))).camera_stats[KEY]
     assert stats.count == 8
     keys = [200 + key for key in (0, 20, 30, 50, 70, 90, 100, 120)]
-    shown = np.stack([numbered_frame(code) for code in keys]).reshape(-1, 3) / 255
-    np.testing.assert_allclose(stats.mean.ravel(), shown.mean(axis=0), atol=0.01)
+    shown = (
+        np.stack([numbered_frame(code) for code in keys]).reshape(-1, 3) / 255
+    )
+    np.testing.assert_allclose(
+        stats.mean.ravel(), shown.mean(axis=0), atol=0.01
+    )
     np.testing.assert_allclose(stats.std.ravel(), shown.std(axis=0), atol=0.01)
 
 
 def test_limits_of_v30_files_are_options(tmp_path, episodes):
     root = write_dataset(tmp_path / "set", episodes)
-    migrate(root, "v3.0", output=tmp_path / "out", options=Options(data_mb=1e-6, video_mb=1e-6))
+    migrate(
+        root,
+        "v3.0",
+        output=tmp_path / "out",
+        options=Options(data_mb=1e-6, video_mb=1e-6),
+    )
     assert len(list((tmp_path / "out").glob("data/*/*"))) == 3
     assert len(list((tmp_path / "out").glob(f"videos/{KEY}/*/*"))) == 3
     assert_holds(open_dataset(tmp_path / "out"), episodes)
@@ -304,32 +365,48 @@ def test_a_longer_file_is_cut_where_the_episode_ends(tmp_path):
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     make_clip(root / f"videos/{KEY}/chunk-000/file-000.mp4", range(9))
     migrate(root, "v2.1", output=tmp_path / "out")
-    assert codes_of(tmp_path / f"out/videos/chunk-000/{KEY}/episode_000000.mp4") == [0, 1, 2, 3]
+    assert codes_of(
+        tmp_path / f"out/videos/chunk-000/{KEY}/episode_000000.mp4"
+    ) == [0, 1, 2, 3]
 
 
 def test_the_real_v20_dataset(tmp_path):
     here = Path(__file__).resolve().parents[2]
     named = os.environ.get("PIPERLINE_REAL_DATASET")
-    root = Path(named) if named else here.parent / "shared" / "data" / "robot_sim.PickNPlace"
+    root = (
+        Path(named)
+        if named
+        else here.parent / "shared" / "data" / "robot_sim.PickNPlace"
+    )
     if not root.exists():
-        pytest.skip("the real v2.0 dataset is not here; PIPERLINE_REAL_DATASET names it")
+        pytest.skip(
+            "the real v2.0 dataset is not here; PIPERLINE_REAL_DATASET names it"
+        )
     with pytest.raises(DatasetError, match="egoview") as caught:
         migrate(root, "v2.1", output=tmp_path / "v21")
     assert "--drop-missing-cameras" in str(caught.value)
     options = Options(drop_missing_cameras=True)
     migrate(root, "v2.1", output=tmp_path / "v21", options=options)
     migrate(tmp_path / "v21", "v3.0", output=tmp_path / "v30", options=options)
-    migrate(tmp_path / "v30", "v2.1", output=tmp_path / "again", options=options)
+    migrate(
+        tmp_path / "v30", "v2.1", output=tmp_path / "again", options=options
+    )
     assert tree(tmp_path / "v21").keys() == tree(tmp_path / "again").keys()
     original, again = open_dataset(root), open_dataset(tmp_path / "again")
     assert list(again.tasks) == list(original.tasks)
-    for found, expected in zip(again, original.without(original.missing_cameras), strict=True):
+    for found, expected in zip(
+        again, original.without(original.missing_cameras), strict=True
+    ):
         assert found.table.equals(
-            replace(expected, table=expected.table.cast(found.table.schema)).table
+            replace(
+                expected, table=expected.table.cast(found.table.schema)
+            ).table
         )
         assert found.tasks == expected.tasks
         key = "observation.images.ego_view"
-        assert clip_packets(found.clips[key]) == clip_packets(expected.clips[key])
+        assert clip_packets(found.clips[key]) == clip_packets(
+            expected.clips[key]
+        )
 
 
 def with_images(episode):
@@ -343,19 +420,27 @@ def with_images(episode):
         [[[number, 1.0], [2.0, 3.0]] for number in range(episode.length)],
         pa.list_(pa.list_(pa.float32())),
     )
-    table = episode.table.append_column("picture", pa.array(images, kind)).append_column(
-        "grid", grid
-    )
+    table = episode.table.append_column(
+        "picture", pa.array(images, kind)
+    ).append_column("grid", grid)
     return replace(episode, table=table)
 
 
 def test_images_and_matrices_in_columns(tmp_path):
-    episodes = [with_images(make_episode(tmp_path / "in", number, 3)) for number in range(2)]
+    episodes = [
+        with_images(make_episode(tmp_path / "in", number, 3))
+        for number in range(2)
+    ]
     root = tmp_path / "set"
     root.mkdir()
     schema = schema_of(episodes[0])
-    more = {"picture": Feature("image", (48, 64, 3)), "grid": Feature("float32", (2, 2))}
-    writer = V21Writer(root, replace(schema, features={**schema.features, **more}))
+    more = {
+        "picture": Feature("image", (48, 64, 3)),
+        "grid": Feature("float32", (2, 2)),
+    }
+    writer = V21Writer(
+        root, replace(schema, features={**schema.features, **more})
+    )
     for episode in episodes:
         writer.add(episode)
     writer.finish()
@@ -384,7 +469,9 @@ def written_by(request, monkeypatch):
     }[request.param]
 
 
-def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, written_by):
+def test_a_disk_without_room_changes_nothing(
+    tmp_path, episodes, monkeypatch, written_by
+):
     root = write_dataset(tmp_path / "set", episodes)
     before = tree(tmp_path)
 
@@ -398,7 +485,9 @@ def test_a_disk_without_room_changes_nothing(tmp_path, episodes, monkeypatch, wr
     assert tree(tmp_path) == before
 
 
-def test_other_faults_of_the_disk_pass_as_they_are(tmp_path, episodes, monkeypatch, written_by):
+def test_other_faults_of_the_disk_pass_as_they_are(
+    tmp_path, episodes, monkeypatch, written_by
+):
     root = write_dataset(tmp_path / "set", episodes)
 
     def broken(*_):
@@ -419,14 +508,20 @@ def test_what_is_encoded_again_is_described_as_it_is_then(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for code in range(9):
             container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+                stream.encode(
+                    av.VideoFrame.from_ndarray(
+                        numbered_frame(code), format="rgb24"
+                    )
+                )
             )
         container.mux(stream.encode(None))
     info, _ = probe(path)
     made = make_episode(tmp_path / "in", 0, 4)
     episode = replace(made, clips={KEY: Clip(path, 3, 4, info, whole=False)})
     (tmp_path / "pieces").mkdir()
-    pictures = Pictures(schema_of(episode), tmp_path / "pieces", quantiles=False, reencode=True)
+    pictures = Pictures(
+        schema_of(episode), tmp_path / "pieces", quantiles=False, reencode=True
+    )
     completed = pictures.complete(episode, Place(), "v2.1")
     pictures.close()
     assert codes_of(completed.clips[KEY].path) == [3, 4, 5, 6]

@@ -21,9 +21,15 @@ GRID = [number / FPS for number in range(LENGTH)]
 ODD = {
     "late": ([0.2 + time for time in GRID], 90_000),
     "by milliseconds": (GRID, 1000),
-    "variable": ([time + 0.015 * (number % 3) for number, time in enumerate(GRID)], 90_000),
+    "variable": (
+        [time + 0.015 * (number % 3) for number, time in enumerate(GRID)],
+        90_000,
+    ),
     "29.97": ([number * 1001 / 30_000 for number in range(LENGTH)], 30_000),
-    "with a pause": ([time + 0.5 * (number > 5) for number, time in enumerate(GRID)], 90_000),
+    "with a pause": (
+        [time + 0.5 * (number > 5) for number, time in enumerate(GRID)],
+        90_000,
+    ),
 }
 
 
@@ -33,12 +39,16 @@ def test_times_are_put_on_the_grid(odd, tmp_path):
     root = write_dataset(tmp_path / "set", [episode])
     retime(root / VIDEO, *ODD[odd])
     shown = packets_of(root / VIDEO)
-    assert times_of(root / VIDEO) != [Fraction(number, FPS) for number in range(LENGTH)]
+    assert times_of(root / VIDEO) != [
+        Fraction(number, FPS) for number in range(LENGTH)
+    ]
     aggregate([root], tmp_path / "v21")
     migrate(root, "v3.0", output=tmp_path / "v30")
     for made in ("v21", "v30"):
         (path,) = (tmp_path / made).rglob("*.mp4")
-        assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+        assert times_of(path) == [
+            Fraction(number, FPS) for number in range(LENGTH)
+        ]
         assert packets_of(path) == shown
         assert_holds(open_dataset(tmp_path / made), [episode])
 
@@ -47,27 +57,37 @@ def test_b_frames_stay_in_their_order(tmp_path):
     episode = make_episode(tmp_path / "in", 0, LENGTH)
     root = write_dataset(tmp_path / "set", [episode])
     with av.open(str(root / VIDEO), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"bf": "2", "g": "100"})
+        stream = container.add_stream(
+            "libx264", rate=FPS, options={"bf": "2", "g": "100"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = Fraction(1, 90_000)
         stream.codec_context.time_base = Fraction(1, 90_000)
         for number in range(LENGTH):
-            picture = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                numbered_frame(number), format="rgb24"
+            )
             picture.time_base = Fraction(1, 90_000)
-            picture.pts = round((0.2 + number / FPS + 0.01 * (number % 2)) * 90_000)
+            picture.pts = round(
+                (0.2 + number / FPS + 0.01 * (number % 2)) * 90_000
+            )
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     shown = packets_of(root / VIDEO)
     for version in ("v2.1", "v3.0"):
         made = aggregate([root], tmp_path / version, format=version).output
         (path,) = made.rglob("*.mp4")
-        assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+        assert times_of(path) == [
+            Fraction(number, FPS) for number in range(LENGTH)
+        ]
         assert packets_of(path) == shown
         assert_holds(open_dataset(made), [episode])
 
 
 def test_a_video_on_the_grid_is_copied_as_it_is(tmp_path):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)])
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)]
+    )
     retime(root / VIDEO, GRID, 90_000)
     before = (root / VIDEO).read_bytes()
     aggregate([root], tmp_path / "out")
@@ -75,21 +95,34 @@ def test_a_video_on_the_grid_is_copied_as_it_is(tmp_path):
 
 
 def test_a_video_of_another_rate_is_still_refused(tmp_path):
-    root = write_dataset(tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)])
+    root = write_dataset(
+        tmp_path / "set", [make_episode(tmp_path / "in", 0, LENGTH)]
+    )
     retime(root / VIDEO, [number / 15 for number in range(LENGTH)], 90_000)
     with pytest.raises(DatasetError, match="another frame rate"):
         aggregate([root], tmp_path / "out", options=Options(reencode=True))
 
 
 @pytest.mark.parametrize("reencode", [False, True])
-def test_of_a_file_of_many_episodes_frames_are_told_apart_by_their_times(reencode, tmp_path):
+def test_of_a_file_of_many_episodes_frames_are_told_apart_by_their_times(
+    reencode, tmp_path
+):
     """Where they are not at n / fps it cannot be known which episode they are of."""
     episodes = [make_episode(tmp_path / "in", number, 6) for number in range(2)]
     root = write_dataset(tmp_path / "set", episodes, "v3.0")
     video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
-    retime(video, [time + 0.1 * (number > 8) for number, time in enumerate(GRID)], 90_000)
+    retime(
+        video,
+        [time + 0.1 * (number > 8) for number, time in enumerate(GRID)],
+        90_000,
+    )
     with pytest.raises(DatasetError) as caught:
-        migrate(root, "v2.1", output=tmp_path / "out", options=Options(reencode=reencode))
+        migrate(
+            root,
+            "v2.1",
+            output=tmp_path / "out",
+            options=Options(reencode=reencode),
+        )
     assert "episode 1" in str(caught.value)
     options = Options(reencode=reencode, skip_bad=True)
     made = migrate(root, "v2.1", output=tmp_path / "out", options=options)

@@ -20,7 +20,10 @@ from piperline.video.encoder import MODES, Mode, VideoSettings, VideoWriter
 from piperline.video.packets import packets
 from tests.helpers.recordings import Pixels, write_piper
 
-LEFT, MID, RIGHT = (f"observation.images.{name}" for name in ("left_wrist", "mid", "right_wrist"))
+LEFT, MID, RIGHT = (
+    f"observation.images.{name}"
+    for name in ("left_wrist", "mid", "right_wrist")
+)
 LENGTHS = (17, 17, 16)
 FPS = 30
 
@@ -38,7 +41,9 @@ class Case:
 
     def video(self, camera: str, episode: int) -> Path:
         """A video, in v2.1."""
-        return self.root / f"videos/chunk-000/{camera}/episode_{episode:06d}.mp4"
+        return (
+            self.root / f"videos/chunk-000/{camera}/episode_{episode:06d}.mp4"
+        )
 
     def meta(self, name: str) -> Path:
         """A file of meta/."""
@@ -51,7 +56,12 @@ def make_case(folder: Path, video: Mode, version: str) -> Case:
     recordings.mkdir(parents=True)
     write_piper(recordings / "a.hdf5", episodes=2, lengths=LENGTHS[:2])
     write_piper(recordings / "b.hdf5", episodes=1, first=2, lengths=LENGTHS[2])
-    convert([recordings], folder / "set", make_job(video=video, format=version), workers=1)
+    convert(
+        [recordings],
+        folder / "set",
+        make_job(video=video, format=version),
+        workers=1,
+    )
     return Case(folder / "set", recordings)
 
 
@@ -76,7 +86,11 @@ def found(case: Case, *, against: bool = True, frames: int | None = 0) -> Found:
         place = finding.place
         file = place and place.file and os.path.relpath(str(place.file), folder)
         file = file.removeprefix("set/") if file else None
-        known = (place.episode, place.camera, place.frame) if place else (None, None, None)
+        known = (
+            (place.episode, place.camera, place.frame)
+            if place
+            else (None, None, None)
+        )
         places.add((finding.code, file, *known))
     return places
 
@@ -89,7 +103,11 @@ def found_unsealed(case: Case) -> Found:
 
 def found_by_seal(case: Case) -> Found:
     """What the seal tells, without recordings."""
-    return {entry for entry in found(case, against=False) if entry[0].startswith("seal")}
+    return {
+        entry
+        for entry in found(case, against=False)
+        if entry[0].startswith("seal")
+    }
 
 
 def edit_rows(path: Path, edit: Callable[[dict[str, list[Any]]], None]) -> None:
@@ -97,9 +115,13 @@ def edit_rows(path: Path, edit: Callable[[dict[str, list[Any]]], None]) -> None:
     table = pq.read_table(path)
     columns = table.to_pydict()
     edit(columns)
-    arrays = [pa.array(columns[field.name], field.type) for field in table.schema]
+    arrays = [
+        pa.array(columns[field.name], field.type) for field in table.schema
+    ]
     length = pq.ParquetFile(path).metadata.row_group(0).num_rows
-    pq.write_table(pa.table(arrays, schema=table.schema), path, row_group_size=length)
+    pq.write_table(
+        pa.table(arrays, schema=table.schema), path, row_group_size=length
+    )
 
 
 def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -109,7 +131,9 @@ def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     path.write_text(json.dumps(document, indent=4))
 
 
-def edit_lines(path: Path, edit: Callable[[list[dict[str, Any]]], None]) -> None:
+def edit_lines(
+    path: Path, edit: Callable[[list[dict[str, Any]]], None]
+) -> None:
     """Change the objects of a JSON lines file."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     edit(rows)
@@ -148,7 +172,9 @@ def edit_frames(
     write_frames(path, edit(list(decode(path))), settings, fps)
 
 
-def edit_packets(path: Path, edit: Callable[[list[bytes]], Sequence[bytes]], size=(48, 64)) -> None:
+def edit_packets(
+    path: Path, edit: Callable[[list[bytes]], Sequence[bytes]], size=(48, 64)
+) -> None:
     """Change the packets of a video of JPEG."""
     held = edit(list(packets(path, FPS, 0, 10_000)))
     path.unlink()

@@ -20,7 +20,11 @@ def test_every_codec_and_version(good, video, version):
     assert report.verdict == "verified"
     assert report.not_looked_at == ()
     looked = report.looked
-    assert (looked.rows, looked.recorded_rows, looked.instructions) == (ROWS, ROWS, 3)
+    assert (looked.rows, looked.recorded_rows, looked.instructions) == (
+        ROWS,
+        ROWS,
+        3,
+    )
     assert looked.decoded == 3 * ROWS
     assert looked.packets == (3 * ROWS if video == "copy" else 0)
     assert looked.frames == (0 if video == "copy" else 3 * ROWS)
@@ -34,7 +38,12 @@ def test_a_sample_is_counted(good, version):
     report = verify(case.root, Options(sources=(case.recordings,)))
     assert report.verdict == "verified"
     assert report.looked.frames == 3 * 3 * 4
-    assert verify(case.root, Options(sources=(case.recordings,), frames=2)).looked.frames == 18
+    assert (
+        verify(
+            case.root, Options(sources=(case.recordings,), frames=2)
+        ).looked.frames
+        == 18
+    )
 
 
 def test_without_recordings_they_are_not_claimed(good, tmp_path, monkeypatch):
@@ -44,9 +53,17 @@ def test_without_recordings_they_are_not_claimed(good, tmp_path, monkeypatch):
     report = verify(case.root)
     case.recordings.with_name("elsewhere").rename(case.recordings)
     assert report.verdict == "verified"
-    assert report.looked.episodes == report.looked.frames == report.looked.packets == 0
+    assert (
+        report.looked.episodes
+        == report.looked.frames
+        == report.looked.packets
+        == 0
+    )
     (reason,) = report.not_looked_at
-    assert "2 recordings are not here (recordings/a.hdf5, recordings/b.hdf5)" in reason
+    assert (
+        "2 recordings are not here (recordings/a.hdf5, recordings/b.hdf5)"
+        in reason
+    )
     assert "name them with --source" in reason
 
 
@@ -58,13 +75,18 @@ def test_recordings_that_lie_where_the_dataset_tells_are_found(good):
 OTHER_COLOR = {"raw": "bgr"}
 STORED = [
     *((storage, "rgb", "v2.1") for storage in STORAGES),
-    *((storage, OTHER_COLOR.get(storage, "swapped-jpeg"), "v3.0") for storage in STORAGES),
+    *(
+        (storage, OTHER_COLOR.get(storage, "swapped-jpeg"), "v3.0")
+        for storage in STORAGES
+    ),
 ]
 
 
 @pytest.mark.parametrize(("storage", "color", "version"), STORED)
 def test_every_storage_and_color(tmp_path, storage, color, version):
-    path = write_piper(tmp_path / "a.hdf5", lengths=6, storage=storage, color=color)
+    path = write_piper(
+        tmp_path / "a.hdf5", lengths=6, storage=storage, color=color
+    )
     job = make_job(color=color, format=version)
     convert([path], tmp_path / "set", job, workers=1)
     report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
@@ -74,7 +96,8 @@ def test_every_storage_and_color(tmp_path, storage, color, version):
 
 
 @pytest.mark.parametrize(
-    ("size", "video"), [((90, 122), "h264"), ((120, 160), "av1"), ((63, 97), "av1")]
+    ("size", "video"),
+    [((90, 122), "h264"), ((120, 160), "av1"), ((63, 97), "av1")],
 )
 def test_other_sizes(tmp_path, size, video):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=9, size=size)
@@ -85,7 +108,9 @@ def test_other_sizes(tmp_path, size, video):
 
 
 def test_scaled(tmp_path):
-    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=9, size=(96, 128))
+    path = write_piper(
+        tmp_path / "a.hdf5", episodes=1, lengths=9, size=(96, 128)
+    )
     convert([path], tmp_path / "set", make_job(resize=(64, 48)), workers=1)
     report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
     assert report.findings == ()

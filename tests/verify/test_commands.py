@@ -34,7 +34,16 @@ def keys(tmp_path_factory):
     """Two SSH keys without passphrases."""
     folder = tmp_path_factory.mktemp("keys")
     for name in ("one", "two"):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        words = [
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            str(folder / name),
+        ]
         subprocess.run(words, check=True)
     return folder / "one", folder / "two"
 
@@ -44,8 +53,13 @@ def test_the_report(good, command):
     code, out, err = command(case.root, "--source", case.recordings, "--all")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == f"verified: {case.root}"
-    assert f"{ROWS} of {ROWS} rows, 3 instructions, 0 packets and {3 * ROWS} decoded" in out
-    code, out, _ = command(case.root, "--source", case.recordings, "--sample", 2)
+    assert (
+        f"{ROWS} of {ROWS} rows, 3 instructions, 0 packets and {3 * ROWS} decoded"
+        in out
+    )
+    code, out, _ = command(
+        case.root, "--source", case.recordings, "--sample", 2
+    )
     assert code == 0
     assert "0 packets and 18 decoded" in out
 
@@ -56,7 +70,10 @@ def test_a_finding_is_exit_code_1(copy, command):
     code, out, _ = command(case.root, "--source", case.recordings, "--all")
     assert code == 1
     assert out.splitlines()[-1] == f"not verified: {case.root}"
-    assert "frame 0 shows the recorded frame 1; so or otherwise wrong are 16 of 17 frames" in out
+    assert (
+        "frame 0 shows the recorded frame 1; so or otherwise wrong are 16 of 17 frames"
+        in out
+    )
     assert f"episode 1, camera {MID}, frame 0" in out
 
 
@@ -67,7 +84,12 @@ def test_json(copy, command):
     document = json.loads(out)
     assert code == 1
     assert document["verdict"] == "not verified"
-    assert document["size"] == {"episodes": 3, "rows": ROWS, "cameras": 3, "frames": 3 * ROWS}
+    assert document["size"] == {
+        "episodes": 3,
+        "rows": ROWS,
+        "cameras": 3,
+        "frames": 3 * ROWS,
+    }
     assert document["looked_at"]["rows"] == ROWS
     assert {entry["code"] for entry in document["findings"]} == {
         "video-missing",
@@ -89,7 +111,10 @@ def test_options_that_cannot_be(good, command, tmp_path):
 
 def test_the_page_shows_frames_and_nothing_of_a_file_runs(tmp_path, command):
     recording = write_piper(
-        tmp_path / "a.hdf5", episodes=1, lengths=4, tasks=("<script>x</script>",)
+        tmp_path / "a.hdf5",
+        episodes=1,
+        lengths=4,
+        tasks=("<script>x</script>",),
     )
     root = tmp_path / "<img src=x onerror=y>"
     convert([recording], root, make_job(), workers=1)
@@ -148,18 +173,36 @@ def test_a_key_that_is_none(copy, command, tmp_path):
     assert command(case.root, "--signed-by", tmp_path / "nothing")[0] == 2
 
 
-@pytest.mark.parametrize(("video", "packets", "frames"), [("h264", 0, 60), ("copy", 126, 0)])
+@pytest.mark.parametrize(
+    ("video", "packets", "frames"), [("h264", 0, 60), ("copy", 126, 0)]
+)
 def test_verified_while_converted(tmp_path, keys, video, packets, frames):
     recording = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=21)
-    words = ["convert", recording, "-o", tmp_path / "set", "--video", video, "--verify"]
-    assert run(app, [*map(str, words), "--workers", "1", "--sign", str(keys[0])]) == 0
+    words = [
+        "convert",
+        recording,
+        "-o",
+        tmp_path / "set",
+        "--video",
+        video,
+        "--verify",
+    ]
+    assert (
+        run(app, [*map(str, words), "--workers", "1", "--sign", str(keys[0])])
+        == 0
+    )
     verdict = json.loads((tmp_path / "set" / SEAL).read_text())["verdict"]
     assert verdict["verdict"] == "verified"
     assert (verdict["rows"], verdict["instructions"]) == (42, 2)
-    assert (verdict["packets"], verdict["frames"], verdict["all_frames"]) == (packets, frames, 126)
+    assert (verdict["packets"], verdict["frames"], verdict["all_frames"]) == (
+        packets,
+        frames,
+        126,
+    )
     report = verify(tmp_path / "set", Options(sources=(recording,)))
     assert report.verdict == "verified"
     assert report.signature == fingerprint(keys[0])
-    assert f"when made:   verified: 42 rows, {packets} packets and {frames} decoded of 126" in (
-        "\n".join(report.lines())
+    assert (
+        f"when made:   verified: 42 rows, {packets} packets and {frames} decoded of 126"
+        in ("\n".join(report.lines()))
     )

@@ -25,7 +25,9 @@ def damaged(data, kind, chance):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("video", "version"), [("h264", "v2.1"), ("copy", "v3.0")])
+@pytest.mark.parametrize(
+    ("video", "version"), [("h264", "v2.1"), ("copy", "v3.0")]
+)
 def test_damage_is_noticed(copy, video, version, kind):
     case = copy(video, version)
     chance = random.Random(f"{video} {version} {kind}")
@@ -38,7 +40,9 @@ def test_damage_is_noticed(copy, video, version, kind):
             continue
         (case.root / name).write_bytes(data)
         try:
-            verdict = verify(case.root, Options(sources=(case.recordings,))).verdict
+            verdict = verify(
+                case.root, Options(sources=(case.recordings,))
+            ).verdict
         except PiperlineError:
             verdict = "not verified"
         (case.root / name).write_bytes(whole)

@@ -71,7 +71,10 @@ def file(code, name):
 
 
 def sealed_video(*clips):
-    return {frame("sealed-video-changed", camera, episode, None) for camera, episode in clips}
+    return {
+        frame("sealed-video-changed", camera, episode, None)
+        for camera, episode in clips
+    }
 
 
 MUTATIONS: dict[str, Mutation] = {}
@@ -81,7 +84,9 @@ def mutation(expected, by_seal, **how):
     """Register a damage under its name."""
 
     def register(damage):
-        MUTATIONS[damage.__name__] = Mutation(damage, set(expected), set(by_seal), **how)
+        MUTATIONS[damage.__name__] = Mutation(
+            damage, set(expected), set(by_seal), **how
+        )
         return damage
 
     return register
@@ -131,7 +136,9 @@ def two_videos_of_other_length_exchanged(case):
 
 @mutation([frame("frame-unlike", RIGHT, 2, 11)], sealed_video((RIGHT, 2)))
 def last_frames_black(case):
-    edit_frames(case.video(RIGHT, 2), lambda f: [*f[:11], *([np.zeros_like(f[0])] * 5)])
+    edit_frames(
+        case.video(RIGHT, 2), lambda f: [*f[:11], *([np.zeros_like(f[0])] * 5)]
+    )
 
 
 @mutation([frame("frame-unlike", RIGHT, 0, 3)], sealed_video((RIGHT, 0)))
@@ -183,7 +190,8 @@ def frames_full_of_noise(case):
 
 
 @mutation(
-    [frame("video-rate", MID, 1, None), frame("frame-shifted", MID, 1, 2)], sealed_video((MID, 1))
+    [frame("video-rate", MID, 1, None), frame("frame-shifted", MID, 1, 2)],
+    sealed_video((MID, 1)),
 )
 def another_frame_rate(case):
     edit_frames(case.video(MID, 1), list, fps=15)
@@ -195,7 +203,10 @@ def another_size(case):
 
 
 @mutation(
-    [frame("video-truncated", MID, 0, None), frame("video-undecodable", MID, 0, 4)],
+    [
+        frame("video-truncated", MID, 0, None),
+        frame("video-undecodable", MID, 0, 4),
+    ],
     sealed_video((MID, 0)),
 )
 def video_cut_short(case):
@@ -204,7 +215,8 @@ def video_cut_short(case):
 
 
 @mutation(
-    [frame("video-truncated", MID, 0, None)], [file("sealed-file-changed", VIDEO.format(MID, 0))]
+    [frame("video-truncated", MID, 0, None)],
+    [file("sealed-file-changed", VIDEO.format(MID, 0))],
 )
 def video_appended_to(case):
     with case.video(MID, 0).open("ab") as video:
@@ -217,7 +229,8 @@ def video_is_no_video(case):
 
 
 @mutation(
-    [frame("video-missing", MID, 0, None)], [file("sealed-file-missing", VIDEO.format(MID, 0))]
+    [frame("video-missing", MID, 0, None)],
+    [file("sealed-file-missing", VIDEO.format(MID, 0))],
 )
 def video_missing(case):
     case.video(MID, 0).unlink()
@@ -240,7 +253,9 @@ def a_pipe_in_the_place_of_a_file(case):
 def seal_that_names_files_outside(case):
     seal = Seal.from_disk(case.root)
     assert seal
-    replace(seal, files={"../recordings/a.hdf5": seal.files["README.md"]}).to_disk(case.root)
+    replace(
+        seal, files={"../recordings/a.hdf5": seal.files["README.md"]}
+    ).to_disk(case.root)
 
 
 @mutation([file("link-out", "data")], [])
@@ -255,7 +270,9 @@ def folder_replaced_by_a_link_out(case):
 
 def set_value(column, row, dimension, change):
     def edit(columns):
-        columns[column][row][dimension] = float(change(np.float32(columns[column][row][dimension])))
+        columns[column][row][dimension] = float(
+            change(np.float32(columns[column][row][dimension]))
+        )
 
     return edit
 
@@ -321,7 +338,9 @@ def last_row_missing(case):
 )
 def rows_of_another_session(case):
     def edit(columns):
-        columns["observation.state"] = states(40, LENGTHS[0]).astype(np.float32).tolist()
+        columns["observation.state"] = (
+            states(40, LENGTHS[0]).astype(np.float32).tolist()
+        )
 
     edit_rows(case.data(0), edit)
 
@@ -401,7 +420,9 @@ def a_task_index_that_is_none(case):
 
 @mutation([rows("columns-missing", 1)], [rows("sealed-rows-changed", 1)])
 def a_column_missing(case):
-    pq.write_table(pq.read_table(case.data(1)).drop_columns(["action"]), case.data(1))
+    pq.write_table(
+        pq.read_table(case.data(1)).drop_columns(["action"]), case.data(1)
+    )
 
 
 @mutation([rows("rows-unreadable", 1)], [rows("sealed-rows-changed", 1)])
@@ -415,7 +436,9 @@ def rows_appended_to(case):
         data.write(b"more")
 
 
-@mutation([rows("rows-unreadable", 1)], [file("sealed-file-missing", DATA.format(1))])
+@mutation(
+    [rows("rows-unreadable", 1)], [file("sealed-file-missing", DATA.format(1))]
+)
 def rows_missing(case):
     case.data(1).unlink()
 
@@ -463,7 +486,9 @@ def instructions_exchanged(case):
 def an_instruction_rewritten_everywhere(case):
     for name in ("tasks.jsonl", "episodes.jsonl"):
         text = case.meta(name).read_text()
-        case.meta(name).write_text(text.replace("pick up the cube", "pick up the ball"))
+        case.meta(name).write_text(
+            text.replace("pick up the cube", "pick up the ball")
+        )
 
 
 @mutation(
@@ -473,7 +498,9 @@ def an_instruction_rewritten_everywhere(case):
     [file("sealed-file-changed", "meta/episodes.jsonl")],
 )
 def another_length_in_the_episode_table(case):
-    edit_lines(case.meta("episodes.jsonl"), lambda lines: lines[2].update(length=15))
+    edit_lines(
+        case.meta("episodes.jsonl"), lambda lines: lines[2].update(length=15)
+    )
 
 
 @mutation(
@@ -500,7 +527,10 @@ def image_statistics_stale(case):
 
 @mutation([file("stats-stale", "meta/stats.json")], [])
 def statistics_of_groot_stale(case):
-    edit_json(case.meta("stats.json"), lambda stats: stats["action"]["max"].__setitem__(0, 3.0))
+    edit_json(
+        case.meta("stats.json"),
+        lambda stats: stats["action"]["max"].__setitem__(0, 3.0),
+    )
 
 
 @mutation(
@@ -514,7 +544,10 @@ def modality_out_of_range(case):
     edit_json(case.meta("modality.json"), edit)
 
 
-@mutation([file("totals", "meta/info.json")], [file("sealed-file-changed", "meta/info.json")])
+@mutation(
+    [file("totals", "meta/info.json")],
+    [file("sealed-file-changed", "meta/info.json")],
+)
 def another_total(case):
     edit_json(case.meta("info.json"), lambda info: info.update(total_frames=51))
 
@@ -532,7 +565,13 @@ def a_video_left_over(case):
     case.video(MID, 3).write_bytes(case.video(MID, 2).read_bytes())
 
 
-@mutation([file("file-left-over", DATA.format(3)), file("stats-stale", "meta/stats.json")], [])
+@mutation(
+    [
+        file("file-left-over", DATA.format(3)),
+        file("stats-stale", "meta/stats.json"),
+    ],
+    [],
+)
 def rows_left_over(case):
     case.data(3).write_bytes(case.data(2).read_bytes())
 
@@ -540,14 +579,19 @@ def rows_left_over(case):
 @mutation([], [file("seal-damaged", str(SEAL))])
 def seal_edited(case):
     text = (case.root / SEAL).read_text()
-    (case.root / SEAL).write_text(text.replace('"length": 17', '"length": 18', 1))
+    (case.root / SEAL).write_text(
+        text.replace('"length": 17', '"length": 18', 1)
+    )
 
 
 @mutation([], [file("sealed-file-changed", "README.md")])
 def seal_edited_with_its_digest(case):
     seal = Seal.from_disk(case.root)
     assert seal
-    forged = {**seal.files, "README.md": replace(seal.files["README.md"], sha256="0" * 64)}
+    forged = {
+        **seal.files,
+        "README.md": replace(seal.files["README.md"], sha256="0" * 64),
+    }
     replace(seal, files=forged).to_disk(case.root)
 
 
@@ -557,7 +601,9 @@ def seal_edited_with_its_digest(case):
 @mutation([rows("rows-differ", 1, 3)], [])
 def a_recorded_value_changed(case):
     with h5py.File(case.recordings / "a.hdf5", "a") as recording:
-        recording["episode_1/action"][3, 2] = ulp(recording["episode_1/action"][3, 2])
+        recording["episode_1/action"][3, 2] = ulp(
+            recording["episode_1/action"][3, 2]
+        )
 
 
 @mutation([frame("frame-unlike", LEFT, 1, 6)], [])
@@ -591,7 +637,10 @@ def a_recording_missing(case):
 
 
 @mutation(
-    [("recording-unreadable", "recordings/b.hdf5", None, None, None), rows("recording-missing", 2)],
+    [
+        ("recording-unreadable", "recordings/b.hdf5", None, None, None),
+        rows("recording-missing", 2),
+    ],
     [],
 )
 def a_recording_cut_short(case):
@@ -611,18 +660,24 @@ def a_recording_of_another_day(case):
 # --- recorded JPEG kept ---------------------------------------------------------------------------
 
 
-@mutation([frame("packets-differ", MID, 1, 5)], sealed_video((MID, 1)), video="copy")
+@mutation(
+    [frame("packets-differ", MID, 1, 5)], sealed_video((MID, 1)), video="copy"
+)
 def another_jpeg_quality(case):
     other = jpeg(paint(1, 1, 5), quality=89)
     edit_packets(case.video(MID, 1), lambda p: [*p[:5], other, *p[6:]])
 
 
-@mutation([frame("packets-differ", MID, 1, 5)], sealed_video((MID, 1)), video="copy")
+@mutation(
+    [frame("packets-differ", MID, 1, 5)], sealed_video((MID, 1)), video="copy"
+)
 def packets_exchanged(case):
     edit_packets(case.video(MID, 1), lambda p: [*p[:5], p[6], p[5], *p[7:]])
 
 
-@mutation([frame("packets-differ", LEFT, 0, 2)], sealed_video((LEFT, 0)), video="copy")
+@mutation(
+    [frame("packets-differ", LEFT, 0, 2)], sealed_video((LEFT, 0)), video="copy"
+)
 def packet_dropped_and_another_doubled(case):
     edit_packets(case.video(LEFT, 0), lambda p: [*p[:2], *p[3:], p[-1]])
 
@@ -636,7 +691,11 @@ def cameras_of_packets_exchanged(case):
     exchange(case.video(LEFT, 0), case.video(MID, 0))
 
 
-@mutation([frame("video-not-copied", MID, 1, None)], sealed_video((MID, 1)), video="copy")
+@mutation(
+    [frame("video-not-copied", MID, 1, None)],
+    sealed_video((MID, 1)),
+    video="copy",
+)
 def packets_encoded_again(case):
     edit_frames(case.video(MID, 1), list)
 
@@ -656,7 +715,9 @@ def edit_table(case, edit):
     edit(columns)
     arrays = [columns[field.name] for field in table.schema]
     pq.write_table(
-        type(table).from_pydict(dict(zip(table.column_names, arrays, strict=True)), table.schema),
+        type(table).from_pydict(
+            dict(zip(table.column_names, arrays, strict=True)), table.schema
+        ),
         path,
     )
 
@@ -707,7 +768,9 @@ def one_value_by_one_ulp_of_many(case):
 
 
 @mutation(
-    [file("rows-left-over", V30_DATA)], [file("sealed-file-changed", V30_DATA)], version="v3.0"
+    [file("rows-left-over", V30_DATA)],
+    [file("sealed-file-changed", V30_DATA)],
+    version="v3.0",
 )
 def rows_of_no_episode(case):
     path = case.root / V30_DATA
@@ -725,7 +788,9 @@ def rows_of_no_episode(case):
 def a_frame_doubled_in_a_long_video(case):
     start = LENGTHS[0]
     path = case.root / V30_VIDEO.format(MID)
-    edit_frames(path, lambda f: [*f[: start + 3], f[start + 2], *f[start + 4 :]])
+    edit_frames(
+        path, lambda f: [*f[: start + 3], f[start + 2], *f[start + 4 :]]
+    )
 
 
 @mutation(
@@ -767,7 +832,9 @@ def instructions_of_v30_exchanged(case):
     table = pq.read_table(path)
     texts = table["task"].to_pylist()[::-1]
     index = table.column_names.index("task")
-    pq.write_table(table.set_column(index, table.schema.field("task"), [texts]), path)
+    pq.write_table(
+        table.set_column(index, table.schema.field("task"), [texts]), path
+    )
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -24,7 +24,14 @@ from piperline.seal.seal import SEAL
 from piperline.transfer import aggregate, edit, migrate
 from piperline.verify import Options, verify
 from tests.helpers.recordings import write_aloha, write_piper
-from tests.verify.sets import LENGTHS, MID, edit_json, exchange, found, set_instruction
+from tests.verify.sets import (
+    LENGTHS,
+    MID,
+    edit_json,
+    exchange,
+    found,
+    set_instruction,
+)
 
 
 def codes(report):
@@ -42,14 +49,26 @@ def make_foreign(case):
 def test_a_foreign_dataset_is_matched_by_its_rows(copy, video, version):
     case = copy(video, version)
     make_foreign(case)
-    (case.recordings / "a.hdf5").rename(case.recordings / "z.hdf5")  # the order is another now
-    report = verify(case.root, Options(sources=(case.recordings,), layout="piper", frames=0))
+    # the order is another now
+    (case.recordings / "a.hdf5").rename(case.recordings / "z.hdf5")
+    report = verify(
+        case.root, Options(sources=(case.recordings,), layout="piper", frames=0)
+    )
     assert report.findings == ()
-    names = [episode and (episode.path.name, episode.name) for episode in report.recordings]
-    assert names == [("z.hdf5", "episode_0"), ("z.hdf5", "episode_1"), ("b.hdf5", "episode_2")]
+    names = [
+        episode and (episode.path.name, episode.name)
+        for episode in report.recordings
+    ]
+    assert names == [
+        ("z.hdf5", "episode_0"),
+        ("z.hdf5", "episode_1"),
+        ("b.hdf5", "episode_2"),
+    ]
     assert report.looked.recorded_rows == sum(LENGTHS)
     assert report.looked.packets == (3 * sum(LENGTHS) if video == "copy" else 0)
-    assert report.not_looked_at == ("whether files changed since it was made: there is no seal",)
+    assert report.not_looked_at == (
+        "whether files changed since it was made: there is no seal",
+    )
 
 
 def test_what_is_wrong_with_a_foreign_dataset_is_found(copy):
@@ -124,7 +143,12 @@ def test_a_source_that_leads_out_is_not_followed(copy, tmp_path, monkeypatch):
 
 def test_the_layout_of_the_conversion_is_taken(tmp_path):
     path = write_aloha(tmp_path / "fold.hdf5")
-    convert([path], tmp_path / "set", make_job(layout="aloha", task="fold"), workers=1)
+    convert(
+        [path],
+        tmp_path / "set",
+        make_job(layout="aloha", task="fold"),
+        workers=1,
+    )
     report = verify(tmp_path / "set", Options(sources=(path,)))
     assert report.findings == ()
     with pytest.raises(LayoutMismatch) as caught:
@@ -136,7 +160,10 @@ def test_layouts_that_are_none(copy):
     case = copy()
     with pytest.raises(LayoutError, match="no layout"):
         verify(case.root, Options(sources=(case.recordings,), layout="pipper"))
-    edit_json(case.root / PROVENANCE, lambda document: document.update(layout={"name": 3}))
+    edit_json(
+        case.root / PROVENANCE,
+        lambda document: document.update(layout={"name": 3}),
+    )
     with pytest.raises(LayoutError) as caught:
         verify(case.root, Options(sources=(case.recordings,)))
     assert "add --layout" in str(caught.value)
@@ -160,7 +187,10 @@ def test_it_is_no_dataset(tmp_path, copy):
     with pytest.raises(DatasetError, match="not a LeRobot dataset"):
         verify(tmp_path)
     case = copy()
-    edit_json(case.root / "meta/info.json", lambda info: info.update(codebase_version="v9"))
+    edit_json(
+        case.root / "meta/info.json",
+        lambda info: info.update(codebase_version="v9"),
+    )
     with pytest.raises(UnsupportedVersion):
         verify(case.root)
 
@@ -174,11 +204,15 @@ def test_a_camera_that_was_not_recorded_is_named(copy):
         info["features"]["observation.images.extra"] = info["features"][MID]
 
     edit_json(case.root / "meta/info.json", edit)
-    shutil.copytree(case.video(MID, 0).parent, case.video("observation.images.extra", 0).parent)
+    shutil.copytree(
+        case.video(MID, 0).parent,
+        case.video("observation.images.extra", 0).parent,
+    )
     report = verify(case.root, Options(sources=(case.recordings,)))
     assert report.findings == ()
-    assert "cameras that the recordings do not have: observation.images.extra" in (
-        report.not_looked_at
+    assert (
+        "cameras that the recordings do not have: observation.images.extra"
+        in (report.not_looked_at)
     )
 
 
@@ -197,8 +231,13 @@ def test_what_is_moved_stays_verified(good, tmp_path, video):
 def test_packets_have_the_same_seal_in_both_versions(good, tmp_path):
     case = good()
     migrate(case.root, "v3.0", output=tmp_path / "v30")
-    seals = [json.loads((root / SEAL).read_text()) for root in (case.root, tmp_path / "v30")]
-    packets = [[entry["packets"] for entry in seal["episodes"]] for seal in seals]
+    seals = [
+        json.loads((root / SEAL).read_text())
+        for root in (case.root, tmp_path / "v30")
+    ]
+    packets = [
+        [entry["packets"] for entry in seal["episodes"]] for seal in seals
+    ]
     assert packets[0] == packets[1]
 
 
@@ -212,7 +251,9 @@ def test_groot_may_write_its_statistics(copy):
 def test_instructions_are_compared(copy):
     case = copy()
     set_instruction(case, 1, "do nothing")
-    assert {entry[0] for entry in found(case) if not entry[0].startswith("seal")} == {
+    assert {
+        entry[0] for entry in found(case) if not entry[0].startswith("seal")
+    } == {
         "rows-instruction",
         "instruction-differs",
     }
@@ -221,13 +262,16 @@ def test_instructions_are_compared(copy):
 def real_dataset() -> Path | None:
     """NVIDIA's demo dataset: `PIPERLINE_REAL_DATASET`, or ../shared beside the checkout."""
     told = os.environ.get("PIPERLINE_REAL_DATASET")
-    beside = Path(__file__).parents[3] / "shared" / "data" / "robot_sim.PickNPlace"
+    beside = (
+        Path(__file__).parents[3] / "shared" / "data" / "robot_sim.PickNPlace"
+    )
     path = Path(told) if told else beside
     return path if (path / "meta/info.json").exists() else None
 
 
 @pytest.mark.skipif(
-    real_dataset() is None, reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)"
+    real_dataset() is None,
+    reason="no copy of robot_sim.PickNPlace (set PIPERLINE_REAL_DATASET)",
 )
 def test_a_real_dataset_is_verified_in_itself():
     """It declares a camera without videos, has no frame_index, and its times begin at 0.05 s."""
@@ -235,7 +279,11 @@ def test_a_real_dataset_is_verified_in_itself():
     assert source is not None
     report = verify(source, Options(frames=0))
     assert report.verdict == "verified"
-    assert sorted(codes(report)) == ["camera-without-videos", "rows-bookkeeping", "rows-late"]
+    assert sorted(codes(report)) == [
+        "camera-without-videos",
+        "rows-bookkeeping",
+        "rows-late",
+    ]
     assert report.looked.rows == report.looked.decoded == 2096
 
 

@@ -23,7 +23,10 @@ def textured(size=(96, 128), seed=0):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : size[0], 0 : size[1]] + seed
     detail = 40 * np.sin(x / 5 + y / 13) + 25 * np.cos(x / 9 - y / 4)
-    colors = np.stack([40 * np.sin(x / 60), 35 * np.cos(y / 45), 40 * np.sin((x + y) / 70)], -1)
+    colors = np.stack(
+        [40 * np.sin(x / 60), 35 * np.cos(y / 45), 40 * np.sin((x + y) / 70)],
+        -1,
+    )
     image = 125 + detail[..., None] + colors + rng.normal(0, 3, (*size, 1))
     return np.clip(image, 0, 255).astype(np.uint8)
 
@@ -39,7 +42,9 @@ def by_libjpeg(data):
 
 
 def psnr(one, other):
-    return 10 * np.log10(255**2 / np.mean((one.astype(float) - other.astype(float)) ** 2))
+    return 10 * np.log10(
+        255**2 / np.mean((one.astype(float) - other.astype(float)) ** 2)
+    )
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
@@ -50,13 +55,17 @@ def test_jpeg_decodes_as_libjpeg_does(subsampling, options):
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
-@pytest.mark.parametrize("size", [(96, 128), (480, 640), (50, 70), (241, 321), (600, 800)])
+@pytest.mark.parametrize(
+    "size", [(96, 128), (480, 640), (50, 70), (241, 321), (600, 800)]
+)
 def test_image_statistics_are_those_of_libjpeg_pixels(size, subsampling):
     data = as_jpeg(textured(size), subsampling=subsampling)
     stride = image_stride(*size)
     picture = PictureDecoder().encoded(data)
     ours = FeatureStats.of_histogram(count_pixels(picture, stride), 1)
-    pixels = by_libjpeg(data)[::stride, ::stride].reshape(-1, 3).astype(float) / 255
+    pixels = (
+        by_libjpeg(data)[::stride, ::stride].reshape(-1, 3).astype(float) / 255
+    )
     assert np.allclose(ours.mean.ravel(), pixels.mean(axis=0), atol=0.0005)
     assert np.allclose(ours.std.ravel(), pixels.std(axis=0), atol=0.0005)
 
@@ -65,7 +74,8 @@ def test_image_statistics_of_raw_pixels_are_exact():
     pixels = textured()
     counted = count_pixels(PictureDecoder().raw(pixels), 2)
     expected = [
-        np.bincount(pixels[::2, ::2, channel].ravel(), minlength=256) for channel in range(3)
+        np.bincount(pixels[::2, ::2, channel].ravel(), minlength=256)
+        for channel in range(3)
     ]
     assert np.array_equal(counted, expected)
 
@@ -97,23 +107,38 @@ def test_encoded_video_keeps_colors_and_range(tmp_path, mode, source):
             writer.add(picture)
     for frame in decode(tmp_path / "a.mp4"):
         for number, color in enumerate(patches):
-            seen = frame[20:76, number * 16 + 5 : number * 16 + 11].reshape(-1, 3).mean(axis=0)
+            seen = (
+                frame[20:76, number * 16 + 5 : number * 16 + 11]
+                .reshape(-1, 3)
+                .mean(axis=0)
+            )
             assert np.abs(seen - color).max() < 12, (color, seen)
 
 
 def test_default_video_is_not_worse_than_what_lerobot_writes(tmp_path):
     rng = np.random.default_rng(5)
-    motion, scene = plan_motion(rng, frames=60, fps=30, task=0), Scene(rng, (480, 640))
-    views = [next(iter(scene.frame(motion, time, rng).values())) for time in range(20, 32)]
+    motion, scene = (
+        plan_motion(rng, frames=60, fps=30, task=0),
+        Scene(rng, (480, 640)),
+    )
+    views = [
+        next(iter(scene.frame(motion, time, rng).values()))
+        for time in range(20, 32)
+    ]
     pictures = [PictureDecoder().encoded(as_jpeg(view)) for view in views]
     quality = {}
     for mode in ("h264", "av1"):
-        with VideoWriter(tmp_path / f"{mode}.mp4", MODES[mode], fps=30) as writer:
+        with VideoWriter(
+            tmp_path / f"{mode}.mp4", MODES[mode], fps=30
+        ) as writer:
             for picture in pictures:
                 writer.add(picture)
         frames = decode(tmp_path / f"{mode}.mp4")
         quality[mode] = np.mean(
-            [psnr(frame, rgb(picture)) for frame, picture in zip(frames, pictures, strict=True)]
+            [
+                psnr(frame, rgb(picture))
+                for frame, picture in zip(frames, pictures, strict=True)
+            ]
         )
     assert quality["h264"] >= quality["av1"]
 
@@ -124,7 +149,13 @@ def test_kept_jpeg_comes_back_bit_by_bit(tmp_path):
         for image in images:
             writer.add_jpeg(image, 96, 128)
     info, frames = probe(tmp_path / "a.mp4")
-    assert (info.codec, info.width, info.height, info.fps, frames) == ("mjpeg", 128, 96, 30, 4)
+    assert (info.codec, info.width, info.height, info.fps, frames) == (
+        "mjpeg",
+        128,
+        96,
+        30,
+        4,
+    )
     for frame, image in zip(decode(tmp_path / "a.mp4"), images, strict=True):
         assert psnr(frame, by_libjpeg(image)) > 38
     with (
@@ -150,7 +181,9 @@ def test_h264_has_no_b_frames_and_short_gops(tmp_path):
     with av.open(str(tmp_path / "a.mp4")) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     assert all(packet.pts == packet.dts for packet in packets)
-    keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+    keys = [
+        number for number, packet in enumerate(packets) if packet.is_keyframe
+    ]
     assert keys[0] == 0
     assert np.diff([*keys, len(packets)]).max() <= 10
 
@@ -186,7 +219,9 @@ def test_damage_inside_a_jpeg_is_noticed_and_the_next_image_is_fine(damage):
         image[middle : middle + 300] = bytes(300)
     else:
         image[middle : middle + 300] = (
-            np.random.default_rng(1).integers(0, 256, 300, dtype=np.uint8).tobytes()
+            np.random.default_rng(1)
+            .integers(0, 256, 300, dtype=np.uint8)
+            .tobytes()
         )
     decoder = PictureDecoder()
     with pytest.raises(ValueError, match="does not decode"):
@@ -206,7 +241,9 @@ def test_a_png_that_is_cut_short_is_refused():
     whole = png(paint(0, 0, 3))
     with pytest.raises(ValueError, match="cut short"):
         PictureDecoder().encoded(whole[:-12])
-    assert np.array_equal(rgb(PictureDecoder().encoded(whole + bytes(9))), paint(0, 0, 3))
+    assert np.array_equal(
+        rgb(PictureDecoder().encoded(whole + bytes(9))), paint(0, 0, 3)
+    )
 
 
 def test_a_missing_encoder_is_named(tmp_path):

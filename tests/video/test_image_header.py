@@ -24,14 +24,19 @@ def test_the_quality_of_a_jpeg_is_told(quality):
     assert found.quality == pytest.approx(quality, abs=1)
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")]
+)
 def test_the_subsampling_of_a_jpeg_is_told(number, text):
     found = read_header(saved(subsampling=number, quality=80, progressive=True))
     assert found == ImageHeader("JPEG", 64, 48, 80, text)
 
 
 def test_grey_jpeg_and_png():
-    assert str(read_header(saved("L", quality=60))) == "JPEG 64x48 quality ~60 grey"
+    assert (
+        str(read_header(saved("L", quality=60)))
+        == "JPEG 64x48 quality ~60 grey"
+    )
     assert str(read_header(png(paint(0, 0, 0)))) == "PNG 64x48"
 
 
@@ -63,7 +68,9 @@ def test_what_tells_no_size_is_no_image(data):
 
 
 def test_a_frame_without_components_has_a_size():
-    assert read_header(NO_COMPONENTS) == ImageHeader("JPEG", 64, 48, None, "grey")
+    assert read_header(NO_COMPONENTS) == ImageHeader(
+        "JPEG", 64, 48, None, "grey"
+    )
 
 
 def test_the_payload_of_a_padded_jpeg():

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from piperline.errors import VideoError
-from piperline.video.images import contact_sheet, decode_image, encode_jpeg, encode_png
+from piperline.video.images import (
+    contact_sheet,
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
 
 
 def scene(height: int = 120, width: int = 160) -> NDArray[np.uint8]:
@@ -18,7 +23,9 @@ def scene(height: int = 120, width: int = 160) -> NDArray[np.uint8]:
     red = 200 - 160 * x / width + 20 * np.sin(x / 5)
     green = 100 + 60 * np.sin((x + y) / 9)
     blue = 40 + 160 * x / width + 20 * np.sin(y / 7)
-    noisy = np.stack([red, green, blue], axis=-1) + rng.normal(0, 2, (height, width, 1))
+    noisy = np.stack([red, green, blue], axis=-1) + rng.normal(
+        0, 2, (height, width, 1)
+    )
     return noisy.clip(0, 255).astype(np.uint8)
 
 
@@ -33,7 +40,9 @@ def pillow_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    return float(10 * np.log10(255**2 / ((one.astype(float) - other) ** 2).mean()))
+    return float(
+        10 * np.log10(255**2 / ((one.astype(float) - other) ** 2).mean())
+    )
 
 
 def test_jpeg_is_as_good_as_libjpeg_at_quality_92():
@@ -67,7 +76,9 @@ def test_black_and_white_stay_black_and_white():
 def test_sizes_are_kept(size):
     image = scene(*size)
     assert (
-        by_pillow(encode_jpeg(image)).shape == decode_image(encode_jpeg(image)).shape == (*size, 3)
+        by_pillow(encode_jpeg(image)).shape
+        == decode_image(encode_jpeg(image)).shape
+        == (*size, 3)
     )
     assert np.array_equal(decode_image(encode_png(image)), image)
     assert np.array_equal(by_pillow(encode_png(image)), image)
@@ -82,7 +93,9 @@ def test_grey_and_transparent_images_become_rgb():
     grey, clear = io.BytesIO(), io.BytesIO()
     Image.fromarray(scene()[:, :, 0]).save(grey, "PNG")
     Image.fromarray(scene()).convert("RGBA").save(clear, "PNG")
-    assert np.array_equal(decode_image(grey.getvalue())[:, :, 2], scene()[:, :, 0])
+    assert np.array_equal(
+        decode_image(grey.getvalue())[:, :, 2], scene()[:, :, 0]
+    )
     assert np.array_equal(decode_image(clear.getvalue()), scene())
 
 
@@ -95,7 +108,9 @@ def test_grey_and_transparent_images_become_rgb():
         encode_jpeg(scene())[:2000],
         encode_png(scene())[:2000],
         # A PNG header that claims 60,000 x 60,000 pixels.
-        encode_png(scene())[:16] + b"\x00\x00\xea\x60" * 2 + encode_png(scene())[24:],
+        encode_png(scene())[:16]
+        + b"\x00\x00\xea\x60" * 2
+        + encode_png(scene())[24:],
     ],
     ids=["empty", "no scan", "text", "half a JPEG", "half a PNG", "too large"],
 )
@@ -106,7 +121,12 @@ def test_damaged_images_are_refused(data):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+    "wrong",
+    [
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
 )
 def test_only_images_are_encoded(wrong):
     with pytest.raises(ValueError, match="an image is uint8"):

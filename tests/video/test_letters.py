@@ -37,7 +37,8 @@ def test_text_is_wrapped_to_the_width_and_none_is_lost():
 
 def test_larger_letters():
     assert (
-        ink("a", scale=1).repeat(2, 0).repeat(2, 1)[:, : 6 * 1] == ink("a", scale=2)[:, :6]
+        ink("a", scale=1).repeat(2, 0).repeat(2, 1)[:, : 6 * 1]
+        == ink("a", scale=2)[:, :6]
     ).all()
     assert caption("a", 100, scale=2).shape == (2 * LINE_HEIGHT, 100, 3)
     assert caption("a", 100).dtype == np.uint8

@@ -25,7 +25,9 @@ def plain_blocks(pixels):
     return np.array(
         [
             [
-                pixels[y * high : (y + 1) * high, x * wide : (x + 1) * wide].mean(axis=(0, 1))
+                pixels[
+                    y * high : (y + 1) * high, x * wide : (x + 1) * wide
+                ].mean(axis=(0, 1))
                 for x in range(width // wide)
             ]
             for y in range(height // high)
@@ -35,8 +37,12 @@ def plain_blocks(pixels):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_blocks_are_means(size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    np.testing.assert_allclose(of_array(pixels).blocks, plain_blocks(pixels), atol=1e-3)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (*size, 3), dtype=np.uint8
+    )
+    np.testing.assert_allclose(
+        of_array(pixels).blocks, plain_blocks(pixels), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -47,7 +53,8 @@ def test_blocks_of_planes_are_those_of_pixels(full):
     assert picture.format.name == ("yuvj420p" if full else "yuv420p")
     found, wanted = View.of(picture).blocks, plain_blocks(rgb(picture))
     assert np.abs(found - wanted).mean() < 1
-    assert np.abs(found - wanted).max() < 8  # colours that RGB cannot show are clipped there
+    # colours that RGB cannot show are clipped there
+    assert np.abs(found - wanted).max() < 8
 
 
 def test_psnr_is_that_of_the_formula():
@@ -64,7 +71,10 @@ def test_what_is_shown():
     assert shows(seen, own, other, "h264") is True
     assert shows(seen, other, own, "h264") is False
     assert shows(seen, own, own, "h264") is None
-    assert shows(seen, own, of_array(np.zeros((40, 64, 3), np.uint8)), "h264") is None
+    assert (
+        shows(seen, own, of_array(np.zeros((40, 64, 3), np.uint8)), "h264")
+        is None
+    )
 
 
 def test_red_and_blue():
@@ -78,4 +88,7 @@ def test_av1_needs_more_evidence(codec, told):
     pixels = np.full((48, 64, 3), 100, np.uint8)
     other = pixels.copy()
     other[:8, :24] += 40
-    assert shows(of_array(pixels), of_array(pixels), of_array(other), codec) is told
+    assert (
+        shows(of_array(pixels), of_array(pixels), of_array(other), codec)
+        is told
+    )

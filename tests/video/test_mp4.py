@@ -44,7 +44,9 @@ def track_of(path):
 
 def make_clips(folder, mode, lengths=LENGTHS, size=(48, 64)):
     return [
-        make_clip(folder / f"{i}.mp4", range(i * 100, i * 100 + n), mode, size)[0]
+        make_clip(folder / f"{i}.mp4", range(i * 100, i * 100 + n), mode, size)[
+            0
+        ]
         for i, n in enumerate(lengths)
     ]
 
@@ -68,7 +70,11 @@ def with_audio(path):
             plane.update(bytes(plane.buffer_size))
         for code in range(3):
             container.mux(
-                picture.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+                picture.encode(
+                    av.VideoFrame.from_ndarray(
+                        numbered_frame(code), format="rgb24"
+                    )
+                )
             )
         container.mux(sound.encode(frame))
         container.mux(picture.encode())
@@ -77,8 +83,12 @@ def with_audio(path):
 
 def encoded(path, codec="libx264", *, rate=FPS, **options):
     """Six frames by any encoder."""
-    container_options = {"movflags": options.pop("movflags")} if "movflags" in options else {}
-    with av.open(str(path), "w", format="mp4", options=container_options) as container:
+    container_options = (
+        {"movflags": options.pop("movflags")} if "movflags" in options else {}
+    )
+    with av.open(
+        str(path), "w", format="mp4", options=container_options
+    ) as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = (
             64,
@@ -87,7 +97,11 @@ def encoded(path, codec="libx264", *, rate=FPS, **options):
         )
         for code in range(6):
             container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+                stream.encode(
+                    av.VideoFrame.from_ndarray(
+                        numbered_frame(code), format="rgb24"
+                    )
+                )
             )
         container.mux(stream.encode())
     return path
@@ -112,7 +126,8 @@ def put(place, *values, form=">I"):
 def test_the_same_bytes_as_ffmpeg_writes(mode, tmp_path, reader):
     """By byte ranges and by packets; and what is cut out is the file that went in."""
     clips = make_clips(tmp_path, mode)
-    if mode == "av1":  # FFmpeg adds to what its encoder wrote that pixels are square
+    # FFmpeg adds to what its encoder wrote that pixels are square
+    if mode == "av1":
         for number, clip in enumerate(clips):
             join(tmp_path / f"again{number}.mp4", [clip], reader, Joiner)
         clips = [
@@ -121,8 +136,12 @@ def test_the_same_bytes_as_ffmpeg_writes(mode, tmp_path, reader):
         ]
     spliced = join(tmp_path / "spliced.mp4", clips, reader, Splicer)
     assert spliced == join(tmp_path / "joined.mp4", clips, reader, Joiner)
-    for clip, first in zip(clips, itertools.accumulate(LENGTHS, initial=0), strict=False):
-        piece = Clip(tmp_path / "spliced.mp4", first, clip.count, clip.info, whole=False)
+    for clip, first in zip(
+        clips, itertools.accumulate(LENGTHS, initial=0), strict=False
+    ):
+        piece = Clip(
+            tmp_path / "spliced.mp4", first, clip.count, clip.info, whole=False
+        )
         cut(piece, tmp_path / "piece.mp4", reader)
         assert (tmp_path / "piece.mp4").read_bytes() == clip.path.read_bytes()
 
@@ -132,17 +151,24 @@ def test_chunks_of_large_frames_are_those_of_ffmpeg(tmp_path, reader):
     noise = random.Random(0)
     path = tmp_path / "noise.mp4"
     with av.open(
-        str(path), "w", format="mp4", options={"movflags": "+faststart", "write_btrt": "0"}
+        str(path),
+        "w",
+        format="mp4",
+        options={"movflags": "+faststart", "write_btrt": "0"},
     ) as container:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"qp": "1", "g": "3", "bf": "0", "preset": "ultrafast"}
+            "libx264",
+            rate=FPS,
+            options={"qp": "1", "g": "3", "bf": "0", "preset": "ultrafast"},
         )
         stream.width, stream.height, stream.pix_fmt = 1024, 768, "yuv420p"
         for number in range(7):
             frame = av.VideoFrame(1024, 768, "yuv420p")
             for plane in frame.planes:
                 plane.update(
-                    noise.randbytes(plane.buffer_size) if number != 3 else bytes(plane.buffer_size)
+                    noise.randbytes(plane.buffer_size)
+                    if number != 3
+                    else bytes(plane.buffer_size)
                 )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -151,23 +177,30 @@ def test_chunks_of_large_frames_are_those_of_ffmpeg(tmp_path, reader):
     assert join(tmp_path / "spliced.mp4", [clip] * 2, reader, Splicer) == join(
         tmp_path / "joined.mp4", [clip] * 2, reader, Joiner
     )
-    later = [(time + Fraction(7, FPS), data) for time, data in timed_packets(path)]
+    later = [
+        (time + Fraction(7, FPS), data) for time, data in timed_packets(path)
+    ]
     assert timed_packets(tmp_path / "spliced.mp4")[7:] == later
 
 
 def test_ranges_are_as_few_as_can_be(tmp_path, reader, clip):
     join(tmp_path / "joined.mp4", [clip] * 3, reader, Splicer)
     track = track_of(tmp_path / "joined.mp4")
-    assert list(track.ranges) == [(int(track.offsets[0]), int(track.sizes.sum()))]
+    assert list(track.ranges) == [
+        (int(track.offsets[0]), int(track.sizes.sum()))
+    ]
     assert track.piece(25, 25).offsets[0] == track.offsets[25]
     assert track.piece(26, 5) is None  # no key frame
     assert track.piece(50, 26) is None  # not as many
-    scattered = replace(track, offsets=track.offsets + 3 * (track.offsets > track.offsets[30]))
+    scattered = replace(
+        track, offsets=track.offsets + 3 * (track.offsets > track.offsets[30])
+    )
     assert len(list(scattered.ranges)) == 2
 
 
 def test_large_files_have_wide_offsets(tmp_path, clip, monkeypatch):
-    monkeypatch.setattr(mp4_writer, "LARGEST_MOOV", 1 << 33)  # as if 4 GiB were reached
+    # as if 4 GiB were reached
+    monkeypatch.setattr(mp4_writer, "LARGEST_MOOV", 1 << 33)
     write_pieces(tmp_path / "large.mp4", [track_of(clip.path)] * 2, FPS)
     assert b"co64" in (tmp_path / "large.mp4").read_bytes()
     assert codes_of(tmp_path / "large.mp4") == [*range(25)] * 2
@@ -183,7 +216,9 @@ def test_where_the_system_cannot_copy_ranges(code, tmp_path, clip, monkeypatch):
     assert (tmp_path / "copy.mp4").read_bytes() == clip.path.read_bytes()
 
 
-@pytest.mark.parametrize(("change", "said"), [("gone", "missing"), ("shorter", "shorter")])
+@pytest.mark.parametrize(
+    ("change", "said"), [("gone", "missing"), ("shorter", "shorter")]
+)
 def test_a_file_that_changes_meanwhile(change, said, tmp_path, reader, clip):
     splicer = new_file(tmp_path / "out.mp4", clip, reader)
     splicer.add(clip)
@@ -207,7 +242,9 @@ def test_what_was_written_is_compared_with_what_was_read(what, tmp_path, clip):
     with pytest.raises(VideoError, match="what was read"):
         mp4_writer._verify(
             path,
-            [track.piece(0, 24)] if what == "count" else [track, *[track] * (what == "size")],
+            [track.piece(0, 24)]
+            if what == "count"
+            else [track, *[track] * (what == "size")],
             FPS,
         )
 
@@ -246,7 +283,16 @@ def test_bit_rates_and_square_pixels_make_no_difference(tmp_path, clip):
         lambda path: path.write_bytes(struct.pack(">I4s", 8, b"free")),
         lambda path: path.mkdir(),
     ],
-    ids=["b-frames", "fragments", "mjpeg", "other-rate", "sound", "empty", "no-moov", "folder"],
+    ids=[
+        "b-frames",
+        "fragments",
+        "mjpeg",
+        "other-rate",
+        "sound",
+        "empty",
+        "no-moov",
+        "folder",
+    ],
 )
 def test_what_is_left_to_ffmpeg(make, tmp_path):
     make(tmp_path / "file.mp4")
@@ -285,7 +331,9 @@ LIES = {
     "a box without beginning": (b"stbl", put(0, 4)),
     "an unknown table": (
         b"stbl",
-        lambda body: body.__setitem__(slice(body.index(b"stts"), body.index(b"stts") + 4), b"ctts"),
+        lambda body: body.__setitem__(
+            slice(body.index(b"stts"), body.index(b"stts") + 4), b"ctts"
+        ),
     ),
 }
 
@@ -326,9 +374,13 @@ def test_joined_with_times_in_microseconds(tmp_path, reader, clip):
     grow = len(drifted) - 24
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
         place = grown.index(kind) - 4
-        struct.pack_into(">I", grown, place, int.from_bytes(grown[place : place + 4]) + grow)
+        struct.pack_into(
+            ">I", grown, place, int.from_bytes(grown[place : place + 4]) + grow
+        )
     place = grown.index(b"stco", moov) + 12
-    struct.pack_into(">I", grown, place, int.from_bytes(grown[place : place + 4]) + grow)
+    struct.pack_into(
+        ">I", grown, place, int.from_bytes(grown[place : place + 4]) + grow
+    )
     (tmp_path / "drifted.mp4").write_bytes(grown)
     piece = Clip(tmp_path / "drifted.mp4", 25, 25, clip.info, whole=False)
     assert reader.is_simple(piece)

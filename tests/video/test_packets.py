@@ -16,11 +16,15 @@ def video(request, tmp_path_factory):
 
 
 def codes(video, numbers, fps=FPS):
-    return [(number, frame_code(rgb(picture))) for number, picture in pictures(video, fps, numbers)]
+    return [
+        (number, frame_code(rgb(picture)))
+        for number, picture in pictures(video, fps, numbers)
+    ]
 
 
 @pytest.mark.parametrize(
-    "numbers", [range(40), [0, 39], [3, 4, 5, 21, 22], [39], [], range(0, 40, 7)]
+    "numbers",
+    [range(40), [0, 39], [3, 4, 5, 21, 22], [39], [], range(0, 40, 7)],
 )
 def test_each_frame_is_found_by_its_number(video, numbers):
     assert codes(video, numbers) == [(number, number) for number in numbers]

@@ -9,7 +9,13 @@ from piperline.errors import DatasetError, VideoError
 from piperline.video.clips import ClipReader, NotCuttable
 from piperline.video.decoder import probe, rgb
 from piperline.video.splice import Joiner, cut
-from tests.helpers.episodes import FPS, codes_of, frame_code, make_clip, numbered_frame
+from tests.helpers.episodes import (
+    FPS,
+    codes_of,
+    frame_code,
+    make_clip,
+    numbered_frame,
+)
 from tests.helpers.videos import packets, timed_packets
 
 
@@ -34,12 +40,18 @@ def join(path, clips, reader):
 def with_b_frames(path, codes, gop):
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"bf": "2", "g": str(gop), "sc_threshold": "0"}
+            "libx264",
+            rate=FPS,
+            options={"bf": "2", "g": str(gop), "sc_threshold": "0"},
         )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for code in codes:
             container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(code), format="rgb24"))
+                stream.encode(
+                    av.VideoFrame.from_ndarray(
+                        numbered_frame(code), format="rgb24"
+                    )
+                )
             )
         container.mux(stream.encode())
     return Clip(path, 0, len(codes), probe(path)[0])
@@ -65,19 +77,27 @@ def test_what_is_joined_can_be_cut_again(mode, tmp_path, reader):
     first = 0
     for clip in clips:
         piece = tmp_path / f"piece{first}.mp4"
-        cut(Clip(joined, first, clip.count, clip.info, whole=False), piece, reader)
+        cut(
+            Clip(joined, first, clip.count, clip.info, whole=False),
+            piece,
+            reader,
+        )
         assert packets(piece) == packets(clip.path)
         first += clip.count
 
 
 def test_b_frames_are_joined_and_cut_where_key_frames_allow(tmp_path, reader):
     clips = [
-        with_b_frames(tmp_path / f"{i}.mp4", range(i * 100, i * 100 + 14), gop=250)
+        with_b_frames(
+            tmp_path / f"{i}.mp4", range(i * 100, i * 100 + 14), gop=250
+        )
         for i in range(3)
     ]
     joined = tmp_path / "joined.mp4"
     join(joined, clips, reader)
-    assert codes_of(joined) == [i * 100 + n for i in range(3) for n in range(14)]
+    assert codes_of(joined) == [
+        i * 100 + n for i in range(3) for n in range(14)
+    ]
     piece = tmp_path / "piece.mp4"
     cut(Clip(joined, 14, 14, clips[0].info, whole=False), piece, reader)
     assert codes_of(piece) == list(range(100, 114))
@@ -85,17 +105,27 @@ def test_b_frames_are_joined_and_cut_where_key_frames_allow(tmp_path, reader):
 
 
 @pytest.mark.parametrize(("first", "count"), [(3, 5), (0, 5), (13, 4)])
-def test_a_piece_that_needs_its_neighbours_is_refused(first, count, tmp_path, reader):
+def test_a_piece_that_needs_its_neighbours_is_refused(
+    first, count, tmp_path, reader
+):
     clip = with_b_frames(tmp_path / "clip.mp4", range(28), gop=14)
     with pytest.raises(NotCuttable, match="key frames") as caught:
-        cut(Clip(clip.path, first, count, clip.info, whole=False), tmp_path / "piece.mp4", reader)
+        cut(
+            Clip(clip.path, first, count, clip.info, whole=False),
+            tmp_path / "piece.mp4",
+            reader,
+        )
     assert "--reencode" in str(caught.value)
 
 
 def test_missing_frames_are_named(tmp_path, reader):
     clip, _ = make_clip(tmp_path / "clip.mp4", range(5))
     with pytest.raises(DatasetError, match="lacks frames") as caught:
-        cut(Clip(clip.path, 0, 7, clip.info, whole=False), tmp_path / "piece.mp4", reader)
+        cut(
+            Clip(clip.path, 0, 7, clip.info, whole=False),
+            tmp_path / "piece.mp4",
+            reader,
+        )
     assert caught.value.found == "5 of 7"
     assert "frame 5" in str(caught.value)
 
@@ -115,7 +145,9 @@ def test_files_that_are_no_videos(content, said, tmp_path, reader):
 def test_forms_tell_what_cannot_share_a_file(tmp_path, reader):
     plain, _ = make_clip(tmp_path / "plain.mp4", range(4))
     other = with_b_frames(tmp_path / "other.mp4", range(4), gop=4)
-    assert reader.form(plain) == reader.form(make_clip(tmp_path / "twin.mp4", range(9))[0])
+    assert reader.form(plain) == reader.form(
+        make_clip(tmp_path / "twin.mp4", range(9))[0]
+    )
     assert reader.form(plain) != reader.form(other)
 
 
@@ -128,7 +160,12 @@ def test_many_files_are_not_kept_open(tmp_path, reader):
 def test_frames_are_decoded_by_number(tmp_path, reader):
     clip, _ = make_clip(tmp_path / "clip.mp4", range(25))
     part = Clip(clip.path, 13, 4, clip.info, whole=False)
-    assert [frame_code(rgb(picture)) for picture in reader.pictures(part)] == [13, 14, 15, 16]
+    assert [frame_code(rgb(picture)) for picture in reader.pictures(part)] == [
+        13,
+        14,
+        15,
+        16,
+    ]
 
 
 def test_key_frames_are_spread_evenly_and_decoded_alone(tmp_path):
@@ -136,14 +173,20 @@ def test_key_frames_are_spread_evenly_and_decoded_alone(tmp_path):
     part = Clip(clip.path, 20, 75, clip.info, whole=False)
     reader = ClipReader()
     assert reader.key_frames(part, 4) == [0, 20, 50, 70]
-    assert [frame_code(rgb(picture)) for picture in reader.samples(part, [0, 20, 50, 70])] == [
+    assert [
+        frame_code(rgb(picture))
+        for picture in reader.samples(part, [0, 20, 50, 70])
+    ] == [
         20,
         40,
         70,
         90,
     ]
     assert reader.key_frames(part, 99) == [0, 10, 20, 30, 40, 50, 60, 70]
-    assert reader.key_frames(Clip(clip.path, 1, 8, clip.info, whole=False), 4) == []
+    assert (
+        reader.key_frames(Clip(clip.path, 1, 8, clip.info, whole=False), 4)
+        == []
+    )
     reader.close()
 
 

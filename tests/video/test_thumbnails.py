@@ -18,11 +18,15 @@ LARGE = (480, 640)
 
 def area_means(rgb, size=(HEIGHT, WIDTH)):
     height, width = size
-    blocks = rgb.reshape(height, rgb.shape[0] // height, width, rgb.shape[1] // width, 3)
+    blocks = rgb.reshape(
+        height, rgb.shape[0] // height, width, rgb.shape[1] // width, 3
+    )
     return blocks.mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize("store", [jpeg, png, lambda rgb: rgb], ids=["jpeg", "png", "raw"])
+@pytest.mark.parametrize(
+    "store", [jpeg, png, lambda rgb: rgb], ids=["jpeg", "png", "raw"]
+)
 def test_a_thumbnail_is_the_mean_of_what_it_covers(store):
     image = paint(3, 1, 200, LARGE)
     small = ThumbnailDecoder(LARGE[1]).small(store(image))
@@ -35,7 +39,9 @@ def test_a_thumbnail_is_the_mean_of_what_it_covers(store):
 def test_small_images_are_decoded_whole():
     image = paint(3, 1, 200, (60, 80))
     small = ThumbnailDecoder(80).small(jpeg(image, quality=95))
-    assert np.median(np.abs(colored(small).astype(float) - area_means(image))) < 4
+    assert (
+        np.median(np.abs(colored(small).astype(float) - area_means(image))) < 4
+    )
 
 
 def test_exchanged_colours_are_put_right():
@@ -53,7 +59,9 @@ def test_luma_is_that_of_the_whole_image():
     assert read_code(np.repeat(luma[..., None], 3, axis=2)) == (5, 2, 77)
 
 
-@pytest.mark.parametrize("data", [b"", jpeg(paint(0, 0, 0))[:300], png(paint(0, 0, 0))[:100]])
+@pytest.mark.parametrize(
+    "data", [b"", jpeg(paint(0, 0, 0))[:300], png(paint(0, 0, 0))[:100]]
+)
 def test_a_damaged_image_is_told(data):
     with pytest.raises(ValueError, match=r"decode|cut short|images"):
         ThumbnailDecoder(64).small(data)

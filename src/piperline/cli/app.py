@@ -35,9 +35,13 @@ app = App(
     "Every command also takes `--quiet` (`-q`: results and errors only) and `--verbose` (`-v`: "
     "also where an error comes from).",
     help_format="markdown",
-    default_parameter=Parameter(negative_iterable=(), show_default=_default_text),
+    default_parameter=Parameter(
+        negative_iterable=(), show_default=_default_text
+    ),
 )
-app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
+app.register_install_completion_command(
+    help="Install completion for bash, zsh or fish."
+)
 
 
 def _group(name: str, words: str) -> App:
@@ -68,7 +72,9 @@ def _add(
     listed = "\n".join(f"    {example}" for example in examples)
     line = f"Usage: piperline {name} {usage}" if usage else None
     epilogue = f"Examples:\n\n{listed}"
-    group.command(path, name=name, help=words, help_epilogue=epilogue, usage=line)
+    group.command(
+        path, name=name, help=words, help_epilogue=epilogue, usage=line
+    )
     if group is not app:
         group.help_epilogue = f"{group.help_epilogue}    {examples[0]}\n"
 
@@ -265,7 +271,9 @@ _add(
 )
 
 
-shards = _group("shards", "Convert in parallel, on one machine or on a SLURM cluster.")
+shards = _group(
+    "shards", "Convert in parallel, on one machine or on a SLURM cluster."
+)
 _add(
     shards,
     "convert",
@@ -293,7 +301,9 @@ _add(
 )
 
 
-groot = _group("groot", "From a dataset to a training run with NVIDIA Isaac GR00T.")
+groot = _group(
+    "groot", "From a dataset to a training run with NVIDIA Isaac GR00T."
+)
 _add(
     groot,
     "config",
@@ -329,7 +339,10 @@ _add(
 )
 
 
-def run(tree: App, tokens: Sequence[str] | None = None) -> int:
+def run(
+    tree: App,
+    tokens: Sequence[str] | None = None,
+) -> int:
     """Run a command of `tree` and turn its errors into one message and an exit code.
 
     Returns:
@@ -346,7 +359,10 @@ def run(tree: App, tokens: Sequence[str] | None = None) -> int:
         output.error(error)
         return error.exit_code
     except BrokenPipeError:  # whoever reads, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY),
+            sys.stdout.fileno(),
+        )
         return 128 + signal.SIGPIPE
     except OSError as error:
         output.error(system_error(error))
@@ -374,7 +390,12 @@ def _prepare_process() -> None:
 def _call(tree: App, words: Sequence[str]) -> int:
     tree.suppress_keyboard_interrupt = False
     try:
-        result = tree(words, exit_on_error=False, print_error=False, result_action="return_value")
+        result = tree(
+            words,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except CycloptsError as error:
         raise usage_error(tree, words, error) from error
     sys.stdout.flush()

@@ -18,7 +18,10 @@ _VOLUMES: dict[str, Volume] = {
 }
 
 
-def command_names(tree: App, *above: str) -> Iterator[tuple[str, ...]]:
+def command_names(
+    tree: App,
+    *above: str,
+) -> Iterator[tuple[str, ...]]:
     """Every command of a tree, by its words: `("hdf5", "inspect")`; a group before its commands."""
     for name in tree:
         if not name.startswith("-"):
@@ -56,23 +59,47 @@ def _check_pasted(tokens: Sequence[str]) -> None:
             )
 
 
-def usage_error(tree: App, tokens: Sequence[str], error: CycloptsError) -> UsageError:
+def usage_error(
+    tree: App, tokens: Sequence[str], error: CycloptsError
+) -> UsageError:
     """A command line that cannot be parsed, in the form of our errors."""
     if isinstance(error, UnknownCommandError) and error.unused_tokens:
         return _unknown_command(tree, tokens, error.unused_tokens[0])
     error.verbose = False
     message = str(error).strip()
-    step = " ".join([caller(tree), *(error.command_chain or ()), "--help"])
-    return UsageError(message[:1].lower() + message[1:], next_step=step)
+    step = " ".join(
+        [
+            caller(tree),
+            *(error.command_chain or ()),
+            "--help",
+        ]
+    )
+    return UsageError(
+        message[:1].lower() + message[1:],
+        next_step=step,
+    )
 
 
 def caller(tree: App) -> str:
     """How the program of a tree is called: `piperline`, or a script as it was started."""
     name = tree.name[0]
-    return shlex.join(["python", sys.argv[0]]) if name.endswith(".py") else name
+    return (
+        shlex.join(
+            [
+                "python",
+                sys.argv[0],
+            ]
+        )
+        if name.endswith(".py")
+        else name
+    )
 
 
-def _unknown_command(tree: App, tokens: Sequence[str], word: str) -> UsageError:
+def _unknown_command(
+    tree: App,
+    tokens: Sequence[str],
+    word: str,
+) -> UsageError:
     index = list(tokens).index(word)
     above = tuple(tokens[:index])
     names = list(command_names(tree))

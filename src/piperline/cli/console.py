@@ -18,7 +18,9 @@ from piperline.text import printable
 Volume = Literal["quiet", "normal", "verbose"]
 
 _COMMANDS = "convert|migrate|aggregate|push|pull|demo|layout|hdf5|shards|groot"
-_OWN_COMMAND = re.compile(rf"(?<![\w./-])piperline(?= (?:{_COMMANDS}|--help)\b)")
+_OWN_COMMAND = re.compile(
+    rf"(?<![\w./-])piperline(?= (?:{_COMMANDS}|--help)\b)"
+)
 
 _ROOM = "make room, and run the same command again"
 _NEXT_STEPS = {
@@ -50,7 +52,10 @@ class Output:
         if not self.json_wanted:
             sys.stdout.write(as_typed(text) + "\n")
 
-    def document(self, value: Mapping[str, Any] | list[Any]) -> None:
+    def document(
+        self,
+        value: Mapping[str, Any] | list[Any],
+    ) -> None:
         """The result, for programs; only if JSON was asked for."""
         if self.json_wanted:
             text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -64,7 +69,9 @@ class Output:
     def error(self, error: Exception) -> None:
         """Why a command failed: message, place, expected, found, next step."""
         notes = getattr(error, "__notes__", [])
-        sys.stderr.write(as_typed("\n".join([f"error: {error}", *notes])) + "\n")
+        sys.stderr.write(
+            as_typed("\n".join([f"error: {error}", *notes])) + "\n"
+        )
         if self.volume == "verbose":
             sys.stderr.write("".join(traceback.format_exception(error)))
 
@@ -77,7 +84,13 @@ def as_typed(text: str) -> str:
 def program() -> str:
     """How this program is called: `piperline` if the shell finds it, else its path."""
     if Path(sys.argv[0]).name == "__main__.py":
-        return shlex.join([_shortest(Path(sys.executable)), "-m", "piperline"])
+        return shlex.join(
+            [
+                _shortest(Path(sys.executable)),
+                "-m",
+                "piperline",
+            ]
+        )
     own = Path(sys.executable).with_name("piperline")
     if Path(sys.argv[0]).name == "piperline":
         own = Path(sys.argv[0])
@@ -85,7 +98,13 @@ def program() -> str:
     if found and own.exists() and Path(found).samefile(own):
         return "piperline"
     if not own.exists():
-        return shlex.join([_shortest(Path(sys.executable)), "-m", "piperline"])
+        return shlex.join(
+            [
+                _shortest(Path(sys.executable)),
+                "-m",
+                "piperline",
+            ]
+        )
     return shlex.quote(_shortest(own))
 
 
@@ -100,7 +119,11 @@ def _shortest(path: Path) -> str:
 def system_error(error: OSError) -> PiperlineError:
     """An error of the operating system, in the form of ours."""
     reason = error.strerror or str(error)
-    place = Place(file=printable(os.fsdecode(error.filename))) if error.filename else None
+    place = (
+        Place(file=printable(os.fsdecode(error.filename)))
+        if error.filename
+        else None
+    )
     return PiperlineError(
         f"the operating system refused: {reason}",
         place=place,

@@ -31,13 +31,21 @@ _RECORDED, _DATASET, _RUN = RecordingFlags(), DatasetFlags(), RunFlags()
 
 
 def convert(
-    inputs: Annotated[list[Path], Parameter(name="IN", negative=(), consume_multiple=True)],
+    inputs: Annotated[
+        list[Path], Parameter(name="IN", negative=(), consume_multiple=True)
+    ],
     /,
     *,
     dataset: DatasetFlags = _DATASET,
     recorded: RecordingFlags = _RECORDED,
     how: RunFlags = _RUN,
-    slurm: Annotated[bool, Parameter(group=SLURM, negative=())] = False,
+    slurm: Annotated[
+        bool,
+        Parameter(
+            group=SLURM,
+            negative=(),
+        ),
+    ] = False,
     logs_dir: Annotated[Path, Parameter(group=SLURM)] = LOGS,
     job_name: Annotated[str | None, Parameter(group=SLURM)] = None,
     cluster: ClusterFlags = NO_FLAGS,
@@ -57,19 +65,30 @@ def convert(
     """
     out = Output(json_wanted=how.json)
     if how.push and not dataset.repo_id:
-        raise UsageError("--push needs --repo-id", next_step="add --repo-id owner/name")
+        raise UsageError(
+            "--push needs --repo-id", next_step="add --repo-id owner/name"
+        )
     target = dataset.folder()
     _check_flags(how, cluster, slurm=slurm)
     if slurm and recorded.plan:
-        raise UsageError("--plan does not go with --slurm", next_step="convert on one machine")
+        raise UsageError(
+            "--plan does not go with --slurm",
+            next_step="convert on one machine",
+        )
     if how.dry_run:
         _show_plan(out, inputs, recorded, dataset, how)
     elif slurm:
         from piperline.cluster.job_folder import JobFolder, job_name_for
 
-        name = job_name_for("convert_", target.name) if job_name is None else job_name
+        name = (
+            job_name_for("convert_", target.name)
+            if job_name is None
+            else job_name
+        )
         folder = JobFolder.named(logs_dir, name)
-        _convert_on_slurm(out, inputs, recorded, dataset, how, folder=folder, flags=cluster)
+        _convert_on_slurm(
+            out, inputs, recorded, dataset, how, folder=folder, flags=cluster
+        )
     else:
         run_conversion(out, inputs, recorded, dataset, how)
 
@@ -89,7 +108,8 @@ def _convert_on_slurm(
 
     if how.workers is None:
         raise UsageError(
-            "among how many SLURM tasks is the work to be divided?", next_step="give --workers N"
+            "among how many SLURM tasks is the work to be divided?",
+            next_step="give --workers N",
         )
     target = dataset.folder()
     with progress_bar(out) as watch:
@@ -123,9 +143,14 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
     """
     if how.workers is not None and how.workers < 1:
         raise UsageError(
-            "there must be at least one worker process", found=f"--workers {how.workers}"
+            "there must be at least one worker process",
+            found=f"--workers {how.workers}",
         )
-    local = {"--push": how.push, "--json": how.json, "--no-resume": not how.resume}
+    local = {
+        "--push": how.push,
+        "--json": how.json,
+        "--no-resume": not how.resume,
+    }
     local["--sign"] = bool(how.sign)
     given = [name for name, value in local.items() if value]
     if slurm and given:
@@ -170,7 +195,12 @@ def _show_plan(
     for line in _plan_lines(plan, target):
         out.data(line)
     episodes = [
-        {"source": e.source, "episode": e.name, "length": e.length, "task": e.task}
+        {
+            "source": e.source,
+            "episode": e.name,
+            "length": e.length,
+            "task": e.task,
+        }
         for e in plan.episodes
     ]
     out.document(
@@ -222,10 +252,15 @@ def run_conversion(
     from piperline.process import usable_cpus
 
     # The workers load their libraries while this process loads its own.
-    with WorkerPool(usable_cpus() if how.workers is None else how.workers) as pool:
+    with WorkerPool(
+        usable_cpus() if how.workers is None else how.workers
+    ) as pool:
         from piperline.convert.run import convert
 
-        target, push_to = dataset.folder(), dataset.repo_id if how.push else None
+        target, push_to = (
+            dataset.folder(),
+            dataset.repo_id if how.push else None,
+        )
         if push_to:
             from piperline.hub.push_pull import check_login
 
@@ -247,7 +282,9 @@ def run_conversion(
             except OutputExists as error:
                 if push_to:
                     command = _push_command(target, push_to)
-                    error.add_note(f"To upload the dataset that is there: {command}")
+                    error.add_note(
+                        f"To upload the dataset that is there: {command}"
+                    )
                 raise
     if how.sign:
         from piperline.seal.signature import sign
@@ -261,14 +298,20 @@ def run_conversion(
     out.document(document)
 
 
-def _push(out: Output, target: Path, repo_id: str) -> dict[str, object]:
+def _push(
+    out: Output,
+    target: Path,
+    repo_id: str,
+) -> dict[str, object]:
     from piperline.hub.push_pull import push
 
     try:
         pushed = push(target, repo_id)
     except HubError as error:
         command = _push_command(target, repo_id)
-        error.add_note(f"The dataset is complete; only the upload is to be run again: {command}")
+        error.add_note(
+            f"The dataset is complete; only the upload is to be run again: {command}"
+        )
         raise
     out.data(f"{pushed.url} (tag {pushed.tag})")
     return asdict(pushed)
@@ -296,14 +339,19 @@ def summary(result: "ConvertResult") -> Iterator[str]:
         yield f"{plural(result.reused, 'episode')} had been encoded by an earlier run"
     yield from _left_out(result.left_out)
     yield from _notes(result.notes)
-    made, source = size_text(result.dataset_bytes), size_text(result.recorded_bytes)
+    made, source = (
+        size_text(result.dataset_bytes),
+        size_text(result.recorded_bytes),
+    )
     yield (
         f"LeRobot {result.format} dataset: {result.output} ({made}, from {source} of recordings)"
     )
 
 
 def _next(result: "ConvertResult") -> str:
-    further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[result.format]
+    further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[
+        result.format
+    ]
     return "next: piperline " + further.format(shlex.quote(str(result.output)))
 
 
@@ -313,5 +361,7 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
 
 def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
     for item in left_out:
-        where = f"{item.file}: {item.episode}" if item.episode else str(item.file)
+        where = (
+            f"{item.file}: {item.episode}" if item.episode else str(item.file)
+        )
         yield printable(f"left out: {where}: {item.reason}")

@@ -93,11 +93,16 @@ class DatasetFlags:
         if self.repo_id:
             return repo_folder(self.repo_id)
         raise UsageError(
-            "no output given", next_step="add --repo-id owner/name, or --output FOLDER"
+            "no output given",
+            next_step="add --repo-id owner/name, or --output FOLDER",
         )
 
     def job(
-        self, inputs: Sequence[Path], recorded: RecordingFlags, *, verify: bool = False
+        self,
+        inputs: Sequence[Path],
+        recorded: RecordingFlags,
+        *,
+        verify: bool = False,
     ) -> "Job":
         """For the library."""
         from piperline.convert.job import make_job

@@ -106,11 +106,17 @@ def migrate(
     from piperline.transfer import migrate as run
 
     out = Output(json_wanted=json)
-    _show(out, run(dataset, to, output=output, options=flags.options(out)))
+    _show(
+        out,
+        run(dataset, to, output=output, options=flags.options(out)),
+    )
 
 
 def aggregate(
-    datasets: Annotated[list[Path], Parameter(name="DATASET", negative=(), consume_multiple=True)],
+    datasets: Annotated[
+        list[Path],
+        Parameter(name="DATASET", negative=(), consume_multiple=True),
+    ],
     /,
     *,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
@@ -138,7 +144,10 @@ def aggregate(
             next_step="add either --output FOLDER or --repo-id owner/name",
         )
     target = output or repo_folder(str(repo_id))
-    _show(out, run(datasets, target, format=format, options=flags.options(out)))
+    _show(
+        out,
+        run(datasets, target, format=format, options=flags.options(out)),
+    )
 
 
 def _show(out: Output, result: "TransferResult") -> None:
@@ -146,7 +155,11 @@ def _show(out: Output, result: "TransferResult") -> None:
         out.note(printable(note))
     for left in result.left_out:
         out.note(printable(f"left out: {left}"))
-    counts = (result.episodes, "episode"), (result.frames, "frame"), (len(result.tasks), "task")
+    counts = (
+        (result.episodes, "episode"),
+        (result.frames, "frame"),
+        (len(result.tasks), "task"),
+    )
     out.data(", ".join(plural(count, what) for count, what in counts))
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
@@ -175,7 +188,12 @@ def push(
         json: print the result as JSON.
     """
     push_dataset(
-        Output(json_wanted=json), dataset, repo_id, private=private, branch=branch, prune=prune
+        Output(json_wanted=json),
+        dataset,
+        repo_id,
+        private=private,
+        branch=branch,
+        prune=prune,
     )
 
 
@@ -192,7 +210,9 @@ def push_dataset(
     from piperline.hub import push_pull as hub
 
     hub.show_progress(wanted=sys.stderr.isatty())
-    result = hub.push(dataset, repo_id, private=private, branch=branch, prune=prune)
+    result = hub.push(
+        dataset, repo_id, private=private, branch=branch, prune=prune
+    )
     out.data(f"{result.url} (tag {result.tag})")
     out.document(asdict(result))
 
@@ -217,7 +237,9 @@ def pull(
 
     out = Output(json_wanted=json)
     hub.show_progress(wanted=sys.stderr.isatty())
-    target = hub.pull(repo_id, output or repo_folder(repo_id), revision=revision)
+    target = hub.pull(
+        repo_id, output or repo_folder(repo_id), revision=revision
+    )
     out.data(f"dataset: {target}")
     out.document({"output": str(target)})
 
@@ -259,4 +281,9 @@ def lerobot_v30_to_v21(
     if force_conversion or not folder.exists() or not any(folder.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
         hub.pull(repo_id, folder, version="v3.0", replace=True)
-    _show(out, run(folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))))
+    _show(
+        out,
+        run(
+            folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))
+        ),
+    )

@@ -53,7 +53,11 @@ def _commands(made: "Demo") -> Iterator[str]:
     """What one would type next."""
     recordings, dataset, exact = (
         quote(str(path))
-        for path in (made.recordings[0].parent, made.result.output, made.folder / "exact")
+        for path in (
+            made.recordings[0].parent,
+            made.result.output,
+            made.folder / "exact",
+        )
     )
     yield f"hdf5 inspect {quote(str(made.recordings[0]))} --preview"
     yield f"convert {recordings} --output {exact} --video copy"
@@ -62,12 +66,16 @@ def _commands(made: "Demo") -> Iterator[str]:
 
 def _tree(folder: Path, indent: str) -> Iterator[str]:
     """What lies in a folder; of many files of one kind the first and the last."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    entries = sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".")
+    )
     files = [path for path in entries if path.is_file()]
     for path in (path for path in entries if path.is_dir()):
         yield f"{indent}{path.name}/"
         yield from _tree(path, indent + "  ")
-    numbered = len(files) > _SHOWN_FILES and len({path.suffix for path in files}) == 1
+    numbered = (
+        len(files) > _SHOWN_FILES and len({path.suffix for path in files}) == 1
+    )
     shown = [files[0], files[-1]] if numbered else files
     for path in shown:
         yield f"{indent}{path.name:<{44 - len(indent)}}{size_text(path.stat().st_size):>10}"
@@ -87,13 +95,19 @@ def _head(summary: "DatasetSummary") -> Iterator[str]:
 def _short(values: Sequence[float]) -> str:
     import numpy as np
 
-    return np.array2string(np.asarray(values), precision=2, suppress_small=True, threshold=6)
+    return np.array2string(
+        np.asarray(values), precision=2, suppress_small=True, threshold=6
+    )
 
 
 def _counts(summary: "DatasetSummary") -> Iterator[str]:
     cameras = list(summary.episodes[0].frames)
     short = [camera.removeprefix("observation.images.") for camera in cameras]
-    yield "decoded frames:  " + "".join(f"{name:>12}" for name in ("rows", *short)) + "  task"
+    yield (
+        "decoded frames:  "
+        + "".join(f"{name:>12}" for name in ("rows", *short))
+        + "  task"
+    )
     for number, episode in enumerate(summary.episodes):
         counts = (episode.rows, *(episode.frames[camera] for camera in cameras))
         yield (

@@ -95,7 +95,9 @@ def edit(
     if dry_run:
         _show_preview(out, preview_edit(dataset, plan, reencode=reencode))
         return
-    options = EditOptions(reencode=reencode, overwrite=overwrite, watch=Lines(out))
+    options = EditOptions(
+        reencode=reencode, overwrite=overwrite, watch=Lines(out)
+    )
     _show(out, run(dataset, plan, output=output, options=options))
 
 
@@ -104,14 +106,19 @@ def _plan(given: Operations, dataset: Path) -> EditPlan:
     read = read_plan(given.plan) if given.plan else EditPlan()
     keep = tuple(_addresses(given.keep, dataset)) if given.keep else read.keep
     if given.keep and read.keep is not None:
-        raise UsageError("both the plan and --keep say what is kept", next_step="say one of them")
+        raise UsageError(
+            "both the plan and --keep say what is kept",
+            next_step="say one of them",
+        )
     plan = EditPlan(read.episodes, keep, _dataset_edit(given, read.dataset))
     for address, edit in _episode_edits(given, dataset):
         plan = plan.with_episode(address, edit)
     return plan
 
 
-def _episode_edits(given: Operations, dataset: Path) -> Iterator[tuple[int | str, EpisodeEdit]]:
+def _episode_edits(
+    given: Operations, dataset: Path
+) -> Iterator[tuple[int | str, EpisodeEdit]]:
     for address in _addresses(given.drop, dataset):
         yield address, EpisodeEdit(drop=True)
     for text in given.trim:
@@ -137,20 +144,27 @@ def _dataset_edit(given: Operations, read: DatasetEdit) -> DatasetEdit:
         reordered[key] = tuple(names.split(","))
     if given.every is not None and read.every not in {1, given.every}:
         raise UsageError(
-            "the plan and --every name two rates", found=f"{read.every} and {given.every}"
+            "the plan and --every name two rates",
+            found=f"{read.every} and {given.every}",
         )
     return DatasetEdit(
-        rename_instructions=_joined(read.rename_instructions, given.rename_task),
+        rename_instructions=_joined(
+            read.rename_instructions, given.rename_task
+        ),
         drop_cameras=(*read.drop_cameras, *given.drop_camera),
         rename_cameras=_joined(read.rename_cameras, given.rename_camera),
         drop_features=(*read.drop_features, *given.drop_feature),
-        rename_dimensions=_joined(read.rename_dimensions, given.rename_dimension),
+        rename_dimensions=_joined(
+            read.rename_dimensions, given.rename_dimension
+        ),
         reorder_dimensions={**read.reorder_dimensions, **reordered},
         every=given.every if given.every is not None else read.every,
     )
 
 
-def _joined(read: Mapping[str, str], given: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _joined(
+    read: Mapping[str, str], given: Sequence[tuple[str, str]]
+) -> dict[str, str]:
     names = dict(read)
     for old, new in given:
         if names.setdefault(old, new) != new:
@@ -162,7 +176,9 @@ def _joined(read: Mapping[str, str], given: Sequence[tuple[str, str]]) -> dict[s
     return names
 
 
-def _two(text: str, option: str, example: str, *, last: bool = False) -> tuple[str, str]:
+def _two(
+    text: str, option: str, example: str, *, last: bool = False
+) -> tuple[str, str]:
     """What stands before and behind `=`: the first one, or the last."""
     before, sign, behind = text.rpartition("=") if last else text.partition("=")
     if not (before and sign and behind):
@@ -187,7 +203,10 @@ def _address(text: str) -> int | str:
     return only if isinstance(only, str) else only.start
 
 
-def _addresses(texts: Sequence[str], dataset: Path) -> Iterator[int | str]:
+def _addresses(
+    texts: Sequence[str],
+    dataset: Path,
+) -> Iterator[int | str]:
     """Many episodes; of the dataset only how many there are is asked for, and only for ranges."""
     for text in texts:
         for found in parse_episodes(text):
@@ -220,20 +239,33 @@ def _show_preview(out: Output, seen: "Preview") -> None:
             f"episode {each.index}, frames {each.start}:{each.stop}: "
             f"{plural(work.copied, 'packet')} copied, {plural(work.encoded, 'frame')} encoded"
         )
-    counts = f"{plural(seen.episodes, 'episode')}, {plural(seen.frames, 'frame')}"
-    copied, encoded = plural(seen.work.copied, "packet"), plural(seen.work.encoded, "frame")
-    out.data(f"{counts}: {copied} copied, {encoded} encoded; nothing was written")
+    counts = (
+        f"{plural(seen.episodes, 'episode')}, {plural(seen.frames, 'frame')}"
+    )
+    copied, encoded = (
+        plural(seen.work.copied, "packet"),
+        plural(seen.work.encoded, "frame"),
+    )
+    out.data(
+        f"{counts}: {copied} copied, {encoded} encoded; nothing was written"
+    )
     out.document(asdict(seen))
 
 
 def _show(out: Output, result: "EditResult") -> None:
     for note in result.notes:
         out.note(printable(note))
-    counts = (result.episodes, "episode"), (result.frames, "frame"), (len(result.tasks), "task")
+    counts = (
+        (result.episodes, "episode"),
+        (result.frames, "frame"),
+        (len(result.tasks), "task"),
+    )
     out.data(", ".join(plural(count, what) for count, what in counts))
     if result.work:
         copied, encoded = result.work.copied, result.work.encoded
-        out.data(f"{plural(copied, 'packet')} copied, {plural(encoded, 'frame')} encoded")
+        out.data(
+            f"{plural(copied, 'packet')} copied, {plural(encoded, 'frame')} encoded"
+        )
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
     out.data(f"LeRobot {result.format} dataset: {result.output}")

@@ -9,7 +9,12 @@ from cyclopts import Parameter
 from piperline.cli.console import Output
 from piperline.finding import Severity, command, fails
 from piperline.groot.settings import Launch, Settings
-from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, Version, target
+from piperline.groot.versions import (
+    DEFAULT_HORIZON,
+    DEFAULT_VERSION,
+    Version,
+    target,
+)
 from piperline.text import plural
 
 if TYPE_CHECKING:
@@ -65,7 +70,9 @@ def config(
     if guessed:
         write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
         groups = meta.groups("action").items()
-        spans = ", ".join(f"{name} {span['start']}:{span['end']}" for name, span in groups)
+        spans = ", ".join(
+            f"{name} {span['start']}:{span['end']}" for name, span in groups
+        )
         console.note(
             f"guessed the groups from the names of the dimensions: {spans}; correct them in "
             f"{MODALITY_FILE}"
@@ -73,12 +80,16 @@ def config(
     for name in texts:
         console.data(str(folder / name))
     chosen = ["--relative", *choice.relative] if relative else []
-    stats = command("piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen)
+    stats = command(
+        "piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen
+    )
     preflight = command("piperline", "groot", "preflight", dataset)
     console.note(f"next: {stats} && {preflight}")
 
 
-def stats(dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = None) -> None:
+def stats(
+    dataset: Path, *, horizon: int = DEFAULT_HORIZON, relative: Several = None
+) -> None:
     """Write stats.json and relative_stats.json, the exact numbers that GR00T N1.6 would compute.
 
     Args:
@@ -135,7 +146,9 @@ def check(
     """
     from piperline.groot.preflight import preflight
 
-    settings = Launch(gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model)
+    settings = Launch(
+        gpus, batch, workers, shard_size, sampling_rate, output_dir, base_model
+    )
     report = preflight(
         dataset,
         version=version,

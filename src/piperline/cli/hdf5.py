@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 File = Annotated[Path, Parameter(name="FILE")]
 Source = Annotated[Path, Parameter(name=("--input", "-i"))]
 Flag = Parameter(negative=())
-Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
+Names = Annotated[
+    list[str] | None, Parameter(consume_multiple=True, negative=())
+]
 PerFile = Annotated[int, Parameter(name=("--episodes-per-file", "-e"))]
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 
@@ -35,10 +37,18 @@ def inspect(
     file: File,
     /,
     *,
-    attrs: Annotated[bool, Parameter(name=("--attrs", "-a"), negative=())] = False,
-    preview: Annotated[bool, Parameter(name=("--preview", "-p"), negative=())] = False,
-    max_level: Annotated[int | None, Parameter(name=("--max-level", "-l"))] = None,
-    interactive: Annotated[bool, Parameter(name=("--interactive", "-i"), negative=())] = False,
+    attrs: Annotated[
+        bool, Parameter(name=("--attrs", "-a"), negative=())
+    ] = False,
+    preview: Annotated[
+        bool, Parameter(name=("--preview", "-p"), negative=())
+    ] = False,
+    max_level: Annotated[
+        int | None, Parameter(name=("--max-level", "-l"))
+    ] = None,
+    interactive: Annotated[
+        bool, Parameter(name=("--interactive", "-i"), negative=())
+    ] = False,
     json: Annotated[bool, Flag] = False,
 ) -> int:
     """Show what an HDF5 file holds: its episodes, if it is a recording, and all its objects.
@@ -64,7 +74,9 @@ def inspect(
     report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
     table = get_table()
     if json:
-        out.document({**report.to_dict(), "recording": asdict(table) if table else None})
+        out.document(
+            {**report.to_dict(), "recording": asdict(table) if table else None}
+        )
     else:
         console = _console()
         if table:
@@ -80,7 +92,11 @@ def _console() -> "Console":
     return Console(markup=False, emoji=False)
 
 
-def _show(out: Output, lines: Iterable[str], console: "Console") -> None:
+def _show(
+    out: Output,
+    lines: Iterable[str],
+    console: "Console",
+) -> None:
     """Print lines, with colours on a terminal."""
     for line in lines:
         if console.is_terminal and "\x1b" not in line:
@@ -145,11 +161,19 @@ def frames(
     write_image(output, sheet.image)
     height, width = sheet.image.shape[:2]
     out = Output()
-    out.data(f"{printable(str(output))}: {width}x{height}, layout {sheet.layout}")
-    out.data(f"{printable(sheet.episode)}: {printable(sheet.instruction or '(no instruction)')}")
+    out.data(
+        f"{printable(str(output))}: {width}x{height}, layout {sheet.layout}"
+    )
+    out.data(
+        f"{printable(sheet.episode)}: {printable(sheet.instruction or '(no instruction)')}"
+    )
 
 
-def groups(source: Source, *, json: Annotated[bool, Flag] = False) -> None:
+def groups(
+    source: Source,
+    *,
+    json: Annotated[bool, Flag] = False,
+) -> None:
     """List the top-level groups of an HDF5 file: what `split` would make files of.
 
     Args:
@@ -179,9 +203,12 @@ def _group_record(group: "TopGroup") -> dict[str, object]:
 def split(
     source: Source,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("split_output"),
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path(
+        "split_output"
+    ),
     groups: Annotated[
-        list[str] | None, Parameter(name=("--groups", "-g"), consume_multiple=True, negative=())
+        list[str] | None,
+        Parameter(name=("--groups", "-g"), consume_multiple=True, negative=()),
     ] = None,
     prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "",
     overwrite: Annotated[bool, Flag] = False,
@@ -210,14 +237,21 @@ def split(
         for name in top.others:
             out.note(f"left out, it is not a group: {name}")
         _write(
-            out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=False
+            out,
+            plan,
+            writers,
+            overwrite=overwrite,
+            allow_external=allow_external,
+            same_only=False,
         )
 
 
 def repack(
     source: Source,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("repack_output"),
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path(
+        "repack_output"
+    ),
     episodes_per_file: PerFile = 50,
     pattern: str | None = None,
     prefix: Annotated[str, Parameter(name=("--prefix", "-p"))] = "repack_",
@@ -247,10 +281,17 @@ def repack(
         )
 
         found = _episodes(source, pattern)
-        plan = repack_plan(found, output, per_file=episodes_per_file, prefix=prefix)
+        plan = repack_plan(
+            found, output, per_file=episodes_per_file, prefix=prefix
+        )
         check_leftovers(plan, output, prefix)
         _write(
-            out, plan, writers, overwrite=overwrite, allow_external=allow_external, same_only=True
+            out,
+            plan,
+            writers,
+            overwrite=overwrite,
+            allow_external=allow_external,
+            same_only=True,
         )
 
 
@@ -258,7 +299,11 @@ def _episodes(source: Path, pattern: str | None) -> "list[TopGroup]":
     from piperline.hdf5.split_repack import episodes, find_files
 
     folder = source if source.is_dir() else None
-    return [group for path in find_files(source, pattern) for group in episodes(path, folder)]
+    return [
+        group
+        for path in find_files(source, pattern)
+        for group in episodes(path, folder)
+    ]
 
 
 def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
@@ -283,7 +328,11 @@ def _write(
     """Write a plan, telling of each file when it is done; or tell what would be done."""
     from piperline.hdf5.split_repack import dry_run, write_plan
 
-    options = {"overwrite": overwrite, "allow_external": allow_external, "same_only": same_only}
+    options = {
+        "overwrite": overwrite,
+        "allow_external": allow_external,
+        "same_only": same_only,
+    }
     if writers is None:
         done = dry_run(plan, **options)
     else:
@@ -303,17 +352,29 @@ _OUTCOMES: "dict[Outcome, str]" = {
 }
 
 
-def _tell(out: Output, new: "NewFile", outcome: "Outcome", *, is_dry: bool) -> None:
+def _tell(
+    out: Output, new: "NewFile", outcome: "Outcome", *, is_dry: bool
+) -> None:
 
-    count, size = plural(len(new.groups), "group"), size_text(new.stored_bytes)
-    out.data(f"{printable(str(new.path))}  {count}  {size}  {_OUTCOMES[outcome]}")
+    count, size = (
+        plural(
+            len(new.groups),
+            "group",
+        ),
+        size_text(new.stored_bytes),
+    )
+    out.data(
+        f"{printable(str(new.path))}  {count}  {size}  {_OUTCOMES[outcome]}"
+    )
     # Where a group came from is told, unless that is plain: the file bears the name of its group.
     is_alone = not is_dry and len(new.groups) == 1
     if is_alone and new.path.stem.endswith(_name_text(new.groups[0].group)):
         return
     for item in new.groups:
         source = f"{printable(item.source.name)}:/{_name_text(item.group)}"
-        out.data(f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}")
+        out.data(
+            f"  {_name_text(item.name)}  <- {source}  {size_text(item.stored_bytes)}"
+        )
 
 
 def _name_text(name: bytes) -> str:
@@ -330,7 +391,11 @@ def _file_record(new: "NewFile") -> dict[str, object]:
         }
         for item in new.groups
     ]
-    return {"file": str(new.path), "stored_bytes": new.stored_bytes, "groups": copies}
+    return {
+        "file": str(new.path),
+        "stored_bytes": new.stored_bytes,
+        "groups": copies,
+    }
 
 
 def analyze(
@@ -357,7 +422,9 @@ def analyze(
 
     out = Output(json_wanted=json)
     rules = load_layout(layout) if layout else None
-    found = analyze(source, per_file=episodes_per_file, pattern=pattern, layout=rules)
+    found = analyze(
+        source, per_file=episodes_per_file, pattern=pattern, layout=rules
+    )
     console = _console()
     _show(out, analysis_lines(found, console), console)
     out.document(_analysis_record(found))
@@ -375,5 +442,9 @@ def _analysis_record(found: "Analysis") -> dict[str, object]:
 
 def _summary_record(file: "FileSummary") -> dict[str, object]:
     known = asdict(file.count) if file.count else {}
-    record = {"file": str(file.path), "bytes": file.size, **known}
+    record = {
+        "file": str(file.path),
+        "bytes": file.size,
+        **known,
+    }
     return record | {"problem": file.problem} if file.problem else record

@@ -8,7 +8,11 @@ from piperline.cli.app import run
 
 def read_hdf5() -> int:
     """`hdf5_tools/read_hdf5.py`; returns the exit code."""
-    tree = App(name="read_hdf5.py", version_flags=(), help="Show what an HDF5 file holds.")
+    tree = App(
+        name="read_hdf5.py",
+        version_flags=(),
+        help="Show what an HDF5 file holds.",
+    )
     tree.default(hdf5.inspect)
     return run(tree)
 

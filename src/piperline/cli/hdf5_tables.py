@@ -29,7 +29,9 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
         f"{plural(table.frames, 'frame')}, {seconds:,.1f} s at {table.fps} frames a second"
     )
     yield from _camera_lines(table)
-    vectors = list(dict.fromkeys(key for row in table.rows for key in row.ranges))
+    vectors = list(
+        dict.fromkeys(key for row in table.rows for key in row.ranges)
+    )
     yield from _vector_lines(table.rows, vectors[_IN_THE_TABLE:])
     fitting = [row for row in table.rows if row.problem is None]
     if fitting:
@@ -48,19 +50,29 @@ def _camera_lines(table: EpisodeTable) -> Iterator[str]:
     for camera, counts in table.camera_kinds().items():
         kinds = list(counts)
         if len(counts) > 1:
-            kinds = [f"{kind} in {plural(n, 'episode')}" for kind, n in counts.items()]
+            kinds = [
+                f"{kind} in {plural(n, 'episode')}"
+                for kind, n in counts.items()
+            ]
         yield f"  camera {printable(camera)}: {', '.join(kinds)}"
 
 
-def _vector_lines(rows: Sequence[EpisodeRow], vectors: Sequence[str]) -> Iterator[str]:
+def _vector_lines(
+    rows: Sequence[EpisodeRow], vectors: Sequence[str]
+) -> Iterator[str]:
     """The ranges, over all episodes, of vectors that have no column in the table."""
     for key in vectors:
         ranges = [row.ranges[key] for row in rows if key in row.ranges]
-        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        low, high = (
+            min(low for low, _ in ranges),
+            max(high for _, high in ranges),
+        )
         yield f"  {_short(key)}: {_range_text((low, high))}"
 
 
-def _episodes(rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]) -> Table:
+def _episodes(
+    rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]
+) -> Table:
     table = _table()
     table.add_column("episode")
     for name in ("frames", "seconds", *map(_short, vectors)):
@@ -71,7 +83,12 @@ def _episodes(rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]) -> T
         ranges = [_range_text(row.ranges[key]) for key in vectors]
         instruction = printable(row.instruction or "(none)")
         known = [f"{frames:,}", f"{frames / fps:,.1f}", *ranges, instruction]
-        table.add_row(*map(Text, [printable(row.name), *known]))
+        table.add_row(
+            *map(
+                Text,
+                [printable(row.name), *known],
+            )
+        )
     return table
 
 
@@ -85,14 +102,27 @@ def _range_text(span: tuple[float, float]) -> str:
 
 
 def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, _BETWEEN_COLUMNS, 0, 0), header_style="bold")
+    return Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, _BETWEEN_COLUMNS, 0, 0),
+        header_style="bold",
+    )
 
 
 def _widest(column: Column) -> int:
-    return max(cell_len(str(cell)) for cell in [column.header, *column.cells])
+    return max(
+        cell_len(str(cell))
+        for cell in [
+            column.header,
+            *column.cells,
+        ]
+    )
 
 
-def _rendered(table: Table, console: Console, indent: str = "") -> Iterator[str]:
+def _rendered(
+    table: Table, console: Console, indent: str = ""
+) -> Iterator[str]:
     """The lines of a table, without spaces behind them.
 
     The last column is wrapped to the console's width; nothing is cut, as rich would do by itself.
@@ -102,9 +132,13 @@ def _rendered(table: Table, console: Console, indent: str = "") -> Iterator[str]
     for column in others:
         column.width = _widest(column)
         taken += column.width + _BETWEEN_COLUMNS
-    last.width = max(min(_widest(last), console.width - taken), _NARROWEST_COLUMN)
+    last.width = max(
+        min(_widest(last), console.width - taken), _NARROWEST_COLUMN
+    )
     wide_enough = Console(
-        width=taken + last.width, force_terminal=console.is_terminal, highlight=False
+        width=taken + last.width,
+        force_terminal=console.is_terminal,
+        highlight=False,
     )
     with wide_enough.capture() as capture:
         wide_enough.print(table)
@@ -123,7 +157,10 @@ def group_lines(groups: Sequence[TopGroup]) -> Iterator[str]:
     names = [name_text(group.name) for group in groups]
     width = max(map(cell_len, names))
     for group, name in zip(groups, names, strict=True):
-        members, size = plural(group.members, "member"), size_text(group.stored_bytes)
+        members, size = (
+            plural(group.members, "member"),
+            size_text(group.stored_bytes),
+        )
         yield f"{set_cell_size(name, width)}  {members:>11}  {size:>9}"
 
 
@@ -139,7 +176,10 @@ def analysis_lines(analysis: Analysis, console: Console) -> Iterator[str]:
     yield from _rendered(table, console)
     for file in analysis.files:
         yield from _remarks(file)
-    files, episodes = plural(len(analysis.files), "file"), plural(analysis.episodes, "episode")
+    files, episodes = (
+        plural(len(analysis.files), "file"),
+        plural(analysis.episodes, "episode"),
+    )
     frames, size = plural(analysis.frames, "frame"), size_text(analysis.size)
     yield f"{files}, {episodes}, {frames}, {size}"
     yield from _proposal_lines(analysis)
@@ -151,7 +191,14 @@ def _file_row(file: FileSummary) -> list[str]:
     if count is None or count.layout is None:
         return [path, "0", "-", "-", size, "none fits" if count else "-"]
     seconds = f"{count.frames / count.fps:,.1f}"
-    return [path, f"{count.episodes:,}", f"{count.frames:,}", seconds, size, count.layout]
+    return [
+        path,
+        f"{count.episodes:,}",
+        f"{count.frames:,}",
+        seconds,
+        size,
+        count.layout,
+    ]
 
 
 def _remarks(file: FileSummary) -> Iterator[str]:

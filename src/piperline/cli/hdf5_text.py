@@ -30,10 +30,16 @@ def name_text(name: bytes) -> str:
 def report_lines(report: Report, width: int) -> Iterator[str]:
     """The sums, then the tree."""
     yield f"{printable(report.file.name)}: {size_text(report.file_bytes)}"
-    parts = [plural(report.groups, "group"), plural(report.datasets, "dataset")]
+    parts = [
+        plural(report.groups, "group"),
+        plural(report.datasets, "dataset"),
+    ]
     if report.links:
         parts.append(plural(report.links, "link"))
-    logical, stored = size_text(report.logical_bytes), size_text(report.stored_bytes)
+    logical, stored = (
+        size_text(report.logical_bytes),
+        size_text(report.stored_bytes),
+    )
     yield f"{', '.join(parts)}; values of {logical}, stored in {stored}"
     if report.unreadable:
         yield f"{plural(report.unreadable, 'object')} cannot be read: the file is damaged"
@@ -43,7 +49,12 @@ def report_lines(report: Report, width: int) -> Iterator[str]:
 
 
 def node_lines(
-    node: Node, width: int, *, level: int | None = None, names: int = 0, whole: bool = False
+    node: Node,
+    width: int,
+    *,
+    level: int | None = None,
+    names: int = 0,
+    whole: bool = False,
 ) -> Iterator[str]:
     """The lines of one object.
 
@@ -61,7 +72,9 @@ def node_lines(
     yield from _wrapped(indent + name, _parts(node), indent, width)
     room = max(width - len(indent) - 6, _NARROWEST)
     for key, value in (node.attributes or {}).items():
-        yield from _attribute_lines(key, value, indent + "    ", width, whole=whole)
+        yield from _attribute_lines(
+            key, value, indent + "    ", width, whole=whole
+        )
     if node.preview is not None:
         for line in values_lines(node.preview, room):
             yield f"{indent}    | {line}"
@@ -79,7 +92,10 @@ def _parts(node: Node) -> list[str]:
         return [plural(node.members, "member")]
     if node.facts is None:
         return [node.text]
-    return [*facts_parts(node.facts), *filter(None, [node.image])]
+    return [
+        *facts_parts(node.facts),
+        *filter(None, [node.image]),
+    ]
 
 
 def facts_parts(facts: Facts) -> Iterator[str]:
@@ -99,7 +115,9 @@ def _attribute_lines(
     name: str, value: Values | str, indent: str, width: int, *, whole: bool
 ) -> Iterator[str]:
     text = attribute_text(value, whole=whole)
-    yield from _wrapped(f"{indent}@{name} =", text.split(" "), indent, width, gap=" ")
+    yield from _wrapped(
+        f"{indent}@{name} =", text.split(" "), indent, width, gap=" "
+    )
 
 
 def attribute_text(value: Values | str, *, whole: bool = False) -> str:
@@ -110,12 +128,25 @@ def attribute_text(value: Values | str, *, whole: bool = False) -> str:
         return "empty"
     if value.numbers is not None:
         most = sys.maxsize if whole else _NUMBERS_IN_A_TREE
-        text = " ".join(_number_text(value.numbers, sys.maxsize, most).split())
-        return f"{text}  ({value.numbers.size:,} numbers)" if value.numbers.size > most else text
+        text = " ".join(
+            _number_text(
+                value.numbers,
+                sys.maxsize,
+                most,
+            ).split()
+        )
+        return (
+            f"{text}  ({value.numbers.size:,} numbers)"
+            if value.numbers.size > most
+            else text
+        )
     text = ", ".join(map(printable, value.texts))
     if whole or cell_len(text) <= _LONGEST_ATTRIBUTE:
         return text
-    begin, count = chop_cells(text, _LONGEST_ATTRIBUTE)[0], sum(map(len, value.texts))
+    begin, count = (
+        chop_cells(text, _LONGEST_ATTRIBUTE)[0],
+        sum(map(len, value.texts)),
+    )
     return f"{begin}…  ({count:,} characters in all)"
 
 
@@ -126,7 +157,10 @@ def _wrapped(
     deeper = indent + "      "
     room = max(width - len(deeper), _NARROWEST)
     for part in parts:
-        if not line.strip() or cell_len(line) + len(gap) + cell_len(part) <= width:
+        if (
+            not line.strip()
+            or cell_len(line) + len(gap) + cell_len(part) <= width
+        ):
             line += gap + part
             continue
         yield line.rstrip()
@@ -139,7 +173,9 @@ def _wrapped(
 # --- values ---------------------------------------------------------------------------------------
 
 
-def values_lines(values: Values | str, width: int, *, whole: bool = False) -> Iterator[str]:
+def values_lines(
+    values: Values | str, width: int, *, whole: bool = False
+) -> Iterator[str]:
     """Values, and a sign if there are more of them.
 
     Args:
@@ -158,7 +194,11 @@ def values_lines(values: Values | str, width: int, *, whole: bool = False) -> It
     elif not values.texts:
         yield "no values"
     for text in values.texts:
-        yield from map(printable, text.splitlines() or [""]) if whole else [_cut(text, width)]
+        yield from (
+            map(printable, text.splitlines() or [""])
+            if whole
+            else [_cut(text, width)]
+        )
     if values.is_cut and values.taken:
         yield f"… {_product(values.taken)} of {_product(values.shape)} values"
 
@@ -172,13 +212,27 @@ def _cut(text: str, width: int) -> str:
     if cell_len(shown) <= width:
         return shown
     sign = f"…  ({len(text):,} characters)"
-    return chop_cells(shown, max(width - len(sign), 1))[0] + sign
+    return (
+        chop_cells(
+            shown,
+            max(width - len(sign), 1),
+        )[0]
+        + sign
+    )
 
 
-def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
+def _number_text(
+    numbers: NDArray[np.generic],
+    width: int,
+    most: int,
+) -> str:
     """Numbers in brackets; with all their digits where with fewer, different ones look alike."""
     text = np.array2string(
-        numbers, max_line_width=width, precision=_PRECISION, threshold=most, floatmode="maxprec"
+        numbers,
+        max_line_width=width,
+        precision=_PRECISION,
+        threshold=most,
+        floatmode="maxprec",
     )
     if numbers.dtype.kind != "f" or numbers.size > most:
         return text
@@ -186,5 +240,8 @@ def _number_text(numbers: NDArray[np.generic], width: int, most: int) -> str:
     if len(told_apart) >= len(np.unique(numbers)):
         return text
     return np.array2string(
-        numbers, max_line_width=width, threshold=most, formatter={"float_kind": str}
+        numbers,
+        max_line_width=width,
+        threshold=most,
+        formatter={"float_kind": str},
     )

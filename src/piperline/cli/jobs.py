@@ -75,7 +75,12 @@ def run_job(
 
 
 def report_launch(
-    out: Output, folder: "JobFolder", launched: "Launched", *, wait: bool, afresh: str = ""
+    out: Output,
+    folder: "JobFolder",
+    launched: "Launched",
+    *,
+    wait: bool,
+    afresh: str = "",
 ) -> None:
     """Say what came of a launch; with `wait`, follow its SLURM jobs until they end.
 
@@ -88,15 +93,21 @@ def report_launch(
         count = len(launched.kept)
         what = f"all {count} parts are" if count > 1 else "it is"
         out.data(f"Nothing to do: {what} done.")
-        step = f"give another --job-name, or remove the log folder {folder.root}"
+        step = (
+            f"give another --job-name, or remove the log folder {folder.root}"
+        )
         out.data(f"To start afresh, {step}{afresh}.")
         return
     if launched.kept:
         total = len(launched.kept) + len(launched.ranks)
-        out.data(f"{len(launched.kept)} of {plural(total, 'part')} were done already")
+        out.data(
+            f"{len(launched.kept)} of {plural(total, 'part')} were done already"
+        )
     if not launched.jobs:
         return
-    tasks = f" ({plural(len(launched.ranks), 'task')})" if launched.ranks else ""
+    tasks = (
+        f" ({plural(len(launched.ranks), 'task')})" if launched.ranks else ""
+    )
     out.data(f"submitted SLURM jobs: {' '.join(launched.jobs)}{tasks}")
     if not wait:
         out.data(f"to see their status: {folder.status_command}")
@@ -109,5 +120,7 @@ def show_left_out(out: Output, folder: "JobFolder", work: "Work") -> None:
     """Name what ranks left out; what the plan leaves out has been named before."""
     for rank in range(work.world):
         record = folder.record(rank)
-        for line in record.left_out if record and record.key == work.key(rank) else ():
+        for line in (
+            record.left_out if record and record.key == work.key(rank) else ()
+        ):
             out.data(f"left out: {line}")

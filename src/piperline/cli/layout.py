@@ -9,7 +9,11 @@ from cyclopts import Parameter
 
 from piperline.cli.console import Output
 from piperline.errors import Place
-from piperline.recordings.layout import builtin_layouts, layout_text, load_layout
+from piperline.recordings.layout import (
+    builtin_layouts,
+    layout_text,
+    load_layout,
+)
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -36,7 +40,10 @@ def show(name: str) -> None:
     Output().data(layout_text(name).rstrip())
 
 
-def draft(file: Annotated[Path, Parameter(name="FILE")], /) -> int:
+def draft(
+    file: Annotated[Path, Parameter(name="FILE")],
+    /,
+) -> int:
     """Propose a layout for an HDF5 file: TOML on standard output, with what each line is told from.
 
     Args:
@@ -49,11 +56,15 @@ def draft(file: Annotated[Path, Parameter(name="FILE")], /) -> int:
     out.data(drafted.text.rstrip())
     if drafted.builtin:
         names = ", ".join(drafted.builtin)
-        out.note(f"the built-in layout {names} fits this file as it is: no --layout is needed")
+        out.note(
+            f"the built-in layout {names} fits this file as it is: no --layout is needed"
+        )
     for question in drafted.questions:
         out.note(printable(f"question: {question}"))
     if drafted.problem:
-        out.note(printable(f"the draft does not fit the file yet: {drafted.problem}"))
+        out.note(
+            printable(f"the draft does not fit the file yet: {drafted.problem}")
+        )
     return 3 if drafted.problem else 0
 
 
@@ -92,7 +103,10 @@ def _lines(found: "LayoutCheck") -> Iterator[str]:
         where = error.place or Place()
         inside = f" ({where.hdf5_path})" if where.hdf5_path else ""
         yield f"does not fit: {name}: {error.message}{inside}"
-        for label, text in (("expected", error.expected), ("found", error.found)):
+        for label, text in (
+            ("expected", error.expected),
+            ("found", error.found),
+        ):
             if text:
                 yield f"  {label}: {text}"
 
@@ -122,11 +136,15 @@ def _document(found: "LayoutCheck") -> dict[str, object]:
             "name": first.name,
             **asdict(first.header),
             "fps": first.layout.fps,
-            "vectors": {key: rule.names for key, rule in first.layout.vectors.items()},
+            "vectors": {
+                key: rule.names for key, rule in first.layout.vectors.items()
+            },
             "sources": dict(first.sources),
             "unused": [asdict(one) for one in first.unused],
         }
         if first
         else None,
-        "problems": {name: str(error) for name, error in found.problems.items()},
+        "problems": {
+            name: str(error) for name, error in found.problems.items()
+        },
     }

@@ -33,7 +33,11 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
 
     percent = TextColumn("{task.percentage:>3.0f}%")
     columns = (TextColumn("{task.description}"), BarColumn(), percent)
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task("starting", total=None)
         rate = _Rate()
         shown = ""
@@ -44,8 +48,11 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
             if state.phase == "plan":
                 done, total = state.files_done, state.files
             text = rate.describe(state) + rate.remaining(state)
-            bar.update(task, description=text, completed=done, total=total or None)
-            if shown != state.phase:  # a phase may end before the bar draws itself again
+            bar.update(
+                task, description=text, completed=done, total=total or None
+            )
+            # a phase may end before the bar draws itself again
+            if shown != state.phase:
                 bar.refresh()
                 shown = state.phase
 
@@ -68,16 +75,24 @@ class _Rate:
         seconds = max(now - self._began, 1e-3)
         speed = f"{state.images_done / seconds:.0f} images/s"
         data = f"{size_text(state.size_done / seconds)}/s"
-        return f"episodes {state.episodes_done}/{state.episodes}, {speed}, {data}"
+        return (
+            f"episodes {state.episodes_done}/{state.episodes}, {speed}, {data}"
+        )
 
     def remaining(self, state: "Progress") -> str:
         """The time that is left, once the rate can be told."""
-        if not state.images_done or self._began is None or state.phase != "stage":
+        if (
+            not state.images_done
+            or self._began is None
+            or state.phase != "stage"
+        ):
             return ""
         passed = time.monotonic() - self._began
         if passed < _ETA_SECONDS:
             return ""
-        seconds = passed * (state.images - state.images_done) / state.images_done
+        seconds = (
+            passed * (state.images - state.images_done) / state.images_done
+        )
         minutes, rest = divmod(round(seconds), 60)
         if not minutes:
             return f", {rest} s left"

@@ -34,7 +34,9 @@ def interact(path: Path) -> int:
         shell = Shell(file, images=sys.stdout.isatty())
         if terminal:
             _complete_with(shell)
-            out.note(f"{path.name}: `help` lists the commands, Tab completes names")
+            out.note(
+                f"{path.name}: `help` lists the commands, Tab completes names"
+            )
         for line in _lines(shell, out) if terminal else sys.stdin:
             try:
                 for answer in answer_lines(shell.run(line), _width()):
@@ -70,7 +72,9 @@ def _complete_with(shell: Shell) -> None:
     import readline
 
     def complete(_: str, number: int) -> str | None:
-        found = shell.complete(readline.get_line_buffer()[: readline.get_endidx()])
+        found = shell.complete(
+            readline.get_line_buffer()[: readline.get_endidx()]
+        )
         if number >= len(found):
             return None
         return found[number][readline.get_begidx() :]
@@ -111,12 +115,17 @@ def _usage_lines(usage: Usage) -> Iterator[str]:
 
 
 def _listing_lines(listing: Listing, width: int) -> Iterator[str]:
-    names = max((cell_len(node.name) + 1 for node in listing.nodes), default=0)
+    names = max(
+        (cell_len(node.name) + 1 for node in listing.nodes),
+        default=0,
+    )
     for node in listing.nodes:
         if listing.is_tree:
             yield from node_lines(node, width)
         else:
-            yield from node_lines(node, width, level=0, names=min(names, _WIDEST_NAME))
+            yield from node_lines(
+                node, width, level=0, names=min(names, _WIDEST_NAME)
+            )
 
 
 def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
@@ -132,17 +141,29 @@ def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
             yield f"@{name} = {attribute_text(value, whole=True)}"
 
 
-def image_lines(image: NDArray[np.uint8], columns: int) -> Iterator[str]:
+def image_lines(
+    image: NDArray[np.uint8],
+    columns: int,
+) -> Iterator[str]:
     """An image in the colours of a terminal, two rows of pixels in a line.
 
     The upper half block is in one pixel's colour, its background in the other's.
     """
     small = contact_sheet([[image]], gap=0, max_width=columns)
-    for upper, lower in zip(small[0::2], small[1::2], strict=False):
+    for upper, lower in zip(
+        small[0::2],
+        small[1::2],
+        strict=False,
+    ):
         pairs = zip(upper.tolist(), lower.tolist(), strict=True)
-        yield "".join(_half_blocks(above, below) for above, below in pairs) + "\x1b[0m"
+        yield (
+            "".join(_half_blocks(above, below) for above, below in pairs)
+            + "\x1b[0m"
+        )
 
 
 def _half_blocks(above: Sequence[int], below: Sequence[int]) -> str:
-    foreground, background = (";".join(map(str, color)) for color in (above, below))
+    foreground, background = (
+        ";".join(map(str, color)) for color in (above, below)
+    )
     return f"\x1b[38;2;{foreground}m\x1b[48;2;{background}m▀"

@@ -18,11 +18,15 @@ _SHOWN = 40
 
 
 def review(
-    inputs: Annotated[list[Path], Parameter(name="IN", negative=(), consume_multiple=True)],
+    inputs: Annotated[
+        list[Path], Parameter(name="IN", negative=(), consume_multiple=True)
+    ],
     /,
     *,
     layout: str | None = None,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("review"),
+    output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path(
+        "review"
+    ),
     tables_only: Annotated[bool, Parameter(negative=())] = False,
     no_videos: Annotated[bool, Parameter(negative=())] = False,
     workers: Annotated[int | None, Parameter(name=("--workers", "-w"))] = None,
@@ -59,7 +63,13 @@ def review(
     )
     for line in summary(result, inputs):
         out.data(line)
-    out.document({**result.result, "folder": str(result.folder), "plan": str(result.plan)})
+    out.document(
+        {
+            **result.result,
+            "folder": str(result.folder),
+            "plan": str(result.plan),
+        }
+    )
     return int(fails(result.findings, fail_on))
 
 

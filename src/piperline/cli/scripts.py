@@ -19,7 +19,9 @@ hdf2lerobotv21 = App(
 )
 
 
-def chosen_files(root: Path, files: list[Path] | None, *, every: bool) -> list[Path]:
+def chosen_files(
+    root: Path, files: list[Path] | None, *, every: bool
+) -> list[Path]:
     """The inputs that `--hdf5-root` with `--all` or `--hdf5-files` name.
 
     Raises:
@@ -38,7 +40,9 @@ def convert_directory(
     *,
     repo_id: str,
     hdf5_root: Path = Path("./data"),
-    hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
+    hdf5_files: Annotated[
+        list[Path] | None, Parameter(consume_multiple=True, negative=())
+    ] = None,
     all: Annotated[bool, Parameter(negative=())] = False,  # noqa: A002 - the option's name
     robot_type: str = "bi_piper",
     fps: float = 30,
@@ -58,7 +62,13 @@ def convert_directory(
         overwrite: replace a dataset that piperline made.
     """
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    dataset = DatasetFlags(repo_id=repo_id, format="v2.1", robot_type=robot_type)
+    dataset = DatasetFlags(
+        repo_id=repo_id, format="v2.1", robot_type=robot_type
+    )
     run_conversion(
-        Output(), inputs, RecordingFlags(fps=fps), dataset, RunFlags(overwrite=overwrite, push=push)
+        Output(),
+        inputs,
+        RecordingFlags(fps=fps),
+        dataset,
+        RunFlags(overwrite=overwrite, push=push),
     )

@@ -12,7 +12,13 @@ from cyclopts import App, Parameter
 
 from piperline.cli.app import run
 from piperline.cli.console import Output
-from piperline.cli.jobs import LOGS, NO_FLAGS, ClusterFlags, note_unused, run_job
+from piperline.cli.jobs import (
+    LOGS,
+    NO_FLAGS,
+    ClusterFlags,
+    note_unused,
+    run_job,
+)
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
 from piperline.errors import UsageError
@@ -31,7 +37,9 @@ def convert(
     *,
     repo_id: str,
     hdf5_root: Path = Path("./data"),
-    hdf5_files: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
+    hdf5_files: Annotated[
+        list[Path] | None, Parameter(consume_multiple=True, negative=())
+    ] = None,
     all: Flag = False,  # noqa: A002 - the option's name
     robot_type: str | None = None,
     fps: float | None = None,
@@ -78,7 +86,14 @@ def convert(
 
     out, target = Output(), repo_folder(repo_id)
     world = usable_cpus() if workers is None else workers
-    chosen = ["--all"] if all else ["--hdf5-files", *map(str, hdf5_files or [])]
+    chosen = (
+        ["--all"]
+        if all
+        else [
+            "--hdf5-files",
+            *map(str, hdf5_files or []),
+        ]
+    )
     options = {
         "--repo-id": repo_id,
         "--logs-dir": logs_dir,
@@ -91,7 +106,11 @@ def convert(
         "--format": format,
         "--workers": world,
     }
-    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    given = [
+        (name, str(value))
+        for name, value in options.items()
+        if value is not None
+    ]
     skip = ["--skip-bad"] if skip_bad else []
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
     job = make_job(
@@ -114,14 +133,22 @@ def convert(
             cpus=cluster.cpus_per_task if slurm else 1,
             skip_bad=skip_bad,
             overwrite=overwrite,
-            command=("--hdf5-root", str(hdf5_root), *chosen, *chain.from_iterable(given), *skip),
+            command=(
+                "--hdf5-root",
+                str(hdf5_root),
+                *chosen,
+                *chain.from_iterable(given),
+                *skip,
+            ),
             watch=watch,
         )
     _show_plan(out, work)
     if not slurm:
         note_unused(out, cluster)
     slots = min(world, usable_cpus())
-    launched = run_job(out, folder, work, cluster if slurm else None, slots=slots)
+    launched = run_job(
+        out, folder, work, cluster if slurm else None, slots=slots
+    )
     if launched.complete or (slurm and cluster.wait):
         aggregated = f"piperline shards aggregate --repo-id {repo_id} --num-shards {world}"
         out.data(f"the shards: {target}_world_{world}_rank_0, ...")
@@ -139,10 +166,14 @@ def _show_plan(out: Output, work: "ShardsWork") -> None:
     )
     first, last = len(frames), work.world - 1
     if first <= last:
-        empty = f"shards {first} to {last}" if first < last else f"shard {first}"
+        empty = (
+            f"shards {first} to {last}" if first < last else f"shard {first}"
+        )
         out.data(f"empty: {empty}; there are fewer episodes than workers")
     for left in plan.left_out:
-        out.data(f"left out: {left.file}: {printable(left.episode or '')}: {left.reason}")
+        out.data(
+            f"left out: {left.file}: {printable(left.episode or '')}: {left.reason}"
+        )
 
 
 def aggregate(
@@ -176,19 +207,28 @@ def aggregate(
 
     out, folder = Output(), JobFolder.named(logs_dir, job_name)
     if num_shards < 1:
-        raise UsageError("there must be at least one shard", found=f"--num-shards {num_shards}")
+        raise UsageError(
+            "there must be at least one shard",
+            found=f"--num-shards {num_shards}",
+        )
     target = repo_folder(repo_id).absolute()
     dataset = repo_folder(output_repo_id or repo_id).absolute()
     if not slurm:
         note_unused(out, cluster)
-    work = AggregateWork.of_shards(target, num_shards, dataset, overwrite=overwrite)
+    work = AggregateWork.of_shards(
+        target, num_shards, dataset, overwrite=overwrite
+    )
     afresh = f"; and add --overwrite, or move {dataset} away"
-    launched = run_job(out, folder, work, cluster if slurm else None, afresh=afresh)
+    launched = run_job(
+        out, folder, work, cluster if slurm else None, afresh=afresh
+    )
     if launched.complete or (slurm and cluster.wait):
         out.data(f"the dataset: {dataset}")
 
 
-def status(*, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag = False) -> None:
+def status(
+    *, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag = False
+) -> None:
     """Show job status: how far each rank is, and why some failed.
 
     Args:
@@ -205,7 +245,9 @@ def status(*, logs_dir: Path = LOGS, job_name: str = "convert_hdf5", json: Flag 
         for line in _state_lines(state):
             out.data(line)
     counts = Counter(state.state for state in found)
-    out.data(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    out.data(
+        ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    )
     out.document([asdict(state) for state in found])
 
 
@@ -229,7 +271,9 @@ def _state_lines(state: "RankState") -> Iterator[str]:
         yield f"    {line}"
 
 
-def _script(command: Callable[..., None], name: str, words: str, example: str) -> Callable[[], int]:
+def _script(
+    command: Callable[..., None], name: str, words: str, example: str
+) -> Callable[[], int]:
     """A documented script: one command as a program of its own."""
 
     def main() -> int:

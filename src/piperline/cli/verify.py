@@ -11,7 +11,9 @@ from piperline.errors import DatasetError, OutputExists, Place, UsageError
 if TYPE_CHECKING:
     from piperline.verify import Report
 
-Several = Annotated[list[Path] | None, Parameter(negative=(), consume_multiple=True)]
+Several = Annotated[
+    list[Path] | None, Parameter(negative=(), consume_multiple=True)
+]
 Flag = Annotated[bool, Parameter(negative=())]
 
 
@@ -52,9 +54,13 @@ def verify(
 
     out = Output(json_wanted=json)
     if all and sample is not None:
-        raise UsageError("--all and --sample say different things", next_step="leave one out")
+        raise UsageError(
+            "--all and --sample say different things", next_step="leave one out"
+        )
     if sample is not None and sample < 1:
-        raise UsageError("a sample has at least one frame", found=f"--sample {sample}")
+        raise UsageError(
+            "a sample has at least one frame", found=f"--sample {sample}"
+        )
     if html is not None and (html.exists() or html.is_symlink()):
         raise OutputExists(
             "there is something at the place of the page",
@@ -62,7 +68,9 @@ def verify(
             next_step="name another file",
         )
     frames = 0 if all else sample
-    options = Options(tuple(source or ()), layout, frames, html is not None, signed_by)
+    options = Options(
+        tuple(source or ()), layout, frames, html is not None, signed_by
+    )
     report = run(dataset, options)
     if html is not None:
         _write_page(report, html)
@@ -90,5 +98,7 @@ def _sign(out: Output, dataset: Path, key: Path) -> None:
         out.note(f"signed by {sign(dataset, key)}")
     except OSError as error:
         raise DatasetError(
-            "the signature cannot be written", place=Place(file=dataset), found=str(error)
+            "the signature cannot be written",
+            place=Place(file=dataset),
+            found=str(error),
         ) from error

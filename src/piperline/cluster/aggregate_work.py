@@ -56,7 +56,12 @@ class AggregateWork:
 
     @classmethod
     def of_shards(
-        cls, target: Path, shards: int, dataset: Path, *, overwrite: bool = False
+        cls,
+        target: Path,
+        shards: int,
+        dataset: Path,
+        *,
+        overwrite: bool = False,
     ) -> Self:
         """The work for shards that are complete.
 
@@ -64,12 +69,16 @@ class AggregateWork:
             DatasetError: shards are missing, damaged, or of different plans.
         """
         _, manifest = find_shards(target, shards)[0]
-        return cls("aggregate", target, shards, dataset, manifest.plan, overwrite)
+        return cls(
+            "aggregate", target, shards, dataset, manifest.plan, overwrite
+        )
 
     def key(self, rank: int) -> str:
         """Names what is made, and where."""
         del rank
-        return hashlib.sha256(f"{self.dataset}\n{self.plan}".encode()).hexdigest()[:32]
+        return hashlib.sha256(
+            f"{self.dataset}\n{self.plan}".encode()
+        ).hexdigest()[:32]
 
     def output(self, rank: int) -> Path:
         """The dataset's folder."""
@@ -89,7 +98,9 @@ class AggregateWork:
         record = folder.record(0)
         if record is None or record.key != self.key(0) or not record.made:
             return frozenset()
-        return frozenset({0} if record.made == fingerprint(self.dataset) else ())
+        return frozenset(
+            {0} if record.made == fingerprint(self.dataset) else ()
+        )
 
     def settle(self, done: Collection[int]) -> None:
         """Remove shards that were made for the dataset alone, once it has its name."""
@@ -97,7 +108,8 @@ class AggregateWork:
             return
         staging = Staging(self.own_folder)
         plan = load_plan(staging.plan_file)
-        if plan and plan.key == self.plan:  # else another run is using the folder
+        # else another run is using the folder
+        if plan and plan.key == self.plan:
             staging.remove()
 
     def run(self, rank: int, report: RankReport) -> None:
@@ -120,10 +132,14 @@ class AggregateWork:
     def _run(self, report: RankReport) -> None:
         shards = find_shards(self.target, self.shards)
         filled = [folder for folder, manifest in shards if manifest.is_dataset]
-        report.say(f"{len(filled)} shards with episodes, {self.shards - len(filled)} empty")
+        report.say(
+            f"{len(filled)} shards with episodes, {self.shards - len(filled)} empty"
+        )
         if not filled:
             reasons = "\n".join(f"- {line}" for line in left_out_of(shards))
-            raise TaskFailed("none of the episodes can be converted", found=f"\n{reasons}")
+            raise TaskFailed(
+                "none of the episodes can be converted", found=f"\n{reasons}"
+            )
         options = Options(
             data_mb=self.data_mb,
             video_mb=self.video_mb,
@@ -134,7 +150,9 @@ class AggregateWork:
         result = aggregate(filled, self.dataset, options=options)
         for note in result.notes:
             report.say(note)
-        report.say(f"{result.episodes} episodes, {result.frames} frames: {result.output}")
+        report.say(
+            f"{result.episodes} episodes, {result.frames} frames: {result.output}"
+        )
 
 
 def fingerprint(dataset: Path) -> str:
@@ -143,6 +161,11 @@ def fingerprint(dataset: Path) -> str:
         provenance = (dataset / PROVENANCE).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return ""
-    files = [path for pattern in _CONTENT for path in dataset.glob(pattern) if path.is_file()]
+    files = [
+        path
+        for pattern in _CONTENT
+        for path in dataset.glob(pattern)
+        if path.is_file()
+    ]
     size = sum(path.stat().st_size for path in files)
     return f"{hashlib.sha256(provenance).hexdigest()} {len(files)} files {size} bytes"

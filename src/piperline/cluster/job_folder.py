@@ -87,7 +87,14 @@ class RankRecord:
         job = os.environ.get("SLURM_ARRAY_JOB_ID", "")
         index = os.environ.get("SLURM_ARRAY_TASK_ID", "")
         slurm = f"{job}_{index}" if job else ""
-        return cls("running", key, socket.gethostname(), os.getpid(), slurm, time.time())
+        return cls(
+            "running",
+            key,
+            socket.gethostname(),
+            os.getpid(),
+            slurm,
+            time.time(),
+        )
 
     def more(self, images: int) -> "RankRecord":
         """The same with one more episode."""
@@ -167,14 +174,20 @@ class JobFolder:
         """What is known of a rank; None where nothing is."""
         try:
             values = json.loads(self._record(rank).read_text(encoding="utf-8"))
-            return RankRecord(**{**values, "left_out": tuple(values["left_out"])})
+            return RankRecord(
+                **{**values, "left_out": tuple(values["left_out"])}
+            )
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
     def note(self, rank: int, record: RankRecord) -> None:
         """Write how a rank fares, unless a later attempt at it has done so."""
         current = self.record(rank)
-        if current and current.key == record.key and current.started > record.started:
+        if (
+            current
+            and current.key == record.key
+            and current.started > record.started
+        ):
             return
         path = self._record(rank)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +226,12 @@ class JobFolder:
     @property
     def status_command(self) -> str:
         """The command that shows how the job fares."""
-        options = ["--logs-dir", str(self.root.parent), "--job-name", self.root.name]
+        options = [
+            "--logs-dir",
+            str(self.root.parent),
+            "--job-name",
+            self.root.name,
+        ]
         return shlex.join(["piperline", "shards", "status", *options])
 
     def log_of(self, rank: int) -> Path:
@@ -224,7 +242,9 @@ class JobFolder:
         """What SLURM kept of the last task for a rank, also of one that died before it began."""
         for job, ranks in self.slurm_jobs().items():
             if rank in ranks:
-                return self.root / "slurm_logs" / f"{job}_{ranks.index(rank)}.out"
+                return (
+                    self.root / "slurm_logs" / f"{job}_{ranks.index(rank)}.out"
+                )
         return None
 
     def _record(self, rank: int) -> Path:

@@ -18,7 +18,13 @@ from piperline.convert.plan import PlannedEpisode
 from piperline.convert.progress import Counter, Watcher
 from piperline.convert.run import plan_run
 from piperline.convert.stage import staging_area, work_folder
-from piperline.errors import OutputExists, PiperlineError, Place, TaskFailed, UsageError
+from piperline.errors import (
+    OutputExists,
+    PiperlineError,
+    Place,
+    TaskFailed,
+    UsageError,
+)
 from piperline.process import usable_cpus
 
 
@@ -56,12 +62,20 @@ def plan_shards(
         RecordingError: something cannot be converted, or there is nothing to do.
     """
     if world < 1:
-        raise UsageError("there must be at least one worker", found=f"--workers {world}")
+        raise UsageError(
+            "there must be at least one worker", found=f"--workers {world}"
+        )
     earlier = load_work(folder)
     previous = earlier.plan if isinstance(earlier, ShardsWork) else None
-    absolute = [path.absolute() for path in inputs]  # a SLURM task may run in another folder
+    # a SLURM task may run in another folder
+    absolute = [path.absolute() for path in inputs]
     plan = plan_run(
-        absolute, job, episodes=episodes, skip_bad=skip_bad, watch=watch, previous=previous
+        absolute,
+        job,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        watch=watch,
+        previous=previous,
     )
     target = target.absolute()
     with folder.locked():
@@ -177,11 +191,14 @@ def launch(
         stack.enter_context(folder.locked())
         _refuse_second_run(folder)
         state = _prepare(stack, folder, work)
-        folder.aggregate.run_file.unlink(missing_ok=True)  # of a conversion under the same name
+        # of a conversion under the same name
+        folder.aggregate.run_file.unlink(missing_ok=True)
         if not state.missing:
             return state.launched(complete=True)
         if slurm:
-            jobs = through_datatrove.submit_ranks(folder, work, state.digest, state.missing, slurm)
+            jobs = through_datatrove.submit_ranks(
+                folder, work, state.digest, state.missing, slurm
+            )
             return state.launched(jobs)
         counter = Counter(_episodes(work, state.missing), watch)
         listener = Listener(moved=counter.moved, staged=counter.staged)
@@ -194,12 +211,19 @@ def launch(
             listener=listener,
         )
         if failed:
-            raise _failed(failed, folder, len(state.missing) + len(state.kept))
+            raise _failed(
+                failed,
+                folder,
+                len(state.missing) + len(state.kept),
+            )
     return state.launched(complete=True)
 
 
 def submit_conversion(
-    folder: JobFolder, shards: ShardsWork, aggregation: AggregateWork, slurm: SlurmOptions
+    folder: JobFolder,
+    shards: ShardsWork,
+    aggregation: AggregateWork,
+    slurm: SlurmOptions,
 ) -> Launched:
     """Submit what is missing of a conversion: the shards, and their aggregation after them.
 
@@ -222,7 +246,9 @@ def submit_conversion(
         if done := aggregation.done(last):
             aggregation.settle(done)
             empty = empty_ranks(shards)
-            kept = tuple(rank for rank in range(shards.world) if rank not in empty)
+            kept = tuple(
+                rank for rank in range(shards.world) if rank not in empty
+            )
             return Launched((), kept, empty, (), complete=True)
         aggregation.check()
         state = _prepare(stack, folder, shards)
@@ -234,7 +260,13 @@ def submit_conversion(
                 folder, shards, state.digest, state.missing, slurm
             )
         jobs += through_datatrove.submit_ranks(
-            last, aggregation, digest, (0,), slurm, name=f"{folder.root.name}_aggregate", after=jobs
+            last,
+            aggregation,
+            digest,
+            (0,),
+            slurm,
+            name=f"{folder.root.name}_aggregate",
+            after=jobs,
         )
         return state.launched(jobs)
 
@@ -248,8 +280,12 @@ class _State:
     empty: tuple[int, ...]
     digest: str
 
-    def launched(self, jobs: Sequence[str] = (), *, complete: bool = False) -> Launched:
-        return Launched(self.missing, self.kept, self.empty, tuple(jobs), complete)
+    def launched(
+        self, jobs: Sequence[str] = (), *, complete: bool = False
+    ) -> Launched:
+        return Launched(
+            self.missing, self.kept, self.empty, tuple(jobs), complete
+        )
 
 
 def _prepare(stack: ExitStack, folder: JobFolder, work: Work) -> _State:
@@ -264,7 +300,9 @@ def _prepare(stack: ExitStack, folder: JobFolder, work: Work) -> _State:
         work.check()
         if isinstance(work, ShardsWork):
             output = work.target
-            stack.enter_context(staging_area(output, work.plan, root=work.staging_root))
+            stack.enter_context(
+                staging_area(output, work.plan, root=work.staging_root)
+            )
     work.settle(done)
     digest = save_work(folder, work)
     folder.agree({*kept, *empty})
@@ -307,7 +345,9 @@ def _refuse_second_run(folder: JobFolder) -> None:
         )
 
 
-def _failed(failed: dict[int, PiperlineError], folder: JobFolder, ranks: int) -> PiperlineError:
+def _failed(
+    failed: dict[int, PiperlineError], folder: JobFolder, ranks: int
+) -> PiperlineError:
     first = next(iter(failed.values()))
     kept = f"{ranks - len(failed)} of {ranks} ranks are done and kept"
     if len(failed) == 1:
@@ -321,6 +361,9 @@ def _failed(failed: dict[int, PiperlineError], folder: JobFolder, ranks: int) ->
         f"each rank's log is in {folder.root / 'logs'}",
     )
     error.add_note(
-        "\n".join(f"- rank {rank}: {why.message}" for rank, why in sorted(failed.items()))
+        "\n".join(
+            f"- rank {rank}: {why.message}"
+            for rank, why in sorted(failed.items())
+        )
     )
     return error

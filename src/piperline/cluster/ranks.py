@@ -23,7 +23,12 @@ from datatrove.utils.stats import PipelineStats
 
 from piperline.cluster.job_folder import JobFolder, RankRecord, job_name_for
 from piperline.cluster.report import NOBODY, Listener, RankReport
-from piperline.cluster.slurm import SlurmOptions, max_array_size, refuse_lines, submit
+from piperline.cluster.slurm import (
+    SlurmOptions,
+    max_array_size,
+    refuse_lines,
+    submit,
+)
 from piperline.cluster.work import Work, load_work
 from piperline.convert.messages import Crashed, Done, Failed, Moved, Staged
 from piperline.convert.worker import Reporter
@@ -33,7 +38,9 @@ from piperline.process import Died, Pool, serve_units
 from piperline.recordings.limits import died
 
 
-def run_rank(root: Path, rank: int, digest: str, listener: Listener = NOBODY) -> RankRecord:
+def run_rank(
+    root: Path, rank: int, digest: str, listener: Listener = NOBODY
+) -> RankRecord:
     """Do the part of one rank of the job in the folder `root`, and record how it went.
 
     `digest` is that of the work, from `save_work`.
@@ -45,14 +52,22 @@ def run_rank(root: Path, rank: int, digest: str, listener: Listener = NOBODY) ->
     work = load_work(folder, digest)
     if work is None:
         raise PiperlineError(
-            "the job folder tells nothing to do", place=Place(file=folder.run_file)
+            "the job folder tells nothing to do",
+            place=Place(file=folder.run_file),
         )
-    report = RankReport(folder, rank, listener, _begun(folder, rank, work.key(rank)))
+    report = RankReport(
+        folder, rank, listener, _begun(folder, rank, work.key(rank))
+    )
     folder.note(rank, report.record)
     try:
         work.run(rank, report)
     except BaseException as error:
-        text = "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
+        text = "\n".join(
+            [
+                str(error) or type(error).__name__,
+                *getattr(error, "__notes__", ()),
+            ]
+        )
         folder.note(rank, report.record.ended(error=text))
         raise
     folder.note(rank, report.record.ended())
@@ -80,11 +95,18 @@ class RankStep(PipelineStep):  # type: ignore[misc]
     name = "piperline"
     type = "robot recordings"
 
-    def __init__(self, folder: str, digest: str, *, listener: Listener = NOBODY) -> None:
+    def __init__(
+        self, folder: str, digest: str, *, listener: Listener = NOBODY
+    ) -> None:
         super().__init__()
         self.folder, self.digest, self._listener = folder, digest, listener
 
-    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ANN401, ARG002 - whatever comes
+    def run(
+        self,
+        data: Any,  # noqa: ANN401 - whatever comes
+        rank: int = 0,
+        world_size: int = 1,  # noqa: ARG002 - whatever comes
+    ) -> Any:  # noqa: ANN401 - whatever comes
         """Do the part of `rank`."""
         with self.track_time("rank"):
             listener = replace(self._listener, say=logger.info)
@@ -131,7 +153,9 @@ def main(descriptor: int) -> None:
     serve_units(descriptor, _work)
 
 
-def _work(setup: RankSetup, rank: int, send: Callable[[object], None]) -> Done | Failed | Crashed:
+def _work(
+    setup: RankSetup, rank: int, send: Callable[[object], None]
+) -> Done | Failed | Crashed:
     report = Reporter(send)
     listener = Listener(moved=report, staged=lambda: send(Staged()))
     step = RankStep(str(setup.folder), setup.digest, listener=listener)
@@ -167,7 +191,9 @@ def run_here(
     Returns:
         What went wrong, by rank.
     """
-    _Local(RankStep(str(folder.root), digest), work.world, 0).save_executor_as_json()
+    _Local(
+        RankStep(str(folder.root), digest), work.world, 0
+    ).save_executor_as_json()
     setup = RankSetup(folder.root, digest, work.world)
     todo, failed = iter(ranks), dict[int, PiperlineError]()
     with (
@@ -181,7 +207,9 @@ def run_here(
             elif isinstance(message, Staged):
                 listener.staged()
             elif not isinstance(message, Done):
-                failed[rank] = _error_of(message, Place(file=folder.log_of(rank)))
+                failed[rank] = _error_of(
+                    message, Place(file=folder.log_of(rank))
+                )
     _merge_statistics(folder)
     return failed
 
@@ -193,15 +221,20 @@ def _error_of(message: Any, log: Place) -> PiperlineError:  # noqa: ANN401 - wha
         case Died(code):
             return died(code, log)
         case Crashed(trace):
-            return PiperlineError("a fault in piperline, please report it", place=log, found=trace)
+            return PiperlineError(
+                "a fault in piperline, please report it", place=log, found=trace
+            )
     raise AssertionError(message)
 
 
 def _merge_statistics(folder: JobFolder) -> None:
     merged = PipelineStats()
     for file in sorted((folder.root / "stats").glob("*.json")):
-        with suppress(ValueError):  # the rank was killed while datatrove wrote them
-            merged += PipelineStats.from_json(json.loads(file.read_text(encoding="utf-8")))
+        # the rank was killed while datatrove wrote them
+        with suppress(ValueError):
+            merged += PipelineStats.from_json(
+                json.loads(file.read_text(encoding="utf-8"))
+            )
     with (folder.root / "stats.json").open("w", encoding="utf-8") as target:
         merged.save_to_disk(target)
 
@@ -255,13 +288,28 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
     def get_sbatch_args(self, max_array: int = 1) -> dict[str, str]:
         """Only what was asked for."""
         base = super().get_sbatch_args(max_array)
-        kept = {name: base[name] for name in ("job-name", "array", "requeue", "nodes")}
-        folder = self.slurm_logs_folder.replace("%", "%%")  # sbatch(1), filename pattern
+        kept = {
+            name: base[name]
+            for name in ("job-name", "array", "requeue", "nodes")
+        }
+        # sbatch(1), filename pattern
+        folder = self.slurm_logs_folder.replace("%", "%%")
         logs = dict.fromkeys(("output", "error"), f"{folder}/%A_%a.out")
-        wanted = {**kept, **logs, "kill-on-invalid-dep": "yes", **self.options.directives()}
-        return {name: shlex.quote(str(value)) if value else value for name, value in wanted.items()}
+        wanted = {
+            **kept,
+            **logs,
+            "kill-on-invalid-dep": "yes",
+            **self.options.directives(),
+        }
+        return {
+            name: shlex.quote(str(value)) if value else value
+            for name, value in wanted.items()
+        }
 
-    def launch(self, after: Sequence[str]) -> dict[str, list[int]]:
+    def launch(
+        self,
+        after: Sequence[str],
+    ) -> dict[str, list[int]]:
         """Submit the ranks, as many arrays as it takes; they wait for the success of jobs `after`.
 
         Returns:
@@ -277,13 +325,19 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
         sync(pickled)
         program = f"{self.python} -m datatrove.tools.launch_pickled_pipeline"
         command = f"{program} {shlex.quote(str(pickled))}"
-        dependency = [f"--dependency=afterok:{':'.join(after)}"] if after else []
+        dependency = (
+            [f"--dependency=afterok:{':'.join(after)}"] if after else []
+        )
         arrays: dict[str, list[int]] = {}
         try:
             for offset in range(0, len(self.ranks), self.max_array_size):
                 ranks = self.ranks[offset : offset + self.max_array_size]
-                script = self.get_launch_file_contents(self.get_sbatch_args(len(ranks)), command)
-                (launch / f"{offset}.slurm").write_text(script, encoding="utf-8")
+                script = self.get_launch_file_contents(
+                    self.get_sbatch_args(len(ranks)), command
+                )
+                (launch / f"{offset}.slurm").write_text(
+                    script, encoding="utf-8"
+                )
                 exported = f"--export=ALL,PIPERLINE_FIRST={offset}"
                 arrays[submit(script, [exported, *dependency])] = ranks
         finally:
@@ -292,7 +346,9 @@ class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
 
     def run(self) -> None:
         """In a task of an array: do its rank."""
-        index = int(os.environ["SLURM_ARRAY_TASK_ID"]) + int(os.environ["PIPERLINE_FIRST"])
+        index = int(os.environ["SLURM_ARRAY_TASK_ID"]) + int(
+            os.environ["PIPERLINE_FIRST"]
+        )
         self._run_for_rank(self.ranks[index])
 
 
@@ -326,6 +382,9 @@ def submit_ranks(
     """
     refuse_lines("a folder of logs", str(folder.root))
     step = RankStep(str(folder.root), digest)
-    known = job_name_for("", name or folder.root.name)  # datatrove writes it into the script
-    executor = _Slurm(step, work.world, ranks, options=options, name=known, root=folder.root)
+    # datatrove writes it into the script
+    known = job_name_for("", name or folder.root.name)
+    executor = _Slurm(
+        step, work.world, ranks, options=options, name=known, root=folder.root
+    )
     return list(executor.launch(after))

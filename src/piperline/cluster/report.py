@@ -53,7 +53,11 @@ class RankReport:
 
     def begin(self, episodes: int, todo: int, frames: int) -> None:
         """The rank knows what it has to do."""
-        kept = f", {episodes - todo} of them are staged already" if todo < episodes else ""
+        kept = (
+            f", {episodes - todo} of them are staged already"
+            if todo < episodes
+            else ""
+        )
         self.say(f"{episodes} episodes, {frames} frames{kept}")
         self._began, self._todo = time.monotonic(), todo
 
@@ -61,7 +65,10 @@ class RankReport:
         """An episode is done."""
         self.record = self.record.more(episode.images)
         self.listener.staged()
-        rate = self.record.images / max(time.monotonic() - self._began, 1e-3)
+        rate = self.record.images / max(
+            time.monotonic() - self._began,
+            1e-3,
+        )
         self.say(
             f"episode {self.record.episodes}/{self._todo}: {episode.place}: "
             f"{episode.length} frames, {len(episode.cameras)} cameras; {rate:.0f} images/s so far"
@@ -71,7 +78,8 @@ class RankReport:
     def left_out(self, episodes: Sequence[LeftOut]) -> None:
         """Episodes are left out."""
         lines = tuple(
-            printable(f"{left.file}, episode {left.episode}: {left.reason}") for left in episodes
+            printable(f"{left.file}, episode {left.episode}: {left.reason}")
+            for left in episodes
         )
         for line in lines:
             self.say(f"left out: {line}")

@@ -41,13 +41,19 @@ def balanced(costs: Sequence[int], parts: int) -> list[range]:
     low, high = max(costs, default=0), sum(costs)
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _parts_needed(costs, middle) <= parts else (middle + 1, high)
+        low, high = (
+            (low, middle)
+            if _parts_needed(costs, middle) <= parts
+            else (middle + 1, high)
+        )
     ranges, start = [], 0
     for part in range(parts):
         stop, cost = start, 0
-        keep = parts - part - 1  # as many items are left for the other parts, if there are
+        # as many items are left for the other parts, if there are
+        keep = parts - part - 1
         while stop < len(costs) and (
-            stop == start or (len(costs) - stop > keep and cost + costs[stop] <= low)
+            stop == start
+            or (len(costs) - stop > keep and cost + costs[stop] <= low)
         ):
             cost, stop = cost + costs[stop], stop + 1
         ranges.append(range(start, stop))
@@ -69,7 +75,9 @@ def divide(plan: Plan, world: int) -> list[Plan]:
     parts = balanced([episode.length for episode in plan.episodes], world)
     left_out = [plan.left_out, *[()] * (world - 1)]
     return [
-        replace(plan, episodes=plan.episodes[part.start : part.stop], left_out=left)
+        replace(
+            plan, episodes=plan.episodes[part.start : part.stop], left_out=left
+        )
         for part, left in zip(parts, left_out, strict=True)
     ]
 
@@ -107,19 +115,30 @@ class Manifest:
             for name in ("command", "recordings"):
                 values[name] = tuple(values[name])
             return cls(**values)
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        except (
+            FileNotFoundError,
+            NotADirectoryError,
+            ValueError,
+            TypeError,
+            KeyError,
+        ):
             return None
 
     def to_disk(self, folder: Path) -> None:
         """Write it into the dataset in `folder`, and remove what a killed process left of it."""
         for path in (folder / MANIFEST).parent.glob(f".{MANIFEST.name}.tmp-*"):
             path.unlink(missing_ok=True)
-        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(
+            folder / MANIFEST, json.dumps(asdict(self), indent=1) + "\n"
+        )
 
     def is_whole(self, folder: Path) -> bool:
         """Whether every file is there with its size."""
         try:
-            return all((folder / name).stat().st_size == size for name, size in self.files.items())
+            return all(
+                (folder / name).stat().st_size == size
+                for name, size in self.files.items()
+            )
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -137,10 +156,16 @@ class Manifest:
 def sizes(folder: Path) -> dict[str, int]:
     """The size of every file below `folder`, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in files
+    }
 
 
-def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
+def find_shards(
+    target: Path,
+    world: int,
+) -> list[tuple[Path, Manifest]]:
     """The shards of `target` in their order, all of one plan and complete.
 
     Raises:
@@ -154,10 +179,20 @@ def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
     }
     if not found:
         raise _no_shards(target, world)
-    newest = max(found, key=lambda rank: (folders[rank] / MANIFEST).stat().st_mtime_ns)
-    plan, filled, again = found[newest].plan, found[newest].filled, found[newest].again
+    newest = max(
+        found, key=lambda rank: (folders[rank] / MANIFEST).stat().st_mtime_ns
+    )
+    plan, filled, again = (
+        found[newest].plan,
+        found[newest].filled,
+        found[newest].again,
+    )
     wrong = {rank: "missing" for rank in range(filled) if rank not in found}
-    wrong |= {rank: "of another plan" for rank, manifest in found.items() if manifest.plan != plan}
+    wrong |= {
+        rank: "of another plan"
+        for rank, manifest in found.items()
+        if manifest.plan != plan
+    }
     damaged = (
         rank
         for rank, manifest in found.items()
@@ -165,8 +200,15 @@ def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
     )
     wrong |= dict.fromkeys(damaged, "damaged: files have gone or changed")
     if wrong:
-        lines = [f"- {folders[rank].name}: {reason}" for rank, reason in sorted(wrong.items())]
-        more = [f"- ... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+        lines = [
+            f"- {folders[rank].name}: {reason}"
+            for rank, reason in sorted(wrong.items())
+        ]
+        more = (
+            [f"- ... and {len(lines) - _SHOWN} more"]
+            if len(lines) > _SHOWN
+            else []
+        )
         raise DatasetError(
             f"{len(wrong)} of {world} shards are not ready; nothing is aggregated",
             place=Place(file=target.parent),
@@ -179,9 +221,14 @@ def find_shards(target: Path, world: int) -> list[tuple[Path, Manifest]]:
 
 def left_out_of(shards: Sequence[tuple[Path, Manifest]]) -> list[str]:
     """What the ranks left out of their shards, and why, a line each."""
-    records = [json.loads((folder / PROVENANCE).read_text("utf-8")) for folder, _ in shards]
+    records = [
+        json.loads((folder / PROVENANCE).read_text("utf-8"))
+        for folder, _ in shards
+    ]
     return [
-        f"{item['source']}: {item['reason']}" for record in records for item in record["left_out"]
+        f"{item['source']}: {item['reason']}"
+        for record in records
+        for item in record["left_out"]
     ]
 
 

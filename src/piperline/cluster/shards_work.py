@@ -9,7 +9,13 @@ from typing import Literal
 
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.report import RankReport
-from piperline.cluster.shards import MANIFEST, Manifest, divide, shard_folder, sizes
+from piperline.cluster.shards import (
+    MANIFEST,
+    Manifest,
+    divide,
+    shard_folder,
+    sizes,
+)
 from piperline.convert.assemble import write_dataset, write_provenance
 from piperline.convert.plan import Plan, PlannedEpisode, brief
 from piperline.convert.pool import Failure, WorkerPool
@@ -92,7 +98,9 @@ class ShardsWork:
         recordings = set(_recordings(self.plan))
         existing = [manifest for manifest in manifests if manifest]
         ours = self.overwrite or not existing
-        ours = ours or any(recordings & set(manifest.recordings) for manifest in existing)
+        ours = ours or any(
+            recordings & set(manifest.recordings) for manifest in existing
+        )
         for folder, manifest in zip(folders, manifests, strict=True):
             if manifest is None:
                 check_free(folder)
@@ -106,7 +114,9 @@ class ShardsWork:
     def done(self, folder: JobFolder) -> frozenset[int]:
         """The ranks whose shards are complete, made in this job; those without episodes too."""
         del folder  # the shards themselves tell which job made them
-        return frozenset(rank for rank in range(self.world) if self._is_made(rank))
+        return frozenset(
+            rank for rank in range(self.world) if self._is_made(rank)
+        )
 
     def _is_made(self, rank: int) -> bool:
         if not self.episodes(rank):
@@ -138,7 +148,10 @@ class ShardsWork:
     def _update(self, manifest: Manifest, rank: int) -> None:
         if (manifest.plan, manifest.filled) != (self.plan.key, self.filled):
             updated = replace(
-                manifest, plan=self.plan.key, filled=self.filled, command=self.command
+                manifest,
+                plan=self.plan.key,
+                filled=self.filled,
+                command=self.command,
             )
             updated.to_disk(self.output(rank))
 
@@ -159,7 +172,11 @@ class ShardsWork:
 
     def _run(self, rank: int, report: RankReport) -> None:
         part = self.parts[rank]
-        todo = [episode for episode in part.episodes if not self.staging.is_staged(episode)]
+        todo = [
+            episode
+            for episode in part.episodes
+            if not self.staging.is_staged(episode)
+        ]
         report.begin(len(part.episodes), len(todo), part.frames)
         failures = self._stage(todo, report)
         for failure in failures:
@@ -168,12 +185,29 @@ class ShardsWork:
         report.left_out(left.left_out[len(part.left_out) :])
         self._make_shard(rank, left)
 
-    def _stage(self, todo: Sequence[PlannedEpisode], report: RankReport) -> list[Failure]:
-        workers = min(self.cpus, sum(max(len(episode.cameras), 1) for episode in todo))
+    def _stage(
+        self, todo: Sequence[PlannedEpisode], report: RankReport
+    ) -> list[Failure]:
+        workers = min(
+            self.cpus,
+            sum(
+                max(
+                    len(episode.cameras),
+                    1,
+                )
+                for episode in todo
+            ),
+        )
         job, moved = self.plan.job, report.listener.moved
         if workers > 1:
             with WorkerPool(workers) as pool:
-                return pool.stage(todo, job, self.staging.root, moved=moved, done=report.staged)
+                return pool.stage(
+                    todo,
+                    job,
+                    self.staging.root,
+                    moved=moved,
+                    done=report.staged,
+                )
         failures = []
         for episode in todo:
             try:
@@ -189,7 +223,9 @@ class ShardsWork:
 
     def _without(self, part: Plan, failures: Sequence[Failure]) -> Plan:
         """The part less the episodes that are to be left out; a shard may be left with none."""
-        all_bad = all(isinstance(failure.error, RecordingError) for failure in failures)
+        all_bad = all(
+            isinstance(failure.error, RecordingError) for failure in failures
+        )
         if not (self.plan.asked.skip_bad and all_bad):
             return without_failures(part, failures, skip_bad=False)
         for episode, error in failures:
@@ -211,7 +247,11 @@ class ShardsWork:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _manifest(self, rank: int, folder: Path) -> Manifest:
-        files = {name: size for name, size in sizes(folder).items() if name != MANIFEST.as_posix()}
+        files = {
+            name: size
+            for name, size in sizes(folder).items()
+            if name != MANIFEST.as_posix()
+        }
         return Manifest(
             plan=self.plan.key,
             world=self.world,
@@ -232,4 +272,6 @@ class ShardsWork:
 
 def _recordings(plan: Plan) -> tuple[str, ...]:
     """The paths of the recordings of a plan."""
-    return tuple(sorted({str(episode.file.resolve()) for episode in plan.episodes}))
+    return tuple(
+        sorted({str(episode.file.resolve()) for episode in plan.episodes})
+    )

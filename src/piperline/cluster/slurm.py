@@ -63,7 +63,9 @@ class SlurmOptions:
     def __post_init__(self) -> None:
         """See that a task has a CPU, and that each option fits a line of a script."""
         if self.cpus_per_task < 1:
-            raise UsageError("--cpus-per-task is at least 1", found=str(self.cpus_per_task))
+            raise UsageError(
+                "--cpus-per-task is at least 1", found=str(self.cpus_per_task)
+            )
         refuse_lines("--env-command", self.env_command or "")
         for name, value in self.directives().items():
             refuse_lines(f"--{printable(name)}", value)
@@ -106,7 +108,11 @@ def submit(script: str, arguments: Sequence[str] = ()) -> str:
     done = _run(
         command,
         script,
-        {name: value for name, value in os.environ.items() if not _SECRET.search(name)},
+        {
+            name: value
+            for name, value in os.environ.items()
+            if not _SECRET.search(name)
+        },
     )
     words = done.stdout.split()
     job = words[-1].partition(";")[0] if words else ""
@@ -122,11 +128,18 @@ def submit(script: str, arguments: Sequence[str] = ()) -> str:
 
 
 def _run(
-    command: Sequence[str], text: str | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    text: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, input=text, env=environment, capture_output=True, text=True, check=False
+            command,
+            input=text,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise UsageError(
@@ -139,7 +152,9 @@ def _run(
 def max_array_size() -> int:
     """How many tasks an array of jobs may have on this cluster."""
     found = re.search(
-        r"^MaxArraySize\s*=\s*(\d+)", _run(["scontrol", "show", "config"]).stdout, re.MULTILINE
+        r"^MaxArraySize\s*=\s*(\d+)",
+        _run(["scontrol", "show", "config"]).stdout,
+        re.MULTILINE,
     )
     return int(found[1]) if found else DEFAULT_ARRAY_SIZE
 
@@ -157,13 +172,25 @@ def queued(jobs: Collection[str]) -> dict[str, str]:
     if shutil.which("squeue") is None:  # the records were made elsewhere
         return {}
     done = _run(
-        ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r"]
+        [
+            "squeue",
+            "--noheader",
+            "--array",
+            f"--user={os.getuid()}",
+            "--format=%F|%K|%T|%r",
+        ]
     )
     if done.returncode:
         raise TaskFailed(
-            "SLURM does not answer", found=done.stderr.strip(), next_step="try again later"
+            "SLURM does not answer",
+            found=done.stderr.strip(),
+            next_step="try again later",
         )
-    rows = (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3)  # noqa: PLR2004 - what it says
+    rows = (
+        line.split("|")
+        for line in done.stdout.splitlines()
+        if line.count("|") == 3  # noqa: PLR2004 - what it says
+    )
     return {
         f"{job}_{index}": state if state == "RUNNING" else f"{state} ({reason})"
         for job, index, state, reason in rows

@@ -45,7 +45,11 @@ def _loaded(folder: JobFolder) -> Work:
     work = load_work(folder)
     if work is not None:
         return work
-    others = ", ".join(sorted(path.parent.name for path in folder.root.parent.glob("*/run.json")))
+    others = ", ".join(
+        sorted(
+            path.parent.name for path in folder.root.parent.glob("*/run.json")
+        )
+    )
     raise UsageError(
         "there is no such job",
         expected=f"a folder with {folder.run_file.name}",
@@ -66,17 +70,21 @@ def states(folder: JobFolder) -> list[RankState]:
     if last is None:
         return _states(folder, work)
     aggregation = _states(folder.aggregate, last)
-    is_done = aggregation[0].state == "done"  # its own shards have been removed then
+    # its own shards have been removed then
+    is_done = aggregation[0].state == "done"
     return [*_states(folder, work, all_done=is_done), *aggregation]
 
 
-def _states(folder: JobFolder, work: Work, *, all_done: bool = False) -> list[RankState]:
+def _states(
+    folder: JobFolder, work: Work, *, all_done: bool = False
+) -> list[RankState]:
     waiting, empty = _waiting(folder), empty_ranks(work)
     done = range(work.world) if all_done else work.done(folder)
     found = []
     for rank in range(work.world):
         record, why = folder.record(rank), ""
-        if record and record.key != work.key(rank):  # of another plan, with the same rank
+        # of another plan, with the same rank
+        if record and record.key != work.key(rank):
             record = None
         if rank in empty:
             state = "empty"
@@ -92,9 +100,13 @@ def _rank_state(
     work: Work, rank: int, state: str, record: RankRecord | None, why: str
 ) -> RankState:
     if isinstance(work, AggregateWork):
-        return RankState("aggregate", rank, state, 0, work.output(rank), record, why)
+        return RankState(
+            "aggregate", rank, state, 0, work.output(rank), record, why
+        )
     episodes = len(work.episodes(rank))
-    return RankState("convert", rank, state, episodes, work.output(rank), record, why)
+    return RankState(
+        "convert", rank, state, episodes, work.output(rank), record, why
+    )
 
 
 def _waiting(folder: JobFolder) -> dict[int, str]:
@@ -120,7 +132,11 @@ def _state_of(
         return "queued", waiting
     if record is None:
         text = _tail(folder.slurm_log_of(rank))
-        return ("failed", f"it ended before it began\n{text}") if text else ("missing", "")
+        return (
+            ("failed", f"it ended before it began\n{text}")
+            if text
+            else ("missing", "")
+        )
     if says_running:
         return _state_of_a_running(record, folder, rank)
     if record.state == "failed":
@@ -128,7 +144,9 @@ def _state_of(
     return "missing", "it was done; its output has changed or gone since"
 
 
-def _state_of_a_running(record: RankRecord, folder: JobFolder, rank: int) -> tuple[str, str]:
+def _state_of_a_running(
+    record: RankRecord, folder: JobFolder, rank: int
+) -> tuple[str, str]:
     """The state of a rank that says that it is at work, and that SLURM knows nothing of."""
     if not record.slurm and _is_alive(record):
         return "running", ""
@@ -172,7 +190,11 @@ def follow(folder: JobFolder, watch: Watcher) -> None:
         watch(_progress(work, "stage" if ranks else "assemble"))
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
-    lacking = [state for state in states(folder) if state.state not in {"done", "empty"}]
+    lacking = [
+        state
+        for state in states(folder)
+        if state.state not in {"done", "empty"}
+    ]
     if lacking:
         raise _incomplete(folder, lacking)
 

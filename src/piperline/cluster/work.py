@@ -12,7 +12,9 @@ from piperline.errors import Place, UsageError
 from piperline.files import write_whole
 
 Work = ShardsWork | AggregateWork
-_ADAPTER: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
+_ADAPTER: TypeAdapter[Work] = TypeAdapter(
+    Annotated[Work, Field(discriminator="kind")]
+)
 
 
 def save_work(folder: JobFolder, work: Work) -> str:

@@ -24,7 +24,9 @@ from piperline.output.publish import publish
 from piperline.seal.seal import write_seal
 
 
-def assemble(staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None) -> Schema:
+def assemble(
+    staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None
+) -> Schema:
     """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
 
     Returns:
@@ -34,7 +36,8 @@ def assemble(staging: Staging, plan: Plan, output: Path, *, replaces: str | None
         TaskFailed: an episode is not staged.
         OutputExists: something came to lie at `output` meanwhile.
     """
-    folder = staging.root / f"dataset-{own_name()}"  # another attempt may be at work as well
+    # another attempt may be at work as well
+    folder = staging.root / f"dataset-{own_name()}"
     schema = write_dataset(staging, plan, folder)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
@@ -47,7 +50,9 @@ def sweep(output: Path) -> None:
     """Remove the staging folder of a run that was killed after its dataset had got its name."""
     staging = Staging(work_folder(output))
     marked = staging.published_file.is_file() and output.is_dir()
-    if marked and staging.published_file.read_text(encoding="utf-8") == identity(output):
+    if marked and staging.published_file.read_text(
+        encoding="utf-8"
+    ) == identity(output):
         staging.remove()
     sweep_removed(staging.root)
 
@@ -70,7 +75,9 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     schema = _schema(plan, _staged(staging, plan, 0))
     written = WrittenRows() if _wants_groot_stats(plan, schema) else None
     job = plan.job
-    options = WriterOptions(link=True, data_mb=job.data_mb, video_mb=job.video_mb)
+    options = WriterOptions(
+        link=True, data_mb=job.data_mb, video_mb=job.video_mb
+    )
     writer = open_writer(job.format, folder, schema, options)
     with closing(writer):
         for number in range(len(plan.episodes)):
@@ -83,15 +90,21 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     if write_modality(folder, schema) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
-    staged = (_staged(staging, plan, number) for number in range(len(plan.episodes)))
-    write_seal(folder, verdict_of(folder, staged) if job.settings.verify else None)
+    staged = (
+        _staged(staging, plan, number) for number in range(len(plan.episodes))
+    )
+    write_seal(
+        folder, verdict_of(folder, staged) if job.settings.verify else None
+    )
     return schema
 
 
 def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
     """Whether GR00T's statistics belong to the dataset: it reads v2.1 only, and whole chunks."""
     wanted = plan.job.groot and plan.job.format == "v2.1" and schema.groups
-    return bool(wanted) and any(episode.length >= DEFAULT_HORIZON for episode in plan.episodes)
+    return bool(wanted) and any(
+        episode.length >= DEFAULT_HORIZON for episode in plan.episodes
+    )
 
 
 def write_provenance(plan: Plan, folder: Path) -> None:
@@ -106,7 +119,9 @@ def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
     if episode is None or episode.length != planned.length:
         staging.discard(planned.key)
         raise TaskFailed(
-            "an episode is not staged", place=planned.place, next_step="run the same command again"
+            "an episode is not staged",
+            place=planned.place,
+            next_step="run the same command again",
         )
     return episode
 
@@ -114,10 +129,15 @@ def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
 def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     cameras = {
         name: clip.info
-        for name, clip in zip(plan.episodes[0].cameras, first.clips.values(), strict=True)
+        for name, clip in zip(
+            plan.episodes[0].cameras, first.clips.values(), strict=True
+        )
     }
     return layout_schema(
-        plan.job.layout, cameras=cameras, fps=plan.job.settings.fps, robot_type=plan.job.robot_type
+        plan.job.layout,
+        cameras=cameras,
+        fps=plan.job.settings.fps,
+        robot_type=plan.job.robot_type,
     )
 
 
@@ -143,11 +163,20 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "size": settings.size,
         "groot": plan.job.groot,
         "episodes": [
-            {"source": e.source, "episode": e.name, "length": e.length, **edits_of(e)}
+            {
+                "source": e.source,
+                "episode": e.name,
+                "length": e.length,
+                **edits_of(e),
+            }
             for e in plan.episodes
         ],
         "left_out": [
-            {"source": left.file.name, "episode": left.episode, "reason": left.reason}
+            {
+                "source": left.file.name,
+                "episode": left.episode,
+                "reason": left.reason,
+            }
             for left in plan.left_out
         ],
     }

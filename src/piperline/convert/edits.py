@@ -61,7 +61,11 @@ class EditedImages:
         """The images of the span in order; those before it are read and passed over."""
         return islice(self.stream, self.first, None)
 
-    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
         """Check a JPEG; see `ImageStream.jpeg`."""
         return self.stream.jpeg(self.first + frame, data)
 
@@ -74,13 +78,17 @@ def _exchanged(color: Color) -> Color:
     return "swapped-jpeg" if color == "rgb" else "rgb"
 
 
-def images_of(episode: Episode, planned: "PlannedEpisode", camera: str) -> EditedImages:
+def images_of(
+    episode: Episode, planned: "PlannedEpisode", camera: str
+) -> EditedImages:
     """The images of a camera that a planned episode keeps."""
     stream = episode.stream(camera, planned.first + planned.length)
     return EditedImages(stream, planned.first, camera in planned.swapped)
 
 
-def vectors_of(episode: Episode, planned: "PlannedEpisode") -> dict[str, NDArray[np.float32]]:
+def vectors_of(
+    episode: Episode, planned: "PlannedEpisode"
+) -> dict[str, NDArray[np.float32]]:
     """The rows that a planned episode keeps, by feature name: float32 (length, D)."""
     whole = episode.vectors(planned.first + planned.length)
     return {key: rows[planned.first :] for key, rows in whole.items()}
@@ -116,12 +124,17 @@ def carried_out(
         else:
             kept.append(_edited(episode, edit, edits.drop_cameras))
     if not kept:
-        raise UsageError("the plan leaves no episode", next_step="take entries with drop out of it")
+        raise UsageError(
+            "the plan leaves no episode",
+            next_step="take entries with drop out of it",
+        )
     return kept, dropped
 
 
 def _refuse_changed(episode: "PlannedEpisode", edit: EpisodeEdit) -> None:
-    now = fingerprint(episode.source, episode.size, episode.mtime_ns, episode.name)
+    now = fingerprint(
+        episode.source, episode.size, episode.mtime_ns, episode.name
+    )
     if edit.made_of and edit.made_of != now:
         raise BadEpisode(
             "the recording has changed since the plan was made",
@@ -133,9 +146,15 @@ def _refuse_changed(episode: "PlannedEpisode", edit: EpisodeEdit) -> None:
 
 
 def _edited(
-    episode: "PlannedEpisode", edit: EpisodeEdit | None, drop_cameras: Sequence[str]
+    episode: "PlannedEpisode",
+    edit: EpisodeEdit | None,
+    drop_cameras: Sequence[str],
 ) -> "PlannedEpisode":
-    cameras = {name: c for name, c in episode.cameras.items() if name not in drop_cameras}
+    cameras = {
+        name: c
+        for name, c in episode.cameras.items()
+        if name not in drop_cameras
+    }
     episode = replace(episode, cameras=cameras)
     if edit is None:
         return episode
@@ -149,7 +168,9 @@ def _edited(
             found=f"{start}:{stop}",
             next_step="correct the entry, or review the recordings again",
         )
-    unknown = [name for name in edit.swap_red_blue if name not in episode.cameras]
+    unknown = [
+        name for name in edit.swap_red_blue if name not in episode.cameras
+    ]
     if unknown:
         raise UsageError(
             "the plan names cameras that the episode does not have",

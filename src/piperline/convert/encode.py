@@ -43,7 +43,9 @@ class EncodeSettings:
     verify: bool = False
 
 
-def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -> None:
+def refuse_video(
+    settings: EncodeSettings, place: Place, header: CameraHeader
+) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
     Raises:
@@ -52,7 +54,9 @@ def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -
     """
     width, height = settings.size or (header.width, header.height)
     if settings.video.codec == "libx264" and (width % 2 or height % 2):
-        even_width, even_height = (max(2, side // 2 * 2) for side in (width, height))
+        even_width, even_height = (
+            max(2, side // 2 * 2) for side in (width, height)
+        )
         raise VideoError(
             "H.264 of 4:2:0 colour has even sides",
             place=place,
@@ -63,11 +67,15 @@ def refuse_video(settings: EncodeSettings, place: Place, header: CameraHeader) -
     resized = settings.size not in {None, (header.width, header.height)}
     reasons = {
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
-        "red and blue are exchanged in them (swapped-jpeg)": header.color == "swapped-jpeg",
+        "red and blue are exchanged in them (swapped-jpeg)": header.color
+        == "swapped-jpeg",
         "they are upside down (rotate = 180)": header.turned,
         "another size is asked for (--resize)": resized,
     }
-    reason = next((text for text, holds in reasons.items() if holds), None)
+    reason = next(
+        (text for text, holds in reasons.items() if holds),
+        None,
+    )
     if settings.video.codec is None and reason:
         raise VideoError(
             "the images cannot be kept as they are",
@@ -112,12 +120,26 @@ def encode_camera(
         for number, payload in enumerate(stream):
             picture = reader.take(number, payload, wanted=number in samples)
             if witness:
-                _testify(witness, stream, number, payload, None if reader.keeps else picture)
+                _testify(
+                    witness,
+                    stream,
+                    number,
+                    payload,
+                    None if reader.keeps else picture,
+                )
             if picture is not None and number in samples:
-                pix_fmt = picture.format.name if settings.video.codec is None else pix_fmt
-                histogram += count_pixels(picture, image_stride(picture.height, picture.width))
+                pix_fmt = (
+                    picture.format.name
+                    if settings.video.codec is None
+                    else pix_fmt
+                )
+                histogram += count_pixels(
+                    picture, image_stride(picture.height, picture.width)
+                )
             frames += 1
-            size += len(payload) if isinstance(payload, bytes) else payload.nbytes
+            size += (
+                len(payload) if isinstance(payload, bytes) else payload.nbytes
+            )
             if frames == _REPORT_FRAMES:
                 progress(frames, size)
                 frames = size = 0
@@ -132,13 +154,21 @@ def encode_camera(
     clip = Clip(path, 0, count, info)
     if witness:
         keeps = settings.video.codec is None
-        check = witness.check_kept if keeps else partial(witness.check, codec=info.codec)
+        check = (
+            witness.check_kept
+            if keeps
+            else partial(witness.check, codec=info.codec)
+        )
         clip = replace(clip, proof=check(path, settings.fps))
     return clip, FeatureStats.of_histogram(histogram, len(samples))
 
 
 def _testify(
-    witness: Witness, stream: ImageStream, number: int, payload: Payload, picture: Picture | None
+    witness: Witness,
+    stream: ImageStream,
+    number: int,
+    payload: Payload,
+    picture: Picture | None,
 ) -> None:
     """Let a witness take down a frame: its picture, or the recorded JPEG that is kept."""
     if picture is not None:
@@ -157,11 +187,20 @@ class _PictureReader:
         settings: EncodeSettings,
         writer: VideoWriter,
     ) -> None:
-        self._stream, self._header, self._settings, self._writer = stream, header, settings, writer
-        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+        self._stream, self._header, self._settings, self._writer = (
+            stream,
+            header,
+            settings,
+            writer,
+        )
+        self._decoder = PictureDecoder(
+            swap=stream.color != "rgb", turn=stream.turned
+        )
         self.keeps = settings.video.codec is None
 
-    def take(self, number: int, payload: bytes | np.ndarray, *, wanted: bool) -> Picture | None:
+    def take(
+        self, number: int, payload: bytes | np.ndarray, *, wanted: bool
+    ) -> Picture | None:
         """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""
         if self._header.storage == "jpeg" and isinstance(payload, bytes):
             payload, height, width = self._stream.jpeg(number, payload)
@@ -196,11 +235,14 @@ class _PictureReader:
         if (height, width) != (self._header.height, self._header.width):
             expected = f"{self._header.width}x{self._header.height}"
             raise self._stream.bad(
-                number, f"{width}x{height} pixels, the other images have {expected}"
+                number,
+                f"{width}x{height} pixels, the other images have {expected}",
             )
 
 
-def episode_table(vectors: Mapping[str, NDArray[np.float32]], length: int, fps: int) -> pa.Table:
+def episode_table(
+    vectors: Mapping[str, NDArray[np.float32]], length: int, fps: int
+) -> pa.Table:
     """The rows of an episode.
 
     Args:
@@ -213,9 +255,13 @@ def episode_table(vectors: Mapping[str, NDArray[np.float32]], length: int, fps: 
         seconds from the start of the episode, see `frame_times`) and `frame_index` (int64).
     """
     lists = {
-        key: pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+        key: pa.FixedSizeListArray.from_arrays(
+            pa.array(rows.ravel()), rows.shape[1]
+        )
         for key, rows in vectors.items()
     }
     index = np.arange(length, dtype=np.int64)
     timestamps = pa.array(frame_times(index, fps))
-    return pa.table({**lists, "timestamp": timestamps, "frame_index": pa.array(index)})
+    return pa.table(
+        {**lists, "timestamp": timestamps, "frame_index": pa.array(index)}
+    )

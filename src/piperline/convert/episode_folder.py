@@ -52,7 +52,9 @@ class EpisodeFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def add_video(self, camera: str, encode: Callable[[Path], tuple[Clip, FeatureStats]]) -> None:
+    def add_video(
+        self, camera: str, encode: Callable[[Path], tuple[Clip, FeatureStats]]
+    ) -> None:
         """Make the video of a camera.
 
         Args:
@@ -69,7 +71,9 @@ class EpisodeFolder:
         record = _clip_record(clip, stats) | {"size": video.stat().st_size}
         write_whole(_record_of(video), json.dumps(record))
 
-    def complete(self, table: pa.Table, cameras: list[str], instruction: str) -> None:
+    def complete(
+        self, table: pa.Table, cameras: list[str], instruction: str
+    ) -> None:
         """Write the rows, then the record. The videos of all `cameras` are here already."""
         own = self._own("parquet")
         try:
@@ -95,7 +99,10 @@ class EpisodeFolder:
         if record is None:
             return None
         try:
-            clips = {camera_key(camera): self._clip(camera) for camera in record["cameras"]}
+            clips = {
+                camera_key(camera): self._clip(camera)
+                for camera in record["cameras"]
+            }
             with pq.ParquetFile(self.path / _TABLE) as file:
                 table = file.read()
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
@@ -115,18 +122,27 @@ class EpisodeFolder:
 
     def _record(self) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
-            sizes = {name: (self.path / name).stat().st_size for name in record["sizes"]}
+            record: dict[str, Any] = json.loads(
+                (self.path / RECORD).read_text(encoding="utf-8")
+            )
+            sizes = {
+                name: (self.path / name).stat().st_size
+                for name in record["sizes"]
+            }
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if sizes == record["sizes"] else None
 
     def _clip(self, camera: str) -> tuple[Clip, FeatureStats]:
         video = self._video(camera)
-        record: Mapping[str, Any] = json.loads(_record_of(video).read_text(encoding="utf-8"))
+        record: Mapping[str, Any] = json.loads(
+            _record_of(video).read_text(encoding="utf-8")
+        )
         histogram = np.array(record["histogram"], dtype=np.int64)
         proof = Proof(**record["proof"]) if record["proof"] else None
-        clip = Clip(video, 0, record["count"], VideoInfo(**record["info"]), proof=proof)
+        clip = Clip(
+            video, 0, record["count"], VideoInfo(**record["info"]), proof=proof
+        )
         return clip, FeatureStats.of_histogram(histogram, record["samples"])
 
 

@@ -94,10 +94,15 @@ def make_job(
     """
     rules = _layout(layout, inputs)
     if color:
-        cameras = {name: replace(rule, color=color) for name, rule in rules.cameras.items()}
+        cameras = {
+            name: replace(rule, color=color)
+            for name, rule in rules.cameras.items()
+        }
         rules = replace(rules, cameras=cameras)
     rate = rules.fps if fps is None else fps
-    if not (math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS):
+    if not (
+        math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS
+    ):
         raise UsageError(
             f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
             expected="a whole number of frames a second: "
@@ -105,8 +110,17 @@ def make_job(
             found=str(rate),
             next_step="give the whole rate that was meant, for example --fps 30",
         )
-    if resize and any(side % 2 or not 2 <= side <= _LONGEST_SIDE for side in resize):  # noqa: PLR2004 - what it says
-        width, height = (min(max(2, round(side / 2) * 2), _LONGEST_SIDE) for side in resize)
+    if resize and any(
+        side % 2 or not 2 <= side <= _LONGEST_SIDE  # noqa: PLR2004 - what it says
+        for side in resize
+    ):
+        width, height = (
+            min(
+                max(2, round(side / 2) * 2),
+                _LONGEST_SIDE,
+            )
+            for side in resize
+        )
         raise UsageError(
             "video of 4:2:0 colour has even sides",
             expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
@@ -114,7 +128,9 @@ def make_job(
             next_step=f"for example --resize {width}x{height}",
         )
     if video not in MODES:
-        raise UsageError(f"there is no video mode {video!r}", expected=" or ".join(MODES))
+        raise UsageError(
+            f"there is no video mode {video!r}", expected=" or ".join(MODES)
+        )
     if license is not None and not _LICENSE.fullmatch(license):
         raise UsageError(
             "this is no name of a licence",
@@ -123,7 +139,9 @@ def make_job(
             next_step="for example --license cc-by-4.0",
         )
     if format not in WRITERS:
-        raise UsageError(f"there is no format {format}", expected=" or ".join(WRITERS))
+        raise UsageError(
+            f"there is no format {format}", expected=" or ".join(WRITERS)
+        )
     check_limits(data_mb, video_mb)
     rules = replace(rules, fps=int(rate))
     if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):

@@ -15,7 +15,11 @@ from piperline.recordings.recording import Recording
 from piperline.recordings.unused import unused_notes
 
 
-def look(setup: LookSetup, unit: Look, send: Callable[[object], None]) -> None:
+def look(
+    setup: LookSetup,
+    unit: Look,
+    send: Callable[[object], None],
+) -> None:
     """Send the names of the episodes of a recording, then of each chosen one whether it will do.
 
     Args:
@@ -29,10 +33,23 @@ def look(setup: LookSetup, unit: Look, send: Callable[[object], None]) -> None:
     selection = Selection(setup.episodes)
     with Recording(unit.file, setup.job.layout) as recording:
         names = recording.episodes()
-        send(Names(tuple(names), tuple(recording.left_out().items())))
-        chosen = [name for i, name in enumerate(names, unit.before) if selection(i, name)]
+        send(
+            Names(
+                tuple(names),
+                tuple(recording.left_out().items()),
+            )
+        )
+        chosen = [
+            name
+            for i, name in enumerate(names, unit.before)
+            if selection(i, name)
+        ]
         for number, name in enumerate(chosen[unit.answered :], unit.answered):
-            send(_looked(recording, name, unit.source, setup.job, first=number == 0))
+            send(
+                _looked(
+                    recording, name, unit.source, setup.job, first=number == 0
+                )
+            )
 
 
 def _looked(
@@ -51,7 +68,11 @@ def _looked(
 
 
 def _planned(
-    recording: Recording, name: str, source: str, job: Job, header: EpisodeHeader
+    recording: Recording,
+    name: str,
+    source: str,
+    job: Job,
+    header: EpisodeHeader,
 ) -> PlannedEpisode:
     place = Place(file=recording.path, episode=name)
     stat = recording.path.stat()
@@ -64,7 +85,9 @@ def _planned(
         raise BadEpisode(
             "the episode has no task text",
             place=place,
-            expected=f"text in {' or '.join(sources)}" if sources else "the option --task",
+            expected=f"text in {' or '.join(sources)}"
+            if sources
+            else "the option --task",
             found=header.no_task,
             next_step="give one for all such episodes: --task 'pick up the apple'",
         )

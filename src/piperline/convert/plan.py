@@ -14,7 +14,14 @@ from piperline import __version__
 from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
-from piperline.convert.messages import Done, Look, LookSetup, Names, Planned, Refused
+from piperline.convert.messages import (
+    Done,
+    Look,
+    LookSetup,
+    Names,
+    Planned,
+    Refused,
+)
 from piperline.convert.pool import WorkerPool, error_of
 from piperline.errors import (
     LayoutMismatch,
@@ -34,7 +41,9 @@ from piperline.video.encoder import LIBRARY
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-NOTHING_LEFT = "repair the recordings: if all bad episodes are left out, none is left"
+NOTHING_LEFT = (
+    "repair the recordings: if all bad episodes are left out, none is left"
+)
 
 _SHOWN = 10
 _MOST_DEATHS = 8  # of workers, over one file
@@ -142,9 +151,20 @@ class Plan:
     def without(self, key: str, reason: str) -> "Plan":
         """The plan less one episode."""
         gone = next(episode for episode in self.episodes if episode.key == key)
-        kept = tuple(episode for episode in self.episodes if episode is not gone)
+        kept = tuple(
+            episode for episode in self.episodes if episode is not gone
+        )
         return replace(
-            self, episodes=kept, left_out=(*self.left_out, LeftOut(gone.file, gone.name, reason))
+            self,
+            episodes=kept,
+            left_out=(
+                *self.left_out,
+                LeftOut(
+                    gone.file,
+                    gone.name,
+                    reason,
+                ),
+            ),
         )
 
     def to_json(self) -> str:
@@ -199,7 +219,13 @@ def make_plan(
         UsageError: `edits` name what is not there, or leave nothing.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
-    job = replace(job, layout=replace(settle(job.layout, inputs), fps=job.layout.fps))
+    job = replace(
+        job,
+        layout=replace(
+            settle(job.layout, inputs),
+            fps=job.layout.fps,
+        ),
+    )
     asked = Asked(
         tuple(_identity(path, source) for path, source in files),
         episodes,
@@ -218,9 +244,18 @@ def make_plan(
     if edits != NO_EDITS and planned:
         planned, gone = carried_out(planned, edits)
         _refuse_exchanged(planned, job)
-        dropped = [LeftOut(e.file, printable(e.name), reason) for e, reason in gone]
+        dropped = [
+            LeftOut(
+                e.file,
+                printable(e.name),
+                reason,
+            )
+            for e, reason in gone
+        ]
     if problems and not (skip_bad and planned):
-        raise _all_problems(problems, len(planned) + len(problems), skip_bad=skip_bad)
+        raise _all_problems(
+            problems, len(planned) + len(problems), skip_bad=skip_bad
+        )
     if planner.selection.unmatched and planner.seen:
         raise UsageError(
             "a part of --episodes matches no episode",
@@ -229,7 +264,9 @@ def make_plan(
             next_step="see which there are: the same command with --dry-run and without --episodes",
         )
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
-    return Plan(job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes))
+    return Plan(
+        job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
+    )
 
 
 def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
@@ -240,7 +277,10 @@ def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
             refuse_video(job.settings, place, episode.cameras[camera])
 
 
-def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
+def _identity(
+    path: Path,
+    source: str,
+) -> tuple[Path, str, int, int]:
     stat = path.stat()
     return path, source, stat.st_size, stat.st_mtime_ns
 
@@ -248,7 +288,9 @@ def _identity(path: Path, source: str) -> tuple[Path, str, int, int]:
 class _Planner:
     """Collects the episodes of file after file, and what is wrong with others."""
 
-    def __init__(self, job: Job, episodes: str | None, pool: WorkerPool) -> None:
+    def __init__(
+        self, job: Job, episodes: str | None, pool: WorkerPool
+    ) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
         self.filtered: list[LeftOut] = []
@@ -263,10 +305,15 @@ class _Planner:
         before, chosen, answered, known = self.seen, list[str](), 0, 0
         for _ in range(_MOST_DEATHS):
             end: object = None
-            for message in self._pool.look(Look(path, source, before, answered), self._setup):
+            for message in self._pool.look(
+                Look(path, source, before, answered), self._setup
+            ):
                 if isinstance(message, Names):
                     chosen = self._chosen(message.names, before)
-                    self.filtered += [LeftOut(path, *item) for item in message.filtered[known:]]
+                    self.filtered += [
+                        LeftOut(path, *item)
+                        for item in message.filtered[known:]
+                    ]
                     known = len(message.filtered)
                 elif isinstance(message, Planned | Refused):
                     answered += 1
@@ -282,9 +329,17 @@ class _Planner:
                 return
         self._problem(_crashes_again_and_again(path))
 
-    def _chosen(self, names: Sequence[str], before: int) -> list[str]:
+    def _chosen(
+        self,
+        names: Sequence[str],
+        before: int,
+    ) -> list[str]:
         self.seen = before + len(names)
-        return [name for i, name in enumerate(names, before) if self.selection(i, name)]
+        return [
+            name
+            for i, name in enumerate(names, before)
+            if self.selection(i, name)
+        ]
 
     def _answer(self, message: Planned | Refused) -> None:
         if isinstance(message, Refused):
@@ -293,7 +348,11 @@ class _Planner:
         try:
             if self.planned:
                 _same_cameras(message.episode, self.planned[0], self._job)
-            notes = message.notes if self.planned else (*message.unused, *message.notes)
+            notes = (
+                message.notes
+                if self.planned
+                else (*message.unused, *message.notes)
+            )
             self.notes += [note for note in notes if note not in self.notes]
             self.planned.append(message.episode)
         except LayoutMismatch as error:
@@ -329,8 +388,12 @@ class Selection:
 
     def __call__(self, number: int, name: str) -> bool:
         """Whether the episode `name`, which is the one of this number, is chosen."""
-        matching = [token for token in self._tokens if _matches(token, number, name)]
-        self.unmatched = [token for token in self.unmatched if token not in matching]
+        matching = [
+            token for token in self._tokens if _matches(token, number, name)
+        ]
+        self.unmatched = [
+            token for token in self.unmatched if token not in matching
+        ]
         return self._all or bool(matching)
 
 
@@ -339,17 +402,23 @@ def _matches(token: str, number: int, name: str) -> bool:
     if span:
         start, stop = (int(part) if part else None for part in span.groups())
         return number >= (start or 0) and (stop is None or number < stop)
-    return number == int(token) if token.isdecimal() else fnmatchcase(name, token)
+    return (
+        number == int(token) if token.isdecimal() else fnmatchcase(name, token)
+    )
 
 
 def _left_out(error: PiperlineError) -> LeftOut:
     place = error.place or Place()
     return LeftOut(
-        Path(place.file or ""), printable(place.episode) if place.episode else None, brief(error)
+        Path(place.file or ""),
+        printable(place.episode) if place.episode else None,
+        brief(error),
     )
 
 
-def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> None:
+def _same_cameras(
+    episode: PlannedEpisode, first: PlannedEpisode, job: Job
+) -> None:
     def described(cameras: dict[str, CameraHeader]) -> str:
         sizes = {
             name: f" {c.width}x{c.height}" if job.settings.size is None else ""
@@ -367,12 +436,15 @@ def _same_cameras(episode: PlannedEpisode, first: PlannedEpisode, job: Job) -> N
         )
 
 
-def _keyed(planned: Sequence[PlannedEpisode], job: Job) -> Iterator[PlannedEpisode]:
+def _keyed(
+    planned: Sequence[PlannedEpisode], job: Job
+) -> Iterator[PlannedEpisode]:
     settings = _what_makes_bytes(job)
     seen: set[str] = set()
     for episode in planned:
         key = _key(settings, episode, episode.source)
-        if key in seen:  # two files of one name, size and time: their full paths tell them apart
+        # two files of one name, size and time: their full paths tell them apart
+        if key in seen:
             key = _key(settings, episode, str(episode.file.resolve()))
         seen.add(key)
         yield replace(episode, key=key)
@@ -393,19 +465,40 @@ def _what_makes_bytes(job: Job) -> dict[str, Any]:
     }
 
 
-def _key(settings: dict[str, Any], episode: PlannedEpisode, source: str) -> str:
-    identity = [source, episode.size, episode.mtime_ns, episode.name, episode.length, episode.task]
+def _key(
+    settings: dict[str, Any],
+    episode: PlannedEpisode,
+    source: str,
+) -> str:
+    identity = [
+        source,
+        episode.size,
+        episode.mtime_ns,
+        episode.name,
+        episode.length,
+        episode.task,
+    ]
     if episode.first or episode.swapped:
         identity += [episode.first, list(episode.swapped)]
-    text = json.dumps([settings, identity, list(episode.cameras)], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    text = json.dumps(
+        [settings, identity, list(episode.cameras)], sort_keys=True
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
+        :32
+    ]
 
 
 def brief(error: PiperlineError) -> str:
     """An error in one line: what is wrong, where in the episode, and what was found."""
-    inside = replace(error.place, file=None, episode=None) if error.place else Place()
+    inside = (
+        replace(error.place, file=None, episode=None)
+        if error.place
+        else Place()
+    )
     where = f" ({inside})" if str(inside) else ""
-    return printable(error.message + where + (f": {error.found}" if error.found else ""))
+    return printable(
+        error.message + where + (f": {error.found}" if error.found else "")
+    )
 
 
 def _episode_of(error: PiperlineError) -> Place:
@@ -419,14 +512,29 @@ def _all_problems(
     first = problems[0]
     step = NOTHING_LEFT if skip_bad else first.next_step
     error = type(first)(
-        first.message, place=first.place, expected=first.expected, found=first.found, next_step=step
+        first.message,
+        place=first.place,
+        expected=first.expected,
+        found=first.found,
+        next_step=step,
     )
     if len(problems) > 1:
-        lines = [f"{_episode_of(error)}: {brief(error)}" for error in problems[1:_SHOWN]]
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        lines = [
+            f"{_episode_of(error)}: {brief(error)}"
+            for error in problems[1:_SHOWN]
+        ]
+        more = (
+            [f"... and {len(problems) - _SHOWN} more"]
+            if len(problems) > _SHOWN
+            else []
+        )
         error.add_note(
             "\n".join(
-                [f"{len(problems)} of {total} cannot be converted; the others:", *lines, *more]
+                [
+                    f"{len(problems)} of {total} cannot be converted; the others:",
+                    *lines,
+                    *more,
+                ]
             )
         )
     return error

@@ -50,10 +50,16 @@ class _Queue:
     def __init__(self, episodes: "Sequence[PlannedEpisode]") -> None:
         ordered = sorted(episodes, key=lambda episode: -episode.length)
         self._units = deque(
-            Unit(episode, camera) for episode in ordered for camera in episode.cameras
+            Unit(episode, camera)
+            for episode in ordered
+            for camera in episode.cameras
         )
-        self._units.extend(Unit(episode) for episode in ordered if not episode.cameras)
-        self._cameras_left = {episode.key: len(episode.cameras) for episode in ordered}
+        self._units.extend(
+            Unit(episode) for episode in ordered if not episode.cameras
+        )
+        self._cameras_left = {
+            episode.key: len(episode.cameras) for episode in ordered
+        }
         self.failures: dict[str, Failure] = {}
         self._failed_at: dict[str, int] = {}
 
@@ -103,7 +109,8 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         if count < 1:
             raise UsageError(
-                "there must be at least one worker process", found=f"--workers {count}"
+                "there must be at least one worker process",
+                found=f"--workers {count}",
             )
         self._pool = Pool[Any]("piperline.convert.worker", memory=WORKER_MEMORY)
         self._pool.start(count)
@@ -131,7 +138,9 @@ class WorkerPool:
             `error_of` takes.
         """
         todo = [look]
-        for _, message in self._pool.run(lambda: todo.pop() if todo else None, setup, LOOK_SECONDS):
+        for _, message in self._pool.run(
+            lambda: todo.pop() if todo else None, setup, LOOK_SECONDS
+        ):
             yield message
 
     def stage(
@@ -160,7 +169,9 @@ class WorkerPool:
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         queue = _Queue(episodes)
-        for unit, message in self._pool.run(queue.take, WorkerSetup(job, root), WORKER_SECONDS):
+        for unit, message in self._pool.run(
+            queue.take, WorkerSetup(job, root), WORKER_SECONDS
+        ):
             if isinstance(message, Moved):
                 moved(message.frames, message.size)
             elif isinstance(message, Done):
@@ -170,7 +181,9 @@ class WorkerPool:
                 queue.fail(unit, error_of(message, unit.episode.place))
         self._pool.hang_up()  # the workers end while the caller goes on
         failed = queue.failures
-        return [failed[episode.key] for episode in episodes if episode.key in failed]
+        return [
+            failed[episode.key] for episode in episodes if episode.key in failed
+        ]
 
 
 def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes
@@ -188,5 +201,7 @@ def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - wh
         case Died() | Silent():
             return lost(message, place)
         case Crashed(trace):
-            raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
+            raise RuntimeError(
+                f"a fault in piperline, please report it:\n{trace}"
+            )
     raise AssertionError(message)

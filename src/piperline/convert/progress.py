@@ -39,9 +39,13 @@ class Counter:
         watch: told of every change.
     """
 
-    def __init__(self, episodes: Iterable[PlannedEpisode], watch: Watcher) -> None:
+    def __init__(
+        self, episodes: Iterable[PlannedEpisode], watch: Watcher
+    ) -> None:
         images = [episode.images for episode in episodes]
-        self._state = Progress("stage", episodes=len(images), images=sum(images))
+        self._state = Progress(
+            "stage", episodes=len(images), images=sum(images)
+        )
         self._watch = watch
         watch(self._state)
 

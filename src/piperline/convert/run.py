@@ -8,12 +8,25 @@ from pathlib import Path
 
 from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
-from piperline.convert.plan import NOTHING_LEFT, LeftOut, Plan, brief, load_plan, make_plan
+from piperline.convert.plan import (
+    NOTHING_LEFT,
+    LeftOut,
+    Plan,
+    brief,
+    load_plan,
+    make_plan,
+)
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
-from piperline.errors import PiperlineError, Place, RecordingError, TaskFailed, UsageError
+from piperline.errors import (
+    PiperlineError,
+    Place,
+    RecordingError,
+    TaskFailed,
+    UsageError,
+)
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
@@ -145,7 +158,14 @@ def convert(
     check_name(output)
     sweep(output)
     if resume and not overwrite and (output / PROVENANCE).is_file():
-        plan = plan_run(inputs, job, episodes=episodes, skip_bad=skip_bad, watch=watch, pool=pool)
+        plan = plan_run(
+            inputs,
+            job,
+            episodes=episodes,
+            skip_bad=skip_bad,
+            watch=watch,
+            pool=pool,
+        )
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
@@ -168,11 +188,19 @@ def convert(
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         replaces = check_free(output, overwrite=overwrite)
-        todo = [episode for episode in plan.episodes if not staging.is_staged(episode)]
+        todo = [
+            episode
+            for episode in plan.episodes
+            if not staging.is_staged(episode)
+        ]
         reused = len(plan.episodes) - len(todo)
         counter = Counter(todo, watch)
         failures = pool.stage(
-            todo, job, staging.root, moved=counter.moved, done=lambda _: counter.staged()
+            todo,
+            job,
+            staging.root,
+            moved=counter.moved,
+            done=lambda _: counter.staged(),
         )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
         counter.assembling()
@@ -212,11 +240,15 @@ def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
 
 
 def _recorded_bytes(plan: Plan) -> int:
-    return sum({episode.file: episode.size for episode in plan.episodes}.values())
+    return sum(
+        {episode.file: episode.size for episode in plan.episodes}.values()
+    )
 
 
 def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(
+        path.stat().st_size for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
@@ -237,24 +269,35 @@ def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
             )
 
 
-def without_failures(plan: Plan, failures: Sequence[Failure], *, skip_bad: bool) -> Plan:
+def without_failures(
+    plan: Plan, failures: Sequence[Failure], *, skip_bad: bool
+) -> Plan:
     """The plan less the episodes that failed.
 
     Raises:
         PiperlineError: they are not to be left out, or nothing would be left.
     """
-    bad = {f.episode.key: f.error for f in failures if isinstance(f.error, RecordingError)}
+    bad = {
+        f.episode.key: f.error
+        for f in failures
+        if isinstance(f.error, RecordingError)
+    }
     nothing_left = skip_bad and len(bad) == len(plan.episodes)
-    if nothing_left or (failures and not (skip_bad and len(bad) == len(failures))):
+    if nothing_left or (
+        failures and not (skip_bad and len(bad) == len(failures))
+    ):
         raise _failed(failures, plan, nothing_left=nothing_left)
     for key, error in bad.items():
         plan = plan.without(key, brief(error))
     return plan
 
 
-def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> PiperlineError:
+def _failed(
+    failures: Sequence[Failure], plan: Plan, *, nothing_left: bool
+) -> PiperlineError:
     kept = (
-        f"{len(plan.episodes) - len(failures)} of {len(plan.episodes)} episodes are done and kept"
+        f"{len(plan.episodes) - len(failures)} of "
+        f"{len(plan.episodes)} episodes are done and kept"
     )
     first = failures[0].error
     if len(failures) == 1 and not nothing_left:
@@ -264,7 +307,9 @@ def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> P
         "mend or leave them out (--skip-bad), then run the same command again: "
         "it does only what is missing"
     )
-    all_bad = all(isinstance(failure.error, RecordingError) for failure in failures)
+    all_bad = all(
+        isinstance(failure.error, RecordingError) for failure in failures
+    )
     kind = RecordingError if all_bad else TaskFailed
     error = kind(
         f"{len(failures)} episodes could not be converted",
@@ -273,5 +318,12 @@ def _failed(failures: Sequence[Failure], plan: Plan, *, nothing_left: bool) -> P
         found=brief(first),
         next_step=NOTHING_LEFT if nothing_left else step,
     )
-    error.add_note("\n".join([kept, *(f"- {f.episode.place}: {brief(f.error)}" for f in failures)]))
+    error.add_note(
+        "\n".join(
+            [
+                kept,
+                *(f"- {f.episode.place}: {brief(f.error)}" for f in failures),
+            ]
+        )
+    )
     return error

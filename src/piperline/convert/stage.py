@@ -57,7 +57,9 @@ class Staging:
 
     def names(self) -> frozenset[str]:
         """The keys of the episodes that have a record, without a look inside."""
-        return frozenset(path.parent.name for path in self._episodes.glob(f"*/{RECORD}"))
+        return frozenset(
+            path.parent.name for path in self._episodes.glob(f"*/{RECORD}")
+        )
 
     def discard(self, key: str) -> None:
         """Remove a damaged episode, so that it is made again."""
@@ -102,9 +104,13 @@ class Staging:
         def encode(path: Path) -> tuple[Clip, FeatureStats]:
             with Recording(episode.file, job.layout) as recording:
                 _check_unchanged(episode)
-                stream = images_of(recording.episode(episode.name), episode, camera)
+                stream = images_of(
+                    recording.episode(episode.name), episode, camera
+                )
                 header = episode.cameras[camera]
-                return encode_camera(stream, header, job.settings, path, progress)
+                return encode_camera(
+                    stream, header, job.settings, path, progress
+                )
 
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)
@@ -114,7 +120,9 @@ class Staging:
                 error.place = replace(episode.place, camera=camera)
                 raise
 
-    def stage_episode(self, episode: PlannedEpisode, job: Job, progress: Progress) -> None:
+    def stage_episode(
+        self, episode: PlannedEpisode, job: Job, progress: Progress
+    ) -> None:
         """Encode an episode, or what is left to do of it.
 
         Raises:

@@ -27,7 +27,10 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
         dataset = open_dataset(output)
     except (OSError, ValueError, DatasetError):
         return None
-    if any(episode.mtime_ns > made for episode in plan.episodes) or dataset.missing_cameras:
+    if (
+        any(episode.mtime_ns > made for episode in plan.episodes)
+        or dataset.missing_cameras
+    ):
         return None
     kept = _kept(plan, recorded)
     expected = {**provenance(plan), **_told(kept, recorded)}
@@ -42,11 +45,22 @@ def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - 
     items = recorded.get("left_out", []) if isinstance(recorded, dict) else []
     if not plan.asked.skip_bad or not isinstance(items, list):
         return list(plan.episodes)
-    gone = {(item.get("source"), item.get("episode")) for item in items if isinstance(item, dict)}
-    return [episode for episode in plan.episodes if (episode.file.name, episode.name) not in gone]
+    gone = {
+        (item.get("source"), item.get("episode"))
+        for item in items
+        if isinstance(item, dict)
+    }
+    return [
+        episode
+        for episode in plan.episodes
+        if (episode.file.name, episode.name) not in gone
+    ]
 
 
-def _told(kept: list[PlannedEpisode], recorded: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _told(
+    kept: list[PlannedEpisode],
+    recorded: Any,  # noqa: ANN401 - JSON
+) -> dict[str, Any]:
     """What the record would say of the episodes that are kept."""
     return {
         "episodes": [
@@ -58,5 +72,7 @@ def _told(kept: list[PlannedEpisode], recorded: Any) -> dict[str, Any]:  # noqa:
             }
             for episode in kept
         ],
-        "left_out": recorded.get("left_out") if isinstance(recorded, dict) else None,
+        "left_out": recorded.get("left_out")
+        if isinstance(recorded, dict)
+        else None,
     }

@@ -38,7 +38,11 @@ class Witness:
     def __init__(self, length: int) -> None:
         self._length = length
         self._runs = runs(length)
-        self._wanted = {number for run in self._runs for number in (run.start - 1, *run, run.stop)}
+        self._wanted = {
+            number
+            for run in self._runs
+            for number in (run.start - 1, *run, run.stop)
+        }
         self._views: dict[int, View] = {}
         self._kept = hashlib.sha256()
 
@@ -57,7 +61,10 @@ class Witness:
         Raises:
             VideoError: it does not.
         """
-        if payloads_digest(packets(path, fps, 0, self._length)) != self._kept.hexdigest():
+        if (
+            payloads_digest(packets(path, fps, 0, self._length))
+            != self._kept.hexdigest()
+        ):
             raise VideoError(
                 "the video does not hold the recorded images byte for byte",
                 place=Place(file=path),
@@ -71,10 +78,16 @@ class Witness:
         Raises:
             VideoError: a frame shows something else, or is not there.
         """
-        told = [told for run in self._runs for told in self._check_run(path, fps, codec, run)]
+        told = [
+            told
+            for run in self._runs
+            for told in self._check_run(path, fps, codec, run)
+        ]
         return Proof(frames=len(told), cannot_tell=told.count(None))
 
-    def _check_run(self, path: Path, fps: int, codec: str, run: range) -> Iterator[bool | None]:
+    def _check_run(
+        self, path: Path, fps: int, codec: str, run: range
+    ) -> Iterator[bool | None]:
         decoded = dict(pictures(path, fps, run))
         for number in run:
             picture = decoded.get(number)
@@ -82,11 +95,19 @@ class Witness:
             if seen is None:
                 raise _wrong(path, number, "no such frame")
             own = self._views[number]
-            near = [self._views[n] for n in (number - 1, number + 1) if n in self._views]
+            near = [
+                self._views[n]
+                for n in (number - 1, number + 1)
+                if n in self._views
+            ]
             beside = [shows(seen, own, view, codec) for view in near]
             decibels = psnr(seen, own)
             if False in beside or decibels < floor_of(codec):
-                raise _wrong(path, number, f"another picture, or a bad one ({decibels:.1f} dB)")
+                raise _wrong(
+                    path,
+                    number,
+                    f"another picture, or a bad one ({decibels:.1f} dB)",
+                )
             yield True if True in beside else None
 
 

@@ -55,9 +55,13 @@ class Reporter:
 
 
 def _work(
-    setup: WorkerSetup | LookSetup, unit: Unit | Look, send: Callable[[object], None]
+    setup: WorkerSetup | LookSetup,
+    unit: Unit | Look,
+    send: Callable[[object], None],
 ) -> Done | Failed | Crashed:
-    place = Place(file=unit.file) if isinstance(unit, Look) else unit.episode.place
+    place = (
+        Place(file=unit.file) if isinstance(unit, Look) else unit.episode.place
+    )
     try:
         match setup, unit:
             case LookSetup(), Look():

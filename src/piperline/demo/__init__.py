@@ -65,7 +65,9 @@ def make_demo(
     note("writing synthetic recordings")
     recordings = record(folder / "recordings")
     note("converting")
-    result = convert(recordings, folder / "dataset", make_job(), overwrite=True, watch=watch)
+    result = convert(
+        recordings, folder / "dataset", make_job(), overwrite=True, watch=watch
+    )
     note("decoding every frame of the dataset")
     summary = summarize(result.output, folder / "contact_sheet.png")
     return Demo(folder, tuple(recordings), result, summary)
@@ -73,7 +75,11 @@ def make_demo(
 
 def _claim(folder: Path) -> None:
     """Claim the folder: nothing else may be in it, and there must be room."""
-    if folder.exists() and not (folder / _MARK).exists() and not _is_empty(folder):
+    if (
+        folder.exists()
+        and not (folder / _MARK).exists()
+        and not _is_empty(folder)
+    ):
         raise OutputExists(
             "the output already exists and is no demo (not changed)",
             place=Place(file=folder),

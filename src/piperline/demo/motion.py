@@ -23,7 +23,10 @@ From AgileX's data_tools, `data_to_hdf5.py`.
 BASES = (-0.28, 0.28)
 """x of the left and of the right arm."""
 
-TASKS = ("put the red cube into the bowl", "pass the red cube from the right arm to the left arm")
+TASKS = (
+    "put the red cube into the bowl",
+    "pass the red cube from the right arm to the left arm",
+)
 
 _UPPER_ARM, _FOREARM, _HAND = 0.285, 0.252, 0.13
 _SHOULDER, _ELBOW, _PITCH = np.radians([172.2, -162.3, -4.9])
@@ -66,7 +69,9 @@ class Motion:
     bowl: tuple[float, float]
 
 
-def plan_motion(rng: np.random.Generator, *, frames: int, fps: int, task: int) -> Motion:
+def plan_motion(
+    rng: np.random.Generator, *, frames: int, fps: int, task: int
+) -> Motion:
     """Move both arms through a task that fills `frames` frames, after half a second of rest.
 
     Args:
@@ -79,14 +84,30 @@ def plan_motion(rng: np.random.Generator, *, frames: int, fps: int, task: int) -
     bowl = (rng.uniform(-0.04, 0.04), rng.uniform(0.36, 0.42))
     left, right, holds = (_put_into_bowl, _hand_over)[task](cube, bowl)
     seconds = np.arange(frames) / fps
-    commands = [_command(left, BASES[0], seconds), _command(right, BASES[1], seconds)]
+    commands = [
+        _command(left, BASES[0], seconds),
+        _command(right, BASES[1], seconds),
+    ]
     action = np.concatenate(commands, axis=1)
     late = np.clip(seconds - _LAG_SECONDS, 0, None)
-    state = np.stack([np.interp(late, seconds, column) for column in action.T], axis=1)
+    state = np.stack(
+        [np.interp(late, seconds, column) for column in action.T], axis=1
+    )
     state += rng.normal(0, _ENCODER_NOISE, state.shape)
     limits = np.array([LOWER * 2, UPPER * 2])
     state, action = (np.clip(values, *limits) for values in (state, action))
-    return Motion(TASKS[task], state, action, _carried(cube, holds, state, seconds), bowl)
+    return Motion(
+        TASKS[task],
+        state,
+        action,
+        _carried(
+            cube,
+            holds,
+            state,
+            seconds,
+        ),
+        bowl,
+    )
 
 
 def arm_points(joints: Floats, base: float) -> Floats:
@@ -120,7 +141,12 @@ def _rest(side: int, at: float) -> _Key:
     return _Key(at, BASES[side], 0.2, 0.2, _OPEN)
 
 
-def _grasp(x: float, y: float, start: float, end: float) -> list[_Key]:
+def _grasp(
+    x: float,
+    y: float,
+    start: float,
+    end: float,
+) -> list[_Key]:
     """Come from above, close, lift."""
     span = end - start
     return [
@@ -140,13 +166,31 @@ def _put_into_bowl(
         _Key(0.76, *bowl, 0.1, _CLOSED),
         _Key(0.82, *bowl, 0.1, _OPEN),
     ]
-    left = [_rest(0, 0), *_grasp(*cube, 0.2, 0.5), *carry, _rest(0, 1)]
+    left = [
+        _rest(0, 0),
+        *_grasp(*cube, 0.2, 0.5),
+        *carry,
+        _rest(0, 1),
+    ]
     rim = (bowl[0] + 0.08, bowl[1])
     steady = [
         _Key(at, *rim, 0.07, grip)
-        for at, grip in ((0.45, _OPEN), (0.55, 0.01), (0.85, 0.01), (0.9, _OPEN))
+        for at, grip in (
+            (0.45, _OPEN),
+            (0.55, 0.01),
+            (0.85, 0.01),
+            (0.9, _OPEN),
+        )
     ]
-    return left, [_rest(1, 0), *steady, _rest(1, 1)], [(0.4, 0.8, 0)]
+    return (
+        left,
+        [
+            _rest(1, 0),
+            *steady,
+            _rest(1, 1),
+        ],
+        [(0.4, 0.8, 0)],
+    )
 
 
 def _hand_over(
@@ -154,21 +198,64 @@ def _hand_over(
 ) -> tuple[list[_Key], list[_Key], list[_Hold]]:
     """The right arm lifts the cube; the left one takes it over and puts it down."""
     meet = (0.0, bowl[1] - 0.08, 0.16)
-    give = [_Key(0.5, *meet, _CLOSED), _Key(0.62, *meet, _CLOSED), _Key(0.68, *meet, _OPEN)]
-    right = [_rest(1, 0), *_grasp(*cube, 0.12, 0.38), *give, _rest(1, 0.9)]
-    take = [_Key(0.5, *meet, _OPEN), _Key(0.6, *meet, _CLOSED), _Key(0.66, *meet, _CLOSED)]
-    down = [_Key(0.82, -0.25, 0.33, 0.02, _CLOSED), _Key(0.88, -0.25, 0.33, 0.02, _OPEN)]
-    return [_rest(0, 0.2), *take, *down, _rest(0, 1)], right, [(0.28, 0.64, 1), (0.64, 0.86, 0)]
+    give = [
+        _Key(0.5, *meet, _CLOSED),
+        _Key(0.62, *meet, _CLOSED),
+        _Key(0.68, *meet, _OPEN),
+    ]
+    right = [
+        _rest(1, 0),
+        *_grasp(*cube, 0.12, 0.38),
+        *give,
+        _rest(1, 0.9),
+    ]
+    take = [
+        _Key(0.5, *meet, _OPEN),
+        _Key(0.6, *meet, _CLOSED),
+        _Key(0.66, *meet, _CLOSED),
+    ]
+    down = [
+        _Key(0.82, -0.25, 0.33, 0.02, _CLOSED),
+        _Key(0.88, -0.25, 0.33, 0.02, _OPEN),
+    ]
+    return (
+        [
+            _rest(0, 0.2),
+            *take,
+            *down,
+            _rest(0, 1),
+        ],
+        right,
+        [(0.28, 0.64, 1), (0.64, 0.86, 0)],
+    )
 
 
-def _command(keys: Sequence[_Key], base: float, seconds: Floats) -> Floats:
+def _command(
+    keys: Sequence[_Key],
+    base: float,
+    seconds: Floats,
+) -> Floats:
     """The joints that bring one arm through `keys`: float64 (T, 7)."""
     progress = _progress(seconds)
     at = np.array([key.at for key in keys])
-    segment = np.clip(np.searchsorted(at, progress, side="right") - 1, 0, len(keys) - 2)
+    segment = np.clip(
+        np.searchsorted(
+            at,
+            progress,
+            side="right",
+        )
+        - 1,
+        0,
+        len(keys) - 2,
+    )
     begin, end = at[segment], at[segment + 1]
-    share = np.clip((progress - begin) / (end - begin), 0, 1)
-    smooth = share**3 * (10 - 15 * share + 6 * share**2)  # minimum jerk: Flash and Hogan 1985
+    share = np.clip(
+        (progress - begin) / (end - begin),
+        0,
+        1,
+    )
+    # minimum jerk: Flash and Hogan 1985
+    smooth = share**3 * (10 - 15 * share + 6 * share**2)
     values = np.array([key[1:] for key in keys])
     steps = (values[segment + 1] - values[segment]) * smooth[:, None]
     x, y, z, grip = (values[segment] + steps).T
@@ -185,24 +272,45 @@ def _reach_for(x: Floats, y: Floats, z: Floats) -> Floats:
     """Six joints that bring the fingertips there with the hand pointing down: float64 (T, 6)."""
     turn, reach = np.arctan2(x, y), np.hypot(x, y)
     height = z + _HAND - 0.1
-    far = np.clip(np.hypot(reach, height), 0.05, _UPPER_ARM + _FOREARM - 1e-3)
+    far = np.clip(
+        np.hypot(reach, height),
+        0.05,
+        _UPPER_ARM + _FOREARM - 1e-3,
+    )
     inner = (far**2 - _UPPER_ARM**2 - _FOREARM**2) / (2 * _UPPER_ARM * _FOREARM)
     outer = (far**2 + _UPPER_ARM**2 - _FOREARM**2) / (2 * _UPPER_ARM * far)
     elbow = -np.arccos(np.clip(inner, -1, 1))
     shoulder = np.arctan2(height, reach) + np.arccos(np.clip(outer, -1, 1))
-    pitch = np.clip(_PITCH + np.pi / 2 + shoulder + elbow, LOWER[4], UPPER[4])
+    pitch = np.clip(
+        _PITCH + np.pi / 2 + shoulder + elbow,
+        LOWER[4],
+        UPPER[4],
+    )
     return np.column_stack(
-        [-turn, _SHOULDER - shoulder, _ELBOW - elbow, -0.05 * turn, pitch, -turn]
+        [
+            -turn,
+            _SHOULDER - shoulder,
+            _ELBOW - elbow,
+            -0.05 * turn,
+            pitch,
+            -turn,
+        ]
     )
 
 
 def _carried(
-    cube: tuple[float, float], holds: Sequence[_Hold], state: Floats, seconds: Floats
+    cube: tuple[float, float],
+    holds: Sequence[_Hold],
+    state: Floats,
+    seconds: Floats,
 ) -> Floats:
     """Where the cube is: at rest, between the fingers, and where they let it go: float64 (T, 3)."""
     progress = _progress(seconds)
     arms = np.split(state, 2, axis=1)
-    tips = [arm_points(joints, base)[:, 3] for joints, base in zip(arms, BASES, strict=True)]
+    tips = [
+        arm_points(joints, base)[:, 3]
+        for joints, base in zip(arms, BASES, strict=True)
+    ]
     position = np.empty((len(seconds), 3))
     position[:] = (*cube, 0.02)
     for start, end, side in holds:

@@ -37,25 +37,50 @@ class Scene:
         size: height and width of the frames.
     """
 
-    def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        size: tuple[int, int],
+    ) -> None:
         self._height, self._width = size
-        self._table = _texture(rng, (2 * size[0], 2 * size[1]))
+        self._table = _texture(
+            rng,
+            (2 * size[0], 2 * size[1]),
+        )
         tile = (size[0] + 64, size[1] + 64, 3)
         noise = rng.standard_normal(tile, dtype=np.float32) * _NOISE
         limited = np.clip(noise, -_MOST_NOISE, _MOST_NOISE)
         self._noise = np.round(limited).astype(np.int8).view(np.uint8)
 
-    def frame(self, motion: Motion, time: int, rng: np.random.Generator) -> dict[str, Pixels]:
+    def frame(
+        self, motion: Motion, time: int, rng: np.random.Generator
+    ) -> dict[str, Pixels]:
         """One frame of each camera, uint8 (H, W, 3), RGB, by `CAMERAS`."""
         joints = np.split(motion.state[time], 2)
-        arms = [arm_points(arm, base) for arm, base in zip(joints, BASES, strict=True)]
+        arms = [
+            arm_points(arm, base)
+            for arm, base in zip(joints, BASES, strict=True)
+        ]
         grips = motion.state[time, [6, 13]]
         views = [
-            self._from_wrist(motion, time, arms[0], float(grips[0])),
+            self._from_wrist(
+                motion,
+                time,
+                arms[0],
+                float(grips[0]),
+            ),
             self._from_above(motion, time, arms, grips),
-            self._from_wrist(motion, time, arms[1], float(grips[1])),
+            self._from_wrist(
+                motion,
+                time,
+                arms[1],
+                float(grips[1]),
+            ),
         ]
-        return {name: self._noisy(view, rng) for name, view in zip(CAMERAS, views, strict=True)}
+        return {
+            name: self._noisy(view, rng)
+            for name, view in zip(CAMERAS, views, strict=True)
+        }
 
     def _noisy(self, view: Pixels, rng: np.random.Generator) -> Pixels:
         top, left = rng.integers(0, 64, 2)
@@ -68,14 +93,25 @@ class Scene:
     ) -> Pixels:
         view = self._table[: self._height, : self._width].copy()
         scale = self._width * _WIDE
-        _bowl(view, self._above((*motion.bowl, 0.0)), 0.07 * scale)
+        _bowl(
+            view,
+            self._above((*motion.bowl, 0.0)),
+            0.07 * scale,
+        )
         _cube(view, self._above(motion.cube[time]), 0.022 * scale)
         for points, grip in zip(arms, grips, strict=True):
-            shoulder, elbow, wrist, tip = (self._above(point) for point in points)
+            shoulder, elbow, wrist, tip = (
+                self._above(point) for point in points
+            )
             _capsule(view, shoulder, elbow, 0.036 * scale, _METAL[0])
             _capsule(view, elbow, wrist, 0.028 * scale, _METAL[1])
             for side in (-1, 1):
-                aside = np.array([side * (0.006 + grip / 2) * scale, 0])
+                aside = np.array(
+                    [
+                        side * (0.006 + grip / 2) * scale,
+                        0,
+                    ]
+                )
                 _capsule(view, wrist + aside, tip + aside, 0.008 * scale, _DARK)
         return view
 
@@ -84,33 +120,71 @@ class Scene:
         x, y, z = point
         scale = self._width * _WIDE
         return np.array(
-            [self._width / 2 + x * scale, self._height * 0.95 - (y * 0.95 + z * 0.4) * scale]
+            [
+                self._width / 2 + x * scale,
+                self._height * 0.95 - (y * 0.95 + z * 0.4) * scale,
+            ]
         )
 
-    def _from_wrist(self, motion: Motion, time: int, points: Floats, grip: float) -> Pixels:
+    def _from_wrist(
+        self, motion: Motion, time: int, points: Floats, grip: float
+    ) -> Pixels:
         tip = points[3]
         scale = self._width * _NEAR
-        top = round(np.clip((0.6 - tip[1]) * scale * 0.6, 0, self._height))
-        left = round(np.clip((tip[0] + 0.5) * scale * 0.5, 0, self._width))
-        view = self._table[top : top + self._height, left : left + self._width].copy()
+        top = round(
+            np.clip(
+                (0.6 - tip[1]) * scale * 0.6,
+                0,
+                self._height,
+            )
+        )
+        left = round(
+            np.clip(
+                (tip[0] + 0.5) * scale * 0.5,
+                0,
+                self._width,
+            )
+        )
+        view = self._table[
+            top : top + self._height, left : left + self._width
+        ].copy()
         middle = np.array([self._width / 2, self._height * 0.62])
         across = np.array([scale, -scale])
-        _bowl(view, middle + (np.array(motion.bowl) - tip[:2]) * across, 0.07 * scale)
-        _cube(view, middle + (motion.cube[time, :2] - tip[:2]) * across, 0.02 * scale)
+        _bowl(
+            view,
+            middle + (np.array(motion.bowl) - tip[:2]) * across,
+            0.07 * scale,
+        )
+        _cube(
+            view,
+            middle + (motion.cube[time, :2] - tip[:2]) * across,
+            0.02 * scale,
+        )
         for side in (-1, 1):
             column = middle[0] + side * (0.006 + grip / 2) * scale
-            _capsule(view, (column, self._height), (column, middle[1]), 0.01 * scale, _DARK)
+            _capsule(
+                view,
+                (column, self._height),
+                (column, middle[1]),
+                0.01 * scale,
+                _DARK,
+            )
         return view
 
 
-def _texture(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
+def _texture(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+) -> Pixels:
     """A table of wood: smooth spots of several sizes, long along the grain."""
     height, width = size
     light = np.zeros(size)
     for cells, strength in _TEXTURE:
         spots = rng.standard_normal((cells * 2, max(cells // 2, 2)))
         light += strength * (
-            _between(height, len(spots)) @ spots @ _between(width, spots.shape[1]).T
+            _between(height, len(spots))
+            @ spots
+            @ _between(width, spots.shape[1]).T
         )
     tint = np.array([1.0, 0.92, 0.8])
     table: Pixels = np.clip(
@@ -122,11 +196,17 @@ def _texture(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
 def _between(count: int, cells: int) -> Floats:
     """Weights that spread `cells` values linearly over `count` positions: (count, cells)."""
     positions = np.linspace(0, cells - 1, count)[:, None]
-    weights: Floats = np.clip(1 - np.abs(positions - np.arange(cells)), 0, 1)
+    weights: Floats = np.clip(
+        1 - np.abs(positions - np.arange(cells)),
+        0,
+        1,
+    )
     return weights
 
 
-def _capsule(view: Pixels, start: Point, end: Point, radius: float, color: Rgb) -> None:
+def _capsule(
+    view: Pixels, start: Point, end: Point, radius: float, color: Rgb
+) -> None:
     """A thick line with round ends, lit from above."""
     (x0, y0), (x1, y1) = start, end
     box = _box(view, (x0, x1), (y0, y1), radius)
@@ -134,35 +214,78 @@ def _capsule(view: Pixels, start: Point, end: Point, radius: float, color: Rgb) 
         return
     region, x, y = box
     dx, dy = x1 - x0, y1 - y0
-    along = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-9), 0, 1)
+    along = np.clip(
+        ((x - x0) * dx + (y - y0) * dy)
+        / max(
+            dx * dx + dy * dy,
+            1e-9,
+        ),
+        0,
+        1,
+    )
     distance = (x - x0 - along * dx) ** 2 + (y - y0 - along * dy) ** 2
     inside = distance <= radius**2
     light = 1 - 0.45 * distance[inside] / radius**2
-    region[inside] = np.clip(light[:, None] * color, _DARKEST, _BRIGHTEST)
+    region[inside] = np.clip(
+        light[:, None] * color,
+        _DARKEST,
+        _BRIGHTEST,
+    )
 
 
 def _bowl(view: Pixels, middle: Point, radius: float) -> None:
-    box = _box(view, (middle[0],) * 2, (middle[1],) * 2, radius)
+    box = _box(
+        view,
+        (middle[0],) * 2,
+        (middle[1],) * 2,
+        radius,
+    )
     if box is None:
         return
     region, x, y = box
-    distance = np.hypot(x - middle[0], y - middle[1]) / radius
+    distance = (
+        np.hypot(
+            x - middle[0],
+            y - middle[1],
+        )
+        / radius
+    )
     inside = distance <= 1
-    light = np.where(distance > _RIM, 1.1, 0.55 + 0.3 * distance)[inside]
-    region[inside] = np.clip(light[:, None] * _BOWL, _DARKEST, _BRIGHTEST)
+    light = np.where(
+        distance > _RIM,
+        1.1,
+        0.55 + 0.3 * distance,
+    )[inside]
+    region[inside] = np.clip(
+        light[:, None] * _BOWL,
+        _DARKEST,
+        _BRIGHTEST,
+    )
 
 
 def _cube(view: Pixels, middle: Point, half: float) -> None:
-    box = _box(view, (middle[0],) * 2, (middle[1],) * 2, half)
+    box = _box(
+        view,
+        (middle[0],) * 2,
+        (middle[1],) * 2,
+        half,
+    )
     if box is not None:
         region, _, y = box
         # The upper face is brighter.
-        light = np.where(y < middle[1] - half * 0.3, 1.1, 0.8)[..., None]
+        light = np.where(
+            y < middle[1] - half * 0.3,
+            1.1,
+            0.8,
+        )[..., None]
         region[:] = np.clip(light * _RED, _DARKEST, _BRIGHTEST)
 
 
 def _box(
-    view: Pixels, columns: tuple[float, float], rows: tuple[float, float], margin: float
+    view: Pixels,
+    columns: tuple[float, float],
+    rows: tuple[float, float],
+    margin: float,
 ) -> tuple[Pixels, NDArray[np.float32], NDArray[np.float32]] | None:
     """The part of the image around some points, and the x and y of its pixels; None if outside."""
     height, width = view.shape[:2]
@@ -172,6 +295,14 @@ def _box(
     bottom = min(int(max(rows) + margin) + 2, height)
     if left >= right or top >= bottom:
         return None
-    x = np.arange(left, right, dtype=np.float32)[None, :]
-    y = np.arange(top, bottom, dtype=np.float32)[:, None]
+    x = np.arange(
+        left,
+        right,
+        dtype=np.float32,
+    )[None, :]
+    y = np.arange(
+        top,
+        bottom,
+        dtype=np.float32,
+    )[:, None]
     return view[top:bottom, left:right], x, y

@@ -38,18 +38,29 @@ def write_recordings(
     folder.mkdir(parents=True, exist_ok=True)
     lengths = (frames,) if isinstance(frames, int) else frames
     scene = Scene(np.random.default_rng(seed), size)
-    paths = [folder / f"session_{number}.hdf5" for number in range(1, files + 1)]
+    paths = [
+        folder / f"session_{number}.hdf5" for number in range(1, files + 1)
+    ]
     for number, path in enumerate(paths):
         seeds = [(seed, number, index) for index in range(episodes)]
-        write_recording(path, (_episode(scene, each, lengths) for each in seeds))
+        write_recording(
+            path, (_episode(scene, each, lengths) for each in seeds)
+        )
     return paths
 
 
-def _episode(scene: Scene, seed: tuple[int, int, int], lengths: Sequence[int]) -> NewEpisode:
+def _episode(
+    scene: Scene, seed: tuple[int, int, int], lengths: Sequence[int]
+) -> NewEpisode:
     _, _, index = seed
     rng = np.random.default_rng(seed)
     length = lengths[index % len(lengths)]
-    motion = plan_motion(rng, frames=length, fps=FPS, task=index % len(TASKS))
+    motion = plan_motion(
+        rng,
+        frames=length,
+        fps=FPS,
+        task=index % len(TASKS),
+    )
     return NewEpisode(
         name=f"episode_{index}",
         attributes={"instruction": motion.task, "length": length},
@@ -62,6 +73,11 @@ def _episode(scene: Scene, seed: tuple[int, int, int], lengths: Sequence[int]) -
     )
 
 
-def _images(scene: Scene, motion: Motion, rng: np.random.Generator) -> Iterator[dict[str, bytes]]:
+def _images(
+    scene: Scene, motion: Motion, rng: np.random.Generator
+) -> Iterator[dict[str, bytes]]:
     for time in range(len(motion.state)):
-        yield {name: encode_jpeg(view) for name, view in scene.frame(motion, time, rng).items()}
+        yield {
+            name: encode_jpeg(view)
+            for name, view in scene.frame(motion, time, rng).items()
+        }

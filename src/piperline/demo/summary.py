@@ -78,4 +78,6 @@ def _sample(clip: Clip) -> list[NDArray[np.uint8]]:
     """Evenly spaced frames, with the first and the last."""
     positions = np.linspace(0, clip.count - 1, _SHOWN_FRAMES)
     wanted = set(positions.round().astype(int).tolist())
-    return [frame for number, frame in enumerate(_frames(clip)) if number in wanted]
+    return [
+        frame for number, frame in enumerate(_frames(clip)) if number in wanted
+    ]

@@ -71,7 +71,13 @@ REMEDIES: Mapping[str, str] = {
 }
 
 _PICTURES_AGAINST_ROWS = frozenset(
-    {"arm-of-camera", "camera-still", "pictures-drift", "pictures-late", "pictures-unrelated"}
+    {
+        "arm-of-camera",
+        "camera-still",
+        "pictures-drift",
+        "pictures-late",
+        "pictures-unrelated",
+    }
 )
 _MOTION = frozenset(
     {
@@ -90,7 +96,14 @@ _MOTION = frozenset(
     }
 )
 _FOLLOWING = frozenset(
-    {"action-inverted", "action-late", "action-units", "no-command", "not-following", "zero-apart"}
+    {
+        "action-inverted",
+        "action-late",
+        "action-units",
+        "no-command",
+        "not-following",
+        "zero-apart",
+    }
 )
 _LOOKS = frozenset(
     {
@@ -108,20 +121,28 @@ _LOOKS = frozenset(
 
 CAUSES: Mapping[str, frozenset[str]] = {
     "action-copy": _FOLLOWING | {"rows-held"},
-    "action-delta": _FOLLOWING | {"action-copy", "beyond-limits", "coarse", "no-grip", "rows-held"},
+    "action-delta": _FOLLOWING
+    | {"action-copy", "beyond-limits", "coarse", "no-grip", "rows-held"},
     "action-late": frozenset({"zero-apart", "rows-held"}),
     "action-units": frozenset({"action-late", "coarse", "zero-apart"}),
     "action-inverted": frozenset({"zero-apart", "action-units", "action-late"}),
-    "arm-of-camera": frozenset({"camera-still", "pictures-unrelated", "text-motion"}),
+    "arm-of-camera": frozenset(
+        {"camera-still", "pictures-unrelated", "text-motion"}
+    ),
     "arms-exchanged": _FOLLOWING | _MOTION | _PICTURES_AGAINST_ROWS,
-    "beyond-limits": _MOTION | _PICTURES_AGAINST_ROWS | _FOLLOWING | {"coarse", "rows-held"},
+    "beyond-limits": _MOTION
+    | _PICTURES_AGAINST_ROWS
+    | _FOLLOWING
+    | {"coarse", "rows-held"},
     "camera-exchanged": _PICTURES_AGAINST_ROWS
     | _LOOKS - {"camera-exchanged", "picture-covered", "picture-dark"}
     | {"colour-red-blue"},
     "camera-frozen": _PICTURES_AGAINST_ROWS | {"camera-slow"},
     "camera-slow": frozenset({"pictures-late"}),
     "cameras-same": _PICTURES_AGAINST_ROWS | _LOOKS | {"colour-red-blue"},
-    "coarse": frozenset({"saturated", "rows-held", "rows-slow", "dimension-still"}),
+    "coarse": frozenset(
+        {"saturated", "rows-held", "rows-slow", "dimension-still"}
+    ),
     "colour-red-blue": frozenset({"colour-cast"}),
     "dimension-still": _MOTION - {"no-motion"}
     | _PICTURES_AGAINST_ROWS
@@ -132,10 +153,17 @@ CAUSES: Mapping[str, frozenset[str]] = {
     | {"rows-held", "spike", "saturated", "time-jump", "ends-elsewhere"},
     "ends-elsewhere": frozenset({"text-motion", "no-grip"}),
     "episode-twice": frozenset(
-        {"camera-slow", "pictures-of-another", "first-frame", "other-speed", "too-short"}
+        {
+            "camera-slow",
+            "pictures-of-another",
+            "first-frame",
+            "other-speed",
+            "too-short",
+        }
     ),
     "home-apart": frozenset({"zero-apart", "text-motion", "sign-apart"}),
-    "no-command": _FOLLOWING - {"no-command", "not-following"} | {"rows-held", "rows-slow"},
+    "no-command": _FOLLOWING - {"no-command", "not-following"}
+    | {"rows-held", "rows-slow"},
     "no-motion": _MOTION - {"no-motion"}
     | _FOLLOWING
     | _PICTURES_AGAINST_ROWS
@@ -151,33 +179,56 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "picture-compressed": frozenset({"picture-grey", "picture-blurred"}),
     "picture-covered": _PICTURES_AGAINST_ROWS
     | {"picture-blurred", "colour-cast", "picture-dark", "camera-exchanged"},
-    "picture-damaged": frozenset({"camera-frozen", "camera-slow", "cameras-same"}),
-    "picture-dark": _PICTURES_AGAINST_ROWS | _LOOKS - {"picture-covered", "picture-dark"},
+    "picture-damaged": frozenset(
+        {"camera-frozen", "camera-slow", "cameras-same"}
+    ),
+    "picture-dark": _PICTURES_AGAINST_ROWS
+    | _LOOKS - {"picture-covered", "picture-dark"},
     "picture-grey": frozenset({"colour-cast"}),
     "picture-overexposed": _LOOKS | _PICTURES_AGAINST_ROWS,
     "picture-size": frozenset({"picture-blurred", "view-moved"}),
-    "pictures-of-another": _PICTURES_AGAINST_ROWS | {"text-motion", "camera-frozen", "camera-slow"},
-    "pictures-unrelated": frozenset({"camera-still", "pictures-late", "picture-torn"}),
+    "pictures-of-another": _PICTURES_AGAINST_ROWS
+    | {"text-motion", "camera-frozen", "camera-slow"},
+    "pictures-unrelated": frozenset(
+        {"camera-still", "pictures-late", "picture-torn"}
+    ),
     "picture-torn": _PICTURES_AGAINST_ROWS - {"pictures-unrelated"},
     "pictures-drift": _PICTURES_AGAINST_ROWS - {"pictures-drift"},
     "pictures-late": frozenset({"arm-of-camera", "camera-still"}),
     "rows-doubled": frozenset(
-        {"rows-held", "camera-slow", "camera-frozen", "rows-slow", "other-speed"}
+        {
+            "rows-held",
+            "camera-slow",
+            "camera-frozen",
+            "rows-slow",
+            "other-speed",
+        }
     ),
     "rows-held": frozenset(
-        {"not-following", "pictures-drift", "pictures-late", "pictures-unrelated", "zero-apart"}
+        {
+            "not-following",
+            "pictures-drift",
+            "pictures-late",
+            "pictures-unrelated",
+            "zero-apart",
+        }
     ),
     "rows-ignored": frozenset({"ends-elsewhere"}),
     "rows-slow": _PICTURES_AGAINST_ROWS | {"rows-held", "other-speed"},
-    "saturated": frozenset({"home-apart", "action-units", "not-following", "zero-apart"}),
+    "saturated": frozenset(
+        {"home-apart", "action-units", "not-following", "zero-apart"}
+    ),
     "text-empty": frozenset({"text-motion"}),
     "text-language": frozenset({"text-motion"}),
     "text-placeholder": frozenset({"text-motion", "text-variant", "text-typo"}),
     "spike": frozenset({"camera-still", "pictures-late"}),
-    "time-jump": frozenset({"action-late", "pictures-drift", "pictures-late", "spike"}),
+    "time-jump": frozenset(
+        {"action-late", "pictures-drift", "pictures-late", "spike"}
+    ),
     "too-short": _MOTION | _FOLLOWING | _PICTURES_AGAINST_ROWS,
     "view-moved": frozenset({"picture-blurred"}),
     "view-turned": frozenset({"view-moved"}),
-    "wrap": _FOLLOWING | {"beyond-limits", "spike", "time-jump", "ends-elsewhere", "text-motion"},
+    "wrap": _FOLLOWING
+    | {"beyond-limits", "spike", "time-jump", "ends-elsewhere", "text-motion"},
 }
 """By code: what it explains in the same episodes, so that one cause is one finding."""

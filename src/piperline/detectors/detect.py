@@ -18,7 +18,14 @@ from piperline.finding import Finding
 from piperline.signals.collection import FEW_EPISODES, FEW_SESSIONS, Collection
 
 ROWS_ALSO = frozenset(
-    {"action-units", "action-copy", "action-late", "action-delta", "dropout", "wrap"}
+    {
+        "action-units",
+        "action-copy",
+        "action-late",
+        "action-delta",
+        "dropout",
+        "wrap",
+    }
 )
 """What is still looked for in recordings that are beyond the robot's limits."""
 
@@ -79,7 +86,12 @@ def find_faults(collection: Collection) -> list[Fault]:
     if not len(collection):
         return []
     found = [*find_repeats(collection), *find_ranges(collection)]
-    beyond = {e.index: e for f in found if f.code == "beyond-limits" for e in f.episodes}
+    beyond = {
+        e.index: e
+        for f in found
+        if f.code == "beyond-limits"
+        for e in f.episodes
+    }
     rest = collection.without(beyond.values())
     if beyond and len(rest) >= _FEWEST:
         outside = replace(collection, episodes=tuple(beyond.values()))
@@ -87,7 +99,13 @@ def find_faults(collection: Collection) -> list[Fault]:
         found += [one for one in rows if one.code in ROWS_ALSO]
     else:
         rest = collection
-    for detector in (find_glitches, find_following, find_synchrony, find_episodes, find_texts):
+    for detector in (
+        find_glitches,
+        find_following,
+        find_synchrony,
+        find_episodes,
+        find_texts,
+    ):
         found += detector(rest)
     found += [*find_pictures(collection), *find_views(collection)]
     return unexplained(found)
@@ -98,18 +116,29 @@ def unexplained(found: Sequence[Fault]) -> list[Fault]:
     causes: dict[str, dict[int, set[str | None]]] = {}
     for one in found:
         for episode in one.episodes:
-            for code in CAUSES.get(one.code, frozenset()) - {one.code}:
-                causes.setdefault(code, {}).setdefault(episode.index, set()).add(_camera_of(one))
+            for code in CAUSES.get(
+                one.code,
+                frozenset(),
+            ) - {one.code}:
+                causes.setdefault(code, {}).setdefault(
+                    episode.index, set()
+                ).add(_camera_of(one))
     kept = []
     for one in found:
         known = causes.get(one.code, {})
-        episodes = tuple(e for e in one.episodes if not _explained(one, known.get(e.index, ())))
+        episodes = tuple(
+            e
+            for e in one.episodes
+            if not _explained(one, known.get(e.index, ()))
+        )
         if episodes:
             kept.append(replace(one, episodes=episodes))
     return kept
 
 
-_ALL_CAMERAS = frozenset({"camera-exchanged", "cameras-same", "pictures-of-another"})
+_ALL_CAMERAS = frozenset(
+    {"camera-exchanged", "cameras-same", "pictures-of-another"}
+)
 """What a camera has, if it is one of these, shows in the others too."""
 
 
@@ -119,4 +148,6 @@ def _camera_of(one: Fault) -> str | None:
 
 def _explained(one: Fault, cameras: Iterable[str | None]) -> bool:
     """Whether a cause is there of no camera, or of the same one."""
-    return any(camera is None or one.camera in {None, camera} for camera in cameras)
+    return any(
+        camera is None or one.camera in {None, camera} for camera in cameras
+    )

@@ -47,14 +47,27 @@ def _too_short(collection: Collection) -> Generator[Fault, None, set[int]]:
     short = [e for e in collection.episodes if len(e) < level]
     for episode in short:
         text = f"the episode has {len(episode)} frames only, others about {usual:.0f}"
-        yield from fault("too-short", "warning", episode, text, frames=len(episode))
+        yield from fault(
+            "too-short", "warning", episode, text, frames=len(episode)
+        )
     return {episode.index for episode in short}
 
 
-def _no_motion(collection: Collection, short: set[int]) -> Generator[Fault, None, set[int]]:
-    path = {e.index: float(collection.travelled(e).sum()) for e in collection.episodes}
+def _no_motion(
+    collection: Collection, short: set[int]
+) -> Generator[Fault, None, set[int]]:
+    path = {
+        e.index: float(collection.travelled(e).sum())
+        for e in collection.episodes
+    }
     noise = {
-        e.index: float(np.percentile(collection.travelled(e), 10) * len(e))
+        e.index: float(
+            np.percentile(
+                collection.travelled(e),
+                10,
+            )
+            * len(e)
+        )
         for e in collection.episodes
         if len(e) > 1
     }
@@ -65,37 +78,54 @@ def _no_motion(collection: Collection, short: set[int]) -> Generator[Fault, None
         if e.index not in short
         and (
             collection.moves(collection.state(e)) < _NO_MOTION
-            or path[e.index] - noise.get(e.index, 0) < 0.2 * (usual - noise.get(e.index, 0))
+            or path[e.index] - noise.get(e.index, 0)
+            < 0.2 * (usual - noise.get(e.index, 0))
         )
         and len(e) >= _SHORTEST
     ]
-    text = "the robot hardly moves: a test, or a recording that was left running"
+    text = (
+        "the robot hardly moves: a test, or a recording that was left running"
+    )
     yield from fault("no-motion", "warning", still, text)
     return {episode.index for episode in still}
 
 
-def _moving(collection: Collection, episode: EpisodeSignals) -> NDArray[np.bool_]:
+def _moving(
+    collection: Collection, episode: EpisodeSignals
+) -> NDArray[np.bool_]:
     """The rows in which a joint or a gripper moves, bool (T,)."""
     unit = collection.unit.copy()
-    unit[collection.robot.grippers] *= 0.4  # less than a millimetre a frame is noise
+    unit[collection.robot.grippers] *= (
+        0.4  # less than a millimetre a frame is noise
+    )
     vectors = [collection.state(episode)]
     if collection.has_actions:
         vectors.append(collection.action(episode))
     fast = np.zeros(len(episode), dtype=bool)
     for values in vectors:
         calm = np.stack(
-            [smooth(column, 5) for column in np.pad(values / unit, ((4, 4), (0, 0)), mode="edge").T]
+            [
+                smooth(column, 5)
+                for column in np.pad(
+                    values / unit, ((4, 4), (0, 0)), mode="edge"
+                ).T
+            ]
         )
         moved = np.abs(np.diff(calm, axis=1)).max(axis=0)[3 : len(values) + 3]
         fast |= moved > _STILL / 2
     return smooth(fast, 5) > 0.5
 
 
-def _idle(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _idle(
+    collection: Collection, whole: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     """Stillness at the start or at the end, longer than elsewhere."""
     moving = {e.index: _moving(collection, e) for e in whole}
     moved = [e for e in whole if moving[e.index].any()]
-    for code, word, step in (("idle-start", "start", 1), ("idle-end", "end", -1)):
+    for code, word, step in (
+        ("idle-start", "start", 1),
+        ("idle-end", "end", -1),
+    ):
         idle = {e.index: int(moving[e.index][::step].argmax()) for e in moved}
         if not idle:
             return
@@ -126,17 +156,29 @@ def _pace(collection: Collection, episode: EpisodeSignals) -> float:
     """The log of how fast the joints go while they go: pauses do not count."""
     steps = collection.travelled(episode)
     moving = steps[steps >= 0.2 * np.percentile(steps, 95)]
-    return float(np.log(max(np.percentile(moving, 75), 1e-9)))
+    return float(
+        np.log(
+            max(
+                np.percentile(moving, 75),
+                1e-9,
+            )
+        )
+    )
 
 
-def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _speeds(
+    collection: Collection, whole: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     """Episodes, or sessions, that are much faster or slower than others of the same instruction."""
     pace = {e.index: _pace(collection, e) for e in whole}
     task = _usual_by_text(whole, pace)
     relative = {e.index: pace[e.index] - task[e.instruction] for e in whole}
     if not collection.compares_episodes:
         return
-    width = max(float(spread(list(relative.values()))), 0.08)
+    width = max(
+        float(spread(list(relative.values()))),
+        0.08,
+    )
     level = max(4 * width, float(np.log(2.2)))
     found = {e.index: e for e in whole if abs(relative[e.index]) > level}
     for session, episodes in collection.sessions.items():
@@ -144,20 +186,30 @@ def _speeds(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator
         rest = [relative[e.index] for e in whole if e.session != session]
         if len(own) < 2 or len(rest) < 4:
             continue
-        off = float(np.median([relative[e.index] for e in own])) - float(np.median(rest))
+        off = float(np.median([relative[e.index] for e in own])) - float(
+            np.median(rest)
+        )
         each = [abs(relative[e.index] - float(np.median(rest))) for e in own]
         all_of_them = min(each) > float(np.log(_ALSO_FASTER))
-        if all_of_them and abs(off) > max(2.5 * float(spread(rest)), float(np.log(_FASTER))):
+        if all_of_them and abs(off) > max(
+            2.5 * float(spread(rest)), float(np.log(_FASTER))
+        ):
             found |= {e.index: e for e in own}
     for faster in (True, False):
         group = [e for e in found.values() if (relative[e.index] > 0) is faster]
         if group:
-            factor = float(np.exp(np.median([relative[e.index] for e in group])))
+            factor = float(
+                np.exp(np.median([relative[e.index] for e in group]))
+            )
             text = f"the robot moves {factor:.2g} times as fast as elsewhere: another frame rate?"
-            yield from fault("other-speed", "warning", group, text, factor=round(factor, 3))
+            yield from fault(
+                "other-speed", "warning", group, text, factor=round(factor, 3)
+            )
 
 
-def _usual_by_text(whole: Sequence[EpisodeSignals], pace: dict[int, float]) -> dict[str, float]:
+def _usual_by_text(
+    whole: Sequence[EpisodeSignals], pace: dict[int, float]
+) -> dict[str, float]:
     """The usual pace of each instruction; that of all, where few have it."""
     usual = float(np.median(list(pace.values())))
     by_text: dict[str, list[float]] = {}
@@ -169,17 +221,31 @@ def _usual_by_text(whole: Sequence[EpisodeSignals], pace: dict[int, float]) -> d
     }
 
 
-def _ends(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _ends(
+    collection: Collection, whole: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     """Episodes that do not come back to where they began, where all others do."""
     joints = collection.robot.joints
     gaps = {}
     for episode in whole:
         state = collection.state(episode)[:, joints] / collection.unit[joints]
         gaps[episode.index] = float(
-            np.abs(np.median(state[-5:], axis=0) - np.median(state[:5], axis=0)).max()
+            np.abs(
+                np.median(
+                    state[-5:],
+                    axis=0,
+                )
+                - np.median(state[:5], axis=0)
+            ).max()
         )
     values = list(gaps.values())
-    usual, width = float(np.median(values)), max(float(spread(values)), 0.03)
+    usual, width = (
+        float(np.median(values)),
+        max(
+            float(spread(values)),
+            0.03,
+        ),
+    )
     if usual + 6 * width > 0.6 or len(values) < 4:
         return
     for episode in whole:
@@ -189,18 +255,28 @@ def _ends(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[F
                 f"others at {usual:.2f}: broken off"
             )
             yield from fault(
-                "ends-elsewhere", "warning", episode, text, apart=round(gaps[episode.index], 3)
+                "ends-elsewhere",
+                "warning",
+                episode,
+                text,
+                apart=round(gaps[episode.index], 3),
             )
 
 
-def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _grips(
+    collection: Collection, whole: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     grippers = collection.robot.grippers
     if not len(grippers):
         return
     closes = {e.index: _grip(collection, e) for e in whole}
     same_text = {}
     for episode in whole:
-        own = [closes[e.index] for e in whole if e.instruction == episode.instruction]
+        own = [
+            closes[e.index]
+            for e in whole
+            if e.instruction == episode.instruction
+        ]
         same_text[episode.index] = float(np.median(own))
     usual = float(np.median(list(closes.values())))
     if usual < 0.02:  # metres
@@ -210,10 +286,16 @@ def _grips(collection: Collection, whole: Sequence[EpisodeSignals]) -> Iterator[
         for e in whole
         if closes[e.index] < 0.1 * usual
         and (
-            same_text[e.index] > 0.5 * usual or (collection.compares_episodes and _alone(whole, e))
+            same_text[e.index] > 0.5 * usual
+            or (collection.compares_episodes and _alone(whole, e))
         )
     ]
-    yield from fault("no-grip", "warning", none, "no gripper moves, in the other episodes one does")
+    yield from fault(
+        "no-grip",
+        "warning",
+        none,
+        "no gripper moves, in the other episodes one does",
+    )
 
 
 def _alone(whole: Sequence[EpisodeSignals], episode: EpisodeSignals) -> bool:
@@ -238,7 +320,9 @@ def _labels(episode: EpisodeSignals) -> Iterator[Fault]:
             yield from fault("label-failure", "warning", episode, text)
 
 
-def _rows_behind(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
+def _rows_behind(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[Fault]:
     behind = episode.rows_behind
     if behind is None or len(behind) < 3:
         return
@@ -248,7 +332,9 @@ def _rows_behind(collection: Collection, episode: EpisodeSignals) -> Iterator[Fa
             f"{len(behind)} rows in which the robot moves lie behind the episode's length "
             f"of {len(episode)}: they are left out"
         )
-        yield from fault("rows-ignored", "warning", episode, text, rows=len(behind))
+        yield from fault(
+            "rows-ignored", "warning", episode, text, rows=len(behind)
+        )
 
 
 def _times(collection: Collection) -> Iterator[Fault]:
@@ -268,12 +354,22 @@ def _times(collection: Collection) -> Iterator[Fault]:
                 f"the times jump by {gaps[start:stop].max():.2f} s between two frames: "
                 "rows are missing"
             )
-            yield from fault("time-jump", "error", episode, text, span=(start, stop + 1))
+            yield from fault(
+                "time-jump", "error", episode, text, span=(start, stop + 1)
+            )
         back = np.flatnonzero(gaps < 0)
         if len(back):
             span = (int(back[0]), int(back[0]) + 2)
-            yield from fault("time-jump", "error", episode, "the times run backwards", span=span)
+            yield from fault(
+                "time-jump",
+                "error",
+                episode,
+                "the times run backwards",
+                span=span,
+            )
     if wrong:
         rate = float(np.median(rates))
         text = f"the times say {rate:.1f} frames a second, the layout {collection.fps}"
-        yield from fault("frame-rate", "error", wrong, text, rate=round(rate, 2))
+        yield from fault(
+            "frame-rate", "error", wrong, text, rate=round(rate, 2)
+        )

@@ -56,13 +56,19 @@ def fault(
     **numbers: object,
 ) -> Iterator[Fault]:
     """The fault of some episodes; none, if there are none."""
-    found = (episodes,) if isinstance(episodes, EpisodeSignals) else tuple(episodes)
+    found = (
+        (episodes,) if isinstance(episodes, EpisodeSignals) else tuple(episodes)
+    )
     if found:
-        yield Fault(code, severity, found, message, camera, span, dimension, numbers)
+        yield Fault(
+            code, severity, found, message, camera, span, dimension, numbers
+        )
 
 
 def with_sessions(
-    collection: Collection, sure: Sequence[EpisodeSignals], against: Sequence[EpisodeSignals]
+    collection: Collection,
+    sure: Sequence[EpisodeSignals],
+    against: Sequence[EpisodeSignals],
 ) -> list[EpisodeSignals]:
     """Those that surely have a fault, and the rest of a session of which at least two have it.
 
@@ -75,7 +81,11 @@ def with_sessions(
     found = []
     for episodes in collection.sessions.values():
         several = sum(e.index in have for e in episodes) >= 2
-        found += [e for e in episodes if e.index in have or (several and e.index not in have_not)]
+        found += [
+            e
+            for e in episodes
+            if e.index in have or (several and e.index not in have_not)
+        ]
     return found
 
 
@@ -83,15 +93,25 @@ def merged(faults: Sequence[Fault]) -> Iterator[Fault]:
     """Make one fault of those that differ in the dimension only, and name the dimensions in it."""
     groups: dict[tuple[object, ...], list[Fault]] = {}
     for one in faults:
-        key = (one.code, one.indices, one.span if one.dimension is None else None)
-        groups.setdefault((*key, one.dimension is None and one.message), []).append(one)
+        key = (
+            one.code,
+            one.indices,
+            one.span if one.dimension is None else None,
+        )
+        groups.setdefault(
+            (*key, one.dimension is None and one.message), []
+        ).append(one)
     for group in groups.values():
         first = group[0]
-        names = list(dict.fromkeys(one.dimension for one in group if one.dimension))
+        names = list(
+            dict.fromkeys(one.dimension for one in group if one.dimension)
+        )
         if not names:
             yield first
             continue
-        shown = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+        shown = ", ".join(names[:_NAMED]) + (
+            " ..." if len(names) > _NAMED else ""
+        )
         yield Fault(
             first.code,
             first.severity,
@@ -104,7 +124,11 @@ def merged(faults: Sequence[Fault]) -> Iterator[Fault]:
         )
 
 
-def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
+def told(
+    collection: Collection,
+    one: Fault,
+    remedy: str,
+) -> Iterator[Finding]:
     """The findings of a fault: about all episodes, sessions, episodes, or frames."""
     if len(one.episodes) == len(collection) > 1:
         yield _finding(one, "all", remedy, None, one.episodes)
@@ -113,13 +137,21 @@ def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
     for episode in sorted(one.episodes, key=lambda episode: episode.index):
         by_session.setdefault(episode.session, []).append(episode)
     for session, episodes in by_session.items():
-        if len(episodes) == len(collection.sessions[session]) > 1 and len(collection.sessions) > 1:
+        if (
+            len(episodes) == len(collection.sessions[session]) > 1
+            and len(collection.sessions) > 1
+        ):
             place = Place(file=_shared_file(episodes), camera=one.camera)
             yield _finding(one, "session", remedy, place, tuple(episodes))
             continue
         for episode in episodes:
             frame = one.span[0] if one.span else None
-            place = Place(file=episode.file, episode=episode.name, camera=one.camera, frame=frame)
+            place = Place(
+                file=episode.file,
+                episode=episode.name,
+                camera=one.camera,
+                frame=frame,
+            )
             scope = "frames" if one.span else "episode"
             yield _finding(one, scope, remedy, place, (episode,))
 
@@ -127,17 +159,33 @@ def told(collection: Collection, one: Fault, remedy: str) -> Iterator[Finding]:
 def _shared_file(episodes: Sequence[EpisodeSignals]) -> str:
     """The recording of a session; the folder, where its episodes are files."""
     files = {episode.file for episode in episodes}
-    return files.pop() if len(files) == 1 else str(Path(episodes[0].file).parent)
+    return (
+        files.pop() if len(files) == 1 else str(Path(episodes[0].file).parent)
+    )
 
 
 def _finding(
-    one: Fault, scope: str, remedy: str, place: Place | None, episodes: tuple[EpisodeSignals, ...]
+    one: Fault,
+    scope: str,
+    remedy: str,
+    place: Place | None,
+    episodes: tuple[EpisodeSignals, ...],
 ) -> Finding:
     numbers: dict[str, Any] = {"scope": scope, **one.numbers}
     if one.span:
-        numbers |= {"first_frame": one.span[0], "last_frame": one.span[1] - 1}
+        numbers |= {
+            "first_frame": one.span[0],
+            "last_frame": one.span[1] - 1,
+        }
     if scope != "all":
         numbers["episodes"] = [episode.index for episode in episodes]
     if place is None and one.camera:
         place = Place(camera=one.camera)
-    return Finding(one.code, one.severity, one.message, place, numbers, remedy)
+    return Finding(
+        one.code,
+        one.severity,
+        one.message,
+        place,
+        numbers,
+        remedy,
+    )

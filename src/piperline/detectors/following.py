@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from piperline.detectors.fault import Fault, fault, merged, with_sessions
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import correlation, lag_correlations, shifted, smooth, spread
+from piperline.signals.robust import (
+    correlation,
+    lag_correlations,
+    shifted,
+    smooth,
+    spread,
+)
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +48,16 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
     groups: dict[int, list[EpisodeSignals]] = {}
     for episode in collection.episodes:
         state, action = collection.state(episode), collection.action(episode)
-        moving = np.abs(np.diff(action, axis=0, prepend=action[:1])).sum(axis=1) > 0
+        moving = (
+            np.abs(
+                np.diff(
+                    action,
+                    axis=0,
+                    prepend=action[:1],
+                )
+            ).sum(axis=1)
+            > 0
+        )
         for lag in (0, 1, 2, 3, -1):
             late, early = shifted(state, action, lag)
             rows = moving[max(-lag, 0) : len(moving) - max(lag, 0)]
@@ -52,7 +67,9 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
                 break
     for lag, episodes in groups.items():
         what = (
-            f"the state {abs(lag)} rows {'later' if lag > 0 else 'earlier'}" if lag else "the state"
+            f"the state {abs(lag)} rows {'later' if lag > 0 else 'earlier'}"
+            if lag
+            else "the state"
         )
         yield from fault(
             "action-copy",
@@ -63,38 +80,70 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
     return {e.index for episodes in groups.values() for e in episodes}
 
 
-def _deltas(collection: Collection, copied: set[int]) -> Generator[Fault, None, set[int]]:
+def _deltas(
+    collection: Collection, copied: set[int]
+) -> Generator[Fault, None, set[int]]:
     """Actions that are differences: small, around zero, and the state's steps.
 
     Returns the episodes' numbers.
     """
     found = []
-    joints, unit = collection.robot.joints, collection.unit[collection.robot.joints]
+    joints, unit = (
+        collection.robot.joints,
+        collection.unit[collection.robot.joints],
+    )
     for episode in collection.episodes:
         state, action = (
-            v[:, joints] / unit for v in (collection.state(episode), collection.action(episode))
+            v[:, joints] / unit
+            for v in (collection.state(episode), collection.action(episode))
         )
         moving = np.ptp(state, axis=0) > _MOVES
-        if episode.index in copied or moving.sum() < 2 or len(state) < _FEWEST_ROWS:
+        if (
+            episode.index in copied
+            or moving.sum() < 2
+            or len(state) < _FEWEST_ROWS
+        ):
             continue
         state, action = state[:, moving], action[:, moving]
         off_state = np.median(np.abs(action - state) / np.ptp(state, axis=0))
-        centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(np.ptp(action, axis=0), 1e-9)
+        centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(
+            np.ptp(action, axis=0), 1e-9
+        )
         sizes = np.ptp(action, axis=0) / np.ptp(state, axis=0)
-        like = max(correlation(_sum(action, k)[:-k], _moved(state, k)) for k in (1, 2, 3, 5))
+        like = max(
+            correlation(
+                _sum(action, k)[:-k],
+                _moved(state, k),
+            )
+            for k in (1, 2, 3, 5)
+        )
         by_error = min(_miss(state, action, k) for k in (1, 2, 3, 4, 5))
         small = np.median(sizes) < 0.8 and off_state > 0.05
         if small and ((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05):
             found.append(episode)
     yield from fault(
-        "action-delta", "error", found, "the actions are differences to the state, not positions"
+        "action-delta",
+        "error",
+        found,
+        "the actions are differences to the state, not positions",
     )
     return {episode.index for episode in found}
 
 
 def _sum(action: Floats, count: int) -> Floats:
-    summed = np.cumsum(np.concatenate([np.zeros((1, action.shape[1])), action]), axis=0)
-    ends = np.minimum(np.arange(len(action)) + count, len(action))
+    summed = np.cumsum(
+        np.concatenate(
+            [
+                np.zeros((1, action.shape[1])),
+                action,
+            ]
+        ),
+        axis=0,
+    )
+    ends = np.minimum(
+        np.arange(len(action)) + count,
+        len(action),
+    )
     sums: Floats = summed[ends] - summed[:-1]
     return sums
 
@@ -108,7 +157,9 @@ def _miss(state: Floats, action: Floats, lag: int) -> float:
     return float(np.mean(np.abs(reached) / np.ptp(state, axis=0)))
 
 
-def _lags(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _lags(
+    collection: Collection, episodes: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     """By how many frames states follow, against the other episodes and against what can be."""
     known: dict[int, int] = {}
     for episode in episodes:
@@ -124,34 +175,60 @@ def _lags(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Iterato
             f"states follow actions by {usual:+d} frames everywhere: a command comes "
             "before its motion, by 1 to 10"
         )
-        yield from fault("action-late", "error", collection.episodes, text, lag=usual)
+        yield from fault(
+            "action-late", "error", collection.episodes, text, lag=usual
+        )
     odd = [e for e in good if abs(known[e.index] - usual) >= 3]
     groups: dict[int, list[EpisodeSignals]] = {}
     for episode in odd:
-        groups.setdefault(1 if known[episode.index] > usual else -1, []).append(episode)
+        groups.setdefault(
+            1 if known[episode.index] > usual else -1,
+            [],
+        ).append(episode)
     for group in groups.values():
         own = round(float(np.median([known[e.index] for e in group])))
-        text = f"states follow actions by {own:+d} frames, elsewhere by {usual:+d}"
-        yield from fault("action-late", "error", group, text, lag=own, usual=usual)
+        text = (
+            f"states follow actions by {own:+d} frames, elsewhere by {usual:+d}"
+        )
+        yield from fault(
+            "action-late", "error", group, text, lag=own, usual=usual
+        )
 
 
 def _lag(collection: Collection, episode: EpisodeSignals) -> tuple[int, float]:
     """The delay at which steps of state and action are most alike, and how much they are."""
     joints = collection.robot.joints
-    action, state = (v[:, joints] for v in (collection.action(episode), collection.state(episode)))
-    span = np.maximum(np.ptp(action, axis=0), np.ptp(state, axis=0))
+    action, state = (
+        v[:, joints]
+        for v in (collection.action(episode), collection.state(episode))
+    )
+    span = np.maximum(
+        np.ptp(action, axis=0),
+        np.ptp(state, axis=0),
+    )
     moving = span > 0.08 * collection.unit[joints]
     if not moving.any() or len(state) < _FEWEST_ROWS:
         return 0, 0.0
     first, second = (
-        np.clip(np.diff(v[:, moving], axis=0) / span[moving], -0.1, 0.1) for v in (state, action)
+        np.clip(
+            np.diff(
+                v[:, moving],
+                axis=0,
+            )
+            / span[moving],
+            -0.1,
+            0.1,
+        )
+        for v in (state, action)
     )
     likeness = lag_correlations(first, second, _MOST_LAG)
     best = int(np.argmax(likeness))
     return best - _MOST_LAG, float(likeness[best])
 
 
-def _each_dimension(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Iterator[Fault]:
+def _each_dimension(
+    collection: Collection, episodes: Sequence[EpisodeSignals]
+) -> Iterator[Fault]:
     for d, name in enumerate(collection.robot.short_names):
         gripper = d in collection.robot.grippers
         big = (_MOVES / 8 if gripper else _MOVES) * collection.unit[d]
@@ -161,14 +238,35 @@ def _each_dimension(collection: Collection, episodes: Sequence[EpisodeSignals]) 
             yield from _zero(collection, episodes, d, name)
 
 
-def _stands(collection: Collection, d: int, name: str, big: float) -> Iterator[Fault]:
+def _stands(
+    collection: Collection, d: int, name: str, big: float
+) -> Iterator[Fault]:
     """One of state and action moves, the other does not."""
     spans = {
-        e.index: (np.ptp(collection.state(e)[:, d]), np.ptp(collection.action(e)[:, d]))
+        e.index: (
+            np.ptp(collection.state(e)[:, d]),
+            np.ptp(collection.action(e)[:, d]),
+        )
         for e in collection.episodes
     }
-    stuck = [e for e in collection.episodes if _only(spans[e.index][1], spans[e.index][0], big)]
-    mute = [e for e in collection.episodes if _only(spans[e.index][0], spans[e.index][1], big)]
+    stuck = [
+        e
+        for e in collection.episodes
+        if _only(
+            spans[e.index][1],
+            spans[e.index][0],
+            big,
+        )
+    ]
+    mute = [
+        e
+        for e in collection.episodes
+        if _only(
+            spans[e.index][0],
+            spans[e.index][1],
+            big,
+        )
+    ]
     yield from fault(
         "not-following",
         "error",
@@ -177,7 +275,11 @@ def _stands(collection: Collection, d: int, name: str, big: float) -> Iterator[F
         dimension=name,
     )
     yield from fault(
-        "no-command", "error", mute, "the action stands still while the state moves", dimension=name
+        "no-command",
+        "error",
+        mute,
+        "the action stands still while the state moves",
+        dimension=name,
     )
 
 
@@ -186,16 +288,30 @@ def _only(moving: float, standing: float, big: float) -> bool:
 
 
 def _against(
-    collection: Collection, episodes: Sequence[EpisodeSignals], d: int, name: str, big: float
+    collection: Collection,
+    episodes: Sequence[EpisodeSignals],
+    d: int,
+    name: str,
+    big: float,
 ) -> Iterator[Fault]:
     """Action and state in opposite directions, or of other sizes."""
     inverted, gains = [], {}
     for episode in episodes:
-        action, state = collection.action(episode)[:, d], collection.state(episode)[:, d]
-        if np.ptp(action) > big and np.ptp(state) > 0.3 * big and len(state) > _FEWEST_ROWS:
+        action, state = (
+            collection.action(episode)[:, d],
+            collection.state(episode)[:, d],
+        )
+        if (
+            np.ptp(action) > big
+            and np.ptp(state) > 0.3 * big
+            and len(state) > _FEWEST_ROWS
+        ):
             if correlation(action[:-2], state[2:]) < -0.5:
                 inverted.append(episode)
-            sizes = [np.ptp(np.percentile(values, [2, 98])) for values in (state, action)]
+            sizes = [
+                np.ptp(np.percentile(values, [2, 98]))
+                for values in (state, action)
+            ]
             gains[episode.index] = sizes[0] / max(sizes[1], 1e-9)
     yield from fault(
         "action-inverted",
@@ -204,15 +320,22 @@ def _against(
         "action and state go in opposite directions",
         dimension=name,
     )
-    odd = [e for e in episodes if not _GAIN[0] < gains.get(e.index, 1) < _GAIN[1]]
+    odd = [
+        e for e in episodes if not _GAIN[0] < gains.get(e.index, 1) < _GAIN[1]
+    ]
     if odd:
         factor = 1 / float(np.median([gains[e.index] for e in odd]))
         text = f"the action is {factor:.3g} times as large as the state: another unit"
-        yield from fault("action-units", "error", odd, text, dimension=name, factor=factor)
+        yield from fault(
+            "action-units", "error", odd, text, dimension=name, factor=factor
+        )
 
 
 def _zero(
-    collection: Collection, episodes: Sequence[EpisodeSignals], d: int, name: str
+    collection: Collection,
+    episodes: Sequence[EpisodeSignals],
+    d: int,
+    name: str,
 ) -> Iterator[Fault]:
     """Action and state are apart at rest, unlike elsewhere."""
     rest = {}
@@ -221,7 +344,13 @@ def _zero(
             v[:, d] / collection.unit[d]
             for v in (collection.action(episode), collection.state(episode))
         )
-        still = smooth(np.abs(np.diff(action, prepend=action[:1])), 9) < 2e-3
+        still = (
+            smooth(
+                np.abs(np.diff(action, prepend=action[:1])),
+                9,
+            )
+            < 2e-3
+        )
         if still.sum() > 10:
             rest[episode.index] = float(np.median((action - state)[still]))
     if len(rest) < 4:
@@ -229,9 +358,16 @@ def _zero(
     for session, own in collection.sessions.items():
         others = [v for i, v in rest.items() if i not in {e.index for e in own}]
         reference = others if len(others) >= 4 else list(rest.values())
-        usual, width = float(np.median(reference)), max(float(spread(reference)), _ZERO_WIDTH)
+        usual, width = (
+            float(np.median(reference)),
+            max(float(spread(reference)), _ZERO_WIDTH),
+        )
         level = max(8 * width, _ZERO_FLOOR)
-        off = [e for e in own if e.index in rest and abs(rest[e.index] - usual) > level]
+        off = [
+            e
+            for e in own
+            if e.index in rest and abs(rest[e.index] - usual) > level
+        ]
         if off and (len(off) >= len(own) / 2 or len(others) >= 4):
             apart = float(np.median([rest[e.index] for e in off]))
             text = (
@@ -276,10 +412,33 @@ def _arms(collection: Collection) -> Iterator[Fault]:
     )
 
 
-def _arm_likeness(collection: Collection, episode: EpisodeSignals, told: str, moved: str) -> float:
+def _arm_likeness(
+    collection: Collection, episode: EpisodeSignals, told: str, moved: str
+) -> float:
     values = []
-    for vector, side in ((collection.state(episode), moved), (collection.action(episode), told)):
+    for vector, side in (
+        (collection.state(episode), moved),
+        (collection.action(episode), told),
+    ):
         dims = collection.robot.joints_of(side)
-        scale = np.maximum(collection.scale[dims], 1e-3 * collection.unit[dims])
-        values.append(np.clip(np.diff(vector[:, dims], axis=0) / scale, -0.1, 0.1))
-    return max(correlation(*shifted(values[0], values[1], lag)) for lag in (1, 2, 4))
+        scale = np.maximum(
+            collection.scale[dims],
+            1e-3 * collection.unit[dims],
+        )
+        values.append(
+            np.clip(
+                np.diff(vector[:, dims], axis=0) / scale,
+                -0.1,
+                0.1,
+            )
+        )
+    return max(
+        correlation(
+            *shifted(
+                values[0],
+                values[1],
+                lag,
+            )
+        )
+        for lag in (1, 2, 4)
+    )

@@ -39,7 +39,9 @@ def find_glitches(collection: Collection) -> Iterator[Fault]:
     yield from _coarse(collection)
 
 
-def _vectors(collection: Collection, episode: EpisodeSignals) -> Iterator[tuple[str, Floats]]:
+def _vectors(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[tuple[str, Floats]]:
     yield "state", collection.state(episode)
     if collection.has_actions:
         yield "action", collection.action(episode)
@@ -57,13 +59,18 @@ def _dropouts(
             continue
         zero |= rows
         for start, stop in runs(rows):
-            around = values[max(start - 1, 0) : stop + 1, dims] / collection.unit[dims]
+            around = (
+                values[max(start - 1, 0) : stop + 1, dims]
+                / collection.unit[dims]
+            )
             if np.abs(around).max() > 0.1:  # it did not come there by itself
                 yield from fault(
-                    "dropout", "error", episode,
+                    "dropout",
+                    "error",
+                    episode,
                     f"{label}: the {side} arm is exactly 0 for {stop - start} rows",
                     span=(start, stop),
-                )  # fmt: skip
+                )
     return zero
 
 
@@ -82,9 +89,15 @@ def _spikes(
     for width in (1, 2):
         hits = _off_the_line(scaled, width, floor)
         for t, d in zip(*np.nonzero(hits), strict=True):
-            known = any(abs(int(t) - start) <= 2 and d in dims for (start, _), dims in seen.items())
+            known = any(
+                abs(int(t) - start) <= 2 and d in dims
+                for (start, _), dims in seen.items()
+            )
             if not known and not zero[max(t - 1, 0) : t + width + 1].any():
-                seen.setdefault((int(t), int(t) + width), []).append(int(d))
+                seen.setdefault(
+                    (int(t), int(t) + width),
+                    [],
+                ).append(int(d))
     for (start, stop), dims in sorted(seen.items()):
         d = dims[0]
         names = [collection.robot.short_names[d] for d in dims]
@@ -93,10 +106,19 @@ def _spikes(
             f"{label} {names[0]}: {values[start, d]:.3g} for {stop - start} rows, "
             f"{usual:.3g} around them"
         )
-        yield from fault("spike", "error", episode, text, span=(start, stop), dimensions=names)
+        yield from fault(
+            "spike",
+            "error",
+            episode,
+            text,
+            span=(start, stop),
+            dimensions=names,
+        )
 
 
-def _off_the_line(scaled: Floats, width: int, floor: Floats) -> NDArray[np.bool_]:
+def _off_the_line(
+    scaled: Floats, width: int, floor: Floats
+) -> NDArray[np.bool_]:
     """Where `width` rows leave the line between their neighbours, and the rows around do not.
 
     Returns:
@@ -106,15 +128,28 @@ def _off_the_line(scaled: Floats, width: int, floor: Floats) -> NDArray[np.bool_
     count = len(scaled) - width - 3
     if count < _FEWEST_ROWS:
         return hits
-    before, behind = scaled[1 : 1 + count], scaled[2 + width : 2 + width + count]
-    inside = np.mean([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
+    before, behind = (
+        scaled[1 : 1 + count],
+        scaled[2 + width : 2 + width + count],
+    )
+    inside = np.mean(
+        [scaled[2 + i : 2 + i + count] for i in range(width)], axis=0
+    )
     off = np.abs(inside - (before + behind) / 2)
-    even = np.ptp([scaled[2 + i : 2 + i + count] for i in range(width)], axis=0)
+    even = np.ptp(
+        [scaled[2 + i : 2 + i + count] for i in range(width)],
+        axis=0,
+    )
     drift = np.maximum(
-        np.abs(before - scaled[:count]), np.abs(scaled[3 + width : 3 + width + count] - behind)
+        np.abs(before - scaled[:count]),
+        np.abs(scaled[3 + width : 3 + width + count] - behind),
     )
     usual = np.percentile(off, 97, axis=0)
-    sure = (off > np.maximum(_SPIKE * usual, floor)) & (even < 0.5 * off) & (drift < 0.4 * off)
+    sure = (
+        (off > np.maximum(_SPIKE * usual, floor))
+        & (even < 0.5 * off)
+        & (drift < 0.4 * off)
+    )
     hits[2 : 2 + count] = sure & (np.abs(behind - before) < off)
     return hits
 
@@ -126,46 +161,79 @@ def _wraps(
         scaled = values[:, d] / collection.unit[d]
         if np.abs(scaled).max() > 4 * np.pi:
             continue
-        jumps = np.flatnonzero(np.abs(np.abs(np.diff(scaled)) - _TURN) < _TURN_TOLERANCE)
+        jumps = np.flatnonzero(
+            np.abs(np.abs(np.diff(scaled)) - _TURN) < _TURN_TOLERANCE
+        )
         if len(jumps):
             yield from fault(
-                "wrap", "error", episode,
+                "wrap",
+                "error",
+                episode,
                 f"{label} {collection.robot.short_names[d]}: jumps by a whole turn, "
                 f"{len(jumps)} times",
                 span=(int(jumps[0]), int(jumps[0]) + 2),
-            )  # fmt: skip
+            )
 
 
-def _time_jumps(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
+def _time_jumps(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[Fault]:
     """Several joints and the pictures jump between two rows: rows are missing between them."""
     joints = collection.robot.joints
     scaled = collection.state(episode)[:, joints] / collection.unit[joints]
     moved = np.diff(scaled, axis=0)
-    before = np.concatenate([moved[:1], moved[:-1]])
-    after = np.concatenate([moved[1:], moved[-1:]])
+    before = np.concatenate(
+        [
+            moved[:1],
+            moved[:-1],
+        ]
+    )
+    after = np.concatenate(
+        [
+            moved[1:],
+            moved[-1:],
+        ]
+    )
     sudden = np.abs(moved - (before + after) / 2)
     rows = np.linalg.norm(sudden, axis=1)
-    lasting = np.linalg.norm(scaled[2:] - scaled[:-2], axis=1)
+    lasting = np.linalg.norm(
+        scaled[2:] - scaled[:-2],
+        axis=1,
+    )
     lasting = np.concatenate([lasting, lasting[-1:]])
-    noise = np.maximum(np.percentile(sudden, 95, axis=0), 1e-3)
+    noise = np.maximum(
+        np.percentile(sudden, 95, axis=0),
+        1e-3,
+    )
     many = (sudden > 3 * noise).sum(axis=1)
     level = max(_JUMP * float(np.percentile(rows, 95)), _JUMP_FLOOR)
     hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)
     for t in np.flatnonzero(hits):
         if _pictures_jump(collection, episode, int(t) + 1):
             yield from fault(
-                "time-jump", "error", episode,
+                "time-jump",
+                "error",
+                episode,
                 "all joints and the pictures jump at once: rows are missing",
                 span=(int(t), int(t) + 2),
-            )  # fmt: skip
+            )
 
 
-def _pictures_jump(collection: Collection, episode: EpisodeSignals, frame: int) -> bool:
+def _pictures_jump(
+    collection: Collection, episode: EpisodeSignals, frame: int
+) -> bool:
     if not collection.cameras:
         return True
     return any(
-        motion[frame] > 1.5 * max(float(np.percentile(motion, 95)), 1e-6)
-        for motion in (episode.cameras[camera].motion for camera in collection.cameras)
+        motion[frame]
+        > 1.5
+        * max(
+            float(np.percentile(motion, 95)),
+            1e-6,
+        )
+        for motion in (
+            episode.cameras[camera].motion for camera in collection.cameras
+        )
     )
 
 
@@ -180,34 +248,58 @@ def _held(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
         for start, stop in runs(_same_as_before(own)):
             # A state follows its action for a while after that has stopped, and begins to after it
             # has begun.
-            while_held = (start + _LATEST, stop) if label == "action" else (start - 1, stop - _SOON)
+            while_held = (
+                (start + _LATEST, stop)
+                if label == "action"
+                else (start - 1, stop - _SOON)
+            )
             moved = collection.moves(other[slice(*while_held)])
-            if _HELD_ROWS <= stop - start < 0.9 * len(own) and moved > _HELD_MOVES:
+            if (
+                _HELD_ROWS <= stop - start < 0.9 * len(own)
+                and moved > _HELD_MOVES
+            ):
                 count = stop - start + 1
                 yield from fault(
-                    "rows-held", "warning" if label == "action" else "error", episode,
+                    "rows-held",
+                    "warning" if label == "action" else "error",
+                    episode,
                     f"{label}: the same row {count} times ({count / collection.fps:.1f} s) "
                     f"while the {word} moves",
                     span=(start - 1, stop),
-                )  # fmt: skip
+                )
 
 
 def _same_as_before(values: Floats) -> NDArray[np.bool_]:
-    return np.concatenate([[False], (np.diff(values, axis=0) == 0).all(axis=1)])
+    return np.concatenate(
+        [
+            [False],
+            (np.diff(values, axis=0) == 0).all(axis=1),
+        ]
+    )
 
 
-def _doubled(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
+def _doubled(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[Fault]:
     """A stretch in which every row, of states and actions, is there twice."""
     if not collection.has_actions or len(episode) < 40:
         return
-    joined = np.concatenate([collection.state(episode), collection.action(episode)], axis=1)
+    joined = np.concatenate(
+        [collection.state(episode), collection.action(episode)], axis=1
+    )
     twice = _same_as_before(joined)
     dense = [
         (a, b)
         for a, b in runs(smooth(twice, 6) >= 0.45)
         if b - a >= 10 and 0.35 < twice[a:b].mean() < 0.7
     ]
-    if dense and collection.moves(joined[dense[0][0] : dense[0][1], : len(collection.unit)]) > 0.01:
+    if (
+        dense
+        and collection.moves(
+            joined[dense[0][0] : dense[0][1], : len(collection.unit)]
+        )
+        > 0.01
+    ):
         yield from fault(
             "rows-doubled",
             "warning",
@@ -228,19 +320,30 @@ def _slow_bus(collection: Collection) -> Iterator[Fault]:
                 if stop - start >= 2 * _HELD_ROWS:
                     same[start:stop] = False
             step = collection.travelled(episode)
-            moving = np.concatenate([[False], smooth(step, 15) > 0.2 * np.percentile(step, 90)])
-            share = float(same[moving].mean()) if moving.sum() > 2 * _FEWEST_ROWS else 0.0
+            moving = np.concatenate(
+                [
+                    [False],
+                    smooth(step, 15) > 0.2 * np.percentile(step, 90),
+                ]
+            )
+            share = (
+                float(same[moving].mean())
+                if moving.sum() > 2 * _FEWEST_ROWS
+                else 0.0
+            )
             if _SLOW_SHARE[0] < share < _SLOW_SHARE[1]:
                 found.append(episode)
                 shares.append(share)
         if found:
             rate = collection.fps * (1 - float(np.median(shares)))
             yield from fault(
-                "rows-slow", "warning", found,
+                "rows-slow",
+                "warning",
+                found,
                 f"{label}: {rate:.0f} readings a second, not {collection.fps}: the others "
                 "repeat the one before",
                 readings_per_second=round(rate, 1),
-            )  # fmt: skip
+            )
 
 
 def _coarse(collection: Collection) -> Iterator[Fault]:
@@ -255,11 +358,13 @@ def _coarse(collection: Collection) -> Iterator[Fault]:
                 sizes.append(step)
         if found:
             yield from fault(
-                "coarse", "warning", found,
+                "coarse",
+                "warning",
+                found,
                 f"{label}: readings in steps of {np.median(sizes):.2g} rad: rounded by the "
                 "recorder",
                 step=float(np.median(sizes)),
-            )  # fmt: skip
+            )
 
 
 def _resolution(values: Floats) -> float:

@@ -30,7 +30,13 @@ def find_pictures(collection: Collection) -> Iterator[Fault]:
     yield from _sizes(collection)
     for camera in collection.cameras:
         black = [e for e in collection.episodes if _light(e, camera) < _BLACK]
-        yield from fault("picture-black", "error", black, "the pictures are black", camera=camera)
+        yield from fault(
+            "picture-black",
+            "error",
+            black,
+            "the pictures are black",
+            camera=camera,
+        )
         gone = {e.index for e in black}
         lit = [e for e in collection.episodes if e.index not in gone]
         if not lit:
@@ -52,7 +58,8 @@ def _light(episode: EpisodeSignals, camera: str) -> float:
 
 
 def _median(
-    episodes: Sequence[EpisodeSignals], measure: Callable[[EpisodeSignals], float]
+    episodes: Sequence[EpisodeSignals],
+    measure: Callable[[EpisodeSignals], float],
 ) -> float:
     return float(np.median([measure(episode) for episode in episodes]))
 
@@ -61,50 +68,79 @@ def _sizes(collection: Collection) -> Iterator[Fault]:
     for camera in collection.cameras:
         sizes: dict[tuple[int, ...], list[EpisodeSignals]] = {}
         for episode in collection.episodes:
-            sizes.setdefault(tuple(episode.cameras[camera].size.tolist()), []).append(episode)
+            sizes.setdefault(
+                tuple(episode.cameras[camera].size.tolist()), []
+            ).append(episode)
         usual = max(sizes, key=lambda size: len(sizes[size]))
         for (height, width), episodes in sizes.items():
             if (height, width) != usual:
                 text = f"the pictures have {width}x{height} pixels, elsewhere {usual[1]}x{usual[0]}"
-                yield from fault("picture-size", "error", episodes, text, camera=camera)
+                yield from fault(
+                    "picture-size", "error", episodes, text, camera=camera
+                )
 
 
-def _exposure(episodes: Sequence[EpisodeSignals], camera: str) -> Generator[Fault, None, set[int]]:
+def _exposure(
+    episodes: Sequence[EpisodeSignals], camera: str
+) -> Generator[Fault, None, set[int]]:
     """Too much or too little light; returns the numbers of the episodes that are dark."""
     white = [e for e in episodes if e.cameras[camera].white > _WHITE_SHARE]
     usual_white = _median(episodes, lambda e: e.cameras[camera].white)
     if usual_white < _WHITE_SHARE:
-        share = 100 * max((e.cameras[camera].white for e in white), default=0)
+        share = 100 * max(
+            (e.cameras[camera].white for e in white),
+            default=0,
+        )
         text = f"{share:.0f} % of the picture is white: overexposed"
-        yield from fault("picture-overexposed", "warning", white, text, camera=camera)
+        yield from fault(
+            "picture-overexposed", "warning", white, text, camera=camera
+        )
     usual = _median(episodes, lambda e: _light(e, camera))
-    dark = [e for e in episodes if _light(e, camera) < min(_DARK * usual, _DARKEST)]
-    level = min((_light(e, camera) for e in dark), default=0)
+    dark = [
+        e for e in episodes if _light(e, camera) < min(_DARK * usual, _DARKEST)
+    ]
+    level = min(
+        (_light(e, camera) for e in dark),
+        default=0,
+    )
     text = f"the pictures are dark: {level:.0f} of 255, elsewhere {usual:.0f}"
     yield from fault("picture-dark", "warning", dark, text, camera=camera)
     return {episode.index for episode in dark}
 
 
-def _compression(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
-    episodes = [e for e in episodes if np.isfinite(e.cameras[camera].quality)]  # others are no JPEG
+def _compression(
+    episodes: Sequence[EpisodeSignals], camera: str
+) -> Iterator[Fault]:
+    # others are no JPEG
+    episodes = [e for e in episodes if np.isfinite(e.cameras[camera].quality)]
     if not episodes:
         return
     usual = _median(episodes, lambda e: e.cameras[camera].quality)
     level = min(usual - _QUALITY_LOST, _QUALITY_BAD)
     bad = [e for e in episodes if e.cameras[camera].quality < level]
-    least = min((e.cameras[camera].quality for e in bad), default=0)
+    least = min(
+        (e.cameras[camera].quality for e in bad),
+        default=0,
+    )
     text = f"the JPEG quality is about {least:.0f}, elsewhere {usual:.0f}"
     yield from fault("picture-compressed", "warning", bad, text, camera=camera)
 
 
 def _focus(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
     values = [e.cameras[camera].sharpness for e in episodes]
-    usual, width = float(np.median(values)), max(float(spread(values)), _BLUR_FLOOR)
+    usual, width = (
+        float(np.median(values)),
+        max(float(spread(values)), _BLUR_FLOOR),
+    )
     level = usual - max(5 * width, _BLUR_LEAST)
     blurred = [e for e in episodes if e.cameras[camera].sharpness < level]
-    least = min((e.cameras[camera].sharpness for e in blurred), default=usual)
+    least = min(
+        (e.cameras[camera].sharpness for e in blurred),
+        default=usual,
+    )
     text = (
-        f"the pictures are out of focus: {np.exp((least - usual) / 2):.2f} of the usual sharpness"
+        "the pictures are out of focus: "
+        f"{np.exp((least - usual) / 2):.2f} of the usual sharpness"
     )
     yield from fault("picture-blurred", "warning", blurred, text, camera=camera)
 
@@ -124,7 +160,9 @@ def _colors(
     gone = {episode.index for episode in grey}
     colored = [e for e in episodes if e.index not in gone]
     swapped = yield from _red_and_blue(colored, camera)
-    yield from _casts(collection, [e for e in colored if e.index not in swapped], camera)
+    yield from _casts(
+        collection, [e for e in colored if e.index not in swapped], camera
+    )
 
 
 def _red_and_blue(
@@ -148,20 +186,33 @@ def _red_and_blue(
     return {episode.index for episode in found}
 
 
-def _exchanged(episode: EpisodeSignals, other: EpisodeSignals, camera: str) -> bool | None:
+def _exchanged(
+    episode: EpisodeSignals, other: EpisodeSignals, camera: str
+) -> bool | None:
     """Whether two views fit much better with red and blue exchanged.
 
     None where they are not alike at all.
     """
-    own, theirs = episode.cameras[camera].view - 128, other.cameras[camera].view - 128
-    if np.abs(theirs[1:]).mean() < 2 or np.abs(own[1:]).mean() < 2:  # too grey to tell
+    own, theirs = (
+        episode.cameras[camera].view - 128,
+        other.cameras[camera].view - 128,
+    )
+    # too grey to tell
+    if np.abs(theirs[1:]).mean() < 2 or np.abs(own[1:]).mean() < 2:
         return None
     straight = float(np.abs(own[1:] - theirs[1:]).mean())
     # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y) /
     # 1.772.
-    turned = np.stack([own[2] * 1.402 / 1.772, own[1] * 1.772 / 1.402])
+    turned = np.stack(
+        [
+            own[2] * 1.402 / 1.772,
+            own[1] * 1.772 / 1.402,
+        ]
+    )
     crossed = float(np.abs(turned - theirs[1:]).mean())
-    balance, other_balance = (1.402 * v[2] - 1.772 * v[1] for v in (own, theirs))
+    balance, other_balance = (
+        1.402 * v[2] - 1.772 * v[1] for v in (own, theirs)
+    )
     pattern = correlation(balance, other_balance)  # a cast leaves it as it is
     return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)
 
@@ -172,23 +223,33 @@ def _casts(
     """A colour cast of one camera alone: light changes all cameras of an episode."""
     if len(collection.cameras) < 2 or not episodes:
         return
-    balances = {c: [e.cameras[c].red_blue for e in episodes] for c in collection.cameras}
-    usual = {name: float(np.median(values)) for name, values in balances.items()}
+    balances = {
+        c: [e.cameras[c].red_blue for e in episodes] for c in collection.cameras
+    }
+    usual = {
+        name: float(np.median(values)) for name, values in balances.items()
+    }
 
     def off(episode: EpisodeSignals, name: str) -> float:
         return episode.cameras[name].red_blue - usual[name]
 
     def alone(episode: EpisodeSignals) -> float:
-        others = [off(episode, name) for name in collection.cameras if name != camera]
+        others = [
+            off(episode, name) for name in collection.cameras if name != camera
+        ]
         return off(episode, camera) - float(np.median(others))
 
-    width = max(float(spread([alone(e) for e in episodes])), 0.012)
+    width = max(
+        float(spread([alone(e) for e in episodes])),
+        0.012,
+    )
     level = max(6 * width, _CAST)
     odd = [
         e
         for e in episodes
         if abs(alone(e)) > level
-        and abs(off(e, camera)) >= max(abs(off(e, c)) for c in collection.cameras)
+        and abs(off(e, camera))
+        >= max(abs(off(e, c)) for c in collection.cameras)
     ]
     words = {True: "red", False: "blue"}
     for reddish, word in words.items():
@@ -197,18 +258,22 @@ def _casts(
         yield from fault("colour-cast", "warning", own, text, camera=camera)
 
 
-def _covered(episodes: Sequence[EpisodeSignals], camera: str) -> Iterator[Fault]:
+def _covered(
+    episodes: Sequence[EpisodeSignals], camera: str
+) -> Iterator[Fault]:
     """A large part without texture, darker than elsewhere: compared with the same camera."""
     if len(episodes) < 3:
         return
-    usual = np.median([e.cameras[camera].texture for e in episodes], axis=0)
+    usual = np.median(
+        [e.cameras[camera].texture for e in episodes],
+        axis=0,
+    )
     dimness = _median(episodes, lambda e: e.cameras[camera].dimness)
     covered = []
     for episode in episodes:
         own = episode.cameras[camera]
-        darker = min(
-            1.0, own.dimness / max(dimness, 1.0)
-        )  # what is dark has less texture everywhere
+        # what is dark has less texture everywhere
+        darker = min(1.0, own.dimness / max(dimness, 1.0))
         lost = (own.texture < 0.3 * darker * usual) & (usual > 2)
         if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:
             covered.append(episode)
@@ -220,7 +285,9 @@ def _covered_for_a_time(
     collection: Collection, episode: EpisodeSignals, camera: str
 ) -> Iterator[Fault]:
     own = episode.cameras[camera]
-    low = (own.contrast < 0.35 * np.median(own.contrast)) | (own.mean < 0.4 * np.median(own.mean))
+    low = (own.contrast < 0.35 * np.median(own.contrast)) | (
+        own.mean < 0.4 * np.median(own.mean)
+    )
     for start, stop in runs(low):
         if _COVERED_FRAMES <= stop - start < 0.9 * len(low):
             seconds = (stop - start) / collection.fps
@@ -228,7 +295,14 @@ def _covered_for_a_time(
             if own.mean[start:stop].max() < _BLACK:
                 code, word = ("picture-black", "are black")
             text = f"the pictures {word} for {seconds:.1f} s"
-            yield from fault(code, "warning", episode, text, camera=camera, span=(start, stop))
+            yield from fault(
+                code,
+                "warning",
+                episode,
+                text,
+                camera=camera,
+                span=(start, stop),
+            )
 
 
 def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
@@ -241,10 +315,15 @@ def _torn(episode: EpisodeSignals, camera: str) -> Iterator[Fault]:
     for calm, wild in ((upper, lower), (lower, upper)):
         near, near_calm = _around(wild), _around(calm)
         ratio = wild / calm
-        beside = np.maximum(np.roll(wild, 1), np.roll(wild, -1)) - near
-        single = (
-            wild - near > 1.5 * beside
-        )  # what changes for good stands out of one neighbour only
+        beside = (
+            np.maximum(
+                np.roll(wild, 1),
+                np.roll(wild, -1),
+            )
+            - near
+        )
+        # what changes for good stands out of one neighbour only
+        single = wild - near > 1.5 * beside
         hits |= single & (
             (calm < 1.6 * near_calm)
             & (wild > 3 * near)
@@ -270,7 +349,9 @@ def _around(values: Floats) -> Floats:
 
     It is the lower quartile: every fourth picture may be torn.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, 8, mode="edge"), 17)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(values, 8, mode="edge"), 17
+    )
     near: Floats = np.percentile(windows, 25, axis=1)
     return near
 

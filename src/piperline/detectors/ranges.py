@@ -41,7 +41,9 @@ def _beyond_limits(collection: Collection) -> Iterator[Fault]:
     for episode in collection.episodes:
         beyond: list[str] = []
         for label, values in _vectors(collection, episode):
-            outside = (values > robot.upper + margin) | (values < robot.lower - margin)
+            outside = (values > robot.upper + margin) | (
+                values < robot.lower - margin
+            )
             beyond += [
                 f"{label} {robot.short_names[d]}"
                 for d in np.flatnonzero(outside.mean(axis=0) > _BEYOND_ROWS)
@@ -53,24 +55,35 @@ def _beyond_limits(collection: Collection) -> Iterator[Fault]:
         where = " and ".join(parts) if len(parts) == 1 else "state and action"
         what = _unit_hint(collection, episodes, parts)
         yield from fault(
-            "beyond-limits", "error", episodes,
+            "beyond-limits",
+            "error",
+            episodes,
             f"values of {where} are beyond what the robot can reach{what}",
-        )  # fmt: skip
+        )
 
 
-def _vectors(collection: Collection, episode: EpisodeSignals) -> Iterator[tuple[str, Floats]]:
+def _vectors(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[tuple[str, Floats]]:
     yield "state", collection.state(episode)
     if collection.has_actions:
         yield "action", collection.action(episode)
 
 
 def _unit_hint(
-    collection: Collection, episodes: Sequence[EpisodeSignals], parts: Sequence[str]
+    collection: Collection,
+    episodes: Sequence[EpisodeSignals],
+    parts: Sequence[str],
 ) -> str:
     """In which unit the values look as if they were."""
     robot = collection.robot
     values = np.concatenate(
-        [v for e in episodes for part, v in _vectors(collection, e) if part in parts]
+        [
+            v
+            for e in episodes
+            for part, v in _vectors(collection, e)
+            if part in parts
+        ]
     )
     joints = float(np.abs(values[:, robot.joints]).max(initial=0))
     grippers = float(np.abs(values[:, robot.grippers]).max(initial=0))
@@ -91,8 +104,17 @@ def _unit_hint(
 
 def _never_changes(collection: Collection) -> Iterator[Fault]:
     """A dimension that not even noise moves, where others have noise."""
-    spans = {e.index: np.ptp(collection.state(e), axis=0) for e in collection.episodes}
-    alive = np.median([spans[e.index] > 0 for e in collection.episodes], axis=0) > 0
+    spans = {
+        e.index: np.ptp(collection.state(e), axis=0)
+        for e in collection.episodes
+    }
+    alive = (
+        np.median(
+            [spans[e.index] > 0 for e in collection.episodes],
+            axis=0,
+        )
+        > 0
+    )
     noisy = alive.mean() > 0.5  # a simulator's joints stand exactly still
     for d, name in enumerate(collection.robot.short_names):
         still = [
@@ -100,11 +122,20 @@ def _never_changes(collection: Collection) -> Iterator[Fault]:
             for e in collection.episodes
             if spans[e.index][d] == 0
             and len(e) > 1
-            and not _is_limit(collection, d, float(collection.state(e)[0, d]))
+            and not _is_limit(
+                collection,
+                d,
+                float(collection.state(e)[0, d]),
+            )
         ]
         everywhere = len(still) == len(collection)
         by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)
-        if still and noisy and by_noise and (everywhere or _noise_elsewhere(collection, d, still)):
+        if (
+            still
+            and noisy
+            and by_noise
+            and (everywhere or _noise_elsewhere(collection, d, still))
+        ):
             yield from fault(
                 "dimension-still",
                 "error",
@@ -114,11 +145,17 @@ def _never_changes(collection: Collection) -> Iterator[Fault]:
             )
 
 
-def _noise_elsewhere(collection: Collection, d: int, still: Sequence[EpisodeSignals]) -> bool:
+def _noise_elsewhere(
+    collection: Collection, d: int, still: Sequence[EpisodeSignals]
+) -> bool:
     """Whether dimension `d` of the other episodes changes from row to row even where it rests."""
     gone = {episode.index for episode in still}
     others = [e for e in collection.episodes if e.index not in gone]
-    changing = [np.mean(np.diff(collection.state(e)[:, d]) != 0) for e in others if len(e) > 1]
+    changing = [
+        np.mean(np.diff(collection.state(e)[:, d]) != 0)
+        for e in others
+        if len(e) > 1
+    ]
     return bool(changing) and float(np.median(changing)) > 0.5
 
 
@@ -126,7 +163,9 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
     """An extreme that many readings have exactly, and that the other sessions go beyond."""
     for d in collection.robot.joints:
         values = {
-            session: np.concatenate([collection.state(e)[:, d] for e in episodes])
+            session: np.concatenate(
+                [collection.state(e)[:, d] for e in episodes]
+            )
             for session, episodes in collection.sessions.items()
         }
         for session, own in values.items():
@@ -135,18 +174,29 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
             if share <= _SATURATED or _is_limit(collection, int(d), value):
                 continue
             moves = np.ptp(own) > 0.05 * collection.unit[d]
-            if moves and others and _others_go_on(own, others, value, 0.01 * collection.unit[d]):
+            if (
+                moves
+                and others
+                and _others_go_on(own, others, value, 0.01 * collection.unit[d])
+            ):
                 yield from fault(
-                    "saturated", "error", collection.sessions[session],
+                    "saturated",
+                    "error",
+                    collection.sessions[session],
                     f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
                     dimension=collection.robot.short_names[d],
-                )  # fmt: skip
+                )
 
 
-def _others_go_on(own: Floats, others: Sequence[Floats], value: float, margin: float) -> bool:
+def _others_go_on(
+    own: Floats, others: Sequence[Floats], value: float, margin: float
+) -> bool:
     """Whether half of the other sessions go further, and none stands still at its extreme."""
     sign = 1 if value == own.max() else -1
-    further = [float((sign * values).max()) > sign * value + margin for values in others]
+    further = [
+        float((sign * values).max()) > sign * value + margin
+        for values in others
+    ]
     held = max(_at_extreme(values)[0] for values in others)
     return float(np.mean(further)) >= 0.5 and held < _NOT_SATURATED
 
@@ -156,7 +206,13 @@ def _is_limit(collection: Collection, d: int, value: float) -> bool:
     robot = collection.robot
     if robot.lower is None or robot.upper is None:
         return False
-    return bool(min(abs(value - robot.lower[d]), abs(value - robot.upper[d])) < 0.01)
+    return bool(
+        min(
+            abs(value - robot.lower[d]),
+            abs(value - robot.upper[d]),
+        )
+        < 0.01
+    )
 
 
 def _at_extreme(values: Floats) -> tuple[float, float]:
@@ -175,14 +231,24 @@ def _homes(collection: Collection) -> Iterator[Fault]:
     floor, least = np.full(len(unit), _HOME_FLOOR), np.full(len(unit), 0.012)
     floor[robot.grippers], least[robot.grippers] = _GRIPPER_FLOOR, 5e-4
     starts = {
-        e.index: np.median(collection.state(e)[:_HOME_ROWS], axis=0) / unit
+        e.index: np.median(
+            collection.state(e)[:_HOME_ROWS],
+            axis=0,
+        )
+        / unit
         for e in collection.episodes
     }
     for session, episodes in collection.sessions.items():
         if len(episodes) < 2:  # one may begin anywhere
             continue
         own = np.array([starts[e.index] for e in episodes])
-        others = np.array([starts[e.index] for e in collection.episodes if e.session != session])
+        others = np.array(
+            [
+                starts[e.index]
+                for e in collection.episodes
+                if e.session != session
+            ]
+        )
         middle, usual = np.median(own, axis=0), np.median(others, axis=0)
         width = np.maximum(spread(others, axis=0), least)
         apart = np.abs(middle - usual) > np.maximum(8 * width, floor)
@@ -196,37 +262,80 @@ def _homes(collection: Collection) -> Iterator[Fault]:
             for d in off[:3]
         )
         more = " ..." if len(off) > 3 else ""
-        cause = _other_order(collection, session) or _sign_or_zero(middle, usual, off)
+        cause = _other_order(collection, session) or _sign_or_zero(
+            middle, usual, off
+        )
         yield from fault(
-            "home-apart", "warning", episodes, f"the session begins with {shown}{more}: {cause}",
+            "home-apart",
+            "warning",
+            episodes,
+            f"the session begins with {shown}{more}: {cause}",
             dimensions=[robot.short_names[d] for d in off],
-        )  # fmt: skip
+        )
 
 
-def _sign_or_zero(own: Floats, usual: Floats, off: NDArray[np.int64]) -> str:
+def _sign_or_zero(
+    own: Floats,
+    usual: Floats,
+    off: NDArray[np.int64],
+) -> str:
     turned = [d for d in off if abs(own[d] + usual[d]) < 0.05 < abs(usual[d])]
-    return "the sign is opposite" if turned else "zeroed anew, or the arm stands otherwise"
+    return (
+        "the sign is opposite"
+        if turned
+        else "zeroed anew, or the arm stands otherwise"
+    )
 
 
 def _other_order(collection: Collection, session: str) -> str | None:
     """The order of dimensions that fits the other sessions much better than this session's own."""
     own = _signature(collection, collection.sessions[session])
-    usual = _signature(collection, [e for e in collection.episodes if e.session != session])
+    usual = _signature(
+        collection, [e for e in collection.episodes if e.session != session]
+    )
     cost = np.abs(own[:, None] - usual[None]).sum(axis=2)
     size = len(cost)
     orders = _orders(collection)
     if not orders:
         return None
-    costs = {name: cost[order, np.arange(size)].sum() for name, order in orders.items()}
+    costs = {
+        name: cost[order, np.arange(size)].sum()
+        for name, order in orders.items()
+    }
     best = min(costs, key=lambda name: float(costs[name]))
     return best if costs[best] < 0.5 * np.trace(cost) else None
 
 
-def _signature(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Floats:
-    starts = [np.median(collection.state(e)[:_HOME_ROWS], axis=0) for e in episodes]
-    low = [np.percentile(collection.state(e), 5, axis=0) for e in episodes]
-    high = [np.percentile(collection.state(e), 95, axis=0) for e in episodes]
-    rows = [np.median(values, axis=0) / collection.unit for values in (starts, low, high)]
+def _signature(
+    collection: Collection, episodes: Sequence[EpisodeSignals]
+) -> Floats:
+    starts = [
+        np.median(
+            collection.state(e)[:_HOME_ROWS],
+            axis=0,
+        )
+        for e in episodes
+    ]
+    low = [
+        np.percentile(
+            collection.state(e),
+            5,
+            axis=0,
+        )
+        for e in episodes
+    ]
+    high = [
+        np.percentile(
+            collection.state(e),
+            95,
+            axis=0,
+        )
+        for e in episodes
+    ]
+    rows = [
+        np.median(values, axis=0) / collection.unit
+        for values in (starts, low, high)
+    ]
     return np.stack(rows, axis=1)
 
 
@@ -243,7 +352,11 @@ def _orders(collection: Collection) -> dict[str, list[int]]:
     found["the left and the right arm are exchanged"] = exchanged
     rolled = own.copy()
     for arm in arms:
-        for a, b in zip(arm, [*arm[1:], arm[0]], strict=True):
+        for a, b in zip(
+            arm,
+            [*arm[1:], arm[0]],
+            strict=True,
+        ):
             rolled[b] = a
     found["the gripper comes first"] = rolled
     inverse = own.copy()
@@ -274,14 +387,18 @@ def _signs(collection: Collection) -> Iterator[Fault]:
         np.fill_diagonal(sure, val=False)
         against = sure & (np.sign(own) != np.sign(others[0]))
         votes = against.sum(axis=1)
-        turned = (votes > 0) & (votes == sure.sum(axis=1)) & (votes == votes.max())
+        turned = (
+            (votes > 0) & (votes == sure.sum(axis=1)) & (votes == votes.max())
+        )
         for j in np.flatnonzero(turned):
             yield from fault(
-                "sign-apart", "warning", collection.sessions[session],
+                "sign-apart",
+                "warning",
+                collection.sessions[session],
                 "moves with the other joints in the opposite direction than in the other "
                 "sessions: another sign",
                 dimension=names[j],
-            )  # fmt: skip
+            )
 
 
 def _comparable(collection: Collection, session: str) -> list[Floats]:
@@ -292,20 +409,37 @@ def _comparable(collection: Collection, session: str) -> list[Floats]:
     texts = {episode.instruction for episode in collection.sessions[session]}
     tables = []
     for other in sorted(collection.sessions, key=lambda name: name != session):
-        episodes = [e for e in collection.sessions[other] if len(e) > _FEWEST_ROWS]
+        episodes = [
+            e for e in collection.sessions[other] if len(e) > _FEWEST_ROWS
+        ]
         same = [e for e in episodes if e.instruction in texts]
-        if len({e.instruction for e in same}) >= max(1, len(texts) / 2):
+        if len({e.instruction for e in same}) >= max(
+            1,
+            len(texts) / 2,
+        ):
             tables.append(_together(collection, same))
         elif other == session:
             return []
     return tables
 
 
-def _together(collection: Collection, episodes: Sequence[EpisodeSignals]) -> Floats:
+def _together(
+    collection: Collection, episodes: Sequence[EpisodeSignals]
+) -> Floats:
     """Correlations of the joints' movements: float64 (joints, joints); 0 for a joint that rests."""
     joints = collection.robot.joints
-    scale = np.maximum(collection.scale[joints], 0.02 * collection.unit[joints])
-    moved = [np.diff(collection.state(e)[:, joints], axis=0) / scale for e in episodes]
+    scale = np.maximum(
+        collection.scale[joints],
+        0.02 * collection.unit[joints],
+    )
+    moved = [
+        np.diff(
+            collection.state(e)[:, joints],
+            axis=0,
+        )
+        / scale
+        for e in episodes
+    ]
     values = np.clip(np.concatenate(moved), -0.1, 0.1)
     values -= values.mean(axis=0)
     size = np.sqrt((values**2).sum(axis=0))

@@ -39,32 +39,51 @@ def find_repeats(collection: Collection) -> Iterator[Fault]:
 def _own_joints(collection: Collection, camera: str) -> NDArray[np.int64]:
     """The joints that surely move a camera's picture: for a wrist camera those of its arm."""
     arms = collection.robot.arms
-    side = next((side for side in arms if side in camera.lower()), None)
+    side = next(
+        (side for side in arms if side in camera.lower()),
+        None,
+    )
     return collection.robot.joints_of(side) if side else collection.robot.joints
 
 
 def _repeated(episode: EpisodeSignals, camera: str) -> NDArray[np.bool_]:
     hashes = episode.cameras[camera].hashes
-    return np.concatenate([[False], hashes[1:] == hashes[:-1]])
+    return np.concatenate(
+        [
+            [False],
+            hashes[1:] == hashes[:-1],
+        ]
+    )
 
 
 def _frozen(collection: Collection) -> Iterator[Fault]:
     for camera in collection.cameras:
         joints = _own_joints(collection, camera)
         for episode in collection.episodes:
-            states = collection.state(episode)[:, joints] / collection.unit[joints]
+            states = (
+                collection.state(episode)[:, joints] / collection.unit[joints]
+            )
             for start, stop in runs(_repeated(episode, camera)):
                 count = stop - start + 1
-                moved = float(np.ptp(states[start - 1 : stop], axis=0).max())
+                moved = float(
+                    np.ptp(
+                        states[start - 1 : stop],
+                        axis=0,
+                    ).max()
+                )
                 if count > _FROZEN_FRAMES and moved > _MOVED:
                     seconds = count / collection.fps
                     yield from fault(
-                        "camera-frozen", "error", episode,
+                        "camera-frozen",
+                        "error",
+                        episode,
                         f"the camera gives the same picture {count} times in a row "
                         f"({seconds:.1f} s) "
                         f"while the robot moves by {moved:.2f} rad",
-                        camera=camera, span=(start - 1, stop), seconds=round(seconds, 2),
-                    )  # fmt: skip
+                        camera=camera,
+                        span=(start - 1, stop),
+                        seconds=round(seconds, 2),
+                    )
 
 
 def _slow(collection: Collection) -> Iterator[Fault]:
@@ -77,7 +96,10 @@ def _slow(collection: Collection) -> Iterator[Fault]:
             for start, stop in runs(repeated):
                 if stop - start >= _FROZEN_FRAMES:
                     repeated[start:stop] = False
-            speeds = (steps(collection.state(episode)[:, joints]) / collection.unit[joints]).sum(1)
+            speeds = (
+                steps(collection.state(episode)[:, joints])
+                / collection.unit[joints]
+            ).sum(1)
             moving = speeds > 0.2 * np.percentile(speeds, 90)
             if moving.sum() < _FEWEST_ROWS:
                 continue
@@ -88,20 +110,30 @@ def _slow(collection: Collection) -> Iterator[Fault]:
         if found:
             rate = collection.fps * (1 - float(np.median(shares)))
             yield from fault(
-                "camera-slow", "warning", found,
+                "camera-slow",
+                "warning",
+                found,
                 f"the camera gives about {rate:.0f} pictures a second, not {collection.fps}: "
                 f"{100 * np.median(shares):.0f} % of the pictures repeat the one before",
-                camera=camera, pictures_per_second=round(rate, 1),
-            )  # fmt: skip
+                camera=camera,
+                pictures_per_second=round(rate, 1),
+            )
 
 
 def _same_cameras(collection: Collection) -> Iterator[Fault]:
     for first, second in combinations(collection.cameras, 2):
-        found = [e for e in collection.episodes if _equal_share(e, first, second) > _SAME_SHARE]
+        found = [
+            e
+            for e in collection.episodes
+            if _equal_share(e, first, second) > _SAME_SHARE
+        ]
         yield from fault(
-            "cameras-same", "error", found,
-            f"the cameras {first} and {second} show the same pictures", camera=second,
-        )  # fmt: skip
+            "cameras-same",
+            "error",
+            found,
+            f"the cameras {first} and {second} show the same pictures",
+            camera=second,
+        )
 
 
 def _equal_share(episode: EpisodeSignals, first: str, second: str) -> float:
@@ -132,10 +164,22 @@ def _pairs(keys: Sequence[set[object]]) -> Counter[tuple[int, int]]:
     return pairs
 
 
-def _moving_rows(collection: Collection, episode: EpisodeSignals) -> set[object]:
+def _moving_rows(
+    collection: Collection, episode: EpisodeSignals
+) -> set[object]:
     """The rows, as bytes, in which the robot moves: those at rest may be equal by chance."""
     states = np.ascontiguousarray(episode.vectors[STATE])
-    moving = np.abs(np.diff(states, axis=0, prepend=states[:1])) / collection.unit > 1e-5
+    moving = (
+        np.abs(
+            np.diff(
+                states,
+                axis=0,
+                prepend=states[:1],
+            )
+        )
+        / collection.unit
+        > 1e-5
+    )
     return {row.tobytes() for row in states[moving.sum(axis=1) >= 2]}
 
 
@@ -145,20 +189,28 @@ def _shared(collection: Collection) -> Iterator[Fault]:
     rows = [_moving_rows(collection, episode) for episode in episodes]
     twice: set[tuple[int, int]] = set()
     for (a, b), count in sorted(_with_first(rows).items()):
-        share = count / max(1, min(len(rows[a]), len(rows[b])))
+        share = count / max(
+            1,
+            min(len(rows[a]), len(rows[b])),
+        )
         if share > _TWICE_SHARE and b not in {later for _, later in twice}:
             twice.add((a, b))
             yield from fault(
-                "episode-twice", "error", episodes[b],
+                "episode-twice",
+                "error",
+                episodes[b],
                 f"the episode is there twice: {100 * share:.0f} % of its rows are those of "
                 f"{episodes[a].session} {episodes[a].name}",
-                of=f"{episodes[a].session} {episodes[a].name}", share=round(share, 3),
-            )  # fmt: skip
+                of=f"{episodes[a].session} {episodes[a].name}",
+                share=round(share, 3),
+            )
     pictures: list[set[object]] = [
         {
             (camera, key)
             for camera in collection.cameras
-            for key in e.cameras[camera].hashes[e.cameras[camera].contrast > 1].tolist()
+            for key in e.cameras[camera]
+            .hashes[e.cameras[camera].contrast > 1]
+            .tolist()
         }
         for e in episodes
     ]
@@ -173,25 +225,38 @@ def _shared(collection: Collection) -> Iterator[Fault]:
             starts.append(stale)
         elif count > _FEW_PICTURES:
             wrong, right = sorted(
-                (episodes[a], episodes[b]), key=lambda e: _agreement(collection, e)
+                (episodes[a], episodes[b]),
+                key=lambda e: _agreement(collection, e),
             )
-            cameras = {key[0] for key in pictures[a] & pictures[b] if isinstance(key, tuple)}
+            cameras = {
+                key[0]
+                for key in pictures[a] & pictures[b]
+                if isinstance(key, tuple)
+            }
             yield from fault(
-                "pictures-of-another", "error", wrong,
+                "pictures-of-another",
+                "error",
+                wrong,
                 f"{count} of its pictures are those of {right.session} {right.name}, its rows "
                 "are not",
-                camera=cameras.pop() if len(cameras) == 1 else None, pictures=count,
-            )  # fmt: skip
+                camera=cameras.pop() if len(cameras) == 1 else None,
+                pictures=count,
+            )
     yield from _first_frame(starts)
 
 
 def _agreement(collection: Collection, episode: EpisodeSignals) -> float:
     """How well the pictures of an episode move when its joints do."""
     speeds = collection.joint_speeds(episode).sum(axis=1)
-    return sum(correlation(episode.cameras[c].motion, speeds) for c in collection.cameras)
+    return sum(
+        correlation(episode.cameras[c].motion, speeds)
+        for c in collection.cameras
+    )
 
 
-def _begins_with_end(episode: EpisodeSignals, other: EpisodeSignals) -> EpisodeSignals | None:
+def _begins_with_end(
+    episode: EpisodeSignals, other: EpisodeSignals
+) -> EpisodeSignals | None:
     for camera in episode.cameras:
         if camera in other.cameras:
             first = episode.cameras[camera].hashes[0]
@@ -204,9 +269,12 @@ def _stale_start(collection: Collection) -> Iterator[Fault]:
     """A first picture that is unlike the second, as no later one is unlike the one before."""
     found = []
     for episode in collection.episodes:
-        motions = [episode.cameras[camera].motion for camera in collection.cameras]
+        motions = [
+            episode.cameras[camera].motion for camera in collection.cameras
+        ]
         stale = [
-            len(motion) > _FEWEST_ROWS and motion[1] > _STALE * motion[2:].max() > 0
+            len(motion) > _FEWEST_ROWS
+            and motion[1] > _STALE * motion[2:].max() > 0
             for motion in motions
         ]
         if sum(stale) > len(stale) / 2:
@@ -217,6 +285,8 @@ def _stale_start(collection: Collection) -> Iterator[Fault]:
 def _first_frame(found: Sequence[EpisodeSignals]) -> Iterator[Fault]:
     unique = list({episode.index: episode for episode in found}.values())
     yield from fault(
-        "first-frame", "warning", unique,
+        "first-frame",
+        "warning",
+        unique,
         "the first pictures are from before the episode: stale ones of the recorder",
-    )  # fmt: skip
+    )

@@ -16,7 +16,13 @@ from piperline.detectors.fault import Fault, fault, with_sessions
 from piperline.signals.camera import WINDOW
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import correlation, lag_correlations, runs, shifted, smooth
+from piperline.signals.robust import (
+    correlation,
+    lag_correlations,
+    runs,
+    shifted,
+    smooth,
+)
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +48,9 @@ class _Expected:
 
     def of(self, collection: Collection, episode: EpisodeSignals) -> Floats:
         """How much the picture should change in each row, float64 (T,)."""
-        expected: Floats = collection.joint_speeds(episode) @ self.weights + self.floor
+        expected: Floats = (
+            collection.joint_speeds(episode) @ self.weights + self.floor
+        )
         return expected
 
 
@@ -67,7 +75,10 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     if exchanged and len(collection) - len(exchanged) >= 4:
         collection = collection.without(exchanged)
     fits = {camera: _fit(collection, camera) for camera in collection.cameras}
-    delays = {camera: _all_delays(collection, camera, fit) for camera, fit in fits.items()}
+    delays = {
+        camera: _all_delays(collection, camera, fit)
+        for camera, fit in fits.items()
+    }
     drifted = yield from _drifts(collection, delays)
     for camera, fit in fits.items():
         yield from _late(collection, camera, delays[camera], drifted)
@@ -90,8 +101,13 @@ def _fit(collection: Collection, camera: str) -> _Expected:
     floor = float(np.percentile(np.concatenate(motions), 5))
     best = (-1.0, np.zeros(speeds[0].shape[1]))
     for lag in _COMMON_LAGS:
-        pairs = [shifted(m[:, None], v, lag) for m, v in zip(motions, speeds, strict=True)]
-        wanted = np.maximum(np.concatenate([motion[:, 0] for motion, _ in pairs]) - floor, 0)
+        pairs = [
+            shifted(m[:, None], v, lag)
+            for m, v in zip(motions, speeds, strict=True)
+        ]
+        wanted = np.maximum(
+            np.concatenate([motion[:, 0] for motion, _ in pairs]) - floor, 0
+        )
         early = np.concatenate([speed for _, speed in pairs])
         weights = _weights(early, wanted)
         likeness = correlation(early @ weights, wanted)
@@ -117,7 +133,9 @@ def _weights(speeds: Floats, wanted: Floats) -> Floats:
 # --- which arm moves which wrist camera ----------------------------------------------------------
 
 
-def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals]]:
+def _sides(
+    collection: Collection,
+) -> Generator[Fault, None, list[EpisodeSignals]]:
     """Wrist cameras that move with the other arm.
 
     Returns the episodes in which cameras or arms are exchanged.
@@ -125,50 +143,78 @@ def _sides(collection: Collection) -> Generator[Fault, None, list[EpisodeSignals
     arms = collection.robot.arms
     exchanged: dict[int, EpisodeSignals] = {}
     for side in arms:
-        camera = next((name for name in collection.cameras if side in name.lower()), None)
+        camera = next(
+            (name for name in collection.cameras if side in name.lower()), None
+        )
         other = next(name for name in arms if name != side)
         if camera is None:
             continue
         long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-        wrong = [e for e in long if _moves_with(collection, e, camera, other, side)]
-        right = [e for e in long if _moves_with(collection, e, camera, side, other)]
+        wrong = [
+            e for e in long if _moves_with(collection, e, camera, other, side)
+        ]
+        right = [
+            e for e in long if _moves_with(collection, e, camera, side, other)
+        ]
         if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):
             wrong = list(collection.episodes)
         else:
             wrong = with_sessions(collection, wrong, right)
             exchanged |= {e.index: e for e in wrong}
         yield from fault(
-            "arm-of-camera", "error", wrong,
+            "arm-of-camera",
+            "error",
+            wrong,
             f"the camera {camera} moves with the {other} arm: cameras or arms are "
-            "exchanged", camera=camera,
-        )  # fmt: skip
+            "exchanged",
+            camera=camera,
+        )
     return list(exchanged.values())
 
 
 def _moves_with(
-    collection: Collection, episode: EpisodeSignals, camera: str, arm: str, not_arm: str
+    collection: Collection,
+    episode: EpisodeSignals,
+    camera: str,
+    arm: str,
+    not_arm: str,
 ) -> bool:
     """Whether a picture moves with one arm and clearly not with the other, and both move."""
-    if min(_arm_moves(collection, episode, side) for side in (arm, not_arm)) < _BOTH_MOVE:
+    if (
+        min(_arm_moves(collection, episode, side) for side in (arm, not_arm))
+        < _BOTH_MOVE
+    ):
         return False
     motion = smooth(episode.cameras[camera].motion)
     likeness = {}
     for side in (arm, not_arm):
         speed = _arm_speed(collection, episode, side)
         lags = range(-_MOST_LAG, _MOST_LAG + 1, 2)
-        likeness[side] = max(correlation(*shifted(motion, speed, lag)) for lag in lags)
+        likeness[side] = max(
+            correlation(*shifted(motion, speed, lag)) for lag in lags
+        )
     return likeness[arm] > 0.5 and likeness[arm] - likeness[not_arm] > 0.25
 
 
-def _arm_moves(collection: Collection, episode: EpisodeSignals, side: str) -> float:
+def _arm_moves(
+    collection: Collection, episode: EpisodeSignals, side: str
+) -> float:
     """How far the joint of an arm that moves most goes, radians."""
     dims = collection.robot.joints_of(side)
-    spans = np.ptp(collection.state(episode)[:, dims], axis=0) / collection.unit[dims]
+    spans = (
+        np.ptp(collection.state(episode)[:, dims], axis=0)
+        / collection.unit[dims]
+    )
     return float(spans.max())
 
 
-def _arm_speed(collection: Collection, episode: EpisodeSignals, side: str) -> Floats:
-    columns = np.isin(collection.robot.joints, collection.robot.arms[side])
+def _arm_speed(
+    collection: Collection, episode: EpisodeSignals, side: str
+) -> Floats:
+    columns = np.isin(
+        collection.robot.joints,
+        collection.robot.arms[side],
+    )
     return smooth(collection.joint_speeds(episode)[:, columns].sum(axis=1))
 
 
@@ -176,9 +222,15 @@ def _arm_speed(collection: Collection, episode: EpisodeSignals, side: str) -> Fl
 
 
 def _delay(
-    collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected
+    collection: Collection,
+    episode: EpisodeSignals,
+    camera: str,
+    expected: _Expected,
 ) -> _Delay:
-    motion, wanted = _motion(episode, camera), smooth(expected.of(collection, episode))
+    motion, wanted = (
+        _motion(episode, camera),
+        smooth(expected.of(collection, episode)),
+    )
     likeness = lag_correlations(motion, wanted, _MOST_LAG)
     best = int(np.argmax(likeness))
     middle, active = len(motion) // 2, float(np.std(wanted))
@@ -190,11 +242,16 @@ def _delay(
         peak = int(np.argmax(own))
         halves.append((peak - most, float(own[peak]) if enough else -1.0))
     return _Delay(
-        best - _MOST_LAG, float(likeness[best]), float(likeness[_MOST_LAG]), (halves[0], halves[1])
+        best - _MOST_LAG,
+        float(likeness[best]),
+        float(likeness[_MOST_LAG]),
+        (halves[0], halves[1]),
     )
 
 
-def _all_delays(collection: Collection, camera: str, expected: _Expected) -> dict[int, _Delay]:
+def _all_delays(
+    collection: Collection, camera: str, expected: _Expected
+) -> dict[int, _Delay]:
     """The delays of the pictures of a camera, by the number of the episode.
 
     Empty where there are too few.
@@ -202,7 +259,15 @@ def _all_delays(collection: Collection, camera: str, expected: _Expected) -> dic
     long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
     if len(long) < 3:
         return {}
-    return {e.index: _delay(collection, e, camera, expected) for e in long}
+    return {
+        e.index: _delay(
+            collection,
+            e,
+            camera,
+            expected,
+        )
+        for e in long
+    }
 
 
 def _usual(delays: Mapping[int, _Delay]) -> int:
@@ -212,61 +277,95 @@ def _usual(delays: Mapping[int, _Delay]) -> int:
 
 
 def _late(
-    collection: Collection, camera: str, delays: Mapping[int, _Delay], drifted: frozenset[int]
+    collection: Collection,
+    camera: str,
+    delays: Mapping[int, _Delay],
+    drifted: frozenset[int],
 ) -> Iterator[Fault]:
     """Pictures that are off in all recordings, or in some."""
     usual = _usual(delays)
     good = [
-        e for e in collection.episodes if e.index in delays and delays[e.index].likeness > _LIKE
+        e
+        for e in collection.episodes
+        if e.index in delays and delays[e.index].likeness > _LIKE
     ]
     if len(good) >= 3 and abs(usual) >= 4:
-        text = f"the pictures are {usual:+d} frames off the rows in all recordings"
+        text = (
+            f"the pictures are {usual:+d} frames off the rows in all recordings"
+        )
         yield from fault(
-            "pictures-late", "error", collection.episodes, text, camera=camera, frames=usual
+            "pictures-late",
+            "error",
+            collection.episodes,
+            text,
+            camera=camera,
+            frames=usual,
         )
     by_sign: dict[int, list[EpisodeSignals]] = {}
     for episode in _off(collection, good, delays, usual):
         if episode.index not in drifted:
-            by_sign.setdefault(int(np.sign(delays[episode.index].lag - usual)), []).append(episode)
+            by_sign.setdefault(
+                int(np.sign(delays[episode.index].lag - usual)), []
+            ).append(episode)
     for episodes in by_sign.values():
-        off = round(float(np.median([delays[e.index].lag for e in episodes]))) - usual
+        off = (
+            round(float(np.median([delays[e.index].lag for e in episodes])))
+            - usual
+        )
         text = f"the pictures are {off:+d} frames off the rows, in other recordings they are not"
-        yield from fault("pictures-late", "error", episodes, text, camera=camera, frames=off)
+        yield from fault(
+            "pictures-late", "error", episodes, text, camera=camera, frames=off
+        )
 
 
 def _off(
-    collection: Collection, good: Sequence[EpisodeSignals], delays: Mapping[int, _Delay], usual: int
+    collection: Collection,
+    good: Sequence[EpisodeSignals],
+    delays: Mapping[int, _Delay],
+    usual: int,
 ) -> list[EpisodeSignals]:
     """Episodes whose pictures are off by themselves, and sessions of which most are."""
 
     def sure(episode: EpisodeSignals) -> bool:
         delay = delays[episode.index]
-        return abs(delay.lag - usual) >= _LATE and delay.likeness - delay.at_zero > _GAIN
+        return (
+            abs(delay.lag - usual) >= _LATE
+            and delay.likeness - delay.at_zero > _GAIN
+        )
 
     late = {e.index for e in good if sure(e)}
     numbers = {e.index for e in good}
     for episodes in collection.sessions.values():
         known = [e for e in episodes if e.index in numbers]
-        if len(known) >= 2 and sum(e.index in late for e in known) > len(known) / 2:
+        if (
+            len(known) >= 2
+            and sum(e.index in late for e in known) > len(known) / 2
+        ):
             late |= {e.index for e in episodes if e.index in delays}
     return [e for e in collection.episodes if e.index in late]
 
 
 def _unrelated(
-    collection: Collection, camera: str, expected: _Expected, delays: Mapping[int, _Delay]
+    collection: Collection,
+    camera: str,
+    expected: _Expected,
+    delays: Mapping[int, _Delay],
 ) -> Iterator[Fault]:
     long = [e for e in collection.episodes if e.index in delays]
     if not long:
         return
     usual = float(np.median([delays[e.index].likeness for e in long]))
-    activity = {e.index: float(np.std(expected.of(collection, e))) for e in long}
+    activity = {
+        e.index: float(np.std(expected.of(collection, e))) for e in long
+    }
     active = float(np.median(list(activity.values())))
     lost = [
-        e for e in long
+        e
+        for e in long
         if usual > 0.65
         and delays[e.index].likeness < 0.3 * usual
         and activity[e.index] > 0.5 * active
-    ]  # fmt: skip
+    ]
     if lost:
         least = min(delays[e.index].likeness for e in lost)
         text = (
@@ -274,7 +373,12 @@ def _unrelated(
             f"elsewhere {usual:.2f}"
         )
         yield from fault(
-            "pictures-unrelated", "error", lost, text, camera=camera, correlation=round(least, 3)
+            "pictures-unrelated",
+            "error",
+            lost,
+            text,
+            camera=camera,
+            correlation=round(least, 3),
         )
 
 
@@ -309,7 +413,9 @@ def _drifts(
             if apart := _drift(delay, usual):
                 drifting.setdefault(index, {})[camera] = apart
     found = {
-        e.index: e for e in collection.episodes if _in_one_direction(drifting.get(e.index, {}))
+        e.index: e
+        for e in collection.episodes
+        if _in_one_direction(drifting.get(e.index, {}))
     }
     for episodes in collection.sessions.values():
         for camera in collection.cameras:
@@ -320,34 +426,56 @@ def _drifts(
             }
             if _in_one_direction(some) and len(some) >= len(episodes) / 2:
                 found |= {e.index: e for e in episodes if e.index in some}
-    calm = [e for e in collection.episodes if e.index not in found and _is_calm(e.index, delays)]
+    calm = [
+        e
+        for e in collection.episodes
+        if e.index not in found and _is_calm(e.index, delays)
+    ]
     episodes = with_sessions(collection, list(found.values()), calm)
     if episodes:
-        size = np.median([abs(v) for index in found for v in drifting[index].values()])
+        size = np.median(
+            [abs(v) for index in found for v in drifting[index].values()]
+        )
         text = (
             f"rows and pictures drift apart by about {size:.0f} frames from the first half "
             "to the second: images were lost"
         )
-        yield from fault("pictures-drift", "error", episodes, text, frames=int(size))
+        yield from fault(
+            "pictures-drift", "error", episodes, text, frames=int(size)
+        )
     return frozenset(e.index for e in episodes)
 
 
 def _in_one_direction(drifts: Mapping[Any, int]) -> bool:
     """Whether there are at least two, all of one sign."""
-    return len(drifts) >= 2 and len({np.sign(drift) for drift in drifts.values()}) == 1
+    return (
+        len(drifts) >= 2
+        and len({np.sign(drift) for drift in drifts.values()}) == 1
+    )
 
 
-def _is_calm(index: int, delays: Mapping[str, Mapping[int, _Delay]]) -> bool:
+def _is_calm(
+    index: int,
+    delays: Mapping[str, Mapping[int, _Delay]],
+) -> bool:
     """Whether the pictures of an episode surely do not drift."""
     known = [own[index] for own in delays.values() if index in own]
-    sure = [delay for delay in known if min(likeness for _, likeness in delay.halves) > _LIKE]
-    return bool(sure) and all(abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure)
+    sure = [
+        delay
+        for delay in known
+        if min(likeness for _, likeness in delay.halves) > _LIKE
+    ]
+    return bool(sure) and all(
+        abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure
+    )
 
 
 # --- standing still ------------------------------------------------------------------------------
 
 
-def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator[Fault]:
+def _still(
+    collection: Collection, camera: str, expected: _Expected
+) -> Iterator[Fault]:
     """A picture that stands still though it should move, also where each is encoded anew."""
     windows = {
         e.index: _windows(collection, e, camera, expected)
@@ -356,30 +484,44 @@ def _still(collection: Collection, camera: str, expected: _Expected) -> Iterator
     }
     if len(windows) < 4:
         return
-    typical = float(np.percentile(np.concatenate([gone for _, gone in windows.values()]), 50))
+    typical = float(
+        np.percentile(
+            np.concatenate([gone for _, gone in windows.values()]), 50
+        )
+    )
     usual = {
-        index: float(np.percentile(gone[still], 95)) if still.sum() >= 5 else 0.0
+        index: float(np.percentile(gone[still], 95))
+        if still.sum() >= 5
+        else 0.0
         for index, (still, gone) in windows.items()
     }
     for episode in collection.episodes:
         if episode.index not in windows:
             continue
         still, gone = windows[episode.index]
-        most = max(value for index, value in usual.items() if index != episode.index)
+        most = max(
+            value for index, value in usual.items() if index != episode.index
+        )
         hit = still & (gone > max(1.5 * most, 0.5 * typical))
         for start, stop in runs(smooth(hit, 5) > 0.5):
             if stop - start >= 8:
                 seconds = (stop - 1 + WINDOW - start) / collection.fps
                 yield from fault(
-                    "camera-still", "warning", episode,
+                    "camera-still",
+                    "warning",
+                    episode,
                     f"the picture stands still for {seconds:.1f} s while the robot moves as "
                     "it does where pictures change",
-                    camera=camera, span=(start, stop - 1 + WINDOW),
-                )  # fmt: skip
+                    camera=camera,
+                    span=(start, stop - 1 + WINDOW),
+                )
 
 
 def _windows(
-    collection: Collection, episode: EpisodeSignals, camera: str, expected: _Expected
+    collection: Collection,
+    episode: EpisodeSignals,
+    camera: str,
+    expected: _Expected,
 ) -> tuple[NDArray[np.bool_], Floats]:
     """Of each window whether its last picture differs from its first by noise alone.
 
@@ -387,11 +529,17 @@ def _windows(
         bool (windows,), and how far the joints went, float64 (windows,).
     """
     own = episode.cameras[camera]
-    change, motion = own.change.astype(np.float64), own.motion.astype(np.float64)
-    noise = np.median(np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1)[
-        1 : len(change) + 1
-    ]
-    scaled = collection.state(episode)[:, collection.robot.joints] / collection.joint_scale
+    change, motion = (
+        own.change.astype(np.float64),
+        own.motion.astype(np.float64),
+    )
+    noise = np.median(
+        np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1
+    )[1 : len(change) + 1]
+    scaled = (
+        collection.state(episode)[:, collection.robot.joints]
+        / collection.joint_scale
+    )
     spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
     gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
     return change < 1.2 * noise + 0.05, gone[: len(change)]

@@ -32,8 +32,15 @@ def find_texts(collection: Collection) -> Iterator[Fault]:
     texts: dict[str, list[EpisodeSignals]] = {}
     for episode in collection.episodes:
         texts.setdefault(episode.instruction, []).append(episode)
-    empty = [e for text, episodes in texts.items() if not text.strip() for e in episodes]
-    yield from fault("text-empty", "error", empty, "the episode has no instruction")
+    empty = [
+        e
+        for text, episodes in texts.items()
+        if not text.strip()
+        for e in episodes
+    ]
+    yield from fault(
+        "text-empty", "error", empty, "the episode has no instruction"
+    )
     told = {text: episodes for text, episodes in texts.items() if text.strip()}
     groups: dict[str, list[str]] = {}
     for text in told:
@@ -56,49 +63,79 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= most else text[:most] + "...")
 
 
-def _placeholders(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
+def _placeholders(
+    told: Mapping[str, Sequence[EpisodeSignals]],
+) -> Iterator[Fault]:
     for text, episodes in told.items():
         if _PLACEHOLDER.fullmatch(text):
-            message = f"the instruction {_short(text)} says nothing: a placeholder"
+            message = (
+                f"the instruction {_short(text)} says nothing: a placeholder"
+            )
             yield from fault("text-placeholder", "error", episodes, message)
 
 
 def _variants(
-    told: Mapping[str, Sequence[EpisodeSignals]], groups: Mapping[str, Sequence[str]]
+    told: Mapping[str, Sequence[EpisodeSignals]],
+    groups: Mapping[str, Sequence[str]],
 ) -> Iterator[Fault]:
     for texts in groups.values():
-        usual = max(texts, key=lambda text: (len(told[text]), text == text.strip(), text))
+        usual = max(
+            texts,
+            key=lambda text: (len(told[text]), text == text.strip(), text),
+        )
         for text in texts:
             if text != usual:
                 message = (
                     f"the instruction {_short(text)} differs from {_short(usual)} in "
                     "case, spaces or punctuation only"
                 )
-                yield from fault("text-variant", "warning", told[text], message, instruction=usual)
+                yield from fault(
+                    "text-variant",
+                    "warning",
+                    told[text],
+                    message,
+                    instruction=usual,
+                )
 
 
 def _typos(
-    told: Mapping[str, Sequence[EpisodeSignals]], groups: Mapping[str, Sequence[str]]
+    told: Mapping[str, Sequence[EpisodeSignals]],
+    groups: Mapping[str, Sequence[str]],
 ) -> Iterator[Fault]:
     """Texts that differ from a commoner one by a misspelt word.
 
     The rarer text is the one with the rarer word.
     """
-    counts = {key: sum(len(told[text]) for text in texts) for key, texts in groups.items()}
+    counts = {
+        key: sum(len(told[text]) for text in texts)
+        for key, texts in groups.items()
+    }
     words: dict[str, int] = {}
     for key in groups:
         for word in set(key.split()):
             words[word] = words.get(word, 0) + counts[key]
-    for first, second in combinations(sorted(groups)[: _MOST_TEXTS * 10], 2):
+    for first, second in combinations(
+        sorted(groups)[: _MOST_TEXTS * 10],
+        2,
+    ):
         if abs(len(first) - len(second)) > 3 or not _nearly(first, second):
             continue
-        rare, usual = sorted((first, second), key=lambda key: (_rarity(key, words), counts[key]))
+        rare, usual = sorted(
+            (first, second), key=lambda key: (_rarity(key, words), counts[key])
+        )
         if counts[rare] > counts[usual]:
             continue
-        text, other = groups[rare][0], max(groups[usual], key=lambda t: len(told[t]))
-        message = f"the instruction {_short(text)} is nearly {_short(other)}: a typo"
+        text, other = (
+            groups[rare][0],
+            max(groups[usual], key=lambda t: len(told[t])),
+        )
+        message = (
+            f"the instruction {_short(text)} is nearly {_short(other)}: a typo"
+        )
         episodes = [e for t in groups[rare] for e in told[t]]
-        yield from fault("text-typo", "warning", episodes, message, instruction=other)
+        yield from fault(
+            "text-typo", "warning", episodes, message, instruction=other
+        )
 
 
 def _rarity(key: str, words: Mapping[str, int]) -> int:
@@ -116,17 +153,34 @@ def _nearly(first: str, second: str) -> bool:
         return True
     if len(own) != len(other):
         return False
-    unlike = [(a, b) for a, b in zip(own, other, strict=True) if a != b]
+    unlike = [
+        (a, b)
+        for a, b in zip(
+            own,
+            other,
+            strict=True,
+        )
+        if a != b
+    ]
     return len(unlike) == 1 and _misspelt(*unlike[0])
 
 
 def _misspelt(first: str, second: str) -> bool:
     longest = max(len(first), len(second))
-    if min(len(first), len(second)) < 3 or abs(len(first) - len(second)) > 2:
+    if (
+        min(
+            len(first),
+            len(second),
+        )
+        < 3
+        or abs(len(first) - len(second)) > 2
+    ):
         return False
-    if {first, second} in ({"left", "lift"}, {"cup", "cap"}, {"in", "on"}) or first.rstrip(
-        "s"
-    ) == second.rstrip("s"):
+    if {first, second} in (
+        {"left", "lift"},
+        {"cup", "cap"},
+        {"in", "on"},
+    ) or first.rstrip("s") == second.rstrip("s"):
         return False
     edits = _edits(first, second)
     return (edits == 1 and longest >= 4) or (edits == 2 and longest >= 6)
@@ -138,7 +192,11 @@ def _edits(first: str, second: str) -> int:
     for i, a in enumerate(first, 1):
         row = [i]
         for k, b in enumerate(second, 1):
-            best = min(rows[-1][k] + 1, row[-1] + 1, rows[-1][k - 1] + (a != b))
+            best = min(
+                rows[-1][k] + 1,
+                row[-1] + 1,
+                rows[-1][k - 1] + (a != b),
+            )
             if i > 1 and k > 1 and a == second[k - 2] and first[i - 2] == b:
                 best = min(best, rows[-2][k - 2] + 1)
             row.append(best)
@@ -153,13 +211,19 @@ def _languages(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
     scripts.pop("", None)
     if len(scripts) < 2:
         return
-    counts = {name: sum(len(told[t]) for t in texts) for name, texts in scripts.items()}
+    counts = {
+        name: sum(len(told[t]) for t in texts)
+        for name, texts in scripts.items()
+    }
     usual = max(counts, key=lambda name: counts[name])
     for name, texts in scripts.items():
         if name != usual and counts[name] < 0.4 * sum(counts.values()):
             message = f"the instruction {_short(texts[0])} is in another script than the others"
             yield from fault(
-                "text-language", "warning", [e for t in texts for e in told[t]], message
+                "text-language",
+                "warning",
+                [e for t in texts for e in told[t]],
+                message,
             )
 
 
@@ -187,8 +251,18 @@ def _motions(
     }
     members = {key: es for key, es in members.items() if es}
     names = sorted(members, key=lambda key: -len(members[key]))[:_MOST_TEXTS]
-    shapes = {e.index: _shape(collection, e) for key in names for e in members[key]}
-    sample = {key: members[key][:: max(1, len(members[key]) // _MOST_OF_A_TEXT)] for key in names}
+    shapes = {
+        e.index: _shape(collection, e) for key in names for e in members[key]
+    }
+    sample = {
+        key: members[key][
+            :: max(
+                1,
+                len(members[key]) // _MOST_OF_A_TEXT,
+            )
+        ]
+        for key in names
+    }
     for key in names:
         for episode in members[key]:
             other = _moves_as(episode, key, sample, shapes)
@@ -198,7 +272,9 @@ def _motions(
                     f"the robot moves as in {_short(usual)}, the instruction is "
                     f"{_short(episode.instruction)}"
                 )
-                yield from fault("text-motion", "error", episode, message, instruction=usual)
+                yield from fault(
+                    "text-motion", "error", episode, message, instruction=usual
+                )
 
 
 def _moves_as(
@@ -214,18 +290,27 @@ def _moves_as(
         if key == own or len(episodes) < 2:
             continue
         theirs = _distances(episode, episodes, shapes)
-        level = 0.7 * min(float(np.median(mine)), float(mine.min()) / 0.95)
+        level = 0.7 * min(
+            float(np.median(mine)),
+            float(mine.min()) / 0.95,
+        )
         if len(theirs) and np.median(theirs) < level:
             return key
     return None
 
 
 def _distances(
-    episode: EpisodeSignals, others: Sequence[EpisodeSignals], shapes: Mapping[int, Floats]
+    episode: EpisodeSignals,
+    others: Sequence[EpisodeSignals],
+    shapes: Mapping[int, Floats],
 ) -> Floats:
     """How unlike the motion of an episode is that of others, float64 (others less itself,)."""
     theirs = [shapes[e.index] for e in others if e.index != episode.index]
-    return _warped(shapes[episode.index], np.stack(theirs)) if theirs else np.empty(0)
+    return (
+        _warped(shapes[episode.index], np.stack(theirs))
+        if theirs
+        else np.empty(0)
+    )
 
 
 def _shape(collection: Collection, episode: EpisodeSignals) -> Floats:
@@ -234,11 +319,20 @@ def _shape(collection: Collection, episode: EpisodeSignals) -> Floats:
     speed = smooth(collection.travelled(episode), 5)
     moving = np.flatnonzero(speed > 0.1 * np.percentile(speed, 95))
     start, stop = (
-        (int(moving[0]), int(moving[-1]) + 2) if len(moving) > _POINTS else (0, len(state))
+        (int(moving[0]), int(moving[-1]) + 2)
+        if len(moving) > _POINTS
+        else (0, len(state))
     )
-    rows = np.linspace(start, min(stop, len(state)) - 1, _POINTS).astype(int)
+    rows = np.linspace(
+        start,
+        min(stop, len(state)) - 1,
+        _POINTS,
+    ).astype(int)
     scale = np.maximum(collection.scale, 1e-3 * collection.unit)
-    gone = state[rows] - np.median(state[:5], axis=0)
+    gone = state[rows] - np.median(
+        state[:5],
+        axis=0,
+    )
     shape: Floats = np.clip(gone / scale, -2, 2)
     return shape
 
@@ -247,10 +341,22 @@ def _warped(own: Floats, others: Floats) -> Floats:
     """Dynamic time warping of one motion against N others, in a band: float64 (N,)."""
     count = len(others)
     cost = np.abs(own[None, :, None] - others[:, None]).mean(axis=3)
-    total = np.full((count, _POINTS + 1, _POINTS + 1), np.inf)
+    total = np.full(
+        (count, _POINTS + 1, _POINTS + 1),
+        np.inf,
+    )
     total[:, 0, 0] = 0
     for i in range(_POINTS):
-        for k in range(max(0, i - _REACH), min(_POINTS, i + _REACH + 1)):
-            before = np.minimum(np.minimum(total[:, i, k + 1], total[:, i + 1, k]), total[:, i, k])
+        for k in range(
+            max(0, i - _REACH),
+            min(_POINTS, i + _REACH + 1),
+        ):
+            before = np.minimum(
+                np.minimum(
+                    total[:, i, k + 1],
+                    total[:, i + 1, k],
+                ),
+                total[:, i, k],
+            )
             total[:, i + 1, k + 1] = cost[:, i, k] + before
     return total[:, -1, -1] / _POINTS

@@ -44,20 +44,33 @@ def _likeness(first: Floats, second: Floats) -> float:
     return float((first * second).mean())
 
 
-def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats]) -> Iterator[Fault]:
+def _exchanged(
+    collection: Collection, starts: Mapping[tuple[int, str], Floats]
+) -> Iterator[Fault]:
     """A camera that sees what another camera sees in the other episodes."""
     if len(collection) < 3:
         return
     found: dict[tuple[str, str], list[EpisodeSignals]] = {}
     lost: dict[str, set[int]] = {camera: set() for camera in collection.cameras}
     for episode in collection.episodes:
-        others = [e for e in collection.episodes if e.session != episode.session]
-        others = others or [e for e in collection.episodes if e.index != episode.index]
-        others = others[:: max(1, len(others) // (2 * _MOST_COMPARED))]
+        others = [
+            e for e in collection.episodes if e.session != episode.session
+        ]
+        others = others or [
+            e for e in collection.episodes if e.index != episode.index
+        ]
+        others = others[
+            :: max(
+                1,
+                len(others) // (2 * _MOST_COMPARED),
+            )
+        ]
         for camera in collection.cameras:
             own = starts[episode.index, camera]
             scores = {
-                name: _high([_likeness(own, starts[e.index, name]) for e in others])
+                name: _high(
+                    [_likeness(own, starts[e.index, name]) for e in others]
+                )
                 for name in collection.cameras
             }
             best = max(scores, key=lambda name: scores[name])
@@ -71,20 +84,32 @@ def _exchanged(collection: Collection, starts: Mapping[tuple[int, str], Floats])
                 found.setdefault((camera, best), []).append(episode)
     for (camera, best), episodes in found.items():
         sure = [
-            e for e in episodes if e.index in lost[best] and _moves_as(collection, e, camera, best)
+            e
+            for e in episodes
+            if e.index in lost[best] and _moves_as(collection, e, camera, best)
         ]
         if len(sure) <= len(collection) / 2:
             text = f"the camera sees what {best} sees in the other episodes: cameras are exchanged"
-            yield from fault("camera-exchanged", "error", sure, text, camera=camera)
+            yield from fault(
+                "camera-exchanged", "error", sure, text, camera=camera
+            )
 
 
-def _moves_as(collection: Collection, episode: EpisodeSignals, camera: str, best: str) -> bool:
+def _moves_as(
+    collection: Collection, episode: EpisodeSignals, camera: str, best: str
+) -> bool:
     """Whether a camera's pictures change where those of another camera do elsewhere."""
     others = [e for e in collection.episodes if e.session != episode.session]
-    others = others or [e for e in collection.episodes if e.index != episode.index]
+    others = others or [
+        e for e in collection.episodes if e.index != episode.index
+    ]
     own = _normal(episode.cameras[camera].activity)
     usual = {
-        name: _normal(np.median([_normal(e.cameras[name].activity) for e in others], axis=0))
+        name: _normal(
+            np.median(
+                [_normal(e.cameras[name].activity) for e in others], axis=0
+            )
+        )
         for name in (camera, best)
     }
     return _likeness(own, usual[best]) > _likeness(own, usual[camera])
@@ -95,18 +120,29 @@ def _high(values: Sequence[float]) -> float:
 
 
 def _turned(
-    collection: Collection, camera: str, starts: Mapping[tuple[int, str], Floats]
+    collection: Collection,
+    camera: str,
+    starts: Mapping[tuple[int, str], Floats],
 ) -> Iterator[Fault]:
     """Sessions whose view is another one's turned, or moved."""
     means = {
-        session: _normal(np.median([starts[e.index, camera] for e in episodes], axis=0))
+        session: _normal(
+            np.median(
+                [starts[e.index, camera] for e in episodes],
+                axis=0,
+            )
+        )
         for session, episodes in collection.sessions.items()
     }
     if len(means) < 2:
         return
     turned: dict[str, list[tuple[str, str]]] = {}
     for session, own in means.items():
-        alike = {other: _likeness(own, view) for other, view in means.items() if other != session}
+        alike = {
+            other: _likeness(own, view)
+            for other, view in means.items()
+            if other != session
+        }
         for other, view in list(means.items())[:_MOST_COMPARED]:
             if other == session:
                 continue
@@ -115,16 +151,27 @@ def _turned(
                 if score > _ALIKE and score - max(alike.values()) > 0.3:
                     turned.setdefault(session, []).append((other, word))
     activity = {
-        session: _normal(np.mean([e.cameras[camera].activity for e in episodes], axis=0))
+        session: _normal(
+            np.mean(
+                [e.cameras[camera].activity for e in episodes],
+                axis=0,
+            )
+        )
         for session, episodes in collection.sessions.items()
     }
     for session in _odd_ones(turned, activity):
         other, word = turned[session][0]
         text = f"the pictures are {word}, compared with those of {other}"
         yield from fault(
-            "view-turned", "warning", collection.sessions[session], text, camera=camera
+            "view-turned",
+            "warning",
+            collection.sessions[session],
+            text,
+            camera=camera,
         )
-    if not any(word in camera.lower() for word in _WRISTS) and not _at_an_arm(camera):
+    if not any(word in camera.lower() for word in _WRISTS) and not _at_an_arm(
+        camera
+    ):
         yield from _moved(collection, camera, means)
 
 
@@ -134,14 +181,21 @@ def _at_an_arm(camera: str) -> bool:
 
 
 def _odd_ones(
-    turned: Mapping[str, Sequence[tuple[str, str]]], activity: Mapping[str, Floats]
+    turned: Mapping[str, Sequence[tuple[str, str]]],
+    activity: Mapping[str, Floats],
 ) -> list[str]:
     """Of sessions that are each other's mirror image those that move where the others do not."""
 
     def gain(session: str) -> float:
         turn = _TURNS[turned[session][0][1]]
-        own, others = activity[session], [a for name, a in activity.items() if name != session]
-        return sum(_likeness(turn(own), other) - _likeness(own, other) for other in others)
+        own, others = (
+            activity[session],
+            [a for name, a in activity.items() if name != session],
+        )
+        return sum(
+            _likeness(turn(own), other) - _likeness(own, other)
+            for other in others
+        )
 
     odd: list[str] = []
     for session in sorted(turned, key=gain, reverse=True):
@@ -150,38 +204,62 @@ def _odd_ones(
     return odd
 
 
-def _moved(collection: Collection, camera: str, means: Mapping[str, Floats]) -> Iterator[Fault]:
+def _moved(
+    collection: Collection, camera: str, means: Mapping[str, Floats]
+) -> Iterator[Fault]:
     """A session whose camera stands otherwise than in the sessions that see the same."""
     told: list[str] = []
     for session in list(means)[1:]:
         own = means[session]
-        before = [other for other in list(means) if other != session and other not in told]
-        alike = {other: _likeness(own, means[other]) for other in before[:_MOST_COMPARED]}
+        before = [
+            other
+            for other in list(means)
+            if other != session and other not in told
+        ]
+        alike = {
+            other: _likeness(own, means[other])
+            for other in before[:_MOST_COMPARED]
+        }
         if not alike or max(alike.values()) > 0.85:
             continue
         for other, now in alike.items():
             score, down, across, zoom = _best_shift(own, means[other])
-            if score > 0.75 and score - now > 0.15 and (down or across or zoom != 1):
+            if (
+                score > 0.75
+                and score - now > 0.15
+                and (down or across or zoom != 1)
+            ):
                 how = f"by {100 * across:+.0f} % across and {100 * down:+.0f} % down"
                 how = how if zoom == 1 else f"zoomed by {zoom:g}"
                 told.append(session)
                 text = f"the camera stands otherwise than in {other}: the picture is moved {how}"
                 yield from fault(
-                    "view-moved", "warning", collection.sessions[session], text, camera=camera
+                    "view-moved",
+                    "warning",
+                    collection.sessions[session],
+                    text,
+                    camera=camera,
                 )
                 break
 
 
-def _best_shift(first: Floats, second: Floats) -> tuple[float, float, float, float]:
+def _best_shift(
+    first: Floats, second: Floats
+) -> tuple[float, float, float, float]:
     """How `second` is moved or zoomed to fit `first` best: likeness, down, across, zoom."""
     best = (-1.0, 0.0, 0.0, 1.0)
     height, width = first.shape
     for zoom in (1.0, 1.25, 1.5, 0.8, 0.67):
-        a, b = (first, _zoomed(second, zoom)) if zoom >= 1 else (_zoomed(first, 1 / zoom), second)
+        a, b = (
+            (first, _zoomed(second, zoom))
+            if zoom >= 1
+            else (_zoomed(first, 1 / zoom), second)
+        )
         for down in range(-6, 7):
             for across in range(-8, 9):
                 own = a[
-                    max(down, 0) : height + min(down, 0), max(across, 0) : width + min(across, 0)
+                    max(down, 0) : height + min(down, 0),
+                    max(across, 0) : width + min(across, 0),
                 ]
                 theirs = b[
                     max(-down, 0) : height + min(-down, 0),
@@ -198,8 +276,25 @@ def _zoomed(view: Floats, zoom: float) -> Floats:
     height, width = view.shape
     rows = (height - 1) / 2 + (np.arange(height) - (height - 1) / 2) / zoom
     columns = (width - 1) / 2 + (np.arange(width) - (width - 1) / 2) / zoom
-    between = np.stack([np.interp(columns, np.arange(width), line) for line in view])
+    between = np.stack(
+        [
+            np.interp(
+                columns,
+                np.arange(width),
+                line,
+            )
+            for line in view
+        ]
+    )
     zoomed: Floats = np.stack(
-        [np.interp(rows, np.arange(height), line) for line in between.T], axis=1
+        [
+            np.interp(
+                rows,
+                np.arange(height),
+                line,
+            )
+            for line in between.T
+        ],
+        axis=1,
     )
     return zoomed

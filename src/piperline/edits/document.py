@@ -13,7 +13,9 @@ def plan_document(plan: EditPlan) -> dict[str, Any]:
         document["keep"] = list(plan.keep)
     if plan.episodes:
         entries = plan.episodes.items()
-        document["episode"] = [{"episode": name, **_episode(edit)} for name, edit in entries]
+        document["episode"] = [
+            {"episode": name, **_episode(edit)} for name, edit in entries
+        ]
     if plan.dataset:
         document["dataset"] = _dataset(plan.dataset)
     return document
@@ -38,5 +40,7 @@ def _dataset(edit: DatasetEdit) -> dict[str, Any]:
     usual = DatasetEdit()
     names = [field.name for field in fields(DatasetEdit)]
     return {
-        name: getattr(edit, name) for name in names if getattr(edit, name) != getattr(usual, name)
+        name: getattr(edit, name)
+        for name in names
+        if getattr(edit, name) != getattr(usual, name)
     }

@@ -39,23 +39,39 @@ def edited(
         The episode with its new rows; statistics of images are there only where no frame has gone.
     """
     rows = np.arange(piece.start, piece.stop, edit.every)
-    table = episode.table if len(rows) == episode.length else episode.table.take(rows)
+    table = (
+        episode.table
+        if len(rows) == episode.length
+        else episode.table.take(rows)
+    )
     numbers = {key: _numbers(table, key) for key in instruction_columns}
     numbers["task_index"] = _task_rows(episode)[rows]
     texts = _texts(episode, numbers, piece, edit.rename_instructions)
     tasks, offsets = _numbered(texts)
     if piece.whole and piece.instruction is None:  # also those that no row has
-        others = (edit.rename_instructions.get(task, task) for task in episode.tasks)
+        others = (
+            edit.rename_instructions.get(task, task) for task in episode.tasks
+        )
         tasks = tuple(dict.fromkeys([*tasks, *others]))
     columns = {
-        new: _column(table, old, schema.order.get(old), offsets.get(old))
+        new: _column(
+            table,
+            old,
+            schema.order.get(old),
+            offsets.get(old),
+        )
         for new, old in schema.keys.items()
         if old in table.column_names
     }
     every_frame = piece.whole and edit.every == 1
     task_rows = offsets["task_index"]
     return EncodedEpisode(
-        table=pa.table({**columns, **_times(len(rows), schema.schema.fps)}),
+        table=pa.table(
+            {
+                **columns,
+                **_times(len(rows), schema.schema.fps),
+            }
+        ),
         clips={
             new: made(piece.span(episode.clips[old]))
             for new, old in schema.keys.items()
@@ -73,7 +89,10 @@ def edited(
     )
 
 
-def _times(length: int, fps: int) -> dict[str, pa.Array]:
+def _times(
+    length: int,
+    fps: int,
+) -> dict[str, pa.Array]:
     frames = np.arange(length, dtype=np.int64)
     values = pa.array(frame_times(frames, fps)), pa.array(frames)
     return dict(zip(EPISODE_LOCAL, values, strict=True))
@@ -97,19 +116,39 @@ def _texts(
     names: Mapping[str, str],
 ) -> dict[str, list[str]]:
     """For each column that numbers instructions, the new text of each row."""
-    texts = {key: [episode.tasks[number] for number in offsets] for key, offsets in numbers.items()}
+    texts = {
+        key: [episode.tasks[number] for number in offsets]
+        for key, offsets in numbers.items()
+    }
     if piece.instruction is not None:
         texts["task_index"] = [piece.instruction] * len(texts["task_index"])
-    return {key: [names.get(text, text) for text in rows] for key, rows in texts.items()}
+    return {
+        key: [names.get(text, text) for text in rows]
+        for key, rows in texts.items()
+    }
 
 
-def _numbered(texts: Mapping[str, list[str]]) -> tuple[tuple[str, ...], dict[str, Numbers]]:
+def _numbered(
+    texts: Mapping[str, list[str]],
+) -> tuple[tuple[str, ...], dict[str, Numbers]]:
     """The texts in the order in which they occur, `task_index` first, and the rows as offsets."""
     first = [*texts["task_index"]]
-    others = [text for key, rows in texts.items() if key != "task_index" for text in rows]
-    order = {text: offset for offset, text in enumerate(dict.fromkeys([*first, *others]))}
+    others = [
+        text
+        for key, rows in texts.items()
+        if key != "task_index"
+        for text in rows
+    ]
+    order = {
+        text: offset
+        for offset, text in enumerate(dict.fromkeys([*first, *others]))
+    }
     offsets = {
-        key: np.array([order[text] for text in rows], dtype=np.int64) for key, rows in texts.items()
+        key: np.array(
+            [order[text] for text in rows],
+            dtype=np.int64,
+        )
+        for key, rows in texts.items()
     }
     return tuple(order), offsets
 
@@ -123,5 +162,15 @@ def _column(
     if order is None:
         return column
     values = column.combine_chunks()
-    rows = values.flatten().to_numpy().reshape(-1, len(order))[:, order]
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), len(order))
+    rows = (
+        values.flatten()
+        .to_numpy()
+        .reshape(
+            -1,
+            len(order),
+        )[:, order]
+    )
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(rows.ravel()),
+        len(order),
+    )

@@ -78,7 +78,13 @@ def parse_episodes(text: str) -> list[str | range]:
     Raises:
         UsageError: a part of it is empty.
     """
-    return [_episodes(part.strip(), text) for part in text.split(",")]
+    return [
+        _episodes(
+            part.strip(),
+            text,
+        )
+        for part in text.split(",")
+    ]
 
 
 def _episodes(part: str, text: str) -> str | range:

@@ -47,11 +47,17 @@ class Piece:
         if self.whole:
             return clip
         count = self.stop - self.start
-        return replace(clip, first=clip.first + self.start, count=count, whole=False)
+        return replace(
+            clip, first=clip.first + self.start, count=count, whole=False
+        )
 
 
 def pieces_of(
-    plan: EditPlan, episodes: Sequence[KnownEpisode], *, fps: int, ignore_unknown: bool = False
+    plan: EditPlan,
+    episodes: Sequence[KnownEpisode],
+    *,
+    fps: int,
+    ignore_unknown: bool = False,
 ) -> list[Piece]:
     """Find out what a plan leaves of the episodes.
 
@@ -66,7 +72,9 @@ def pieces_of(
             outside of one. All that is wrong is told at once.
     """
     problems: list[str] = []
-    edits = _edits_by_index(plan, episodes, problems, ignore_unknown=ignore_unknown)
+    edits = _edits_by_index(
+        plan, episodes, problems, ignore_unknown=ignore_unknown
+    )
     pieces: list[Piece] = []
     for index, episode in enumerate(episodes):
         edit = edits.get(index, EpisodeEdit())
@@ -75,12 +83,18 @@ def pieces_of(
     if problems:
         raise _all(problems, episodes)
     if not pieces:
-        raise UsageError("the plan leaves no episode", next_step="keep at least one")
+        raise UsageError(
+            "the plan leaves no episode", next_step="keep at least one"
+        )
     return pieces
 
 
 def _edits_by_index(
-    plan: EditPlan, episodes: Sequence[KnownEpisode], problems: list[str], *, ignore_unknown: bool
+    plan: EditPlan,
+    episodes: Sequence[KnownEpisode],
+    problems: list[str],
+    *,
+    ignore_unknown: bool,
 ) -> dict[int, EpisodeEdit]:
     by_source = _indices_by_source(episodes)
     edits: dict[int, EpisodeEdit] = {}
@@ -99,38 +113,59 @@ def _edits_by_index(
             continue
         known = edits.get(index)
         try:
-            edits[index] = edit if known is None else joined_edits(address, known, edit)
+            edits[index] = (
+                edit if known is None else joined_edits(address, known, edit)
+            )
         except UsageError as error:
             problems.append(f"{error.message}: {error.found}")
     if plan.keep is not None:
-        _keep_only({index_of(address) for address in plan.keep}, edits, len(episodes), problems)
+        _keep_only(
+            {index_of(address) for address in plan.keep},
+            edits,
+            len(episodes),
+            problems,
+        )
     return edits
 
 
 def _keep_only(
-    kept: set[int | None], edits: dict[int, EpisodeEdit], count: int, problems: list[str]
+    kept: set[int | None],
+    edits: dict[int, EpisodeEdit],
+    count: int,
+    problems: list[str],
 ) -> None:
     for index in range(count):
         if index in kept:
             if index in edits and edits[index].drop:
-                problems.append(f"episode {index} is to be kept, and to be dropped")
+                problems.append(
+                    f"episode {index} is to be kept, and to be dropped"
+                )
         elif index in edits and not edits[index].drop:
-            problems.append(f"episode {index} is changed, but not among those that are kept")
+            problems.append(
+                f"episode {index} is changed, but not among those that are kept"
+            )
         else:
             edits[index] = EpisodeEdit(drop=True)
 
 
-def _indices_by_source(episodes: Sequence[KnownEpisode]) -> Mapping[str, list[int]]:
+def _indices_by_source(
+    episodes: Sequence[KnownEpisode],
+) -> Mapping[str, list[int]]:
     """By every way to name a source: with the folder of its file, and without."""
     found: dict[str, list[int]] = {}
     for index, episode in enumerate(episodes):
         if episode.source:
-            for name in {episode.source, episode.source.rpartition("/")[2]}:
+            for name in {
+                episode.source,
+                episode.source.rpartition("/")[2],
+            }:
                 found.setdefault(name, []).append(index)
     return found
 
 
-def _index(address: int | str, count: int, by_source: Mapping[str, list[int]]) -> int | str:
+def _index(
+    address: int | str, count: int, by_source: Mapping[str, list[int]]
+) -> int | str:
     """The number of an episode, or what is wrong with its address."""
     if isinstance(address, int):
         return address if address < count else f"there is no episode {address}"
@@ -144,10 +179,18 @@ def _index(address: int | str, count: int, by_source: Mapping[str, list[int]]) -
 
 
 def _pieces(
-    index: int, episode: KnownEpisode, edit: EpisodeEdit, fps: int, problems: list[str]
+    index: int,
+    episode: KnownEpisode,
+    edit: EpisodeEdit,
+    fps: int,
+    problems: list[str],
 ) -> Iterator[Piece]:
     start = edit.start.frame(fps) if edit.start else 0
-    stop = min(edit.stop.frame(fps), episode.length) if edit.stop else episode.length
+    stop = (
+        min(edit.stop.frame(fps), episode.length)
+        if edit.stop
+        else episode.length
+    )
     if start >= stop:
         problems.append(
             f"episode {index}: nothing is left of its {episode.length} frames by {start}:{stop}"
@@ -156,7 +199,9 @@ def _pieces(
     cuts = sorted(cut.frame(fps) for cut in edit.cuts)
     outside = [cut for cut in cuts if not start < cut < stop]
     if outside:
-        problems.append(f"episode {index}: there is nothing to split at frame {outside[0]}")
+        problems.append(
+            f"episode {index}: there is nothing to split at frame {outside[0]}"
+        )
         return
     bounds = [start, *dict.fromkeys(cuts), stop]
     for first, behind in pairwise(bounds):
@@ -164,7 +209,9 @@ def _pieces(
         yield Piece(index, first, behind, whole, edit.instruction)
 
 
-def _all(problems: Sequence[str], episodes: Sequence[KnownEpisode]) -> UsageError:
+def _all(
+    problems: Sequence[str], episodes: Sequence[KnownEpisode]
+) -> UsageError:
     error = UsageError(
         "the plan does not fit",
         expected=f"episodes from 0 to {len(episodes) - 1}, and frames that they have",
@@ -172,6 +219,18 @@ def _all(problems: Sequence[str], episodes: Sequence[KnownEpisode]) -> UsageErro
         next_step="mend the plan; nothing was changed",
     )
     if len(problems) > 1:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        error.add_note("\n".join(["and also:", *problems[1:_SHOWN], *more]))
+        more = (
+            [f"... and {len(problems) - _SHOWN} more"]
+            if len(problems) > _SHOWN
+            else []
+        )
+        error.add_note(
+            "\n".join(
+                [
+                    "and also:",
+                    *problems[1:_SHOWN],
+                    *more,
+                ]
+            )
+        )
     return error

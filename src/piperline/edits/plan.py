@@ -83,7 +83,9 @@ class DatasetEdit:
     rename_cameras: Mapping[str, str] = field(default_factory=dict)
     drop_features: tuple[str, ...] = ()
     rename_dimensions: Mapping[str, str] = field(default_factory=dict)
-    reorder_dimensions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reorder_dimensions: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )
     every: int = 1
 
     def __bool__(self) -> bool:
@@ -118,7 +120,9 @@ class EditPlan:
         return replace(self, episodes={**self.episodes, address: joined})
 
 
-def joined_edits(address: int | str, one: EpisodeEdit, other: EpisodeEdit) -> EpisodeEdit:
+def joined_edits(
+    address: int | str, one: EpisodeEdit, other: EpisodeEdit
+) -> EpisodeEdit:
     """Two edits of one episode as one.
 
     Raises:
@@ -130,7 +134,9 @@ def joined_edits(address: int | str, one: EpisodeEdit, other: EpisodeEdit) -> Ep
     for name in (each.name for each in fields(EpisodeEdit)):
         first, second = getattr(one, name), getattr(other, name)
         if first and second and first != second and name != "reason":
-            raise _contradiction(address, f"two values for {name}: {first} and {second}")
+            raise _contradiction(
+                address, f"two values for {name}: {first} and {second}"
+            )
         changes[name] = first or second
     return EpisodeEdit(**changes)
 
@@ -152,7 +158,9 @@ def read_plan(path: Path) -> EditPlan:
     place = Place(file=path)
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_PLAN:
-            raise UsageError("there is no plan of a sensible size here", place=place)
+            raise UsageError(
+                "there is no plan of a sensible size here", place=place
+            )
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
@@ -178,18 +186,38 @@ def _plan(document: dict[str, Any]) -> EditPlan:
 
 
 def _episode(entry: dict[str, Any]) -> tuple[int | str, EpisodeEdit]:
-    names = {"episode", "drop", "trim", "split", "instruction", "reason", *_OF_REVIEW}
+    names = {
+        "episode",
+        "drop",
+        "trim",
+        "split",
+        "instruction",
+        "reason",
+        *_OF_REVIEW,
+    }
     _known(entry, names, "an entry of [[episode]]")
     address = _address(entry.get("episode"))
-    start, stop = parse_span(_text(entry["trim"], "trim")) if "trim" in entry else (None, None)
-    cuts = tuple(parse_moment(str(cut)) for cut in _list(entry.get("split", []), "split"))
+    start, stop = (
+        parse_span(_text(entry["trim"], "trim"))
+        if "trim" in entry
+        else (None, None)
+    )
+    cuts = tuple(
+        parse_moment(str(cut))
+        for cut in _list(
+            entry.get("split", []),
+            "split",
+        )
+    )
     instruction = entry.get("instruction")
     edit = EpisodeEdit(
         drop=_flag(entry.get("drop", False), "drop"),
         start=start,
         stop=stop,
         cuts=cuts,
-        instruction=None if instruction is None else _text(instruction, "instruction"),
+        instruction=None
+        if instruction is None
+        else _text(instruction, "instruction"),
         reason=_text(entry.get("reason", ""), "reason"),
     )
     if edit.drop and not replace(edit, drop=False).keeps_all:
@@ -200,14 +228,22 @@ def _episode(entry: dict[str, Any]) -> tuple[int | str, EpisodeEdit]:
 def _dataset(entry: dict[str, Any]) -> DatasetEdit:
     names = {each.name for each in fields(DatasetEdit)}
     _known(entry, names, "[dataset]")
-    reordered = _table(entry.get("reorder_dimensions", {}), "reorder_dimensions")
+    reordered = _table(
+        entry.get("reorder_dimensions", {}), "reorder_dimensions"
+    )
     edit = DatasetEdit(
         rename_instructions=_texts_by_text(entry, "rename_instructions"),
-        drop_cameras=tuple(_texts(entry.get("drop_cameras", []), "drop_cameras")),
+        drop_cameras=tuple(
+            _texts(entry.get("drop_cameras", []), "drop_cameras")
+        ),
         rename_cameras=_texts_by_text(entry, "rename_cameras"),
-        drop_features=tuple(_texts(entry.get("drop_features", []), "drop_features")),
+        drop_features=tuple(
+            _texts(entry.get("drop_features", []), "drop_features")
+        ),
         rename_dimensions=_texts_by_text(entry, "rename_dimensions"),
-        reorder_dimensions={key: tuple(_texts(names, key)) for key, names in reordered.items()},
+        reorder_dimensions={
+            key: tuple(_texts(names, key)) for key, names in reordered.items()
+        },
         every=_count(entry.get("every", 1), "every"),
     )
     check_dataset_edit(edit)
@@ -222,11 +258,17 @@ def check_dataset_edit(edit: DatasetEdit) -> None:
     """
     both = sorted(set(edit.drop_cameras) & set(edit.rename_cameras))
     if both:
-        raise UsageError("a camera is left out and renamed", found=", ".join(map(printable, both)))
+        raise UsageError(
+            "a camera is left out and renamed",
+            found=", ".join(map(printable, both)),
+        )
     new = [*edit.rename_cameras.values()]
     twice = sorted({name for name in new if new.count(name) > 1})
     if twice:
-        raise UsageError("two cameras would have one name", found=", ".join(map(printable, twice)))
+        raise UsageError(
+            "two cameras would have one name",
+            found=", ".join(map(printable, twice)),
+        )
     if edit.every < 1:
         raise UsageError("--every needs a number from 1", found=str(edit.every))
 
@@ -247,7 +289,11 @@ def _address(value: object) -> int | str:
     )
 
 
-def _known(entry: Mapping[str, Any], names: set[str], where: str) -> None:
+def _known(
+    entry: Mapping[str, Any],
+    names: set[str],
+    where: str,
+) -> None:
     unknown = sorted(set(entry) - names)
     if unknown:
         raise UsageError(
@@ -259,7 +305,9 @@ def _known(entry: Mapping[str, Any], names: set[str], where: str) -> None:
 
 def _wrong(name: str, expected: str, value: object) -> UsageError:
     return UsageError(
-        f"{name} in the plan is of another kind", expected=expected, found=printable(repr(value))
+        f"{name} in the plan is of another kind",
+        expected=expected,
+        found=printable(repr(value)),
     )
 
 
@@ -285,8 +333,17 @@ def _texts(value: object, name: str) -> Iterator[str]:
     return (_text(item, name) for item in _list(value, name))
 
 
-def _texts_by_text(entry: Mapping[str, Any], name: str) -> dict[str, str]:
-    return {key: _text(item, name) for key, item in _table(entry.get(name, {}), name).items()}
+def _texts_by_text(
+    entry: Mapping[str, Any],
+    name: str,
+) -> dict[str, str]:
+    return {
+        key: _text(item, name)
+        for key, item in _table(
+            entry.get(name, {}),
+            name,
+        ).items()
+    }
 
 
 def _flag(value: object, name: str) -> bool:

@@ -36,19 +36,27 @@ class SchemaEdit:
         self._edit, self._old = edit, schema
         gone = self._gone()
         renamed = self._renamed()
-        self.keys = {renamed.get(key, key): key for key in schema.features if key not in gone}
+        self.keys = {
+            renamed.get(key, key): key
+            for key in schema.features
+            if key not in gone
+        }
         if len(self.keys) < len(schema.features) - len(gone):
             self._problems.append("two features would have one name")
         self.order = {
-            key: self._new_order(key, names) for key, names in edit.reorder_dimensions.items()
+            key: self._new_order(key, names)
+            for key, names in edit.reorder_dimensions.items()
         }
         self._check_dimensions()
         if schema.fps % edit.every:
-            self._problems.append(f"{schema.fps} frames a second cannot be divided by {edit.every}")
+            self._problems.append(
+                f"{schema.fps} frames a second cannot be divided by {edit.every}"
+            )
         if self._problems:
             raise UsageError(
                 "the changes do not fit the dataset",
-                expected="features: " + ", ".join(map(printable, schema.features)),
+                expected="features: "
+                + ", ".join(map(printable, schema.features)),
                 found="; ".join(self._problems),
                 next_step="mend the names; nothing was changed",
             )
@@ -73,7 +81,10 @@ class SchemaEdit:
             for new in names.values()
             if not _NAME.fullmatch(new)
         ]
-        return {self._camera(old): camera_key(_short(new)) for old, new in names.items()}
+        return {
+            self._camera(old): camera_key(_short(new))
+            for old, new in names.items()
+        }
 
     def _camera(self, name: str) -> str:
         key = camera_key(_short(name))
@@ -81,12 +92,18 @@ class SchemaEdit:
             self._problems.append(f"there is no camera {printable(name)}")
         return key
 
-    def _new_order(self, key: str, names: Sequence[str]) -> list[int]:
+    def _new_order(
+        self,
+        key: str,
+        names: Sequence[str],
+    ) -> list[int]:
         feature = self._old.features.get(key)
         known = list(feature.names or ()) if feature else []
         if sorted(known) != sorted(names) or len(set(known)) < len(known):
             names_text = ", ".join(map(printable, known)) or "of no names"
-            self._problems.append(f"{printable(key)} has the dimensions {names_text}")
+            self._problems.append(
+                f"{printable(key)} has the dimensions {names_text}"
+            )
             return []
         return [known.index(name) for name in names]
 
@@ -101,7 +118,9 @@ class SchemaEdit:
             if not having:
                 self._problems.append(f"there is no dimension {printable(old)}")
             if any(new in names for names in having):
-                self._problems.append(f"there is a dimension {printable(new)} already")
+                self._problems.append(
+                    f"there is a dimension {printable(new)} already"
+                )
 
     def _new_schema(self) -> Schema:
         features = {new: self._feature(old) for new, old in self.keys.items()}
@@ -119,7 +138,9 @@ class SchemaEdit:
         order = self.order.get(key, range(len(feature.names)))
         names = [feature.names[offset] for offset in order]
         new = self._edit.rename_dimensions
-        return replace(feature, names=tuple(new.get(name, name) for name in names))
+        return replace(
+            feature, names=tuple(new.get(name, name) for name in names)
+        )
 
     def modality(self, document: Any) -> Any:  # noqa: ANN401 - JSON
         """What modality.json becomes.
@@ -130,7 +151,10 @@ class SchemaEdit:
         if not isinstance(document, dict):
             return document
         changed = dict(document)
-        for part, default in (("state", "observation.state"), ("action", "action")):
+        for part, default in (
+            ("state", "observation.state"),
+            ("action", "action"),
+        ):
             groups = document.get(part)
             if isinstance(groups, dict):
                 changed[part] = self._groups(groups, default)
@@ -138,7 +162,9 @@ class SchemaEdit:
             changed["video"] = dict(self._videos(document["video"]))
         return changed
 
-    def _groups(self, groups: Mapping[str, Any], default: str) -> dict[str, Any]:
+    def _groups(
+        self, groups: Mapping[str, Any], default: str
+    ) -> dict[str, Any]:
         kept = {}
         for name, group in groups.items():
             key = _original_key(group) or default
@@ -151,7 +177,11 @@ class SchemaEdit:
         if order is None or not isinstance(group, dict):
             return group
         first, end = group.get("start"), group.get("end")
-        if not (isinstance(first, int) and isinstance(end, int) and 0 <= first < end <= len(order)):
+        if not (
+            isinstance(first, int)
+            and isinstance(end, int)
+            and 0 <= first < end <= len(order)
+        ):
             raise UsageError(
                 f"modality.json: the group {printable(name)} is no span of {printable(key)}",
                 expected=f"start and end from 0 to {len(order)}",
@@ -167,7 +197,10 @@ class SchemaEdit:
             )
         return {**group, "start": start, "end": start + len(old)}
 
-    def _videos(self, videos: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    def _videos(
+        self,
+        videos: Mapping[str, Any],
+    ) -> list[tuple[str, Any]]:
         new = {old: key for key, old in self.keys.items()}
         kept = []
         for name, entry in videos.items():

@@ -9,7 +9,11 @@ from pathlib import Path
 from piperline.errors import DatasetError, OutputExists, PiperlineError, Place
 from piperline.files import write_whole
 from piperline.finding import command
-from piperline.groot.checks.modality import check_choice, check_modality, check_target
+from piperline.groot.checks.modality import (
+    check_choice,
+    check_modality,
+    check_target,
+)
 from piperline.groot.launch_scripts import class_name, lerobot_text, script_text
 from piperline.groot.loader import Meta, require, require_meta
 from piperline.groot.modality import MODALITY_FILE, modality
@@ -25,21 +29,37 @@ SHIPPED_DATASET = "dataset/bi_piper"
 def config_name(meta: Meta) -> str:
     """The robot's name as a Python module can be called: `bi_piper`."""
     robot = str(meta.info.get("robot_type") or meta.root.name)
-    name = re.sub(r"\W+", "_", robot, flags=re.ASCII).strip("_").lower()
+    name = (
+        re.sub(
+            r"\W+",
+            "_",
+            robot,
+            flags=re.ASCII,
+        )
+        .strip("_")
+        .lower()
+    )
     return name if name[:1].isalpha() else f"robot_{name}".rstrip("_")
 
 
-def files(meta: Meta, choice: Choice, target: Target, settings: Settings) -> dict[str, str]:
+def files(
+    meta: Meta, choice: Choice, target: Target, settings: Settings
+) -> dict[str, str]:
     """All files of a folder such as `config_for_gr00tn16`, by name."""
     name = config_name(meta)
-    settings = replace(settings, dataset_path=settings.dataset_path or str(meta.root.resolve()))
+    settings = replace(
+        settings, dataset_path=settings.dataset_path or str(meta.root.resolve())
+    )
     result = {
-        "modality.json": json.dumps(meta.modality, indent=4, ensure_ascii=False) + "\n",
+        "modality.json": json.dumps(meta.modality, indent=4, ensure_ascii=False)
+        + "\n",
         f"{name}_config.py": config_text(name, choice, target),
         f"finetune_{name}.sh": script_text(name, target, settings),
     }
     if target.family == "n1.7":
-        result[f"lerobot_train_{name}.sh"] = lerobot_text(name, meta, choice, target, settings)
+        result[f"lerobot_train_{name}.sh"] = lerobot_text(
+            name, meta, choice, target, settings
+        )
     return result
 
 
@@ -73,18 +93,35 @@ def prepare(
     if guessed:
         meta = replace(meta, modality=modality(meta.schema))
     if relative and target.version == "n1.5":
-        raise PiperlineError("GR00T N1.5 has no relative actions", next_step="leave out --relative")
+        raise PiperlineError(
+            "GR00T N1.5 has no relative actions",
+            next_step="leave out --relative",
+        )
     _require_vectors(meta)
     require(check_modality(meta))
-    choice = default_choice(meta, horizon=horizon, relative=relative, cameras=cameras)
-    require([*check_choice(meta, choice, Place(file=root)), *check_target(meta, choice, target)])
+    choice = default_choice(
+        meta, horizon=horizon, relative=relative, cameras=cameras
+    )
+    require(
+        [
+            *check_choice(meta, choice, Place(file=root)),
+            *check_target(meta, choice, target),
+        ]
+    )
     longest = max((length for _, length in meta.episodes), default=0)
     if longest < horizon:
         raise DatasetError(
             f"the horizon of {horizon} frames is longer than every episode",
             place=Place(file=root),
             found=f"the longest episode has {longest} frames",
-            next_step=command("piperline", "groot", "config", root, "--horizon", longest // 2 or 1),
+            next_step=command(
+                "piperline",
+                "groot",
+                "config",
+                root,
+                "--horizon",
+                longest // 2 or 1,
+            ),
         )
     return meta, choice, guessed
 
@@ -102,7 +139,11 @@ def _require_vectors(meta: Meta) -> None:
         )
 
 
-def shipped_files(meta: Meta, choice: Choice, target: Target) -> dict[str, str]:
+def shipped_files(
+    meta: Meta,
+    choice: Choice,
+    target: Target,
+) -> dict[str, str]:
     """The files as this repository ships them for Piper: nobody has edited those that are equal."""
     return files(meta, choice, target, Settings(dataset_path=SHIPPED_DATASET))
 
@@ -129,9 +170,13 @@ def write_files(
         OutputExists: one is there and differs, and `overwrite` is not set: it may have been edited.
     """
     present = {folder / name: _text(folder / name) for name in texts}
-    changed = [path for path, text in present.items() if text != texts[path.name]]
+    changed = [
+        path for path, text in present.items() if text != texts[path.name]
+    ]
     known = unedited or {}
-    foreign = [path for path in changed if present[path] != known.get(path.name, "")]
+    foreign = [
+        path for path in changed if present[path] != known.get(path.name, "")
+    ]
     edited = [path for path in foreign if path.exists()]
     names = ", ".join(path.name for path in edited)
     if edited and not overwrite:
@@ -163,7 +208,9 @@ def config_text(name: str, choice: Choice, target: Target) -> str:
 def _modality_config(name: str, choice: Choice, target: Target) -> str:
     actions = "".join(
         f"    {json.dumps(group)}: ActionRepresentation.{kind},\n"
-        for group, kind in zip(choice.action, choice.representations, strict=True)
+        for group, kind in zip(
+            choice.action, choice.representations, strict=True
+        )
     )
     return f'''"""{target.title} on {name}: what it uses of the dataset, and how."""
 
@@ -238,4 +285,9 @@ def _list(names: Iterable[str], indent: int = 8) -> str:
     line = ", ".join(words)
     if len(line) + indent <= _SHORT:
         return f"[{line}]"
-    return "[\n" + "".join(f"{' ' * (indent + 4)}{word},\n" for word in words) + " " * indent + "]"
+    return (
+        "[\n"
+        + "".join(f"{' ' * (indent + 4)}{word},\n" for word in words)
+        + " " * indent
+        + "]"
+    )

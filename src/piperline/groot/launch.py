@@ -15,8 +15,20 @@ from piperline.groot.launch_scripts import class_name
 from piperline.groot.loader import Meta, require_meta
 from piperline.groot.modality_config import default_choice, read_choice
 from piperline.groot.preflight import Report, preflight
-from piperline.groot.settings import Launch, Settings, arguments, launcher, output_folder
-from piperline.groot.versions import DEFAULT_HORIZON, DEFAULT_VERSION, VERSIONS, Target, target
+from piperline.groot.settings import (
+    Launch,
+    Settings,
+    arguments,
+    launcher,
+    output_folder,
+)
+from piperline.groot.versions import (
+    DEFAULT_HORIZON,
+    DEFAULT_VERSION,
+    VERSIONS,
+    Target,
+    target,
+)
 from piperline.text import printable
 
 
@@ -48,19 +60,25 @@ def checkout_version(checkout: Path) -> Target:
     """
     # The newest first: later versions may keep files of earlier ones.
     for goal in reversed(list(VERSIONS.values())):
-        there = (checkout / goal.marker).exists() and (checkout / goal.launcher).is_file()
+        there = (checkout / goal.marker).exists() and (
+            checkout / goal.launcher
+        ).is_file()
         if there and _says(checkout / "gr00t/data/stats.py", goal.told_by):
             return goal
     raise PiperlineError(
         "this is no checkout of Isaac-GR00T N1.5, N1.6 or N1.7",
         place=Place(file=checkout),
-        expected=" or ".join(dict.fromkeys(goal.marker for goal in VERSIONS.values())),
+        expected=" or ".join(
+            dict.fromkeys(goal.marker for goal in VERSIONS.values())
+        ),
         next_step=f"git clone -b {target(DEFAULT_VERSION).ref} https://github.com/NVIDIA/Isaac-GR00T",
     )
 
 
 def _says(path: Path, word: str | None) -> bool:
-    return word is None or (path.is_file() and word in path.read_text(encoding="utf-8"))
+    return word is None or (
+        path.is_file() and word in path.read_text(encoding="utf-8")
+    )
 
 
 def plan_launch(
@@ -94,14 +112,19 @@ def plan_launch(
     """
     goal = _wanted(checkout, target(version))
     meta = require_modality(root)
-    settings = replace(settings or Settings(), dataset_path=str(root.resolve()))
+    settings = replace(
+        settings or Settings(),
+        dataset_path=str(root.resolve()),
+    )
     name = config_name(meta)
     if config is None:
         config = checkout / goal.folder / f"{name}_config.py"
         if not config.exists():
             steps = DEFAULT_HORIZON if horizon is None else horizon
             choice = default_choice(meta, horizon=steps, relative=relative)
-            write_files(config.parent, {config.name: config_text(name, choice, goal)})
+            write_files(
+                config.parent, {config.name: config_text(name, choice, goal)}
+            )
     _check_options(root, config, goal, horizon, relative)
     n15 = goal.version == "n1.5"
     span, checked = (_n15_horizon(config), None) if n15 else (None, config)
@@ -113,15 +136,27 @@ def plan_launch(
         launch=_launch(settings, checkout, name),
         videos=videos,
     )
-    named = f"{config.stem}:{class_name(name)}" if n15 else str(config.resolve())
-    options = [word for option in arguments(goal, settings, named, name) for word in option]
+    named = (
+        f"{config.stem}:{class_name(name)}" if n15 else str(config.resolve())
+    )
+    options = [
+        word
+        for option in arguments(goal, settings, named, name)
+        for word in option
+    ]
     # N1.5 imports the config by its module name.
     before = ["env", f"PYTHONPATH={config.parent.resolve()}"] if n15 else []
-    return Plan(checkout, (*before, *launcher(goal, settings.gpus), *options), report)
+    return Plan(
+        checkout, (*before, *launcher(goal, settings.gpus), *options), report
+    )
 
 
 def _check_options(
-    root: Path, config: Path, goal: Target, horizon: int | None, relative: Sequence[str] | None
+    root: Path,
+    config: Path,
+    goal: Target,
+    horizon: int | None,
+    relative: Sequence[str] | None,
 ) -> None:
     """See that a config which was there before does what the options say."""
     other: list[str] = []
@@ -134,7 +169,14 @@ def _check_options(
     if other:
         asked = ["--horizon", horizon] if horizon is not None else []
         asked += ["--relative", *relative] if relative is not None else []
-        words = ["--version", goal.version, *asked, "--output", config.parent, "--overwrite"]
+        words = [
+            "--version",
+            goal.version,
+            *asked,
+            "--output",
+            config.parent,
+            "--overwrite",
+        ]
         raise UsageError(
             "the config in the checkout says otherwise than the options, and training goes by it",
             place=Place(file=config),
@@ -144,12 +186,18 @@ def _check_options(
 
 
 def _horizon(config: Path, goal: Target) -> int | None:
-    return _n15_horizon(config) if goal.version == "n1.5" else read_choice(config).horizon
+    return (
+        _n15_horizon(config)
+        if goal.version == "n1.5"
+        else read_choice(config).horizon
+    )
 
 
 def _n15_horizon(config: Path) -> int | None:
     """The steps that a config of N1.5 names as we write it; None in another form."""
-    found = re.search(r"action_indices = list\(range\((\d+)\)\)", config.read_text("utf-8"))
+    found = re.search(
+        r"action_indices = list\(range\((\d+)\)\)", config.read_text("utf-8")
+    )
     return int(found[1]) if found else None
 
 
@@ -160,8 +208,12 @@ def start(plan: Plan) -> int:
         PiperlineError: GR00T's environment is not active: there is no such program, or its Python
             cannot import gr00t.
     """
-    program = next(word for word in plan.command if word in {"python", "torchrun"})
-    activate = f"source {shlex.quote(str(plan.checkout / '.venv/bin/activate'))}"
+    program = next(
+        word for word in plan.command if word in {"python", "torchrun"}
+    )
+    activate = (
+        f"source {shlex.quote(str(plan.checkout / '.venv/bin/activate'))}"
+    )
     found = shutil.which(program)
     if found is None:
         raise PiperlineError(
@@ -185,7 +237,9 @@ def start(plan: Plan) -> int:
             found=printable(" ".join(last)),
             next_step=activate,
         )
-    return subprocess.run(plan.command, cwd=plan.checkout, check=False).returncode
+    return subprocess.run(
+        plan.command, cwd=plan.checkout, check=False
+    ).returncode
 
 
 def require_modality(root: Path) -> Meta:
@@ -221,7 +275,13 @@ def _wanted(checkout: Path, goal: Target) -> Target:
 def _launch(settings: Settings, checkout: Path, name: str) -> Launch:
     output = checkout / output_folder(settings, name)
     base = checkout / settings.base_model if settings.base_model else None
-    launch = Launch(settings.gpus, settings.batch, settings.workers, output=output, base_model=base)
+    launch = Launch(
+        settings.gpus,
+        settings.batch,
+        settings.workers,
+        output=output,
+        base_model=base,
+    )
     return replace(
         launch,
         shard_size=settings.shard_size or launch.shard_size,

@@ -55,7 +55,9 @@ def script_text(name: str, target: Target, settings: Settings) -> str:
         for option, *values in options
         if (variable := _VARIABLES.get(option))
     )
-    lines = " \\\n    ".join(_shell_option(option, values) for option, *values in options)
+    lines = " \\\n    ".join(
+        _shell_option(option, values) for option, *values in options
+    )
     start = _N15_START if n15 else _N16_START
     resume = _RESUME if target.is_of_spring else ""
     return f"""#!/usr/bin/env bash
@@ -80,7 +82,9 @@ def _shell_option(option: str, values: Sequence[str]) -> str:
     return " ".join((option, *map(shlex.quote, values)))
 
 
-def lerobot_text(name: str, meta: Meta, choice: Choice, target: Target, settings: Settings) -> str:
+def lerobot_text(
+    name: str, meta: Meta, choice: Choice, target: Target, settings: Settings
+) -> str:
     """N1.7 through LeRobot: which dimensions stay absolute is told by parts of their names.
 
     The options are those of `GrootConfig` and `ImageTransformsConfig` in huggingface/lerobot 0.6.
@@ -149,14 +153,18 @@ def _excluded_joints(meta: Meta, choice: Choice) -> list[str]:
     Raises:
         PiperlineError: the names cannot tell absolute from relative dimensions.
     """
-    names = [name.lower() for name in meta.schema.features["action"].names or ()]
+    names = [
+        name.lower() for name in meta.schema.features["action"].names or ()
+    ]
     relative: set[str] = set()
     for group in choice.relative:
         column, start, end = meta.column("action", group)
         relative.update(names[start:end] if column == "action" else ())
     absolute = [name for name in names if name not in relative]
     for words in (["gripper"], ["hand"], ["finger"], absolute):
-        if {name for name in names if any(word in name for word in words)} == set(absolute):
+        if {
+            name for name in names if any(word in name for word in words)
+        } == set(absolute):
             return words if absolute else []
     raise PiperlineError(
         "LeRobot chooses relative dimensions by their names, and these do not tell them apart",

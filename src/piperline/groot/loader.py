@@ -66,7 +66,11 @@ class Meta:
             episode_chunk=chunk, video_key=key, episode_index=episode
         )
 
-    def column(self, part: str, group: str) -> tuple[str, int, int]:
+    def column(
+        self,
+        part: str,
+        group: str,
+    ) -> tuple[str, int, int]:
         """The column of a state or action group, and its span there."""
         entry = self.groups(part)[group]
         return (
@@ -99,8 +103,12 @@ class Meta:
     @cached_property
     def schema(self) -> Schema:
         """The features of `info.json`; no groups: those are in `modality`."""
-        features = {key: _feature(entry) for key, entry in self.info["features"].items()}
-        return Schema(_rate(self.info.get("fps")), self.info.get("robot_type"), features)
+        features = {
+            key: _feature(entry) for key, entry in self.info["features"].items()
+        }
+        return Schema(
+            _rate(self.info.get("fps")), self.info.get("robot_type"), features
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,13 @@ class Rows:
             for index, length in meta.episodes
         )
         return {
-            index: (span[0], min(span[1], span[0] + length))
+            index: (
+                span[0],
+                min(
+                    span[1],
+                    span[0] + length,
+                ),
+            )
             for index, length, span in found
             if span is not None
         }
@@ -137,7 +151,9 @@ def require(findings: Iterable[Finding]) -> None:
     """
     for finding in findings:
         if finding.severity == "error":
-            raise DatasetError(finding.message, place=finding.place, next_step=finding.remedy)
+            raise DatasetError(
+                finding.message, place=finding.place, next_step=finding.remedy
+            )
 
 
 def require_meta(root: Path) -> Meta:
@@ -165,12 +181,20 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
         None where so much is wrong that no other check makes sense.
     """
     info = _json(root / "meta/info.json", found, "dataset-missing")
-    if info is None or _is_v3(root, info, found) or _incomplete(root, info, found):
+    if (
+        info is None
+        or _is_v3(root, info, found)
+        or _incomplete(root, info, found)
+    ):
         return None
     episodes = _json_lines(
-        root / "meta/episodes.jsonl", {"episode_index": int, "length": int}, found
+        root / "meta/episodes.jsonl",
+        {"episode_index": int, "length": int},
+        found,
     )
-    tasks = _json_lines(root / "meta/tasks.jsonl", {"task_index": int, "task": str}, found)
+    tasks = _json_lines(
+        root / "meta/tasks.jsonl", {"task_index": int, "task": str}, found
+    )
     if episodes is None or tasks is None:
         return None
     modality = None
@@ -178,10 +202,16 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
         modality = _json(root / MODALITY_FILE, found, "modality-missing")
         if modality is None:
             return None
-    lengths = tuple((line["episode_index"], line["length"]) for line in episodes)
+    lengths = tuple(
+        (line["episode_index"], line["length"]) for line in episodes
+    )
     texts = {line["task_index"]: line["task"] for line in tasks}
-    named = {line["episode_index"]: _texts(line.get("tasks")) for line in episodes}
-    episode_tasks = {index: found for index, found in named.items() if found is not None}
+    named = {
+        line["episode_index"]: _texts(line.get("tasks")) for line in episodes
+    }
+    episode_tasks = {
+        index: found for index, found in named.items() if found is not None
+    }
     return Meta(root, info, lengths, texts, modality, episode_tasks)
 
 
@@ -189,7 +219,11 @@ def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(map(str, value)) if isinstance(value, list) else None
 
 
-def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
+def read_rows(
+    meta: Meta,
+    wanted: Iterable[str],
+    found: list[Finding],
+) -> Rows:
     """Read columns of every Parquet file under `data/`, leftovers too: GR00T's statistics take all.
 
     Args:
@@ -204,16 +238,30 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
         try:
             with pq.ParquetFile(path) as file:
                 table = file.read(
-                    [name for name in columns if name in file.schema_arrow.names], use_threads=False
+                    [
+                        name
+                        for name in columns
+                        if name in file.schema_arrow.names
+                    ],
+                    use_threads=False,
                 )
                 length = file.metadata.num_rows
             if not length:
                 raise ValueError("it holds no rows")  # noqa: TRY301 - told like the others
-            values = {name: matrix(name, table.column(name)) for name in table.column_names}
+            values = {
+                name: matrix(name, table.column(name))
+                for name in table.column_names
+            }
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"Parquet file cannot be read: {error}"
             found.append(
-                Finding("data-unreadable", "error", message, Place(file=path), remedy=_REMEDY)
+                Finding(
+                    "data-unreadable",
+                    "error",
+                    message,
+                    Place(file=path),
+                    remedy=_REMEDY,
+                )
             )
             continue
         columns = {
@@ -223,10 +271,20 @@ def read_rows(meta: Meta, wanted: Iterable[str], found: list[Finding]) -> Rows:
         }
         spans[path] = (row, row + length)
         row += length
-    return Rows({name: column for name, column in columns.items() if column is not None}, spans)
+    return Rows(
+        {
+            name: column
+            for name, column in columns.items()
+            if column is not None
+        },
+        spans,
+    )
 
 
-def extended(column: NDArray[Any] | None, more: NDArray[Any]) -> NDArray[Any]:
+def extended(
+    column: NDArray[Any] | None,
+    more: NDArray[Any],
+) -> NDArray[Any]:
     """`column` with the rows of `more` behind it, as wide as the narrower of the two."""
     if column is None:
         return more.copy()
@@ -245,7 +303,11 @@ def matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Shape (rows, dimensions); nulls become NaN."""
     array = column.combine_chunks()
     lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)
-    flat = array.flatten() if lists or pa.types.is_fixed_size_list(array.type) else array
+    flat = (
+        array.flatten()
+        if lists or pa.types.is_fixed_size_list(array.type)
+        else array
+    )
     if len(flat) % len(array) or (lists and _ragged(array)):
         raise ValueError(f"{name} has rows of different widths")
     values = np.asarray(flat.to_numpy(zero_copy_only=False))
@@ -273,12 +335,22 @@ def _names(value: object) -> tuple[str, ...] | None:
     return tuple(map(str, value)) if isinstance(value, list) else None
 
 
-def _json(path: Path, found: list[Finding], missing: str) -> dict[str, Any] | None:
+def _json(
+    path: Path, found: list[Finding], missing: str
+) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         message = f"{path.name} is missing: this is no LeRobot dataset"
-        found.append(Finding(missing, "error", message, Place(file=path), remedy="check the path"))
+        found.append(
+            Finding(
+                missing,
+                "error",
+                message,
+                Place(file=path),
+                remedy="check the path",
+            )
+        )
         return None
     except (ValueError, OSError, RecursionError) as error:
         found.append(_broken(path, f"{path.name} cannot be read: {error}"))
@@ -298,10 +370,16 @@ def _is_text(value: object) -> bool:
 
 
 def _broken(path: Path, message: str, **numbers: int) -> Finding:
-    return Finding("meta-syntax", "error", message, Place(file=path), numbers, _REMEDY)
+    return Finding(
+        "meta-syntax", "error", message, Place(file=path), numbers, _REMEDY
+    )
 
 
-def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
+def _is_v3(
+    root: Path,
+    info: Mapping[str, Any],
+    found: list[Finding],
+) -> bool:
     if (
         not str(info.get("codebase_version", "")).startswith("v3")
         and not (root / "meta/episodes").is_dir()
@@ -312,43 +390,70 @@ def _is_v3(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
         "meta/episodes.jsonl"
     )
     remedy = command("piperline", "migrate", root, "--to", "v2.1")
-    found.append(Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy))
+    found.append(
+        Finding("dataset-v3", "error", message, Place(file=root), remedy=remedy)
+    )
     return True
 
 
-def _incomplete(root: Path, info: Mapping[str, Any], found: list[Finding]) -> bool:
+def _incomplete(
+    root: Path, info: Mapping[str, Any], found: list[Finding]
+) -> bool:
     missing = [
         key
         for key, kind in _NEEDED_INFO.items()
         if not isinstance(info.get(key), kind) or not info[key]
     ]
-    if not missing and not all(_is_feature(entry) for entry in info["features"].values()):
+    if not missing and not all(
+        _is_feature(entry) for entry in info["features"].values()
+    ):
         missing = ["features with a dtype and a shape of whole numbers"]
     if not missing and info["chunks_size"] < 1:
         missing = ["a positive chunks_size"]
     templates = (info.get("data_path"), info.get("video_path") or "")
-    if not missing and not all(_is_template(template) for template in templates):
-        missing = ["data_path and video_path of known fields, inside the dataset"]
+    if not missing and not all(
+        _is_template(template) for template in templates
+    ):
+        missing = [
+            "data_path and video_path of known fields, inside the dataset"
+        ]
     if missing:
-        found.append(_broken(root / "meta/info.json", f"info.json lacks {', '.join(missing)}"))
+        found.append(
+            _broken(
+                root / "meta/info.json", f"info.json lacks {', '.join(missing)}"
+            )
+        )
     return bool(missing)
 
 
 def _is_feature(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+    if not isinstance(entry, dict) or not isinstance(
+        entry.get("dtype"),
+        str,
+    ):
         return False
     shape = entry.get("shape") or []
-    return isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)
+    return isinstance(shape, list) and all(
+        type(size) is int and size > 0 for size in shape
+    )
 
 
 def _rate(fps: object) -> int:
-    return round(fps) if isinstance(fps, int | float) and 0 < fps < math.inf else _DEFAULT_FPS
+    return (
+        round(fps)
+        if isinstance(fps, int | float) and 0 < fps < math.inf
+        else _DEFAULT_FPS
+    )
 
 
 def _is_template(template: object) -> bool:
     """Whether a path template gives a path inside the dataset."""
     try:
-        path = Path(str(template).format(episode_chunk=0, episode_index=0, video_key="key"))
+        path = Path(
+            str(template).format(
+                episode_chunk=0, episode_index=0, video_key="key"
+            )
+        )
     except (ValueError, LookupError, AttributeError):
         return False
     return not path.is_absolute() and ".." not in path.parts
@@ -362,7 +467,15 @@ def _json_lines(
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path.name} cannot be read: {error}"
-        found.append(Finding("meta-missing", "error", message, Place(file=path), remedy=_REMEDY))
+        found.append(
+            Finding(
+                "meta-missing",
+                "error",
+                message,
+                Place(file=path),
+                remedy=_REMEDY,
+            )
+        )
         return None
     values = []
     for number, line in enumerate(lines, 1):
@@ -378,11 +491,16 @@ def _json_lines(
     return values
 
 
-def _record(line: str, keys: Mapping[str, type]) -> dict[str, Any] | None:
+def _record(
+    line: str,
+    keys: Mapping[str, type],
+) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
     fits = isinstance(value, dict) and _is_text(value)
-    fits = fits and all(type(value.get(key)) is kind for key, kind in keys.items())
+    fits = fits and all(
+        type(value.get(key)) is kind for key, kind in keys.items()
+    )
     return value if fits else None

@@ -44,7 +44,10 @@ def modality(schema: Schema) -> dict[str, Any]:
     return {
         "state": _spans(schema, "state"),
         "action": _spans(schema, "action"),
-        "video": {_camera_name(key): {"original_key": key} for key in rgb_cameras(schema)},
+        "video": {
+            _camera_name(key): {"original_key": key}
+            for key in rgb_cameras(schema)
+        },
         "annotation": {TASK_KEY: {"original_key": "task_index"}},
     }
 
@@ -69,7 +72,10 @@ def write_modality(root: Path, schema: Schema) -> bool:
     content = modality(schema)
     if not content["state"] or not content["action"]:
         return False
-    write_whole(root / MODALITY_FILE, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
+    write_whole(
+        root / MODALITY_FILE,
+        json.dumps(content, indent=4, ensure_ascii=False) + "\n",
+    )
     return True
 
 
@@ -96,7 +102,10 @@ def labels(feature: Feature) -> list[str]:
     return [group_label(name) for name in feature.names or [""] * width]
 
 
-def _spans(schema: Schema, part: str) -> dict[str, dict[str, Any]]:
+def _spans(
+    schema: Schema,
+    part: str,
+) -> dict[str, dict[str, Any]]:
     spans: dict[str, dict[str, Any]] = {}
     for column, groups in _groups(schema).items():
         if _part_of(column) != part:
@@ -119,14 +128,23 @@ def _own_name(column: str, group: str) -> str:
 
 def _groups(schema: Schema) -> Mapping[str, Mapping[str, tuple[int, int]]]:
     """By column: the groups of the schema, and guesses for the two columns that GR00T needs."""
-    vectors = [column for column in schema.columns if _is_vector(column, schema.features[column])]
+    vectors = [
+        column
+        for column in schema.columns
+        if _is_vector(column, schema.features[column])
+    ]
     named = {column for column in vectors if schema.groups.get(column)}
     usual = named | (_DEFAULT_COLUMNS.keys() & set(vectors))
     parts = {_part_of(column) for column in usual}
     # A dataset whose vectors have other names has its states and actions in all of them.
-    used = [column for column in vectors if column in usual or _part_of(column) not in parts]
+    used = [
+        column
+        for column in vectors
+        if column in usual or _part_of(column) not in parts
+    ]
     return {
-        column: schema.groups.get(column) or guess_groups(schema.features[column])
+        column: schema.groups.get(column)
+        or guess_groups(schema.features[column])
         for column in used
     }
 
@@ -142,13 +160,27 @@ def _part_of(column: str) -> str:
 
 
 def _camera_name(key: str) -> str:
-    return key.removeprefix("observation.").removeprefix("images.").replace(".", "_")
+    return (
+        key.removeprefix("observation.")
+        .removeprefix("images.")
+        .replace(".", "_")
+    )
 
 
 def group_label(name: str) -> str:
     """The part of the robot that a name tells; `robot` where it tells nothing."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    side = next((_SIDES[word] for word in words if word in _SIDES), "")
+    words = [
+        word
+        for word in re.split(
+            r"[^a-z]+",
+            name.lower(),
+        )
+        if word
+    ]
+    side = next(
+        (_SIDES[word] for word in words if word in _SIDES),
+        "",
+    )
     # An arm may have a waist joint (ALOHA's `left_waist`); the robot's own waist has no side.
     parts = _PARTS if side else _PARTS + _TRUNK
     text = " ".join(words)
@@ -169,9 +201,17 @@ def rotation(names: Sequence[str]) -> str | None:
         `quaternion` or `angles` (Euler or axis-angle, beside a position: a joint may be called
         `wrist_roll`); None if there is none.
     """
-    last = [re.split(r"[^a-z0-9]+", name.lower().removesuffix(".pos"))[-1] for name in names]
+    last = [
+        re.split(
+            r"[^a-z0-9]+",
+            name.lower().removesuffix(".pos"),
+        )[-1]
+        for name in names
+    ]
     words = set(last)
-    if words >= {"qx", "qy", "qz", "qw"} or any("quat" in name.lower() for name in names):
+    if words >= {"qx", "qy", "qz", "qw"} or any(
+        "quat" in name.lower() for name in names
+    ):
         return "quaternion"
     position = words >= {"x", "y", "z"} or words >= {"px", "py", "pz"}
     angles = any(words >= kind for kind in _ANGLES)
@@ -180,13 +220,25 @@ def rotation(names: Sequence[str]) -> str | None:
 
 def quaternion(names: Sequence[str]) -> list[int]:
     """The dimensions of the quaternion in a group, if its names tell all four; else none."""
-    last = [re.split(r"[^a-z0-9]+", name.lower())[-1] for name in names]
+    last = [
+        re.split(
+            r"[^a-z0-9]+",
+            name.lower(),
+        )[-1]
+        for name in names
+    ]
     wanted = ("qx", "qy", "qz", "qw")
     if not all(last.count(word) == 1 for word in wanted):
         return []
     return [last.index(word) for word in wanted]
 
 
-def _unused(label: str, taken: Sequence[str] | Mapping[str, Any]) -> str:
-    names = [label, *(f"{label}_{number}" for number in range(2, len(taken) + 2))]
+def _unused(
+    label: str,
+    taken: Sequence[str] | Mapping[str, Any],
+) -> str:
+    names = [
+        label,
+        *(f"{label}_{number}" for number in range(2, len(taken) + 2)),
+    ]
     return next(name for name in names if name not in taken)

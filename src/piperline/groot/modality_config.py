@@ -14,7 +14,12 @@ from typing import Any
 
 from piperline.errors import PiperlineError, Place
 from piperline.groot.loader import Meta
-from piperline.groot.modality import LANGUAGE_KEY, MODALITY_FILE, TASK_KEY, rotation
+from piperline.groot.modality import (
+    LANGUAGE_KEY,
+    MODALITY_FILE,
+    TASK_KEY,
+    rotation,
+)
 from piperline.groot.versions import DEFAULT_HORIZON
 
 
@@ -50,8 +55,14 @@ class Choice:
     @property
     def relative(self) -> dict[str, str]:
         """The relative action groups and the state groups that they refer to."""
-        rows = zip(self.action, self.representations, self.state_keys, strict=False)
-        return {action: state or action for action, kind, state in rows if kind == "RELATIVE"}
+        rows = zip(
+            self.action, self.representations, self.state_keys, strict=False
+        )
+        return {
+            action: state or action
+            for action, kind, state in rows
+            if kind == "RELATIVE"
+        }
 
 
 def default_choice(
@@ -73,19 +84,27 @@ def default_choice(
     Raises:
         PiperlineError: a name is no such group or camera, or the horizon is not positive.
     """
-    actions, states, videos = meta.groups("action"), meta.groups("state"), meta.groups("video")
+    actions, states, videos = (
+        meta.groups("action"),
+        meta.groups("state"),
+        meta.groups("video"),
+    )
     able = [group for group in actions if group in states]
     _known(meta, "group of both state and action", relative or (), able)
     _known(meta, "camera", cameras or (), list(videos))
     if horizon < 1:
-        raise PiperlineError(f"a horizon of {horizon} steps is none", expected="1 or more")
+        raise PiperlineError(
+            f"a horizon of {horizon} steps is none", expected="1 or more"
+        )
     chosen = _relative_groups(meta, able) if relative is None else relative
     kinds = {group: "RELATIVE" for group in actions if group in chosen}
     return Choice(
         cameras=tuple(cameras or videos),
         state=tuple(states),
         action=tuple(actions),
-        representations=tuple(kinds.get(group, "ABSOLUTE") for group in actions),
+        representations=tuple(
+            kinds.get(group, "ABSOLUTE") for group in actions
+        ),
         state_keys=(None,) * len(actions),
         action_deltas=tuple(range(horizon)),
         language=(_language(list(meta.groups("annotation"))),),
@@ -94,7 +113,11 @@ def default_choice(
 
 def _relative_groups(meta: Meta, groups: Sequence[str]) -> list[str]:
     """Arms with a state of the same width, and without rotations, which are not subtracted."""
-    return [group for group in groups if "arm" in group and _is_subtractable(meta, group)]
+    return [
+        group
+        for group in groups
+        if "arm" in group and _is_subtractable(meta, group)
+    ]
 
 
 def _is_subtractable(meta: Meta, group: str) -> bool:
@@ -103,11 +126,16 @@ def _is_subtractable(meta: Meta, group: str) -> bool:
     return widths[0] == widths[1] and not any(map(rotation, names))
 
 
-def _spans(meta: Meta, group: str) -> list[tuple[str, int, int]]:
+def _spans(
+    meta: Meta,
+    group: str,
+) -> list[tuple[str, int, int]]:
     return [meta.column(part, group) for part in ("state", "action")]
 
 
-def _known(meta: Meta, kind: str, names: Sequence[str], there: list[str]) -> None:
+def _known(
+    meta: Meta, kind: str, names: Sequence[str], there: list[str]
+) -> None:
     unknown = [name for name in names if name not in there]
     if unknown:
         raise PiperlineError(
@@ -121,7 +149,12 @@ def _language(annotations: list[str]) -> str:
     """Our own key if it is there, else the first that sounds like a task."""
     own = [TASK_KEY] if TASK_KEY in annotations or not annotations else []
     return (
-        "annotation." + [*own, *(name for name in annotations if "task" in name), *annotations][0]
+        "annotation."
+        + [
+            *own,
+            *(name for name in annotations if "task" in name),
+            *annotations,
+        ][0]
     )
 
 
@@ -211,9 +244,18 @@ def _stand_ins(registered: list[tuple[Any, Any]]) -> Iterator[None]:
 
     enums = {
         name: _Names()
-        for name in ("ActionFormat", "ActionRepresentation", "ActionType", "EmbodimentTag")
+        for name in (
+            "ActionFormat",
+            "ActionRepresentation",
+            "ActionType",
+            "EmbodimentTag",
+        )
     }
-    types = {"ModalityConfig": _modality_config, "ActionConfig": SimpleNamespace, **enums}
+    types = {
+        "ModalityConfig": _modality_config,
+        "ActionConfig": SimpleNamespace,
+        **enums,
+    }
     contents: dict[str, dict[str, Any]] = {
         "gr00t": {},
         "gr00t.configs": {},
@@ -226,7 +268,9 @@ def _stand_ins(registered: list[tuple[Any, Any]]) -> Iterator[None]:
         "gr00t.data.embodiment_tags": {"EmbodimentTag": enums["EmbodimentTag"]},
         "gr00t.data.types": types,
     }
-    hidden = {name: sys.modules[name] for name in contents if name in sys.modules}
+    hidden = {
+        name: sys.modules[name] for name in contents if name in sys.modules
+    }
     for name, values in contents.items():
         module = ModuleType(name)
         module.__dict__.update(values, __path__=[])

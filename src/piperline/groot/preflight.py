@@ -9,7 +9,11 @@ from piperline.errors import PiperlineError, Place
 from piperline.finding import Finding, command, fails
 from piperline.groot.checks import bookkeeping
 from piperline.groot.checks.inputs import Subject
-from piperline.groot.checks.modality import check_choice, check_modality, check_target
+from piperline.groot.checks.modality import (
+    check_choice,
+    check_modality,
+    check_target,
+)
 from piperline.groot.checks.motion import check_motion, check_rotations
 from piperline.groot.checks.rows import (
     check_language,
@@ -19,7 +23,12 @@ from piperline.groot.checks.rows import (
     language_column,
     used_columns,
 )
-from piperline.groot.checks.sampling import Forecast, check_arithmetic, check_writable, forecast
+from piperline.groot.checks.sampling import (
+    Forecast,
+    check_arithmetic,
+    check_writable,
+    forecast,
+)
 from piperline.groot.checks.stats import check_stats
 from piperline.groot.checks.videos import check_headers, check_images
 from piperline.groot.loader import Meta, read_meta, read_rows
@@ -91,7 +100,10 @@ def preflight(
     if meta is None or choice is None:
         return Report(tuple(found), None)
     place = Place(file=config or meta.root / MODALITY_FILE)
-    found += [*check_choice(meta, choice, place), *check_target(meta, choice, goal)]
+    found += [
+        *check_choice(meta, choice, place),
+        *check_target(meta, choice, goal),
+    ]
     columns = [
         *float_columns(meta),
         *used_columns(meta, choice),
@@ -99,7 +111,11 @@ def preflight(
         *bookkeeping.COLUMNS,
     ]
     subject = Subject(
-        meta, read_rows(meta, dict.fromkeys(columns), found), choice, goal, launch or Launch()
+        meta,
+        read_rows(meta, dict.fromkeys(columns), found),
+        choice,
+        goal,
+        launch or Launch(),
     )
     found += check_widths(subject)
     groups = () if fails(found, "error") else GROUP_CHECKS
@@ -128,9 +144,13 @@ def _merged(group: Sequence[Finding]) -> Finding:
     first = group[0]
     if len(group) == 1:
         return first
-    episodes = [str(finding.place.episode) for finding in group if finding.place]
+    episodes = [
+        str(finding.place.episode) for finding in group if finding.place
+    ]
     message = f"{first.message} (and in {len(group) - 1} more episodes)"
-    return replace(first, message=message, numbers={**first.numbers, "episodes": episodes})
+    return replace(
+        first, message=message, numbers={**first.numbers, "episodes": episodes}
+    )
 
 
 def _choice(
@@ -156,8 +176,23 @@ def _choice(
         return None
     try:
         steps = DEFAULT_HORIZON if horizon is None else horizon
-        return read_choice(config) if config else default_choice(meta, horizon=steps)
+        return (
+            read_choice(config)
+            if config
+            else default_choice(meta, horizon=steps)
+        )
     except PiperlineError as error:
-        message = f"{error.message}: {error.found}" if error.found else error.message
-        found.append(Finding("config-broken", "error", message, error.place, {}, error.next_step))
+        message = (
+            f"{error.message}: {error.found}" if error.found else error.message
+        )
+        found.append(
+            Finding(
+                "config-broken",
+                "error",
+                message,
+                error.place,
+                {},
+                error.next_step,
+            )
+        )
         return None

@@ -88,10 +88,17 @@ def launcher(target: Target, gpus: int) -> list[str]:
     """The program that runs the training script; one GPU needs no torchrun, N1.5 starts its own."""
     if gpus == 1 or target.version == "n1.5":
         return ["python", target.launcher]
-    return ["torchrun", f"--nproc_per_node={gpus}", "--master_port=29500", target.launcher]
+    return [
+        "torchrun",
+        f"--nproc_per_node={gpus}",
+        "--master_port=29500",
+        target.launcher,
+    ]
 
 
-def arguments(target: Target, settings: Settings, config: str, name: str) -> list[tuple[str, ...]]:
+def arguments(
+    target: Target, settings: Settings, config: str, name: str
+) -> list[tuple[str, ...]]:
     """The options of the training script, each with its values.
 
     Args:
@@ -104,7 +111,11 @@ def arguments(target: Target, settings: Settings, config: str, name: str) -> lis
         PiperlineError: the batch cannot be divided among the GPUs, or the version has no such
         setting.
     """
-    if settings.gpus < 1 or settings.batch < 1 or settings.batch % settings.gpus:
+    if (
+        settings.gpus < 1
+        or settings.batch < 1
+        or settings.batch % settings.gpus
+    ):
         raise PiperlineError(
             f"a batch of {settings.batch} cannot be divided evenly among {settings.gpus} GPUs",
             next_step=(
@@ -128,8 +139,15 @@ def arguments(target: Target, settings: Settings, config: str, name: str) -> lis
     return [*common, *special(settings, config)]
 
 
-def _n15_arguments(settings: Settings, config: str) -> list[tuple[str, ...]]:
-    if settings.color_jitter != COLOR_JITTER or settings.shard_size or settings.sampling_rate:
+def _n15_arguments(
+    settings: Settings,
+    config: str,
+) -> list[tuple[str, ...]]:
+    if (
+        settings.color_jitter != COLOR_JITTER
+        or settings.shard_size
+        or settings.sampling_rate
+    ):
         raise PiperlineError(
             "GR00T N1.5 has no option for colour jitter or shards: change the config .py instead"
         )
@@ -141,7 +159,10 @@ def _n15_arguments(settings: Settings, config: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _n16_arguments(settings: Settings, config: str) -> list[tuple[str, ...]]:
+def _n16_arguments(
+    settings: Settings,
+    config: str,
+) -> list[tuple[str, ...]]:
     names = ("brightness", "contrast", "saturation", "hue")
     jitter = [
         word
@@ -158,7 +179,9 @@ def _n16_arguments(settings: Settings, config: str) -> list[tuple[str, ...]]:
     if settings.shard_size:
         result.append(("--shard_size", str(settings.shard_size)))
     if settings.sampling_rate:
-        result.append(("--episode_sampling_rate", _number(settings.sampling_rate)))
+        result.append(
+            ("--episode_sampling_rate", _number(settings.sampling_rate))
+        )
     return [*result, ("--use_wandb",)] if settings.wandb else result
 
 

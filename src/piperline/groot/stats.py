@@ -55,14 +55,22 @@ class WrittenRows:
     def longest(self) -> int:
         """How many rows the longest episode has."""
         starts = [0, *self._ends]
-        return max((end - start for start, end in zip(starts, self._ends, strict=False)), default=0)
+        return max(
+            (
+                end - start
+                for start, end in zip(starts, self._ends, strict=False)
+            ),
+            default=0,
+        )
 
     def add(self, table: pa.Table) -> None:
         """Take the rows of the next episode, as they are in its file; only floats are kept."""
         for field in table.schema:
             if "float" in str(field.type):
                 values = matrix(field.name, table.column(field.name))
-                self._columns[field.name] = extended(self._columns.get(field.name), values)
+                self._columns[field.name] = extended(
+                    self._columns.get(field.name), values
+                )
         self._ends.append((self._ends or [0])[-1] + table.num_rows)
 
     def rows(self, meta: Meta) -> Rows:
@@ -96,7 +104,11 @@ def write_groot_stats(
             episode is shorter than the horizon.
     """
     meta = require_meta(root)
-    require(finding for finding in check_modality(meta) if finding.code == "modality-syntax")
+    require(
+        finding
+        for finding in check_modality(meta)
+        if finding.code == "modality-syntax"
+    )
     choice = default_choice(meta, horizon=horizon, relative=relative)
     if written is None:
         found: list[Finding] = []
@@ -110,16 +122,21 @@ def write_groot_stats(
     write_whole(root / RELATIVE_FILE, relatives)
     write_whole(
         root / FINGERPRINT_FILE,
-        json.dumps(_fingerprint(meta, rows, choice, stats, relatives), indent=4),
+        json.dumps(
+            _fingerprint(meta, rows, choice, stats, relatives), indent=4
+        ),
     )
 
 
 def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
     """Whether both files are what `write_groot_stats` wrote for these rows and this choice."""
     try:
-        recorded = json.loads((meta.root / FINGERPRINT_FILE).read_text(encoding="utf-8"))
+        recorded = json.loads(
+            (meta.root / FINGERPRINT_FILE).read_text(encoding="utf-8")
+        )
         texts = [
-            (meta.root / name).read_text(encoding="utf-8") for name in (STATS_FILE, RELATIVE_FILE)
+            (meta.root / name).read_text(encoding="utf-8")
+            for name in (STATS_FILE, RELATIVE_FILE)
         ]
     except (OSError, ValueError):
         return False
@@ -128,7 +145,11 @@ def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
 
 def float_columns(meta: Meta) -> list[str]:
     """The features that N1.6 computes statistics of: those whose dtype contains "float"."""
-    return [key for key, feature in meta.schema.features.items() if "float" in feature.dtype]
+    return [
+        key
+        for key, feature in meta.schema.features.items()
+        if "float" in feature.dtype
+    ]
 
 
 def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
@@ -140,7 +161,8 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     missing = [name for name in float_columns(meta) if name not in rows.columns]
     if missing:
         raise DatasetError(
-            f"no column for the feature {', '.join(missing)}", place=Place(file=meta.root)
+            f"no column for the feature {', '.join(missing)}",
+            place=Place(file=meta.root),
         )
     order = ("mean", "std", "min", "max", "q01", "q99")
     stats: dict[str, Stats] = {}
@@ -151,16 +173,28 @@ def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
     return stats
 
 
-def _picked(found: Sequence[Mapping[str, float]], key: str) -> list[float]:
+def _picked(
+    found: Sequence[Mapping[str, float]],
+    key: str,
+) -> list[float]:
     """One number of each dimension."""
     return [numbers[key] for numbers in found]
 
 
-def _of_column(values: NDArray[Any], dimension: int) -> dict[str, float]:
-    return six_numbers(values[:, dimension].astype(np.float32), alone=values.shape[1] == 1)
+def _of_column(
+    values: NDArray[Any],
+    dimension: int,
+) -> dict[str, float]:
+    return six_numbers(
+        values[:, dimension].astype(np.float32), alone=values.shape[1] == 1
+    )
 
 
-def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
+def relative_stats(
+    meta: Meta,
+    rows: Rows,
+    choice: Choice,
+) -> dict[str, Stats]:
     """`relative_stats.json`: six arrays of shape (horizon, dimensions) for each relative group.
 
     The windows of an episode of n frames are `action[i + delta] - state[i + last state delta]` for
@@ -170,7 +204,11 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
         DatasetError: no episode is as long as the horizon, or a group does not fit its state group.
     """
     order = ("max", "min", "q01", "q99", "mean", "std")
-    firsts = _first_rows(meta, rows, choice) if choice.relative else np.empty(0, np.intp)
+    firsts = (
+        _first_rows(meta, rows, choice)
+        if choice.relative
+        else np.empty(0, np.intp)
+    )
     stats: dict[str, Stats] = {}
     for action, state in sorted(choice.relative.items()):
         actions = _group(meta, rows, "action", action)
@@ -183,10 +221,13 @@ def relative_stats(meta: Meta, rows: Rows, choice: Choice) -> dict[str, Stats]:
                 place=Place(file=meta.root),
             )
         found = _of_each(
-            actions.shape[1], partial(_of_differences, actions, states, firsts, choice)
+            actions.shape[1],
+            partial(_of_differences, actions, states, firsts, choice),
         )
         by_step = list(zip(*found, strict=True))
-        stats[action] = {key: [_picked(step, key) for step in by_step] for key in order}
+        stats[action] = {
+            key: [_picked(step, key) for step in by_step] for key in order
+        }
     return stats
 
 
@@ -202,11 +243,20 @@ def _of_differences(
     now = states[firsts + choice.state_deltas[-1], dimension]
     alone = len(choice.action_deltas) * actions.shape[1] == 1
     # Subtracted in the type of the files, then float32, as there.
-    differences = (action[firsts + delta] - now for delta in choice.action_deltas)
-    return [six_numbers(values.astype(np.float32), alone=alone) for values in differences]
+    differences = (
+        action[firsts + delta] - now for delta in choice.action_deltas
+    )
+    return [
+        six_numbers(values.astype(np.float32), alone=alone)
+        for values in differences
+    ]
 
 
-def _first_rows(meta: Meta, rows: Rows, choice: Choice) -> NDArray[np.intp]:
+def _first_rows(
+    meta: Meta,
+    rows: Rows,
+    choice: Choice,
+) -> NDArray[np.intp]:
     """The rows at which a whole action chunk of an episode begins."""
     reach = choice.action_deltas[-1]
     spans = [
@@ -220,18 +270,31 @@ def _first_rows(meta: Meta, rows: Rows, choice: Choice) -> NDArray[np.intp]:
             place=Place(file=meta.root),
             next_step="choose a shorter --horizon",
         )
-    return np.concatenate([np.arange(start, stop, dtype=np.intp) for start, stop in spans])
+    return np.concatenate(
+        [
+            np.arange(
+                start,
+                stop,
+                dtype=np.intp,
+            )
+            for start, stop in spans
+        ]
+    )
 
 
 _Numbers = TypeVar("_Numbers")
 
 
-def _of_each(dimensions: int, work: Callable[[int], _Numbers]) -> list[_Numbers]:
+def _of_each(
+    dimensions: int, work: Callable[[int], _Numbers]
+) -> list[_Numbers]:
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(work, range(dimensions)))
 
 
-def six_numbers(values: NDArray[np.float32], *, alone: bool = False) -> dict[str, float]:
+def six_numbers(
+    values: NDArray[np.float32], *, alone: bool = False
+) -> dict[str, float]:
     """Mean, std, min, max, q01, q99 of one dimension, as GR00T has them of all at once.
 
     Args:
@@ -278,7 +341,15 @@ def _quantiles(values: NDArray[np.float32]) -> tuple[float, ...]:
 def _between(values: NDArray[np.float32], position: float) -> float:
     rank = int(position)
     share = position - rank
-    low, high = values[rank], values[min(rank + 1, len(values) - 1)]
+    low, high = (
+        values[rank],
+        values[
+            min(
+                rank + 1,
+                len(values) - 1,
+            )
+        ],
+    )
     step = float(high - low)
     # From the nearer side, as numpy's `_lerp`: rounding then never leaves the interval.
     if share < 1 - share:
@@ -286,11 +357,17 @@ def _between(values: NDArray[np.float32], position: float) -> float:
     return float(high) - step * (1 - share)
 
 
-def _group(meta: Meta, rows: Rows, part: str, group: str) -> NDArray[Any]:
+def _group(
+    meta: Meta,
+    rows: Rows,
+    part: str,
+    group: str,
+) -> NDArray[Any]:
     column, start, end = meta.column(part, group)
     if column not in rows.columns:
         raise DatasetError(
-            f"no column {column} for the {part} group {group}", place=Place(file=meta.root)
+            f"no column {column} for the {part} group {group}",
+            place=Place(file=meta.root),
         )
     return rows.columns[column][:, start:end]
 
@@ -305,12 +382,19 @@ def _fingerprint(
             data.update(f"{name} {values.dtype} {values.shape}".encode())
             data.update(np.ascontiguousarray(values).data)
     data.update(repr(list(rows.episodes(meta).items())).encode())
-    groups: Mapping[str, Any] = {part: meta.groups(part) for part in ("state", "action")}
+    groups: Mapping[str, Any] = {
+        part: meta.groups(part) for part in ("state", "action")
+    }
     return {
         "data": data.hexdigest(),
         "groups": groups,
         "relative": dict(sorted(choice.relative.items())),
         "action_deltas": list(choice.action_deltas),
-        "stats": hashlib.blake2b(stats.encode(), digest_size=16).hexdigest(),
-        "relative_stats": hashlib.blake2b(relative.encode(), digest_size=16).hexdigest(),
+        "stats": hashlib.blake2b(
+            stats.encode(),
+            digest_size=16,
+        ).hexdigest(),
+        "relative_stats": hashlib.blake2b(
+            relative.encode(), digest_size=16
+        ).hexdigest(),
     }

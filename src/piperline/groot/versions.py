@@ -71,7 +71,15 @@ _LAUNCHER = "gr00t/experiment/launch_finetune.py"
 _N15 = "scripts/gr00t_finetune.py"
 VERSIONS: Mapping[str, Target] = {
     "n1.5": Target(
-        "n1.5", "GR00T N1.5", "nvidia/GR00T-N1.5-3B", _N15, _N15, "n1.5-release", 16, 64, 32
+        "n1.5",
+        "GR00T N1.5",
+        "nvidia/GR00T-N1.5-3B",
+        _N15,
+        _N15,
+        "n1.5-release",
+        16,
+        64,
+        32,
     ),
     "n1.6": Target(
         "n1.6",

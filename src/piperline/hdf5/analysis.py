@@ -7,7 +7,12 @@ from pathlib import Path
 from piperline.errors import RecordingError
 from piperline.hdf5.copy import NewFile
 from piperline.hdf5.episode_table import EpisodeCount, count_episodes
-from piperline.hdf5.split_repack import TopGroup, episodes, find_files, repack_plan
+from piperline.hdf5.split_repack import (
+    TopGroup,
+    episodes,
+    find_files,
+    repack_plan,
+)
 from piperline.recordings.layout import Layout
 from piperline.text import printable
 
@@ -76,7 +81,11 @@ class Analysis:
 
 
 def analyze(
-    source: Path, *, per_file: int, pattern: str | None = None, layout: Layout | None = None
+    source: Path,
+    *,
+    per_file: int,
+    pattern: str | None = None,
+    layout: Layout | None = None,
 ) -> Analysis:
     """Count episodes and frames of HDF5 files as a conversion would, and plan their repacking.
 
@@ -91,12 +100,18 @@ def analyze(
         UsageError: the pattern is none, or `per_file` is less than 1.
     """
     folder = source if source.is_dir() else None
-    files = [_summary(path, folder, layout) for path in find_files(source, pattern)]
+    files = [
+        _summary(path, folder, layout) for path in find_files(source, pattern)
+    ]
     groups = [group for file in files for group in file.groups]
-    return Analysis(files, repack_plan(groups, Path("repack_output"), per_file=per_file))
+    return Analysis(
+        files, repack_plan(groups, Path("repack_output"), per_file=per_file)
+    )
 
 
-def _summary(path: Path, folder: Path | None, layout: Layout | None) -> FileSummary:
+def _summary(
+    path: Path, folder: Path | None, layout: Layout | None
+) -> FileSummary:
     size = path.stat().st_size
     try:
         count = count_episodes(path, layout)
@@ -107,8 +122,12 @@ def _summary(path: Path, folder: Path | None, layout: Layout | None) -> FileSumm
     try:
         return FileSummary(path, size, count, episodes(path, folder))
     except RecordingError as error:
-        return FileSummary(path, size, count, problem=f"repacking refuses it: {_words(error)}")
+        return FileSummary(
+            path, size, count, problem=f"repacking refuses it: {_words(error)}"
+        )
 
 
 def _words(error: RecordingError) -> str:
-    return ": ".join(printable(part) for part in (error.message, error.found) if part)
+    return ": ".join(
+        printable(part) for part in (error.message, error.found) if part
+    )

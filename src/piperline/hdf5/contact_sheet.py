@@ -26,7 +26,12 @@ from piperline.recordings.recording import Recording
 from piperline.recordings.rules import Color
 from piperline.text import printable
 from piperline.video.decoder import PictureDecoder, rgb
-from piperline.video.images import contact_sheet, encode_jpeg, encode_png, fitted
+from piperline.video.images import (
+    contact_sheet,
+    encode_jpeg,
+    encode_png,
+    fitted,
+)
 from piperline.video.letters import LETTER_WIDTH, caption
 
 Image = NDArray[np.uint8]
@@ -37,7 +42,9 @@ _SHEET_WIDTH = 1920
 _IN_A_ROW = 8
 _MOST = 400
 _GAP = 4
-_LETTERS_BELOW = 12  # that a caption should have room for, before its letters get larger
+_LETTERS_BELOW = (
+    12  # that a caption should have room for, before its letters get larger
+)
 _ENCODERS = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg}
 
 
@@ -99,15 +106,23 @@ def frames_sheet(
 
 
 def _sheet(
-    recording: Recording, episode: str | None, wanted: Sequence[str], every: int | None
+    recording: Recording,
+    episode: str | None,
+    wanted: Sequence[str],
+    every: int | None,
 ) -> Sheet:
     name = _chosen(recording, episode)
     found = recording.episode(name)
     header = found.header()
     cameras = _cameras(found, header, wanted)
     frames = _frames(header.length, every)
-    title = f"{recording.path.name}  {name}: {header.task or '(no instruction)'}"
-    images = [_images(found.stream(camera, header.length), frames) for camera in cameras]
+    title = (
+        f"{recording.path.name}  {name}: {header.task or '(no instruction)'}"
+    )
+    images = [
+        _images(found.stream(camera, header.length), frames)
+        for camera in cameras
+    ]
     return Sheet(
         image=_laid_out(title, cameras, images, frames, recording.layout.fps),
         episode=name,
@@ -130,7 +145,10 @@ def _no_layout(path: Path) -> LayoutMismatch:
 
 def _recolored(layout: Layout, color: Color) -> Layout:
     rules = layout.cameras.items()
-    return replace(layout, cameras={name: replace(rule, color=color) for name, rule in rules})
+    return replace(
+        layout,
+        cameras={name: replace(rule, color=color) for name, rule in rules},
+    )
 
 
 def _chosen(recording: Recording, episode: str | None) -> str:
@@ -155,11 +173,15 @@ def _chosen(recording: Recording, episode: str | None) -> str:
     raise RecordingError(message, place=place, expected=expected)
 
 
-def _cameras(found: Episode, header: EpisodeHeader, wanted: Sequence[str]) -> tuple[str, ...]:
+def _cameras(
+    found: Episode, header: EpisodeHeader, wanted: Sequence[str]
+) -> tuple[str, ...]:
     unknown = [name for name in wanted if name not in header.cameras]
     if unknown:
         message = f"there is no camera {listed(unknown)}"
-        raise RecordingError(message, place=found.place, expected=listed(list(header.cameras)))
+        raise RecordingError(
+            message, place=found.place, expected=listed(list(header.cameras))
+        )
     return tuple(wanted or header.cameras)
 
 
@@ -220,11 +242,19 @@ def _cut(items: list[_Item]) -> Iterator[list[_Item]]:
 
 
 def _strip(text: str, width: int) -> Image:
-    return caption(printable(text), width, scale=2 if width > _SHEET_WIDTH // 3 else 1)
+    return caption(
+        printable(text), width, scale=2 if width > _SHEET_WIDTH // 3 else 1
+    )
 
 
-def _captioned(row: Sequence[Image], texts: Sequence[str]) -> list[Image]:
-    return [_with_text_below(image, text) for image, text in zip(row, texts, strict=True)]
+def _captioned(
+    row: Sequence[Image],
+    texts: Sequence[str],
+) -> list[Image]:
+    return [
+        _with_text_below(image, text)
+        for image, text in zip(row, texts, strict=True)
+    ]
 
 
 def _with_text_below(image: Image, text: str) -> Image:
@@ -251,7 +281,9 @@ def write_image(path: Path, image: Image) -> None:
         write_new(path, encode(image))
     except FileExistsError:
         message = "output already exists (not changed)"
-        raise OutputExists(message, place=Place(file=path), next_step="name another file") from None
+        raise OutputExists(
+            message, place=Place(file=path), next_step="name another file"
+        ) from None
     except OSError as error:
         raise output_error(error, path) or error from error
 

@@ -92,7 +92,10 @@ class GroupCopy:
     @property
     def place(self) -> Place:
         """Where it is, for error messages."""
-        return Place(file=self.source.path, hdf5_path="/" + shown(self.group))
+        return Place(
+            file=self.source.path,
+            hdf5_path="/" + shown(self.group),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,12 @@ def sources_text(groups: Sequence[GroupCopy]) -> str:
 
 def _origin(item: GroupCopy) -> list[str | int]:
     source = item.source
-    return [source.name, text(item.group), source.size, source.mtime_ns]
+    return [
+        source.name,
+        text(item.group),
+        source.size,
+        source.mtime_ns,
+    ]
 
 
 def group_bytes(group: Group) -> int:
@@ -129,7 +137,9 @@ def group_bytes(group: Group) -> int:
     Raises:
         Unreadable: a dataset is damaged.
     """
-    datasets = (entry.object for entry in walk(group) if entry.kind == "dataset")
+    datasets = (
+        entry.object for entry in walk(group) if entry.kind == "dataset"
+    )
     return sum(facts(dataset).stored_bytes for dataset in datasets)
 
 
@@ -142,7 +152,9 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
     for entry in walk(group, "/" + shown(name)):
         if entry.kind == "unreadable":
             place = Place(hdf5_path=entry.path)
-            raise RecordingError("an object cannot be copied", place=place, found=entry.text)
+            raise RecordingError(
+                "an object cannot be copied", place=place, found=entry.text
+            )
         if entry.kind == "dataset":
             storage = facts(entry.object).storage
             if storage.startswith(("external", "virtual")):
@@ -151,7 +163,11 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
             yield from _leaking_links(entry.object, entry.path, name)
 
 
-def _leaking_links(group: Group, path: str, name: bytes) -> Iterator[str]:
+def _leaking_links(
+    group: Group,
+    path: str,
+    name: bytes,
+) -> Iterator[str]:
     for member in members(group):
         where = f"{path}/{shown(member.name)}"
         if member.is_absolute and not leads_into(member, name):
@@ -183,7 +199,9 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
 
 def partial_path(path: Path) -> Path:
     """Where a file lies while it is written: in the same folder, never taken for an HDF5 file."""
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    digest = hashlib.sha256(
+        path.name.encode("utf-8", "surrogateescape")
+    ).hexdigest()[:16]
     return path.with_name(f".piperline-{digest}.part")
 
 
@@ -219,16 +237,28 @@ def _aside(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
 
 def _lock(partial: Path, path: Path) -> int:
     """Open and lock the temporary file, unless another process has it, or has just renamed it."""
-    lock = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    lock = os.open(
+        partial,
+        os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
+        0o666,
+    )
     with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(lock).st_ino == partial.stat().st_ino:
             return lock
     os.close(lock)
-    raise OutputError("another process is writing this file", place=Place(file=path))
+    raise OutputError(
+        "another process is writing this file", place=Place(file=path)
+    )
 
 
-def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_external: bool) -> None:
+def _write(
+    partial: Path,
+    new: NewFile,
+    flush: Callable[[], None],
+    *,
+    allow_external: bool,
+) -> None:
     place = Place(file=new.path)
     with _copying(place):
         output = h5py.File(partial, "w", track_order=True, locking=False)
@@ -246,7 +276,11 @@ def _write(partial: Path, new: NewFile, flush: Callable[[], None], *, allow_exte
 
 
 def _fill(
-    output: h5py.File, new: NewFile, flush: Callable[[], None], *, allow_external: bool
+    output: h5py.File,
+    new: NewFile,
+    flush: Callable[[], None],
+    *,
+    allow_external: bool,
 ) -> None:
     sources = list(dict.fromkeys(item.source for item in new.groups))
     attributes = {source: root_attributes(source.path) for source in sources}
@@ -257,8 +291,14 @@ def _fill(
             write_attribute(output.id, name, attribute)
     for source in sources:
         items = [item for item in new.groups if item.source == source]
-        _copy_groups(output, source, items, flush, allow_external=allow_external)
-        own = {name: a for name, a in attributes[source].items() if name not in shared}
+        _copy_groups(
+            output, source, items, flush, allow_external=allow_external
+        )
+        own = {
+            name: a
+            for name, a in attributes[source].items()
+            if name not in shared
+        }
         with _copying(Place(file=source.path, hdf5_path="/")):
             _write_own(output, source, items, own)
 
@@ -321,7 +361,9 @@ def _located(place: Place) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        cause = error.__cause__ if isinstance(error.__cause__, FAULTS) else error
+        cause = (
+            error.__cause__ if isinstance(error.__cause__, FAULTS) else error
+        )
         raise _copy_error(cause, place) from error
 
 
@@ -334,7 +376,9 @@ def _keep_little(file: h5py.File) -> None:
     config = file.id.get_mdc_config()
     config.set_initial_size = True
     config.initial_size = config.min_size = config.max_size = _METADATA_CACHE
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # neither grow nor shrink
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = (
+        0  # neither grow nor shrink
+    )
     file.id.set_mdc_config(config)
 
 
@@ -344,7 +388,12 @@ def _copy_group(
     outside = _leaks(file, item)
     if not outside or allow_external:
         with _copying(item.place):
-            h5py.h5o.copy(file.id, item.group, output.id, item.name)
+            h5py.h5o.copy(
+                file.id,
+                item.group,
+                output.id,
+                item.name,
+            )
         with _located(item.place):
             outside += _renew(file, output, item)
     if outside and not allow_external:
@@ -353,12 +402,24 @@ def _copy_group(
 
 def _leaks(file: h5py.File, item: GroupCopy) -> list[str]:
     with _located(item.place):
-        return list(leaks(open_member(file.id, item.group), item.group))
+        return list(
+            leaks(
+                open_member(file.id, item.group),
+                item.group,
+            )
+        )
 
 
-def _renew(file: h5py.File, output: h5py.File, item: GroupCopy) -> list[str]:
+def _renew(
+    file: h5py.File,
+    output: h5py.File,
+    item: GroupCopy,
+) -> list[str]:
     """Let references and links lead to the copy; what leads out of the group, a line each."""
-    source, copy = open_member(file.id, item.group), open_member(output.id, item.name)
+    source, copy = (
+        open_member(file.id, item.group),
+        open_member(output.id, item.name),
+    )
     outside = list(renew_references(source, copy, "/" + shown(item.group)))
     if item.name != item.group:
         rename_links(copy, item.group, item.name)
@@ -394,7 +455,9 @@ def _copy_error(error: Exception, place: Place) -> Exception:
     """What h5py's error means: an error of the system where it tells one, else a damaged source."""
     if isinstance(error, OSError) and error.errno:
         return error
-    if written := re.search(r"write failed.*errno = (\d+)", str(error), re.DOTALL):
+    if written := re.search(
+        r"write failed.*errno = (\d+)", str(error), re.DOTALL
+    ):
         number = int(written[1])
         return OSError(number, os.strerror(number))
     return RecordingError(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
-_WORTH_A_PROCESS = 512 << 20  # bytes to copy; for less, one more process costs more than it brings
+# bytes to copy; for less, one more process costs more than it brings
+_WORTH_A_PROCESS = 512 << 20
 
 
 class Writers:
@@ -61,19 +62,30 @@ class Writers:
         """
         worth = 1 + sum(new.stored_bytes for new in files) // _WORTH_A_PROCESS
         self._pool.start(min(worth, len(files), usable_cpus()))
-        orders = deque(_Order(number, new, allow_external) for number, new in enumerate(files))
+        orders = deque(
+            _Order(number, new, allow_external)
+            for number, new in enumerate(files)
+        )
         results: dict[int, Exception | None] = {}
 
         def take() -> _Order | None:
-            return orders.popleft() if orders and not any(results.values()) else None
+            return (
+                orders.popleft()
+                if orders and not any(results.values())
+                else None
+            )
 
         told = 0
         for order, result in self._pool.run(take):
-            results[order.number] = order.died(result.code) if isinstance(result, Died) else result
+            results[order.number] = (
+                order.died(result.code) if isinstance(result, Died) else result
+            )
             while told in results and results[told] is None:
                 yield files[told]
                 told += 1
-        failed = next((error for _, error in sorted(results.items()) if error), None)
+        failed = next(
+            (error for _, error in sorted(results.items()) if error), None
+        )
         if failed:
             raise failed
 
@@ -98,7 +110,9 @@ class _Order:
         return OutputError(
             "the process that wrote this file died; nothing is left of it",
             place=Place(file=self.new.path),
-            found=signal.Signals(-code).name if code < 0 else f"exit code {code}",
+            found=signal.Signals(-code).name
+            if code < 0
+            else f"exit code {code}",
             next_step="HDF5 dies like this when the disk or a size limit is full, "
             "or when a source is damaged",
         )

@@ -91,11 +91,16 @@ def facts(dataset: Dataset) -> Facts:
     with reading_h5py():
         properties = dataset.get_create_plist()
     stored = _stored(dataset)
-    logical, on_disk, estimated = stored.count * stored.item_bytes, stored.stored_bytes, False
+    logical, on_disk, estimated = (
+        stored.count * stored.item_bytes,
+        stored.stored_bytes,
+        False,
+    )
     base = _vlen_base(dtype)
     if base is not None and not elsewhere(dataset):
         values, estimated = _vlen_bytes(dataset, stored, base)
-        logical = min(values, stored.file_bytes)  # whatever a few rows, or a table, claim
+        # whatever a few rows, or a table, claim
+        logical = min(values, stored.file_bytes)
         on_disk = min(on_disk + values, stored.file_bytes)
     return Facts(
         shape=stored.shape,
@@ -145,7 +150,9 @@ def _special_type_text(dtype: np.dtype[Any]) -> str | None:
     if (base := h5py.check_vlen_dtype(dtype)) is not None:
         return f"vlen {type_text(np.dtype(base))}"
     if (reference := h5py.check_ref_dtype(dtype)) is not None:
-        return "reference" if reference is h5py.Reference else "region reference"
+        return (
+            "reference" if reference is h5py.Reference else "region reference"
+        )
     names = h5py.check_enum_dtype(dtype)
     if names is None:
         return None
@@ -180,7 +187,9 @@ def _filters(properties: h5py.h5p.PropDCID) -> tuple[str, ...]:
     return tuple(_filter_text(*each) for each in filters)
 
 
-def _filter_text(code: int, _flags: int, values: tuple[int, ...], name: bytes) -> str:
+def _filter_text(
+    code: int, _flags: int, values: tuple[int, ...], name: bytes
+) -> str:
     text = _FILTERS.get(code) or shown(name) or f"filter {code}"
     if code == h5py.h5z.FILTER_DEFLATE and values:
         text += f"-{values[0]}"
@@ -200,7 +209,9 @@ def _vlen_base(dtype: np.dtype[Any] | None) -> int | None:
     return None if base is None else np.dtype(base).itemsize
 
 
-def _vlen_bytes(dataset: Dataset, stored: _Stored, base: int) -> tuple[int, bool]:
+def _vlen_bytes(
+    dataset: Dataset, stored: _Stored, base: int
+) -> tuple[int, bool]:
     """Bytes of all variable-length values, and whether that is an estimate.
 
     A contiguous dataset is a table of lengths and heap addresses (HDF5 file format specification,
@@ -223,7 +234,9 @@ def _vlen_bytes(dataset: Dataset, stored: _Stored, base: int) -> tuple[int, bool
 def _mean_length(dataset: Dataset, stored: _Stored) -> float:
     """The mean length of the first and the middle value; 0 if they cannot be read."""
     try:
-        values = [_value(dataset, stored, index) for index in (0, stored.count // 2)]
+        values = [
+            _value(dataset, stored, index) for index in (0, stored.count // 2)
+        ]
     except RecordingError:
         return 0
     lengths = [len(value) for value in values if value is not None]

@@ -14,7 +14,9 @@ from piperline.recordings.recording import Recording
 from piperline.text import printable
 
 _TRIES = 100
-_WORTH_A_PROCESS = 50_000_000  # bytes; a process costs a third of a second of CPU
+_WORTH_A_PROCESS = (
+    50_000_000  # bytes; a process costs a third of a second of CPU
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class EpisodeCount:
 
 
 @contextmanager
-def open_fitting(path: Path, layout: Layout | None = None) -> Iterator[Recording | None]:
+def open_fitting(
+    path: Path, layout: Layout | None = None
+) -> Iterator[Recording | None]:
     """Open a file with the first built-in layout that one of its first episodes fits.
 
     Args:
@@ -151,8 +155,12 @@ def _row(recording: Recording, name: str) -> EpisodeRow:
         name=name,
         instruction=header.task,
         frames=header.length,
-        cameras={camera: f"{h.storage} {h.width}x{h.height}" for camera, h in stored},
-        ranges={key: (float(v.min()), float(v.max())) for key, v in vectors.items()},
+        cameras={
+            camera: f"{h.storage} {h.width}x{h.height}" for camera, h in stored
+        },
+        ranges={
+            key: (float(v.min()), float(v.max())) for key, v in vectors.items()
+        },
     )
 
 

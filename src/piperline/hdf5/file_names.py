@@ -17,7 +17,11 @@ def file_stems(names: Sequence[str]) -> list[str]:
     return unique([_stem(name) for name in names], key=str.casefold)
 
 
-def unique(names: Sequence[str], *, key: Callable[[str], str]) -> list[str]:
+def unique(
+    names: Sequence[str],
+    *,
+    key: Callable[[str], str],
+) -> list[str]:
     """The names; those that came before get `_2`, `_3`, ..., but never a name that is among them.
 
     Args:
@@ -29,7 +33,9 @@ def unique(names: Sequence[str], *, key: Callable[[str], str]) -> list[str]:
     made = []
     for name in names:
         number, candidate = 1, name
-        while key(candidate) in taken or (number > 1 and key(candidate) in reserved):
+        while key(candidate) in taken or (
+            number > 1 and key(candidate) in reserved
+        ):
             number += 1
             candidate = f"{name}_{number}"
         taken.add(key(candidate))
@@ -47,5 +53,9 @@ def _stem(name: str) -> str:
         text = "_" + text.lstrip(".")
     if len(text.encode()) <= _MOST_BYTES:
         return text
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return text.encode()[: _MOST_BYTES - 9].decode(errors="ignore") + "_" + digest
+    digest = hashlib.sha256(
+        name.encode("utf-8", "surrogateescape")
+    ).hexdigest()[:8]
+    return (
+        text.encode()[: _MOST_BYTES - 9].decode(errors="ignore") + "_" + digest
+    )

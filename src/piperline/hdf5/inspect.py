@@ -66,14 +66,18 @@ class Node:
         }
         if self.attributes is not None:
             found = self.attributes.items()
-            known["attributes"] = {name: _to_json(value) for name, value in found}
+            known["attributes"] = {
+                name: _to_json(value) for name, value in found
+            }
         if self.preview is not None:
             known["preview"] = _to_json(self.preview)
         return {key: value for key, value in known.items() if value is not None}
 
 
 def _to_json(values: Values | str) -> Value:
-    return {"unreadable": values} if isinstance(values, str) else values.to_json()
+    return (
+        {"unreadable": values} if isinstance(values, str) else values.to_json()
+    )
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,18 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**vars(self), "nodes": [node.to_dict() for node in self.nodes]}
+        return {
+            **vars(self),
+            "nodes": [node.to_dict() for node in self.nodes],
+        }
 
 
 def inspect(
-    path: Path, *, attrs: bool = False, previews: bool = False, max_level: int | None = None
+    path: Path,
+    *,
+    attrs: bool = False,
+    previews: bool = False,
+    max_level: int | None = None,
 ) -> Report:
     """Describe a file; nothing but what is told is read from its datasets.
 
@@ -148,7 +159,11 @@ def inspect(
 
 
 def describe(
-    entry: Entry, *, attrs: bool = False, previews: bool = False, images: bool = True
+    entry: Entry,
+    *,
+    attrs: bool = False,
+    previews: bool = False,
+    images: bool = True,
 ) -> Node:
     """Describe one object of a walk.
 
@@ -166,14 +181,21 @@ def describe(
             level=entry.level,
             kind=entry.kind,
             text=printable(entry.text),
-            attributes=attributes(entry.object) if attrs and entry.object is not None else None,
+            attributes=attributes(entry.object)
+            if attrs and entry.object is not None
+            else None,
             **_contents(entry, previews=previews, images=images),
         )
     except Unreadable as error:
         return Node(entry.path, name, entry.level, "unreadable", error.message)
 
 
-def _contents(entry: Entry, *, previews: bool, images: bool) -> dict[str, Any]:
+def _contents(
+    entry: Entry,
+    *,
+    previews: bool,
+    images: bool,
+) -> dict[str, Any]:
     """What only groups, or only datasets, have."""
     thing = entry.object
     if isinstance(thing, h5py.h5g.GroupID):

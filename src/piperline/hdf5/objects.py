@@ -127,7 +127,9 @@ def _member(links: h5py.h5l.LinkProxy, name: bytes) -> Member:
     return Member(name, "hard" if kind == h5py.h5l.TYPE_HARD else "other")
 
 
-def attribute_names(thing: Thing, *, in_order_of_creation: bool = False) -> list[bytes]:
+def attribute_names(
+    thing: Thing, *, in_order_of_creation: bool = False
+) -> list[bytes]:
     """The names of an object's attributes, by one pass: to open the n-th takes n steps each time.
 
     Args:
@@ -138,13 +140,17 @@ def attribute_names(thing: Thing, *, in_order_of_creation: bool = False) -> list
         Unreadable: the object is damaged.
     """
     names: list[bytes] = []
-    order = h5py.h5.INDEX_CRT_ORDER if in_order_of_creation else h5py.h5.INDEX_NAME
+    order = (
+        h5py.h5.INDEX_CRT_ORDER if in_order_of_creation else h5py.h5.INDEX_NAME
+    )
     with reading_h5py():
         h5py.h5a.iterate(thing, names.append, index_type=order)
     return names
 
 
-def walk(start: Thing, path: str = "/", *, deepest: int | None = None) -> Iterator[Entry]:
+def walk(
+    start: Thing, path: str = "/", *, deepest: int | None = None
+) -> Iterator[Entry]:
     """Pass every object below `start` once, parents first, siblings in natural order.
 
     Links are not followed.
@@ -190,10 +196,22 @@ def _once(entry: Entry, seen: dict[int, str]) -> Entry:
     try:
         first = seen.setdefault(address(entry.object), entry.path)
     except Unreadable as error:
-        return Entry(entry.path, entry.name, entry.level, "unreadable", text=error.message)
+        return Entry(
+            entry.path,
+            entry.name,
+            entry.level,
+            "unreadable",
+            text=error.message,
+        )
     if first == entry.path:
         return entry
-    return Entry(entry.path, entry.name, entry.level, "again", text=first)
+    return Entry(
+        entry.path,
+        entry.name,
+        entry.level,
+        "again",
+        text=first,
+    )
 
 
 def _below(entry: Entry) -> list[Entry]:
@@ -201,17 +219,28 @@ def _below(entry: Entry) -> list[Entry]:
         found = members(entry.object)
     except Unreadable as error:
         path = entry.path.rstrip("/") + "/?"
-        return [Entry(path, b"?", entry.level + 1, "unreadable", text=error.message)]
+        return [
+            Entry(path, b"?", entry.level + 1, "unreadable", text=error.message)
+        ]
     return [_entry(entry, member) for member in found]
 
 
 def _entry(parent: Entry, member: Member) -> Entry:
-    path, level = f"{parent.path.rstrip('/')}/{shown(member.name)}", parent.level + 1
+    path, level = (
+        f"{parent.path.rstrip('/')}/{shown(member.name)}",
+        parent.level + 1,
+    )
     if member.is_path:
         text = "the name of this link is a path: tampered with"
         return Entry(path, member.name, level, "unreadable", text=text)
     if member.kind != "hard":
-        return Entry(path, member.name, level, "link", text=_link_text(parent.object, member))
+        return Entry(
+            path,
+            member.name,
+            level,
+            "link",
+            text=_link_text(parent.object, member),
+        )
     try:
         opened = open_member(parent.object, member.name)
     except Unreadable as error:

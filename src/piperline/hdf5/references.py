@@ -34,7 +34,11 @@ Holder: TypeAlias = tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]
 """What holds references: where, its values, and how to write others."""
 
 
-def renew_references(source: Group, copy: Group, path: str) -> Iterator[str]:
+def renew_references(
+    source: Group,
+    copy: Group,
+    path: str,
+) -> Iterator[str]:
     """Let every reference in a copied group lead to what it led to in the source.
 
     Where that was not copied, it becomes null.
@@ -74,7 +78,15 @@ def _holders(old: Thing, new: Thing) -> Iterator[Holder]:
     if isinstance(old, h5py.h5d.DatasetID):
         values = _values(old)
         if values is not None:
-            yield "", values, lambda given: new.write(h5py.h5s.ALL, h5py.h5s.ALL, given)
+            yield (
+                "",
+                values,
+                lambda given: new.write(
+                    h5py.h5s.ALL,
+                    h5py.h5s.ALL,
+                    given,
+                ),
+            )
 
 
 def _attribute(thing: Thing, name: bytes) -> NDArray[Any] | None:
@@ -88,7 +100,10 @@ def _attribute(thing: Thing, name: bytes) -> NDArray[Any] | None:
     return value
 
 
-def _refers(dtype: h5py.h5t.TypeID, space: h5py.h5s.SpaceID) -> bool:
+def _refers(
+    dtype: h5py.h5t.TypeID,
+    space: h5py.h5s.SpaceID,
+) -> bool:
     if space.get_simple_extent_type() == h5py.h5s.NULL:
         return False
     return bool(dtype.detect_class(h5py.h5t.REFERENCE))
@@ -104,7 +119,9 @@ def _values(dataset: Dataset) -> NDArray[Any] | None:
         path = h5py.h5i.get_name(dataset)
     if size > MOST_BYTES:
         place = Place(hdf5_path=shown(path))
-        raise RecordingError("a dataset of references is too large", place=place)
+        raise RecordingError(
+            "a dataset of references is too large", place=place
+        )
     with reading_h5py():
         value = np.empty(dataset.shape, dataset.dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
@@ -122,7 +139,11 @@ class _Renewal:
         outside: whether one led to something that was not copied.
     """
 
-    def __init__(self, source: Group, copies: dict[int, Thing]) -> None:
+    def __init__(
+        self,
+        source: Group,
+        copies: dict[int, Thing],
+    ) -> None:
         self.outside = False
         self._source, self._copies = source, copies
 
@@ -199,7 +220,10 @@ def rename_links(copy: Group, old: bytes, new: bytes) -> None:
 
 def leads_into(member: Member, top: bytes) -> bool:
     """Whether a link is absolute and leads into the top-level group `top`."""
-    return member.is_absolute and member.target[0].lstrip(b"/").split(b"/")[0] == top
+    return (
+        member.is_absolute
+        and member.target[0].lstrip(b"/").split(b"/")[0] == top
+    )
 
 
 def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
@@ -217,7 +241,9 @@ def _made_since(group: Group, names: Collection[bytes]) -> list[Member]:
     return [found[name] for name in order[first:]]
 
 
-def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) -> None:
+def _make_again(
+    group: Group, member: Member, targets: Mapping[bytes, bytes]
+) -> None:
     """Put a link of a group behind its other links, with a new target if `targets` has one."""
     if member.kind == "other":  # nobody else knows how it was made
         return
@@ -226,6 +252,8 @@ def _make_again(group: Group, member: Member, targets: Mapping[bytes, bytes]) ->
     if member.kind == "hard":
         h5py.h5o.link(thing, group, member.name)
     elif member.kind == "soft":
-        group.links.create_soft(member.name, targets.get(member.name, member.target[0]))
+        group.links.create_soft(
+            member.name, targets.get(member.name, member.target[0])
+        )
     else:
         group.links.create_external(member.name, *member.target)

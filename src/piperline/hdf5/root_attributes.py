@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
-from piperline.hdf5.objects import Thing, Unreadable, attribute_names, reading_h5py
+from piperline.hdf5.objects import (
+    Thing,
+    Unreadable,
+    attribute_names,
+    reading_h5py,
+)
 from piperline.recordings.hdf5 import open_file
 
 SOURCES = "piperline_sources"
@@ -43,11 +48,17 @@ class Attribute:
     @property
     def fits_any_object(self) -> bool:
         """Whether any object can have it; a larger one needs an object header of a newer kind."""
-        return self.stored_bytes + len(self.dtype) + len(self.space) < _MOST_IN_A_HEADER
+        return (
+            self.stored_bytes + len(self.dtype) + len(self.space)
+            < _MOST_IN_A_HEADER
+        )
 
     def equals(self, other: "Attribute | None") -> bool:
         """Whether type, shape and value are the same."""
-        if other is None or (self.dtype, self.space) != (other.dtype, other.space):
+        if other is None or (self.dtype, self.space) != (
+            other.dtype,
+            other.space,
+        ):
             return False
         mine, theirs = np.asarray(self.value), np.asarray(other.value)
         return bool(mine.tolist() == theirs.tolist())
@@ -70,12 +81,20 @@ def root_attributes(path: Path) -> dict[bytes, Attribute]:
                 place=Place(file=path, hdf5_path="/"),
                 found=error.message,
             ) from error
-    return {name: attribute for name, attribute in named.items() if attribute is not None}
+    return {
+        name: attribute
+        for name, attribute in named.items()
+        if attribute is not None
+    }
 
 
 def _names(root: Thing) -> list[bytes]:
     with reading_h5py():
-        tracked = h5py.h5g.open(root, b"/").get_create_plist().get_attr_creation_order()
+        tracked = (
+            h5py.h5g.open(root, b"/")
+            .get_create_plist()
+            .get_attr_creation_order()
+        )
     names = attribute_names(root, in_order_of_creation=bool(tracked))
     return [name for name in names if name != SOURCES.encode()]
 
@@ -94,7 +113,9 @@ def _read(root: Thing, name: bytes) -> Attribute | None:
         return Attribute(dtype.encode(), space.encode(), value, size)
 
 
-def common(files: Sequence[Mapping[bytes, Attribute]]) -> dict[bytes, Attribute]:
+def common(
+    files: Sequence[Mapping[bytes, Attribute]],
+) -> dict[bytes, Attribute]:
     """The attributes on which all files agree."""
     first, *others = files
     return {
@@ -104,14 +125,19 @@ def common(files: Sequence[Mapping[bytes, Attribute]]) -> dict[bytes, Attribute]
     }
 
 
-def write_attribute(thing: Thing, name: bytes, attribute: Attribute, *, keep: bool = False) -> None:
+def write_attribute(
+    thing: Thing, name: bytes, attribute: Attribute, *, keep: bool = False
+) -> None:
     """Write an attribute to an object; with `keep`, one that it has already stays as it is.
 
     What h5py raises is not caught here.
     """
     if keep and h5py.h5a.exists(thing, name):
         return
-    dtype, space = h5py.h5t.decode(attribute.dtype), h5py.h5s.decode(attribute.space)
+    dtype, space = (
+        h5py.h5t.decode(attribute.dtype),
+        h5py.h5s.decode(attribute.space),
+    )
     made = h5py.h5a.create(thing, name, dtype, space)
     if attribute.value is not None:
         made.write(attribute.value)

@@ -24,7 +24,13 @@ from piperline.hdf5.objects import (
     shown,
     walk,
 )
-from piperline.hdf5.values import Values, image_bytes, is_raw_images, preview, read
+from piperline.hdf5.values import (
+    Values,
+    image_bytes,
+    is_raw_images,
+    preview,
+    read,
+)
 from piperline.text import printable
 from piperline.video.image_header import read_header
 from piperline.video.images import decode_image
@@ -57,7 +63,17 @@ class WrittenImage:
 
 
 Attributes: TypeAlias = Mapping[str, Values | str]
-Answer: TypeAlias = Listing | Node | Attributes | Values | Image | WrittenImage | Usage | str | None
+Answer: TypeAlias = (
+    Listing
+    | Node
+    | Attributes
+    | Values
+    | Image
+    | WrittenImage
+    | Usage
+    | str
+    | None
+)
 """What a command gives: objects, one object with all about it, attributes, values, an image as
 uint8 (H, W, 3) in RGB, a text, or nothing."""
 
@@ -75,7 +91,8 @@ _USAGE = {
 }
 _FILE = r"""(?P<output>"[^"]+\.\w+"|'[^']+\.\w+'|\S+\.(?:png|jpe?g|gif|bmp|tiff?|webp))"""
 _PREVIEW = re.compile(
-    rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*", re.IGNORECASE
+    rf"(?P<name>.*?)\s*(?:\[(?P<selection>[^\]]*)\])?(?:\s+{_FILE})?\s*",
+    re.IGNORECASE,
 )
 _MOST_NAMES = 12
 
@@ -88,7 +105,12 @@ class Shell:
         images: a preview of one frame is the image, not its bytes.
     """
 
-    def __init__(self, file: h5py.File, *, images: bool = False) -> None:
+    def __init__(
+        self,
+        file: h5py.File,
+        *,
+        images: bool = False,
+    ) -> None:
         self.here: tuple[str, ...] = ()
         self.closed = False
         self._root = file.id
@@ -121,15 +143,24 @@ class Shell:
         if not command:
             return None
         if command not in self._commands:
-            message, known = "there is no such command", ", ".join(self._commands)
-            raise PiperlineError(message, found=printable(command), expected=known)
+            message, known = (
+                "there is no such command",
+                ", ".join(self._commands),
+            )
+            raise PiperlineError(
+                message, found=printable(command), expected=known
+            )
         return self._commands[command](argument.strip())
 
     def complete(self, line: str) -> list[str]:
         """The lines that `line` may become, by commands or by names of the group that it enters."""
         command, space, argument = line.partition(" ")
         if not space:
-            return [f"{name} " for name in self._commands if name.startswith(command)]
+            return [
+                f"{name} "
+                for name in self._commands
+                if name.startswith(command)
+            ]
         quote = argument[:1] if argument[:1] in {"'", '"'} else ""
         folder, slash, start = argument.removeprefix(quote).rpartition("/")
         try:
@@ -145,15 +176,22 @@ class Shell:
     def _cd(self, argument: str) -> None:
         here, thing = self._resolve(argument or "/")
         if not isinstance(thing, h5py.h5g.GroupID):
-            raise _error("this is not a group", argument, next_step=f"preview {argument}")
+            raise _error(
+                "this is not a group", argument, next_step=f"preview {argument}"
+            )
         self.here = here
 
     def _ls(self, argument: str) -> Listing:
-        nodes = tuple(describe(entry) for entry in self._walk(argument, deepest=1))
+        nodes = tuple(
+            describe(entry) for entry in self._walk(argument, deepest=1)
+        )
         return Listing(nodes[1:] if nodes[0].kind == "group" else nodes)
 
     def _tree(self, argument: str) -> Listing:
-        return Listing(tuple(map(describe, self._walk(argument))), is_tree=True)
+        return Listing(
+            tuple(map(describe, self._walk(argument))),
+            is_tree=True,
+        )
 
     def _info(self, argument: str) -> Node:
         entry = self._link(argument) or next(self._walk(argument, deepest=0))
@@ -166,13 +204,24 @@ class Shell:
             folder = "/"
         here, group = self._resolve(folder)
         member = _member(group, name)
-        if member is None or member.kind == "hard" or lookup(group, member) is not None:
+        if (
+            member is None
+            or member.kind == "hard"
+            or lookup(group, member) is not None
+        ):
             return None
         beside = walk(group, _joined(here), deepest=1)
-        return next(entry for entry in beside if entry.level and entry.name == member.name)
+        return next(
+            entry
+            for entry in beside
+            if entry.level and entry.name == member.name
+        )
 
     def _attrs(self, argument: str) -> Attributes:
-        node = describe(next(self._walk(argument, deepest=0)), attrs=True)
+        node = describe(
+            next(self._walk(argument, deepest=0)),
+            attrs=True,
+        )
         return node.attributes or {}
 
     def _preview(self, argument: str) -> Answer:
@@ -184,7 +233,9 @@ class Shell:
         if output:
             if selection and not is_frame:
                 expected, found = "NAME[5] FILE.png", f"[{selection}]"
-                raise RecordingError("an image is of one frame", found=found, expected=expected)
+                raise RecordingError(
+                    "an image is of one frame", found=found, expected=expected
+                )
             return _write(Path(output), thing, int(selection or 0))
         if self._images and is_frame:
             image = _image(thing, int(selection))
@@ -194,14 +245,21 @@ class Shell:
 
     def _preview_arguments(self, argument: str) -> tuple[str, str, str]:
         """Name, selection and file."""
-        if argument in _names(self._resolve("")[1]):  # a name that ends with brackets
+        # a name that ends with brackets
+        if argument in _names(self._resolve("")[1]):
             return argument, "", ""
         match = _PREVIEW.fullmatch(argument)
         if match is None:
             return argument, "", ""
-        return match["name"], match["selection"] or "", _unquoted(match["output"] or "")
+        return (
+            match["name"],
+            match["selection"] or "",
+            _unquoted(match["output"] or ""),
+        )
 
-    def _walk(self, argument: str, *, deepest: int | None = None) -> Iterator[Entry]:
+    def _walk(
+        self, argument: str, *, deepest: int | None = None
+    ) -> Iterator[Entry]:
         path, thing = self._resolve(argument)
         return walk(thing, _joined(path), deepest=deepest)
 
@@ -228,10 +286,15 @@ def _step(thing: Thing, part: str, path: str) -> Thing:
     """The object of a group that is shown as `part`."""
     member = _member(thing, part)
     if member is None:
-        raise _error("there is nothing of this name", path, expected=_some(_names(thing)))
+        raise _error(
+            "there is nothing of this name", path, expected=_some(_names(thing))
+        )
     found = lookup(thing, member)
     if found is None:
-        message, step = "this link leads to nothing in this file", f"info {path}"
+        message, step = (
+            "this link leads to nothing in this file",
+            f"info {path}",
+        )
         raise _error(message, path, next_step=step)
     return found
 
@@ -239,7 +302,10 @@ def _step(thing: Thing, part: str, path: str) -> Thing:
 def _member(thing: Thing, name: str) -> Member | None:
     if not isinstance(thing, h5py.h5g.GroupID):
         return None
-    return next((member for member in members(thing) if shown(member.name) == name), None)
+    return next(
+        (member for member in members(thing) if shown(member.name) == name),
+        None,
+    )
 
 
 def _names(thing: Thing) -> list[str]:
@@ -269,14 +335,24 @@ def _write(path: Path, dataset: Dataset, frame: int) -> WrittenImage:
         expected = "a row of a camera: NAME[5] FILE.png"
         raise RecordingError("there is no such image", expected=expected)
     write_image(path, image)
-    return WrittenImage(path, width=image.shape[1], height=image.shape[0])
+    return WrittenImage(
+        path,
+        width=image.shape[1],
+        height=image.shape[0],
+    )
 
 
 def _error(
-    message: str, path: str, *, expected: str | None = None, next_step: str | None = None
+    message: str,
+    path: str,
+    *,
+    expected: str | None = None,
+    next_step: str | None = None,
 ) -> RecordingError:
     place = Place(hdf5_path=path)
-    return RecordingError(message, place=place, expected=expected, next_step=next_step)
+    return RecordingError(
+        message, place=place, expected=expected, next_step=next_step
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -132,7 +132,10 @@ def _top_group(source: SourceFile, name: bytes, group: Thing) -> TopGroup:
     return TopGroup(source, name, count, group_bytes(group))
 
 
-def episodes(path: Path, folder: Path | None = None) -> list[TopGroup]:
+def episodes(
+    path: Path,
+    folder: Path | None = None,
+) -> list[TopGroup]:
     """The groups of a file of which every top-level group is an episode.
 
     The arguments are those of `read_top`.
@@ -174,7 +177,9 @@ def split_plan(
     missing = [name for name in names if name not in known]
     if missing:
         message = f"there is no group {listed(missing)}"
-        raise RecordingError(message, place=Place(file=top.path), expected=listed(known))
+        raise RecordingError(
+            message, place=Place(file=top.path), expected=listed(known)
+        )
     if top.others and not names:
         raise _left_out(top, known)
     stems = file_stems([text(group.name) for group in top.groups])
@@ -204,7 +209,10 @@ def _copied(group: TopGroup, name: bytes) -> GroupCopy:
     return GroupCopy(group.file, group.name, name, group.stored_bytes)
 
 
-def find_files(source: Path, pattern: str | None = None) -> list[Path]:
+def find_files(
+    source: Path,
+    pattern: str | None = None,
+) -> list[Path]:
     """The HDF5 files in a folder in natural order of their paths; or the one file that `source` is.
 
     Args:
@@ -220,7 +228,9 @@ def find_files(source: Path, pattern: str | None = None) -> list[Path]:
     if not source.is_dir():
         message, step = "there is no such file or folder", "check the path"
         raise RecordingError(message, place=Place(file=source), next_step=step)
-    patterns = [f"*{suffix}" for suffix in SUFFIXES] if pattern is None else [pattern]
+    patterns = (
+        [f"*{suffix}" for suffix in SUFFIXES] if pattern is None else [pattern]
+    )
     try:
         matching = {path for each in patterns for path in source.glob(each)}
     except (ValueError, NotImplementedError) as error:
@@ -229,7 +239,11 @@ def find_files(source: Path, pattern: str | None = None) -> list[Path]:
             expected="such as *.hdf5, or */*.hdf5",
             found=printable(pattern or "") or "nothing",
         ) from error
-    found = [path for path in matching if path.is_file() and not path.name.startswith(".")]
+    found = [
+        path
+        for path in matching
+        if path.is_file() and not path.name.startswith(".")
+    ]
     if not found:
         beside = [path.name for path in sorted(source.iterdir())]
         raise RecordingError(
@@ -239,11 +253,17 @@ def find_files(source: Path, pattern: str | None = None) -> list[Path]:
             found=listed(beside),
             next_step="name the folder in which the files lie, or a --pattern such as '*/*.hdf5'",
         )
-    return sorted(found, key=lambda path: natural_key(path.relative_to(source).as_posix()))
+    return sorted(
+        found, key=lambda path: natural_key(path.relative_to(source).as_posix())
+    )
 
 
 def repack_plan(
-    found: Sequence[TopGroup], output: Path, *, per_file: int, prefix: str = "repack_"
+    found: Sequence[TopGroup],
+    output: Path,
+    *,
+    per_file: int,
+    prefix: str = "repack_",
 ) -> list[NewFile]:
     """Files of `per_file` groups each, in the order given.
 
@@ -269,7 +289,10 @@ def repack_plan(
         raise UsageError(message, found=given)
     starts = range(0, len(found), per_file)
     plan = [
-        NewFile(output / f"{prefix}{number:04}.hdf5", _renamed(found[start : start + per_file]))
+        NewFile(
+            output / f"{prefix}{number:04}.hdf5",
+            _renamed(found[start : start + per_file]),
+        )
         for number, start in enumerate(starts)
     ]
     sources = sorted({group.file.path for group in found})
@@ -278,9 +301,19 @@ def repack_plan(
 
 
 def _renamed(part: Sequence[TopGroup]) -> list[GroupCopy]:
-    names = unique([text(group.name) for group in part], key=str)
+    names = unique(
+        [text(group.name) for group in part],
+        key=str,
+    )
     stored = [name.encode("utf-8", "surrogateescape") for name in names]
-    return [_copied(*pair) for pair in zip(part, stored, strict=True)]
+    return [
+        _copied(*pair)
+        for pair in zip(
+            part,
+            stored,
+            strict=True,
+        )
+    ]
 
 
 def _check_prefix(prefix: str) -> None:
@@ -294,7 +327,9 @@ def _check_prefix(prefix: str) -> None:
         )
 
 
-def _check_outputs(plan: Sequence[NewFile], output: Path, sources: Sequence[Path]) -> None:
+def _check_outputs(
+    plan: Sequence[NewFile], output: Path, sources: Sequence[Path]
+) -> None:
     inputs = {source.resolve() for source in sources}
     folder = output.resolve()
     for new in plan:
@@ -302,11 +337,18 @@ def _check_outputs(plan: Sequence[NewFile], output: Path, sources: Sequence[Path
         if not path.is_relative_to(folder):
             raise OutputError("the output would leave its folder", place=place)
         if path in inputs:
-            message, step = "the output would replace an input", "name another --output"
+            message, step = (
+                "the output would replace an input",
+                "name another --output",
+            )
             raise OutputError(message, place=place, next_step=step)
 
 
-def check_leftovers(plan: Sequence[NewFile], output: Path, prefix: str) -> None:
+def check_leftovers(
+    plan: Sequence[NewFile],
+    output: Path,
+    prefix: str,
+) -> None:
     """See that no file is taken for what it is not.
 
     Neither those of an earlier, different repacking, nor new ones for inputs.
@@ -315,7 +357,9 @@ def check_leftovers(plan: Sequence[NewFile], output: Path, prefix: str) -> None:
         OutputExists: there are files of another repacking.
         OutputError: the new files would lie among the inputs.
     """
-    inputs = {item.source.path.resolve().parent for new in plan for item in new.groups}
+    inputs = {
+        item.source.path.resolve().parent for new in plan for item in new.groups
+    }
     if output.resolve() in inputs:
         raise OutputError(
             "the output would lie among the inputs: the next run would take it for one of them",
@@ -325,7 +369,11 @@ def check_leftovers(plan: Sequence[NewFile], output: Path, prefix: str) -> None:
     planned = {new.path.name for new in plan}
     numbered = re.compile(re.escape(prefix) + r"\d{4,}\.hdf5")
     names = sorted(path.name for path in output.glob("*.hdf5"))
-    others = [name for name in names if numbered.fullmatch(name) and name not in planned]
+    others = [
+        name
+        for name in names
+        if numbered.fullmatch(name) and name not in planned
+    ]
     if others:
         raise OutputExists(
             "files of another repacking are in the way: their episodes would be there twice",
@@ -363,7 +411,11 @@ def write_plan(
     with ExitStack() as stack:
         if todo and writers is None:
             writers = stack.enter_context(Writers())
-        written = writers.write(todo, allow_external=allow_external) if writers else iter(())
+        written = (
+            writers.write(todo, allow_external=allow_external)
+            if writers
+            else iter(())
+        )
         for new in plan:
             if new.path in kept:
                 yield new, "kept"
@@ -392,7 +444,9 @@ def dry_run(
         yield new, "replaced" if new.path.exists() else "planned"
 
 
-def _kept(plan: Sequence[NewFile], *, overwrite: bool, same_only: bool) -> set[Path]:
+def _kept(
+    plan: Sequence[NewFile], *, overwrite: bool, same_only: bool
+) -> set[Path]:
     """The files of a plan that are there and stay as they are."""
     kept = {new.path for new in plan if new.path.exists() and not overwrite}
     if same_only:
@@ -419,12 +473,15 @@ def _make_room(todo: Sequence[NewFile]) -> None:
         return
     folder = todo[0].path.parent
     sources = {item.source for new in todo for item in new.groups}
-    planned = sum(new.stored_bytes for new in todo)  # sizes of groups may be estimates
+    # sizes of groups may be estimates
+    planned = sum(new.stored_bytes for new in todo)
     needed = min(planned, sum(source.size for source in sources))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise OutputError("this is a file, not a folder", place=Place(file=folder)) from None
+        raise OutputError(
+            "this is a file, not a folder", place=Place(file=folder)
+        ) from None
     except OSError as error:
         raise output_error(error, folder) or error from error
     free = shutil.disk_usage(folder).free

@@ -73,13 +73,17 @@ class Values:
 
 def _utf8(text: str) -> str:
     """A text with bytes that are not UTF-8 as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "surrogateescape").decode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def _finite(value: Value) -> Value:
     if isinstance(value, list):
         return [_finite(item) for item in value]
-    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, bool | int) or (
+        isinstance(value, float) and math.isfinite(value)
+    ):
         return value
     return str(value)
 
@@ -102,7 +106,9 @@ def elsewhere(dataset: Dataset) -> str | None:
     return "its values lie in other datasets" if is_virtual else None
 
 
-def read(dataset: Dataset, selection: Selection, *, most: int | None = None) -> Value:
+def read(
+    dataset: Dataset, selection: Selection, *, most: int | None = None
+) -> Value:
     """Read a part of a dataset.
 
     Args:
@@ -128,8 +134,17 @@ def read(dataset: Dataset, selection: Selection, *, most: int | None = None) -> 
 def _count(shape: tuple[int, ...], selection: Selection) -> int:
     """How many values a selection takes; found on an array of that shape that takes no memory."""
     try:
-        return int(np.broadcast_to(np.uint8(0), shape)[selection].size)
-    except (IndexError, ValueError) as error:  # ValueError: too many values for numpy
+        return int(
+            np.broadcast_to(
+                np.uint8(0),
+                shape,
+            )[selection].size
+        )
+    except (
+        IndexError,
+        ValueError,
+    ) as error:
+        # ValueError: too many values for numpy
         raise RecordingError(f"there is no such part: {error}") from error
 
 
@@ -139,11 +154,18 @@ def _refuse(dataset: Dataset) -> None:
         raise RecordingError(f"not read: {where}")
     with reading_h5py():
         properties = dataset.get_create_plist()
-        if properties.get_layout() != h5py.h5d.CHUNKED or not properties.get_nfilters():
+        if (
+            properties.get_layout() != h5py.h5d.CHUNKED
+            or not properties.get_nfilters()
+        ):
             return
-        chunk = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+        chunk = (
+            math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+        )
     if chunk > MOST_BYTES:
-        raise RecordingError(f"not read: one of its chunks claims {size_text(chunk)}")
+        raise RecordingError(
+            f"not read: one of its chunks claims {size_text(chunk)}"
+        )
 
 
 def image_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
@@ -154,7 +176,11 @@ def image_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
     """
     with reading_h5py():
         shape, dtype = dataset.shape, dataset.dtype
-    if not shape or not -shape[0] <= frame < shape[0] or not _holds_bytes(shape, dtype):
+    if (
+        not shape
+        or not -shape[0] <= frame < shape[0]
+        or not _holds_bytes(shape, dtype)
+    ):
         return None
     value = _row(dataset, shape, dtype, frame % shape[0])
     if isinstance(value, np.ndarray | np.void):
@@ -162,14 +188,19 @@ def image_bytes(dataset: Dataset, frame: int = 0) -> bytes | None:
     return bytes(value) if isinstance(value, bytes) else None
 
 
-def _holds_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+def _holds_bytes(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> bool:
     if len(shape) == _PADDED_DIMENSIONS:
         return bool(dtype == np.uint8)
     is_plain = dtype.kind in "SVO" and dtype.names is None
     return len(shape) == 1 and is_plain and h5py.check_ref_dtype(dtype) is None
 
 
-def _row(dataset: Dataset, shape: tuple[int, ...], dtype: np.dtype[Any], index: int) -> Value:
+def _row(
+    dataset: Dataset, shape: tuple[int, ...], dtype: np.dtype[Any], index: int
+) -> Value:
     _refuse(dataset)
     if math.prod(shape[1:]) * dtype.itemsize > MOST_BYTES:
         raise RecordingError("not read: one row is too large")
@@ -194,7 +225,10 @@ def image_in(dataset: Dataset) -> ImageHeader | str | None:
     return read_header(data) if data else None
 
 
-def is_raw_images(shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> bool:
+def is_raw_images(
+    shape: tuple[int, ...] | None,
+    dtype: np.dtype[Any],
+) -> bool:
     """Whether a dataset of this shape and type is one of raw images, uint8 (T, H, W, 3 or 4)."""
     if shape is None or len(shape) != _RAW_DIMENSIONS:
         return False
@@ -220,7 +254,9 @@ def preview(dataset: Dataset, selection: str = "") -> Values:
     if selection:
         return _values(read(dataset, _parsed(selection), most=MOST_VALUES))
     taken = tuple(map(min, shape, _few(len(shape))))
-    value = read(dataset, tuple(slice(0, count) for count in taken), most=MOST_VALUES)
+    value = read(
+        dataset, tuple(slice(0, count) for count in taken), most=MOST_VALUES
+    )
     return _values(value, shape, taken)
 
 
@@ -228,17 +264,25 @@ def _few(dimensions: int) -> Sequence[int]:
     """How many of each dimension a preview shows."""
     if dimensions == 1:
         return [_FEW]
-    return [*[1] * (dimensions - 2), _FEW_ROWS, _FEW_COLUMNS][:dimensions]
+    return [
+        *[1] * (dimensions - 2),
+        _FEW_ROWS,
+        _FEW_COLUMNS,
+    ][:dimensions]
 
 
 def _parsed(text: str) -> tuple[int | slice, ...]:
     message = "this is not a selection"
     if not re.fullmatch(r"[-\d:,\s]{0,200}", text):
-        raise RecordingError(message, found=printable(text), expected=_SELECTIONS)
+        raise RecordingError(
+            message, found=printable(text), expected=_SELECTIONS
+        )
     try:
         return tuple(_axis(part.strip()) for part in text.split(","))
     except (TypeError, ValueError):
-        raise RecordingError(message, found=text, expected=_SELECTIONS) from None
+        raise RecordingError(
+            message, found=text, expected=_SELECTIONS
+        ) from None
 
 
 def _axis(text: str) -> int | slice:
@@ -252,7 +296,9 @@ def _axis(text: str) -> int | slice:
 
 
 def _values(
-    value: Value, shape: tuple[int, ...] | None = None, taken: tuple[int, ...] | None = None
+    value: Value,
+    shape: tuple[int, ...] | None = None,
+    taken: tuple[int, ...] | None = None,
 ) -> Values:
     """Values as they were read; all that there are, unless `shape` and `taken` say otherwise."""
     array = value if isinstance(value, np.ndarray) else None
@@ -260,7 +306,9 @@ def _values(
     if shape is None:
         shape = taken = own
     if array is not None and _are_padded_images(array):
-        return Values(None, tuple(map(_text, np.atleast_2d(array))), shape, taken)
+        return Values(
+            None, tuple(map(_text, np.atleast_2d(array))), shape, taken
+        )
     if array is not None and _are_numbers(array.dtype):
         return Values(array, (), shape, taken)
     if isinstance(value, np.number | np.bool_ | bool | int | float):

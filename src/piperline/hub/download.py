@@ -45,7 +45,14 @@ def announced_files(info: DatasetInfo) -> list[Announced]:
     for item in info.siblings or ():
         _check_name(item.rfilename)
         sha256 = item.lfs.sha256 if item.lfs else None
-        files.append(Announced(item.rfilename, item.size, sha256, item.blob_id))
+        files.append(
+            Announced(
+                item.rfilename,
+                item.size,
+                sha256,
+                item.blob_id,
+            )
+        )
     return files
 
 
@@ -74,18 +81,26 @@ def check_arrived(folder: Path, files: Sequence[Announced]) -> None:
     Raises:
         HubError: a file is missing, or arrived in part or damaged.
     """
-    missing = [file.name for file in files if not (folder / file.name).is_file()]
+    missing = [
+        file.name for file in files if not (folder / file.name).is_file()
+    ]
     if missing:
         raise HubError(
             "the download is not complete",
             found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
             next_step=_AGAIN,
         )
-    damaged = [file.name for file in files if not _is_as_announced(folder / file.name, file)]
+    damaged = [
+        file.name
+        for file in files
+        if not _is_as_announced(folder / file.name, file)
+    ]
     for name in damaged:
         # The record of the download goes too, by which the file would be taken for whole.
         (folder / name).unlink()
-        (folder / f".cache/huggingface/download/{name}.metadata").unlink(missing_ok=True)
+        (folder / f".cache/huggingface/download/{name}.metadata").unlink(
+            missing_ok=True
+        )
     if damaged:
         raise HubError(
             "a file did not arrive as the Hub announced it",

@@ -22,7 +22,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+from huggingface_hub.utils.tqdm import (
+    disable_progress_bars,
+    enable_progress_bars,
+)
 
 from piperline.errors import DatasetError, HubError, PiperlineError
 from piperline.files import sync_tree
@@ -37,7 +40,11 @@ from piperline.text import printable
 # Hidden files too: `.env` is not for the world.
 _TEMPORARY = ["images/", "*.partial/", ".*", "*/.*"]
 _ONLY_IN = {
-    "v2.1": ("meta/episodes.jsonl", "meta/tasks.jsonl", "data/chunk-000/episode_"),
+    "v2.1": (
+        "meta/episodes.jsonl",
+        "meta/tasks.jsonl",
+        "data/chunk-000/episode_",
+    ),
     "v3.0": ("meta/episodes/", "meta/tasks.parquet", "data/chunk-000/file-"),
 }
 """Files, or how their names begin, that only one format has."""
@@ -79,7 +86,12 @@ def check_login(repo_id: str) -> None:
     """
     with _hub(check_repo_id(repo_id)):
         # A token of another kind than those that people make has no role to tell.
-        token = HfApi(library_name="piperline").whoami().get("auth", {}).get("accessToken", {})
+        token = (
+            HfApi(library_name="piperline")
+            .whoami()
+            .get("auth", {})
+            .get("accessToken", {})
+        )
         role, name = token.get("role"), token.get("displayName")
     if role == "read":
         raise HubError(
@@ -119,10 +131,16 @@ def push(
         pass
     api = HfApi(library_name="piperline")
     with _hub(repo_id):
-        url = api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+        url = api.create_repo(
+            repo_id, repo_type="dataset", private=private or None, exist_ok=True
+        )
         if branch:
-            api.create_branch(repo_id, branch=branch, repo_type="dataset", exist_ok=True)
-        there = set(api.list_repo_files(repo_id, repo_type="dataset", revision=branch))
+            api.create_branch(
+                repo_id, branch=branch, repo_type="dataset", exist_ok=True
+            )
+        there = set(
+            api.list_repo_files(repo_id, repo_type="dataset", revision=branch)
+        )
     if not prune:
         _refuse_mixture(there, dataset.version, repo_id)
     if not (root / "README.md").exists() and "README.md" not in there:
@@ -150,11 +168,20 @@ def push(
         # An existing tag does not move, so it is made anew.
         with suppress(RevisionNotFoundError):
             api.delete_tag(repo_id, tag=dataset.version, repo_type="dataset")
-        api.create_tag(repo_id, tag=dataset.version, revision=commit.oid, repo_type="dataset")
+        api.create_tag(
+            repo_id,
+            tag=dataset.version,
+            revision=commit.oid,
+            repo_type="dataset",
+        )
     return PushResult(str(url), commit.oid, dataset.version)
 
 
-def _refuse_mixture(there: Collection[str], version: str, repo_id: str) -> None:
+def _refuse_mixture(
+    there: Collection[str],
+    version: str,
+    repo_id: str,
+) -> None:
     """See that a repository does not hold files of the other format."""
     only = _ONLY_IN["v2.1" if version == "v3.0" else "v3.0"]
     other = {name for name in there if name.startswith(only)}
@@ -204,7 +231,9 @@ def pull(
         # The commit is asked for first: without an answer, a download would take what is there for
         # the whole.
         commit = revision or _tag(repo_id, version)
-        info = HfApi().dataset_info(repo_id, revision=commit, files_metadata=True)
+        info = HfApi().dataset_info(
+            repo_id, revision=commit, files_metadata=True
+        )
         files = announced_files(info)
     with downloading(target, f"{repo_id} {info.sha}") as folder:
         with _hub(repo_id):
@@ -266,7 +295,9 @@ def _hub(repo_id: str) -> Iterator[None]:
     except PiperlineError:
         raise
     except LocalTokenNotFoundError as error:
-        raise HubError("there is no token for the Hub", next_step=_LOGIN) from error
+        raise HubError(
+            "there is no token for the Hub", next_step=_LOGIN
+        ) from error
     except (
         HfHubHTTPError,
         _TransportError,
@@ -276,14 +307,18 @@ def _hub(repo_id: str) -> Iterator[None]:
     ) as error:
         # RuntimeError wraps what happened to one file; LocalEntryNotFoundError what happened
         # instead of an answer.
-        wrapped = isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(
-            error.__cause__, Exception
-        )
-        raise _explained(error.__cause__ if wrapped else error, repo_id) from error
+        wrapped = isinstance(
+            error, (RuntimeError, LocalEntryNotFoundError)
+        ) and isinstance(error.__cause__, Exception)
+        raise _explained(
+            error.__cause__ if wrapped else error, repo_id
+        ) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise HubError(
             "the Hub's answer cannot be understood",
-            found=printable(f"{type(error).__name__}: {error}".partition("\n")[0]),
+            found=printable(
+                f"{type(error).__name__}: {error}".partition("\n")[0]
+            ),
             next_step="check HF_ENDPOINT, and what answers there",
         ) from error
 
@@ -305,7 +340,9 @@ def _explained(error: BaseException | None, repo_id: str) -> HubError:
             "the Hub is switched off by HF_HUB_OFFLINE",
             next_step="unset HF_HUB_OFFLINE to push or download",
         )
-    if isinstance(error, HfHubHTTPError) and hasattr(error.response, "status_code"):
+    if isinstance(error, HfHubHTTPError) and hasattr(
+        error.response, "status_code"
+    ):
         return _refused(error, repo_id)
     return HubError(
         "the Hugging Face Hub cannot be reached, or hung up",
@@ -325,11 +362,15 @@ def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
         )
     if status == HTTPStatus.FORBIDDEN:
         return HubError(
-            f"the token may not do this to {repo_id}", found=_words(error), next_step=_LOGIN
+            f"the token may not do this to {repo_id}",
+            found=_words(error),
+            next_step=_LOGIN,
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(
-            f"{repo_id} has no such revision", found=_words(error), next_step="name one that it has"
+            f"{repo_id} has no such revision",
+            found=_words(error),
+            next_step="name one that it has",
         )
     if isinstance(error, RepositoryNotFoundError):
         return HubError(

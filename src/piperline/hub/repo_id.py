@@ -16,7 +16,11 @@ def check_repo_id(repo_id: str) -> str:
     Raises:
         UsageError: it has not.
     """
-    odd = ".." in repo_id or "--" in repo_id or repo_id.endswith((".", "-", ".git"))
+    odd = (
+        ".." in repo_id
+        or "--" in repo_id
+        or repo_id.endswith((".", "-", ".git"))
+    )
     if not _REPO_ID.fullmatch(repo_id) or odd or len(repo_id) > _LONGEST_ID:
         raise UsageError(
             f"{repo_id!r} is not a repository id",
@@ -35,6 +39,10 @@ def repo_folder(repo_id: str) -> Path:
     Raises:
         UsageError: the repository id is malformed.
     """
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    root = Path(os.environ.get("HF_LEROBOT_HOME") or home / "lerobot").expanduser()
+    home = Path(
+        os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    ).expanduser()
+    root = Path(
+        os.environ.get("HF_LEROBOT_HOME") or home / "lerobot"
+    ).expanduser()
     return root / check_repo_id(repo_id)

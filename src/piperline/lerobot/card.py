@@ -47,7 +47,8 @@ def card_text(info: Info, tasks: Sequence[str]) -> str:
         "## Content\n",
         _table(["", ""], _facts(info)),
         "## Tasks\n",
-        "".join(f"- {_cell(task)}\n" for task in tasks[:_TASKS_SHOWN]) + _more(len(tasks)),
+        "".join(f"- {_cell(task)}\n" for task in tasks[:_TASKS_SHOWN])
+        + _more(len(tasks)),
         "## Features\n",
         _table(["feature", "type", "shape", "what"], _features(info)),
         "## Loading\n",
@@ -64,12 +65,17 @@ def declare_license(card: Path, license_name: str) -> None:
         license_name: as the Hugging Face Hub names it: `cc-by-4.0`, `apache-2.0`.
     """
     text = card.read_text(encoding="utf-8")
-    card.write_text(text.replace("---\n", f"---\nlicense: {license_name}\n", 1), encoding="utf-8")
+    card.write_text(
+        text.replace("---\n", f"---\nlicense: {license_name}\n", 1),
+        encoding="utf-8",
+    )
 
 
 def _cell(text: str) -> str:
     """Text from a recording, safe inside a line of Markdown."""
-    return printable(text).translate({ord(mark): f"\\{mark}" for mark in "|<>[]`*_"})
+    return printable(text).translate(
+        {ord(mark): f"\\{mark}" for mark in "|<>[]`*_"}
+    )
 
 
 def _code(text: str) -> str:
@@ -78,7 +84,10 @@ def _code(text: str) -> str:
     return _cell(text) if set(shown) & {"`", "|", "\\"} else f"`{shown}`"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -93,15 +102,25 @@ def _facts(info: Info) -> list[list[str]]:
     return [
         ["robot", _cell(info.robot_type or "not named")],
         ["episodes", str(info.episodes)],
-        ["frames", f"{info.frames} ({seconds:.1f} s at {info.fps} frames a second)"],
+        [
+            "frames",
+            f"{info.frames} ({seconds:.1f} s at {info.fps} frames a second)",
+        ],
         ["tasks", str(info.tasks)],
-        ["cameras", str(sum(feature.is_video for feature in info.features.values()))],
+        [
+            "cameras",
+            str(sum(feature.is_video for feature in info.features.values())),
+        ],
         ["video codec", ", ".join(sorted(codecs)) or "no videos"],
     ]
 
 
 def _more(tasks: int) -> str:
-    return f"- and {tasks - _TASKS_SHOWN} more in the task table\n" if tasks > _TASKS_SHOWN else ""
+    return (
+        f"- and {tasks - _TASKS_SHOWN} more in the task table\n"
+        if tasks > _TASKS_SHOWN
+        else ""
+    )
 
 
 def _features(info: Info) -> list[list[str]]:
@@ -112,7 +131,14 @@ def _features(info: Info) -> list[list[str]]:
         if len(names) > _NAMES_SHOWN:
             shown += ", ..."
         shape = json.dumps(list(feature.shape))
-        rows.append([_code(key), _cell(feature.dtype), shape, shown])
+        rows.append(
+            [
+                _code(key),
+                _cell(feature.dtype),
+                shape,
+                shown,
+            ]
+        )
     return rows
 
 

@@ -25,7 +25,12 @@ VectorName = Literal["Sequence", "List"]
 SUBTASKS = "subtask_index"
 """The column of rows of `meta/subtasks.parquet` (lerobot 0.4.4 to 0.5)."""
 
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_IMAGE = pa.struct(
+    [
+        ("bytes", pa.binary()),
+        ("path", pa.string()),
+    ]
+)
 _PLAIN = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """Names of Arrow types that `datasets` knows under others."""
 
@@ -49,13 +54,17 @@ def is_number(kind: pa.DataType) -> bool:
     while pa.types.is_nested(kind) and _is_list(kind):
         kind = kind.value_type
     return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
     )
 
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
     )
 
 
@@ -98,7 +107,9 @@ def _carried_type(kind: pa.DataType, vector: VectorName) -> object:
     """
     if pa.types.is_struct(kind):
         fields = [kind.field(index) for index in range(kind.num_fields)]
-        return {field.name: _carried_type(field.type, vector) for field in fields}
+        return {
+            field.name: _carried_type(field.type, vector) for field in fields
+        }
     if _is_list(kind):
         inner = _carried_type(kind.value_type, vector)
         if vector == "List":
@@ -106,11 +117,16 @@ def _carried_type(kind: pa.DataType, vector: VectorName) -> object:
         return [inner]  # as the older library has it
     if pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
         raise ValueError(f"{kind} has no name there")
-    return {"dtype": _PLAIN.get(str(kind), str(kind)), "_type": "Value"}
+    return {
+        "dtype": _PLAIN.get(str(kind), str(kind)),
+        "_type": "Value",
+    }
 
 
 def arrow_schema(
-    schema: Schema, vector: VectorName, carried: Mapping[str, pa.DataType] | None = None
+    schema: Schema,
+    vector: VectorName,
+    carried: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Schema:
     """The Arrow schema of data files.
 
@@ -123,10 +139,18 @@ def arrow_schema(
         carried: the types of the columns that are carried through.
     """
     kinds = carried or {}
-    features = {**{key: schema.features[key] for key in schema.columns}, **BOOKKEEPING}
-    fields = [(key, kinds.get(key) or arrow_type(feature)) for key, feature in features.items()]
+    features = {
+        **{key: schema.features[key] for key in schema.columns},
+        **BOOKKEEPING,
+    }
+    fields = [
+        (key, kinds.get(key) or arrow_type(feature))
+        for key, feature in features.items()
+    ]
     try:
-        named = {key: _carried_type(kind, vector) for key, kind in kinds.items()}
+        named = {
+            key: _carried_type(kind, vector) for key, kind in kinds.items()
+        }
     except ValueError:
         return pa.schema(fields)
     types = {
@@ -142,11 +166,14 @@ def task_columns(schema: Schema) -> tuple[str, ...]:
     return tuple(
         key
         for key in schema.columns
-        if key.startswith("annotation.") and schema.features[key].dtype in {"int64", "int32"}
+        if key.startswith("annotation.")
+        and schema.features[key].dtype in {"int64", "int32"}
     )
 
 
-def column_values(column: pa.ChunkedArray, key: str, feature: Feature) -> NDArray[Any]:
+def column_values(
+    column: pa.ChunkedArray, key: str, feature: Feature
+) -> NDArray[Any]:
     """The numbers of a column, shape (rows, *feature.shape), in the feature's own type.
 
     Raises:
@@ -163,7 +190,11 @@ def column_values(column: pa.ChunkedArray, key: str, feature: Feature) -> NDArra
         parts = [chunk.flatten() for chunk in values.chunks]
         values = pa.chunked_array(parts, values.type.value_type)
     shape = (len(column), *feature.shape)
-    if values.null_count or column.null_count or len(values) != np.prod(shape, dtype=object):
+    if (
+        values.null_count
+        or column.null_count
+        or len(values) != np.prod(shape, dtype=object)
+    ):
         raise DatasetError(
             f"values of {printable(key)} are missing or of another shape",
             expected=f"{shape} numbers",
@@ -172,7 +203,11 @@ def column_values(column: pa.ChunkedArray, key: str, feature: Feature) -> NDArra
     return _as_type(values.to_numpy().reshape(shape), key, feature.dtype)
 
 
-def _as_type(numbers: NDArray[Any], key: str, dtype: str) -> NDArray[Any]:
+def _as_type(
+    numbers: NDArray[Any],
+    key: str,
+    dtype: str,
+) -> NDArray[Any]:
     """`numbers` in another type.
 
     Raises:
@@ -183,7 +218,9 @@ def _as_type(numbers: NDArray[Any], key: str, dtype: str) -> NDArray[Any]:
     from_float = numbers.dtype.kind == "f" and result.dtype.kind in "iu"
     if from_float and not np.array_equal(result, numbers):
         raise DatasetError(
-            f"values of {printable(key)} are no whole numbers", expected=dtype, found="others"
+            f"values of {printable(key)} are no whole numbers",
+            expected=dtype,
+            found="others",
         )
     return result
 
@@ -199,7 +236,12 @@ def _stored(values: NDArray[Any], feature: Feature) -> pa.Array:
     if len(feature.shape) == 1:
         return pa.FixedSizeListArray.from_arrays(array, feature.shape[0])
     for side in reversed(feature.shape):
-        ends = np.arange(0, len(array) + 1, side, dtype=np.int32)
+        ends = np.arange(
+            0,
+            len(array) + 1,
+            side,
+            dtype=np.int32,
+        )
         array = pa.ListArray.from_arrays(ends, array)
     return array
 
@@ -290,7 +332,9 @@ class Numbering:
             )
         if self._arrow is None:
             features = self.schema.features
-            keys = [key for key in self.schema.columns if is_carried(features[key])]
+            keys = [
+                key for key in self.schema.columns if is_carried(features[key])
+            ]
             self._carried = {key: table.schema.field(key).type for key in keys}
             self._arrow = arrow_schema(self.schema, self._vector, self._carried)
         return self._arrow
@@ -301,7 +345,11 @@ class Numbering:
     def _numbers(self, episode: EncodedEpisode) -> dict[str, NDArray[Any]]:
         """The values of all numeric columns."""
         table, length = episode.table, episode.length
-        numeric = [key for key in self.schema.columns if is_numeric(self.schema.features[key])]
+        numeric = [
+            key
+            for key in self.schema.columns
+            if is_numeric(self.schema.features[key])
+        ]
         numbers = {
             key: column_values(table.column(key), key, self._feature(key))
             for key in (*numeric, *EPISODE_LOCAL)
@@ -315,19 +363,28 @@ class Numbering:
         rows = episode.task_rows
         if rows is None:
             rows = np.zeros(length, dtype=np.int64)
-        numbers["episode_index"] = np.full(length, self.episodes, dtype=np.int64)
-        numbers["index"] = np.arange(self.frames, self.frames + length, dtype=np.int64)
+        numbers["episode_index"] = np.full(
+            length, self.episodes, dtype=np.int64
+        )
+        numbers["index"] = np.arange(
+            self.frames, self.frames + length, dtype=np.int64
+        )
         numbers["task_index"] = tasks[rows]
         return numbers
 
     def _column(
-        self, episode: EncodedEpisode, field: pa.Field, numbers: Mapping[str, NDArray[Any]]
+        self,
+        episode: EncodedEpisode,
+        field: pa.Field,
+        numbers: Mapping[str, NDArray[Any]],
     ) -> pa.Array:
         if field.name in numbers:
             return _stored(numbers[field.name], self._feature(field.name))
         column = episode.table.column(field.name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # more than an array can hold
-            raise DatasetError(f"the column {printable(field.name)} holds more than 2 GiB")
+            raise DatasetError(
+                f"the column {printable(field.name)} holds more than 2 GiB"
+            )
         if column.type != field.type and field.name in self._carried:
             # Arrow would cast structs by their names, and lose what the first episode has not.
             raise _other_type(field.name, field.type, column.type)
@@ -340,10 +397,16 @@ class Numbering:
         for key, values in numbers.items():
             stats = FeatureStats.of_rows(values, quantiles=self._quantiles)
             known[key] = _shaped(stats, self._feature(key))
-        return {key: known[key] for key in (*self.schema.features, *BOOKKEEPING) if key in known}
+        return {
+            key: known[key]
+            for key in (*self.schema.features, *BOOKKEEPING)
+            if key in known
+        }
 
 
-def cast_column(column: pa.ChunkedArray, key: str, kind: pa.DataType) -> pa.ChunkedArray:
+def cast_column(
+    column: pa.ChunkedArray, key: str, kind: pa.DataType
+) -> pa.ChunkedArray:
     """A column, or an array, in another type.
 
     Raises:
@@ -355,7 +418,9 @@ def cast_column(column: pa.ChunkedArray, key: str, kind: pa.DataType) -> pa.Chun
         raise _other_type(key, kind, column.type) from error
 
 
-def _other_type(key: str, expected: pa.DataType, found: pa.DataType) -> DatasetError:
+def _other_type(
+    key: str, expected: pa.DataType, found: pa.DataType
+) -> DatasetError:
     return DatasetError(
         f"the column {printable(key)} is of another type",
         expected=str(expected),
@@ -363,12 +428,18 @@ def _other_type(key: str, expected: pa.DataType, found: pa.DataType) -> DatasetE
     )
 
 
-def _numbers_of(texts: Iterable[str], known: dict[str, int]) -> NDArray[np.int64]:
+def _numbers_of(
+    texts: Iterable[str], known: dict[str, int]
+) -> NDArray[np.int64]:
     """The numbers of `texts` in a table, which takes in those that are new."""
-    return np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
+    return np.array(
+        [known.setdefault(text, len(known)) for text in texts], dtype=np.int64
+    )
 
 
-def _renumbered(values: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]:
+def _renumbered(
+    values: NDArray[Any], numbers: NDArray[np.int64]
+) -> NDArray[Any]:
     """Offsets among an episode's texts as numbers of the table; what is negative names none."""
     known = values >= 0
     result = values.copy()
@@ -381,7 +452,9 @@ def _shaped(stats: FeatureStats, feature: Feature) -> FeatureStats:
     if len(feature.shape) == 1:
         return stats
     shape = feature.shape
-    quantiles = {name: value.reshape(shape) for name, value in stats.quantiles.items()}
+    quantiles = {
+        name: value.reshape(shape) for name, value in stats.quantiles.items()
+    }
     return replace(
         stats,
         min=stats.min.reshape(shape),
@@ -399,10 +472,17 @@ def stats_document(
 
     By feature: nested lists in the feature's shape, and `count` as a list of one.
     """
-    return {key: _stats_entry(part, quantiles=quantiles) for key, part in stats.items()}
+    return {
+        key: _stats_entry(part, quantiles=quantiles)
+        for key, part in stats.items()
+    }
 
 
-def _stats_entry(part: FeatureStats, *, quantiles: bool) -> dict[str, Any]:
+def _stats_entry(
+    part: FeatureStats,
+    *,
+    quantiles: bool,
+) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "min": part.min.tolist(),
         "max": part.max.tolist(),
@@ -411,5 +491,7 @@ def _stats_entry(part: FeatureStats, *, quantiles: bool) -> dict[str, Any]:
         "count": [part.count],
     }
     if quantiles:
-        entry.update({name: value.tolist() for name, value in part.quantiles.items()})
+        entry.update(
+            {name: value.tolist() for name, value in part.quantiles.items()}
+        )
     return entry

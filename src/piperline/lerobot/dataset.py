@@ -42,7 +42,8 @@ _TOLERANCE_SECONDS = 1e-4  # lerobot's own tolerance_s
 _NUMBER = Feature("int64", (1,))
 _TIME = Feature("float64", (1,))
 _TIMES_NOTE = (
-    "timestamps were not frame_index / fps; they are rewritten, frames stay with their rows"
+    "timestamps were not frame_index / fps; they "
+    "are rewritten, frames stay with their rows"
 )
 
 
@@ -64,7 +65,11 @@ class DatasetReader(Protocol):
     def table(self, index: int) -> pa.Table:
         """All rows of an episode."""
 
-    def span(self, index: int, camera: str) -> tuple[str, int]:
+    def span(
+        self,
+        index: int,
+        camera: str,
+    ) -> tuple[str, int]:
         """Where the video of an episode lies below the folder, and its first frame there."""
 
     def data_path(self, index: int) -> str:
@@ -125,7 +130,9 @@ class Dataset:
         self.info = info
         self.notes: dict[str, None] = {}
         self._reader = reader
-        self._cameras = info.schema.cameras if cameras is None else tuple(cameras)
+        self._cameras = (
+            info.schema.cameras if cameras is None else tuple(cameras)
+        )
         self._histograms = Histograms(folder, self._cameras)
         self._videos: dict[str, _Video] = {}
         if len(reader.episodes) != info.episodes:
@@ -138,7 +145,9 @@ class Dataset:
             )
 
     def __repr__(self) -> str:
-        return f"Dataset({str(self.root)!r}, {self.version}, {len(self)} episodes)"
+        return (
+            f"Dataset({str(self.root)!r}, {self.version}, {len(self)} episodes)"
+        )
 
     def __len__(self) -> int:
         return len(self._reader.episodes)
@@ -174,7 +183,9 @@ class Dataset:
     @property
     def subtasks(self) -> Sequence[str]:
         """The subtask texts in the order of their numbers."""
-        return [subtask for subtask in self._reader.subtasks if subtask is not None]
+        return [
+            subtask for subtask in self._reader.subtasks if subtask is not None
+        ]
 
     @cached_property
     def missing_cameras(self) -> tuple[str, ...]:
@@ -184,7 +195,9 @@ class Dataset:
         return tuple(key for key in self._cameras if not self._has_videos(key))
 
     def _has_videos(self, camera: str) -> bool:
-        names = (self._reader.span(index, camera)[0] for index in range(len(self)))
+        names = (
+            self._reader.span(index, camera)[0] for index in range(len(self))
+        )
         return any(self.folder.has(name) for name in names)
 
     def without(self, cameras: Sequence[str]) -> "Dataset":
@@ -228,7 +241,9 @@ class Dataset:
                 return self._video(index, camera)
             except DatasetError as error:
                 problem = problem or error
-        raise problem or DatasetError("there are no episodes", place=Place(file=self.root))
+        raise problem or DatasetError(
+            "there are no episodes", place=Place(file=self.root)
+        )
 
     def episode(self, index: int) -> EncodedEpisode:
         """Read an episode: its rows now, its videos as clips.
@@ -256,12 +271,17 @@ class Dataset:
         subtasks = self._subtask_offsets(table, offsets)
         frames = np.arange(row.length, dtype=np.int64)
         self._note_times(table, frames / self.info.fps)
-        columns = {key: self._column(table, key, offsets) for key in self.info.schema.columns}
+        columns = {
+            key: self._column(table, key, offsets)
+            for key in self.info.schema.columns
+        }
         columns["timestamp"] = frame_times(frames, self.info.fps)
         columns["frame_index"] = frames
         return EncodedEpisode(
             table=pa.table(columns),
-            clips={key: self._clip(index, key, row.length) for key in self._cameras},
+            clips={
+                key: self._clip(index, key, row.length) for key in self._cameras
+            },
             camera_stats=self._image_stats(index, row.length),
             tasks=tasks,
             task_rows=task_rows if task_rows.any() else None,
@@ -279,13 +299,16 @@ class Dataset:
         missing = [key for key in needed if key not in table.column_names]
         if missing:
             raise DatasetError(
-                "columns that info.json declares are missing: " + printable(", ".join(missing)),
+                "columns that info.json declares are missing: "
+                + printable(", ".join(missing)),
                 place=place,
             )
         found = f"{table.num_rows} rows"
         others: list[int] = []
         if "episode_index" in table.column_names and table.num_rows:
-            numbers = column_values(table["episode_index"], "episode_index", _NUMBER)
+            numbers = column_values(
+                table["episode_index"], "episode_index", _NUMBER
+            )
             others = sorted(set(numbers.ravel().tolist()) - {row.episode_index})
         if others:
             found += f", some of episode {others[0]}"
@@ -298,7 +321,10 @@ class Dataset:
             )
 
     def _column(
-        self, table: pa.Table, key: str, offsets: Mapping[str, NDArray[np.int64]]
+        self,
+        table: pa.Table,
+        key: str,
+        offsets: Mapping[str, NDArray[np.int64]],
     ) -> pa.ChunkedArray:
         """A column of the episode, of a type that the feature can have."""
         if key in offsets:
@@ -317,7 +343,10 @@ class Dataset:
     ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
         """The episode's tasks, and for each column that numbers tasks its values as offsets."""
         keys = ("task_index", *task_columns(self.info.schema))
-        numbers = {key: column_values(table[key], key, _NUMBER).reshape(-1) for key in keys}
+        numbers = {
+            key: column_values(table[key], key, _NUMBER).reshape(-1)
+            for key in keys
+        }
         texts, offsets = _offsets(numbers, self._reader.tasks, "task")
         others = [task for task in row.tasks if task not in texts]
         return (*texts, *others), offsets
@@ -330,15 +359,23 @@ class Dataset:
             return ()
         numbers = column_values(table[SUBTASKS], SUBTASKS, _NUMBER).reshape(-1)
         named = numbers >= 0  # a negative number names none
-        texts, known = _offsets({SUBTASKS: numbers[named]}, self._reader.subtasks, "subtask")
+        texts, known = _offsets(
+            {SUBTASKS: numbers[named]}, self._reader.subtasks, "subtask"
+        )
         offsets[SUBTASKS] = numbers.copy()
         offsets[SUBTASKS][named] = known[SUBTASKS]
         return texts
 
-    def _note_times(self, table: pa.Table, times: NDArray[np.float64]) -> None:
+    def _note_times(
+        self,
+        table: pa.Table,
+        times: NDArray[np.float64],
+    ) -> None:
         if "timestamp" not in table.column_names:
             return
-        found = column_values(table["timestamp"], "timestamp", _TIME).reshape(-1)
+        found = column_values(table["timestamp"], "timestamp", _TIME).reshape(
+            -1
+        )
         if not (np.abs(found - times) <= _TOLERANCE_SECONDS).all():
             self.notes[_TIMES_NOTE] = None
 
@@ -352,7 +389,9 @@ class Dataset:
         place = Place(file=path, episode=str(index), camera=camera)
         # The pixel format is that of the camera's first video; to look for it takes most of the
         # time.
-        video = _Video(path, *probe(path, pix_fmt=known.info.pix_fmt if known else None))
+        video = _Video(
+            path, *probe(path, pix_fmt=known.info.pix_fmt if known else None)
+        )
         if not is_whole(path):
             raise DatasetError(
                 "the video is cut short",
@@ -382,23 +421,43 @@ class Dataset:
         _, first = self._reader.span(index, camera)
         video = self._video(index, camera)
         whole = first == 0 and video.frames == length
-        if first + length > video.frames or (self.version != "v3.0" and not whole):
+        if first + length > video.frames or (
+            self.version != "v3.0" and not whole
+        ):
             raise DatasetError(
                 "the video does not have the frames of the episode",
-                place=Place(file=video.path, episode=str(index), camera=camera),
+                place=Place(
+                    file=video.path,
+                    episode=str(index),
+                    camera=camera,
+                ),
                 expected=f"frames {first} to {first + length - 1}",
                 found=f"{video.frames} frames",
             )
-        return Clip(video.path, first, length, replace(video.info, fps=self.info.fps), whole=whole)
+        return Clip(
+            video.path,
+            first,
+            length,
+            replace(video.info, fps=self.info.fps),
+            whole=whole,
+        )
 
-    def _image_stats(self, index: int, length: int) -> dict[str, FeatureStats]:
+    def _image_stats(
+        self,
+        index: int,
+        length: int,
+    ) -> dict[str, FeatureStats]:
         stored = self._reader.stats(index)
         histograms = self._histograms.of(index)
         found = {}
         for key, feature in self.info.features.items():
-            if key not in stored or not (key in self._cameras or feature.dtype == "image"):
+            if key not in stored or not (
+                key in self._cameras or feature.dtype == "image"
+            ):
                 continue
-            stats = stored_stats(stored[key], feature, length, histograms.get(key))
+            stats = stored_stats(
+                stored[key], feature, length, histograms.get(key)
+            )
             if stats is not None:
                 found[key] = stats
         return found
@@ -413,7 +472,9 @@ def _check_images(column: pa.ChunkedArray, key: str) -> None:
     """See that every image is in the table: LeRobot's `path` leads to files that are not kept."""
     stored = column.combine_chunks()
     chunks = stored.chunks if isinstance(stored, pa.ChunkedArray) else [stored]
-    if any(chunk.null_count or chunk.field("bytes").null_count for chunk in chunks):
+    if any(
+        chunk.null_count or chunk.field("bytes").null_count for chunk in chunks
+    ):
         raise DatasetError(
             f"images of {printable(key)} are not in the table",
             expected="JPEG or PNG bytes in every row",
@@ -421,7 +482,9 @@ def _check_images(column: pa.ChunkedArray, key: str) -> None:
 
 
 def _offsets(
-    numbers: Mapping[str, NDArray[np.int64]], texts: Sequence[str | None], name: str
+    numbers: Mapping[str, NDArray[np.int64]],
+    texts: Sequence[str | None],
+    name: str,
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """The texts that are numbered, in the order in which they occur, and offsets among them.
 

@@ -37,7 +37,9 @@ class DatasetFolder:
         self.root = root
         self._real = os.path.realpath(root)
 
-    def path(self, path: Path | str, what: str = "a file of the dataset") -> Path:
+    def path(
+        self, path: Path | str, what: str = "a file of the dataset"
+    ) -> Path:
         """A file of the dataset; `what` it is, for errors.
 
         Raises:
@@ -94,7 +96,10 @@ class DatasetFolder:
         name = Path(path).name
         found = self.json(path)
         if not isinstance(found, dict):
-            raise DatasetError(f"{name} is not a JSON object", place=Place(file=self.root / path))
+            raise DatasetError(
+                f"{name} is not a JSON object",
+                place=Place(file=self.root / path),
+            )
         return Values(found, name, Place(file=self.root / path))
 
     def json(self, path: Path | str) -> object:
@@ -115,9 +120,13 @@ class DatasetFolder:
         """
         name = Path(path).name
         with self.open(path, _LARGEST_TABLE) as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+            for number, line in enumerate(
+                iter(lambda: file.readline(_LONGEST_LINE), b""), 1
+            ):
                 if line.strip():
-                    yield self._row(path, f"line {number}", line, f"line {number} of {name}")
+                    yield self._row(
+                        path, f"line {number}", line, f"line {number} of {name}"
+                    )
 
     def line_at(self, path: Path | str, offset: int) -> Values:
         """The object of the line that begins at byte `offset` of a JSON lines file.
@@ -131,7 +140,9 @@ class DatasetFolder:
         where = f"the line at byte {offset}"
         return self._row(path, where, line, f"{where} of {Path(path).name}")
 
-    def _row(self, path: Path | str, where: str, line: bytes, name: str) -> Values:
+    def _row(
+        self, path: Path | str, where: str, line: bytes, name: str
+    ) -> Values:
         place = Place(file=self.root / path)
         row = _parsed(line, where, self.root / path)
         if not isinstance(row, dict):
@@ -174,7 +185,12 @@ def _opening(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+        absent = error.errno in {
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.ELOOP,
+            errno.ENAMETOOLONG,
+        }
         raise DatasetError(
             f"{what} is missing" if absent else f"{what} cannot be read",
             place=Place(file=path),
@@ -198,10 +214,13 @@ def _parsed(data: bytes, where: str, path: Path) -> object:
     """
     try:
         found: object = json.loads(data.decode())
-        if b"\\u" in data:  # half of a surrogate pair is no text that can be written again
+        # half of a surrogate pair is no text that can be written again
+        if b"\\u" in data:
             json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise DatasetError(
-            f"{where} is not JSON", place=Place(file=path), found=printable(str(error))
+            f"{where} is not JSON",
+            place=Place(file=path),
+            found=printable(str(error)),
         ) from error
     return found

@@ -40,7 +40,9 @@ class HistogramFile:
         self._cameras = cameras
         self._schema = pa.schema([(key, _COUNTS) for key in cameras])
         self._rows: list[dict[str, NDArray[np.int32] | None]] = []
-        self._writer = TableWriter(root / HISTOGRAMS, self._schema) if cameras else None
+        self._writer = (
+            TableWriter(root / HISTOGRAMS, self._schema) if cameras else None
+        )
 
     def add(self, stats: Mapping[str, FeatureStats]) -> None:
         """Add the next episode's camera statistics."""
@@ -56,7 +58,9 @@ class HistogramFile:
 
     def _flush(self) -> None:
         if self._writer and self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._writer.write_table(
+                pa.Table.from_pylist(self._rows, schema=self._schema)
+            )
         self._rows = []
 
 
@@ -93,7 +97,9 @@ class Histograms:
                 self._rows = ParquetRows(self._folder.path(HISTOGRAMS))
             rows = self._rows.rows(episode, episode + 1)
         except DatasetError as error:
-            raise self._unfit(episode, str(error.found or error.message)) from error
+            raise self._unfit(
+                episode, str(error.found or error.message)
+            ) from error
         if not len(rows):
             raise self._unfit(episode, f"{len(self._rows)} episodes")
         return {
@@ -102,10 +108,14 @@ class Histograms:
             if key in rows.column_names and not rows[key].null_count
         }
 
-    def _counts(self, column: pa.ChunkedArray, episode: int) -> NDArray[np.int64]:
+    def _counts(
+        self, column: pa.ChunkedArray, episode: int
+    ) -> NDArray[np.int64]:
         if column.type != _COUNTS:
             raise self._unfit(episode, str(column.type))
-        counts: NDArray[np.int64] = column.chunk(0).flatten().to_numpy().reshape(3, 256)
+        counts: NDArray[np.int64] = (
+            column.chunk(0).flatten().to_numpy().reshape(3, 256)
+        )
         if counts.min() < 0 or not counts.sum(axis=1).all():
             raise self._unfit(episode, "counts below 0, or none")
         return counts.astype(np.int64)
@@ -113,7 +123,9 @@ class Histograms:
     def _unfit(self, episode: int, found: str) -> DatasetError:
         return DatasetError(
             "image_histograms.pq does not fit the dataset",
-            place=Place(file=self._folder.root / HISTOGRAMS, episode=str(episode)),
+            place=Place(
+                file=self._folder.root / HISTOGRAMS, episode=str(episode)
+            ),
             found=found,
             next_step="remove the file: image statistics are then taken from the videos",
         )

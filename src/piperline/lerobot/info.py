@@ -32,14 +32,24 @@ PROVENANCE = Path("meta") / "piperline.json"
 """How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file
 of its own."""
 
-V21_DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+V21_DATA_PATH = (
+    "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+)
 V21_VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 V30_DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-V30_VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+V30_VIDEO_PATH = (
+    "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+)
 
-_PATHS = {False: (V21_DATA_PATH, V21_VIDEO_PATH), True: (V30_DATA_PATH, V30_VIDEO_PATH)}
+_PATHS = {
+    False: (V21_DATA_PATH, V21_VIDEO_PATH),
+    True: (V30_DATA_PATH, V30_VIDEO_PATH),
+}
 """The templates, by whether the version is v3.0."""
-_PLACES = {False: ("episode_chunk", "episode_index"), True: ("chunk_index", "file_index")}
+_PLACES = {
+    False: ("episode_chunk", "episode_index"),
+    True: ("chunk_index", "file_index"),
+}
 """The fields of templates, likewise."""
 
 _NUMBERS = re.compile(r"u?int\d+|float\d+|bool")
@@ -99,7 +109,10 @@ class Info:
     def schema(self) -> Schema:
         """What all episodes of the dataset have in common."""
         return Schema(
-            fps=self.fps, robot_type=self.robot_type, features=self.features, own=self.own
+            fps=self.fps,
+            robot_type=self.robot_type,
+            features=self.features,
+            own=self.own,
         )
 
     @classmethod
@@ -131,11 +144,17 @@ class Info:
             tasks=values.whole("total_tasks", 0),
             chunks_size=values.whole("chunks_size", CHUNKS_SIZE, least=1),
             data_path=_template(values, "data_path", data_path, _PLACES[is_v3]),
-            video_path=_template(values, "video_path", video_path, (*_PLACES[is_v3], "video_key")),
+            video_path=_template(
+                values, "video_path", video_path, (*_PLACES[is_v3], "video_key")
+            ),
             data_mb=values.number("data_files_size_in_mb", 100),
             video_mb=values.number("video_files_size_in_mb", 200),
             splits=_splits(values),
-            own={key: value for key, value in values.values.items() if key not in _KNOWN_KEYS},
+            own={
+                key: value
+                for key, value in values.values.items()
+                if key not in _KNOWN_KEYS
+            },
         )
 
     def to_disk(self, root: Path) -> None:
@@ -153,7 +172,9 @@ class Info:
             "splits": self.splits or {"train": f"0:{self.episodes}"},
             "data_path": self.data_path,
             "video_path": self.video_path if videos else None,
-            "features": {key: _feature_to(entry) for key, entry in features.items()},
+            "features": {
+                key: _feature_to(entry) for key, entry in features.items()
+            },
             **self.own,
         }
         text = json.dumps(document, indent=4, ensure_ascii=False)
@@ -177,7 +198,9 @@ def _read(root: Path) -> Values:
     folder = DatasetFolder(root)
     if not folder.has(INFO):
         raise DatasetError(
-            "this is not a LeRobot dataset" if folder.has(".") else "there is no such dataset",
+            "this is not a LeRobot dataset"
+            if folder.has(".")
+            else "there is no such dataset",
             place=Place(file=root),
             expected="a folder with meta/info.json",
             next_step="name the folder that holds meta/, data/ and videos/",
@@ -188,17 +211,23 @@ def _read(root: Path) -> Values:
 def _fps(values: Values) -> int:
     fps = values.number("fps")
     if fps != int(fps) or fps == 0:
-        raise values.wrong("fps", "a whole number: LeRobot's readers truncate others")
+        raise values.wrong(
+            "fps", "a whole number: LeRobot's readers truncate others"
+        )
     return int(fps)
 
 
-def _template(values: Values, name: str, usual: str, fields: tuple[str, ...]) -> str:
+def _template(
+    values: Values, name: str, usual: str, fields: tuple[str, ...]
+) -> str:
     """A template of info.json that names files inside the dataset, with the known fields."""
     text = values.optional_text(name) or usual
     try:
         PathTemplate(text).check(fields)
     except ValueError as error:
-        raise values.wrong(name, f"such as {usual}; {printable(str(error))}") from error
+        raise values.wrong(
+            name, f"such as {usual}; {printable(str(error))}"
+        ) from error
     return text
 
 
@@ -221,14 +250,18 @@ def _features(values: Values) -> dict[str, Feature]:
         try:
             check_key(key)
         except ValueError as error:
-            raise entries.wrong(key, f"a feature with a name; {printable(str(error))}") from error
+            raise entries.wrong(
+                key, f"a feature with a name; {printable(str(error))}"
+            ) from error
         features[key] = _feature_from(entries.entry(key))
     return features
 
 
 def _feature_from(entry: Values) -> Feature:
     dtype = entry.text("dtype")
-    if _NUMBERS.fullmatch(dtype) and not hasattr(np, dtype.replace("bool", "bool_")):
+    if _NUMBERS.fullmatch(dtype) and not hasattr(
+        np, dtype.replace("bool", "bool_")
+    ):
         raise entry.wrong("dtype", "a type of numpy: float32, int64, bool")
     shape = entry.shape("shape")
     if dtype in {"image", "video"} and len(shape) != len(CAMERA_AXES):
@@ -236,12 +269,22 @@ def _feature_from(entry: Values) -> Feature:
     info = entry.values.get("info", entry.values.get("video_info"))
     if info is not None and not isinstance(info, Mapping):
         raise entry.wrong("info", "a JSON object")
-    own = {key: item for key, item in entry.values.items() if key not in _KNOWN_FEATURE_KEYS}
+    own = {
+        key: item
+        for key, item in entry.values.items()
+        if key not in _KNOWN_FEATURE_KEYS
+    }
     stored = entry.values.get("names")
     names = _flat_names(stored)
     if stored is not None and stored != list(names or ()):
         own["names"] = stored
-    return Feature(dtype=dtype, shape=shape, names=names, info=info, own=own)
+    return Feature(
+        dtype=dtype,
+        shape=shape,
+        names=names,
+        info=info,
+        own=own,
+    )
 
 
 def _short(size: float) -> float:
@@ -319,7 +362,11 @@ class EpisodeRow:
             row.whole("episode_index"),
             row.texts("tasks", ()),
             row.whole("length", least=1),
-            {name: value for name, value in row.values.items() if name not in known},
+            {
+                name: value
+                for name, value in row.values.items()
+                if name not in known
+            },
         )
 
     def to_disk(self) -> str:

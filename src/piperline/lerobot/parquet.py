@@ -31,7 +31,9 @@ def reading_parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DatasetError("a file of the dataset is missing", place=Place(file=path)) from error
+        raise DatasetError(
+            "a file of the dataset is missing", place=Place(file=path)
+        ) from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(
             "a Parquet file of the dataset cannot be read: it is damaged, or its writer was "
@@ -62,7 +64,10 @@ class ParquetRows:
             self._file = pq.ParquetFile(path)
             names = self._file.schema_arrow.names
             groups = range(self._file.num_row_groups)
-            sizes = [self._file.metadata.row_group(number).num_rows for number in groups]
+            sizes = [
+                self._file.metadata.row_group(number).num_rows
+                for number in groups
+            ]
             self._empty = self._file.schema_arrow.empty_table()
         self._check_names(names)
         self.columns = [name for name in names if name.startswith(prefix)]
@@ -71,7 +76,9 @@ class ParquetRows:
 
     def _check_names(self, names: Sequence[str]) -> None:
         if len(set(names)) < len(names):
-            raise DatasetError("columns of the table have the same name", place=self._place)
+            raise DatasetError(
+                "columns of the table have the same name", place=self._place
+            )
 
     @property
     def _place(self) -> Place:
@@ -80,7 +87,10 @@ class ParquetRows:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def all(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def all(
+        self,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
         """All rows, of all columns or of some.
 
         Raises:
@@ -88,7 +98,10 @@ class ParquetRows:
         """
         if columns is None:
             return self.rows(0, len(self))
-        groups = [self._read(number, columns) for number in range(len(self._starts) - 1)]
+        groups = [
+            self._read(number, columns)
+            for number in range(len(self._starts) - 1)
+        ]
         if not groups:
             return self._empty.select(columns)
         return pa.concat_tables(groups)
@@ -103,22 +116,37 @@ class ParquetRows:
         pieces = []
         while start < stop:
             number = bisect_right(self._starts, start) - 1
-            first, last = self._starts[number], min(self._starts[number + 1], stop)
-            pieces.append(self._group(number).slice(start - first, last - start))
+            first, last = (
+                self._starts[number],
+                min(self._starts[number + 1], stop),
+            )
+            pieces.append(
+                self._group(number).slice(start - first, last - start)
+            )
             start = last
-        return pa.concat_tables(pieces) if pieces else self._empty.select(self.columns)
+        return (
+            pa.concat_tables(pieces)
+            if pieces
+            else self._empty.select(self.columns)
+        )
 
     def _group(self, number: int) -> pa.Table:
         if self._held is None or self._held[0] != number:
             self._held = (number, self._read(number, self.columns))
         return self._held[1]
 
-    def _read(self, number: int, columns: Sequence[str]) -> pa.Table:
+    def _read(
+        self,
+        number: int,
+        columns: Sequence[str],
+    ) -> pa.Table:
         with reading_parquet(self.path):
             if not self._check_claims(number):
                 return self._file.read_row_group(number, list(columns))
             pieces, size = [], 0
-            for piece in self._file.iter_batches(_BATCH, [number], list(columns)):
+            for piece in self._file.iter_batches(
+                _BATCH, [number], list(columns)
+            ):
                 size += piece.nbytes
                 self._check_size(size)
                 pieces.append(piece)
@@ -134,7 +162,9 @@ class ParquetRows:
         for index in range(group.num_columns):
             column = group.column(index)
             of_bytes |= column.physical_type == "BYTE_ARRAY"
-            claimed = max(column.total_uncompressed_size, _VALUE_BYTES * column.num_values)
+            claimed = max(
+                column.total_uncompressed_size, _VALUE_BYTES * column.num_values
+            )
             self._check_size(claimed)
         return of_bytes
 
@@ -148,7 +178,10 @@ class ParquetRows:
             )
 
 
-def table_of(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def table_of(
+    path: Path,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
     """Read a Parquet file, or some of its columns.
 
     Raises:

@@ -35,7 +35,9 @@ class PathTemplate:
                 raise ValueError(f"{_TEXT!r} is no number")
         rest = _FIELD.sub("0", self.text)
         if "{" in rest or "}" in rest:
-            raise ValueError("fields are written as {episode_index} or {episode_index:06d}")
+            raise ValueError(
+                "fields are written as {episode_index} or {episode_index:06d}"
+            )
         check_inside(rest)
 
     def path(self, values: Mapping[str, int | str]) -> str:
@@ -68,4 +70,6 @@ def check_key(key: str) -> None:
     """
     check_inside(key)
     if "/" in key:
-        raise ValueError(f"{key!r} holds a '/': LeRobot allows none in names of features")
+        raise ValueError(
+            f"{key!r} holds a '/': LeRobot allows none in names of features"
+        )

@@ -18,7 +18,8 @@ from piperline.features import Feature
 from piperline.lerobot.columns import column_values
 from piperline.stats import QUANTILES
 
-_MEMORY = 4 << 20  # bytes of values held at a time: one dimension of float32 for 9 hours at 30 Hz
+# bytes of values held at a time: one dimension of float32 for 9 hours at 30 Hz
+_MEMORY = 4 << 20
 _ROWS = 8192  # that are read at a time
 
 
@@ -42,21 +43,35 @@ def column_quantiles(
     low, high = np.floor(wanted).astype(int), np.ceil(wanted).astype(int)
     found = np.empty((len(wanted), width))
     for start in range(0, width, step):
-        values = np.empty((min(step, width - start), rows), dtype=dtype)
+        values = np.empty(
+            (min(step, width - start), rows),
+            dtype=dtype,
+        )
         filled = 0
         for batch in _batches(files, key, feature):
-            values[:, filled : filled + len(batch)] = batch[:, start : start + step].T
+            values[:, filled : filled + len(batch)] = batch[
+                :, start : start + step
+            ].T
             filled += len(batch)
         values.sort(axis=1)
         below = values[:, low].astype(np.float64)
         above = values[:, high].astype(np.float64)
-        found[:, start : start + step] = (below + (above - below) * (wanted - low)).T
-    return {name: row.reshape(feature.shape) for name, row in zip(QUANTILES, found, strict=True)}
+        found[:, start : start + step] = (
+            below + (above - below) * (wanted - low)
+        ).T
+    return {
+        name: row.reshape(feature.shape)
+        for name, row in zip(QUANTILES, found, strict=True)
+    }
 
 
-def _batches(files: Sequence[Path], key: str, feature: Feature) -> Iterator[NDArray[np.generic]]:
+def _batches(
+    files: Sequence[Path], key: str, feature: Feature
+) -> Iterator[NDArray[np.generic]]:
     for path in files:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_ROWS, columns=[key]):
                 column = pa.chunked_array([batch.column(0)])
-                yield column_values(column, key, feature).reshape(len(column), -1)
+                yield column_values(column, key, feature).reshape(
+                    len(column), -1
+                )

@@ -15,7 +15,10 @@ _MOMENTS = ("min", "max", "mean", "std")
 
 
 def stored_stats(
-    stored: object, feature: Feature, length: int, histogram: NDArray[np.int64] | None
+    stored: object,
+    feature: Feature,
+    length: int,
+    histogram: NDArray[np.int64] | None,
 ) -> FeatureStats | None:
     """The statistics of a camera in an episode; None where they are not known.
 
@@ -30,25 +33,40 @@ def stored_stats(
     if histogram is not None:
         return FeatureStats.of_histogram(histogram, count)
     shape = (feature.camera_size[2], 1, 1)
-    known = {name: _numbers(values.get(name), shape) for name in (*_MOMENTS, *QUANTILES)}
+    known = {
+        name: _numbers(values.get(name), shape)
+        for name in (*_MOMENTS, *QUANTILES)
+    }
     moments = [known[name] for name in _MOMENTS]
     found = [moment for moment in moments if moment is not None]
     if len(found) < len(_MOMENTS):
         return None
     low, high, mean, std = found
-    quantiles = {name: value for name in QUANTILES if (value := known[name]) is not None}
-    return FeatureStats(min=low, max=high, mean=mean, std=std, count=count, quantiles=quantiles)
+    quantiles = {
+        name: value for name in QUANTILES if (value := known[name]) is not None
+    }
+    return FeatureStats(
+        min=low, max=high, mean=mean, std=std, count=count, quantiles=quantiles
+    )
 
 
 def _count(stored: object, length: int) -> int:
     """How many images were looked at: as stored, or as many as LeRobot takes."""
-    value = stored[0] if isinstance(stored, list) and len(stored) == 1 else stored
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 2**53:
+    value = (
+        stored[0] if isinstance(stored, list) and len(stored) == 1 else stored
+    )
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and 0 < value <= 2**53
+    ):
         return value
     return len(sample_frames(length))
 
 
-def _numbers(stored: object, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+def _numbers(
+    stored: object, shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
     """Nested lists as an array of `shape`; None where they are something else."""
     try:
         numbers = np.asarray(stored, dtype=np.float64)

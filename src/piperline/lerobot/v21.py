@@ -51,7 +51,9 @@ class V21Writer(DatasetWriter):
     vector = "Sequence"
     quantiles = False
 
-    def __init__(self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS) -> None:
+    def __init__(
+        self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS
+    ) -> None:
         super().__init__(root, schema, options)
         self._readers = {key: ClipReader() for key in schema.cameras}
 
@@ -59,17 +61,26 @@ class V21Writer(DatasetWriter):
         index = self._numbering.episodes
         where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
         targets = {
-            key: self._file(V21_VIDEO_PATH.format(video_key=key, **where)) for key in self._readers
+            key: self._file(V21_VIDEO_PATH.format(video_key=key, **where))
+            for key in self._readers
         }
         self._lanes.do(
-            lambda key: self._write_clip(self._readers[key], episode.clips[key], targets[key])
+            lambda key: self._write_clip(
+                self._readers[key], episode.clips[key], targets[key]
+            )
         )
         numbered = self._numbering.number(episode)
         data = self._file(V21_DATA_PATH.format(**where))
         pq.write_table(numbered.table, data, row_group_size=episode.length)
         stats = stats_document(numbered.stats, quantiles=False)
-        self._append(STATS, json.dumps({"episode_index": index, "stats": stats}) + "\n")
-        own = {name: episode.own[name] for name in self._options.own_columns if name in episode.own}
+        self._append(
+            STATS, json.dumps({"episode_index": index, "stats": stats}) + "\n"
+        )
+        own = {
+            name: episode.own[name]
+            for name in self._options.own_columns
+            if name in episode.own
+        }
         row = EpisodeRow(index, numbered.tasks, episode.length, own)
         self._append(EPISODES, row.to_disk())
         return numbered.table
@@ -81,7 +92,10 @@ class V21Writer(DatasetWriter):
         for path in (EPISODES, STATS):
             self._append(path, "")
         numbering = self._numbering
-        tasks = [TaskRow(index, task).to_disk() for task, index in numbering.tasks.items()]
+        tasks = [
+            TaskRow(index, task).to_disk()
+            for task, index in numbering.tasks.items()
+        ]
         self._append(TASKS, "".join(tasks))
         for subtask, index in numbering.subtasks.items():
             row = {"subtask_index": index, "subtask": subtask}
@@ -126,8 +140,12 @@ class V21Reader:
         self._info = info
         self._data_path = PathTemplate(info.data_path)
         self._video_path = PathTemplate(info.video_path or V21_VIDEO_PATH)
-        self.episodes = [EpisodeRow.from_disk(row) for row in self._lines(EPISODES)]
-        check_numbers([row.episode_index for row in self.episodes], folder.root / EPISODES)
+        self.episodes = [
+            EpisodeRow.from_disk(row) for row in self._lines(EPISODES)
+        ]
+        check_numbers(
+            [row.episode_index for row in self.episodes], folder.root / EPISODES
+        )
         tasks = [TaskRow.from_disk(row) for row in self._lines(TASKS)]
         self.tasks = by_number({row.task_index: row.task for row in tasks})
         self.subtasks = by_number(self._subtasks())
@@ -148,7 +166,10 @@ class V21Reader:
         return {row.whole("subtask_index"): row.text("subtask") for row in rows}
 
     def _where(self, index: int) -> dict[str, int]:
-        return {"episode_chunk": index // self._info.chunks_size, "episode_index": index}
+        return {
+            "episode_chunk": index // self._info.chunks_size,
+            "episode_index": index,
+        }
 
     def table(self, index: int) -> pa.Table:
         """All rows of an episode.
@@ -172,9 +193,16 @@ class V21Reader:
         """Where the rows of an episode lie below the folder."""
         return self._data_path.path(self._where(index))
 
-    def span(self, index: int, camera: str) -> tuple[str, int]:
+    def span(
+        self,
+        index: int,
+        camera: str,
+    ) -> tuple[str, int]:
         """Where the video of an episode lies below the folder; its first frame there is 0."""
-        where: dict[str, int | str] = {**self._where(index), "video_key": camera}
+        where: dict[str, int | str] = {
+            **self._where(index),
+            "video_key": camera,
+        }
         return self._video_path.path(where), 0
 
     def stats(self, index: int) -> Mapping[str, Any]:
@@ -185,7 +213,11 @@ class V21Reader:
         """
         if index not in self._stats_at:
             return {}
-        return self._folder.line_at(STATS, self._stats_at[index]).entry("stats").values
+        return (
+            self._folder.line_at(STATS, self._stats_at[index])
+            .entry("stats")
+            .values
+        )
 
 
 def by_number(texts: Mapping[int, str]) -> list[str | None]:

@@ -14,7 +14,11 @@ import pyarrow.parquet as pq
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
-from piperline.lerobot.columns import NumberedEpisode, is_numeric, stats_document
+from piperline.lerobot.columns import (
+    NumberedEpisode,
+    is_numeric,
+    stats_document,
+)
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import (
     LONGEST_SECONDS,
@@ -35,9 +39,15 @@ from piperline.text import printable
 
 _MIB = 1 << 20
 _META = Path("meta")
-EPISODES, TASKS, SUBTASKS = _META / "episodes", _META / "tasks.parquet", _META / "subtasks.parquet"
+EPISODES, TASKS, SUBTASKS = (
+    _META / "episodes",
+    _META / "tasks.parquet",
+    _META / "subtasks.parquet",
+)
 STATS = _META / "stats.json"
-_EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+_EPISODES_PATH = (
+    "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+)
 _EPISODES_PER_GROUP = 64
 _FILE = ("chunk_index", "file_index")
 _KNOWN = re.compile(
@@ -70,18 +80,24 @@ class V30Writer(DatasetWriter):
     vector = "List"
     quantiles = True
 
-    def __init__(self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS) -> None:
+    def __init__(
+        self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS
+    ) -> None:
         super().__init__(root, schema, options)
         self._data = TableFiles(root, V30_DATA_PATH, options.data_mb * _MIB)
         self._rows = TableFiles(root, _EPISODES_PATH, options.data_mb * _MIB)
         video_bytes = options.video_mb * _MIB
-        self._videos = {key: VideoFiles(root, key, video_bytes) for key in schema.cameras}
+        self._videos = {
+            key: VideoFiles(root, key, video_bytes) for key in schema.cameras
+        }
         self._waiting: list[_Waiting] = []
         self._stats_names = _stats_names(schema)
         self._stats: dict[str, FeatureStats] = {}
 
     def _write(self, episode: EncodedEpisode) -> pa.Table:
-        joined = self._lanes.do(lambda key: self._videos[key].add(episode.clips[key]))
+        joined = self._lanes.do(
+            lambda key: self._videos[key].add(episode.clips[key])
+        )
         numbered = self._numbering.number(episode)
         file = self._data.next(episode.length)
         row: dict[str, Any] = {
@@ -95,7 +111,9 @@ class V30Writer(DatasetWriter):
         self._data.append(numbered.table)
         known = _stats_columns(numbered)
         others = {name: known.get(name) for name in self._stats_names}
-        others |= {name: episode.own.get(name) for name in self._options.own_columns}
+        others |= {
+            name: episode.own.get(name) for name in self._options.own_columns
+        }
         self._waiting.append(_Waiting(row, joined, others))
         if len(self._waiting) == _EPISODES_PER_GROUP:
             self._write_rows()
@@ -123,8 +141,12 @@ class V30Writer(DatasetWriter):
         numbering = self._numbering
         pq.write_table(text_table("task", numbering.tasks), self._root / TASKS)
         if numbering.subtasks:
-            pq.write_table(text_table("subtask", numbering.subtasks), self._root / SUBTASKS)
-        stats = json.dumps(stats_document(self._dataset_stats(), quantiles=True), indent=4)
+            pq.write_table(
+                text_table("subtask", numbering.subtasks), self._root / SUBTASKS
+            )
+        stats = json.dumps(
+            stats_document(self._dataset_stats(), quantiles=True), indent=4
+        )
         (self._root / STATS).write_text(stats, encoding="utf-8")
 
     def _places(self) -> dict[str, Any]:
@@ -144,11 +166,19 @@ class V30Writer(DatasetWriter):
         found = dict(self._stats)
         for key, stats in self._stats.items():
             if is_numeric(features[key]):
-                found[key] = replace(stats, quantiles=self._quantiles(key, features[key]))
+                found[key] = replace(
+                    stats, quantiles=self._quantiles(key, features[key])
+                )
         return found
 
-    def _quantiles(self, key: str, feature: Feature) -> Mapping[str, Any]:
-        return column_quantiles(self._data.paths, key, feature, self._numbering.frames)
+    def _quantiles(
+        self,
+        key: str,
+        feature: Feature,
+    ) -> Mapping[str, Any]:
+        return column_quantiles(
+            self._data.paths, key, feature, self._numbering.frames
+        )
 
 
 def _stats_names(schema: Schema) -> list[str]:
@@ -188,7 +218,10 @@ def _row_type(schema: Schema, name: str) -> pa.DataType:
     return nested
 
 
-def text_table(name: str, texts: Mapping[str, int]) -> pa.Table:
+def text_table(
+    name: str,
+    texts: Mapping[str, int],
+) -> pa.Table:
     """The table of tasks, or of subtasks.
 
     pandas, with which lerobot reads it, takes the texts for the index of the rows.
@@ -209,7 +242,8 @@ def text_table(name: str, texts: Mapping[str, int]) -> pa.Table:
         "index_columns": [name],
         "column_indexes": [unnamed],
         "columns": [
-            {**column, "field_name": column["name"], "metadata": None} for column in columns
+            {**column, "field_name": column["name"], "metadata": None}
+            for column in columns
         ],
         "pandas_version": "2.0.0",
     }
@@ -250,7 +284,12 @@ class V30Reader:
         self._row_files: list[tuple[Path, int]] = []
         self._read_rows()
         self.episodes = [
-            EpisodeRow(index, row.texts("tasks", ()), row.whole("length", least=1), _own(row))
+            EpisodeRow(
+                index,
+                row.texts("tasks", ()),
+                row.whole("length", least=1),
+                _own(row),
+            )
             for index, row in enumerate(self._rows)
         ]
         self._first_rows = self._first_row_of_files()
@@ -261,19 +300,30 @@ class V30Reader:
         """Read the episode table without statistics, and where each row lies."""
         path = self._folder.root / EPISODES
         if not self._files and self._info.episodes:
-            raise DatasetError("the dataset has no episode table", place=Place(file=path))
+            raise DatasetError(
+                "the dataset has no episode table", place=Place(file=path)
+            )
         for file in self._files:
-            rows = ParquetRows(self._folder.path(file.relative_to(self._folder.root)))
-            names = [name for name in rows.columns if not name.startswith("stats/")]
+            rows = ParquetRows(
+                self._folder.path(file.relative_to(self._folder.root))
+            )
+            names = [
+                name for name in rows.columns if not name.startswith("stats/")
+            ]
             for number, row in enumerate(rows.all(names).to_pylist()):
                 where = f"episode {len(self._rows)} of the episode table"
                 self._rows.append(Values(row, where, Place(file=file)))
                 self._row_files.append((file, number))
         # lerobot's readers go by the position of a row, not by its number: both must agree.
-        numbers = [row.whole("episode_index", position) for position, row in enumerate(self._rows)]
+        numbers = [
+            row.whole("episode_index", position)
+            for position, row in enumerate(self._rows)
+        ]
         check_numbers(numbers, path)
 
-    def _texts(self, path: Path, name: str, *, needed: bool) -> list[str | None]:
+    def _texts(
+        self, path: Path, name: str, *, needed: bool
+    ) -> list[str | None]:
         """The texts of a task table in order; lerobot makes it with the first episode."""
         if not needed and not self._folder.has(path):
             return []
@@ -292,7 +342,11 @@ class V30Reader:
                 place=place,
                 found=printable(f"columns {', '.join(table.column_names)}"),
             )
-        values = Values({name: table[texts[0]].to_pylist()}, path.name, place)
+        values = Values(
+            {name: table[texts[0]].to_pylist()},
+            path.name,
+            place,
+        )
         return list(values.texts(name))
 
     def data_path(self, index: int) -> str:
@@ -302,7 +356,9 @@ class V30Reader:
             DatasetError: the episode table does not tell.
         """
         row = self._rows[index]
-        return self._data_path.path({name: row.whole(f"data/{name}") for name in _FILE})
+        return self._data_path.path(
+            {name: row.whole(f"data/{name}") for name in _FILE}
+        )
 
     def _first_row_of_files(self) -> dict[str, int]:
         """For each data file the number, in the dataset, of its first row."""
@@ -322,10 +378,17 @@ class V30Reader:
         path = self._folder.path(name)
         if self._data is None or self._data.path != path:
             self._data = ParquetRows(path)
-        start = self._rows[index].whole("dataset_from_index") - self._first_rows[name]
+        start = (
+            self._rows[index].whole("dataset_from_index")
+            - self._first_rows[name]
+        )
         return self._data.rows(start, start + self.episodes[index].length)
 
-    def span(self, index: int, camera: str) -> tuple[str, int]:
+    def span(
+        self,
+        index: int,
+        camera: str,
+    ) -> tuple[str, int]:
         """Where the video of an episode lies below the folder, and its first frame there.
 
         Raises:
@@ -359,4 +422,8 @@ class V30Reader:
 
 def _own(row: Values) -> dict[str, Any]:
     """What an episode's row holds beside what LeRobot knows."""
-    return {name: value for name, value in row.values.items() if not _KNOWN.fullmatch(name)}
+    return {
+        name: value
+        for name, value in row.values.items()
+        if not _KNOWN.fullmatch(name)
+    }

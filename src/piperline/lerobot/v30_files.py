@@ -98,7 +98,9 @@ class VideoFiles:
         """Append `clip`; the episode table's columns for it."""
         if self._joiner is None or not self._fits(self._joiner, clip):
             self.close()
-            path = self._root / V30_VIDEO_PATH.format(video_key=self._key, **self._numbers.next())
+            path = self._root / V30_VIDEO_PATH.format(
+                video_key=self._key, **self._numbers.next()
+            )
             make_below(self._root, path.parent)
             self._joiner = new_file(path, clip, self._reader)
         first = self._joiner.frames
@@ -108,7 +110,10 @@ class VideoFiles:
             "to_timestamp": (first + clip.count) / clip.info.fps,
         }
         columns = {**self._numbers.now(), **times}
-        return {f"videos/{self._key}/{name}": value for name, value in columns.items()}
+        return {
+            f"videos/{self._key}/{name}": value
+            for name, value in columns.items()
+        }
 
     def _fits(self, joiner: Joiner | Splicer, clip: Clip) -> bool:
         seconds = (joiner.frames + clip.count) / clip.info.fps

@@ -43,7 +43,9 @@ class Values:
             next_step="fetch the dataset again, or make it anew",
         )
 
-    def whole(self, name: str, default: object = _NEEDED, *, least: int = 0) -> int:
+    def whole(
+        self, name: str, default: object = _NEEDED, *, least: int = 0
+    ) -> int:
         """A whole number, at least `least`; 30.0 is one."""
         number = _number(self._value(name, default))
         if number is None or number < least or number != int(number):
@@ -70,7 +72,11 @@ class Values:
             return None
         return self.text(name)
 
-    def texts(self, name: str, default: object = _NEEDED) -> tuple[str, ...]:
+    def texts(
+        self,
+        name: str,
+        default: object = _NEEDED,
+    ) -> tuple[str, ...]:
         """A list of texts."""
         value = self._value(name, default)
         texts = value if isinstance(value, list | tuple) else [None]
@@ -81,9 +87,17 @@ class Values:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a value: whole numbers, 1 or more; without any, that of a scalar."""
         value = self._value(name, _NEEDED)
-        sides = [_number(side) for side in value] if isinstance(value, list | tuple) else [None]
+        sides = (
+            [_number(side) for side in value]
+            if isinstance(value, list | tuple)
+            else [None]
+        )
         known = [int(side) for side in sides if side is not None and side >= 1]
-        if len(known) < len(sides) or known != sides or math.prod(known) > _LARGEST:
+        if (
+            len(known) < len(sides)
+            or known != sides
+            or math.prod(known) > _LARGEST
+        ):
             raise self.wrong(name, "a list of whole numbers, 1 or more")
         return tuple(known) or (1,)
 

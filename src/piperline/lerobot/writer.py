@@ -59,7 +59,10 @@ class Lanes:
         self._pools = {key: ThreadPoolExecutor(1) for key in keys}
         self._rounds: deque[dict[str, Future[Any]]] = deque()
 
-    def do(self, work: Callable[[str], _Result]) -> dict[str, Future[_Result]]:
+    def do(
+        self,
+        work: Callable[[str], _Result],
+    ) -> dict[str, Future[_Result]]:
         """Have `work(key)` done in each lane, after what was asked for before.
 
         Returns:
@@ -69,7 +72,9 @@ class Lanes:
             Exception: what earlier work raised.
         """
         self.wait(_AHEAD)
-        asked = {key: pool.submit(work, key) for key, pool in self._pools.items()}
+        asked = {
+            key: pool.submit(work, key) for key, pool in self._pools.items()
+        }
         self._rounds.append(asked)
         return asked
 
@@ -104,7 +109,9 @@ class DatasetWriter(ABC):
     vector: ClassVar[VectorName]
     quantiles: ClassVar[bool]
 
-    def __init__(self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS) -> None:
+    def __init__(
+        self, root: Path, schema: Schema, options: WriterOptions = DEFAULTS
+    ) -> None:
         self._root = root
         self._schema = schema
         self._options = options
@@ -144,7 +151,10 @@ class DatasetWriter(ABC):
     def _write(self, episode: EncodedEpisode) -> pa.Table:
         """Write the rows and videos of the next episode; gives the rows."""
 
-    def finish(self, splits: Mapping[str, str] | None = None) -> None:
+    def finish(
+        self,
+        splits: Mapping[str, str] | None = None,
+    ) -> None:
         """Write what is known only at the end: tables, statistics, info.json, the dataset card.
 
         Args:

@@ -40,7 +40,11 @@ def check_limits(data_mb: float, video_mb: float) -> None:
     Raises:
         UsageError: they are not.
     """
-    if not (math.isfinite(data_mb) and math.isfinite(video_mb) and min(data_mb, video_mb) > 0):
+    if not (
+        math.isfinite(data_mb)
+        and math.isfinite(video_mb)
+        and min(data_mb, video_mb) > 0
+    ):
         raise UsageError(
             "a file size limit is not positive",
             expected="MiB, for example --video-mb 200",
@@ -49,7 +53,11 @@ def check_limits(data_mb: float, video_mb: float) -> None:
         )
 
 
-def check_free(output: Path, *, overwrite: bool | None = None) -> str | None:
+def check_free(
+    output: Path,
+    *,
+    overwrite: bool | None = None,
+) -> str | None:
     """See that a dataset can be put at `output`: nothing is there, or one of ours to be replaced.
 
     Args:
@@ -68,7 +76,11 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> str | None:
     if not output.exists() and not output.is_symlink():
         return None
     if output.is_symlink() or output.is_mount():
-        target = f"a link to {output.readlink()}" if output.is_symlink() else "a mount point"
+        target = (
+            f"a link to {output.readlink()}"
+            if output.is_symlink()
+            else "a mount point"
+        )
         raise OutputExists(
             "the output is a link or a mount point: a dataset cannot take its name",
             place=Place(file=output),
@@ -87,7 +99,9 @@ def check_free(output: Path, *, overwrite: bool | None = None) -> str | None:
         "the output already exists (not changed)",
         place=Place(file=output),
         expected="nothing, or an empty folder",
-        found="a dataset that piperline made" if ours else "something that piperline did not make",
+        found="a dataset that piperline made"
+        if ours
+        else "something that piperline did not make",
         next_step=f"name another output, or {remedy}",
     )
 
@@ -103,7 +117,11 @@ def check_output(
     """
     resolved = output.resolve()
     for path in (path.resolve() for path in inputs):
-        if resolved == path or path in resolved.parents or resolved in path.parents:
+        if (
+            resolved == path
+            or path in resolved.parents
+            or resolved in path.parents
+        ):
             raise UsageError(
                 "the output and an input overlap",
                 expected="a folder of its own for the output",
@@ -112,7 +130,12 @@ def check_output(
     return check_free(output, overwrite=overwrite)
 
 
-def give_name(made: Path, output: Path, *, replaces: str | None = None) -> None:
+def give_name(
+    made: Path,
+    output: Path,
+    *,
+    replaces: str | None = None,
+) -> None:
     """Rename the dataset `made` to `output`, in one step; the one that it replaces is removed.
 
     Args:
@@ -189,7 +212,9 @@ def backup_name(old: Path, path: Path) -> Path:
     except DatasetError:
         suffix = "old"
     names = _backup_names(path, suffix)
-    return next(name for name in names if not (name.exists() or name.is_symlink()))
+    return next(
+        name for name in names if not (name.exists() or name.is_symlink())
+    )
 
 
 def _backup_names(path: Path, suffix: str) -> Iterator[Path]:
@@ -203,7 +228,9 @@ def last_backup(path: Path) -> Path | None:
     backups: list[Path] = []
     for suffix in ("v20", "v21", "v30", "old"):
         backups += takewhile(Path.exists, _backup_names(path, suffix))
-    return max(backups, key=lambda backup: backup.stat().st_ctime_ns, default=None)
+    return max(
+        backups, key=lambda backup: backup.stat().st_ctime_ns, default=None
+    )
 
 
 def exchange(swap: Path, path: Path) -> Path:
@@ -227,7 +254,16 @@ def _exchange(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if (
+        rename(
+            _AT_FDCWD,
+            os.fsencode(one),
+            _AT_FDCWD,
+            os.fsencode(other),
+            _RENAME_EXCHANGE,
+        )
+        == 0
+    ):
         return True
     code = ctypes.get_errno()
     if code in {errno.EINVAL, errno.ENOSYS}:
@@ -235,7 +271,12 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
-def publish(folder: Path, output: Path, *, replaces: str | None = None) -> None:
+def publish(
+    folder: Path,
+    output: Path,
+    *,
+    replaces: str | None = None,
+) -> None:
     """Bring a finished dataset to the disk, and give it its name as `give_name` does.
 
     Raises:

@@ -18,7 +18,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from piperline.errors import OutputExists, Place, output_error
-from piperline.files import identity, remove, remove_tree, sweep_removed, write_whole
+from piperline.files import (
+    identity,
+    remove,
+    remove_tree,
+    sweep_removed,
+    write_whole,
+)
 from piperline.output.publish import (
     REPLACED,
     backup_name,
@@ -62,7 +68,11 @@ def foreign_names(folder: Path, names: Sequence[str]) -> list[str]:
     """What lies in a folder and is no lock, nor of `names`, nor a half-written file of ours."""
     known = ("lock", ".*.tmp-*", *names)
     found = sorted(path.name for path in folder.iterdir())
-    return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in known)]
+    return [
+        name
+        for name in found
+        if not any(fnmatchcase(name, pattern) for pattern in known)
+    ]
 
 
 def remove_workspace(folder: Path, names: Sequence[str]) -> None:
@@ -77,7 +87,11 @@ def remove_workspace(folder: Path, names: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def workspace(
-    folder: Path, output: Path, names: Sequence[str], *, no_room: str | None = None
+    folder: Path,
+    output: Path,
+    names: Sequence[str],
+    *,
+    no_room: str | None = None,
 ) -> Iterator[None]:
     """The folder in which `output` is prepared, made if there is none, for this process alone.
 
@@ -164,7 +178,9 @@ class Workplace:
         return exchange(swap, self.output)
 
     def _note_new(self) -> None:
-        write_whole(self.folder / _NEW, f"{identity(self.dataset)}\n{self.request}")
+        write_whole(
+            self.folder / _NEW, f"{identity(self.dataset)}\n{self.request}"
+        )
 
 
 @contextlib.contextmanager
@@ -214,7 +230,9 @@ def was_published(output: Path, request: str) -> bool:
 def _noted(folder: Path) -> tuple[str, str]:
     """The identity of the new dataset, and the request; empty where nothing is noted."""
     try:
-        new, _, request = (folder / _NEW).read_text(encoding="utf-8").partition("\n")
+        new, _, request = (
+            (folder / _NEW).read_text(encoding="utf-8").partition("\n")
+        )
     except (FileNotFoundError, NotADirectoryError):
         return "", ""
     return new, request

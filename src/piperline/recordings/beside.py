@@ -56,10 +56,14 @@ def read_beside(path: Path, place: Place) -> object:
     try:
         _refuse_large(path, _MAX_TEXT_BYTES)
         if path.suffix == ".npy":
-            texts: object = np.load(path, mmap_mode="r", allow_pickle=False).tolist()
+            texts: object = np.load(
+                path, mmap_mode="r", allow_pickle=False
+            ).tolist()
             return texts
         text = path.read_text(encoding="utf-8-sig")
-        values: object = json.loads(text) if path.suffix == ".json" else text.splitlines()
+        values: object = (
+            json.loads(text) if path.suffix == ".json" else text.splitlines()
+        )
     except (OSError, ValueError, RecursionError, EOFError) as error:
         raise BadEpisode(
             f"the file {path.name} beside the recording cannot be read",
@@ -112,4 +116,6 @@ def read_image(folder: Path, name: str) -> bytes:
         _refuse_large(path, _MAX_IMAGE_BYTES)
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"the file {name} cannot be read: {error.strerror}") from error
+        raise ValueError(
+            f"the file {name} cannot be read: {error.strerror}"
+        ) from error

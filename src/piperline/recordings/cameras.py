@@ -54,12 +54,21 @@ def find_cameras(layout: Layout, datasets: Datasets) -> dict[str, FoundCamera]:
     """
     cameras: dict[str, FoundCamera] = {}
     for name, rule in layout.cameras.items():
-        matches = _videos(rule, datasets) if rule.video else _datasets(rule, datasets)
+        matches = (
+            _videos(rule, datasets) if rule.video else _datasets(rule, datasets)
+        )
         found = [one for one in matches if one.star not in rule.leave_out]
         if not found and not rule.optional:
             raise _missing(name, rule, datasets)
         for one in found:
-            key = rule.rename.get(one.star, one.star) if name == "*" else name
+            key = (
+                rule.rename.get(
+                    one.star,
+                    one.star,
+                )
+                if name == "*"
+                else name
+            )
             _check_name(key, rule, datasets)
             if key in cameras:
                 raise _twice(key, cameras[key].name, one.name, datasets)
@@ -79,9 +88,17 @@ def open_stream(
     rule = camera.rule
     if camera.found is not None:
         data = camera.found.data
-        return FrameStream(data, rule, lengths, place=place, rows=rows, suggestion=suggestion)
+        return FrameStream(
+            data, rule, lengths, place=place, rows=rows, suggestion=suggestion
+        )
     color, path = rule.color_of("video"), Path(camera.name)
-    return VideoStream(path, color, turned=rule.turned, place=place, rows=rows)
+    return VideoStream(
+        path,
+        color,
+        turned=rule.turned,
+        place=place,
+        rows=rows,
+    )
 
 
 def _videos(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
@@ -99,18 +116,32 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
         return [_of_dataset(rule, found, datasets)] if found else []
     tried = (datasets.matching(path) for path in rule.paths)
     matches = next(filter(None, tried), [])
-    matches = [(star, path) for star, path in matches if star not in rule.leave_out]
+    matches = [
+        (star, path) for star, path in matches if star not in rule.leave_out
+    ]
     if rule.images_only:
-        matches = [(star, path) for star, path in matches if _holds_images(path, datasets)]
-    return [_of_dataset(rule, datasets.need([path]), datasets, star) for star, path in matches]
+        matches = [
+            (star, path)
+            for star, path in matches
+            if _holds_images(path, datasets)
+        ]
+    return [
+        _of_dataset(rule, datasets.need([path]), datasets, star)
+        for star, path in matches
+    ]
 
 
 def _of_dataset(
     rule: CameraRule, found: OpenDataset, datasets: Datasets, star: str = ""
 ) -> FoundCamera:
     if not found.shape:
-        message, expected = "the dataset does not hold images", "a row for each frame"
-        raise datasets.mismatch(message, found.name, expected, describe(found.data))
+        message, expected = (
+            "the dataset does not hold images",
+            "a row for each frame",
+        )
+        raise datasets.mismatch(
+            message, found.name, expected, describe(found.data)
+        )
     return FoundCamera(rule, found.name, found.shape[0], star, found)
 
 
@@ -123,7 +154,11 @@ def _holds_images(path: str, datasets: Datasets) -> bool:
 
 def _check_name(name: str, rule: CameraRule, datasets: Datasets) -> None:
     """See that a camera's name, which may come from the recording, can be that of a file."""
-    if name.isprintable() and 0 < len(stored(name)) <= _LONGEST_NAME and "/" not in name:
+    if (
+        name.isprintable()
+        and 0 < len(stored(name)) <= _LONGEST_NAME
+        and "/" not in name
+    ):
         return
     expected = f"names of cameras, of at most {_LONGEST_NAME} bytes"
     message = "the cameras cannot be told by their names"
@@ -131,7 +166,9 @@ def _check_name(name: str, rule: CameraRule, datasets: Datasets) -> None:
     raise datasets.mismatch(message, where, expected, listed([name]))
 
 
-def _twice(name: str, first: str, second: str, datasets: Datasets) -> LayoutMismatch:
+def _twice(
+    name: str, first: str, second: str, datasets: Datasets
+) -> LayoutMismatch:
     return datasets.mismatch(
         f"two cameras would be called {name}",
         second,
@@ -143,7 +180,10 @@ def _twice(name: str, first: str, second: str, datasets: Datasets) -> LayoutMism
 def _missing(name: str, rule: CameraRule, datasets: Datasets) -> LayoutMismatch:
     if rule.video:
         error = datasets.mismatch(
-            "a video is missing", "", f"the file {rule.video}", "no such file in the folder"
+            "a video is missing",
+            "",
+            f"the file {rule.video}",
+            "no such file in the folder",
         )
         error.place = replace(datasets.place, camera=name)
         return error
@@ -151,9 +191,15 @@ def _missing(name: str, rule: CameraRule, datasets: Datasets) -> LayoutMismatch:
         datasets.need(rule.paths)
     path = rule.paths[0]
     above = path.partition("*")[0].rpartition("/")[0]
-    folder = resolve(datasets.root, above, datasets.place) if above else datasets.root
+    folder = (
+        resolve(datasets.root, above, datasets.place)
+        if above
+        else datasets.root
+    )
     there = isinstance(folder, h5py.Group)
-    message = "there are no cameras" if there else "the cameras do not lie in a group"
+    message = (
+        "there are no cameras" if there else "the cameras do not lie in a group"
+    )
     found = describe(folder) if there else datasets.instead_of(above)
     expected = f"a dataset for each camera at {path}"
     return datasets.mismatch(message, datasets.full(above), expected, found)

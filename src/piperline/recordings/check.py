@@ -69,12 +69,18 @@ def check_layout(layout: Layout, path: Path) -> LayoutCheck:
         return LayoutCheck(len(names), recording.left_out(), first, problems)
 
 
-def _checked(episode: Episode, header: EpisodeHeader, layout: Layout) -> CheckedEpisode:
+def _checked(
+    episode: Episode, header: EpisodeHeader, layout: Layout
+) -> CheckedEpisode:
     known = episode.settled_layout()
     sources = {key: _paths(known, key) for key in known.vectors}
     shown = replace(known, signs=layout.signs)
     return CheckedEpisode(
-        episode.name, header, shown, sources, tuple(unused_datasets(episode, layout))
+        episode.name,
+        header,
+        shown,
+        sources,
+        tuple(unused_datasets(episode, layout)),
     )
 
 
@@ -82,4 +88,6 @@ def _paths(layout: Layout, key: str) -> tuple[str, ...]:
     rule = layout.vectors[key]
     if rule.next_of:
         return (f"the next {rule.next_of}",)
-    return tuple(dict.fromkeys(path for part in rule.sources for path in part.paths))
+    return tuple(
+        dict.fromkeys(path for part in rule.sources for path in part.paths)
+    )

@@ -57,7 +57,11 @@ class Datasets:
         suggestion: Callable[[], str] | None = None,
     ) -> None:
         self.root, self.place = root, place
-        self._layout, self._number, self._suggestion = layout, number, suggestion
+        self._layout, self._number, self._suggestion = (
+            layout,
+            number,
+            suggestion,
+        )
         self._opened: dict[str, OpenDataset] = {}
 
     @property
@@ -104,7 +108,9 @@ class Datasets:
         """A path from the top of the file."""
         return f"{self.root.name.rstrip('/')}/{self._numbered(path)}"
 
-    def mismatch(self, message: str, path: str, expected: str, found: str) -> LayoutMismatch:
+    def mismatch(
+        self, message: str, path: str, expected: str, found: str
+    ) -> LayoutMismatch:
         """The error for something that is not as the layout declares it."""
         return mismatch(
             message,
@@ -128,7 +134,11 @@ class Datasets:
             raise absurd(found.data, self.at(found.name), chunk, _MAX_CHUNK)
 
     def _numbered(self, path: str) -> str:
-        return path.replace("{number}", self._number) if self._number is not None else path
+        return (
+            path.replace("{number}", self._number)
+            if self._number is not None
+            else path
+        )
 
     def _open(self, path: str, data: h5py.HLObject) -> OpenDataset:
         if not isinstance(data, h5py.Dataset):
@@ -138,14 +148,21 @@ class Datasets:
         refuse_foreign_storage(data, place)
         with reading(place, BadEpisode):
             dtype, shape = data.dtype, data.shape
-        found = self._opened[path] = OpenDataset(data, name, dtype, shape or ())
+        found = self._opened[path] = OpenDataset(
+            data,
+            name,
+            dtype,
+            shape or (),
+        )
         return found
 
     def _missing(self, paths: Sequence[str]) -> LayoutMismatch:
         wanted = " or ".join(self._numbered(path) for path in paths)
         path = self._numbered(paths[0])
         expected, found = f"the dataset {wanted}", self.instead_of(path)
-        return self.mismatch("a dataset is missing", self.full(path), expected, found)
+        return self.mismatch(
+            "a dataset is missing", self.full(path), expected, found
+        )
 
     def instead_of(self, path: str) -> str:
         """What there is where a dataset should be, or where its path breaks off."""
@@ -164,12 +181,22 @@ class Datasets:
         if target is not None:
             return f"a link to {printable(target)}, where nothing lies"
         names = listed(member_names(group, self.place))
-        return "beside it: " + names if group == self.root else f"{group.name} holds: {names}"
+        return (
+            "beside it: " + names
+            if group == self.root
+            else f"{group.name} holds: {names}"
+        )
 
 
 def mismatch(
-    message: str, place: Place, expected: str, found: str, suggestion: Callable[[], str] | None
+    message: str,
+    place: Place,
+    expected: str,
+    found: str,
+    suggestion: Callable[[], str] | None,
 ) -> LayoutMismatch:
     """The error for something that is not as the layout declares it."""
     step = suggestion() if suggestion else None
-    return LayoutMismatch(message, place=place, expected=expected, found=found, next_step=step)
+    return LayoutMismatch(
+        message, place=place, expected=expected, found=found, next_step=step
+    )

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from piperline.errors import LayoutMismatch, PiperlineError, Place, RecordingError
+from piperline.errors import (
+    LayoutMismatch,
+    PiperlineError,
+    Place,
+    RecordingError,
+)
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
 from piperline.recordings.recording import Recording
@@ -79,7 +84,9 @@ def settle(layout: Layout, inputs: Inputs) -> Layout:
     """
     for path, _ in find_recordings(inputs, layout.episodes.files):
         try:
-            with Recording(path, replace(layout, signs=type(layout.signs)())) as recording:
+            with Recording(
+                path, replace(layout, signs=type(layout.signs)())
+            ) as recording:
                 episode = recording.first_fitting(recording.layout, None)
                 if episode is not None:
                     return replace(episode.settled_layout(), signs=layout.signs)

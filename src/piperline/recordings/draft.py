@@ -16,7 +16,16 @@ from piperline.recordings.recording import Recording
 from piperline.recordings.survey import Survey, Surveyed, survey
 from piperline.text import natural_key, printable
 
-_ACTION = ("action", "command", "cmd", "master", "leader", "target", "control", "goal")
+_ACTION = (
+    "action",
+    "command",
+    "cmd",
+    "master",
+    "leader",
+    "target",
+    "control",
+    "goal",
+)
 _STATE = (
     "state",
     "qpos",
@@ -29,10 +38,37 @@ _STATE = (
     "joint",
     "gripper",
 )
-_OTHER = ("vel", "effort", "torque", "current", "reward", "done", "force", "accel", "next")
+_OTHER = (
+    "vel",
+    "effort",
+    "torque",
+    "current",
+    "reward",
+    "done",
+    "force",
+    "accel",
+    "next",
+)
 _PREFERRED = ("joint", "qpos", "position")
-_INSTRUCTION = ("instruction", "task", "language", "prompt", "description", "text", "command")
-_LENGTH = ("length", "len", "size", "num", "frames", "steps", "samples", "count")
+_INSTRUCTION = (
+    "instruction",
+    "task",
+    "language",
+    "prompt",
+    "description",
+    "text",
+    "command",
+)
+_LENGTH = (
+    "length",
+    "len",
+    "size",
+    "num",
+    "frames",
+    "steps",
+    "samples",
+    "count",
+)
 _RATE = ("fps", "freq", "frequency", "hz", "rate")
 _PLAIN = ("color", "colors", "rgb", "data", "image", "images", "img", "frames")
 _ARM = 5  # joints that a robot has at least
@@ -67,13 +103,20 @@ def draft_layout(path: Path) -> Draft:
         return Draft(layout_text(fitting[0]), tuple(fitting), ())
     drafted = _Draft(survey(path), path)
     text = "\n".join(drafted.lines()) + "\n"
-    return Draft(text, (), tuple(drafted.questions), _problem(text, path))
+    return Draft(
+        text,
+        (),
+        tuple(drafted.questions),
+        _problem(text, path),
+    )
 
 
 def _problem(text: str, path: Path) -> str | None:
     """What is wrong with a drafted layout, tried on the first episode."""
     try:
-        with Recording(path, parse_layout(text, Place(file="the draft"))) as recording:
+        with Recording(
+            path, parse_layout(text, Place(file="the draft"))
+        ) as recording:
             recording.episode(recording.episodes()[0]).header()
     except PiperlineError as error:
         return " ".join(str(error).split())
@@ -90,13 +133,26 @@ class _Draft:
         self._unused = {one.path for one in found.datasets}
         numbers = [one for one in found.datasets if _is_vector(one)]
         self._action = _chosen(numbers, _ACTION, ())
-        rest = [one for one in numbers if one not in self._action and not _names(one, _OTHER)]
+        rest = [
+            one
+            for one in numbers
+            if one not in self._action and not _names(one, _OTHER)
+        ]
         self._state = _chosen(rest, _STATE, _ACTION)
-        images = [one for one in found.datasets if one.kind in {"images", "image files"}]
-        self._cameras = [one for one in images if not _names(one, ("depth", *_OTHER))]
+        images = [
+            one
+            for one in found.datasets
+            if one.kind in {"images", "image files"}
+        ]
+        self._cameras = [
+            one for one in images if not _names(one, ("depth", *_OTHER))
+        ]
 
     def lines(self) -> Iterator[str]:
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", self._path.stem).strip("._-") or "recorder"
+        name = (
+            re.sub(r"[^A-Za-z0-9_.-]+", "_", self._path.stem).strip("._-")
+            or "recorder"
+        )
         yield f"# Drafted from {printable(self._path.name)}: look it over, above all where it asks."
         yield f'name = "{name}"'
         yield 'robot_type = "my_robot"  # LeRobot\'s name for the robot'
@@ -111,7 +167,10 @@ class _Draft:
         yield from body
         if self.questions:
             yield ""
-            yield from (printable(f"# QUESTION: {question}") for question in self.questions)
+            yield from (
+                printable(f"# QUESTION: {question}")
+                for question in self.questions
+            )
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -133,29 +192,57 @@ class _Draft:
             known = ", ".join(map(str, counts))
             yield f'length = "shortest"  # the datasets have {known} rows'
 
-    def _length_reference(self, counts: Sequence[int]) -> tuple[str, str] | None:
+    def _length_reference(
+        self, counts: Sequence[int]
+    ) -> tuple[str, str] | None:
         if not counts:
             return None
         for reference, value in self._found.attributes.items():
             inside = reference.startswith("@") and _is_named(reference, _LENGTH)
-            if inside and _is_whole(value) and 1 <= int(str(value)) <= counts[0]:
-                return reference, f"it is {value}, the datasets have {counts[0]} rows"
+            if (
+                inside
+                and _is_whole(value)
+                and 1 <= int(str(value)) <= counts[0]
+            ):
+                return (
+                    reference,
+                    f"it is {value}, the datasets have {counts[0]} rows",
+                )
         for one in self._found.datasets:
             whole = one.rows == 0 and one.low == int(one.low)
-            if whole and _is_named(one.path, _LENGTH) and 1 <= one.low <= counts[0]:
+            if (
+                whole
+                and _is_named(one.path, _LENGTH)
+                and 1 <= one.low <= counts[0]
+            ):
                 self._unused.discard(one.path)
-                return one.path, f"it is {int(one.low)}, the datasets have {counts[0]} rows"
+                return (
+                    one.path,
+                    f"it is {int(one.low)}, the datasets have {counts[0]} rows",
+                )
         return None
 
     def _time(self) -> Iterator[str]:
         for reference, value in self._found.attributes.items():
             if _is_named(reference, _RATE) and _is_rate(value):
-                yield from ("", "[time]", f"rate = {_quoted(reference)}  # it is {value}")
+                yield from (
+                    "",
+                    "[time]",
+                    f"rate = {_quoted(reference)}  # it is {value}",
+                )
                 return
         for one in self._found.datasets:
-            if not one.rows and _is_named(one.path, _RATE) and 1 <= one.low <= 1000:  # noqa: PLR2004
+            if (
+                not one.rows
+                and _is_named(one.path, _RATE)
+                and 1 <= one.low <= 1000  # noqa: PLR2004
+            ):
                 self._unused.discard(one.path)
-                yield from ("", "[time]", f"rate = {_quoted(one.path)}  # it is {one.low:g}")
+                yield from (
+                    "",
+                    "[time]",
+                    f"rate = {_quoted(one.path)}  # it is {one.low:g}",
+                )
                 return
         stamps = [one for one in self._found.datasets if one.kind == "times"]
         seconds = [one for one in stamps if 1 <= _rate(one) <= 1000]  # noqa: PLR2004 - in seconds
@@ -171,7 +258,9 @@ class _Draft:
 
     def _task(self) -> Iterator[str]:
         for reference, value in self._found.attributes.items():
-            if _is_named(reference.rpartition("@")[2], _INSTRUCTION) and _text_of(value):
+            if _is_named(
+                reference.rpartition("@")[2], _INSTRUCTION
+            ) and _text_of(value):
                 yield from ("", "[task]")
                 yield f"text = {_quoted(reference)}  # {printable(_text_of(value))[:60]!r}"
                 return
@@ -197,16 +286,24 @@ class _Draft:
         if not self._state:
             self._state, self._action = self._action, []
             names = ", ".join(printable(one.path) for one in self._state)
-            self.questions.append(f"is this the state, or what the robot was told: {names}?")
+            self.questions.append(
+                f"is this the state, or what the robot was told: {names}?"
+            )
         yield from self._vector("observation.state", self._state)
         if self._action:
             yield from self._vector("action", self._action)
             return
-        self.questions.append("what is the action? None was recognised: the next state is taken")
+        self.questions.append(
+            "what is the action? None was recognised: the next state is taken"
+        )
         yield from ("", "[vectors.action]")
         yield 'next_of = "observation.state"  # no dataset looks like an action'
 
-    def _vector(self, key: str, parts: Sequence[Surveyed]) -> Iterator[str]:
+    def _vector(
+        self,
+        key: str,
+        parts: Sequence[Surveyed],
+    ) -> Iterator[str]:
         table = f'[vectors."{key}"]' if "." in key else f"[vectors.{key}]"
         yield from ("", table)
         self._unused -= {one.path for one in parts}
@@ -236,13 +333,19 @@ class _Draft:
                 guess = 'degrees (unit = "deg"), or millimetres'
             else:
                 continue
-            self.questions.append(f"{key}: {one.path} reaches {largest:.4g}: is it in {guess}?")
+            self.questions.append(
+                f"{key}: {one.path} reaches {largest:.4g}: is it in {guess}?"
+            )
 
     def _camera_lines(self) -> Iterator[str]:
         for one in self._cameras:
             name = _name(one.path, self._cameras)
             self._unused.discard(one.path)
-            yield from ("", f"[cameras.{name}]", f"path = {_quoted(one.path)}  # {one.evidence}")
+            yield from (
+                "",
+                f"[cameras.{name}]",
+                f"path = {_quoted(one.path)}  # {one.evidence}",
+            )
             yield 'color = "rgb"'
         storages = {one.storage or "jpeg" for one in self._cameras}
         if "raw" in storages:
@@ -250,7 +353,9 @@ class _Draft:
                 'are the raw images in the order rgb, or as OpenCV has them, "bgr"?'
             )
         if storages - {"raw"}:
-            self.questions.append('are red and blue of the images right? If not: "swapped-jpeg"')
+            self.questions.append(
+                'are red and blue of the images right? If not: "swapped-jpeg"'
+            )
         if self._cameras:
             self.questions.append(f"look: {_look(self._path)}")
         if not self._cameras:
@@ -274,7 +379,9 @@ def _chosen(
 ) -> list[Surveyed]:
     """The datasets that make a vector: those named so, and of one kind where there are several."""
     others = (*refused, *_OTHER)
-    named = [one for one in found if _names(one, wanted) and not _names(one, others)]
+    named = [
+        one for one in found if _names(one, wanted) and not _names(one, others)
+    ]
     whole = [one for one in named if _is_named(_last(one), wanted)]
     groups = {_folder(one) for one in named}
     single = len(named) > 1 and len(groups) == len(whole) == 1
@@ -283,7 +390,11 @@ def _chosen(
     for word in _PREFERRED:
         kind = [one for one in named if word in _last(one).lower()]
         if any(one.width >= _ARM for one in kind):
-            named = [one for one in named if one in kind or "gripper" in one.path.lower()]
+            named = [
+                one
+                for one in named
+                if one in kind or "gripper" in one.path.lower()
+            ]
             break
     return _without_copies(named)
 
@@ -291,8 +402,14 @@ def _chosen(
 def _without_copies(named: list[Surveyed]) -> list[Surveyed]:
     """Without a dataset that is as wide as its neighbours together: the same numbers once more."""
     for one in named:
-        others = [other for other in named if other is not one and _folder(other) == _folder(one)]
-        if len(others) > 1 and one.width == sum(other.width for other in others):
+        others = [
+            other
+            for other in named
+            if other is not one and _folder(other) == _folder(one)
+        ]
+        if len(others) > 1 and one.width == sum(
+            other.width for other in others
+        ):
             return [other for other in named if other is not one]
     return sorted(named, key=lambda one: natural_key(one.path))
 
@@ -306,7 +423,9 @@ def _last(one: Surveyed) -> str:
 
 
 def _is_vector(one: Surveyed) -> bool:
-    return one.kind == "numbers" or (one.kind == "flags" and "gripper" in one.path.lower())
+    return one.kind == "numbers" or (
+        one.kind == "flags" and "gripper" in one.path.lower()
+    )
 
 
 def _names(one: Surveyed, words: Sequence[str]) -> bool:
@@ -315,8 +434,12 @@ def _names(one: Surveyed, words: Sequence[str]) -> bool:
 
 def _is_named(path: str, words: Sequence[str]) -> bool:
     """Whether a word of a path is one of `words`, or begins so."""
-    parts = re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", path).lower())
-    return any(part.startswith(word) for part in parts for word in words if part)
+    parts = re.split(
+        r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", path).lower()
+    )
+    return any(
+        part.startswith(word) for part in parts for word in words if part
+    )
 
 
 def _name(path: str, among: Sequence[Surveyed]) -> str:
@@ -329,7 +452,11 @@ def _name(path: str, among: Sequence[Surveyed]) -> str:
         ends += [_telling(other)[-count:] for other in others]
         if tail not in ends:
             break
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(tail)).strip("_-")
+    name = re.sub(
+        r"[^A-Za-z0-9_-]+",
+        "_",
+        "_".join(tail),
+    ).strip("_-")
     return name.replace("{number}", "").strip("_") or "camera"
 
 

@@ -15,7 +15,9 @@ Inputs = Path | str | Sequence[Path | str]
 """One file or folder, or several."""
 
 
-def find_recordings(inputs: Inputs, pattern: str | None = None) -> list[tuple[Path, str]]:
+def find_recordings(
+    inputs: Inputs, pattern: str | None = None
+) -> list[tuple[Path, str]]:
     """The recordings that `inputs` name: files as they are, folders by what lies in them.
 
     Of a folder these are the HDF5 files directly in it, or if there are none, all in the folders
@@ -39,7 +41,10 @@ def find_recordings(inputs: Inputs, pattern: str | None = None) -> list[tuple[Pa
         folder = given if given.is_dir() else None
         for path in _hdf5_files(given, pattern) if folder else [given]:
             _check(path)
-            found.setdefault(path.resolve(), (path, _source(path, folder)))
+            found.setdefault(
+                path.resolve(),
+                (path, _source(path, folder)),
+            )
     return list(found.values())
 
 
@@ -72,9 +77,14 @@ def _check(path: Path) -> None:
 
 def _instead_of(path: Path) -> str:
     """What there is in the folder where a missing path breaks off."""
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    folder = next(
+        parent for parent in path.absolute().parents if parent.is_dir()
+    )
     try:
-        names = sorted((p.name for p in folder.iterdir()), key=natural_key)
+        names = sorted(
+            (p.name for p in folder.iterdir()),
+            key=natural_key,
+        )
     except PermissionError:
         return "nothing of that name"
     visible = [printable(name) for name in names if not name.startswith(".")]
@@ -84,7 +94,9 @@ def _instead_of(path: Path) -> str:
 
 def _hdf5_files(folder: Path, pattern: str | None) -> list[Path]:
     try:
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        inside = [
+            path for path in folder.iterdir() if not path.name.startswith(".")
+        ]
     except PermissionError as error:
         raise RecordingError(
             "there is no permission to read the folder",
@@ -105,7 +117,9 @@ def _hdf5_files(folder: Path, pattern: str | None) -> list[Path]:
             found=f"none that match {pattern}" if pattern else "none",
             next_step="name the folder in which the recordings lie",
         )
-    return sorted(files, key=lambda path: natural_key(str(path.relative_to(folder))))
+    return sorted(
+        files, key=lambda path: natural_key(str(path.relative_to(folder)))
+    )
 
 
 def _may_be_recording(path: Path) -> bool:
@@ -117,7 +131,9 @@ def _below(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
+        found += [
+            Path(parent, name) for name in names if not name.startswith(".")
+        ]
     return [path for path in found if _may_be_recording(path)]
 
 

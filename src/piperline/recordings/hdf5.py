@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode, Place, RecordingError
 from piperline.text import natural_key, printable
 
-READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
+READ_ERRORS = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+)
 """What h5py raises for damaged files."""
 
 _LFS = b"version https://git-lfs"
@@ -38,7 +45,9 @@ def open_file(path: Path) -> h5py.File:
     """
     place = Place(file=path)
     if not path.is_file():
-        there = "a folder" if path.is_dir() else "something that is no regular file"
+        there = (
+            "a folder" if path.is_dir() else "something that is no regular file"
+        )
         found = there if path.exists() else "nothing of that name"
         raise RecordingError(
             "there is no such file",
@@ -63,7 +72,10 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
         )
         step = "give the permission, or run this as its owner"
     elif isinstance(error, BlockingIOError):
-        message, expected = "the file is being written by another program", "a file that is closed"
+        message, expected = (
+            "the file is being written by another program",
+            "a file that is closed",
+        )
         step = "wait until it is closed"
     elif "already open for write" in words:
         message = "the file was not closed by the program that wrote it, or is still being written"
@@ -72,11 +84,17 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
             "wait until it is closed; if that program has died: `h5clear -s FILE`",
         )
     elif "truncated" in words:
-        message, expected = "the file is cut short", "as many bytes as its header says"
+        message, expected = (
+            "the file is cut short",
+            "as many bytes as its header says",
+        )
         step = "copy or record it again"
     elif "signature not found" in words and _is_lfs_pointer(place):
         message = "the file is a pointer of Git LFS, not the recording itself"
-        expected, step = "an HDF5 file", "fetch what it stands for: git lfs pull"
+        expected, step = (
+            "an HDF5 file",
+            "fetch what it stands for: git lfs pull",
+        )
     elif "signature not found" in words:
         message, expected = "this is not an HDF5 file", "an HDF5 file"
         step = "name the recordings themselves; if this is one, copy or record it again"
@@ -86,7 +104,9 @@ def _cannot_open(error: Exception, place: Place) -> RecordingError:
             "a whole HDF5 file",
             "copy or record it again",
         )
-    return RecordingError(message, place=place, expected=expected, found=words, next_step=step)
+    return RecordingError(
+        message, place=place, expected=expected, found=words, next_step=step
+    )
 
 
 def _is_lfs_pointer(place: Place) -> bool:
@@ -96,7 +116,9 @@ def _is_lfs_pointer(place: Place) -> bool:
 
 
 @contextmanager
-def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterator[None]:
+def reading(
+    place: Place, kind: type[RecordingError] = RecordingError
+) -> Iterator[None]:
     """Turn what h5py raises into an error with a place."""
     try:
         yield
@@ -104,7 +126,9 @@ def reading(place: Place, kind: type[RecordingError] = RecordingError) -> Iterat
         words = printable(str(error))
         step = "copy or record it again, or leave it out with --skip-bad"
         message, expected = "the file cannot be read here", "undamaged data"
-        raise kind(message, place=place, expected=expected, found=words, next_step=step) from error
+        raise kind(
+            message, place=place, expected=expected, found=words, next_step=step
+        ) from error
 
 
 def resolve(
@@ -128,7 +152,9 @@ def resolve(
             with reading(_below(node, part, place), BadEpisode):
                 raise
         if isinstance(found, h5py.ExternalLink):
-            raise _foreign("an external link", found.filename, _below(node, part, place))
+            raise _foreign(
+                "an external link", found.filename, _below(node, part, place)
+            )
         if isinstance(found, h5py.SoftLink):
             links += 1
             if links > _MAX_LINKS:
@@ -137,7 +163,11 @@ def resolve(
             parts = _parts(found.path) + parts
             continue
         node = found
-    return node if isinstance(node, (h5py.Group, h5py.Dataset, h5py.Datatype)) else None
+    return (
+        node
+        if isinstance(node, (h5py.Group, h5py.Dataset, h5py.Datatype))
+        else None
+    )
 
 
 def member_names(group: h5py.Group, place: Place) -> list[str]:
@@ -162,7 +192,11 @@ def attribute(node: h5py.HLObject, name: str, place: Place) -> object:
     return None if isinstance(value, h5py.Empty) else value
 
 
-def is_link(group: h5py.Group, name: str, place: Place) -> str | None:
+def is_link(
+    group: h5py.Group,
+    name: str,
+    place: Place,
+) -> str | None:
     """Where a soft link leads; None for anything else."""
     with reading(place, BadEpisode):
         link = group.get(stored(name), getlink=True)
@@ -199,14 +233,18 @@ def lookup(root: h5py.Group, reference: str, place: Place) -> object:
     return value
 
 
-def _referred(root: h5py.Group, reference: str, place: Place) -> tuple[Any, str]:
+def _referred(
+    root: h5py.Group, reference: str, place: Place
+) -> tuple[Any, str]:
     path, _, name = reference.partition("@")
     start = root.file if path.startswith("/") else root
     inside = path.strip("/")
     return (resolve(start, inside, place) if inside else start), name
 
 
-def matching(root: h5py.Group, pattern: str, place: Place) -> list[tuple[str, str]]:
+def matching(
+    root: h5py.Group, pattern: str, place: Place
+) -> list[tuple[str, str]]:
     """What there is at a path with one `*`, in natural order: what `*` stands for, and the path.
 
     Raises:
@@ -214,18 +252,34 @@ def matching(root: h5py.Group, pattern: str, place: Place) -> list[tuple[str, st
     """
     parts = pattern.split("/")
     index = next(number for number, part in enumerate(parts) if "*" in part)
-    group = resolve(root, "/".join(parts[:index]), place) if index else root
+    group = (
+        resolve(
+            root,
+            "/".join(parts[:index]),
+            place,
+        )
+        if index
+        else root
+    )
     if not isinstance(group, h5py.Group):
         return []
     before, _, behind = parts[index].partition("*")
     found = []
     for name in sorted(member_names(group, place), key=natural_key):
         inner = name.removeprefix(before).removesuffix(behind)
-        path = "/".join([*parts[:index], name, *parts[index + 1 :]])
+        path = "/".join(
+            [
+                *parts[:index],
+                name,
+                *parts[index + 1 :],
+            ]
+        )
         if before + inner + behind == name and inner and "/" not in name:
             found.append((inner, path))
     return [
-        (inner, path) for inner, path in found if not parts[index + 1 :] or _is_there(root, path)
+        (inner, path)
+        for inner, path in found
+        if not parts[index + 1 :] or _is_there(root, path)
     ]
 
 
@@ -233,7 +287,10 @@ def _is_there(root: h5py.Group, path: str) -> bool:
     return resolve(root, path, Place()) is not None
 
 
-def datasets_below(root: h5py.Group, place: Place) -> Iterator[h5py.Dataset]:
+def datasets_below(
+    root: h5py.Group,
+    place: Place,
+) -> Iterator[h5py.Dataset]:
     """The datasets below a group, level by level, of the first thousand objects.
 
     What leads out of the file or cannot be read is not among them.
@@ -267,7 +324,9 @@ def _member_if_readable(group: h5py.Group, name: str, place: Place) -> object:
         return None
 
 
-def absurd(data: h5py.Dataset, place: Place, size: int, limit: int) -> BadEpisode:
+def absurd(
+    data: h5py.Dataset, place: Place, size: int, limit: int
+) -> BadEpisode:
     """The error for a dataset of which `size` bytes would have to be in memory at once."""
     return BadEpisode(
         "a dataset claims a size that no recording has",
@@ -300,18 +359,25 @@ def follow(
         return h5py.SoftLink(text(links.get_val(stored(name))))
     if kind != h5py.h5l.TYPE_HARD:
         known = kind == h5py.h5l.TYPE_EXTERNAL
-        return h5py.ExternalLink(*map(text, links.get_val(stored(name)))) if known else None
+        return (
+            h5py.ExternalLink(*map(text, links.get_val(stored(name))))
+            if known
+            else None
+        )
     opened = h5py.h5o.open(group.id, stored(name))
     if isinstance(opened, h5py.h5g.GroupID):
         return h5py.Group(opened)
     if isinstance(opened, h5py.h5d.DatasetID):
-        return h5py.Dataset(opened, readonly=True)  # its shape is asked for once
+        # its shape is asked for once
+        return h5py.Dataset(opened, readonly=True)
     return h5py.Datatype(opened)
 
 
 def _below(group: h5py.Group, name: str, place: Place) -> Place:
     return Place(
-        file=place.file, hdf5_path=f"{group.name.rstrip('/')}/{name}", episode=place.episode
+        file=place.file,
+        hdf5_path=f"{group.name.rstrip('/')}/{name}",
+        episode=place.episode,
     )
 
 
@@ -334,10 +400,14 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
     """
     filters = data.id.get_create_plist()
     if filters.get_layout() == h5py.h5d.VIRTUAL:
-        raise _foreign("a virtual dataset", data.virtual_sources()[0].file_name, place)
+        raise _foreign(
+            "a virtual dataset", data.virtual_sources()[0].file_name, place
+        )
     if filters.get_external_count():
         raise _foreign("external storage", str(data.external[0][0]), place)
-    used = [filters.get_filter(index) for index in range(filters.get_nfilters())]
+    used = [
+        filters.get_filter(index) for index in range(filters.get_nfilters())
+    ]
     if len({code for code, *_ in used}) < len(used):
         raise BadEpisode(
             "the dataset is compressed twice",
@@ -377,7 +447,10 @@ def read_rows(
     """
     count = (stop - start, *data.shape[1:])
     space = data.get_space()
-    space.select_hyperslab((start, *[0] * (len(count) - 1)), count)
+    space.select_hyperslab(
+        (start, *[0] * (len(count) - 1)),
+        count,
+    )
     values = np.empty(count, dtype)
     data.read(h5py.h5s.create_simple(count), space, values)
     return values
@@ -401,7 +474,11 @@ def describe(node: h5py.Group | h5py.Dataset | h5py.Datatype | None) -> str:
 
 def text(name: str | bytes) -> str:
     """A name as text; h5py gives names that are not UTF-8 as bytes."""
-    return name if isinstance(name, str) else name.decode("utf-8", errors="surrogateescape")
+    return (
+        name
+        if isinstance(name, str)
+        else name.decode("utf-8", errors="surrogateescape")
+    )
 
 
 def stored(name: str) -> bytes:
@@ -412,4 +489,8 @@ def stored(name: str) -> bytes:
 def listed(names: list[str], most: int = 8) -> str:
     """Some names for an error message."""
     shown = ", ".join(printable(name) for name in names[:most])
-    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown or "nothing"
+    return (
+        f"{shown}, ... ({len(names)} in all)"
+        if len(names) > most
+        else shown or "nothing"
+    )

@@ -15,7 +15,13 @@ from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
 from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
 from piperline.recordings.rules import CameraRule, Color, Storage
-from piperline.video.image_header import check_png, image_kind, is_png, jpeg_payload, png_header
+from piperline.video.image_header import (
+    check_png,
+    image_kind,
+    is_png,
+    jpeg_payload,
+    png_header,
+)
 
 Payload = bytes | NDArray[np.uint8]
 
@@ -63,7 +69,11 @@ class ImageStream(Protocol):
     def __iter__(self) -> Iterator[Payload]:
         """The images in order: bytes of a JPEG or PNG, or uint8 arrays (H, W, 3)."""
 
-    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
         """Check a JPEG: itself without padding, height, width."""
 
     def bad(self, frame: int, found: str) -> BadEpisode:
@@ -100,7 +110,10 @@ class FrameStream:
         self.turned = rule.turned
         self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
-        self._place, self._suggestion = replace(place, hdf5_path=data.name), suggestion
+        self._place, self._suggestion = (
+            replace(place, hdf5_path=data.name),
+            suggestion,
+        )
         self._dtype = data.dtype
         self._channels_first = False
         self._raw = self._check()
@@ -140,12 +153,18 @@ class FrameStream:
         start = 0
         while start < self.length:
             stop = start + int(
-                np.searchsorted(self._rows[start : start + size], self._rows[start] + size)
+                np.searchsorted(
+                    self._rows[start : start + size], self._rows[start] + size
+                )
             )
             yield from self._payloads(self._rows[start:stop])
             start = stop
 
-    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
         """Check a JPEG: itself without padding, height, width.
 
         Raises:
@@ -213,29 +232,49 @@ class FrameStream:
         self._channels_first = bool(arrays and shape[1] == 3 != shape[3])  # noqa: PLR2004
         raw = arrays and (shape[3] == 3 or self._channels_first)  # noqa: PLR2004
         padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
-        opaque = dtype.kind == "V" and not dtype.hasobject and dtype.names is None
-        values = opaque or dtype.kind == "S" or h5py.check_vlen_dtype(dtype) == np.uint8
-        one_each = len(shape) == 1 and (values or h5py.check_string_dtype(dtype) is not None)
+        opaque = (
+            dtype.kind == "V" and not dtype.hasobject and dtype.names is None
+        )
+        values = (
+            opaque
+            or dtype.kind == "S"
+            or h5py.check_vlen_dtype(dtype) == np.uint8
+        )
+        one_each = len(shape) == 1 and (
+            values or h5py.check_string_dtype(dtype) is not None
+        )
         if not (raw or padded or one_each):
             expected = (
                 "an image for each frame: JPEG or PNG bytes, names of image files,"
                 " or uint8 of shape (length, height, width, 3)"
             )
             message = "the dataset does not hold images"
-            raise mismatch(message, self._place, expected, describe(data), self._suggestion)
+            raise mismatch(
+                message, self._place, expected, describe(data), self._suggestion
+            )
         image = dtype.itemsize * math.prod(shape[1:])
         chunk = dtype.itemsize * math.prod(data.chunks or (0,))
-        for size, limit in ((image, _MAX_IMAGE_BYTES), (chunk, _MAX_CHUNK_BYTES)):
+        for size, limit in (
+            (image, _MAX_IMAGE_BYTES),
+            (chunk, _MAX_CHUNK_BYTES),
+        ):
             if size > limit:
                 raise absurd(data, self._place, size, limit)
         return bool(raw)
 
     def _slab_rows(self) -> int:
         """Rows to read at once: whole chunks, which HDF5 decompresses whole, within a bound."""
-        image = max(1, self._dtype.itemsize * math.prod(self._data.shape[1:]))
+        image = max(
+            1,
+            self._dtype.itemsize * math.prod(self._data.shape[1:]),
+        )
         chunk = self._data.chunks[0] if self._data.chunks else 1
         wanted = max(1, min(_SLAB_FRAMES, _SLAB_BYTES // image))
-        return int(max(chunk, wanted // chunk * chunk)) if chunk <= self.length else wanted
+        return (
+            int(max(chunk, wanted // chunk * chunk))
+            if chunk <= self.length
+            else wanted
+        )
 
     def _payloads(self, rows: NDArray[np.int64]) -> Iterator[Payload]:
         start, stop = int(rows[0]), int(rows[-1]) + 1
@@ -243,7 +282,11 @@ class FrameStream:
         try:
             with reading(place, BadEpisode):
                 slab = read_rows(self._data.id, self._dtype, start, stop)
-                lengths = self._lengths[:, start:stop] if self._lengths is not None else None
+                lengths = (
+                    self._lengths[:, start:stop]
+                    if self._lengths is not None
+                    else None
+                )
         except BadEpisode:
             if stop - start == 1:
                 raise
@@ -256,7 +299,10 @@ class FrameStream:
             yield self._payload(int(row), slab[index], column)
 
     def _payload(
-        self, row: int, image: bytes | str | NDArray[np.uint8], lengths: NDArray[Any] | None
+        self,
+        row: int,
+        image: bytes | str | NDArray[np.uint8],
+        lengths: NDArray[Any] | None,
     ) -> Payload:
         if isinstance(image, str):
             image = image.encode("utf-8", "surrogateescape")
@@ -277,7 +323,9 @@ class FrameStream:
         name = names_image(data.rstrip(b"\0"))
         if name is not None:
             try:
-                return read_image(Path(self._place.file or "").resolve().parent, name)
+                return read_image(
+                    Path(self._place.file or "").resolve().parent, name
+                )
             except ValueError as error:
                 raise self._bad_row(row, str(error)) from error
         kind = image_kind(data)
@@ -291,7 +339,9 @@ class FrameStream:
             )
         return data
 
-    def _check_length(self, row: int, data: bytes, lengths: NDArray[Any]) -> None:
+    def _check_length(
+        self, row: int, data: bytes, lengths: NDArray[Any]
+    ) -> None:
         size = len(data.rstrip(b"\0"))
         if not (lengths == size).any():
             known = ", ".join(f"{length:g}" for length in lengths)

@@ -30,7 +30,9 @@ class Instruction:
     changes: int = 1
 
 
-def find_instruction(rules: tuple[TaskRule, ...], root: h5py.Group, place: Place) -> Instruction:
+def find_instruction(
+    rules: tuple[TaskRule, ...], root: h5py.Group, place: Place
+) -> Instruction:
     """The first instruction that a source tells.
 
     Args:
@@ -47,7 +49,10 @@ def find_instruction(rules: tuple[TaskRule, ...], root: h5py.Group, place: Place
         texts = texts_of(value, rule.key)
         if texts:
             rows = isinstance(value, np.ndarray) and rule.key is None
-            return Instruction(_chosen(rule, texts, place), changes=len(set(texts)) if rows else 1)
+            return Instruction(
+                _chosen(rule, texts, place),
+                changes=len(set(texts)) if rows else 1,
+            )
         reasons.append(_reason(rule, value))
     return Instruction(None, "; ".join(reasons) or "none, or empty")
 
@@ -62,7 +67,10 @@ def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> object:
     if rule.file is None:
         return None
     name = rule.file.replace("{stem}", path.stem)
-    beside = find_beside(path, name.replace("{number}", str(number_of(place))))
+    beside = find_beside(
+        path,
+        name.replace("{number}", str(number_of(place))),
+    )
     return None if beside is None else read_beside(beside, place)
 
 
@@ -70,13 +78,19 @@ def _folder_name(wanted: int | str, path: Path) -> str:
     parents = path.resolve().parents
     if isinstance(wanted, int):
         return parents[wanted - 1].name if len(parents) >= wanted else ""
-    return next((folder.parent.name for folder in parents if folder.name == wanted), "")
+    return next(
+        (folder.parent.name for folder in parents if folder.name == wanted), ""
+    )
 
 
 def number_of(place: Place) -> int:
     """The last number in an episode's name, in its file's or in a folder's; 0 where none is."""
     path = Path(place.file or "").resolve()
-    for name in (place.episode or "", path.stem, *(folder.name for folder in path.parents)):
+    for name in (
+        place.episode or "",
+        path.stem,
+        *(folder.name for folder in path.parents),
+    ):
         numbers = re.findall(r"[0-9]{1,9}", name)
         if numbers:
             return int(numbers[-1])
@@ -95,7 +109,14 @@ def texts_of(value: object, key: str | None) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _parsed(value)
     items = value if isinstance(value, (list, tuple)) else [value]
-    texts = [text(item).strip() for item in items if isinstance(item, (str, bytes))]
+    texts = [
+        text(item).strip()
+        for item in items
+        if isinstance(
+            item,
+            (str, bytes),
+        )
+    ]
     return [item for item in texts if item]
 
 
@@ -112,7 +133,11 @@ def _parsed(value: object) -> object:
         return value
 
 
-def _chosen(rule: TaskRule, texts: list[str], place: Place) -> str:
+def _chosen(
+    rule: TaskRule,
+    texts: list[str],
+    place: Place,
+) -> str:
     index = number_of(place) % len(texts) if rule.choose == "by-number" else 0
     chosen = texts[index]
     if not is_utf8(chosen):
@@ -130,5 +155,9 @@ def _reason(rule: TaskRule, value: object) -> str:
     if value is None:
         return f"{rule.described}: not there"
     if isinstance(value, (dict, str, bytes)):
-        return f"{rule.described}: empty" if not value or not rule.key else f"no key {rule.key}"
+        return (
+            f"{rule.described}: empty"
+            if not value or not rule.key
+            else f"no key {rule.key}"
+        )
     return f"{rule.described}: {printable(repr(value))[:80]}"

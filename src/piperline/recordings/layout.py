@@ -66,18 +66,25 @@ class Layout(Rule):
         cameras = [name for name in self.cameras if name != "*"]
         check_names([self.name, *self.vectors, *cameras])
         if not self.vectors:
-            raise ValueError("there must be vectors: what the robot measured and was told")
+            raise ValueError(
+                "there must be vectors: what the robot measured and was told"
+            )
         if not 1 <= self.fps <= HIGHEST_RATE:
-            raise ValueError(f"fps must be from 1 to {HIGHEST_RATE}, not {self.fps}")
+            raise ValueError(
+                f"fps must be from 1 to {HIGHEST_RATE}, not {self.fps}"
+            )
         for path in self.left_out:
             below(path)
         for key, rule in self.vectors.items():
             self._check_vector(key, rule)
         for name, camera in self.cameras.items():
             if any(
-                (name == "*") != ("*" in path) for path in camera.paths or (camera.video or "",)
+                (name == "*") != ("*" in path)
+                for path in camera.paths or (camera.video or "",)
             ):
-                raise ValueError(f"camera {name}: the name '*' goes with a path that holds a '*'")
+                raise ValueError(
+                    f"camera {name}: the name '*' goes with a path that holds a '*'"
+                )
 
     def _check_vector(self, key: str, rule: VectorRule) -> None:
         if "image" in key:
@@ -88,7 +95,9 @@ class Layout(Rule):
             return
         other = self.vectors.get(rule.next_of)
         if other is None or other.next_of:
-            raise ValueError(f"vector {key}: next_of names a vector that is recorded")
+            raise ValueError(
+                f"vector {key}: next_of names a vector that is recorded"
+            )
 
     @property
     def tasks(self) -> tuple[TaskRule, ...]:
@@ -102,19 +111,27 @@ class Layout(Rule):
 
         A feature's name counts: it is that of a column.
         """
-        vectors = {key: _without_names(asdict(rule)) for key, rule in self.vectors.items()}
+        vectors = {
+            key: _without_names(asdict(rule))
+            for key, rule in self.vectors.items()
+        }
         return {
             "episodes": asdict(self.episodes),
             "time": asdict(self.time),
             "fps": self.fps if self.time.align else None,
             "vectors": list(vectors.items()),
-            "cameras": [[name, asdict(rule)] for name, rule in self.cameras.items()],
+            "cameras": [
+                [name, asdict(rule)] for name, rule in self.cameras.items()
+            ],
         }
 
     @property
     def drops_last(self) -> bool:
         """Whether a frame at the end has no next one, and is left out."""
-        return any(rule.next_of and rule.last == "leave-out" for rule in self.vectors.values())
+        return any(
+            rule.next_of and rule.last == "leave-out"
+            for rule in self.vectors.values()
+        )
 
 
 def _without_names(rule: dict[str, Any]) -> dict[str, Any]:
@@ -164,11 +181,18 @@ def parse_layout(text: str, place: Place) -> Layout:
     from pydantic import ValidationError
 
     try:
-        layout: Layout = _adapter().validate_python(_renamed(tomllib.loads(text)))
+        layout: Layout = _adapter().validate_python(
+            _renamed(tomllib.loads(text))
+        )
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LayoutError(f"the layout is not TOML: {error}", place=place) from error
+        raise LayoutError(
+            f"the layout is not TOML: {error}", place=place
+        ) from error
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+            for item in error.errors()
+        ]
         raise LayoutError(
             f"the layout is not complete or not consistent: {'; '.join(problems)}",
             place=place,
@@ -221,11 +245,15 @@ def _renamed(document: dict[str, Any]) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     if path.stat().st_size > _MAX_LAYOUT_BYTES:
-        raise LayoutError("the layout is larger than 1 MiB", place=Place(file=path))
+        raise LayoutError(
+            "the layout is larger than 1 MiB", place=Place(file=path)
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise LayoutError(f"the layout is not TOML: {error}", place=Place(file=path)) from error
+        raise LayoutError(
+            f"the layout is not TOML: {error}", place=Place(file=path)
+        ) from error
 
 
 def _find(name: str) -> Path:
@@ -237,6 +265,10 @@ def _find(name: str) -> Path:
     near = get_close_matches(name, builtin_layouts(), n=1)
     raise LayoutError(
         f"there is no layout {name!r}, and no such file",
-        expected="one of " + ", ".join(builtin_layouts()) + ", or the path of a TOML file",
-        next_step=f"did you mean `--layout {near[0]}`?" if near else "see `piperline layout list`",
+        expected="one of "
+        + ", ".join(builtin_layouts())
+        + ", or the path of a TOML file",
+        next_step=f"did you mean `--layout {near[0]}`?"
+        if near
+        else "see `piperline layout list`",
     )

@@ -9,7 +9,13 @@ WORKER_MEMORY = 8 << 30
 """Of a worker, in bytes of address space."""
 WORKER_SECONDS = 600
 """For how long a worker may say nothing while it reads an episode."""
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+_CRASHES = {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGABRT,
+    signal.SIGFPE,
+    signal.SIGILL,
+}
 
 
 def out_of_memory(place: Place) -> BadEpisode:
@@ -53,8 +59,14 @@ def died(code: int, place: Place) -> TaskFailed:
         code: its exit code; negative, a signal.
         place: what it was at work on.
     """
-    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    how = (
+        f"ended by {signal.Signals(-code).name}"
+        if code < 0
+        else f"ended with exit code {code}"
+    )
     step = "run the same command again: it does only what is missing"
     if code == -signal.SIGKILL:
         step += "; if memory was short, with fewer --workers"
-    return TaskFailed("a worker process died", place=place, found=how, next_step=step)
+    return TaskFailed(
+        "a worker process died", place=place, found=how, next_step=step
+    )

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
-from piperline.recordings.hdf5 import READ_ERRORS, refuse_foreign_storage, resolve
+from piperline.recordings.hdf5 import (
+    READ_ERRORS,
+    refuse_foreign_storage,
+    resolve,
+)
 
 LABELS = (
     "success",
@@ -45,7 +49,9 @@ class Marks:
     behind: NDArray[np.float32] | None = None
 
 
-def read_marks(root: h5py.Group, vector: h5py.Dataset | None, length: int, place: Place) -> Marks:
+def read_marks(
+    root: h5py.Group, vector: h5py.Dataset | None, length: int, place: Place
+) -> Marks:
     """Read the marks of an episode; what cannot be read is taken for absent.
 
     Args:
@@ -54,9 +60,18 @@ def read_marks(root: h5py.Group, vector: h5py.Dataset | None, length: int, place
         length: frames.
         place: where it is.
     """
-    labels = {name: value for name in LABELS if (value := _label(root, name)) is not None}
+    labels = {
+        name: value
+        for name in LABELS
+        if (value := _label(root, name)) is not None
+    }
     times = next(
-        (t for name in TIMES if (t := _times(root, name, length, place)) is not None), None
+        (
+            t
+            for name in TIMES
+            if (t := _times(root, name, length, place)) is not None
+        ),
+        None,
     )
     behind = None
     if vector is not None and vector.shape[0] > length:
@@ -69,7 +84,10 @@ def read_marks(root: h5py.Group, vector: h5py.Dataset | None, length: int, place
 
 def _label(root: h5py.Group, name: str) -> bool | None:
     try:
-        if name not in root.attrs or root.attrs.get_id(name).shape not in {(), (1,)}:
+        if name not in root.attrs or root.attrs.get_id(name).shape not in {
+            (),
+            (1,),
+        }:
             return None
         value = np.asarray(root.attrs[name]).reshape(-1)
     except READ_ERRORS:
@@ -77,16 +95,27 @@ def _label(root: h5py.Group, name: str) -> bool | None:
     if value.dtype.kind in "biu":
         return bool(value[0])
     word = str(value[0]).lower() if value.dtype.kind in "OUS" else ""
-    return {"true": True, "yes": True, "false": False, "no": False}.get(word)
+    return {
+        "true": True,
+        "yes": True,
+        "false": False,
+        "no": False,
+    }.get(word)
 
 
-def _times(root: h5py.Group, name: str, length: int, place: Place) -> NDArray[np.float64] | None:
+def _times(
+    root: h5py.Group, name: str, length: int, place: Place
+) -> NDArray[np.float64] | None:
     try:
         data = resolve(root, name, place)
         if not isinstance(data, h5py.Dataset):
             return None
         refuse_foreign_storage(data, place)
-        if data.ndim not in {1, 2} or data.dtype.kind not in "fiu" or len(data) < length:
+        if (
+            data.ndim not in {1, 2}
+            or data.dtype.kind not in "fiu"
+            or len(data) < length
+        ):
             return None
         if data.ndim != 1 and data.shape[1] != 1:
             return None

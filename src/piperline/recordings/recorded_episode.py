@@ -95,10 +95,16 @@ class Episode:
         length = self._length(notes)
         told = find_instruction(self._layout.tasks, self._root, self.place)
         if told.changes > 1:
-            notes.append(f"{told.changes} instructions in one episode: the first is taken for all")
-        cameras = {name: self.stream(name, length).header() for name in self._cameras}
+            notes.append(
+                f"{told.changes} instructions in one episode: the first is taken for all"
+            )
+        cameras = {
+            name: self.stream(name, length).header() for name in self._cameras
+        }
         notes += self._time_notes(length)
-        return EpisodeHeader(length, told.text, cameras, told.instead, tuple(notes))
+        return EpisodeHeader(
+            length, told.text, cameras, told.instead, tuple(notes)
+        )
 
     def check_structure(self) -> None:
         """See that all is there that the layout declares; no image is read.
@@ -116,7 +122,10 @@ class Episode:
 
     def marks(self, length: int) -> Marks:
         """What the recorder noted beside the first `length` frames; no conversion needs it."""
-        parts = next((parts for parts in self._parts.values() if parts), None)
+        parts = next(
+            (parts for parts in self._parts.values() if parts),
+            None,
+        )
         vector = parts[0].found.data if parts and self._span is None else None
         return read_marks(self._root, vector, length, self.place)
 
@@ -135,7 +144,11 @@ class Episode:
     def stream(self, camera: str, length: int) -> ImageStream:
         """The first `length` frames of a camera, read as they are asked for."""
         found = self._cameras[camera]
-        table = self._true_lengths(found.rule.lengths, length) if found.rule.lengths else None
+        table = (
+            self._true_lengths(found.rule.lengths, length)
+            if found.rule.lengths
+            else None
+        )
         return open_stream(
             found,
             table,
@@ -160,17 +173,24 @@ class Episode:
         for key, rule in self._layout.vectors.items():
             source = found.get(rule.next_of or key)
             if source is not None and rule.next_of:
-                vectors[key] = replace(rule, names=source.names, groups=source.groups)
+                vectors[key] = replace(
+                    rule, names=source.names, groups=source.groups
+                )
             elif source is not None:
                 vectors[key] = source
         if not vectors:
-            raise LayoutError("the recording has none of the layout's vectors", place=self.place)
+            raise LayoutError(
+                "the recording has none of the layout's vectors",
+                place=self.place,
+            )
         kept = {
             name: replace(rule, optional=name == "*" and rule.optional)
             for name, rule in self._layout.cameras.items()
             if name == "*" or name in self._cameras
         }
-        return replace(self._layout, vectors=vectors, cameras=kept, fps=self.rate())
+        return replace(
+            self._layout, vectors=vectors, cameras=kept, fps=self.rate()
+        )
 
     def rate(self) -> int:
         """Frames a second: those that the recording tells, those of its clock, or the layout's."""
@@ -178,16 +198,28 @@ class Episode:
         rate = recorded_rate(rule, self._root, self.place)
         if rate is None and rule.timestamps and not rule.align:
             found = self._datasets.first([rule.timestamps])
-            rate = measured_rate(read_times(found, rule, self._datasets)) if found else None
+            rate = (
+                measured_rate(read_times(found, rule, self._datasets))
+                if found
+                else None
+            )
         usable = rate is not None and 1 <= round(rate) <= HIGHEST_RATE
         return round(rate) if rate and usable else self._layout.fps
 
     def share(self) -> float:
         """The share of the layout's datasets that are there, 0 to 1."""
-        vectors = [part.paths for rule in self._layout.vectors.values() for part in rule.sources]
-        cameras = [rule.paths for rule in self._layout.cameras.values() if rule.path]
+        vectors = [
+            part.paths
+            for rule in self._layout.vectors.values()
+            for part in rule.sources
+        ]
+        cameras = [
+            rule.paths for rule in self._layout.cameras.values() if rule.path
+        ]
         wanted = [*vectors, *cameras]
-        return sum(any(map(self._is_there, paths)) for paths in wanted) / len(wanted)
+        return sum(any(map(self._is_there, paths)) for paths in wanted) / len(
+            wanted
+        )
 
     def _is_there(self, path: str) -> bool:
         if "*" in path:
@@ -205,11 +237,23 @@ class Episode:
     @property
     def used(self) -> frozenset[str]:
         """The full paths of the datasets that the layout uses."""
-        lengths = [rule.lengths for rule in self._layout.cameras.values() if rule.lengths]
+        lengths = [
+            rule.lengths
+            for rule in self._layout.cameras.values()
+            if rule.lengths
+        ]
         tasks = [rule.text for rule in self._layout.tasks if rule.text]
-        times = [rule for rule in (self._layout.time.timestamps, self._layout.time.rate) if rule]
+        times = [
+            rule
+            for rule in (self._layout.time.timestamps, self._layout.time.rate)
+            if rule
+        ]
         episodes = self._layout.episodes
-        others = [one for one in (episodes.length, episodes.ends, *episodes.where) if one]
+        others = [
+            one
+            for one in (episodes.length, episodes.ends, *episodes.where)
+            if one
+        ]
         for path in (*lengths, *tasks, *times, *others):
             inside = path.strip("/")
             if "@" not in path and isinstance(self._at(inside), h5py.Dataset):
@@ -237,10 +281,16 @@ class Episode:
         found = self._datasets.first([path])
         if found is None:
             return None
-        if found.dtype.kind not in "iuf" or len(found.shape) != 2 or found.shape[1] < length:  # noqa: PLR2004
+        if (
+            found.dtype.kind not in "iuf"
+            or len(found.shape) != 2  # noqa: PLR2004
+            or found.shape[1] < length
+        ):
             expected = f"numbers of shape (cameras, {length} or more)"
             message = "the table of true lengths does not fit the episode"
-            raise self._datasets.mismatch(message, found.name, expected, describe(found.data))
+            raise self._datasets.mismatch(
+                message, found.name, expected, describe(found.data)
+            )
         self._datasets.refuse_absurd(found)
         return found.data
 
@@ -251,14 +301,22 @@ class Episode:
         for key, parts in self._parts.items():
             of_vector = self._layout.vectors[key].timestamps
             for part in parts:
-                yield part.found.name, part.found.shape[0], part.rule.timestamps or of_vector
+                yield (
+                    part.found.name,
+                    part.found.shape[0],
+                    part.rule.timestamps or of_vector,
+                )
         for camera in self._cameras.values():
             yield camera.name, camera.rows, camera.timestamps
 
     def _length(self, notes: list[str]) -> int:
         """How many frames the episode has."""
         rows = {name: count for name, count, _ in self._streams()}
-        length = self._aligned.length if self._aligned else self._rows_told(rows, notes)
+        length = (
+            self._aligned.length
+            if self._aligned
+            else self._rows_told(rows, notes)
+        )
         if self._layout.drops_last:
             length -= 1
             notes.append("the last frame has no next one and is left out")
@@ -272,7 +330,11 @@ class Episode:
             )
         return length
 
-    def _rows_told(self, rows: Mapping[str, int], notes: list[str]) -> int:
+    def _rows_told(
+        self,
+        rows: Mapping[str, int],
+        notes: list[str],
+    ) -> int:
         """How many rows count: as is declared, or of the datasets."""
         rule = self._layout.episodes.length
         shortest = min(rows, key=lambda name: rows[name])
@@ -281,7 +343,11 @@ class Episode:
             needed = self._span[1]
         elif rule == "shortest":
             length = needed = rows[shortest]
-            longer = [f"{name} has {count}" for name, count in rows.items() if count > length]
+            longer = [
+                f"{name} has {count}"
+                for name, count in rows.items()
+                if count > length
+            ]
             if longer:
                 notes.append(f"{length} rows count: {', '.join(longer)}")
         elif rule is None:
@@ -319,29 +385,46 @@ class Episode:
         if number is None or len(number) != 1 or number.dtype.kind not in "iu":
             kind = "attribute" if "@" in reference else "dataset"
             name = reference.lstrip("@")
-            found = f"no such {kind}" if value is None else printable(repr(value))[:80]
+            found = (
+                f"no such {kind}"
+                if value is None
+                else printable(repr(value))[:80]
+            )
             message = f"the {kind} {name} does not tell the length"
-            raise self._datasets.mismatch(message, self._root.name, "a whole number", found)
+            raise self._datasets.mismatch(
+                message, self._root.name, "a whole number", found
+            )
         return int(number[0])
 
-    def _rows(self, name: str, length: int) -> NDArray[np.int64]:
+    def _rows(
+        self,
+        name: str,
+        length: int,
+    ) -> NDArray[np.int64]:
         """The rows of a dataset for the first `length` frames."""
         if self._aligned:
             return self._aligned.rows[name][:length]
         start = self._span[0] if self._span else 0
         return np.arange(start, start + length, dtype=np.int64)
 
-    def _values(self, key: str, rule: VectorRule, length: int) -> NDArray[np.float32]:
+    def _values(
+        self, key: str, rule: VectorRule, length: int
+    ) -> NDArray[np.float32]:
         source = rule.next_of or key
         parts = self._parts[source]
         dropped = self._layout.drops_last
         count = length + 1 if rule.next_of and dropped else length
-        rows = {part.found.name: self._rows(part.found.name, count) for part in parts}
+        rows = {
+            part.found.name: self._rows(part.found.name, count)
+            for part in parts
+        }
         values = read_vector(key, parts, rows, self._datasets)
         if not rule.next_of:
             return values
         following = values[1:]
-        return following if dropped else np.concatenate([following, values[-1:]])
+        return (
+            following if dropped else np.concatenate([following, values[-1:]])
+        )
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -353,38 +436,56 @@ class Episode:
             return None
         times = {}
         for name, count, path in self._streams():
-            stamps = self._datasets.need([path or rule.timestamps or "timestamps"])
+            stamps = self._datasets.need(
+                [path or rule.timestamps or "timestamps"]
+            )
             times[name] = read_times(stamps, rule, self._datasets)
             if len(times[name]) != count:
-                raise self._differing({name: count, stamps.name: len(times[name])})
+                raise self._differing(
+                    {name: count, stamps.name: len(times[name])}
+                )
         return align(times, rule, self._layout.fps, self.place)
 
     def _time_notes(self, length: int) -> list[str]:
         rule, fps = self._layout.time, self._layout.fps
         if self._aligned:
-            return [_aligned_note(name, self._aligned) for name in self._aligned.rows]
+            return [
+                _aligned_note(name, self._aligned)
+                for name in self._aligned.rows
+            ]
         notes = []
         rate = recorded_rate(rule, self._root, self.place)
         if disagrees(rate, fps):
-            notes.append(f"the recording tells {rate:g} frames a second, {fps} are written")
-        found = self._datasets.first([rule.timestamps]) if rule.timestamps else None
+            notes.append(
+                f"the recording tells {rate:g} frames a second, {fps} are written"
+            )
+        found = (
+            self._datasets.first([rule.timestamps]) if rule.timestamps else None
+        )
         if found is not None:
             times = read_times(found, rule, self._datasets)[: length + 1]
             measured = measured_rate(times)
             if measured is not None and disagrees(measured, fps):
-                notes.append(f"its clock tells {measured:.2f} frames a second, {fps} are written")
+                notes.append(
+                    f"its clock tells {measured:.2f} frames a second, {fps} are written"
+                )
         return notes
 
 
 def _aligned_note(name: str, aligned: Aligned) -> str:
     far = aligned.far[name]
     note = f"{name}: rows up to {aligned.errors[name] * 1000:.1f} ms from their frame"
-    return f"{note}, {far} of {aligned.length} farther than the limit" if far else note
+    return (
+        f"{note}, {far} of {aligned.length} farther than the limit"
+        if far
+        else note
+    )
 
 
 def names_in(value: object) -> Sequence[str]:
     """The names that a list of episodes holds."""
     values = np.asarray(value).ravel().tolist()
     return [
-        v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values
+        v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v)
+        for v in values
     ]

@@ -46,7 +46,9 @@ class Recording:
         RecordingError: it is missing, not HDF5, cut short, damaged, or open for writing elsewhere.
     """
 
-    def __init__(self, path: Path, layout: Layout, file: h5py.File | None = None) -> None:
+    def __init__(
+        self, path: Path, layout: Layout, file: h5py.File | None = None
+    ) -> None:
         self.path = path
         self.layout = layout
         self._file = file or open_file(path)
@@ -84,7 +86,9 @@ class Recording:
                 found=listed(member_names(self._file, self._place)),
                 next_step=self._suggestion(),
             )
-        self._left_out = {name: reason for name in names if (reason := self._unwanted(name))}
+        self._left_out = {
+            name: reason for name in names if (reason := self._unwanted(name))
+        }
         return [name for name in names if name not in self._left_out]
 
     def left_out(self) -> dict[str, str]:
@@ -99,7 +103,9 @@ class Recording:
         """
         return self._episode(name, self._suggestion)
 
-    def _episode(self, name: str, suggestion: Callable[[], str] | None = None) -> Episode:
+    def _episode(
+        self, name: str, suggestion: Callable[[], str] | None = None
+    ) -> Episode:
         place = Place(file=self.path, episode=name)
         if not is_utf8(name):
             raise BadEpisode(
@@ -145,8 +151,14 @@ class Recording:
         if rule.at == "file":
             return [self.path.stem]
         if "{number}" in rule.at:
-            found = matching(self._file, rule.at.replace("{number}", "*"), self._place)
-            return [f"episode_{star}" for star, _ in found if star.isascii() and star.isdigit()]
+            found = matching(
+                self._file, rule.at.replace("{number}", "*"), self._place
+            )
+            return [
+                f"episode_{star}"
+                for star, _ in found
+                if star.isascii() and star.isdigit()
+            ]
         if rule.at == "groups":
             names = member_names(self._file, self._place)
             return sorted(filter(self._may_be_episode, names), key=natural_key)
@@ -176,7 +188,9 @@ class Recording:
     def _unwanted(self, name: str) -> str | None:
         """Why an episode is left out; None if it is not."""
         rule = self.layout.episodes
-        if not (rule.where or rule.listed_in or rule.at_least > 1) or not is_utf8(name):
+        if not (
+            rule.where or rule.listed_in or rule.at_least > 1
+        ) or not is_utf8(name):
             return None
         if rule.listed_in is not None:
             listing = lookup(self._file, rule.listed_in, self._place)
@@ -193,7 +207,9 @@ class Recording:
         for reference in rule.where:
             value = lookup(episode.root, reference, episode.place)
             if value is not None and not _is_true(value):
-                return f"{reference.lstrip('@')} is {printable(str(value))[:40]}"
+                return (
+                    f"{reference.lstrip('@')} is {printable(str(value))[:40]}"
+                )
         if rule.at_least > 1:
             length = episode.header().length
             if length < rule.at_least:
@@ -211,7 +227,11 @@ class Recording:
     def _find_advice(self) -> str:
         if self.fits(self.layout):
             return REPAIR
-        others = (load_layout(name) for name in builtin_layouts() if name != self.layout.name)
+        others = (
+            load_layout(name)
+            for name in builtin_layouts()
+            if name != self.layout.name
+        )
         fitting = [layout.name for layout in others if self.fits(layout)]
         if fitting:
             return f"the built-in layout {fitting[0]} fits this file: add --layout {fitting[0]}"
@@ -222,7 +242,9 @@ class Recording:
         """Whether one of the first episodes is what `layout` says, and has the signs of it."""
         return self.first_fitting(layout) is not None
 
-    def first_fitting(self, layout: Layout, most: int | None = _TRIED) -> Episode | None:
+    def first_fitting(
+        self, layout: Layout, most: int | None = _TRIED
+    ) -> Episode | None:
         """The first episode that is what `layout` says, among the first so many, or all."""
         other = Recording(self.path, layout, self._file)
         try:

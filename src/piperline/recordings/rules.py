@@ -31,9 +31,15 @@ def check_names(names: Iterable[str]) -> None:
         ValueError: one cannot.
     """
     for name in names:
-        odd = [letter for letter in name if not (letter.isalnum() or letter in "_.-")]
+        odd = [
+            letter
+            for letter in name
+            if not (letter.isalnum() or letter in "_.-")
+        ]
         if odd or name in {"", ".", ".."}:
-            raise ValueError(f"the name {name!r}: names are letters, digits, '_', '-' and '.'")
+            raise ValueError(
+                f"the name {name!r}: names are letters, digits, '_', '-' and '.'"
+            )
 
 
 def below(path: str) -> str:
@@ -56,7 +62,9 @@ def _reference(reference: str) -> str:
     path, _, attribute = reference.partition("@")
     root = "/" if path.startswith("/") else ""
     if "@" in reference and not attribute:
-        raise ValueError(f"{reference!r}: behind '@' stands the name of an attribute")
+        raise ValueError(
+            f"{reference!r}: behind '@' stands the name of an attribute"
+        )
     inside = below(path) if path.strip("/") else ""
     return f"{root}{inside}" + (f"@{attribute}" if attribute else "")
 
@@ -70,7 +78,9 @@ def paths_of(path: str | tuple[str, ...]) -> tuple[str, ...]:
     paths = (path,) if isinstance(path, str) else path
     cleaned = tuple(below(one) for one in paths)
     if not cleaned or any(one.count("*") > 1 for one in cleaned):
-        raise ValueError(f"{path!r}: one path or several, each with at most one '*'")
+        raise ValueError(
+            f"{path!r}: one path or several, each with at most one '*'"
+        )
     return cleaned
 
 
@@ -123,7 +133,9 @@ class EpisodeRule(Rule):
             raise ValueError(
                 f"at = {self.at!r}: 'groups', 'file', a path with one '*', or one with '{{number}}'"
             )
-        set_fields(self, at=below(self.at), where=tuple(map(_reference, self.where)))
+        set_fields(
+            self, at=below(self.at), where=tuple(map(_reference, self.where))
+        )
         for name in ("length", "ends", "listed_in"):
             value = getattr(self, name)
             if value is not None:
@@ -161,12 +173,17 @@ class TaskRule(Rule):
         """See that it can be."""
         sources = [self.text, self.file, self.folder]
         if sum(source is not None for source in sources) > 1:
-            raise ValueError("one of text, file and folder; several sources are several [[task]]")
+            raise ValueError(
+                "one of text, file and folder; several sources are several [[task]]"
+            )
         if self.text is not None:
             set_fields(self, text=_reference(self.text))
         if self.file is not None:
             set_fields(self, file=below(self.file))
-        if isinstance(self.folder, int) and not 1 <= self.folder <= _FARTHEST_FOLDER:
+        if (
+            isinstance(self.folder, int)
+            and not 1 <= self.folder <= _FARTHEST_FOLDER
+        ):
             raise ValueError(f"folder is a number from 1 to {_FARTHEST_FOLDER}")
 
     @property
@@ -175,12 +192,20 @@ class TaskRule(Rule):
         if self.text is not None:
             path, _, attribute = self.text.partition("@")
             inside = f" of {path}" if path else ""
-            return f"the attribute {attribute}{inside}" if attribute else f"the dataset {path}"
+            return (
+                f"the attribute {attribute}{inside}"
+                if attribute
+                else f"the dataset {path}"
+            )
         if self.file is not None:
             return f"the file {self.file}"
         if isinstance(self.folder, str):
             return f"the name of the folder above {self.folder}"
-        return f"the name of folder {self.folder} above" if self.folder else "nothing"
+        return (
+            f"the name of folder {self.folder} above"
+            if self.folder
+            else "nothing"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +256,9 @@ class CameraRule(Rule):
             if value is not None:
                 set_fields(self, **{name: below(value)})
         check_names(self.rename.values())
-        if any(not 1 <= side <= 1 << 14 for size in self.sizes for side in size):
+        if any(
+            not 1 <= side <= 1 << 14 for size in self.sizes for side in size
+        ):
             raise ValueError("sizes are (height, width) in pixels")
 
     @property
@@ -289,7 +316,10 @@ class TimeRule(Rule):
     @property
     def periods(self) -> float:
         """The largest error that is taken, in periods."""
-        return self.limit or {"held": 1.0}.get(self.align or "", 0.5)
+        return self.limit or {"held": 1.0}.get(
+            self.align or "",
+            0.5,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,16 @@ from piperline.recordings.vector_rules import MAX_DIMENSIONS
 from piperline.text import natural_key
 from piperline.video.image_header import is_png, png_header
 
-Kind = Literal["images", "image files", "depth", "times", "flags", "numbers", "text", "other"]
+Kind = Literal[
+    "images",
+    "image files",
+    "depth",
+    "times",
+    "flags",
+    "numbers",
+    "text",
+    "other",
+]
 
 _SAMPLE_ROWS = 2000
 _SAMPLE_BYTES = 64 << 20
@@ -102,7 +111,10 @@ def survey(path: Path) -> Survey:
             plain = _unnumbered(relative, number)
             if plain is not None:
                 found.append(_surveyed(plain, data, place))
-        ends = next((one.path for one in found if one.path in _ENDS and at == "file"), None)
+        ends = next(
+            (one.path for one in found if one.path in _ENDS and at == "file"),
+            None,
+        )
         attributes = _attributes(file, root, place)
     return Survey(at, evidence, count, ends, tuple(found), attributes)
 
@@ -120,18 +132,30 @@ def _unnumbered(path: str, number: str | None) -> str | None:
 # --- episodes -------------------------------------------------------------------------------------
 
 
-def _episodes(file: h5py.File, place: Place) -> tuple[str, str, int, h5py.Group, str | None]:
+def _episodes(
+    file: h5py.File, place: Place
+) -> tuple[str, str, int, h5py.Group, str | None]:
     """Where episodes are, the evidence, how many, the first one's group, its number in names."""
-    tries = [("", True), *((parent, True) for parent in _groups(file, place)), ("", False)]
+    tries = [
+        ("", True),
+        *((parent, True) for parent in _groups(file, place)),
+        ("", False),
+    ]
     for parent, numbered in tries:
         group = resolve(file, parent, place) if parent else file
-        if not isinstance(group, h5py.Group) or not (numbered or _only_groups(file, place)):
+        if not isinstance(group, h5py.Group) or not (
+            numbered or _only_groups(file, place)
+        ):
             continue
         names = _episode_groups(group, place, numbered=numbered)
         first = resolve(group, names[0], place) if names else None
         if isinstance(first, h5py.Group):
             at = _pattern(parent, names, _groups(group, place))
-            inside = f"groups {names[0]} to {names[-1]}" if len(names) > 1 else f"group {names[0]}"
+            inside = (
+                f"groups {names[0]} to {names[-1]}"
+                if len(names) > 1
+                else f"group {names[0]}"
+            )
             return at, f"{inside} of /{parent}", len(names), first, None
     pairs = _numbered(file, place)
     if pairs:
@@ -143,7 +167,11 @@ def _episodes(file: h5py.File, place: Place) -> tuple[str, str, int, h5py.Group,
 
 def _groups(group: h5py.Group, place: Place) -> list[str]:
     names = sorted(member_names(group, place), key=natural_key)
-    return [name for name in names if isinstance(_quietly(group, name, place), h5py.Group)]
+    return [
+        name
+        for name in names
+        if isinstance(_quietly(group, name, place), h5py.Group)
+    ]
 
 
 def _only_groups(group: h5py.Group, place: Place) -> bool:
@@ -157,7 +185,9 @@ def _quietly(group: h5py.Group, name: str, place: Place) -> object:
         return None
 
 
-def _episode_groups(group: h5py.Group, place: Place, *, numbered: bool) -> list[str]:
+def _episode_groups(
+    group: h5py.Group, place: Place, *, numbered: bool
+) -> list[str]:
     """The groups that look like episodes: with vectors, and images if any group has some."""
     names = _groups(group, place)
     inside = {name: _holds(group, name, place) for name in names}
@@ -171,48 +201,76 @@ def _episode_groups(group: h5py.Group, place: Place, *, numbered: bool) -> list[
     ]
 
 
-def _holds(group: h5py.Group, name: str, place: Place) -> tuple[bool, bool]:
+def _holds(
+    group: h5py.Group,
+    name: str,
+    place: Place,
+) -> tuple[bool, bool]:
     """Whether there are vectors and images below a group."""
     inside = _quietly(group, name, place)
     if not isinstance(inside, h5py.Group):
         return False, False
-    found = [(data.shape or (), data.dtype) for data in datasets_below(inside, place)]
-    vectors = any(len(shape) == 2 and dtype.kind in "fi" for shape, dtype in found)  # noqa: PLR2004
+    found = [
+        (data.shape or (), data.dtype) for data in datasets_below(inside, place)
+    ]
+    vectors = any(
+        len(shape) == 2 and dtype.kind in "fi"  # noqa: PLR2004
+        for shape, dtype in found
+    )
     images = any(
-        (len(shape) == 4 and dtype == np.uint8) or (len(shape) == 1 and dtype.kind in "OSV")  # noqa: PLR2004
+        (len(shape) == 4 and dtype == np.uint8)  # noqa: PLR2004
+        or (len(shape) == 1 and dtype.kind in "OSV")
         for shape, dtype in found
     )
     return vectors, images
 
 
-def _pattern(parent: str, names: list[str], groups: list[str]) -> str:
+def _pattern(
+    parent: str,
+    names: list[str],
+    groups: list[str],
+) -> str:
     """The path of the episodes, as a layout says it."""
     if not parent and names == groups:
         return "groups"
-    prefixes = {match[1] if (match := _NUMBERED.match(name)) else "" for name in names}
+    prefixes = {
+        match[1] if (match := _NUMBERED.match(name)) else "" for name in names
+    }
     prefix = prefixes.pop() if len(prefixes) == 1 else ""
     return f"{parent}/{prefix}*" if parent else f"{prefix}*"
 
 
-def _numbered(file: h5py.File, place: Place) -> tuple[str, list[str]] | None:
+def _numbered(
+    file: h5py.File,
+    place: Place,
+) -> tuple[str, list[str]] | None:
     """The prefix and the numbers of datasets that lie in numbered pairs at the top."""
     numbers: dict[str, list[str]] = defaultdict(list)
     for name in sorted(member_names(file, place), key=natural_key):
         match = _NUMBERED.match(name)
-        if match and match[1] and isinstance(_quietly(file, name, place), h5py.Dataset):
+        if (
+            match
+            and match[1]
+            and isinstance(_quietly(file, name, place), h5py.Dataset)
+        ):
             numbers[match[1]].append(match[2])
     first = next(iter(numbers.values()), [])
     pairs = [prefix for prefix, found in numbers.items() if found == first]
     return (pairs[0], numbers[pairs[0]]) if len(pairs) > 1 else None
 
 
-def _attributes(file: h5py.File, root: h5py.Group, place: Place) -> dict[str, Any]:
+def _attributes(
+    file: h5py.File, root: h5py.Group, place: Place
+) -> dict[str, Any]:
     """The attributes of an episode and of the groups above it, by their references."""
     found: dict[str, Any] = {}
     nodes: list[tuple[str, Any]] = [("", root)]
     above = root.name.strip("/").split("/")[:-1]
     if root.name != "/":
-        nodes += [(f"/{'/'.join(above)}", root.parent), *([("/", file)] if above else [])]
+        nodes += [
+            (f"/{'/'.join(above)}", root.parent),
+            *([("/", file)] if above else []),
+        ]
     for prefix, node in nodes:
         with reading(place, BadEpisode):
             names = list(node.attrs)[:_MAX_ATTRIBUTES]
@@ -233,7 +291,9 @@ def _surveyed(path: str, data: h5py.Dataset, place: Place) -> Surveyed:
         return Surveyed(path, "other", 0, 0, shape, error.message)
 
 
-def _classified(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
+def _classified(
+    path: str, data: h5py.Dataset, words: str, place: Place
+) -> Surveyed:
     with reading(place, BadEpisode):
         dtype, shape = data.dtype, data.shape
     if not shape:
@@ -241,8 +301,24 @@ def _classified(path: str, data: h5py.Dataset, words: str, place: Place) -> Surv
     rows, width = shape[0], math.prod(shape[1:])
     if not rows:
         return Surveyed(path, "other", 0, 0, words, "it is empty")
-    if dtype == np.uint8 and len(shape) == 4 and 3 in {shape[1], shape[3]}:  # noqa: PLR2004
-        return Surveyed(path, "images", rows, width, words, "bytes of three colours", storage="raw")
+    if (
+        dtype == np.uint8
+        and len(shape) == 4  # noqa: PLR2004
+        and 3  # noqa: PLR2004
+        in {
+            shape[1],
+            shape[3],
+        }
+    ):
+        return Surveyed(
+            path,
+            "images",
+            rows,
+            width,
+            words,
+            "bytes of three colours",
+            storage="raw",
+        )
     one_each = dtype.kind in "SVO" and len(shape) == 1
     if one_each or (dtype == np.uint8 and len(shape) == 2):  # noqa: PLR2004 - padded images
         return _images(path, data, rows, words, place)
@@ -250,54 +326,101 @@ def _classified(path: str, data: h5py.Dataset, words: str, place: Place) -> Surv
         return _numbers(path, data, words, place)
     depth = dtype.kind in "uf" and len(shape) in {3, 4} and min(shape[1:3]) > 16  # noqa: PLR2004
     kind: Kind = "depth" if depth else "other"
-    evidence = "images of one value a pixel" if depth else "neither images nor vectors"
+    evidence = (
+        "images of one value a pixel" if depth else "neither images nor vectors"
+    )
     return Surveyed(path, kind, rows, width, words, evidence)
 
 
-def _single(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
-    value = lookup(data.parent, data.name.rpartition("/")[2], place)
+def _single(
+    path: str, data: h5py.Dataset, words: str, place: Place
+) -> Surveyed:
+    value = lookup(
+        data.parent,
+        data.name.rpartition("/")[2],
+        place,
+    )
     if isinstance(value, (bytes, str)):
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        text = (
+            value.decode("utf-8", "replace")
+            if isinstance(value, bytes)
+            else value
+        )
         return Surveyed(path, "text", 0, 0, words, "one text", text=text)
-    number = float(value) if isinstance(value, (np.integer, np.floating)) else 0.0
+    number = (
+        float(value)
+        if isinstance(
+            value,
+            (np.integer, np.floating),
+        )
+        else 0.0
+    )
     return Surveyed(path, "other", 0, 0, words, "one value", number, number)
 
 
-def _images(path: str, data: h5py.Dataset, rows: int, words: str, place: Place) -> Surveyed:
+def _images(
+    path: str, data: h5py.Dataset, rows: int, words: str, place: Place
+) -> Surveyed:
     with reading(place, BadEpisode):
         row = read_rows(data.id, data.dtype, 0, 1)[0]
     value = row.encode() if isinstance(row, str) else row
-    first = value if isinstance(value, bytes) else bytes(np.asarray(value).tobytes())
+    first = (
+        value
+        if isinstance(value, bytes)
+        else bytes(np.asarray(value).tobytes())
+    )
     if first.startswith(b"\xff\xd8"):
-        return Surveyed(path, "images", rows, 0, words, "begins as JPEG", storage="jpeg")
+        return Surveyed(
+            path, "images", rows, 0, words, "begins as JPEG", storage="jpeg"
+        )
     if is_png(first) and png_header(first).bits > 8:  # noqa: PLR2004 - bits of a colour
         return Surveyed(path, "depth", rows, 0, words, "PNG of 16 bits")
     if is_png(first):
-        return Surveyed(path, "images", rows, 0, words, "begins as PNG", storage="png")
+        return Surveyed(
+            path, "images", rows, 0, words, "begins as PNG", storage="png"
+        )
     name = names_image(first.rstrip(b"\0"))
     if name is not None:
-        return Surveyed(path, "image files", rows, 0, words, f"names such as {name}")
+        return Surveyed(
+            path, "image files", rows, 0, words, f"names such as {name}"
+        )
     text = first.rstrip(b"\0").decode("utf-8", "replace")
     if text.isprintable() and text:
         return Surveyed(path, "text", rows, 0, words, "texts", text=text)
-    return Surveyed(path, "other", rows, 0, words, "bytes that are no JPEG or PNG")
+    return Surveyed(
+        path, "other", rows, 0, words, "bytes that are no JPEG or PNG"
+    )
 
 
-def _numbers(path: str, data: h5py.Dataset, words: str, place: Place) -> Surveyed:
+def _numbers(
+    path: str, data: h5py.Dataset, words: str, place: Place
+) -> Surveyed:
     rows, width = data.shape[0], math.prod(data.shape[1:])
     row = max(1, width * data.dtype.itemsize)
     count = max(1, min(rows, _SAMPLE_ROWS, _SAMPLE_BYTES // row))
     with reading(place, BadEpisode):
-        sample = read_rows(data.id, data.dtype, 0, count).astype(np.float64)
+        sample = read_rows(
+            data.id,
+            data.dtype,
+            0,
+            count,
+        ).astype(np.float64)
     finite = sample[np.isfinite(sample)]
-    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))
+    low, high = (
+        float(finite.min(initial=np.inf)),
+        float(finite.max(initial=-np.inf)),
+    )
     if not finite.size:
         low = high = 0.0
     evidence = f"{width} numbers a row, {low:.3g} to {high:.3g}"
     kind: Kind = "numbers"
     if width == 1 and _rises(sample.ravel()) and "time" in path.lower():
         kind, evidence = "times", f"numbers that rise from {low:.6g}"
-    elif width == 1 and set(np.unique(finite)) <= {0.0, 1.0} and data.dtype.kind in "bui":
+    elif (
+        width == 1
+        and set(np.unique(finite)) <= {0.0, 1.0}
+        and data.dtype.kind in "bui"
+    ):
         kind, evidence = "flags", "0 and 1"
     return Surveyed(path, kind, rows, width, words, evidence, low, high)
 

@@ -39,7 +39,9 @@ class Aligned:
     far: Mapping[str, int]
 
 
-def recorded_rate(rule: TimeRule, root: h5py.Group, place: Place) -> float | None:
+def recorded_rate(
+    rule: TimeRule, root: h5py.Group, place: Place
+) -> float | None:
     """The frames a second that a recording, or a file beside it, tells; None where none does.
 
     Raises:
@@ -55,7 +57,9 @@ def recorded_rate(rule: TimeRule, root: h5py.Group, place: Place) -> float | Non
         value = value_at(read_beside(path, place), rule.key) if path else None
     if value is None:
         return None
-    number = np.asarray(value if isinstance(value, _NUMBERS) else "words").ravel()
+    number = np.asarray(
+        value if isinstance(value, _NUMBERS) else "words"
+    ).ravel()
     fits = number.dtype.kind in "fiu" and number.size == 1
     if not fits or not 0 < number[0] <= HIGHEST_RATE:
         raise BadEpisode(
@@ -68,7 +72,9 @@ def recorded_rate(rule: TimeRule, root: h5py.Group, place: Place) -> float | Non
     return float(number[0])
 
 
-def read_times(found: OpenDataset, rule: TimeRule, datasets: Datasets) -> NDArray[np.float64]:
+def read_times(
+    found: OpenDataset, rule: TimeRule, datasets: Datasets
+) -> NDArray[np.float64]:
     """The times of a stream in seconds, float64 of shape (rows,).
 
     Raises:
@@ -85,19 +91,30 @@ def read_times(found: OpenDataset, rule: TimeRule, datasets: Datasets) -> NDArra
         )
     datasets.refuse_absurd(found)
     with reading(datasets.at(found.name), BadEpisode):
-        recorded = read_rows(found.data.id, found.dtype, 0, found.shape[0])
+        recorded = read_rows(
+            found.data.id,
+            found.dtype,
+            0,
+            found.shape[0],
+        )
     recorded = recorded.reshape(len(recorded), -1)[:, 0]
-    origin = recorded[0]  # before they become float64, which nanoseconds since 1970 do not fit
+    # before they become float64, which nanoseconds since 1970 do not fit
+    origin = recorded[0]
     scale = _SECONDS[rule.unit]
     with np.errstate(over="ignore", invalid="ignore"):
-        times: NDArray[np.float64] = (recorded - origin).astype(np.float64) * scale
+        times: NDArray[np.float64] = (recorded - origin).astype(
+            np.float64
+        ) * scale
         times += float(origin) * scale
         falls = np.diff(times, prepend=times[0]) < 0
     wrong = np.flatnonzero(~(np.abs(times) < _LATEST) | falls)
     if len(wrong):
         raise BadEpisode(
             "the times of a stream do not rise",
-            place=datasets.at(found.name, frame=int(wrong[0])),
+            place=datasets.at(
+                found.name,
+                frame=int(wrong[0]),
+            ),
             expected="seconds, each at least as large as the one before",
             found=f"{recorded[wrong[0]]}, the first of {len(wrong)}",
             next_step=REPAIR,
@@ -117,7 +134,10 @@ def disagrees(measured: float | None, fps: int) -> bool:
 
 
 def align(
-    times: Mapping[str, NDArray[np.float64]], rule: TimeRule, fps: int, place: Place
+    times: Mapping[str, NDArray[np.float64]],
+    rule: TimeRule,
+    fps: int,
+    place: Place,
 ) -> Aligned:
     """Bring streams onto one clock of `fps` frames a second, from the last start to the first end.
 
@@ -144,13 +164,18 @@ def align(
         )
     clock = start + np.arange(length) / fps
     rows = {name: _rows(stream, clock, rule) for name, stream in times.items()}
-    distances = {name: np.abs(times[name][taken] - clock) for name, taken in rows.items()}
+    distances = {
+        name: np.abs(times[name][taken] - clock) for name, taken in rows.items()
+    }
     limits = {name: _limit(stream, rule, fps) for name, stream in times.items()}
     aligned = Aligned(
         length,
         rows,
         {name: float(distance.max()) for name, distance in distances.items()},
-        {name: int((distance > limits[name]).sum()) for name, distance in distances.items()},
+        {
+            name: int((distance > limits[name]).sum())
+            for name, distance in distances.items()
+        },
     )
     if rule.limit is not None:
         _refuse_far(aligned, limits, place)
@@ -169,18 +194,26 @@ def _rows(
     return np.where(nearer, following, held)
 
 
-def _limit(stream: NDArray[np.float64], rule: TimeRule, fps: int) -> float:
+def _limit(
+    stream: NDArray[np.float64],
+    rule: TimeRule,
+    fps: int,
+) -> float:
     """The largest error that is taken, in seconds."""
     own = 1 / (measured_rate(stream) or fps)
     return rule.periods * max(own, 1 / fps) + _TICK
 
 
-def _refuse_far(aligned: Aligned, limits: Mapping[str, float], place: Place) -> None:
+def _refuse_far(
+    aligned: Aligned, limits: Mapping[str, float], place: Place
+) -> None:
     for name, count in aligned.far.items():
         if count:
             raise BadEpisode(
                 "a stream has gaps that are longer than the layout allows",
-                place=Place(file=place.file, hdf5_path=name, episode=place.episode),
+                place=Place(
+                    file=place.file, hdf5_path=name, episode=place.episode
+                ),
                 expected=f"a row within {limits[name] * 1000:.1f} ms of each frame",
                 found=f"up to {aligned.errors[name] * 1000:.1f} ms, in {count} frames",
                 next_step="raise time.limit, or leave the episode out with --skip-bad",

@@ -32,12 +32,22 @@ def unused_datasets(episode: Episode, layout: Layout) -> list[Unused]:
     for data in datasets_below(episode.root, episode.place):
         path = data.name.removeprefix(top)
         if data.name not in used:
-            found.append(Unused(path, describe(data), _reason(path, layout)))
+            found.append(
+                Unused(
+                    path,
+                    describe(data),
+                    _reason(path, layout),
+                )
+            )
     return found
 
 
 def _reason(path: str, layout: Layout) -> str | None:
-    reasons = (why for pattern, why in layout.left_out.items() if fnmatchcase(path, pattern))
+    reasons = (
+        why
+        for pattern, why in layout.left_out.items()
+        if fnmatchcase(path, pattern)
+    )
     return next(reasons, None)
 
 
@@ -50,5 +60,7 @@ def unused_notes(episode: Episode, layout: Layout) -> list[str]:
             notes.append(f"not used: {printable(one.path)}, {one.shape}")
         else:
             reasons.setdefault(one.reason, []).append(printable(one.path))
-    told = [f"left out, {why}: {', '.join(paths)}" for why, paths in reasons.items()]
+    told = [
+        f"left out, {why}: {', '.join(paths)}" for why, paths in reasons.items()
+    ]
     return [*notes, *told]

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from piperline.recordings.rules import Rule, below, check_names, paths_of, set_fields
+from piperline.recordings.rules import (
+    Rule,
+    below,
+    check_names,
+    paths_of,
+    set_fields,
+)
 
 Rotation = Literal["quat-wxyz", "quat-xyzw", "euler-xyz", "rot6d"]
 Unit = Literal["rad", "deg", "0.001 deg", "m", "mm", "0.001 mm", "normalised"]
@@ -110,11 +116,15 @@ class PartRule(Rule):
         if count is not None and not 1 <= count <= MAX_DIMENSIONS:
             raise ValueError(f"there must be 1 to {MAX_DIMENSIONS} dimensions")
         if self.columns and count != end - start:
-            raise ValueError(f"columns {start}:{end} do not go with {count} names")
+            raise ValueError(
+                f"columns {start}:{end} do not go with {count} names"
+            )
         for name in ("unit", "scale", "offset"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != count:
-                raise ValueError(f"{name} has {len(value)} values for {count} dimensions")
+                raise ValueError(
+                    f"{name} has {len(value)} values for {count} dimensions"
+                )
         for name in ("scale", "offset"):
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value,)
@@ -123,10 +133,16 @@ class PartRule(Rule):
 
     def _check_rotation(self) -> None:
         count = len(ROTATIONS[self.rotation]) if self.rotation else 0
-        if self.rotation and isinstance(self.names, tuple) and len(self.names) != count:
+        if (
+            self.rotation
+            and isinstance(self.names, tuple)
+            and len(self.names) != count
+        ):
             raise ValueError(f"{self.rotation} has {count} dimensions")
         if self.to and not (self.rotation or "").startswith("quat"):
-            raise ValueError("to = 'rot6d' goes with rotation = 'quat-wxyz' or 'quat-xyzw'")
+            raise ValueError(
+                "to = 'rot6d' goes with rotation = 'quat-wxyz' or 'quat-xyzw'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +165,11 @@ class VectorRule(PartRule):
     def __post_init__(self) -> None:
         """See that it can be."""
         super().__post_init__()
-        sources = [bool(self.path), bool(self.parts), bool(self.next_of)]
+        sources = [
+            bool(self.path),
+            bool(self.parts),
+            bool(self.next_of),
+        ]
         if sum(sources) != 1:
             raise ValueError("one of path, parts and next_of")
         if any(not part.path for part in self.parts):
@@ -160,11 +180,15 @@ class VectorRule(PartRule):
 
     def _check_groups(self, names: tuple[str, ...]) -> None:
         if not names or len(set(names)) != len(names):
-            raise ValueError("there must be names, and they must differ from each other")
+            raise ValueError(
+                "there must be names, and they must differ from each other"
+            )
         taken: set[int] = set()
         for name, (start, end) in self.groups.items():
             if not 0 <= start < end <= len(names):
-                raise ValueError(f"group {name} is {start}:{end}, outside {len(names)} dimensions")
+                raise ValueError(
+                    f"group {name} is {start}:{end}, outside {len(names)} dimensions"
+                )
             if taken & set(range(start, end)):
                 raise ValueError(f"group {name} overlaps another group")
             taken |= set(range(start, end))

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode
 from piperline.recordings.datasets import REPAIR, Datasets, OpenDataset
 from piperline.recordings.hdf5 import describe, read_rows, reading
-from piperline.recordings.vector_rules import MAX_DIMENSIONS, ROTATIONS, UNITS, PartRule, VectorRule
+from piperline.recordings.vector_rules import (
+    MAX_DIMENSIONS,
+    ROTATIONS,
+    UNITS,
+    PartRule,
+    VectorRule,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,11 @@ class Part:
         return _rotated_names(self.rule, names)
 
 
-def find_parts(key: str, rule: VectorRule, datasets: Datasets) -> list[Part]:
+def find_parts(
+    key: str,
+    rule: VectorRule,
+    datasets: Datasets,
+) -> list[Part]:
     """The datasets that a vector is made of, in order.
 
     Raises:
@@ -49,7 +59,9 @@ def find_parts(key: str, rule: VectorRule, datasets: Datasets) -> list[Part]:
             datasets.need(source.paths)
         parts += [_checked(key, source, one, datasets) for one in found]
     if not parts and not rule.optional:
-        datasets.need([path for source in rule.sources for path in source.paths])
+        datasets.need(
+            [path for source in rule.sources for path in source.paths]
+        )
     return parts
 
 
@@ -57,11 +69,15 @@ def _found(rule: PartRule, datasets: Datasets) -> list[OpenDataset]:
     if "*" not in rule.paths[0]:
         found = datasets.first(rule.paths)
         return [found] if found else []
-    paths = [path for pattern in rule.paths for _, path in datasets.matching(pattern)]
+    paths = [
+        path for pattern in rule.paths for _, path in datasets.matching(pattern)
+    ]
     return [found for path in paths if (found := datasets.first([path]))]
 
 
-def _checked(key: str, rule: PartRule, found: OpenDataset, datasets: Datasets) -> Part:
+def _checked(
+    key: str, rule: PartRule, found: OpenDataset, datasets: Datasets
+) -> Part:
     shape = found.shape
     count = math.prod(shape[1:])
     start, end = rule.columns or (0, count)
@@ -75,19 +91,28 @@ def _checked(key: str, rule: PartRule, found: OpenDataset, datasets: Datasets) -
             expected += " or (frames,)"
         message = "the dataset does not fit the layout"
         expected += f" for {key}"
-        raise datasets.mismatch(message, found.name, expected, describe(found.data))
+        raise datasets.mismatch(
+            message, found.name, expected, describe(found.data)
+        )
     datasets.refuse_absurd(found)
     names = _names(rule, found, end - start)
     path = found.name.removeprefix(datasets.root.name.rstrip("/") + "/")
     return Part(replace(rule, path=path, names=names), found)
 
 
-def _names(rule: PartRule, found: OpenDataset, count: int) -> tuple[str, ...]:
+def _names(
+    rule: PartRule,
+    found: OpenDataset,
+    count: int,
+) -> tuple[str, ...]:
     """The declared names, or names made of the group or the path."""
     if isinstance(rule.names, tuple):
         return rule.names
     if isinstance(rule.names, str):
-        return tuple(rule.names.replace("{n}", str(number + 1)) for number in range(count))
+        return tuple(
+            rule.names.replace("{n}", str(number + 1))
+            for number in range(count)
+        )
     prefix = rule.group or found.name.strip("/").rpartition("/")[2]
     if rule.rotation:
         return tuple(f"{prefix}.{axis}" for axis in ROTATIONS[rule.rotation])
@@ -96,14 +121,19 @@ def _names(rule: PartRule, found: OpenDataset, count: int) -> tuple[str, ...]:
     return tuple(f"{prefix}_{number + 1}" for number in range(count))
 
 
-def _rotated_names(rule: PartRule, names: tuple[str, ...]) -> tuple[str, ...]:
+def _rotated_names(
+    rule: PartRule,
+    names: tuple[str, ...],
+) -> tuple[str, ...]:
     if rule.to is None:
         return names
     prefix = rule.group or names[0].rpartition(".")[0] or "rotation"
     return tuple(f"{prefix}.{axis}" for axis in ROTATIONS[rule.to])
 
 
-def settled(key: str, rule: VectorRule, parts: list[Part], datasets: Datasets) -> VectorRule:
+def settled(
+    key: str, rule: VectorRule, parts: list[Part], datasets: Datasets
+) -> VectorRule:
     """The rule with all names and groups, as they were found in an episode.
 
     Raises:
@@ -136,7 +166,9 @@ def settled(key: str, rule: VectorRule, parts: list[Part], datasets: Datasets) -
         )
     if rule.path and len(parts) == 1 and rule.to is None:
         path = parts[0].rule.path
-        return replace(rule, path=path, names=names, groups=groups, optional=False)
+        return replace(
+            rule, path=path, names=names, groups=groups, optional=False
+        )
     return VectorRule(
         parts=tuple(_as_part(part.rule) for part in parts),
         names=names,
@@ -152,7 +184,10 @@ def _as_part(rule: PartRule) -> PartRule:
 
 
 def read_vector(
-    key: str, parts: list[Part], rows: Mapping[str, NDArray[np.int64]], datasets: Datasets
+    key: str,
+    parts: list[Part],
+    rows: Mapping[str, NDArray[np.int64]],
+    datasets: Datasets,
 ) -> NDArray[np.float32]:
     """The numbers of a vector.
 
@@ -168,7 +203,15 @@ def read_vector(
     Raises:
         BadEpisode: a value is not finite, or cannot be read.
     """
-    read = [_read_part(key, part, rows[part.found.name], datasets) for part in parts]
+    read = [
+        _read_part(
+            key,
+            part,
+            rows[part.found.name],
+            datasets,
+        )
+        for part in parts
+    ]
     return read[0] if len(read) == 1 else np.concatenate(read, axis=1)
 
 
@@ -191,7 +234,10 @@ def _read_part(
         told = f"{value} in dimension {number} ({part.names[dimension]})"
         raise BadEpisode(
             f"{key} holds values that are not finite",
-            place=datasets.at(found.name, frame=int(rows[frame])),
+            place=datasets.at(
+                found.name,
+                frame=int(rows[frame]),
+            ),
             expected="finite numbers that float32 can hold",
             found=told if len(bad) == 1 else f"{told}, the first of {len(bad)}",
             next_step=REPAIR,
@@ -199,7 +245,10 @@ def _read_part(
     return values
 
 
-def _converted(rule: PartRule, recorded: NDArray[Any]) -> NDArray[np.float32]:
+def _converted(
+    rule: PartRule,
+    recorded: NDArray[Any],
+) -> NDArray[np.float32]:
     """Recorded numbers in the unit of the dataset."""
     units = rule.unit if isinstance(rule.unit, tuple) else (rule.unit or "rad",)
     factors = [UNITS[unit][1] for unit in units]
@@ -214,7 +263,10 @@ def _converted(rule: PartRule, recorded: NDArray[Any]) -> NDArray[np.float32]:
     return values
 
 
-def _rot6d(quaternions: NDArray[np.float64], order: str) -> NDArray[np.float64]:
+def _rot6d(
+    quaternions: NDArray[np.float64],
+    order: str,
+) -> NDArray[np.float64]:
     """The first two columns of the rotation matrices of quaternions.
 
     The representation of Zhou et al., "On the Continuity of Rotation Representations in Neural

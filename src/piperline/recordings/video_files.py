@@ -18,7 +18,10 @@ from piperline.video.decoder import decode, probe
 _LARGEST_SIDE = 1 << 14
 
 
-def find_videos(recording: Path, pattern: str) -> list[tuple[str, Path]]:
+def find_videos(
+    recording: Path,
+    pattern: str,
+) -> list[tuple[str, Path]]:
     """The video files of a pattern in a recording's folder.
 
     Args:
@@ -37,8 +40,12 @@ def find_videos(recording: Path, pattern: str) -> list[tuple[str, Path]]:
     before, star, behind = last.partition("*")
     found = []
     for path in sorted(folder.iterdir(), key=lambda one: natural_key(one.name)):
-        middle = path.name.removeprefix(before).removesuffix(behind) if star else ""
-        same = path.name == before + middle + behind and bool(middle) == bool(star)
+        middle = (
+            path.name.removeprefix(before).removesuffix(behind) if star else ""
+        )
+        same = path.name == before + middle + behind and bool(middle) == bool(
+            star
+        )
         if same and inside(folder, path.name) is not None and path.is_file():
             found.append((middle, path))
     return found
@@ -90,9 +97,13 @@ class VideoStream:
             info, _ = probe(self._path)
         except DatasetError as error:
             raise _unreadable(self._path, self._place, error) from error
-        if not (0 < info.width <= _LARGEST_SIDE and 0 < info.height <= _LARGEST_SIDE):
+        if not (
+            0 < info.width <= _LARGEST_SIDE and 0 < info.height <= _LARGEST_SIDE
+        ):
             raise self.bad(0, f"{info.width}x{info.height} pixels")
-        return CameraHeader("video", info.height, info.width, self.color, self.turned)
+        return CameraHeader(
+            "video", info.height, info.width, self.color, self.turned
+        )
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The images in order, uint8 of shape (H, W, 3).
@@ -102,7 +113,13 @@ class VideoStream:
         """
         wanted = 0
         try:
-            for number, image in enumerate(decode(self._path, 0, int(self._rows[-1]) + 1)):
+            for number, image in enumerate(
+                decode(
+                    self._path,
+                    0,
+                    int(self._rows[-1]) + 1,
+                )
+            ):
                 while wanted < self.length and self._rows[wanted] == number:
                     yield image
                     wanted += 1
@@ -111,7 +128,11 @@ class VideoStream:
         if wanted < self.length:
             raise self.bad(wanted, f"{wanted} images for {self.length} frames")
 
-    def jpeg(self, frame: int, data: bytes) -> tuple[bytes, int, int]:
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
         """There are no JPEG bytes in a video."""
         raise self.bad(frame, f"{len(data)} bytes")
 
@@ -119,7 +140,17 @@ class VideoStream:
         """The error for an image that cannot be used."""
         return BadEpisode(
             "an image of the video is damaged",
-            place=replace(self._place, frame=int(self._rows[min(frame, self.length - 1)])),
+            place=replace(
+                self._place,
+                frame=int(
+                    self._rows[
+                        min(
+                            frame,
+                            self.length - 1,
+                        )
+                    ]
+                ),
+            ),
             expected="a video with an image for each frame, all of one size",
             found=found,
             next_step=REPAIR,

@@ -60,7 +60,8 @@ def _write_episode(group: h5py.Group, episode: NewEpisode) -> None:
     length = len(next(iter(episode.vectors.values())))
     images = h5py.vlen_dtype(np.uint8)
     rows = {
-        name: group.create_dataset(name, shape=(length,), dtype=images) for name in episode.cameras
+        name: group.create_dataset(name, shape=(length,), dtype=images)
+        for name in episode.cameras
     }
     for place, frame in enumerate(episode.frames):
         for name, data in rows.items():

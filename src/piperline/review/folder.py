@@ -46,7 +46,11 @@ class ReviewFolder:
         """
         try:
             mark = self.root / _MARK
-            if self.root.exists() and not mark.is_file() and _holds_anything(self.root):
+            if (
+                self.root.exists()
+                and not mark.is_file()
+                and _holds_anything(self.root)
+            ):
                 raise OutputExists(
                     "there is something that no review made",
                     place=Place(file=self.root),
@@ -69,7 +73,9 @@ class ReviewFolder:
 
         And its videos where they are wanted.
         """
-        return self.load(key) is not None and (videos is None or (videos / key).is_dir())
+        return self.load(key) is not None and (
+            videos is None or (videos / key).is_dir()
+        )
 
     def load(self, key: str) -> EpisodeSignals | None:
         """Signals that an earlier review kept."""
@@ -81,7 +87,10 @@ class ReviewFolder:
         if not curves.exists():
             write_whole(curves, curves_script(signals))
         pictures = self.root / "thumbnails" / f"{signals.key}.jpg"
-        rows = [[colored(thumbnail) for thumbnail in c.shown] for c in signals.cameras.values()]
+        rows = [
+            [colored(thumbnail) for thumbnail in c.shown]
+            for c in signals.cameras.values()
+        ]
         if rows and not pictures.exists():
             new = pictures.with_suffix(".new")
             new.write_bytes(encode_jpeg(_even(contact_sheet(rows, gap=0))))
@@ -92,7 +101,9 @@ class ReviewFolder:
         marks = self.root / "signals" / "plan.sha256"
         known = marks.read_text(encoding="ascii") if marks.exists() else ""
         there = self.plan.read_bytes() if self.plan.exists() else None
-        edited = there is not None and hashlib.sha256(there).hexdigest() != known
+        edited = (
+            there is not None and hashlib.sha256(there).hexdigest() != known
+        )
         if edited and there != text.encode():
             write_whole(self.root / NEW_PLAN, text)
             return self.root / NEW_PLAN
@@ -102,7 +113,9 @@ class ReviewFolder:
 
     def write_result(self, document: Mapping[str, Any]) -> None:
         """Write the result, last."""
-        write_whole(self.result, json.dumps(document, ensure_ascii=True, default=_plain))
+        write_whole(
+            self.result, json.dumps(document, ensure_ascii=True, default=_plain)
+        )
 
 
 def _holds_anything(path: Path) -> bool:
@@ -112,7 +125,11 @@ def _holds_anything(path: Path) -> bool:
 def _even(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A sheet of even sides, as 4:2:0 wants them."""
     height, width = sheet.shape[:2]
-    return np.pad(sheet, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.pad(
+        sheet,
+        ((0, height % 2), (0, width % 2), (0, 0)),
+        mode="edge",
+    )
 
 
 def _plain(value: object) -> object:

@@ -11,7 +11,10 @@ from piperline.review.worker import Crashed, Setup
 
 
 def measure_all(
-    units: Sequence[Unit], setup: Setup, workers: int, done: Callable[[Unit], None]
+    units: Sequence[Unit],
+    setup: Setup,
+    workers: int,
+    done: Callable[[Unit], None],
 ) -> dict[str, PiperlineError]:
     """Measure episodes and keep their signals.
 
@@ -30,13 +33,19 @@ def measure_all(
     queue, failed = deque(units), dict[str, PiperlineError]()
     with Pool[Unit]("piperline.review.worker", memory=WORKER_MEMORY) as pool:
         pool.start(min(workers, len(units)))
-        todo = pool.run(lambda: queue.popleft() if queue else None, setup, WORKER_SECONDS)
+        todo = pool.run(
+            lambda: queue.popleft() if queue else None, setup, WORKER_SECONDS
+        )
         for unit, answer in todo:
             match answer:
                 case Crashed(trace):
-                    raise RuntimeError(f"a fault in piperline, please report it:\n{trace}")
+                    raise RuntimeError(
+                        f"a fault in piperline, please report it:\n{trace}"
+                    )
                 case Died() | Silent():
-                    failed[unit.key] = lost(answer, Place(file=unit.file, episode=unit.name))
+                    failed[unit.key] = lost(
+                        answer, Place(file=unit.file, episode=unit.name)
+                    )
                 case PiperlineError():
                     failed[unit.key] = answer
             done(unit)

@@ -93,7 +93,9 @@ def propose(
     doubtful: dict[tuple[int, str], EpisodeEdit] = {}
     for finding in findings:
         for index in finding.numbers.get("episodes", by_index):
-            where = EpisodeEdit(*made_of[index], reason=finding.message, finding=finding.code)
+            where = EpisodeEdit(
+                *made_of[index], reason=finding.message, finding=finding.code
+            )
             edit = _edit(finding, by_index[index], where)
             if edit is None:
                 continue
@@ -102,7 +104,11 @@ def propose(
             else:
                 doubtful.setdefault((index, finding.code), edit)
     edits = {(index, ""): edit for index, edit in certain.items()}
-    edits |= {key: edit for key, edit in doubtful.items() if not _dropped(certain.get(key[0]))}
+    edits |= {
+        key: edit
+        for key, edit in doubtful.items()
+        if not _dropped(certain.get(key[0]))
+    }
     return [edits[key] for key in sorted(edits)]
 
 
@@ -111,7 +117,9 @@ def cameras_to_drop(findings: Sequence[Finding]) -> dict[str, str]:
     return {
         finding.place.camera: f"{finding.message} [{finding.code}]"
         for finding in findings
-        if finding.place and finding.place.camera and finding.numbers["scope"] == "all"
+        if finding.place
+        and finding.place.camera
+        and finding.numbers["scope"] == "all"
     }
 
 
@@ -119,17 +127,27 @@ def _dropped(edit: EpisodeEdit | None) -> bool:
     return edit is not None and edit.drop
 
 
-def _edit(finding: Finding, episode: EpisodeSignals, where: EpisodeEdit) -> EpisodeEdit | None:
+def _edit(
+    finding: Finding, episode: EpisodeSignals, where: EpisodeEdit
+) -> EpisodeEdit | None:
     """What a finding proposes for an episode."""
     code, numbers = finding.code, finding.numbers
     camera = finding.place.camera if finding.place else None
     if code in SURE_TO_DROP | PERHAPS_TO_DROP:
-        return replace(where, drop=True, certain=code in SURE_TO_DROP and numbers["scope"] != "all")
+        return replace(
+            where,
+            drop=True,
+            certain=code in SURE_TO_DROP and numbers["scope"] != "all",
+        )
     if code in {"idle-start", "idle-end", "first-frame"}:
         start, stop = numbers.get("keep", (1, len(episode)))
         return replace(where, trim=(int(start), int(stop)))
     if code in _NEW_TEXT:
-        return replace(where, instruction=str(numbers["instruction"]), certain=_NEW_TEXT[code])
+        return replace(
+            where,
+            instruction=str(numbers["instruction"]),
+            certain=_NEW_TEXT[code],
+        )
     if code in _WITHOUT_TEXT:
         return replace(where, instruction=_UNWRITTEN, certain=False)
     if code != "colour-red-blue" or camera is None or not where.made_of:
@@ -144,12 +162,20 @@ def _joined(one: EpisodeEdit | None, other: EpisodeEdit) -> EpisodeEdit:
     trim = one.trim or other.trim
     if one.trim and other.trim:
         ends = [end for _, end in (one.trim, other.trim) if end is not None]
-        trim = max(one.trim[0], other.trim[0]), min(ends)
+        trim = (
+            max(
+                one.trim[0],
+                other.trim[0],
+            ),
+            min(ends),
+        )
     return replace(
         one,
         trim=trim,
         instruction=one.instruction or other.instruction,
-        swap_red_blue=tuple(dict.fromkeys((*one.swap_red_blue, *other.swap_red_blue))),
+        swap_red_blue=tuple(
+            dict.fromkeys((*one.swap_red_blue, *other.swap_red_blue))
+        ),
         reason=f"{one.reason}; {other.reason}",
         finding=f"{one.finding}, {other.finding}",
     )

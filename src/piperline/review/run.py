@@ -99,7 +99,10 @@ def review(
     """
     started = time.monotonic()
     if workers is not None and workers < 1:
-        raise UsageError("there must be at least one worker process", found=f"--workers {workers}")
+        raise UsageError(
+            "there must be at least one worker process",
+            found=f"--workers {workers}",
+        )
     named = load_layout(layout) if isinstance(layout, str | Path) else layout
     subject, units, unread = find_subject(inputs, named, pictures=pictures)
     folder = ReviewFolder(Path(output))
@@ -114,20 +117,30 @@ def review(
             done += 1
             watch(done, len(units))
 
-        setup = Setup(subject.layout, folder.signals.absolute(), pictures, films)
+        setup = Setup(
+            subject.layout, folder.signals.absolute(), pictures, films
+        )
         failed = measure_all(todo, setup, workers or usable_cpus(), count)
-        episodes = list(_loaded(folder, [unit for unit in units if unit.key not in failed]))
-        errors = [one.error for one in unread] + [failed[u.key] for u in units if u.key in failed]
+        episodes = list(
+            _loaded(folder, [unit for unit in units if unit.key not in failed])
+        )
+        errors = [one.error for one in unread] + [
+            failed[u.key] for u in units if u.key in failed
+        ]
         if not episodes:
             raise _nothing(errors)
         collection = _collection(episodes, subject, pictures=pictures)
         found = [*map(_unreadable, errors), *_detected(collection, subject)]
-        findings = sorted(found, key=lambda finding: finding.severity != "error")
+        findings = sorted(
+            found, key=lambda finding: finding.severity != "error"
+        )
         sources = _sources(collection.episodes, units)
         edits = propose(findings, collection.episodes, dict(enumerate(sources)))
         dropped = cameras_to_drop(findings)
         head = _OF_RECORDINGS if subject.layout else _OF_A_DATASET
-        plan = folder.write_plan(plan_text(edits, head, perhaps_drop_cameras=dropped))
+        plan = folder.write_plan(
+            plan_text(edits, head, perhaps_drop_cameras=dropped)
+        )
         told = notes(collection)
         document = _document(inputs, subject, collection, findings, told)
         folder.write_result(document)
@@ -140,35 +153,56 @@ def review(
         notes=tuple(told),
         episodes=len(collection),
         frames=sum(map(len, collection.episodes)),
-        images=sum(len(e) * len(e.cameras) for e in collection.episodes if e.key in new),
+        images=sum(
+            len(e) * len(e.cameras) for e in collection.episodes if e.key in new
+        ),
         reused=len(units) - len(todo),
         seconds=time.monotonic() - started,
         result=document,
     )
 
 
-def _loaded(folder: ReviewFolder, units: Sequence[Unit]) -> Iterator[EpisodeSignals]:
+def _loaded(
+    folder: ReviewFolder, units: Sequence[Unit]
+) -> Iterator[EpisodeSignals]:
     """The signals of all episodes, numbered, without the pictures that only a page shows."""
     for index, unit in enumerate(units):
         signals = folder.load(unit.key)
         if signals is None:
-            raise RuntimeError(f"the signals of {unit.name} were kept a moment ago")
+            raise RuntimeError(
+                f"the signals of {unit.name} were kept a moment ago"
+            )
         folder.show(signals)
         cameras = {
-            name: replace(camera, shown=np.empty((0, 0, 0, 0), np.uint8))
+            name: replace(
+                camera,
+                shown=np.empty(
+                    (0, 0, 0, 0),
+                    np.uint8,
+                ),
+            )
             for name, camera in signals.cameras.items()
         }
         yield replace(
-            signals, index=index, session=unit.session, file=str(unit.file), cameras=cameras
+            signals,
+            index=index,
+            session=unit.session,
+            file=str(unit.file),
+            cameras=cameras,
         )
 
 
-def _sources(episodes: Sequence[EpisodeSignals], units: Sequence[Unit]) -> list[tuple[str, str]]:
+def _sources(
+    episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
+) -> list[tuple[str, str]]:
     """Address and fingerprint of each episode, as a plan names it."""
     by_key = {unit.key: unit for unit in units}
     named = [by_key[episode.key] for episode in episodes]
     return [
-        (address(unit.source, unit.name) if unit.made_of else unit.name, unit.made_of)
+        (
+            address(unit.source, unit.name) if unit.made_of else unit.name,
+            unit.made_of,
+        )
         for unit in named
     ]
 
@@ -180,7 +214,13 @@ def _collection(
     robot = make_robot(subject.robot_type, subject.names)
     if subject.state != STATE:
         episodes = [
-            replace(e, vectors={STATE: e.vectors[subject.state], **dict(e.vectors)})
+            replace(
+                e,
+                vectors={
+                    STATE: e.vectors[subject.state],
+                    **dict(e.vectors),
+                },
+            )
             for e in episodes
         ]
     return Collection(tuple(episodes), robot, subject.fps, pictures)
@@ -189,14 +229,25 @@ def _collection(
 def _detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
     """What detectors find; where a layout has no instruction, `convert --task` gives it."""
     told = subject.has_instructions
-    return (finding for finding in detect(collection) if told or finding.code != "text-empty")
+    return (
+        finding
+        for finding in detect(collection)
+        if told or finding.code != "text-empty"
+    )
 
 
 def _unreadable(error: PiperlineError) -> Finding:
     found = f": {error.found}" if error.found else ""
     remedy = error.next_step or REMEDIES["unreadable"]
     numbers: dict[str, Any] = {"scope": "episode", "episodes": []}
-    return Finding("unreadable", "error", error.message + found, error.place, numbers, remedy)
+    return Finding(
+        "unreadable",
+        "error",
+        error.message + found,
+        error.place,
+        numbers,
+        remedy,
+    )
 
 
 def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
@@ -205,7 +256,9 @@ def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
             f"{len(errors)} episodes or files cannot be read, and no other is there."
         )
         return errors[0]
-    return RecordingError("there are no episodes", next_step="name the recordings")
+    return RecordingError(
+        "there are no episodes", next_step="name the recordings"
+    )
 
 
 def _document(
@@ -231,7 +284,11 @@ def _document(
         "version": VERSION,
         "inputs": [str(path) for path in inputs],
         "layout": subject.name,
-        "robot": {"type": subject.robot_type, "names": subject.names, "fps": subject.fps},
+        "robot": {
+            "type": subject.robot_type,
+            "names": subject.names,
+            "fps": subject.fps,
+        },
         "cameras": list(collection.cameras),
         "notes": list(told),
         "findings": [finding.document() for finding in findings],

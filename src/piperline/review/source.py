@@ -7,7 +7,13 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from piperline.errors import BadEpisode, DatasetError, PiperlineError, Place, RecordingError
+from piperline.errors import (
+    BadEpisode,
+    DatasetError,
+    PiperlineError,
+    Place,
+    RecordingError,
+)
 from piperline.lerobot.dataset import open_dataset
 from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
@@ -104,10 +110,16 @@ def find_subject(
     return subject, *_recordings(inputs, layout, pictures=pictures)
 
 
-def _dataset(root: Path, *, pictures: bool) -> tuple[Subject, list[Unit], list[Unread]]:
+def _dataset(
+    root: Path, *, pictures: bool
+) -> tuple[Subject, list[Unit], list[Unread]]:
     dataset = open_dataset(root)
     schema = dataset.info.schema
-    vectors = [key for key, feature in schema.features.items() if "float" in feature.dtype]
+    vectors = [
+        key
+        for key, feature in schema.features.items()
+        if "float" in feature.dtype
+    ]
     state = STATE if STATE in vectors else next(iter(vectors), STATE)
     feature = schema.features.get(state)
     width = feature.shape[0] if feature and feature.shape else 0
@@ -115,16 +127,47 @@ def _dataset(root: Path, *, pictures: bool) -> tuple[Subject, list[Unit], list[U
     if len(names) != width:
         names = tuple(f"{state}_{i}" for i in range(width))
     robot_type = schema.robot_type or "unknown"
-    subject = Subject(dataset.version, robot_type, names, schema.fps, state, has_instructions=True)
+    subject = Subject(
+        dataset.version,
+        robot_type,
+        names,
+        schema.fps,
+        state,
+        has_instructions=True,
+    )
     stat = (root / "meta" / "info.json").stat()
     units = []
-    for row, session in zip(dataset.episodes, sessions_of(dataset), strict=True):
+    for row, session in zip(
+        dataset.episodes, sessions_of(dataset), strict=True
+    ):
         number = str(row.episode_index)
-        identity = [FORM, str(root.resolve()), stat.st_mtime_ns, number, row.length, pictures]
+        identity = [
+            FORM,
+            str(root.resolve()),
+            stat.st_mtime_ns,
+            number,
+            row.length,
+            pictures,
+        ]
         key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
-        units.append(Unit(root, root.name, session, number, key, ""))
-    missing = [name.removeprefix("observation.images.") for name in dataset.missing_cameras]
-    unread = [Unread(Place(file=root, camera=name), _no_videos(root, name)) for name in missing]
+        units.append(
+            Unit(
+                root,
+                root.name,
+                session,
+                number,
+                key,
+                "",
+            )
+        )
+    missing = [
+        name.removeprefix("observation.images.")
+        for name in dataset.missing_cameras
+    ]
+    unread = [
+        Unread(Place(file=root, camera=name), _no_videos(root, name))
+        for name in missing
+    ]
     return subject, units, unread
 
 
@@ -149,7 +192,9 @@ def _recordings(
     return _with_sessions(units, layout), unread
 
 
-def _units(path: Path, source: str, layout: Layout, *, pictures: bool) -> Iterator[Unit]:
+def _units(
+    path: Path, source: str, layout: Layout, *, pictures: bool
+) -> Iterator[Unit]:
     stat = path.stat()
     with Recording(path, layout) as recording:
         for name in recording.episodes():
@@ -163,7 +208,9 @@ def _units(path: Path, source: str, layout: Layout, *, pictures: bool) -> Iterat
                 asdict(layout),
             ]
             text = json.dumps(identity, sort_keys=True)
-            key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            key = hashlib.sha256(
+                text.encode("utf-8", "surrogatepass")
+            ).hexdigest()[:32]
             made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
             yield Unit(path, source, path.name, name, key, made_of)
 
@@ -179,19 +226,27 @@ def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
     seen: set[str] = set()
     found = []
     for unit in units:
-        session = unit.file.resolve().parent.name if by_folder else unit.file.name
+        session = (
+            unit.file.resolve().parent.name if by_folder else unit.file.name
+        )
         if not by_folder and len(names) < len(files):
             session = unit.source
         key = unit.key
         if key in seen:
-            key = hashlib.sha256(f"{key} {unit.file.resolve()}".encode()).hexdigest()[:32]
+            key = hashlib.sha256(
+                f"{key} {unit.file.resolve()}".encode()
+            ).hexdigest()[:32]
         seen.add(key)
         found.append(replace(unit, session=session, key=key))
     return found
 
 
 def measure_unit(
-    unit: Unit, layout: Layout | None, *, pictures: bool, videos: Path | None = None
+    unit: Unit,
+    layout: Layout | None,
+    *,
+    pictures: bool,
+    videos: Path | None = None,
 ) -> EpisodeSignals:
     """Read an episode once, and measure it; of a dataset where there is no layout.
 
@@ -215,7 +270,9 @@ def _measured(
     unit: Unit, layout: Layout | None, films: Path | None, *, pictures: bool
 ) -> EpisodeSignals:
     if layout is None:
-        found = measure_episode(unit.file, int(unit.name), films, pictures=pictures)
+        found = measure_episode(
+            unit.file, int(unit.name), films, pictures=pictures
+        )
         return replace(found, session=unit.session, key=unit.key)
     with Recording(unit.file, layout) as recording:
         episode = recording.episode(unit.name)
@@ -238,7 +295,9 @@ def _measured(
     )
 
 
-def _cameras(episode: Episode, layout: Layout, films: Path | None) -> dict[str, CameraSignals]:
+def _cameras(
+    episode: Episode, layout: Layout, films: Path | None
+) -> dict[str, CameraSignals]:
     header = episode.header()
     found = {}
     for number, (name, camera) in enumerate(header.cameras.items()):
@@ -246,13 +305,16 @@ def _cameras(episode: Episode, layout: Layout, films: Path | None) -> dict[str, 
         size, swap = (camera.height, camera.width), rule.color != "rgb"
         video = video_file(films, number) if films else None
         with (
-            PreviewWriter(video, *size, fps=layout.fps, swap=swap) if video else nullcontext() as w
+            PreviewWriter(video, *size, fps=layout.fps, swap=swap)
+            if video
+            else nullcontext() as w
         ):
             stream = episode.stream(name, header.length)
             measured = measure(stream, *size, swap=swap, film=w)
         if len(measured.damaged) == header.length:
             raise BadEpisode(
-                "no image of a camera decodes", place=replace(episode.place, camera=name)
+                "no image of a camera decodes",
+                place=replace(episode.place, camera=name),
             )
         found[name] = measured
     return found

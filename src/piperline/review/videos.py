@@ -18,7 +18,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         sync_tree(own)
         own.rename(folder)
     except OSError:
-        if not folder.is_dir():  # another review made it meanwhile, of the same images
+        # another review made it meanwhile, of the same images
+        if not folder.is_dir():
             raise
     finally:
         shutil.rmtree(own, ignore_errors=True)

@@ -47,7 +47,9 @@ def signals_file(folder: Path, key: str) -> Path:
 
 def _measured(setup: Setup, unit: Unit, _send: object) -> Answer:
     try:
-        signals = measure_unit(unit, setup.layout, pictures=setup.pictures, videos=setup.videos)
+        signals = measure_unit(
+            unit, setup.layout, pictures=setup.pictures, videos=setup.videos
+        )
         save_signals(signals_file(setup.folder, unit.key), signals)
     except PiperlineError as error:
         return error

@@ -24,7 +24,11 @@ INDEX, DATA = "index.html", "data.js"
 
 _PARTS = "page"
 _PIPER = "bi_piper"
-_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+_ESCAPES = {
+    ord("<"): "\\u003c",
+    ord(">"): "\\u003e",
+    ord("&"): "\\u0026",
+}
 
 
 def script_text(value: object) -> str:
@@ -45,7 +49,9 @@ def curves_script(signals: EpisodeSignals) -> str:
         if key in signals.vectors
     }
     curves["cameras"] = list(signals.cameras)
-    curves["motion"] = [_rounded(camera.motion) for camera in signals.cameras.values()]
+    curves["motion"] = [
+        _rounded(camera.motion) for camera in signals.cameras.values()
+    ]
     return f"CURVES({script_text(signals.key)},{script_text(curves)});\n"
 
 
@@ -71,7 +77,9 @@ def write_page(
         plan: the plan that stands: what it says is what the page begins with.
     """
     data = _data(root, document, sources, edits, _standing(plan))
-    data["id"] = hashlib.sha256(script_text(data).encode("ascii")).hexdigest()[:16]
+    data["id"] = hashlib.sha256(script_text(data).encode("ascii")).hexdigest()[
+        :16
+    ]
     write_whole(root / DATA, f"window.REVIEW = {script_text(data)};\n")
     parts = root / _PARTS
     parts.mkdir(exist_ok=True)
@@ -82,8 +90,15 @@ def write_page(
 def _parts() -> Iterator[tuple[str, str]]:
     """The files of the page, their names and texts, `index.html` last."""
     folder = files("piperline.review") / _PARTS
-    found = [*folder.iterdir(), *(folder / "vendor").iterdir()]
-    texts = {part.name: part.read_text(encoding="utf-8") for part in found if part.is_file()}
+    found = [
+        *folder.iterdir(),
+        *(folder / "vendor").iterdir(),
+    ]
+    texts = {
+        part.name: part.read_text(encoding="utf-8")
+        for part in found
+        if part.is_file()
+    }
     yield from sorted(texts.items(), key=lambda part: part[0] == INDEX)
 
 
@@ -119,7 +134,11 @@ def _data(
         for episode, source in zip(episodes, sources, strict=True)
     ]
     indices = {source: index for index, source in enumerate(sources)}
-    certain = [e for e in standing.episodes.values() if (e.episode, e.made_of) in indices]
+    certain = [
+        e
+        for e in standing.episodes.values()
+        if (e.episode, e.made_of) in indices
+    ]
     robot = document["robot"]
     return {
         "inputs": document["inputs"],
@@ -130,19 +149,31 @@ def _data(
         "sessions": sessions,
         "texts": texts,
         "episodes": rows,
-        "with_videos": [int((root / "videos" / e["key"]).is_dir()) for e in episodes],
+        "with_videos": [
+            int((root / "videos" / e["key"]).is_dir()) for e in episodes
+        ],
         "remedies": {f["code"]: f["remedy"] for f in document["findings"]},
         "findings": [_finding(finding) for finding in document["findings"]],
         "edits": [_edit(edit, indices) for edit in certain],
-        "doubtful": [_edit(edit, indices) for edit in edits if not edit.certain],
+        "doubtful": [
+            _edit(edit, indices) for edit in edits if not edit.certain
+        ],
         "drop_cameras": list(standing.drop_cameras),
     }
 
 
 def _arms(robot: Mapping[str, Any]) -> list[list[int]]:
     """The dimensions of each arm, six joints and the gripper, if they are Piper's: else none."""
-    arms = make_robot(robot["type"], robot["names"]).arms if robot["type"] == _PIPER else {}
-    return [[int(d) for d in dimensions] for dimensions in arms.values() if len(dimensions) == 7]  # noqa: PLR2004
+    arms = (
+        make_robot(robot["type"], robot["names"]).arms
+        if robot["type"] == _PIPER
+        else {}
+    )
+    return [
+        [int(d) for d in dimensions]
+        for dimensions in arms.values()
+        if len(dimensions) == 7  # noqa: PLR2004
+    ]
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,11 +191,15 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
         else None,
     }
     if not known["episodes"]:
-        known["place"] = [place[name] for name in ("file", "episode") if name in place]
+        known["place"] = [
+            place[name] for name in ("file", "episode") if name in place
+        ]
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _edit(edit: EpisodeEdit, indices: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+def _edit(
+    edit: EpisodeEdit, indices: Mapping[tuple[str, str], int]
+) -> dict[str, Any]:
     known = {
         "episode": indices[edit.episode, edit.made_of],
         "drop": edit.drop or None,

@@ -61,10 +61,15 @@ class Contents:
         """
         if self.info.version == "v3.0":
             return self._reader.table(episode)
-        name = self._reader.data_path(episode)  # the reader takes as many rows as are announced
+        # the reader takes as many rows as are announced
+        name = self._reader.data_path(episode)
         return ParquetRows(DatasetFolder(self.root).path(name)).all()
 
-    def span(self, episode: int, camera: str) -> tuple[Path, int]:
+    def span(
+        self,
+        episode: int,
+        camera: str,
+    ) -> tuple[Path, int]:
         """The video file of an episode, and the number of its first frame there.
 
         Raises:

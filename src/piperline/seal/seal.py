@@ -95,7 +95,13 @@ class Seal:
             return cls._of_document(document)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise DatasetError(
                 "the seal is damaged, or was edited",
                 place=Place(file=path),
@@ -107,17 +113,25 @@ class Seal:
 
     @classmethod
     def _of_document(cls, document: dict[str, Any]) -> "Seal":
-        if document.pop("digest") != _digest(document) or document["seal"] != _FORM:
+        if (
+            document.pop("digest") != _digest(document)
+            or document["seal"] != _FORM
+        ):
             raise ValueError("its digest is that of another text")
         seal = cls(
             document["made_from"],
-            {name: FileSeal(**entry) for name, entry in document["files"].items()},
+            {
+                name: FileSeal(**entry)
+                for name, entry in document["files"].items()
+            },
             tuple(EpisodeSeal(**entry) for entry in document["episodes"]),
             document["verdict"],
         )
         if not all(map(_is_below, seal.files)):
             raise ValueError("it names files outside of the dataset")
-        if not all(isinstance(episode.packets, dict) for episode in seal.episodes):
+        if not all(
+            isinstance(episode.packets, dict) for episode in seal.episodes
+        ):
             raise TypeError("the packets of an episode are no object")
         if seal.verdict is not None and not isinstance(seal.verdict, dict):
             raise TypeError("the verdict is no object")
@@ -139,7 +153,10 @@ def is_sealed(name: str, version: str) -> bool:
     return name not in _OWN and not (version != "v3.0" and name in _GROOT)
 
 
-def write_seal(root: Path, verdict: Mapping[str, Any] | None = None) -> None:
+def write_seal(
+    root: Path,
+    verdict: Mapping[str, Any] | None = None,
+) -> None:
     """Seal the complete dataset at `root`, all of whose files are read for that.
 
     Args:
@@ -170,7 +187,9 @@ def _episode_seals(
     contents: Contents, made: Mapping[str, Any], pool: ThreadPoolExecutor
 ) -> tuple[EpisodeSeal, ...]:
     clips = [
-        (episode, key) for episode in range(len(contents.episodes)) for key in contents.cameras
+        (episode, key)
+        for episode in range(len(contents.episodes))
+        for key in contents.cameras
     ]
     found = pool.map(lambda clip: packets_of(contents, *clip), clips)
     digests = dict(zip(clips, found, strict=True))
@@ -179,7 +198,14 @@ def _episode_seals(
     for episode, row in enumerate(contents.episodes):
         held = {key: digests[episode, key] for key in contents.cameras}
         rows = rows_digest(contents.rows(episode))
-        seals.append(EpisodeSeal(row.length, rows, held, *sources[episode]))
+        seals.append(
+            EpisodeSeal(
+                row.length,
+                rows,
+                held,
+                *sources[episode],
+            )
+        )
     return tuple(seals)
 
 
@@ -203,10 +229,16 @@ def provenance(root: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def sources_of(made: Mapping[str, Any], episodes: int) -> list[tuple[str | None, str | None]]:
+def sources_of(
+    made: Mapping[str, Any], episodes: int
+) -> list[tuple[str | None, str | None]]:
     """The recording and the name there of each episode, (None, None) where they are not known."""
     entries = made.get("episodes")
-    known = _sources(entries) if isinstance(entries, list) and len(entries) == episodes else []
+    known = (
+        _sources(entries)
+        if isinstance(entries, list) and len(entries) == episodes
+        else []
+    )
     return known or [(None, None)] * episodes
 
 

@@ -37,7 +37,10 @@ def sign(root: Path, key: Path) -> str:
             found="a dataset that piperline did not seal",
             next_step="make it with convert, migrate or aggregate: they seal what they write",
         ) from error
-    made = _run(["-Y", "sign", "-f", str(key), "-n", _NAMESPACE], seal)
+    made = _run(
+        ["-Y", "sign", "-f", str(key), "-n", _NAMESPACE],
+        seal,
+    )
     if made.returncode:
         raise UsageError(
             "the key cannot be used to sign",
@@ -60,14 +63,22 @@ def signer(root: Path) -> str | None:
     if not (root / SIGNATURE).exists():
         return None
     seal = (root / SEAL).read_bytes()
-    words = ["-Y", "check-novalidate", "-n", _NAMESPACE, "-s", str(root / SIGNATURE)]
+    words = [
+        "-Y",
+        "check-novalidate",
+        "-n",
+        _NAMESPACE,
+        "-s",
+        str(root / SIGNATURE),
+    ]
     checked = _run(words, seal)
     found = _FINGERPRINT.search(checked.stdout.decode(errors="replace"))
     if checked.returncode or not found:
         raise DatasetError(
             "the signature is not one of this seal",
             place=Place(file=root / SIGNATURE),
-            found=printable(checked.stderr.decode(errors="replace").strip()) or None,
+            found=printable(checked.stderr.decode(errors="replace").strip())
+            or None,
             next_step="ask whoever signed the dataset for it again",
         )
     return found[0]
@@ -86,14 +97,17 @@ def fingerprint(key: Path) -> str:
             "this is no SSH key",
             place=Place(file=key),
             expected="a public key, such as ~/.ssh/id_ed25519.pub",
-            found=printable(told.stderr.decode(errors="replace").strip()) or None,
+            found=printable(told.stderr.decode(errors="replace").strip())
+            or None,
         )
     return found[0]
 
 
 def _run(words: list[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":
     try:
-        return subprocess.run(["ssh-keygen", *words], input=data, capture_output=True, check=False)
+        return subprocess.run(
+            ["ssh-keygen", *words], input=data, capture_output=True, check=False
+        )
     except FileNotFoundError as error:
         raise UsageError(
             "there is no ssh-keygen, which makes and checks signatures",

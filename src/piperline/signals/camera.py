@@ -86,13 +86,23 @@ class CameraSignals:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as arrays, by name, to be kept in a file."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        return {
+            field.name: np.asarray(getattr(self, field.name))
+            for field in fields(self)
+        }
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "CameraSignals":
         """What `arrays` gave."""
-        known: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**{name: a.item() if a.ndim == 0 else a for name, a in known.items()})
+        known: dict[str, Any] = {
+            field.name: arrays[field.name] for field in fields(cls)
+        }
+        return cls(
+            **{
+                name: a.item() if a.ndim == 0 else a
+                for name, a in known.items()
+            }
+        )
 
 
 class CameraMeter:
@@ -115,7 +125,12 @@ class CameraMeter:
         """Whether the next image is one of those of which `add` wants the whole luma."""
         return len(self._hashes) % SHARPNESS_EVERY == 0
 
-    def add(self, payload: bytes | Bytes, thumbnail: Floats, luma: Bytes | None = None) -> None:
+    def add(
+        self,
+        payload: bytes | Bytes,
+        thumbnail: Floats,
+        luma: Bytes | None = None,
+    ) -> None:
         """Take the next image.
 
         Args:
@@ -125,34 +140,67 @@ class CameraMeter:
         """
         if luma is not None:
             self._sharpness.append(sharpness(luma))
-            self._qualities.append(jpeg_quality(payload) if isinstance(payload, bytes) else np.nan)
+            self._qualities.append(
+                jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
+            )
         self._hashes.append(_hash(payload))
         self._thumbnails.append(thumbnail.astype(np.float16))
 
     def add_damaged(self, payload: bytes | Bytes) -> None:
         """Take the next image, which does not decode: the one before stands for it."""
         self._damaged.append(len(self._hashes))
-        grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float16)
+        grey = np.full(
+            (3, HEIGHT, WIDTH),
+            128,
+            dtype=np.float16,
+        )
         self._hashes.append(_hash(payload))
-        self._thumbnails.append(self._thumbnails[-1] if self._thumbnails else grey)
+        self._thumbnails.append(
+            self._thumbnails[-1] if self._thumbnails else grey
+        )
 
     def result(self) -> CameraSignals:
         """What was measured of all images that were taken; at least one was."""
         thumbnails = np.stack(self._thumbnails)
         luma = thumbnails[:, 0].astype(np.float32)
         some = thumbnails[::_SAMPLED].astype(np.float32)
-        shown = np.linspace(0, len(luma) - 1, min(_SHOWN, len(luma))).astype(int)
-        level = np.clip(np.round(thumbnails[shown].astype(np.float32)), 0, 255)
+        shown = np.linspace(
+            0,
+            len(luma) - 1,
+            min(_SHOWN, len(luma)),
+        ).astype(int)
+        level = np.clip(
+            np.round(thumbnails[shown].astype(np.float32)),
+            0,
+            255,
+        )
         return CameraSignals(
             size=self._size,
             hashes=np.array(self._hashes, dtype=np.uint64),
             **_by_frame(luma),
             **_colors(some),
-            sharpness=float(np.median(self._sharpness)) if self._sharpness else 0.0,
-            quality=float(np.median(self._qualities)) if self._qualities else np.nan,
-            texture=np.median(_block_deviations(some[:, 0]), axis=0),
-            dimness=float(np.median(np.median(some[:, 0], axis=0))),
-            view=np.median(thumbnails[:_FIRST].astype(np.float32), axis=0),
+            sharpness=float(np.median(self._sharpness))
+            if self._sharpness
+            else 0.0,
+            quality=float(np.median(self._qualities))
+            if self._qualities
+            else np.nan,
+            texture=np.median(
+                _block_deviations(some[:, 0]),
+                axis=0,
+            ),
+            dimness=float(
+                np.median(
+                    np.median(
+                        some[:, 0],
+                        axis=0,
+                    )
+                )
+            ),
+            view=np.median(
+                thumbnails[:_FIRST].astype(np.float32),
+                axis=0,
+            ),
             shown=level.astype(np.uint8),
             damaged=np.array(self._damaged, dtype=np.int64),
         )
@@ -193,15 +241,31 @@ def sharpness(luma: Bytes) -> float:
     """The log of the variance of the Laplacian of an image, uint8 (H, W)."""
     values = luma.astype(np.int16)
     middle, step = values[1:-1, 1:-1], _LAPLACIAN_STEP
-    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    around = (
+        values[:-2, 1:-1]
+        + values[2:, 1:-1]
+        + values[1:-1, :-2]
+        + values[1:-1, 2:]
+    )
     laplacian = (around - 4 * middle)[::step]
-    return float(np.log(max(float(laplacian.var()), 1e-3)))
+    return float(
+        np.log(
+            max(
+                float(laplacian.var()),
+                1e-3,
+            )
+        )
+    )
 
 
 def jpeg_quality(data: bytes) -> float:
     """The quality of libjpeg whose luma quantization is that of `data` in the mean; else nan."""
     start = data.find(b"\xff\xdb") if data.startswith(b"\xff\xd8") else -1
-    table = np.frombuffer(data[start + 5 : start + 69], np.uint8) if start >= 0 else np.empty(0)
+    table = (
+        np.frombuffer(data[start + 5 : start + 69], np.uint8)
+        if start >= 0
+        else np.empty(0)
+    )
     if len(table) < 64:  # a table of 8 x 8
         return np.nan
     scale = 100 * float(table.mean()) / _MEAN_OF_STANDARD_TABLE
@@ -210,21 +274,33 @@ def jpeg_quality(data: bytes) -> float:
 
 def _hash(payload: bytes | Bytes) -> int:
     data = payload if isinstance(payload, bytes) else payload.tobytes()
-    return int.from_bytes(hashlib.blake2b(data.rstrip(b"\0"), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(
+            data.rstrip(b"\0"),
+            digest_size=8,
+        ).digest(),
+        "little",
+    )
 
 
 def _by_frame(luma: Floats) -> dict[str, Any]:
     mean = luma.mean(axis=(1, 2))
     even = luma - mean[:, None, None]
     motion = np.abs(np.diff(even, axis=0)).mean(axis=(1, 2))
-    blocks = np.abs(np.diff(even, axis=0)).reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS)
+    blocks = np.abs(np.diff(even, axis=0)).reshape(
+        -1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS
+    )
     off = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)
-    off = off.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS).mean(axis=(2, 4))
+    off = off.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS).mean(
+        axis=(2, 4)
+    )
     upper, lower = off[:, : BLOCK_ROWS // 2], off[:, BLOCK_ROWS // 2 :]
     return {
         "mean": mean,
         "contrast": luma.std(axis=(1, 2)),
-        "motion": np.concatenate([motion[:1], motion]) if len(motion) else np.zeros(1, np.float32),
+        "motion": np.concatenate([motion[:1], motion])
+        if len(motion)
+        else np.zeros(1, np.float32),
         "activity": blocks.mean(axis=(0, 2, 4))
         if len(motion)
         else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
@@ -235,7 +311,11 @@ def _by_frame(luma: Floats) -> dict[str, Any]:
 
 def _middle(blocks: Floats) -> Floats:
     """The median over the blocks of each frame, shape (T,), T may be 0."""
-    middle: Floats = np.median(blocks, axis=(1, 2)) if len(blocks) else np.zeros(0, np.float32)
+    middle: Floats = (
+        np.median(blocks, axis=(1, 2))
+        if len(blocks)
+        else np.zeros(0, np.float32)
+    )
     return middle
 
 
@@ -243,7 +323,13 @@ def _colors(some: Floats) -> dict[str, Any]:
     luma, blue, red = some[:, 0], some[:, 1] - 128, some[:, 2] - 128
     return {
         "white": float((luma > _WHITE).mean()),
-        "red_blue": float((1.402 * red - 1.772 * blue).mean() / max(float(luma.mean()), 1.0)),
+        "red_blue": float(
+            (1.402 * red - 1.772 * blue).mean()
+            / max(
+                float(luma.mean()),
+                1.0,
+            )
+        ),
         "chroma": float(np.hypot(blue, red).mean()),
     }
 

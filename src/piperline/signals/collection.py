@@ -61,15 +61,21 @@ class Collection:
     def has_actions(self) -> bool:
         """Whether there are actions of the same dimensions as the states."""
         first = self.episodes[0].vectors
-        return ACTION in first and first[ACTION].shape[1] == first[STATE].shape[1]
+        return (
+            ACTION in first and first[ACTION].shape[1] == first[STATE].shape[1]
+        )
 
     @cached_property
     def cameras(self) -> tuple[str, ...]:
         """The cameras that every episode has."""
         if not self.pictures:
             return ()
-        shared = set.intersection(*(set(episode.cameras) for episode in self.episodes))
-        return tuple(name for name in self.episodes[0].cameras if name in shared)
+        shared = set.intersection(
+            *(set(episode.cameras) for episode in self.episodes)
+        )
+        return tuple(
+            name for name in self.episodes[0].cameras if name in shared
+        )
 
     @cached_property
     def sessions(self) -> dict[str, list[EpisodeSignals]]:
@@ -93,7 +99,8 @@ class Collection:
     def scale(self) -> NDArray[np.float64]:
         """How far each dimension of the state usually goes in an episode, float64 (D,); above 0."""
         spans = [
-            np.percentile(self.state(e), 99, axis=0) - np.percentile(self.state(e), 1, axis=0)
+            np.percentile(self.state(e), 99, axis=0)
+            - np.percentile(self.state(e), 1, axis=0)
             for e in self.episodes
         ]
         return np.maximum(np.median(spans, axis=0), 1e-9)
@@ -109,7 +116,9 @@ class Collection:
         unit = np.ones(len(self.robot.names))
         if self.robot.lower is None:
             joints, grippers = self.robot.joints, self.robot.grippers
-            in_degrees = bool(len(joints)) and np.median(self.scale[joints]) > 2 * np.pi
+            in_degrees = (
+                bool(len(joints)) and np.median(self.scale[joints]) > 2 * np.pi
+            )
             unit[joints] = 180 / np.pi if in_degrees else 1.0
             unit[grippers] = np.maximum(self.scale[grippers] / 0.07, 1e-6)
         return unit
@@ -118,7 +127,10 @@ class Collection:
     def joint_scale(self) -> NDArray[np.float64]:
         """`scale` of the joints, of 0.05 rad at least: less is noise; float64 (joints,)."""
         joints = self.robot.joints
-        return np.maximum(self.scale[joints], 0.05 * self.unit[joints])
+        return np.maximum(
+            self.scale[joints],
+            0.05 * self.unit[joints],
+        )
 
     def joint_speeds(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """The step of each joint by its usual range, at most 0.15: float64 (T, joints)."""
@@ -127,7 +139,11 @@ class Collection:
     @cached_property
     def _joint_speeds(self) -> dict[int, NDArray[np.float64]]:
         return {
-            e.index: np.clip(steps(self.state(e)[:, self.robot.joints]) / self.joint_scale, 0, 0.15)
+            e.index: np.clip(
+                steps(self.state(e)[:, self.robot.joints]) / self.joint_scale,
+                0,
+                0.15,
+            )
             for e in self.episodes
         }
 
@@ -144,7 +160,13 @@ class Collection:
         if len(episode) == 1:
             return np.zeros(1)
         joints = self.robot.joints
-        moved = np.diff(self.state(episode)[:, joints], axis=0) / self.unit[joints]
+        moved = (
+            np.diff(
+                self.state(episode)[:, joints],
+                axis=0,
+            )
+            / self.unit[joints]
+        )
         length: NDArray[np.float64] = np.linalg.norm(moved, axis=1)
         return length
 
@@ -152,7 +174,15 @@ class Collection:
         """How far the joint that moves most goes in some states, shape (T, D): radians."""
         joints = self.robot.joints
         return (
-            float((np.ptp(values[:, joints], axis=0) / self.unit[joints]).max())
+            float(
+                (
+                    np.ptp(
+                        values[:, joints],
+                        axis=0,
+                    )
+                    / self.unit[joints]
+                ).max()
+            )
             if len(values)
             else 0.0
         )

@@ -32,11 +32,17 @@ def is_dataset(path: Path) -> bool:
 def sessions_of(dataset: Dataset) -> list[str]:
     """The recording of each episode, where the dataset tells it; else all are one session."""
     try:
-        known = json.loads((dataset.root / PROVENANCE).read_text(encoding="utf-8"))["episodes"]
+        known = json.loads(
+            (dataset.root / PROVENANCE).read_text(encoding="utf-8")
+        )["episodes"]
         found = [str(episode["source"]) for episode in known]
     except (OSError, ValueError, KeyError, TypeError):
         found = []
-    return found if len(found) == len(dataset) else [dataset.root.name] * len(dataset)
+    return (
+        found
+        if len(found) == len(dataset)
+        else [dataset.root.name] * len(dataset)
+    )
 
 
 def measure_episode(
@@ -57,9 +63,15 @@ def measure_episode(
     vectors = _vectors(episode.table)
     if not vectors:
         place = Place(file=root, episode=str(index))
-        raise DatasetError("the dataset has no vectors", place=place, expected="observation.state")
+        raise DatasetError(
+            "the dataset has no vectors",
+            place=place,
+            expected="observation.state",
+        )
     cameras = {}
-    for number, (key, clip) in enumerate(episode.clips.items() if pictures else ()):
+    for number, (key, clip) in enumerate(
+        episode.clips.items() if pictures else ()
+    ):
         video = video_file(films, number) if films else None
         cameras[key.removeprefix(_CAMERA)] = _camera(
             clip, f"{root} {index} {key}", video, _opened(root).info.fps
@@ -78,7 +90,11 @@ def measure_episode(
 @cache
 def _opened(root: Path) -> Dataset:
     dataset = open_dataset(root)
-    return dataset.without(dataset.missing_cameras) if dataset.missing_cameras else dataset
+    return (
+        dataset.without(dataset.missing_cameras)
+        if dataset.missing_cameras
+        else dataset
+    )
 
 
 def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
@@ -86,15 +102,24 @@ def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
     found = {}
     for name in table.column_names:
         column = table[name].combine_chunks()
-        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(
+            column.type
+        )
         if lists and pa.types.is_floating(column.type.value_type):
             values = np.asarray(column.flatten(), dtype=np.float32)
             if len(values) % len(column) == 0:  # all lists are of one length
-                found[name] = np.nan_to_num(values.reshape(len(column), -1))
+                found[name] = np.nan_to_num(
+                    values.reshape(
+                        len(column),
+                        -1,
+                    )
+                )
     return found
 
 
-def _camera(clip: Clip, name: str, video: Path | None, fps: int) -> CameraSignals:
+def _camera(
+    clip: Clip, name: str, video: Path | None, fps: int
+) -> CameraSignals:
     """The signals of a clip.
 
     Lossy frames may be equal though the scene is not: each has a hash of its own.
@@ -102,13 +127,17 @@ def _camera(clip: Clip, name: str, video: Path | None, fps: int) -> CameraSignal
     meter = CameraMeter(clip.info.height, clip.info.width)
     size = (clip.info.height, clip.info.width)
     with (
-        PreviewWriter(video, *size, fps=fps) if video else nullcontext() as writer,
+        PreviewWriter(video, *size, fps=fps)
+        if video
+        else nullcontext() as writer,
         video_pictures(clip.path, clip.first, clip.count) as pictures,
     ):
         for number, picture in enumerate(pictures):
             if writer is not None:
                 writer.add(picture)
-            luma: NDArray[Any] | None = luma_of(picture) if meter.wants_luma else None
+            luma: NDArray[Any] | None = (
+                luma_of(picture) if meter.wants_luma else None
+            )
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
             meter.add(payload, thumbnail_of(picture), luma)
     return meter.result()

@@ -61,16 +61,29 @@ def save_signals(path: Path, signals: EpisodeSignals) -> None:
         name: getattr(signals, name)
         for name in ("file", "session", "name", "index", "instruction", "key")
     }
-    facts |= {"form": FORM, "labels": dict(signals.labels), "cameras": list(signals.cameras)}
-    arrays = {f"vector/{name}": values for name, values in signals.vectors.items()}
+    facts |= {
+        "form": FORM,
+        "labels": dict(signals.labels),
+        "cameras": list(signals.cameras),
+    }
+    arrays = {
+        f"vector/{name}": values for name, values in signals.vectors.items()
+    }
     for number, camera in enumerate(signals.cameras.values()):
-        arrays |= {f"camera/{number}/{name}": value for name, value in camera.arrays().items()}
+        arrays |= {
+            f"camera/{number}/{name}": value
+            for name, value in camera.arrays().items()
+        }
     for name in ("times", "rows_behind"):
         if getattr(signals, name) is not None:
             arrays[name] = getattr(signals, name)
     buffer = BytesIO()
     text = json.dumps(facts).encode("ascii")
-    np.savez(buffer, facts=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(
+        buffer,
+        facts=np.frombuffer(text, np.uint8),
+        **arrays,  # type: ignore[arg-type]
+    )
     own = path.with_name(f".{path.name}.{own_name()}")
     own.write_bytes(buffer.getvalue())
     own.replace(path)
@@ -80,7 +93,10 @@ def load_signals(path: Path) -> EpisodeSignals | None:
     """Read what `save_signals` wrote; None where it is not there whole, or of another form."""
     try:
         # Opened here: numpy leaves a file open that it cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with (
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(arrays.pop("facts").tobytes())
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
@@ -88,17 +104,24 @@ def load_signals(path: Path) -> EpisodeSignals | None:
     if facts.pop("form", None) != FORM:
         return None
     names = facts.pop("cameras")
-    cameras = {name: _camera(arrays, number) for number, name in enumerate(names)}
+    cameras = {
+        name: _camera(arrays, number) for number, name in enumerate(names)
+    }
     vectors = {
         name.removeprefix("vector/"): values
         for name, values in arrays.items()
         if name.startswith("vector/")
     }
-    more: dict[str, Any] = {name: arrays.get(name) for name in ("times", "rows_behind")}
+    more: dict[str, Any] = {
+        name: arrays.get(name) for name in ("times", "rows_behind")
+    }
     return EpisodeSignals(vectors=vectors, cameras=cameras, **facts, **more)
 
 
-def _camera(arrays: dict[str, NDArray[Any]], number: int) -> CameraSignals:
+def _camera(
+    arrays: dict[str, NDArray[Any]],
+    number: int,
+) -> CameraSignals:
     prefix = f"camera/{number}/"
     own = {
         name.removeprefix(prefix): value

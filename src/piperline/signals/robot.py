@@ -58,14 +58,29 @@ def make_robot(robot_type: str, names: Sequence[str]) -> Robot:
         names: of the dimensions of the state.
     """
     lowered = [name.lower() for name in names]
-    gripper = np.array([any(word in name for word in _GRIPPERS) for name in lowered], dtype=bool)
-    sided = {side: [i for i, name in enumerate(lowered) if side in name] for side in _SIDES}
-    arms = {side: np.array(dims, dtype=np.int64) for side, dims in sided.items() if dims}
+    gripper = np.array(
+        [any(word in name for word in _GRIPPERS) for name in lowered],
+        dtype=bool,
+    )
+    sided = {
+        side: [i for i, name in enumerate(lowered) if side in name]
+        for side in _SIDES
+    }
+    arms = {
+        side: np.array(dims, dtype=np.int64)
+        for side, dims in sided.items()
+        if dims
+    }
     limits: dict[str, Any] = {}
     known = _LIMITS.get(robot_type)
     if known and len(known[0]) == len(names):
-        limits = {"lower": np.array(known[0]), "upper": np.array(known[1])}
-    both = len({len(dims) for dims in arms.values()}) == 1 and len(arms) == len(_SIDES)
+        limits = {
+            "lower": np.array(known[0]),
+            "upper": np.array(known[1]),
+        }
+    both = len({len(dims) for dims in arms.values()}) == 1 and len(arms) == len(
+        _SIDES
+    )
     return Robot(
         tuple(names),
         np.flatnonzero(~gripper),

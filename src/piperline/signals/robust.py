@@ -19,16 +19,30 @@ def spread(values: ArrayLike, axis: int | None = None) -> Any:  # noqa: ANN401 -
 
 def runs(mask: ArrayLike) -> list[tuple[int, int]]:
     """The half-open spans in which `mask`, bool of shape (T,), is true."""
-    padded = np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]])
+    padded = np.concatenate(
+        [
+            [0],
+            np.asarray(mask, dtype=np.int8),
+            [0],
+        ]
+    )
     steps = np.diff(padded)
     starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+    return [
+        (int(start), int(stop))
+        for start, stop in zip(starts, stops, strict=True)
+    ]
 
 
-def smooth(values: ArrayLike, width: int = 3) -> NDArray[np.float64]:
+def smooth(
+    values: ArrayLike,
+    width: int = 3,
+) -> NDArray[np.float64]:
     """The moving mean of `values`, shape (T,), over `width` places."""
     array = np.asarray(values, dtype=np.float64)
-    result: NDArray[np.float64] = np.convolve(array, np.ones(width) / width, "same")
+    result: NDArray[np.float64] = np.convolve(
+        array, np.ones(width) / width, "same"
+    )
     return result[: len(array)]
 
 
@@ -37,8 +51,17 @@ def steps(values: Floats) -> NDArray[np.float64]:
 
     The first row repeats the second.
     """
-    moved = np.abs(np.diff(values.astype(np.float64), axis=0))
-    return np.concatenate([moved[:1], moved]) if len(moved) else np.zeros(values.shape)
+    moved = np.abs(
+        np.diff(
+            values.astype(np.float64),
+            axis=0,
+        )
+    )
+    return (
+        np.concatenate([moved[:1], moved])
+        if len(moved)
+        else np.zeros(values.shape)
+    )
 
 
 def correlation(first: Floats, second: Floats) -> float:
@@ -48,7 +71,11 @@ def correlation(first: Floats, second: Floats) -> float:
     return float(a @ b) / size if size > 1e-12 else 0.0  # rounding noise
 
 
-def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
+def shifted(
+    first: Floats,
+    second: Floats,
+    lag: int,
+) -> tuple[Floats, Floats]:
     """The rows of `first` and `second` that belong together if `first` is `lag` rows late."""
     length = len(first)
     lag = min(max(lag, -length), length)
@@ -58,7 +85,9 @@ def shifted(first: Floats, second: Floats, lag: int) -> tuple[Floats, Floats]:
     )
 
 
-def lag_correlations(late: Floats, early: Floats, most: int) -> NDArray[np.float64]:
+def lag_correlations(
+    late: Floats, early: Floats, most: int
+) -> NDArray[np.float64]:
     """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`, float64."""
     lags = range(-most, most + 1)
     return np.array([correlation(*shifted(late, early, lag)) for lag in lags])

@@ -48,11 +48,15 @@ def common_schema(datasets: Sequence[Dataset], notes: list[str]) -> Schema:
         features[key] = replace(feature, own=kept)
         lost_keys += [f"{key}: {name}" for name in lost]
     if lost_keys:
-        notes.append("not kept, since the datasets differ in it: " + _listed(lost_keys))
+        notes.append(
+            "not kept, since the datasets differ in it: " + _listed(lost_keys)
+        )
     return replace(first, own=own, features=features)
 
 
-def _common(owns: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+def _common(
+    owns: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], list[str]]:
     """What all of some mappings have, and the keys of what they have not in common."""
     names = dict.fromkeys(name for own in owns for name in own)
     kept = {
@@ -63,7 +67,9 @@ def _common(owns: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str
     return kept, [name for name in names if name not in kept]
 
 
-def own_columns(parts: Sequence[Part], version: str, notes: list[str]) -> dict[str, pa.DataType]:
+def own_columns(
+    parts: Sequence[Part], version: str, notes: list[str]
+) -> dict[str, pa.DataType]:
     """The own columns of the episode table that can be kept, with their types.
 
     Args:
@@ -71,7 +77,11 @@ def own_columns(parts: Sequence[Part], version: str, notes: list[str]) -> dict[s
         version: of the new dataset: v2.1 keeps what JSON can hold.
         notes: told what could not be kept.
     """
-    rows = [part.dataset.episodes[index].own for part in parts for index in part.indices]
+    rows = [
+        part.dataset.episodes[index].own
+        for part in parts
+        for index in part.indices
+    ]
     names = dict.fromkeys(name for row in rows for name in row)
     columns: dict[str, pa.DataType] = {}
     for name in names:
@@ -80,11 +90,17 @@ def own_columns(parts: Sequence[Part], version: str, notes: list[str]) -> dict[s
             columns[name] = kind
     lost = [name for name in names if name not in columns]
     if lost:
-        notes.append(f"columns of the episode table that {version} cannot hold: " + _listed(lost))
+        notes.append(
+            f"columns of the episode table that {version} cannot hold: "
+            + _listed(lost)
+        )
     return columns
 
 
-def _kind(values: list[Any], version: str) -> pa.DataType | None:
+def _kind(
+    values: list[Any],
+    version: str,
+) -> pa.DataType | None:
     """The type of a column of these values; None where they are of none that can be written."""
     try:
         if version == "v2.1":
@@ -111,14 +127,22 @@ def new_splits(
         names += [of.get(index, "train") for index in indices]
     if set(names) <= {"train"}:
         return None
-    splits = {name: ",".join(_spans(names, name)) for name in dict.fromkeys(names)}
+    splits = {
+        name: ",".join(_spans(names, name)) for name in dict.fromkeys(names)
+    }
     several = [name for name, spans in splits.items() if "," in spans]
     if several:
-        notes.append("splits of several spans, which LeRobot has no form for: " + _listed(several))
+        notes.append(
+            "splits of several spans, which LeRobot has no form for: "
+            + _listed(several)
+        )
     return splits
 
 
-def _split_of(dataset: Dataset, notes: list[str]) -> dict[int, str]:
+def _split_of(
+    dataset: Dataset,
+    notes: list[str],
+) -> dict[int, str]:
     """The name of the split of each episode that is in one."""
     found: dict[int, str] = {}
     unread: list[str] = []
@@ -128,10 +152,19 @@ def _split_of(dataset: Dataset, notes: list[str]) -> dict[int, str]:
             unread.append(name)
         for match in matches:
             if match:
-                start, stop = int(match[1]), min(int(match[2]), len(dataset))
+                start, stop = (
+                    int(match[1]),
+                    min(
+                        int(match[2]),
+                        len(dataset),
+                    ),
+                )
                 found.update(dict.fromkeys(range(start, stop), name))
     if unread:
-        notes.append(f"splits of {dataset.root} that are no spans of episodes: " + _listed(unread))
+        notes.append(
+            f"splits of {dataset.root} that are no spans of episodes: "
+            + _listed(unread)
+        )
     return found
 
 
@@ -145,7 +178,9 @@ def _spans(names: Sequence[str], wanted: str) -> Iterator[str]:
             start = None
 
 
-def carry_files(datasets: Sequence[Dataset], made: Path, notes: list[str]) -> None:
+def carry_files(
+    datasets: Sequence[Dataset], made: Path, notes: list[str]
+) -> None:
     """Copy the other files of `meta/`, where the datasets that have them agree.
 
     Args:
@@ -157,7 +192,11 @@ def carry_files(datasets: Sequence[Dataset], made: Path, notes: list[str]) -> No
     for dataset in datasets:
         for name in _own_files(dataset.root / "meta"):
             holders.setdefault(name, []).append(dataset.folder)
-    lost = [name for name, folders in holders.items() if not _carry(name, folders, made)]
+    lost = [
+        name
+        for name, folders in holders.items()
+        if not _carry(name, folders, made)
+    ]
     if lost:
         notes.append("files of meta/ that could not be kept: " + _listed(lost))
 
@@ -171,7 +210,11 @@ def _own_files(meta: Path) -> Iterator[str]:
                 yield path
 
 
-def _carry(name: str, folders: Sequence[DatasetFolder], made: Path) -> bool:
+def _carry(
+    name: str,
+    folders: Sequence[DatasetFolder],
+    made: Path,
+) -> bool:
     try:
         paths = [folder.path(Path("meta") / name) for folder in folders]
     except DatasetError:  # no plain file, or one outside

@@ -76,7 +76,9 @@ def _differences(first: Dataset, other: Dataset) -> Iterator[str]:
     if found.robot_type != expected.robot_type:
         yield f"robot {found.robot_type!r} instead of {expected.robot_type!r}"
     yield from _feature_differences(expected, found)
-    if SUBTASKS in found.features and bool(first.subtasks) != bool(other.subtasks):
+    if SUBTASKS in found.features and bool(first.subtasks) != bool(
+        other.subtasks
+    ):
         without = other if first.subtasks else first
         yield f"{SUBTASKS}: {without.root} has no meta/subtasks table that tells what it numbers"
 
@@ -89,22 +91,32 @@ def _feature_differences(expected: Schema, found: Schema) -> Iterator[str]:
         if key not in expected.features:
             yield f"{printable(key)}, which is not in the first"
             continue
-        changed = list(_changes(_described(expected.features[key]), _described(feature)))
+        changed = list(
+            _changes(_described(expected.features[key]), _described(feature))
+        )
         if changed:
             yield f"{printable(key)}: {', '.join(changed)}"
 
 
-def _changes(expected: dict[str, object], found: dict[str, object]) -> Iterator[str]:
+def _changes(
+    expected: dict[str, object], found: dict[str, object]
+) -> Iterator[str]:
     for name in {**expected, **found}:
         if found.get(name) != expected.get(name):
-            yield printable(f"{name} {found.get(name)} instead of {expected.get(name)}")
+            yield printable(
+                f"{name} {found.get(name)} instead of {expected.get(name)}"
+            )
 
 
 def _described(feature: Feature) -> dict[str, object]:
     """What must be the same for rows of a feature to mean the same."""
     if feature.dtype in {"image", "video"}:
         height, width, channels = feature.camera_size
-        size = {"type": feature.dtype, "size": f"{width}x{height}", "channels": channels}
+        size = {
+            "type": feature.dtype,
+            "size": f"{width}x{height}",
+            "channels": channels,
+        }
         return {**size, **_depth(feature)}
     shape, names = list(feature.shape), list(feature.names or ())
     return {"type": feature.dtype, "shape": shape, "names": names}
@@ -118,7 +130,9 @@ def _depth(feature: Feature) -> dict[str, object]:
     return {name: info[name] for name in DEPTH_KEYS if name in info}
 
 
-def without_cameras(modality: object, cameras: Sequence[str]) -> dict[str, object] | None:
+def without_cameras(
+    modality: object, cameras: Sequence[str]
+) -> dict[str, object] | None:
     """A modality.json that names no other cameras than `cameras` (keys of features).
 
     None if it does not, anyhow.
@@ -126,14 +140,22 @@ def without_cameras(modality: object, cameras: Sequence[str]) -> dict[str, objec
     videos = modality.get("video") if isinstance(modality, dict) else None
     if not isinstance(modality, dict) or not isinstance(videos, dict):
         return None
-    kept = {name: entry for name, entry in videos.items() if _camera_of(name, entry) in cameras}
+    kept = {
+        name: entry
+        for name, entry in videos.items()
+        if _camera_of(name, entry) in cameras
+    }
     return None if kept == videos else {**modality, "video": kept}
 
 
 def _camera_of(name: str, entry: object) -> object:
     """The key of the feature that an entry of "video" names."""
     usual = f"{CAMERA_PREFIX}{name}"
-    return (entry.get("original_key") or usual) if isinstance(entry, dict) else usual
+    return (
+        (entry.get("original_key") or usual)
+        if isinstance(entry, dict)
+        else usual
+    )
 
 
 def read_modality(folder: DatasetFolder) -> object:

@@ -131,7 +131,14 @@ def edit(
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
     """
-    request = json.dumps(["edit", str(dataset.resolve()), repr(plan), options.reencode])
+    request = json.dumps(
+        [
+            "edit",
+            str(dataset.resolve()),
+            repr(plan),
+            options.reencode,
+        ]
+    )
     target = output or dataset.resolve()
     if output is not None and not was_published(output, request):
         check_output(output, [dataset], overwrite=options.overwrite)
@@ -150,7 +157,9 @@ def edit(
     return replace(result, output=target)
 
 
-def preview_edit(dataset: Path, plan: EditPlan, *, reencode: bool = False) -> Preview:
+def preview_edit(
+    dataset: Path, plan: EditPlan, *, reencode: bool = False
+) -> Preview:
     """Tell what `edit` would do; nothing is written.
 
     Args:
@@ -199,7 +208,9 @@ class _Change:
 
     def __init__(self, root: Path, plan: EditPlan) -> None:
         if not plan:
-            raise UsageError("the plan changes nothing", next_step="say what is to be done")
+            raise UsageError(
+                "the plan changes nothing", next_step="say what is to be done"
+            )
         check_dataset_edit(plan.dataset)
         self._dataset, self._plan = open_dataset(root), plan
         check_cameras(self._dataset)
@@ -219,17 +230,30 @@ class _Change:
         """See that no depth images are cut: their statistics, in metres, cannot be taken anew."""
         features = self._schema.schema.features
         depth = [key for key, feature in features.items() if feature.is_depth]
-        cut = [piece for piece in self._pieces if not piece.whole or self._plan.dataset.every > 1]
+        cut = [
+            piece
+            for piece in self._pieces
+            if not piece.whole or self._plan.dataset.every > 1
+        ]
         if depth and cut:
             raise DatasetError(
                 "episodes with depth images cannot be cut",
-                place=Place(file=self._dataset.root, episode=str(cut[0].index)),
+                place=Place(
+                    file=self._dataset.root,
+                    episode=str(cut[0].index),
+                ),
                 found=printable(", ".join(depth)),
                 next_step="add `--drop-camera`, or drop whole episodes only",
             )
 
     def _length(self, piece: Piece) -> int:
-        return len(range(piece.start, piece.stop, self._plan.dataset.every))
+        return len(
+            range(
+                piece.start,
+                piece.stop,
+                self._plan.dataset.every,
+            )
+        )
 
     def preview(self, recutter: Recutter) -> Preview:
         """What is to be done; nothing is written."""
@@ -237,20 +261,29 @@ class _Change:
         whole, changed = Work(0, 0), []
         for piece in self._pieces:
             if piece.whole and every == 1:
-                whole += Work(self._length(piece) * len(self._schema.schema.cameras), 0)
+                whole += Work(
+                    self._length(piece) * len(self._schema.schema.cameras), 0
+                )
             else:
                 work = self._work(piece, recutter)
-                changed.append(PieceWork(piece.index, piece.start, piece.stop, work))
+                changed.append(
+                    PieceWork(piece.index, piece.start, piece.stop, work)
+                )
         work = sum((each.work for each in changed), whole)
         frames = sum(map(self._length, self._pieces))
         return Preview(len(self._pieces), frames, work, tuple(changed))
 
     def _work(self, piece: Piece, recutter: Recutter) -> Work:
         clips = self._dataset.episode(piece.index).clips
-        kept = [clips[key] for key in self._schema.keys.values() if key in clips]
+        kept = [
+            clips[key] for key in self._schema.keys.values() if key in clips
+        ]
         every = self._plan.dataset.every
         spans = [piece.span(clip) for clip in kept]
-        return sum((recutter.work(span, every) for span in spans), Work(0, 0))
+        return sum(
+            (recutter.work(span, every) for span in spans),
+            Work(0, 0),
+        )
 
     def carry_out(self, place: Workplace, options: EditOptions) -> EditResult:
         """Make the new dataset in `place.dataset`."""
@@ -262,7 +295,9 @@ class _Change:
             quantiles=version == "v3.0",
             reencode=options.reencode,
         )
-        recutter = Recutter(place.pieces, self.record, reencode=options.reencode)
+        recutter = Recutter(
+            place.pieces, self.record, reencode=options.reencode
+        )
         episodes = EditedEpisodes(
             dataset,
             self._pieces,
@@ -298,7 +333,9 @@ class _Change:
             work=recutter.done,
         )
 
-    def _complete(self, made: Path, written: WrittenRows | None, notes: list[str]) -> None:
+    def _complete(
+        self, made: Path, written: WrittenRows | None, notes: list[str]
+    ) -> None:
         """Write what `meta/` holds beside LeRobot's own files, and bring all of it to the disk."""
         with syncing(made):
             self._keep_modality(made)
@@ -313,7 +350,9 @@ class _Change:
         if self._old_modality is None:
             return
         if self._modality == self._old_modality:
-            shutil.copyfile(self._dataset.folder.path(MODALITY), made / MODALITY)
+            shutil.copyfile(
+                self._dataset.folder.path(MODALITY), made / MODALITY
+            )
             return
         text = json.dumps(self._modality, indent=4, ensure_ascii=False) + "\n"
         (made / MODALITY).write_text(text, encoding="utf-8")
@@ -336,7 +375,10 @@ class _Change:
         entry["length"] = self._length(piece)
         if not piece.whole or every > 1:
             first, step = _first_frame(entry), _step(entry)
-            entry["frames"] = [first + piece.start * step, first + (piece.stop - 1) * step + 1]
+            entry["frames"] = [
+                first + piece.start * step,
+                first + (piece.stop - 1) * step + 1,
+            ]
             if every * step > 1:
                 entry["every"] = every * step
         return entry
@@ -356,7 +398,10 @@ class _Change:
         }
 
 
-def _entries(dataset: Dataset, record: dict[str, Any]) -> list[dict[str, Any]]:
+def _entries(
+    dataset: Dataset,
+    record: dict[str, Any],
+) -> list[dict[str, Any]]:
     """What the record tells of each episode; empty where it tells nothing."""
     found = record.get("episodes")
     if not isinstance(found, list) or len(found) != len(dataset):
@@ -364,7 +409,9 @@ def _entries(dataset: Dataset, record: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in found]
 
 
-def _known_episodes(dataset: Dataset, entries: list[dict[str, Any]]) -> list[KnownEpisode]:
+def _known_episodes(
+    dataset: Dataset, entries: list[dict[str, Any]]
+) -> list[KnownEpisode]:
     return [
         KnownEpisode(row.length, _source(entry))
         for row, entry in zip(dataset.episodes, entries, strict=True)
@@ -373,7 +420,11 @@ def _known_episodes(dataset: Dataset, entries: list[dict[str, Any]]) -> list[Kno
 
 def _source(entry: dict[str, Any]) -> str:
     source, name = entry.get("source"), entry.get("episode")
-    return f"{source}:{name}" if isinstance(source, str) and isinstance(name, str) else ""
+    return (
+        f"{source}:{name}"
+        if isinstance(source, str) and isinstance(name, str)
+        else ""
+    )
 
 
 def _first_frame(entry: dict[str, Any]) -> int:
@@ -395,7 +446,10 @@ def _check_instructions(dataset: Dataset, plan: EditPlan) -> None:
         UsageError: some are not.
     """
     new = {edit.instruction for edit in plan.episodes.values()}
-    unknown = plan.dataset.rename_instructions.keys() - {*dataset.tasks, *new}
+    unknown = plan.dataset.rename_instructions.keys() - {
+        *dataset.tasks,
+        *new,
+    }
     if unknown:
         shown = [printable(task) for task in dataset.tasks[:_SHOWN]]
         raise UsageError(

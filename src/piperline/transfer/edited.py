@@ -50,7 +50,12 @@ class EditedEpisodes:
         for piece in pieces:
             self._pieces.setdefault(piece.index, []).append(piece)
         self._columns = task_columns(dataset.schema)
-        self.parts: Sequence[Part] = [Part(dataset, tuple(self._pieces))]
+        self.parts: Sequence[Part] = [
+            Part(
+                dataset,
+                tuple(self._pieces),
+            )
+        ]
         self.total = len(pieces)
         self.kept: list[list[int]] = [[]]
 
@@ -88,5 +93,8 @@ class EditedEpisodes:
             made=made,
             instruction_columns=self._columns,
         )
-        place = Place(file=self._dataset.root, episode=str(piece.index))
+        place = Place(
+            file=self._dataset.root,
+            episode=str(piece.index),
+        )
         return self._pictures.complete(changed, place, self._dataset.version)

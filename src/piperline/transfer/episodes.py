@@ -64,7 +64,9 @@ class Episodes:
         left_out: those that cannot be taken over.
     """
 
-    def __init__(self, parts: Sequence[Part], pictures: Pictures, *, skip_bad: bool) -> None:
+    def __init__(
+        self, parts: Sequence[Part], pictures: Pictures, *, skip_bad: bool
+    ) -> None:
         self.parts = parts
         self._pictures = pictures
         self._skip_bad = skip_bad
@@ -82,7 +84,9 @@ class Episodes:
             for index, reading in read_ahead(part):
                 episode = self._completed(part.dataset, index, reading)
                 # Behind a bad one, the others are only looked at, to tell all that is wrong.
-                if episode is not None and (self._skip_bad or not self.left_out):
+                if episode is not None and (
+                    self._skip_bad or not self.left_out
+                ):
                     kept.append(index)
                     yield episode
         if self.left_out and (not self._skip_bad or not any(self.kept)):
@@ -93,10 +97,14 @@ class Episodes:
     ) -> EncodedEpisode | None:
         place = Place(file=dataset.root, episode=str(index))
         try:
-            return self._pictures.complete(reading.result(), place, dataset.version)
+            return self._pictures.complete(
+                reading.result(), place, dataset.version
+            )
         except DatasetError as error:
             if error.place is None or error.place.episode is None:
-                error.place = replace(error.place or place, episode=place.episode)
+                error.place = replace(
+                    error.place or place, episode=place.episode
+                )
             self.left_out.append(LeftOut(dataset, index, error))
             return None
 
@@ -108,7 +116,11 @@ class Episodes:
                 f"{len(self.left_out)} episodes cannot be taken over",
                 found="\n" + bad,
                 next_step="mend these datasets, or leave the episodes out with `--skip-bad`"
-                + (f"; of the first: {first.next_step}" if first.next_step else ""),
+                + (
+                    f"; of the first: {first.next_step}"
+                    if first.next_step
+                    else ""
+                ),
             )
         if not self._skip_bad:
             first.add_note("or leave this episode out with `--skip-bad`")
@@ -120,7 +132,15 @@ def read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
     with ThreadPoolExecutor(1) as pool:
         waiting: list[tuple[int, Future[EncodedEpisode]]] = []
         for index in part.indices:
-            waiting.append((index, pool.submit(part.dataset.episode, index)))
+            waiting.append(
+                (
+                    index,
+                    pool.submit(
+                        part.dataset.episode,
+                        index,
+                    ),
+                )
+            )
             if len(waiting) > 1:
                 yield waiting.pop(0)
         yield from waiting

@@ -70,10 +70,14 @@ class Pictures:
         features = dict(self._schema.features)
         for key, clip in first.clips.items():
             if clip.path.parent == self._folder:
-                features[key] = replace(camera_feature(clip.info), own=_kept(features[key]))
+                features[key] = replace(
+                    camera_feature(clip.info), own=_kept(features[key])
+                )
         return replace(self._schema, features=features)
 
-    def complete(self, episode: EncodedEpisode, place: Place, version: str) -> EncodedEpisode:
+    def complete(
+        self, episode: EncodedEpisode, place: Place, version: str
+    ) -> EncodedEpisode:
         """`episode` with statistics of all cameras, and clips that can all be cut.
 
         Statistics of images are taken over only where they can be right: from histograms, or from
@@ -91,11 +95,14 @@ class Pictures:
         """
         stats = self._stats(episode, place, version)
         clips = {
-            key: self._clip(clip, replace(place, camera=key)) for key, clip in episode.clips.items()
+            key: self._clip(clip, replace(place, camera=key))
+            for key, clip in episode.clips.items()
         }
         table = episode.table
         for key in self._to_videos:
-            clips[key], stats[key] = self._video(episode, key, replace(place, camera=key))
+            clips[key], stats[key] = self._video(
+                episode, key, replace(place, camera=key)
+            )
             table = table.drop_columns([key])
         return replace(episode, table=table, clips=clips, camera_stats=stats)
 
@@ -109,16 +116,28 @@ class Pictures:
             if stats.histogram is not None or is_right or self._is_depth(key)
         }
         unknown = [
-            key for key in self._schema.cameras if key not in known and not self._is_depth(key)
+            key
+            for key in self._schema.cameras
+            if key not in known and not self._is_depth(key)
         ]
         readers = [self._readers[key] for key in unknown]
         clips = [episode.clips[key] for key in unknown]
-        known.update(zip(unknown, self._pool.map(_clip_stats, readers, clips), strict=True))
+        known.update(
+            zip(
+                unknown,
+                self._pool.map(_clip_stats, readers, clips),
+                strict=True,
+            )
+        )
         self.measured += len(unknown)
         for key in self._images:
             if key not in known and key not in self._to_videos:
-                known[key] = _image_stats(episode, key, replace(place, camera=key))
-        return {key: known[key] for key in self._schema.features if key in known}
+                known[key] = _image_stats(
+                    episode, key, replace(place, camera=key)
+                )
+        return {
+            key: known[key] for key in self._schema.features if key in known
+        }
 
     def _is_depth(self, key: str) -> bool:
         feature = self._schema.features.get(key)
@@ -128,7 +147,9 @@ class Pictures:
         if self._reader.is_cuttable(clip):
             return clip
         place = replace(place, file=clip.path, frame=clip.first)
-        if self._is_depth(str(place.camera)) or MORE_THAN_8_BITS.fullmatch(clip.info.pix_fmt):
+        if self._is_depth(str(place.camera)) or MORE_THAN_8_BITS.fullmatch(
+            clip.info.pix_fmt
+        ):
             raise DatasetError(
                 "this piece of the video does not begin and end at key frames, "
                 "and its pixels have more than the 8 bits that encoding again would keep",
@@ -149,21 +170,29 @@ class Pictures:
             return encode_clip(self._reader, clip, self._next_file(), settings)
         except DatasetError as error:
             error.place = place
-            error.next_step = error.next_step or "leave this episode out with `--skip-bad`"
+            error.next_step = (
+                error.next_step or "leave this episode out with `--skip-bad`"
+            )
             raise
 
     def _next_file(self) -> Path:
         self._files += 1
         return self._folder / f"{self._files}.mp4"
 
-    def _video(self, episode: EncodedEpisode, key: str, place: Place) -> tuple[Clip, FeatureStats]:
+    def _video(
+        self, episode: EncodedEpisode, key: str, place: Place
+    ) -> tuple[Clip, FeatureStats]:
         """A video of the images of a column, and their statistics as `convert` takes them."""
         path = self._next_file()
         samples = set(sample_frames(episode.length))
         histogram = np.zeros((3, 256), dtype=np.int64)
         decoder = PictureDecoder()
         size: tuple[int, int] | None = None
-        with VideoWriter(path, MODES["h264"], fps=self._schema.fps) as writer:
+        with VideoWriter(
+            path,
+            MODES["h264"],
+            fps=self._schema.fps,
+        ) as writer:
             for number, data in enumerate(_image_bytes(episode.table[key])):
                 picture = _decoded(decoder, data, replace(place, frame=number))
                 size = _same_size(size, picture, replace(place, frame=number))
@@ -171,7 +200,9 @@ class Pictures:
                 if number in samples:
                     histogram += count_pixels(picture, image_stride(*size))
         info, frames = probe(path)
-        return Clip(path, 0, frames, info), FeatureStats.of_histogram(histogram, len(samples))
+        return Clip(path, 0, frames, info), FeatureStats.of_histogram(
+            histogram, len(samples)
+        )
 
 
 def _image_columns(schema: Schema) -> tuple[str, ...]:
@@ -179,12 +210,15 @@ def _image_columns(schema: Schema) -> tuple[str, ...]:
     return tuple(
         key
         for key in schema.columns
-        if schema.features[key].dtype == "image" and not schema.features[key].is_depth
+        if schema.features[key].dtype == "image"
+        and not schema.features[key].is_depth
     )
 
 
 def _kept(feature: Feature) -> dict[str, object]:
-    return {name: value for name, value in feature.own.items() if name != "names"}
+    return {
+        name: value for name, value in feature.own.items() if name != "names"
+    }
 
 
 def _image_bytes(column: pa.ChunkedArray) -> list[bytes]:
@@ -195,7 +229,9 @@ def _decoded(decoder: PictureDecoder, data: bytes, place: Place) -> Picture:
     try:
         picture = decoder.encoded(data)
     except ValueError as error:
-        raise DatasetError("an image does not decode", place=place, found=str(error)) from error
+        raise DatasetError(
+            "an image does not decode", place=place, found=str(error)
+        ) from error
     if picture.format.components[0].bits > _BITS:
         raise DatasetError(
             "an image has more bits than a video keeps: it may hold distances",
@@ -207,7 +243,9 @@ def _decoded(decoder: PictureDecoder, data: bytes, place: Place) -> Picture:
     return picture
 
 
-def _same_size(known: tuple[int, int] | None, picture: Picture, place: Place) -> tuple[int, int]:
+def _same_size(
+    known: tuple[int, int] | None, picture: Picture, place: Place
+) -> tuple[int, int]:
     """Height and width of a picture, which are those of all pictures of a video."""
     size = picture.height, picture.width
     if size[0] % 2 or size[1] % 2:
@@ -232,7 +270,10 @@ def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     LeRobot's sample of a long video can hardly be decoded without all other frames.
     """
     samples = sample_frames(clip.count)
-    if clip.count > _LONG and len(keys := reader.key_frames(clip, _KEY_FRAMES)) == _KEY_FRAMES:
+    if (
+        clip.count > _LONG
+        and len(keys := reader.key_frames(clip, _KEY_FRAMES)) == _KEY_FRAMES
+    ):
         samples = keys
     stride = image_stride(clip.info.height, clip.info.width)
     histogram = np.zeros((3, 256), dtype=np.int64)
@@ -241,15 +282,21 @@ def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     return FeatureStats.of_histogram(histogram, len(samples))
 
 
-def _image_stats(episode: EncodedEpisode, key: str, place: Place) -> FeatureStats:
+def _image_stats(
+    episode: EncodedEpisode, key: str, place: Place
+) -> FeatureStats:
     """Statistics of images that are stored in a column."""
     samples = sample_frames(episode.length)
     histogram = np.zeros((3, 256), dtype=np.int64)
-    for number, data in zip(samples, _image_bytes(episode.table[key].take(samples)), strict=True):
+    for number, data in zip(
+        samples, _image_bytes(episode.table[key].take(samples)), strict=True
+    ):
         image = _colours(data, replace(place, frame=number))
         stride = image_stride(*image.shape[:2])
         pixels = image[::stride, ::stride].reshape(-1, 3)
-        histogram += np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
+        histogram += np.stack(
+            [np.bincount(channel, minlength=256) for channel in pixels.T]
+        )
     return FeatureStats.of_histogram(histogram, len(samples))
 
 
@@ -257,4 +304,6 @@ def _colours(data: bytes, place: Place) -> NDArray[np.uint8]:
     try:
         return decode_image(data)
     except VideoError as error:
-        raise DatasetError("an image does not decode", place=place, found=error.found) from error
+        raise DatasetError(
+            "an image does not decode", place=place, found=error.found
+        ) from error

@@ -21,7 +21,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def record_of(part: Part, kept: Sequence[int]) -> dict[str, Any]:
+def record_of(
+    part: Part,
+    kept: Sequence[int],
+) -> dict[str, Any]:
     """How some episodes of a dataset were made."""
     record = read_record(part.dataset.root)
     episodes = record.get("episodes")
@@ -30,13 +33,19 @@ def record_of(part: Part, kept: Sequence[int]) -> dict[str, Any]:
     return record
 
 
-def with_left_out(record: dict[str, Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
+def with_left_out(
+    record: dict[str, Any], left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
     """A record that also tells what was left out; nothing where there is no record."""
     known = record.get("left_out", [])
     if not record or not left_out or not isinstance(known, list):
         return record
     more = [
-        {"source": left.dataset.root.name, "episode": left.index, "reason": left.error.message}
+        {
+            "source": left.dataset.root.name,
+            "episode": left.index,
+            "reason": left.error.message,
+        }
         for left in left_out
     ]
     return {**record, "left_out": [*known, *more]}

@@ -23,7 +23,10 @@ class Part:
     indices: tuple[int, ...]
 
 
-def select(datasets: Sequence[Dataset], chosen: str | None) -> list[Part]:
+def select(
+    datasets: Sequence[Dataset],
+    chosen: str | None,
+) -> list[Part]:
     """The episodes that are chosen; datasets of which there are none are left out.
 
     Args:
@@ -38,14 +41,19 @@ def select(datasets: Sequence[Dataset], chosen: str | None) -> list[Part]:
     parts = []
     start = 0
     for dataset in datasets:
-        indices = tuple(index for index in range(len(dataset)) if start + index in wanted)
+        indices = tuple(
+            index for index in range(len(dataset)) if start + index in wanted
+        )
         start += len(dataset)
         if indices:
             parts.append(Part(dataset, indices))
     return parts
 
 
-def _numbers(chosen: str | None, count: int) -> set[int] | range:
+def _numbers(
+    chosen: str | None,
+    count: int,
+) -> set[int] | range:
     if chosen is None:
         return range(count)
     numbers: set[int] = set()
@@ -65,4 +73,7 @@ def _span(span: re.Match[str], count: int) -> range:
     start, stop, number = span.groups()
     if number is not None:
         return range(int(number), min(int(number) + 1, count))
-    return range(int(start or 0), min(int(stop or count), count))
+    return range(
+        int(start or 0),
+        min(int(stop or count), count),
+    )

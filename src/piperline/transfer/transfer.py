@@ -20,7 +20,12 @@ from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
 from piperline.seal.seal import write_seal
 from piperline.text import plural
-from piperline.transfer.carried import carry_files, common_schema, new_splits, own_columns
+from piperline.transfer.carried import (
+    carry_files,
+    common_schema,
+    new_splits,
+    own_columns,
+)
 from piperline.transfer.compare import (
     MODALITY,
     check_cameras,
@@ -122,7 +127,8 @@ def aggregate(
     """
     if not datasets:
         raise UsageError(
-            "no datasets are named", next_step="name the folders of the datasets to aggregate"
+            "no datasets are named",
+            next_step="name the folders of the datasets to aggregate",
         )
     request = _request("aggregate", datasets, format, options)
     if not was_published(output, request):
@@ -130,9 +136,19 @@ def aggregate(
     opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
-        raise DatasetError("all datasets are empty", place=Place(file=datasets[0]))
-    version = format or ("v3.0" if all(dataset.version == "v3.0" for dataset in filled) else "v2.1")
-    notes = [f"{dataset.root} is empty: left out" for dataset in opened if not len(dataset)]
+        raise DatasetError(
+            "all datasets are empty", place=Place(file=datasets[0])
+        )
+    version = format or (
+        "v3.0"
+        if all(dataset.version == "v3.0" for dataset in filled)
+        else "v2.1"
+    )
+    notes = [
+        f"{dataset.root} is empty: left out"
+        for dataset in opened
+        if not len(dataset)
+    ]
     with workplace(output, request) as place:
         if place.finished:
             return _existing(output, notes)
@@ -144,7 +160,11 @@ def aggregate(
 
 
 def migrate(
-    dataset: Path, to: str, *, output: Path | None = None, options: Options = Options()
+    dataset: Path,
+    to: str,
+    *,
+    output: Path | None = None,
+    options: Options = Options(),
 ) -> TransferResult:
     """Make another version of a dataset.
 
@@ -165,7 +185,8 @@ def migrate(
     request = _request("migrate", [dataset], to, options)
     if output is not None and not was_published(output, request):
         check_output(output, [dataset], overwrite=options.overwrite)
-        _check_version(_opened(dataset, options), to)  # before a folder is made for the output
+        # before a folder is made for the output
+        _check_version(_opened(dataset, options), to)
     # Before the dataset is opened: what a killed migration left at its path is put right.
     with workplace(target, request) as place:
         if place.finished:
@@ -181,13 +202,34 @@ def migrate(
     return _finished(result, target, [])
 
 
-def _request(command: str, datasets: Sequence[Path], version: str | None, options: Options) -> str:
+def _request(
+    command: str,
+    datasets: Sequence[Path],
+    version: str | None,
+    options: Options,
+) -> str:
     """Names what is asked for, so that the same command after a kill is told from another one."""
-    how = asdict(replace(options, watch=_DEFAULTS.watch, ready=_DEFAULTS.ready, made_from=None))
-    return json.dumps([command, [str(path.resolve()) for path in datasets], version, repr(how)])
+    how = asdict(
+        replace(
+            options,
+            watch=_DEFAULTS.watch,
+            ready=_DEFAULTS.ready,
+            made_from=None,
+        )
+    )
+    return json.dumps(
+        [
+            command,
+            [str(path.resolve()) for path in datasets],
+            version,
+            repr(how),
+        ]
+    )
 
 
-def _existing(output: Path, notes: Sequence[str], backup: Path | None = None) -> TransferResult:
+def _existing(
+    output: Path, notes: Sequence[str], backup: Path | None = None
+) -> TransferResult:
     """What came of the same command, which was killed when the dataset had just got its name."""
     dataset = open_dataset(output)
     return TransferResult(
@@ -203,7 +245,9 @@ def _existing(output: Path, notes: Sequence[str], backup: Path | None = None) ->
 
 def _check_version(dataset: Dataset, to: str) -> None:
     if dataset.version == to:
-        raise UnsupportedVersion(f"the dataset is {to} already", place=Place(file=dataset.root))
+        raise UnsupportedVersion(
+            f"the dataset is {to} already", place=Place(file=dataset.root)
+        )
 
 
 def _all_opened(paths: Sequence[Path], options: Options) -> list[Dataset]:
@@ -226,7 +270,9 @@ def _all_opened(paths: Sequence[Path], options: Options) -> list[Dataset]:
     if problems:
         first, *others = problems
         if others:
-            first.add_note("\n".join(["and also:", *(f"- {error}" for error in others)]))
+            first.add_note(
+                "\n".join(["and also:", *(f"- {error}" for error in others)])
+            )
         raise first
     return opened
 
@@ -240,14 +286,21 @@ def _opened(path: Path, options: Options) -> Dataset:
 
 
 def _transfer(
-    datasets: Sequence[Dataset], place: Workplace, version: str, options: Options
+    datasets: Sequence[Dataset],
+    place: Workplace,
+    version: str,
+    options: Options,
 ) -> TransferResult:
     made = place.dataset
     parts = select(datasets, options.episodes)
     if not parts:
-        raise DatasetError("there are no episodes", place=Place(file=datasets[0].root))
+        raise DatasetError(
+            "there are no episodes", place=Place(file=datasets[0].root)
+        )
     datasets = [part.dataset for part in parts]
-    tasks = list(dict.fromkeys(task for dataset in datasets for task in dataset.tasks))
+    tasks = list(
+        dict.fromkeys(task for dataset in datasets for task in dataset.tasks)
+    )
     notes: list[str] = []
     schema = common_schema(datasets, notes)
     pictures = Pictures(
@@ -266,7 +319,10 @@ def _transfer(
     episodes = Episodes(parts, pictures, skip_bad=options.skip_bad)
     made_from = options.made_from or [dataset.root for dataset in datasets]
     records = [read_record(folder) for folder in made_from]
-    longest = max((row.length for dataset in datasets for row in dataset.episodes), default=0)
+    longest = max(
+        (row.length for dataset in datasets for row in dataset.episodes),
+        default=0,
+    )
     wanted = wants_groot_stats(datasets, version, records, longest)
     written = WrittenRows() if wanted else None
     with closing(pictures):
@@ -290,7 +346,11 @@ def _transfer(
             write_groot_stats(made, written=written)
         write_seal(made)
     sync_tree(made / "meta")
-    notes += [f"{dataset.root}: {note}" for dataset in datasets for note in dataset.notes]
+    notes += [
+        f"{dataset.root}: {note}"
+        for dataset in datasets
+        for note in dataset.notes
+    ]
     notes += told(pictures)
     return TransferResult(
         output=made,
@@ -385,13 +445,19 @@ def wants_groot_stats(
         documents: how they were made.
         longest: how many frames its longest episode has.
     """
-    if version != "v2.1" or not all(document.get("groot") for document in documents):
+    if version != "v2.1" or not all(
+        document.get("groot") for document in documents
+    ):
         return False
-    known = any(read_modality(dataset.folder) is not None for dataset in datasets)
+    known = any(
+        read_modality(dataset.folder) is not None for dataset in datasets
+    )
     return known and longest >= DEFAULT_HORIZON
 
 
-def _keep_modality(datasets: Sequence[Dataset], made: Path, schema: Schema) -> None:
+def _keep_modality(
+    datasets: Sequence[Dataset], made: Path, schema: Schema
+) -> None:
     """Keep the modality.json that the datasets have, without cameras that are gone."""
     for dataset in datasets:
         modality = read_modality(dataset.folder)
@@ -407,6 +473,11 @@ def _keep_modality(datasets: Sequence[Dataset], made: Path, schema: Schema) -> N
 
 
 def _finished(
-    result: TransferResult, output: Path, notes: Sequence[str], backup: Path | None = None
+    result: TransferResult,
+    output: Path,
+    notes: Sequence[str],
+    backup: Path | None = None,
 ) -> TransferResult:
-    return replace(result, output=output, notes=(*notes, *result.notes), backup=backup)
+    return replace(
+        result, output=output, notes=(*notes, *result.notes), backup=backup
+    )

@@ -22,7 +22,12 @@ from piperline.verify.frames import (
     spread,
 )
 from piperline.verify.packets import Held, compare_packets
-from piperline.verify.recorded import OpenEpisode, RecordedEpisode, Sources, open_episode
+from piperline.verify.recorded import (
+    OpenEpisode,
+    RecordedEpisode,
+    Sources,
+    open_episode,
+)
 from piperline.verify.report import Looked, Strip
 from piperline.verify.rows import Numbers, instructions, numbers
 from piperline.verify.videos import frame_size
@@ -66,7 +71,9 @@ class Comparison:
         recorded = self.matched[episode]
         if recorded is None:
             message = "there is no recorded episode for it among the recordings"
-            yield Finding("recording-missing", "error", message, self._place(episode))
+            yield Finding(
+                "recording-missing", "error", message, self._place(episode)
+            )
             return
         try:
             with open_episode(self.sources, recorded, self._sizes()) as opened:
@@ -85,14 +92,22 @@ class Comparison:
         }
 
     def _place(self, episode: int) -> Place:
-        return Place(file=self.contents.data_path(episode), episode=str(episode))
+        return Place(
+            file=self.contents.data_path(episode), episode=str(episode)
+        )
 
     def _episode(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
         length = self.contents.episodes[episode].length
         if length != opened.header.length:
             message = f"the episode has {length} rows, the recorded one {opened.header.length}"
             numbers_ = {"rows": length, "recorded": opened.header.length}
-            yield Finding("length-differs", "error", message, self._place(episode), numbers_)
+            yield Finding(
+                "length-differs",
+                "error",
+                message,
+                self._place(episode),
+                numbers_,
+            )
         try:
             table = self.contents.rows(episode)
         except DatasetError:  # found in itself
@@ -101,7 +116,9 @@ class Comparison:
         yield from self._instruction(episode, table, opened)
         yield from self._cameras(episode, opened)
 
-    def _rows(self, episode: int, table: pa.Table, opened: OpenEpisode) -> Iterator[Finding]:
+    def _rows(
+        self, episode: int, table: pa.Table, opened: OpenEpisode
+    ) -> Iterator[Finding]:
         compared = 0
         for key, recorded in opened.vectors().items():
             feature = self.contents.info.features.get(key)
@@ -110,17 +127,23 @@ class Comparison:
                 continue
             if found.shape[1:] != recorded.shape[1:]:
                 message = f"{key} has another shape than was recorded"
-                yield Finding("rows-differ", "error", message, self._place(episode))
+                yield Finding(
+                    "rows-differ", "error", message, self._place(episode)
+                )
                 continue
             compared = min(len(found), len(recorded))
-            yield from self._differences(episode, key, found[:compared], recorded[:compared])
+            yield from self._differences(
+                episode, key, found[:compared], recorded[:compared]
+            )
         self.looked.recorded_rows += compared
 
     def _differences(
         self, episode: int, key: str, found: Numbers, recorded: Numbers
     ) -> Iterator[Finding]:
         """Values that are not the recorded ones, bit by bit."""
-        same = found.astype(np.float32).view(np.uint32) == recorded.view(np.uint32)
+        same = found.astype(np.float32).view(np.uint32) == recorded.view(
+            np.uint32
+        )
         wrong = np.argwhere(~same)
         if not len(wrong):
             return
@@ -139,7 +162,9 @@ class Comparison:
         place = replace(self._place(episode), frame=frame)
         yield Finding("rows-differ", "error", message, place, values)
 
-    def _instruction(self, episode: int, table: pa.Table, opened: OpenEpisode) -> Iterator[Finding]:
+    def _instruction(
+        self, episode: int, table: pa.Table, opened: OpenEpisode
+    ) -> Iterator[Finding]:
         recorded = opened.header.task
         if recorded is None:  # there is nothing to hold it against
             return
@@ -147,7 +172,9 @@ class Comparison:
         used = instructions(self.contents, table)
         if used is not None and used != [recorded]:
             message = f"the instruction is {' / '.join(used)!r}, recorded was {recorded!r}"
-            yield Finding("instruction-differs", "error", message, self._place(episode))
+            yield Finding(
+                "instruction-differs", "error", message, self._place(episode)
+            )
 
     def _cameras(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
         clips = self._clips(episode, opened)
@@ -155,7 +182,12 @@ class Comparison:
         for clip in clips:
             if self.copied and clip.codec != "mjpeg":
                 message = f"the video is {clip.codec}, and recorded JPEG was to be kept"
-                yield Finding("video-not-copied", "error", message, self._clip_place(episode, clip))
+                yield Finding(
+                    "video-not-copied",
+                    "error",
+                    message,
+                    self._clip_place(episode, clip),
+                )
             try:
                 held = self._held(episode, opened, clip)
             except DatasetError as error:
@@ -168,24 +200,32 @@ class Comparison:
         if encoded:
             yield from self._frames(episode, opened, encoded)
 
-    def _held(self, episode: int, opened: OpenEpisode, clip: Clip) -> Held | None:
+    def _held(
+        self, episode: int, opened: OpenEpisode, clip: Clip
+    ) -> Held | None:
         """The packets of a clip beside recorded JPEG; None where they are others by intent."""
         is_jpeg = opened.header.cameras[clip.camera].storage == "jpeg"
         if self.copied is False or clip.codec != "mjpeg" or not is_jpeg:
             return None
-        held = compare_packets(opened, clip, self._length(episode, opened), self.contents.info)
+        held = compare_packets(
+            opened, clip, self._length(episode, opened), self.contents.info
+        )
         if not (self.copied or held.first_equal):
             return None
         self.looked.packets += held.compared
         return held
 
     def _other_packets(self, episode: int, clip: Clip, held: Held) -> Finding:
-        place = replace(self._clip_place(episode, clip), frame=held.differing[0])
+        place = replace(
+            self._clip_place(episode, clip), frame=held.differing[0]
+        )
         message = f"{len(held.differing)} packets are not the recorded JPEG; the first {held.text}"
         values = {"packets": len(held.differing), "of": held.compared}
         return Finding("packets-differ", "error", message, place, values)
 
-    def _undecodable(self, episode: int, error: DatasetError) -> Iterator[Finding]:
+    def _undecodable(
+        self, episode: int, error: DatasetError
+    ) -> Iterator[Finding]:
         """A finding for a video that cannot be read, unless there is one already."""
         path = Path(str(error.place.file)) if error.place else None
         if path not in self.broken:
@@ -197,12 +237,21 @@ class Comparison:
         """What the dataset has and the recordings have not, or the other way round."""
         if not self.looked.episodes:
             return
-        vectors, columns = self.sources.layout.vectors, self.contents.info.schema.columns
+        vectors, columns = (
+            self.sources.layout.vectors,
+            self.contents.info.schema.columns,
+        )
         kinds = {
-            "cameras that the recordings do not have": set(self.contents.cameras) - self._recorded,
-            "cameras that the dataset does not have": self._recorded - set(self.contents.cameras),
-            "columns that the recordings do not have": set(columns) - vectors.keys(),
-            "vectors that the dataset does not have": vectors.keys() - set(columns),
+            "cameras that the recordings do not have": set(
+                self.contents.cameras
+            )
+            - self._recorded,
+            "cameras that the dataset does not have": self._recorded
+            - set(self.contents.cameras),
+            "columns that the recordings do not have": set(columns)
+            - vectors.keys(),
+            "vectors that the dataset does not have": vectors.keys()
+            - set(columns),
         }
         for kind, names in kinds.items():
             if names:
@@ -224,13 +273,19 @@ class Comparison:
                 info, _ = probe(path, pix_fmt="unknown")
             except DatasetError:
                 continue
-            if (info.width, info.height) != frame_size(self.contents.info.features[key]):
+            if (info.width, info.height) != frame_size(
+                self.contents.info.features[key]
+            ):
                 continue
             clips.append(Clip(camera, key, path, first, info.codec))
         return clips
 
     def _clip_place(self, episode: int, clip: Clip) -> Place:
-        return Place(file=clip.path, episode=str(episode), camera=clip.key)
+        return Place(
+            file=clip.path,
+            episode=str(episode),
+            camera=clip.key,
+        )
 
     def _frames(
         self, episode: int, opened: OpenEpisode, clips: Sequence[Clip]
@@ -256,39 +311,66 @@ class Comparison:
             if result.bad:
                 yield self._bad(episode, opened, clips, result)
             if result.absent and result.clip.path not in self.broken:
-                place = replace(self._clip_place(episode, result.clip), frame=result.absent[0])
+                place = replace(
+                    self._clip_place(episode, result.clip),
+                    frame=result.absent[0],
+                )
                 message = f"{len(result.absent)} frames that are to be compared are not there"
                 yield Finding("frame-missing", "error", message, place)
 
     def _keep(self, result: Compared) -> None:
         if self.strips is not None:
-            held = [*self.strips.get(result.clip.key, ()), *result.worst]
-            self.strips[result.clip.key] = sorted(held, key=lambda strip: strip.psnr)[:_STRIPS]
+            held = [
+                *self.strips.get(result.clip.key, ()),
+                *result.worst,
+            ]
+            self.strips[result.clip.key] = sorted(
+                held, key=lambda strip: strip.psnr
+            )[:_STRIPS]
 
     def _bad(
-        self, episode: int, opened: OpenEpisode, clips: Sequence[Clip], result: Compared
+        self,
+        episode: int,
+        opened: OpenEpisode,
+        clips: Sequence[Clip],
+        result: Compared,
     ) -> Finding:
         frame, seen = result.bad[0]
         clip = result.clip
         own = candidates(opened, clips, clip, frame)
-        shown = most_like(seen, [*own, *self._of_other_episodes(episode, clip, frame)])
+        shown = most_like(
+            seen, [*own, *self._of_other_episodes(episode, clip, frame)]
+        )
         place = replace(self._clip_place(episode, clip), frame=frame)
         message = (
             f"frame {frame} {shown.text}; so or otherwise wrong are {len(result.bad)} of "
             f"{result.looked} frames that were compared"
         )
-        values = {"frames": len(result.bad), "of": result.looked, "last": result.bad[-1][0]}
+        values = {
+            "frames": len(result.bad),
+            "of": result.looked,
+            "last": result.bad[-1][0],
+        }
         return Finding(shown.code, "error", message, place, values)
 
-    def _of_other_episodes(self, episode: int, clip: Clip, frame: int) -> Iterator[Candidate]:
-        others = [number for number in range(len(self.matched)) if number != episode]
+    def _of_other_episodes(
+        self, episode: int, clip: Clip, frame: int
+    ) -> Iterator[Candidate]:
+        others = [
+            number for number in range(len(self.matched)) if number != episode
+        ]
         for other in others[:_SEARCHED]:
             recorded = self.matched[other]
             if recorded is None:
                 continue
             try:
-                with open_episode(self.sources, recorded, self._sizes()) as opened:
-                    if clip.camera in opened.header.cameras and frame < opened.header.length:
+                with open_episode(
+                    self.sources, recorded, self._sizes()
+                ) as opened:
+                    if (
+                        clip.camera in opened.header.cameras
+                        and frame < opened.header.length
+                    ):
                         view = opened.pictures(clip.camera).view(frame)
                         text = f"shows episode {other}"
                         yield Candidate("frame-episode", text, view.blocks)

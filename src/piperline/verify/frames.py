@@ -63,7 +63,9 @@ class Compared:
 
     def keep(self, strip: Strip) -> None:
         """Keep a frame if it is among the worst."""
-        self.worst = sorted([*self.worst, strip], key=lambda kept: kept.psnr)[:_STRIPS]
+        self.worst = sorted([*self.worst, strip], key=lambda kept: kept.psnr)[
+            :_STRIPS
+        ]
 
     def is_worst(self, decibels: float) -> bool:
         """Whether a frame is among the worst."""
@@ -74,7 +76,18 @@ def spread(length: int, count: int) -> list[int]:
     """`count` of `length` frames, evenly spread, the first and the last among them."""
     if count >= length:
         return list(range(length))
-    return sorted({int(frame) for frame in np.round(np.linspace(0, length - 1, max(2, count)))})
+    return sorted(
+        {
+            int(frame)
+            for frame in np.round(
+                np.linspace(
+                    0,
+                    length - 1,
+                    max(2, count),
+                )
+            )
+        }
+    )
 
 
 def compare_frames(
@@ -104,24 +117,33 @@ def compare_frames(
     """
     recorded = {clip.camera: opened.pictures(clip.camera) for clip in clips}
     decoded = {
-        clip.camera: _Decoded(pictures(clip.path, fps, [clip.first + frame for frame in frames]))
+        clip.camera: _Decoded(
+            pictures(clip.path, fps, [clip.first + frame for frame in frames])
+        )
         for clip in clips
     }
     results = [Compared(clip) for clip in clips]
     for frame in frames:
-        around = {camera: _Around.of(source, frame) for camera, source in recorded.items()}
+        around = {
+            camera: _Around.of(source, frame)
+            for camera, source in recorded.items()
+        }
         for result in results:
             camera = result.clip.camera
             picture = decoded[camera].at(result.clip.first + frame)
             if picture is None:
                 result.absent.append(frame)
                 continue
-            others = [other.own for name, other in around.items() if name != camera]
+            others = [
+                other.own for name, other in around.items() if name != camera
+            ]
             result.looked += 1
             decibels = _compare(result, picture, around[camera], others, looked)
             if strips and result.is_worst(decibels):
                 pair = rgb(recorded[camera].picture(frame)), rgb(picture)
-                result.keep(Strip(result.clip.key, episode, frame, decibels, *pair))
+                result.keep(
+                    Strip(result.clip.key, episode, frame, decibels, *pair)
+                )
     return results
 
 
@@ -137,7 +159,9 @@ class _Around:
     def of(cls, recorded: RecordedPictures, frame: int) -> "_Around":
         before = [recorded.view(frame - 1)] if frame else []
         own = recorded.view(frame)
-        after = [recorded.view(frame + 1)] if frame + 1 < recorded.length else []
+        after = (
+            [recorded.view(frame + 1)] if frame + 1 < recorded.length else []
+        )
         return cls(frame, own, (*before, *after))
 
 
@@ -155,12 +179,24 @@ class _Decoded:
 
 
 def _compare(
-    result: Compared, picture: Picture, around: _Around, others: Sequence[View], looked: Looked
+    result: Compared,
+    picture: Picture,
+    around: _Around,
+    others: Sequence[View],
+    looked: Looked,
 ) -> float:
     """Take a frame into account; its PSNR in dB, 0 where it is of another size."""
     seen, own, codec = View.of(picture), around.own, result.clip.codec
     beside = [shows(seen, own, view, codec) for view in around.beside]
-    elsewhere = [shows(seen, own, view, codec) for view in (*others, own.exchanged)]
+    elsewhere = [
+        shows(
+            seen,
+            own,
+            view,
+            codec,
+        )
+        for view in (*others, own.exchanged)
+    ]
     looked.frames += 1
     decibels = psnr(seen, own) if seen.luma.shape == own.luma.shape else 0.0
     if decibels < floor_of(codec) or False in (*beside, *elsewhere):
@@ -197,17 +233,27 @@ def candidates(
             text = f"shows the recorded frame {number}"
             yield Candidate("frame-shifted", text, view.blocks)
             continue
-        yield Candidate("frame-quality", "shows its recorded frame, but badly", view.blocks)
-        yield Candidate("frame-colors", "has red and blue exchanged", view.exchanged.blocks)
+        yield Candidate(
+            "frame-quality", "shows its recorded frame, but badly", view.blocks
+        )
+        yield Candidate(
+            "frame-colors", "has red and blue exchanged", view.exchanged.blocks
+        )
     for other in clips:
         if other.camera != clip.camera:
             view = opened.pictures(other.camera).view(frame)
-            yield Candidate("frame-camera", f"shows the camera {other.key}", view.blocks)
+            yield Candidate(
+                "frame-camera", f"shows the camera {other.key}", view.blocks
+            )
 
 
 def most_like(seen: View, among: Iterable[Candidate]) -> Candidate:
     """What a frame shows: the nearest candidate, or nothing that was recorded."""
-    best = min(among, key=lambda candidate: distance(seen.blocks, candidate.blocks))
+    best = min(
+        among, key=lambda candidate: distance(seen.blocks, candidate.blocks)
+    )
     if distance(seen.blocks, best.blocks) > LIKE:
-        return Candidate("frame-unlike", "is like nothing that was recorded", best.blocks)
+        return Candidate(
+            "frame-unlike", "is like nothing that was recorded", best.blocks
+        )
     return best

@@ -18,10 +18,17 @@ from piperline.seal.contents import Contents, files_below
 from piperline.verify.report import Looked
 from piperline.verify.rows import RowCheck, check_totals
 from piperline.verify.statistics import StatisticsCheck
-from piperline.verify.videos import VideoFile, check_videos, missing_cameras, video_files
+from piperline.verify.videos import (
+    VideoFile,
+    check_videos,
+    missing_cameras,
+    video_files,
+)
 
 
-def check_itself(contents: Contents, looked: Looked, *, every_frame: bool) -> Iterator[Finding]:
+def check_itself(
+    contents: Contents, looked: Looked, *, every_frame: bool
+) -> Iterator[Finding]:
     """Rows, frames and lengths agree, statistics are those of the rows, and nothing is left over.
 
     Args:
@@ -35,7 +42,9 @@ def check_itself(contents: Contents, looked: Looked, *, every_frame: bool) -> It
     absent = missing_cameras(files)
     for camera in absent:
         message = f"info.json declares the camera {camera}, and there is no video of it"
-        yield Finding("camera-without-videos", "warning", message, Place(camera=camera))
+        yield Finding(
+            "camera-without-videos", "warning", message, Place(camera=camera)
+        )
     there = [file for file in files if file.camera not in absent]
     yield from check_videos(contents, there, looked, every_frame=every_frame)
     yield from _check_leftovers(contents, files)
@@ -58,14 +67,22 @@ def _check_rows(contents: Contents, looked: Looked) -> Iterator[Finding]:
     yield from rows.odd()
     left_over = list(_check_row_counts(contents))
     yield from left_over
-    if whole and not left_over:  # else what was found already would be found once more
-        data = [contents.data_path(episode) for episode in range(len(contents.episodes))]
+    # else what was found already would be found once more
+    if whole and not left_over:
+        data = [
+            contents.data_path(episode)
+            for episode in range(len(contents.episodes))
+        ]
         yield from statistics.finish(list(dict.fromkeys(data)))
 
 
-def _check_leftovers(contents: Contents, files: Sequence[VideoFile]) -> Iterator[Finding]:
+def _check_leftovers(
+    contents: Contents, files: Sequence[VideoFile]
+) -> Iterator[Finding]:
     """Files below data/ and videos/ that belong to no episode: GR00T takes their rows as well."""
-    used = {contents.data_path(episode) for episode in range(len(contents.episodes))}
+    used = {
+        contents.data_path(episode) for episode in range(len(contents.episodes))
+    }
     used |= {file.path for file in files}
     for part in ("data", "videos"):
         for path in files_below(contents.root / part):
@@ -73,7 +90,14 @@ def _check_leftovers(contents: Contents, files: Sequence[VideoFile]) -> Iterator
             if whole not in used and not path.name.startswith("."):
                 message = "the file belongs to no episode"
                 remedy = "move it away"
-                yield Finding("file-left-over", "error", message, Place(file=whole), {}, remedy)
+                yield Finding(
+                    "file-left-over",
+                    "error",
+                    message,
+                    Place(file=whole),
+                    {},
+                    remedy,
+                )
 
 
 def _check_row_counts(contents: Contents) -> Iterator[Finding]:
@@ -81,7 +105,9 @@ def _check_row_counts(contents: Contents) -> Iterator[Finding]:
     lengths: Counter[Path] = Counter()
     for episode, row in enumerate(contents.episodes):
         lengths[contents.data_path(episode)] += row.length
-    for path, rows in lengths.items() if contents.info.version == "v3.0" else ():
+    for path, rows in (
+        lengths.items() if contents.info.version == "v3.0" else ()
+    ):
         try:
             held = pq.read_metadata(path).num_rows
         except (OSError, pa.ArrowException):  # found with its rows
@@ -89,7 +115,9 @@ def _check_row_counts(contents: Contents) -> Iterator[Finding]:
         if held > rows:
             message = f"the file has {held} rows, its episodes {rows}"
             numbers = {"rows": held, "of_episodes": rows}
-            yield Finding("rows-left-over", "error", message, Place(file=path), numbers)
+            yield Finding(
+                "rows-left-over", "error", message, Place(file=path), numbers
+            )
 
 
 def _check_modality(contents: Contents) -> Iterator[Finding]:
@@ -99,9 +127,22 @@ def _check_modality(contents: Contents) -> Iterator[Finding]:
         return
     modality, info = _object(path), _object(contents.root / "meta/info.json")
     if modality is None or info is None:
-        yield Finding("modality-syntax", "error", "it is not a JSON object", Place(file=path))
+        yield Finding(
+            "modality-syntax",
+            "error",
+            "it is not a JSON object",
+            Place(file=path),
+        )
         return
-    yield from check_modality(Meta(contents.root, info, (), {}, modality))
+    yield from check_modality(
+        Meta(
+            contents.root,
+            info,
+            (),
+            {},
+            modality,
+        )
+    )
 
 
 def _object(path: Path) -> dict[str, object] | None:

@@ -31,7 +31,9 @@ def match(
     """
     told = sources_of(made, len(contents.episodes))
     found = [_as_told(entry, sources.episodes) for entry in told]
-    missing = [episode for episode, recorded in enumerate(found) if recorded is None]
+    missing = [
+        episode for episode, recorded in enumerate(found) if recorded is None
+    ]
     if missing:
         by_rows = _ByRows(contents, sources)
         for episode in missing:
@@ -39,7 +41,10 @@ def match(
     return found
 
 
-def cut_episodes(made: Mapping[str, Any], episodes: int) -> list[int]:
+def cut_episodes(
+    made: Mapping[str, Any],
+    episodes: int,
+) -> list[int]:
     """The numbers of episodes that were cut by `edit`: they begin at other frames than recorded.
 
     Args:
@@ -50,7 +55,11 @@ def cut_episodes(made: Mapping[str, Any], episodes: int) -> list[int]:
     if not isinstance(entries, list) or len(entries) != episodes:
         return []
     told = enumerate(entries)
-    return [number for number, entry in told if isinstance(entry, dict) and "frames" in entry]
+    return [
+        number
+        for number, entry in told
+        if isinstance(entry, dict) and "frames" in entry
+    ]
 
 
 def _as_told(
@@ -87,7 +96,9 @@ class _ByRows:
         every = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
         order = np.argsort(every, kind="stable")
         self._sorted = every[order]
-        self._owners = np.concatenate(owners)[order] if owners else np.empty(0, np.int64)
+        self._owners = (
+            np.concatenate(owners)[order] if owners else np.empty(0, np.int64)
+        )
 
     def find(self, episode: int) -> RecordedEpisode | None:
         """The recorded episode that has the most of an episode's rows, if it has enough of them."""
@@ -98,22 +109,46 @@ class _ByRows:
         except DatasetError:
             return None
         features = self._contents.info.features
-        values = {key: numbers(table, key, features[key]) for key in self._keys}
-        known = {key: rows.astype(np.float32) for key, rows in values.items() if rows is not None}
+        values = {
+            key: numbers(
+                table,
+                key,
+                features[key],
+            )
+            for key in self._keys
+        }
+        known = {
+            key: rows.astype(np.float32)
+            for key, rows in values.items()
+            if rows is not None
+        }
         if known.keys() != set(self._keys):
             return None
         rows = self._hashes(known)
-        at = np.minimum(np.searchsorted(self._sorted, rows), len(self._sorted) - 1)
+        at = np.minimum(
+            np.searchsorted(self._sorted, rows), len(self._sorted) - 1
+        )
         owners = self._owners[at[self._sorted[at] == rows]]
         most = Counter(owners.tolist()).most_common(1)
         if not most or most[0][1] < _COMMON * len(rows):
             return None
         return self._episodes[most[0][0]]
 
-    def _hashes(self, vectors: Mapping[str, NDArray[np.float32]]) -> Hashes:
+    def _hashes(
+        self,
+        vectors: Mapping[str, NDArray[np.float32]],
+    ) -> Hashes:
         """A number for each row."""
-        rows = np.concatenate([vectors[key] for key in self._keys], axis=1)
+        rows = np.concatenate(
+            [vectors[key] for key in self._keys],
+            axis=1,
+        )
         bits = np.ascontiguousarray(rows).view(np.uint32).astype(np.uint64)
-        weights = np.random.default_rng(0).integers(1 << 63, size=bits.shape[1], dtype=np.uint64)
-        hashes: Hashes = (bits * (2 * weights + 1)).sum(axis=1, dtype=np.uint64)
+        weights = np.random.default_rng(0).integers(
+            1 << 63, size=bits.shape[1], dtype=np.uint64
+        )
+        hashes: Hashes = (bits * (2 * weights + 1)).sum(
+            axis=1,
+            dtype=np.uint64,
+        )
         return hashes

@@ -28,7 +28,9 @@ class Held:
     text: str = ""
 
 
-def compare_packets(opened: OpenEpisode, clip: Clip, length: int, info: Info) -> Held:
+def compare_packets(
+    opened: OpenEpisode, clip: Clip, length: int, info: Info
+) -> Held:
     """Hold the packets of a clip against the recorded images of its camera.
 
     Args:
@@ -46,13 +48,21 @@ def compare_packets(opened: OpenEpisode, clip: Clip, length: int, info: Info) ->
     differing: list[int] = []
     compared = 0
     strange = b""
-    for number, (packet, jpeg) in enumerate(zip(there, recorded, strict=False)):
+    for number, (packet, jpeg) in enumerate(
+        zip(
+            there,
+            recorded,
+            strict=False,
+        )
+    ):
         compared += 1
         if packet != jpeg:
             strange = strange or packet
             differing.append(number)
     text = _described(opened, clip, strange) if differing else ""
-    return Held(compared, tuple(differing), bool(compared) and 0 not in differing, text)
+    return Held(
+        compared, tuple(differing), bool(compared) and 0 not in differing, text
+    )
 
 
 def _described(opened: OpenEpisode, clip: Clip, strange: bytes) -> str:
@@ -63,8 +73,12 @@ def _described(opened: OpenEpisode, clip: Clip, strange: bytes) -> str:
     return "is no JPEG of this recorded episode"
 
 
-def _digests(opened: OpenEpisode, clip: Clip) -> Iterator[tuple[str, int, bytes]]:
-    others = [camera for camera in opened.header.cameras if camera != clip.camera]
+def _digests(
+    opened: OpenEpisode, clip: Clip
+) -> Iterator[tuple[str, int, bytes]]:
+    others = [
+        camera for camera in opened.header.cameras if camera != clip.camera
+    ]
     for camera in (clip.camera, *others):
         if opened.header.cameras[camera].storage == "jpeg":
             for number, jpeg in enumerate(jpegs(opened.stream(camera))):

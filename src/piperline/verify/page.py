@@ -64,10 +64,15 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
 
 
 def _figure(strip: Strip) -> str:
-    sheet = contact_sheet([[strip.recorded], [strip.decoded]], max_width=_WIDTH)
+    sheet = contact_sheet(
+        [[strip.recorded], [strip.decoded]],
+        max_width=_WIDTH,
+    )
     data = base64.b64encode(encode_png(sheet)).decode()
     quality = f"{strip.psnr:.1f} dB" if np.isfinite(strip.psnr) else "equal"
-    words = _text(f"{strip.camera}, episode {strip.episode}, frame {strip.frame}: {quality}")
+    words = _text(
+        f"{strip.camera}, episode {strip.episode}, frame {strip.frame}: {quality}"
+    )
     image = f'<img alt="{words}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 

@@ -101,7 +101,10 @@ class OpenEpisode:
     """
 
     def __init__(
-        self, episode: Episode, header: EpisodeHeader, size: Mapping[str, tuple[int, int]]
+        self,
+        episode: Episode,
+        header: EpisodeHeader,
+        size: Mapping[str, tuple[int, int]],
     ) -> None:
         self.header = header
         self._episode, self._size = episode, size
@@ -133,12 +136,16 @@ class RecordedPictures:
 
     _KEPT = 3
 
-    def __init__(self, stream: ImageStream, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self, stream: ImageStream, size: tuple[int, int] | None
+    ) -> None:
         self.length = stream.length
         self._stream, self._size = stream, size
         self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
         self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
-        self._decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+        self._decoder = PictureDecoder(
+            swap=stream.color != "rgb", turn=stream.turned
+        )
         self._views: dict[int, View] = {}
 
     def view(self, frame: int) -> View:
@@ -149,7 +156,11 @@ class RecordedPictures:
         """
         if frame not in self._views:
             view = View.of(self.picture(frame))
-            kept = {key: old for key, old in self._views.items() if key > frame - self._KEPT}
+            kept = {
+                key: old
+                for key, old in self._views.items()
+                if key > frame - self._KEPT
+            }
             self._views = {**kept, frame: view}
         return self._views[frame]
 
@@ -161,7 +172,9 @@ class RecordedPictures:
         """
         while not self._held or self._held[-1][0] < frame:
             self._held.append(next(self._payloads))
-        payload = next(payload for number, payload in self._held if number == frame)
+        payload = next(
+            payload for number, payload in self._held if number == frame
+        )
         picture = self._decoded(frame, payload)
         if self._size and self._size != (picture.width, picture.height):
             return resized(picture, *self._size)

@@ -122,7 +122,9 @@ class Report:
             "size": {**asdict(self.size), "frames": self.size.frames},
             "looked_at": asdict(self.looked),
             "not_looked_at": list(self.not_looked_at),
-            "recordings": [_recorded_document(episode) for episode in self.recordings],
+            "recordings": [
+                _recorded_document(episode) for episode in self.recordings
+            ],
             "sealed": self.sealed,
             "signed_by": self.signature,
             "when_made": self.when_made,
@@ -156,7 +158,9 @@ class Report:
                 "when made",
                 f"{made.get('verdict')}: {made.get('rows')} rows, {frames} of {every}",
             )
-        rows = f"{looked.rows} of {size.rows} rows, {looked.statistics} statistics"
+        rows = (
+            f"{looked.rows} of {size.rows} rows, {looked.statistics} statistics"
+        )
         frames = f"{looked.decoded} of {size.frames} frames decoded"
         yield "in itself", f"{rows}, {looked.videos} videos, {frames}"
         if looked.episodes:
@@ -166,15 +170,25 @@ class Report:
             yield "recordings", f"{told}{self._untold()}"
 
     def _signed(self) -> str:
-        return f", signed by {self.signature}" if self.signature else ", not signed"
+        return (
+            f", signed by {self.signature}"
+            if self.signature
+            else ", not signed"
+        )
 
     def _untold(self) -> str:
         count = self.looked.cannot_tell
         return f" ({count} too alike to be told apart)" if count else ""
 
 
-def _recorded_document(episode: RecordedEpisode | None) -> Mapping[str, str] | None:
-    return {"source": str(episode.path), "episode": episode.name} if episode else None
+def _recorded_document(
+    episode: RecordedEpisode | None,
+) -> Mapping[str, str] | None:
+    return (
+        {"source": str(episode.path), "episode": episode.name}
+        if episode
+        else None
+    )
 
 
 def _strip_document(strip: Strip) -> Mapping[str, Any]:

@@ -31,7 +31,13 @@ def check_totals(contents: Contents) -> Iterator[Finding]:
     for name, (told, counted) in counts.items():
         if told != counted:
             message = f"info.json says {name} {told}, the tables hold {counted}"
-            yield Finding("totals", "error", message, place, {"told": told, "counted": counted})
+            yield Finding(
+                "totals",
+                "error",
+                message,
+                place,
+                {"told": told, "counted": counted},
+            )
 
 
 class RowCheck:
@@ -43,7 +49,9 @@ class RowCheck:
         ours: piperline made it.
     """
 
-    def __init__(self, contents: Contents, looked: Looked, *, ours: bool) -> None:
+    def __init__(
+        self, contents: Contents, looked: Looked, *, ours: bool
+    ) -> None:
         self._contents, self._looked, self._ours = contents, looked, ours
         self._first_row = 0
         self._absent: set[str] = set()
@@ -55,37 +63,52 @@ class RowCheck:
         severity: Severity = "error" if self._ours else "warning"
         if self._absent:
             message = (
-                f"there is no column {', '.join(sorted(self._absent))}: LeRobot's reader fails"
+                f"there is no column {', '.join(sorted(self._absent))}: "
+                "LeRobot's reader fails"
             )
             yield Finding("rows-bookkeeping", severity, message, place)
         everywhere = len(self._late) == len(self._contents.episodes)
         if everywhere and len(set(self._late.values())) == 1 and not self._ours:
             late = next(iter(self._late.values()))
             message = f"times begin at {late:g} s, on the grid: LeRobot's reader shows later frames"
-            yield Finding("rows-late", "warning", message, place, {"seconds": late})
+            yield Finding(
+                "rows-late", "warning", message, place, {"seconds": late}
+            )
             return
         for episode, late in self._late.items():
             path = self._contents.data_path(episode)
             message = f"the times of the episode begin at {late:g} s"
             at = Place(file=path, episode=str(episode), frame=0)
-            yield Finding("rows-timestamp", "error", message, at, {"seconds": late})
+            yield Finding(
+                "rows-timestamp", "error", message, at, {"seconds": late}
+            )
 
-    def read(self, episode: int, findings: list[Finding]) -> pa.Table | None:
+    def read(
+        self,
+        episode: int,
+        findings: list[Finding],
+    ) -> pa.Table | None:
         """The rows of an episode, checked; None where they cannot be read: a finding then."""
         row = self._contents.episodes[episode]
         first, self._first_row = self._first_row, self._first_row + row.length
-        place = Place(file=self._contents.data_path(episode), episode=str(episode))
+        place = Place(
+            file=self._contents.data_path(episode), episode=str(episode)
+        )
         try:
             table = self._contents.rows(episode)
         except DatasetError as error:
-            message = error.message + (f": {error.found}" if error.found else "")
+            message = error.message + (
+                f": {error.found}" if error.found else ""
+            )
             findings.append(Finding("rows-unreadable", "error", message, place))
             return None
         self._looked.rows += table.num_rows
         if table.num_rows != row.length:
             message = f"the episode has {table.num_rows} rows, the episode table says {row.length}"
             numbers = {"rows": table.num_rows, "length": row.length}
-            findings.append(Finding("rows-count", "error", message, place, numbers))
+            findings.append(
+                Finding("rows-count", "error", message, place, numbers)
+            )
             return None
         findings += self._columns(table, place)
         self._absent |= BOOKKEEPING.keys() - set(table.column_names)
@@ -93,7 +116,11 @@ class RowCheck:
         findings += self._instructions(table, episode, place)
         return table
 
-    def _columns(self, table: pa.Table, place: Place) -> Iterator[Finding]:
+    def _columns(
+        self,
+        table: pa.Table,
+        place: Place,
+    ) -> Iterator[Finding]:
         wanted = self._contents.info.schema.columns
         missing = [key for key in wanted if key not in table.column_names]
         if missing:
@@ -127,11 +154,18 @@ class RowCheck:
 
     def _frames_late(self, times: Numbers) -> int:
         """By how many whole frames the first row is late; 0 where it is off the grid."""
-        frames = float(times[0]) * self._contents.info.fps if len(times) else 0.0
-        near = abs(frames - round(frames)) <= _TOLERANCE_SECONDS * self._contents.info.fps
+        frames = (
+            float(times[0]) * self._contents.info.fps if len(times) else 0.0
+        )
+        near = (
+            abs(frames - round(frames))
+            <= _TOLERANCE_SECONDS * self._contents.info.fps
+        )
         return round(frames) if near else 0
 
-    def _instructions(self, table: pa.Table, episode: int, place: Place) -> Iterator[Finding]:
+    def _instructions(
+        self, table: pa.Table, episode: int, place: Place
+    ) -> Iterator[Finding]:
         used = instructions(self._contents, table)
         if used is None:
             message = "a row names an instruction that is not in the task table"
@@ -141,12 +175,15 @@ class RowCheck:
         others = [text for text in used if text not in listed]
         if others:
             message = (
-                f"the rows have the instruction {others[0]!r}, the episode table {list(listed)!r}"
+                f"the rows have the instruction {others[0]!r}, "
+                f"the episode table {list(listed)!r}"
             )
             yield Finding("rows-instruction", "error", message, place)
 
 
-def _off(key: str, found: Numbers, expected: Numbers, place: Place) -> Iterator[Finding]:
+def _off(
+    key: str, found: Numbers, expected: Numbers, place: Place
+) -> Iterator[Finding]:
     """Values of a bookkeeping column that are not the expected ones."""
     allowed = _TOLERANCE_SECONDS if key == "timestamp" else 0
     wrong = np.flatnonzero(~(np.abs(found - expected) <= allowed))
@@ -155,10 +192,15 @@ def _off(key: str, found: Numbers, expected: Numbers, place: Place) -> Iterator[
         message = f"{key} is {found[frame]}, not {expected[frame]:g}, in {len(wrong)} rows"
         code = f"rows-{key.replace('_', '-')}"
         numbers_ = {"rows": len(wrong)}
-        yield Finding(code, "error", message, replace(place, frame=frame), numbers_)
+        yield Finding(
+            code, "error", message, replace(place, frame=frame), numbers_
+        )
 
 
-def instructions(contents: Contents, table: pa.Table) -> list[str] | None:
+def instructions(
+    contents: Contents,
+    table: pa.Table,
+) -> list[str] | None:
     """The instructions of rows, each once; None where a row names one that there is not."""
     found = numbers(table, "task_index", BOOKKEEPING["task_index"])
     if found is None:
@@ -169,7 +211,11 @@ def instructions(contents: Contents, table: pa.Table) -> list[str] | None:
     return [contents.tasks[index] or "" for index in used]
 
 
-def numbers(table: pa.Table, key: str, feature: Feature) -> Numbers | None:
+def numbers(
+    table: pa.Table,
+    key: str,
+    feature: Feature,
+) -> Numbers | None:
     """The numbers of a column, flat for scalars; None where they are not there, or no numbers."""
     if key not in table.column_names:
         return None

@@ -15,7 +15,9 @@ from piperline.verify.report import Looked
 _REMEDY = "fetch the dataset again, or put the file back from a copy"
 
 
-def check_seal(root: Path, seal: Seal, contents: Contents | None, looked: Looked) -> list[Finding]:
+def check_seal(
+    root: Path, seal: Seal, contents: Contents | None, looked: Looked
+) -> list[Finding]:
     """Every sealed file is there, and holds what it held.
 
     Args:
@@ -54,12 +56,20 @@ def _digest(path: Path) -> str | None:
 
 def _missing(path: Path) -> Finding:
     message = "a sealed file is missing, or cannot be read"
-    return Finding("sealed-file-missing", "error", message, Place(file=path), remedy=_REMEDY)
+    return Finding(
+        "sealed-file-missing",
+        "error",
+        message,
+        Place(file=path),
+        remedy=_REMEDY,
+    )
 
 
 def _link(path: Path) -> Finding:
     message = "a sealed file was replaced by a link"
-    return Finding("sealed-file-link", "error", message, Place(file=path), remedy=_REMEDY)
+    return Finding(
+        "sealed-file-link", "error", message, Place(file=path), remedy=_REMEDY
+    )
 
 
 class _Parts:
@@ -72,7 +82,9 @@ class _Parts:
         if contents is None or len(contents.episodes) != len(seal.episodes):
             return
         for episode in range(len(contents.episodes)):
-            self._rows.setdefault(contents.data_path(episode), []).append(episode)
+            self._rows.setdefault(contents.data_path(episode), []).append(
+                episode
+            )
             for camera in contents.cameras:
                 path, _ = contents.span(episode, camera)
                 self._clips.setdefault(path, []).append((episode, camera))
@@ -87,15 +99,30 @@ class _Parts:
         what = ": what it holds of each episode is the same" if held else ""
         message = f"a sealed file has changed{what}"
         return [
-            Finding("sealed-file-changed", "error", message, Place(file=path), numbers, _REMEDY)
+            Finding(
+                "sealed-file-changed",
+                "error",
+                message,
+                Place(file=path),
+                numbers,
+                _REMEDY,
+            )
         ]
 
     def _changed_rows(self, path: Path) -> Iterator[Finding]:
         for episode in self._rows.get(path, ()):
             if self._rows_now(episode) != self._seal.episodes[episode].rows:
                 place = Place(file=path, episode=str(episode))
-                message = "the rows of an episode have changed since it was sealed"
-                yield Finding("sealed-rows-changed", "error", message, place, remedy=_REMEDY)
+                message = (
+                    "the rows of an episode have changed since it was sealed"
+                )
+                yield Finding(
+                    "sealed-rows-changed",
+                    "error",
+                    message,
+                    place,
+                    remedy=_REMEDY,
+                )
 
     def _rows_now(self, episode: int) -> str | None:
         if self._contents is None:
@@ -110,8 +137,16 @@ class _Parts:
             sealed: Mapping[str, str] = self._seal.episodes[episode].packets
             if self._packets_now(episode, camera) != sealed.get(camera):
                 place = Place(file=path, episode=str(episode), camera=camera)
-                message = "the video of an episode has changed since it was sealed"
-                yield Finding("sealed-video-changed", "error", message, place, remedy=_REMEDY)
+                message = (
+                    "the video of an episode has changed since it was sealed"
+                )
+                yield Finding(
+                    "sealed-video-changed",
+                    "error",
+                    message,
+                    place,
+                    remedy=_REMEDY,
+                )
 
     def _packets_now(self, episode: int, camera: str) -> str | None:
         if self._contents is None:

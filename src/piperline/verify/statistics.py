@@ -44,10 +44,14 @@ class StatisticsCheck:
         looked: counts what is looked at.
     """
 
-    def __init__(self, contents: Contents, looked: Looked, *, ours: bool) -> None:
+    def __init__(
+        self, contents: Contents, looked: Looked, *, ours: bool
+    ) -> None:
         self._contents, self._looked, self._ours = contents, looked, ours
         self._is_v30 = contents.info.version == "v3.0"
-        self._histograms = Histograms(DatasetFolder(contents.root), contents.cameras)
+        self._histograms = Histograms(
+            DatasetFolder(contents.root), contents.cameras
+        )
         self._merged: dict[str, FeatureStats] = {}
         schema = contents.info.schema
         columns = {key: schema.features[key] for key in schema.columns}
@@ -57,30 +61,56 @@ class StatisticsCheck:
             if is_numeric(feature)
         }
 
-    def take(self, episode: int, table: pa.Table) -> Iterator[Finding]:
+    def take(
+        self,
+        episode: int,
+        table: pa.Table,
+    ) -> Iterator[Finding]:
         """Compare the statistics of an episode with those of its rows."""
         try:
             told = self._contents.stats(episode)
             computed = self._computed(episode, table, told)
         except DatasetError as error:
-            yield Finding("stats-unreadable", "error", str(error.message), error.place)
+            yield Finding(
+                "stats-unreadable", "error", str(error.message), error.place
+            )
             return
         for key, stats in computed.items():
             before = self._merged.get(key)
-            self._merged[key] = merge_stats([before, stats]) if before else stats
+            self._merged[key] = (
+                merge_stats([before, stats]) if before else stats
+            )
         if not told:
             return
         document = stats_document(computed, quantiles=self._is_v30)
-        wrong = [key for key, parts in document.items() if self._differ(told.get(key), parts)]
+        wrong = [
+            key
+            for key, parts in document.items()
+            if self._differ(told.get(key), parts)
+        ]
         self._looked.statistics += len(document)
         if wrong:
-            name = "meta/episodes" if self._is_v30 else "meta/episodes_stats.jsonl"
-            place = Place(file=self._contents.root / name, episode=str(episode))
+            name = (
+                "meta/episodes" if self._is_v30 else "meta/episodes_stats.jsonl"
+            )
+            place = Place(
+                file=self._contents.root / name,
+                episode=str(episode),
+            )
             message = f"the statistics of {', '.join(wrong)} are not those of the rows"
-            yield Finding("episode-stats-stale", "error", message, place, {"features": wrong})
+            yield Finding(
+                "episode-stats-stale",
+                "error",
+                message,
+                place,
+                {"features": wrong},
+            )
 
     def _computed(
-        self, episode: int, table: pa.Table, told: Mapping[str, Mapping[str, Any]]
+        self,
+        episode: int,
+        table: pa.Table,
+        told: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, FeatureStats]:
         computed = {}
         for key, feature in self._numeric.items():
@@ -92,13 +122,20 @@ class StatisticsCheck:
                 computed[key] = _shaped(stats, feature)
         for key, histogram in self._histograms.of(episode).items():
             if key in told:
-                computed[key] = FeatureStats.of_histogram(histogram, _count(told[key]))
+                computed[key] = FeatureStats.of_histogram(
+                    histogram, _count(told[key])
+                )
         return computed
 
-    def _differ(self, told: Mapping[str, Any] | None, computed: Mapping[str, Any]) -> bool:
+    def _differ(
+        self, told: Mapping[str, Any] | None, computed: Mapping[str, Any]
+    ) -> bool:
         if told is None:
             return self._ours
-        spread = np.abs(np.asarray(computed["max"], float) - np.asarray(computed["min"], float))
+        spread = np.abs(
+            np.asarray(computed["max"], float)
+            - np.asarray(computed["min"], float)
+        )
         allowed = 0 if self._ours else _TOLERANCE * spread + 1e-5
         names = (*_MOMENTS, *QUANTILES) if self._ours else _MOMENTS
         for name in names:
@@ -134,29 +171,50 @@ class StatisticsCheck:
         rows = sum(row.length for row in self._contents.episodes)
         if self._ours:
             for key in self._merged.keys() & self._numeric.keys():
-                quantiles = column_quantiles(data, key, self._numeric[key], rows)
-                self._merged[key] = replace(self._merged[key], quantiles=quantiles)
+                quantiles = column_quantiles(
+                    data, key, self._numeric[key], rows
+                )
+                self._merged[key] = replace(
+                    self._merged[key], quantiles=quantiles
+                )
         document = stats_document(self._merged, quantiles=self._ours)
-        wrong = [key for key in document if self._differ(entries.get(key), document[key])]
+        wrong = [
+            key
+            for key in document
+            if self._differ(entries.get(key), document[key])
+        ]
         self._looked.statistics += len(document)
         if wrong:
-            message = f"stats.json is not of these rows: {', '.join(sorted(wrong))}"
-            yield Finding("stats-stale", "error", message, Place(file=path), {"features": wrong})
+            message = (
+                f"stats.json is not of these rows: {', '.join(sorted(wrong))}"
+            )
+            yield Finding(
+                "stats-stale",
+                "error",
+                message,
+                Place(file=path),
+                {"features": wrong},
+            )
 
     def _of_groot(self) -> Iterator[Finding]:
         """GR00T's statistics, as its preflight sees them."""
         found: list[Finding] = []
         meta = read_meta(self._contents.root, found)
+        # what modality.json lacks has a finding of its own
         if meta is None or meta.modality is None:
             return
         rows = read_rows(meta, float_columns(meta), found)
         try:
             choice = default_choice(meta)
-        except PiperlineError:  # what modality.json lacks has a finding of its own
+        except PiperlineError:
             return
         self._looked.statistics += len(float_columns(meta))
         subject = Subject(meta, rows, choice, target(DEFAULT_VERSION), Launch())
-        yield from (finding for finding in check_stats(subject) if finding.code in _STALE)
+        yield from (
+            finding
+            for finding in check_stats(subject)
+            if finding.code in _STALE
+        )
 
 
 def _count(told: Mapping[str, Any]) -> int:
@@ -175,5 +233,8 @@ def _array(value: object) -> NDArray[np.float64]:
 def _shaped(stats: FeatureStats, feature: Feature) -> FeatureStats:
     if len(feature.shape) == 1:
         return stats
-    parts = {name: getattr(stats, name).reshape(feature.shape) for name in _MOMENTS[:-1]}
+    parts = {
+        name: getattr(stats, name).reshape(feature.shape)
+        for name in _MOMENTS[:-1]
+    }
     return replace(stats, **parts)

@@ -76,19 +76,25 @@ class _Verification:
         self._signature: str | None = None
         self._matched: list[RecordedEpisode | None] = []
         self._when_made: Mapping[str, Any] | None = None
-        self._strips: dict[str, list[Strip]] | None = {} if options.strips else None
+        self._strips: dict[str, list[Strip]] | None = (
+            {} if options.strips else None
+        )
 
     def run(self) -> None:
         self._findings += _unsafe(self._root)
         if self._findings:
-            self._not_looked_at.append("all else: the dataset holds what is not to be followed")
+            self._not_looked_at.append(
+                "all else: the dataset holds what is not to be followed"
+            )
             return
         self._open()
         self._check_seal()
         if self._contents is None:
             return
         every = self._options.frames == 0
-        self._findings += check_itself(self._contents, self._looked, every_frame=every)
+        self._findings += check_itself(
+            self._contents, self._looked, every_frame=every
+        )
         self._check_recordings(self._contents)
 
     def _open(self) -> None:
@@ -98,24 +104,36 @@ class _Verification:
             unknown = isinstance(error, UnsupportedVersion)
             if unknown or not (self._root / "meta/info.json").is_file():
                 raise
-            message = error.message + (f": {error.found}" if error.found else "")
-            self._findings.append(Finding("dataset-unreadable", "error", message, error.place))
-            self._not_looked_at.append("rows, videos and recordings: the tables cannot be read")
+            message = error.message + (
+                f": {error.found}" if error.found else ""
+            )
+            self._findings.append(
+                Finding("dataset-unreadable", "error", message, error.place)
+            )
+            self._not_looked_at.append(
+                "rows, videos and recordings: the tables cannot be read"
+            )
 
     def _check_seal(self) -> None:
         try:
             seal = Seal.from_disk(self._root)
         except DatasetError as error:
             place, step = error.place, error.next_step
-            found = Finding("seal-damaged", "error", error.message, place, {}, step)
+            found = Finding(
+                "seal-damaged", "error", error.message, place, {}, step
+            )
             self._findings.append(found)
             self._not_looked_at.append("what the seal tells: it is damaged")
             return
         if seal is None:
-            self._not_looked_at.append("whether files changed since it was made: there is no seal")
+            self._not_looked_at.append(
+                "whether files changed since it was made: there is no seal"
+            )
         else:
             self._when_made = seal.verdict
-            self._findings += check_seal(self._root, seal, self._contents, self._looked)
+            self._findings += check_seal(
+                self._root, seal, self._contents, self._looked
+            )
             self._findings += self._check_signature()
 
     def _check_signature(self) -> Iterator[Finding]:
@@ -136,15 +154,21 @@ class _Verification:
         made = provenance(self._root)
         inputs, named = list(self._options.sources), bool(self._options.sources)
         if not named:
-            inputs, absent = told_recordings(self._root, made, len(contents.episodes))
+            inputs, absent = told_recordings(
+                self._root, made, len(contents.episodes)
+            )
             if absent or not inputs:
-                listed = ", ".join(absent[:_NAMED]) + (", ..." if len(absent) > _NAMED else "")
+                listed = ", ".join(absent[:_NAMED]) + (
+                    ", ..." if len(absent) > _NAMED else ""
+                )
                 known = (
                     f"{len(absent)} recordings are not here ({listed})"
                     if absent
                     else ("the dataset does not tell which they are")
                 )
-                self._not_looked_at.append(f"recordings: {known}; name them with --source")
+                self._not_looked_at.append(
+                    f"recordings: {known}; name them with --source"
+                )
             if not inputs:
                 return
         sources = Sources.open(inputs, self._layout(made))
@@ -152,11 +176,18 @@ class _Verification:
             if named and not sources.episodes:
                 raise error
             message = f"the recording cannot be read: {error.message}"
-            self._findings.append(Finding("recording-unreadable", "error", message, error.place))
+            self._findings.append(
+                Finding("recording-unreadable", "error", message, error.place)
+            )
         self._compare(contents, sources, made, named=named)
 
     def _compare(
-        self, contents: Contents, sources: Sources, made: Mapping[str, Any], *, named: bool
+        self,
+        contents: Contents,
+        sources: Sources,
+        made: Mapping[str, Any],
+        *,
+        named: bool,
     ) -> None:
         matched = self._matched = match(contents, sources, made)
         broken = frozenset(
@@ -176,8 +207,12 @@ class _Verification:
         )
         cut = cut_episodes(made, len(contents.episodes))
         if cut:
-            listed = ", ".join(map(str, cut[:_NAMED])) + (", ..." if len(cut) > _NAMED else "")
-            self._not_looked_at.append(f"recordings of episodes that were cut: {listed}")
+            listed = ", ".join(map(str, cut[:_NAMED])) + (
+                ", ..." if len(cut) > _NAMED else ""
+            )
+            self._not_looked_at.append(
+                f"recordings of episodes that were cut: {listed}"
+            )
         for episode in range(len(contents.episodes)):
             if episode not in cut and (matched[episode] is not None or named):
                 self._findings += comparison.episode(episode)
@@ -187,7 +222,9 @@ class _Verification:
         if self._options.layout:
             return load_layout(self._options.layout)
         if isinstance(made.get("layout"), dict):
-            return read_layout(made["layout"], Place(file=self._root / PROVENANCE))
+            return read_layout(
+                made["layout"], Place(file=self._root / PROVENANCE)
+            )
         return load_layout("piper")
 
     def report(self) -> Report:
@@ -196,7 +233,9 @@ class _Verification:
         if contents:
             rows = sum(row.length for row in contents.episodes)
             size = Size(len(contents.episodes), rows, len(contents.cameras))
-        strips = [strip for held in (self._strips or {}).values() for strip in held]
+        strips = [
+            strip for held in (self._strips or {}).values() for strip in held
+        ]
         return Report(
             self._root,
             contents.info.version if contents else None,
@@ -220,19 +259,25 @@ def _unsafe(root: Path) -> Iterator[Finding]:
             message = "a link leads out of the dataset, or nowhere: it is not followed"
             yield Finding("link-out", "error", message, place)
         elif is_special(root, path):
-            yield Finding("file-special", "error", "this is no regular file", place)
+            yield Finding(
+                "file-special", "error", "this is no regular file", place
+            )
 
 
 def told_recordings(
     root: Path, made: Mapping[str, Any], episodes: int
 ) -> tuple[list[Path], list[str]]:
     """The recordings that a dataset tells of: those here or beside it, and those that are not."""
-    told = dict.fromkeys(source for source, _ in sources_of(made, episodes) if source)
+    told = dict.fromkeys(
+        source for source, _ in sources_of(made, episodes) if source
+    )
     found: list[Path] = []
     absent: list[str] = []
     for source in told:
         near = [folder / source for folder in (Path(), root.resolve().parent)]
-        below = not Path(source).is_absolute() and ".." not in Path(source).parts
+        below = (
+            not Path(source).is_absolute() and ".." not in Path(source).parts
+        )
         here = [path for path in near if below and path.is_file()]
         if here:
             found.append(here[0])

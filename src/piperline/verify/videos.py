@@ -42,17 +42,27 @@ class VideoFile:
             alone = len(self.spans) == 1
             episode = str(self.spans[0].episode) if alone else None
             return Place(file=self.path, episode=episode, camera=self.camera)
-        holding = (span for span in self.spans if span.first <= frame < span.stop)
+        holding = (
+            span for span in self.spans if span.first <= frame < span.stop
+        )
         span = next(holding, self.spans[-1])
-        return Place(self.path, None, str(span.episode), self.camera, frame - span.first)
+        return Place(
+            self.path, None, str(span.episode), self.camera, frame - span.first
+        )
 
 
 def frame_size(feature: Feature) -> tuple[int, int]:
     """Width and height of a camera's frames; some datasets tell the channels first."""
     names = feature.names or ()
     if "height" in names and "width" in names:
-        return feature.shape[names.index("width")], feature.shape[names.index("height")]
-    height, width = feature.shape[:2] if feature.shape[-1] in _CHANNELS else feature.shape[-2:]
+        return feature.shape[names.index("width")], feature.shape[
+            names.index("height")
+        ]
+    height, width = (
+        feature.shape[:2]
+        if feature.shape[-1] in _CHANNELS
+        else feature.shape[-2:]
+    )
     return width, height
 
 
@@ -64,7 +74,13 @@ def video_files(contents: Contents) -> list[VideoFile]:
             path, first = contents.span(episode, camera)
             span = Span(episode, first, first + row.length)
             spans.setdefault((path, camera), []).append(span)
-    return [VideoFile(*key, tuple(held)) for key, held in spans.items()]
+    return [
+        VideoFile(
+            *key,
+            tuple(held),
+        )
+        for key, held in spans.items()
+    ]
 
 
 def missing_cameras(files: Sequence[VideoFile]) -> list[str]:
@@ -74,7 +90,11 @@ def missing_cameras(files: Sequence[VideoFile]) -> list[str]:
 
 
 def check_videos(
-    contents: Contents, files: Sequence[VideoFile], looked: Looked, *, every_frame: bool
+    contents: Contents,
+    files: Sequence[VideoFile],
+    looked: Looked,
+    *,
+    every_frame: bool,
 ) -> Iterator[Finding]:
     """Every video is there, whole, has the frames of its episodes, and decodes.
 
@@ -95,11 +115,17 @@ def check_videos(
             yield from findings
 
 
-def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[list[Finding], int]:
+def _look(
+    contents: Contents, file: VideoFile, *, every_frame: bool
+) -> tuple[list[Finding], int]:
     """What is wrong with a file, and how many frames of it were decoded."""
     if not file.path.exists():
-        return [_error("video-missing", "the video is missing", file.place())], 0
-    declared = (contents.info.features[file.camera].info or {}).get("video.pix_fmt")
+        return [
+            _error("video-missing", "the video is missing", file.place())
+        ], 0
+    declared = (contents.info.features[file.camera].info or {}).get(
+        "video.pix_fmt"
+    )
     try:
         info, frames = probe(file.path, pix_fmt=str(declared or "unknown"))
     except DatasetError as error:
@@ -111,7 +137,8 @@ def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[li
         found.append(_error("video-truncated", message, file.place()))
     if info.fps != contents.info.fps:
         message = (
-            f"the video runs at {info.fps} frames a second, the dataset at {contents.info.fps}"
+            f"the video runs at {info.fps} frames a "
+            f"second, the dataset at {contents.info.fps}"
         )
         found.append(_error("video-rate", message, file.place()))
     width, height = frame_size(contents.info.features[file.camera])
@@ -119,7 +146,16 @@ def _look(contents: Contents, file: VideoFile, *, every_frame: bool) -> tuple[li
         message = f"the video is {info.width}x{info.height}, info.json says {width}x{height}"
         found.append(_error("video-size", message, file.place()))
     found += _check_spans(file, frames)
-    wanted = range(frames) if every_frame else sorted({0, max(0, frames - 1)})
+    wanted = (
+        range(frames)
+        if every_frame
+        else sorted(
+            {
+                0,
+                max(0, frames - 1),
+            }
+        )
+    )
     undecodable, decoded = _decode(file, info.fps or contents.info.fps, wanted)
     return [*found, *undecodable], decoded
 
@@ -131,15 +167,23 @@ def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
         if span.first != reached:
             numbers = {"begins": span.first, "before_ends": reached}
             message = f"the episode begins at frame {span.first}, the one before ends at {reached}"
-            place = Place(file=file.path, episode=str(span.episode), camera=file.camera)
+            place = Place(
+                file=file.path, episode=str(span.episode), camera=file.camera
+            )
             yield _error("video-span", message, place, **numbers)
         reached = span.stop
     if reached != frames:
-        message = f"the video has {frames} frames, its episodes have {reached} rows"
-        yield _error("video-frames", message, file.place(), frames=frames, rows=reached)
+        message = (
+            f"the video has {frames} frames, its episodes have {reached} rows"
+        )
+        yield _error(
+            "video-frames", message, file.place(), frames=frames, rows=reached
+        )
 
 
-def _decode(file: VideoFile, fps: int, wanted: Sequence[int]) -> tuple[list[Finding], int]:
+def _decode(
+    file: VideoFile, fps: int, wanted: Sequence[int]
+) -> tuple[list[Finding], int]:
     """What does not decode of the wanted frames, and how many do."""
     count = 0
     try:
@@ -155,5 +199,10 @@ def _decode(file: VideoFile, fps: int, wanted: Sequence[int]) -> tuple[list[Find
     return [], count
 
 
-def _error(code: str, message: str, place: Place, **numbers: int) -> Finding:
+def _error(
+    code: str,
+    message: str,
+    place: Place,
+    **numbers: int,
+) -> Finding:
     return Finding(code, "error", message, place, numbers, _REMEDY)

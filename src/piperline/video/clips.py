@@ -50,7 +50,10 @@ class ClipReader:
         if clip.path not in self._tracks:
             if len(self._tracks) == _OPEN_FILES:
                 self._tracks.pop(next(iter(self._tracks)))
-            self._tracks[clip.path] = read_track(clip.path, clip.info.fps)
+            self._tracks[clip.path] = read_track(
+                clip.path,
+                clip.info.fps,
+            )
         return self._tracks[clip.path]
 
     def _file(self, clip: Clip) -> VideoFile:
@@ -59,7 +62,9 @@ class ClipReader:
             # The times of a simple file are known to give numbers without gaps.
             ranked = clip.whole and self._track(clip) is None
             file = VideoFile(clip.path, clip.info.fps, ranked=ranked)
-        self._files[clip.path] = file  # the last one used is the last one closed
+        self._files[clip.path] = (
+            file  # the last one used is the last one closed
+        )
         if len(self._files) > _OPEN_FILES:
             self._files.pop(next(iter(self._files))).close()
         return file
@@ -134,7 +139,9 @@ class ClipReader:
         for number, packet in self._file(clip).packets(clip.first):
             seen = clip.count - len(wanted)
             if number in wanted:
-                if not seen and (number != clip.first or not packet.is_keyframe):
+                if not seen and (
+                    number != clip.first or not packet.is_keyframe
+                ):
                     raise _not_cuttable(clip, number)
                 reordered |= number != clip.first + seen
                 wanted.remove(number)
@@ -158,7 +165,9 @@ class ClipReader:
         """
         return self._file(clip).pictures(clip.first, clip.count)
 
-    def samples(self, clip: Clip, numbers: Sequence[int]) -> Iterator[VideoFrame]:
+    def samples(
+        self, clip: Clip, numbers: Sequence[int]
+    ) -> Iterator[VideoFrame]:
         """The decoded frames of `numbers`, rising, in `clip`.
 
         Where the key frames are known, few other frames are decoded.
@@ -170,7 +179,9 @@ class ClipReader:
         keys = track.keys[clip.first :] if track else None
         for run in _runs(numbers, keys):
             wanted = set(run)
-            pictures = self._file(clip).pictures(clip.first + run[0], run[-1] - run[0] + 1)
+            pictures = self._file(clip).pictures(
+                clip.first + run[0], run[-1] - run[0] + 1
+            )
             for picture in pictures:
                 if run[0] + (picture.pts or 0) in wanted:
                     yield picture
@@ -184,7 +195,15 @@ class ClipReader:
         if track is None:
             return []
         keys = np.flatnonzero(track.keys[clip.first : clip.first + clip.count])
-        even = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
+        even = (
+            np.linspace(
+                0,
+                len(keys) - 1,
+                min(count, len(keys)),
+            )
+            .round()
+            .astype(int)
+        )
         found: list[int] = keys[even].tolist()
         return found
 
@@ -217,11 +236,16 @@ class ClipReader:
         return True
 
 
-def _runs(numbers: Sequence[int], keys: NDArray[np.bool_] | None) -> Iterator[Sequence[int]]:
+def _runs(
+    numbers: Sequence[int], keys: NDArray[np.bool_] | None
+) -> Iterator[Sequence[int]]:
     """`numbers` divided where less is decoded from the next key frame than by going on."""
     start = 0
     for index in range(1, len(numbers)):
-        if keys is not None and keys[numbers[index - 1] + 1 : numbers[index] + 1].any():
+        if (
+            keys is not None
+            and keys[numbers[index - 1] + 1 : numbers[index] + 1].any()
+        ):
             yield numbers[start:index]
             start = index
     yield numbers[start:]

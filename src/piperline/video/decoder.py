@@ -29,7 +29,12 @@ class PictureDecoder:
         turn: the images are upside down, turned by 180 degrees; they are put right.
     """
 
-    def __init__(self, *, swap: bool = False, turn: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        swap: bool = False,
+        turn: bool = False,
+    ) -> None:
         self._swap, self._turn = swap, turn
         self._mjpeg = _image_decoder("mjpeg")
 
@@ -49,8 +54,12 @@ class PictureDecoder:
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        pixels = np.ascontiguousarray(pixels[::-1, ::-1] if self._turn else pixels)
-        return VideoFrame.from_ndarray(pixels, format="bgr24" if self._swap else "rgb24")
+        pixels = np.ascontiguousarray(
+            pixels[::-1, ::-1] if self._turn else pixels
+        )
+        return VideoFrame.from_ndarray(
+            pixels, format="bgr24" if self._swap else "rgb24"
+        )
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data):
@@ -62,7 +71,9 @@ class PictureDecoder:
             pictures = context.decode(av.Packet(data))
         except av.FFmpegError as error:
             self._mjpeg = _image_decoder("mjpeg")
-            words = ffmpeg_words(error, lambda: _image_decoder(codec).decode(av.Packet(data)))
+            words = ffmpeg_words(
+                error, lambda: _image_decoder(codec).decode(av.Packet(data))
+            )
             raise ValueError(f"does not decode: {words}") from error
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
@@ -87,11 +98,18 @@ def rgb(picture: Picture) -> Bytes:
 def resized(picture: Picture, width: int, height: int) -> Picture:
     """`picture` scaled to `width` x `height` pixels, each the mean of those that it covers."""
     return picture.reformat(
-        width, height, format=picture.format.name, interpolation=Interpolation.AREA
+        width,
+        height,
+        format=picture.format.name,
+        interpolation=Interpolation.AREA,
     )
 
 
-def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
+def probe(
+    path: Path,
+    *,
+    pix_fmt: str | None = None,
+) -> tuple[VideoInfo, int]:
     """What a video file is, and how many frames its index counts.
 
     Args:
@@ -115,7 +133,9 @@ def probe(path: Path, *, pix_fmt: str | None = None) -> tuple[VideoInfo, int]:
         return info, file.stream.frames or len(file.times())
 
 
-def decode(path: Path, first: int = 0, count: int | None = None) -> Iterator[Bytes]:
+def decode(
+    path: Path, first: int = 0, count: int | None = None
+) -> Iterator[Bytes]:
     """The frames of a video, from number `first` on, all or `count` of them.
 
     Yields:
@@ -150,7 +170,9 @@ def decode_at(path: Path, numbers: Sequence[int]) -> Iterator[Bytes]:
     with reading(path), VideoFile(path, decoded=True) as file:
         stream = file.stream
         if not stream.average_rate or not stream.time_base:
-            raise DatasetError("the video tells no frame rate", place=Place(file=path))
+            raise DatasetError(
+                "the video tells no frame rate", place=Place(file=path)
+            )
         ticks = 1 / (stream.average_rate * stream.time_base)
         for number in numbers:
             pts = (stream.start_time or 0) + round(number * ticks)

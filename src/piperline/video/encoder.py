@@ -72,7 +72,9 @@ MODES: Mapping[Mode, VideoSettings] = {
         "and scm=1, so that small changes are not skipped",
     ),
     "copy": VideoSettings(
-        "copy", None, description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large"
+        "copy",
+        None,
+        description="the recorded JPEG bytes in MP4 (MJPEG): exact, fast, large",
     ),
 }
 """The ways to make a video, the default first."""
@@ -81,8 +83,12 @@ MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
 """Players can start before they have the whole file. No bit rate, which is a guess: equal packets
 make equal files."""
 
-_FULL_TO_LIMITED_LUMA = bytes(round(16 + value * 219 / 255) for value in range(256))
-_FULL_TO_LIMITED_CHROMA = bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
+_FULL_TO_LIMITED_LUMA = bytes(
+    round(16 + value * 219 / 255) for value in range(256)
+)
+_FULL_TO_LIMITED_CHROMA = bytes(
+    round(128 + (value - 128) * 224 / 255) for value in range(256)
+)
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
@@ -92,13 +98,24 @@ def for_encoder(picture: Picture) -> Picture:
     if picture.format.name != "yuvj420p":
         return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
     result = VideoFrame(picture.width, picture.height, "yuv420p")
-    tables = (_FULL_TO_LIMITED_LUMA, _FULL_TO_LIMITED_CHROMA, _FULL_TO_LIMITED_CHROMA)
-    for source, target, table in zip(picture.planes, result.planes, tables, strict=True):
+    tables = (
+        _FULL_TO_LIMITED_LUMA,
+        _FULL_TO_LIMITED_CHROMA,
+        _FULL_TO_LIMITED_CHROMA,
+    )
+    for source, target, table in zip(
+        picture.planes, result.planes, tables, strict=True
+    ):
         data = bytes(source).translate(table)
         if source.line_size != target.line_size:
-            rows = np.frombuffer(data, np.uint8).reshape(source.height, source.line_size)
+            rows = np.frombuffer(data, np.uint8).reshape(
+                source.height, source.line_size
+            )
             padding = ((0, 0), (0, target.line_size - source.width))
-            data = np.pad(rows[:, : source.width], padding).tobytes()
+            data = np.pad(
+                rows[:, : source.width],
+                padding,
+            ).tobytes()
         target.update(data)
     result.color_range = _LIMITED
     return result
@@ -118,11 +135,15 @@ class VideoWriter:
         VideoError: the encoder is missing or fails.
     """
 
-    def __init__(self, path: Path, settings: VideoSettings, *, fps: int) -> None:
+    def __init__(
+        self, path: Path, settings: VideoSettings, *, fps: int
+    ) -> None:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
-        self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
+        self._container = av.open(
+            str(path), "w", format="mp4", options=MP4_OPTIONS
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +154,11 @@ class VideoWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and self._stream is not None and self._settings.codec is not None:
+        if (
+            kind is None
+            and self._stream is not None
+            and self._settings.codec is not None
+        ):
             self._encode(self._stream, None)
         self._container.close()
 
@@ -143,7 +168,9 @@ class VideoWriter:
             raise ValueError("this writer keeps JPEG, it does not encode")
         picture = for_encoder(picture)
         if self._stream is None:
-            self._stream = self._open(self._settings.codec, picture.width, picture.height)
+            self._stream = self._open(
+                self._settings.codec, picture.width, picture.height
+            )
         picture.pts = self.frames
         self.frames += 1
         self._encode(self._stream, picture)
@@ -166,7 +193,12 @@ class VideoWriter:
         self.frames += 1
         self._container.mux_one(packet)
 
-    def _open(self, codec: str, width: int, height: int) -> av.VideoStream:
+    def _open(
+        self,
+        codec: str,
+        width: int,
+        height: int,
+    ) -> av.VideoStream:
         try:
             added = self._container.add_stream(
                 codec, rate=self._fps, options=dict(self._settings.options)
@@ -199,7 +231,13 @@ class VideoWriter:
 def _open_again(stream: av.VideoStream) -> None:
     """Open an encoder like that of `stream`."""
     known = stream.codec_context
-    context = cast("av.VideoCodecContext", av.CodecContext.create(known.codec.name, "w"))
-    context.width, context.height, context.pix_fmt = known.width, known.height, known.pix_fmt
+    context = cast(
+        "av.VideoCodecContext", av.CodecContext.create(known.codec.name, "w")
+    )
+    context.width, context.height, context.pix_fmt = (
+        known.width,
+        known.height,
+        known.pix_fmt,
+    )
     context.time_base, context.options = Fraction(1, 30), known.options
     context.open()

@@ -27,7 +27,9 @@ _UNDECODED: Any = [{"skip_frame": "all"}]
 """Stream options: FFmpeg opens a file without decoding its first frames, four times as fast."""
 
 
-def ffmpeg_words(error: av.FFmpegError, again: Callable[[], object] = lambda: None) -> str:
+def ffmpeg_words(
+    error: av.FFmpegError, again: Callable[[], object] = lambda: None
+) -> str:
     """FFmpeg's own last line about an error, as it says when the same is done again.
 
     Its log is not heard at other times: its threads can wait for Python's lock, and Python for
@@ -48,7 +50,9 @@ def ffmpeg_words(error: av.FFmpegError, again: Callable[[], object] = lambda: No
 
 
 @contextmanager
-def reading(path: Path, message: str = "the video cannot be read") -> Iterator[None]:
+def reading(
+    path: Path, message: str = "the video cannot be read"
+) -> Iterator[None]:
     """Turn what FFmpeg raises about a file into an error with a place.
 
     Raises:
@@ -57,9 +61,13 @@ def reading(path: Path, message: str = "the video cannot be read") -> Iterator[N
     try:
         yield
     except FileNotFoundError as error:
-        raise DatasetError("the video is missing", place=Place(file=path)) from error
+        raise DatasetError(
+            "the video is missing", place=Place(file=path)
+        ) from error
     except av.FFmpegError as error:
-        raise DatasetError(message, place=Place(file=path), found=ffmpeg_words(error)) from error
+        raise DatasetError(
+            message, place=Place(file=path), found=ffmpeg_words(error)
+        ) from error
 
 
 def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: ANN401 - whatever comes
@@ -70,7 +78,9 @@ def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: A
         av.FFmpegError: it is missing, or damaged.
     """
     try:
-        return av.open(str(path), stream_options=options, metadata_errors="replace")
+        return av.open(
+            str(path), stream_options=options, metadata_errors="replace"
+        )
     except av.FFmpegError:
         raise
     except ValueError as error:
@@ -115,7 +125,9 @@ class VideoFile:
             self.container = _opened(path, options)
         try:
             self.stream = self._video()
-            self._frames_per_tick = (self.stream.time_base or Fraction(1, self._fps)) * self._fps
+            self._frames_per_tick = (
+                self.stream.time_base or Fraction(1, self._fps)
+            ) * self._fps
             # In whole numbers: Fractions would take most of the time that a packet takes.
             self._twice = 2 * self._frames_per_tick.numerator
             self._divisor = 2 * self._frames_per_tick.denominator
@@ -127,11 +139,16 @@ class VideoFile:
 
     def _video(self) -> av.VideoStream:
         if not self.container.streams.video:
-            raise DatasetError("the file holds no video", place=Place(file=self.path))
+            raise DatasetError(
+                "the file holds no video", place=Place(file=self.path)
+            )
         stream = self.container.streams.video[0]
         context: object = stream.codec_context
         if context is None:
-            raise DatasetError("the codec of the video is not known", place=Place(file=self.path))
+            raise DatasetError(
+                "the codec of the video is not known",
+                place=Place(file=self.path),
+            )
         return stream
 
     def _rank(self) -> None:
@@ -158,12 +175,19 @@ class VideoFile:
         """The number of the frame that is shown at a tick of the file."""
         if self._ranks and ticks in self._ranks:
             return self._ranks[ticks]
-        return ((ticks or 0) * self._twice + self._divisor // 2) // self._divisor
+        return (
+            (ticks or 0) * self._twice + self._divisor // 2
+        ) // self._divisor
 
     def _seek(self, frame: int) -> None:
         ticks = round(frame / self._frames_per_tick)
         if self._ranks:
-            ticks = sorted(self._ranks)[min(frame, len(self._ranks) - 1)]
+            ticks = sorted(self._ranks)[
+                min(
+                    frame,
+                    len(self._ranks) - 1,
+                )
+            ]
         self.container.seek(ticks, stream=self.stream)
 
     def times(self) -> list[int]:
@@ -197,7 +221,11 @@ class VideoFile:
         """
         times = self.times()
         steps = [after - before for before, after in pairwise(times)]
-        if not steps or max(steps) - min(steps) > 1 or not self.stream.time_base:
+        if (
+            not steps
+            or max(steps) - min(steps) > 1
+            or not self.stream.time_base
+        ):
             return None
         ticks = (times[-1] - times[0]) / len(steps)
         return float(1 / (ticks * self.stream.time_base)) if ticks else None
@@ -206,7 +234,10 @@ class VideoFile:
     def delay(self) -> int:
         """By how many frames decoding runs ahead of showing; 0 without B-frames."""
         if self._ranks:
-            return max(index - number for index, (number, _) in enumerate(self.packets(0)))
+            return max(
+                index - number
+                for index, (number, _) in enumerate(self.packets(0))
+            )
         with reading(self.path):
             self._seek(0)
             for packet in self.container.demux(self.stream):

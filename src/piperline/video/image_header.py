@@ -107,7 +107,9 @@ def check_size(width: int, height: int) -> None:
         ValueError: it claims none, or more pixels than `most_pixels`.
     """
     if not (width and height):
-        raise ValueError(f"an image that says that it has {width}x{height} pixels")
+        raise ValueError(
+            f"an image that says that it has {width}x{height} pixels"
+        )
     if width * height > (most := most_pixels()):
         raise ValueError(
             f"an image that says that it has {width}x{height} pixels, "
@@ -130,9 +132,13 @@ def check_png(data: bytes) -> None:
     position, room = len(_PNG), _MOST_TEXT
     while position + _PNG_CHUNK_BYTES <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
-        room -= _inflated_size(kind, data[position + 8 : position + 8 + length], room)
+        room -= _inflated_size(
+            kind, data[position + 8 : position + 8 + length], room
+        )
         if room < 0:
-            raise ValueError(f"a PNG with text and profiles of more than {_MOST_TEXT >> 20} MiB")
+            raise ValueError(
+                f"a PNG with text and profiles of more than {_MOST_TEXT >> 20} MiB"
+            )
         position += _PNG_CHUNK_BYTES + length
 
 
@@ -143,7 +149,9 @@ def _inflated_size(kind: bytes, body: bytes, most: int) -> int:
     _, _, rest = body.partition(b"\0")  # after the keyword
     compressed = rest[1:]
     if kind == b"iTXt":  # a flag, a method, a language and a keyword in it
-        compressed = rest[2:].split(b"\0", 2)[-1] if rest.startswith(b"\1") else b""
+        compressed = (
+            rest[2:].split(b"\0", 2)[-1] if rest.startswith(b"\1") else b""
+        )
     try:
         return len(zlib.decompressobj().decompress(compressed, most + 1))
     except zlib.error:  # FFmpeg passes over it, or refuses the image
@@ -176,7 +184,9 @@ def _unpadded(data: bytes) -> bytes:
     if not data.endswith(_END):
         data = data.rstrip(b"\0")
     if not data.endswith(_END):
-        found = f"{len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9"
+        found = (
+            f"{len(data)} bytes that end with {data[-2:].hex(' ')}, not ff d9"
+        )
         raise ValueError(f"JPEG cut short: {found}")
     return data
 
@@ -207,7 +217,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker in _STANDALONE_MARKERS:
             position += 2
             continue
-        length = max(int.from_bytes(data[position + 2 : position + 4]), 2)
+        length = max(
+            int.from_bytes(data[position + 2 : position + 4]),
+            2,
+        )
         yield marker, data[position + 4 : position + 2 + length]
         if marker in FRAME_MARKERS:
             return
@@ -242,7 +255,9 @@ def _quality(body: bytes) -> int | None:
 def _frame(body: bytes, quality: int | None) -> ImageHeader | None:
     if len(body) < _FRAME_HEADER_BYTES:
         return None
-    height, width, components = struct.unpack(">HHB", body[1:_FRAME_HEADER_BYTES])
+    height, width, components = struct.unpack(
+        ">HHB", body[1:_FRAME_HEADER_BYTES]
+    )
     factors = body[_FRAME_HEADER_BYTES + 1 :: 3]
     if len(factors) < components:
         return None
@@ -280,7 +295,12 @@ def png_header(data: bytes) -> PngHeader:
     if len(data) < _PNG_HEADER:
         raise ValueError("PNG cut short")
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    return PngHeader(height, width, bits=data[24], gray=data[25] in _PNG_GRAY)
+    return PngHeader(
+        height,
+        width,
+        bits=data[24],
+        gray=data[25] in _PNG_GRAY,
+    )
 
 
 def image_kind(data: bytes) -> str | None:
@@ -289,4 +309,6 @@ def image_kind(data: bytes) -> str | None:
         return "WebP"
     starts = {b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF"}
     starts[b"\0\0\0\x0cjP  "] = "JPEG 2000"
-    return next((name for start, name in starts.items() if data.startswith(start)), None)
+    return next(
+        (name for start, name in starts.items() if data.startswith(start)), None
+    )

@@ -22,7 +22,11 @@ _QSCALE = "2"
 """FFmpeg's measure of quality: at this one the PSNR of a textured, noisy 640x480 image is that of
 Pillow's JPEG at libjpeg's quality 92. (FFmpeg scales another base table: it needs fewer bytes.)"""
 
-_UPSAMPLING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_UPSAMPLING = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+)
 _PAPER = 255
 
 
@@ -66,16 +70,26 @@ def decode_image(data: bytes) -> Image:
     try:
         if is_png(data):
             check_png(data)
-        decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
+        decoder = cast(
+            "av.VideoCodecContext", av.CodecContext.create(codec, "r")
+        )
         decoder.options, decoder.thread_count = options, 1
-        frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]
+        frame = [
+            *decoder.decode(av.Packet(data)),
+            *decoder.decode(None),
+        ][0]
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise _unreadable(data, str(error)) from error
-    return _pixels(frame.reformat(format="rgb24", interpolation=_UPSAMPLING, threads=1))
+    return _pixels(
+        frame.reformat(format="rgb24", interpolation=_UPSAMPLING, threads=1)
+    )
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Image]], *, gap: int = 4, max_width: int | None = None
+    rows: Sequence[Sequence[Image]],
+    *,
+    gap: int = 4,
+    max_width: int | None = None,
 ) -> Image:
     """Lay images out in rows on white, from the left and from the top.
 
@@ -88,12 +102,20 @@ def contact_sheet(
     Returns:
         uint8, shape (H, W, 3), RGB.
     """
-    rows = fitted([row for row in rows if row], gap=gap, max_width=max_width)
+    rows = fitted(
+        [row for row in rows if row],
+        gap=gap,
+        max_width=max_width,
+    )
     if not rows:
         raise ValueError("a contact sheet needs at least one image")
     heights = [max(len(image) for image in row) for row in rows]
-    width = max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
-    sheet = np.full((sum(heights) + gap * (len(rows) + 1), width, 3), _PAPER, dtype=np.uint8)
+    width = (
+        max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
+    )
+    sheet = np.full(
+        (sum(heights) + gap * (len(rows) + 1), width, 3), _PAPER, dtype=np.uint8
+    )
     top = gap
     for row, height in zip(rows, heights, strict=True):
         left = gap
@@ -105,7 +127,10 @@ def contact_sheet(
 
 
 def fitted(
-    rows: Sequence[Sequence[Image]], *, gap: int = 4, max_width: int | None = None
+    rows: Sequence[Sequence[Image]],
+    *,
+    gap: int = 4,
+    max_width: int | None = None,
 ) -> list[list[Image]]:
     """Make images smaller by one factor, so that their rows fit; see `contact_sheet`."""
     scale = _scale(rows, gap, max_width) if rows else 1.0
@@ -124,14 +149,23 @@ def _pixels(frame: av.VideoFrame) -> Image:
     return cast("Image", frame.to_ndarray())
 
 
-def _encode(codec: str, frame: av.VideoFrame, options: Mapping[str, str]) -> bytes:
+def _encode(
+    codec: str, frame: av.VideoFrame, options: Mapping[str, str]
+) -> bytes:
     encoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "w"))
     # Else FFmpeg writes its version into each JPEG.
     encoder.options = {"flags": "bitexact", **options}
-    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
+    encoder.width, encoder.height, encoder.pix_fmt = (
+        frame.width,
+        frame.height,
+        frame.format.name,
+    )
     encoder.time_base = Fraction(1, 1)
     encoder.thread_count = 1  # slices of threads would change the bytes
-    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+    return b"".join(
+        bytes(packet)
+        for packet in [*encoder.encode(frame), *encoder.encode(None)]
+    )
 
 
 def _unreadable(data: bytes, found: str) -> VideoError:
@@ -142,7 +176,9 @@ def _unreadable(data: bytes, found: str) -> VideoError:
     )
 
 
-def _scale(rows: Sequence[Sequence[Image]], gap: int, max_width: int | None) -> float:
+def _scale(
+    rows: Sequence[Sequence[Image]], gap: int, max_width: int | None
+) -> float:
     """The factor, at most 1, that makes the widest row fit."""
     if max_width is None:
         return 1.0
@@ -154,7 +190,11 @@ def _scale(rows: Sequence[Sequence[Image]], gap: int, max_width: int | None) -> 
     return min(1.0, *factors)
 
 
-def _row_scale(row: Sequence[Image], gap: int, max_width: int) -> float:
+def _row_scale(
+    row: Sequence[Image],
+    gap: int,
+    max_width: int,
+) -> float:
     width = sum(image.shape[1] for image in row)
     return float((max_width - gap * (len(row) + 1)) / width)
 
@@ -162,6 +202,14 @@ def _row_scale(row: Sequence[Image], gap: int, max_width: int) -> float:
 def _smaller(image: Image, scale: float) -> Image:
     if scale == 1:
         return image
-    height, width = (max(1, int(side * scale)) for side in image.shape[:2])
-    frame = _frame(image).reformat(width=width, height=height, interpolation="AREA", threads=1)
+    height, width = (
+        max(
+            1,
+            int(side * scale),
+        )
+        for side in image.shape[:2]
+    )
+    frame = _frame(image).reformat(
+        width=width, height=height, interpolation="AREA", threads=1
+    )
     return _pixels(frame)

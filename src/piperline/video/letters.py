@@ -74,7 +74,12 @@ _DRAWN = """
 """The letters of ASCII from 32 to 126, 16 beside each other, and a box for all others."""
 
 
-def caption(text: str, width: int, *, scale: int = 1) -> Image:
+def caption(
+    text: str,
+    width: int,
+    *,
+    scale: int = 1,
+) -> Image:
     """Draw text, black on white, wrapped to a width.
 
     Args:
@@ -88,16 +93,28 @@ def caption(text: str, width: int, *, scale: int = 1) -> Image:
     letters = max(1, width // (LETTER_WIDTH * scale))
     lines = wrap(text, letters) or [""]
     height = LINE_HEIGHT * scale * len(lines)
-    picture = np.full((height, max(width, letters * LETTER_WIDTH * scale)), _PAPER, np.uint8)
+    picture = np.full(
+        (height, max(width, letters * LETTER_WIDTH * scale)), _PAPER, np.uint8
+    )
     for number, line in enumerate(lines):
         ink = _line(line).repeat(scale, axis=0).repeat(scale, axis=1)
         top = number * LINE_HEIGHT * scale + scale
         picture[top : top + len(ink), : ink.shape[1]][ink] = _INK
-    return cast("Image", np.repeat(picture[:, :width, None], 3, axis=2))
+    return cast(
+        "Image",
+        np.repeat(
+            picture[:, :width, None],
+            3,
+            axis=2,
+        ),
+    )
 
 
 def _line(text: str) -> NDArray[np.bool_]:
-    ink = np.zeros((_ROWS, LETTER_WIDTH * len(text)), np.bool_)
+    ink = np.zeros(
+        (_ROWS, LETTER_WIDTH * len(text)),
+        np.bool_,
+    )
     for place, letter in enumerate(text):
         left = place * LETTER_WIDTH
         ink[:, left : left + _COLUMNS] = _LETTERS[_code(letter) - _FIRST]
@@ -112,7 +129,9 @@ def _code(letter: str) -> int:
 def _letters() -> NDArray[np.bool_]:
     """All letters: bool, shape (96, 8, 5)."""
     lines = [line for line in _DRAWN.splitlines() if line]
-    dots: NDArray[np.bool_] = np.array([list(line + " ") for line in lines]) == "#"
+    dots: NDArray[np.bool_] = (
+        np.array([list(line + " ") for line in lines]) == "#"
+    )
     bands = dots.reshape(-1, _ROWS, _IN_A_BAND, _COLUMNS + 1)
     letters = bands.transpose(0, 2, 1, 3)[..., :_COLUMNS]
     return letters.reshape(-1, _ROWS, _COLUMNS)

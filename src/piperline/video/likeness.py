@@ -28,10 +28,14 @@ to 8,900, in every second frame."""
 _BLOCKS = 80 * 60
 _SURE = 0.5
 """The other picture is shown if its distance is less than this share of that to the own one."""
-_LIMITED_TO_FULL = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+_LIMITED_TO_FULL = np.clip(
+    np.round((np.arange(256) - 16) * 255 / 219), 0, 255
+).astype(np.uint8)
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _BT709 = 1  # AVCOL_SPC_BT709
-_PLANAR = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
+_PLANAR = frozenset(
+    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"}
+)
 
 LIKE = 18.0**2
 """Pictures of a greater distance are not alike."""
@@ -62,7 +66,10 @@ class View:
             luma = _plane(picture.reformat(format="yuvj444p").planes[0])
             kept = luma[::luma_step, ::luma_step].copy()
             return cls(kept, _block_means(pixels, BLOCK, BLOCK))
-        is_full = picture.format.name.startswith("yuvj") or picture.color_range == _FULL_RANGE
+        is_full = (
+            picture.format.name.startswith("yuvj")
+            or picture.color_range == _FULL_RANGE
+        )
         kept = planes[0][::luma_step, ::luma_step]
         luma = kept.copy() if is_full else _LIMITED_TO_FULL[kept]
         return cls(luma, _blocks(planes, is_full=is_full))
@@ -74,32 +81,70 @@ class View:
 
 
 def _plane(plane: VideoPlane) -> NDArray[np.uint8]:
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
+        plane.height, plane.line_size
+    )
     return rows[:, : plane.width]
 
 
-def _blocks(planes: Sequence[NDArray[np.uint8]], *, is_full: bool) -> Blocks:
+def _blocks(
+    planes: Sequence[NDArray[np.uint8]],
+    *,
+    is_full: bool,
+) -> Blocks:
     """Red, green and blue of blocks, by ITU-T T.871 and ITU-R BT.601: means follow from means."""
     height, width = planes[0].shape
-    sides = [(BLOCK * len(p) // height, BLOCK * p.shape[1] // width) for p in planes]
-    means = [_block_means(p, *side) for p, side in zip(planes, sides, strict=True)]
+    sides = [
+        (BLOCK * len(p) // height, BLOCK * p.shape[1] // width) for p in planes
+    ]
+    means = [
+        _block_means(p, *side)
+        for p, side in zip(
+            planes,
+            sides,
+            strict=True,
+        )
+    ]
     rows, columns = means[0].shape
     y, cb, cr = (mean[:rows, :columns] for mean in means)
     luma = y if is_full else (y - 16) * (255 / 219)
     scale = 1 if is_full else 255 / 224
     blue, red = (cb - 128) * scale, (cr - 128) * scale
     green = luma - 0.344136 * blue - 0.714136 * red
-    blocks: Blocks = np.stack([luma + 1.402 * red, green, luma + 1.772 * blue], axis=2)
+    blocks: Blocks = np.stack(
+        [luma + 1.402 * red, green, luma + 1.772 * blue], axis=2
+    )
     return blocks.astype(np.float32)
 
 
-def _block_means(values: NDArray[np.uint8], high: int, wide: int) -> Blocks:
+def _block_means(
+    values: NDArray[np.uint8],
+    high: int,
+    wide: int,
+) -> Blocks:
     """The means of blocks of `high` x `wide` values; what is left over at the edges is left out."""
-    rows, columns = max(1, len(values) // high), max(1, values.shape[1] // wide)
-    high, wide = min(high, len(values)), min(wide, values.shape[1])
+    rows, columns = (
+        max(1, len(values) // high),
+        max(
+            1,
+            values.shape[1] // wide,
+        ),
+    )
+    high, wide = (
+        min(high, len(values)),
+        min(
+            wide,
+            values.shape[1],
+        ),
+    )
     whole = values[: rows * high, : columns * wide]
-    down = whole.reshape(rows, high, columns * wide, -1).sum(axis=1, dtype=np.uint16)
-    across = down.reshape(rows, columns, wide, -1).sum(axis=2, dtype=np.float32)
+    down = whole.reshape(rows, high, columns * wide, -1).sum(
+        axis=1, dtype=np.uint16
+    )
+    across = down.reshape(rows, columns, wide, -1).sum(
+        axis=2,
+        dtype=np.float32,
+    )
     means: Blocks = across / np.float32(high * wide)
     return means.reshape(rows, columns, *values.shape[2:])
 
@@ -119,7 +164,12 @@ def floor_of(codec: str) -> float:
     return _FLOORS.get(codec, _FLOOR)
 
 
-def shows(seen: View, own: View, other: View, codec: str) -> bool | None:
+def shows(
+    seen: View,
+    own: View,
+    other: View,
+    codec: str,
+) -> bool | None:
     """Whether `seen` is `own` rather than `other`; None where the two cannot be told apart.
 
     Only blocks in which the two differ are looked at. How much they have to differ depends on the
@@ -128,7 +178,10 @@ def shows(seen: View, own: View, other: View, codec: str) -> bool | None:
     if own.blocks.shape != other.blocks.shape:
         return None
     differ = np.abs(own.blocks - other.blocks).max(axis=2) >= _STEP
-    needed = _EVIDENCE_OF.get(codec, _EVIDENCE) * max(1, differ.size / _BLOCKS)
+    needed = _EVIDENCE_OF.get(codec, _EVIDENCE) * max(
+        1,
+        differ.size / _BLOCKS,
+    )
     if _distance(own, other, differ) < needed:
         return None
     to_own, to_other = (_distance(seen, view, differ) for view in (own, other))
@@ -137,7 +190,11 @@ def shows(seen: View, own: View, other: View, codec: str) -> bool | None:
     return False if to_other < _SURE * to_own else None
 
 
-def _distance(one: View, other: View, where: NDArray[np.bool_]) -> float:
+def _distance(
+    one: View,
+    other: View,
+    where: NDArray[np.bool_],
+) -> float:
     apart = (one.blocks - other.blocks)[where]
     return float(np.vdot(apart, apart))
 

@@ -35,7 +35,16 @@ _HEAD = 8  # bytes of a box before its content
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _LONGEST_UDTA = 4096
 _SQUARE = struct.pack(">II", 1, 1)
-_TABLES = {b"stsd", b"stts", b"stss", b"stsc", b"stsz", b"stco", b"co64", b"sdtp"}
+_TABLES = {
+    b"stsd",
+    b"stts",
+    b"stss",
+    b"stsc",
+    b"stsz",
+    b"stco",
+    b"co64",
+    b"sdtp",
+}
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:
@@ -44,7 +53,8 @@ def box(kind: bytes, *parts: bytes) -> bytes:
     return struct.pack(">I4s", len(body) + 8, kind) + body
 
 
-DREF = struct.pack(">II", 0, 1) + box(b"url ", b"\0\0\0\1")  # the frames are in this file
+# the frames are in this file
+DREF = struct.pack(">II", 0, 1) + box(b"url ", b"\0\0\0\1")
 
 
 class _NotSimpleError(ValueError):
@@ -116,15 +126,26 @@ class Track:
         """Offset and length of the byte ranges that the frames take, as few as there can be."""
         ends = self.offsets + self.sizes
         breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
-        for start, stop in zip([0, *breaks], [*breaks, len(ends)], strict=True):
-            yield int(self.offsets[start]), int(ends[stop - 1] - self.offsets[start])
+        for start, stop in zip(
+            [0, *breaks],
+            [*breaks, len(ends)],
+            strict=True,
+        ):
+            yield (
+                int(self.offsets[start]),
+                int(ends[stop - 1] - self.offsets[start]),
+            )
 
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
         with self.path.open("rb") as file:
             descriptor = file.fileno()
-            first = os.pread(descriptor, int(self.sizes[0]), int(self.offsets[0]))
-            last = os.pread(descriptor, int(self.sizes[-1]), int(self.offsets[-1]))
+            first = os.pread(
+                descriptor, int(self.sizes[0]), int(self.offsets[0])
+            )
+            last = os.pread(
+                descriptor, int(self.sizes[-1]), int(self.offsets[-1])
+            )
         return first, last
 
 
@@ -139,7 +160,14 @@ def read_track(path: Path, fps: int) -> Track | None:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             return _track(path, _moov(file.fileno(), size), size, fps)
-    except (OSError, ValueError, KeyError, IndexError, struct.error, OverflowError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        struct.error,
+        OverflowError,
+    ):
         return None
 
 
@@ -147,7 +175,14 @@ def is_whole(path: Path) -> bool:
     """Whether a file is as long as its boxes say; true also of what is no MP4."""
     with path.open("rb") as file:
         size, offset = os.fstat(file.fileno()).st_size, 0
-        if os.pread(file.fileno(), 8, 0)[4:] != b"ftyp":
+        if (
+            os.pread(
+                file.fileno(),
+                8,
+                0,
+            )[4:]
+            != b"ftyp"
+        ):
             return True
         while offset < size:
             length, _ = _box_at(file.fileno(), offset, size)
@@ -155,7 +190,11 @@ def is_whole(path: Path) -> bool:
         return offset == size
 
 
-def _box_at(descriptor: int, offset: int, size: int) -> tuple[int, bytes]:
+def _box_at(
+    descriptor: int,
+    offset: int,
+    size: int,
+) -> tuple[int, bytes]:
     """Length and kind of the box that begins at `offset`; a length of 0 reaches to the end."""
     head = os.pread(descriptor, 16, offset).ljust(16, b"\0")
     length, kind, large = struct.unpack(">I4sQ", head)
@@ -200,7 +239,12 @@ def _moov(descriptor: int, size: int) -> dict[bytes, bytes]:
     raise _NotSimpleError
 
 
-def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
+def _track(
+    path: Path,
+    moov: dict[bytes, bytes],
+    size: int,
+    fps: int,
+) -> Track:
     _need(b"mvex" not in moov and 0 < fps < _HIGHEST_FPS)
     trak = _children(moov[b"trak"])  # of two tracks, none is simple
     mdia = _children(trak[b"mdia"])
@@ -215,7 +259,9 @@ def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
     scale = _timescale(mdia[b"mdhd"])
     times = _times(stbl[b"stts"], len(sizes), scale, fps)
     if b"edts" in trak:
-        _check_edit(trak[b"edts"], int(times[-1]), _timescale(moov[b"mvhd"]) / scale)
+        _check_edit(
+            trak[b"edts"], int(times[-1]), _timescale(moov[b"mvhd"]) / scale
+        )
     offsets = _offsets(stbl, sizes)
     _need(offsets.min() >= 0 and (offsets + sizes).max() <= size)
     udta = moov.get(b"udta", b"")
@@ -231,12 +277,20 @@ def _track(path: Path, moov: dict[bytes, bytes], size: int, fps: int) -> Track:
     )
 
 
-def _table(body: bytes, columns: int = 1, kind: str = ">u4") -> Numbers:
+def _table(
+    body: bytes,
+    columns: int = 1,
+    kind: str = ">u4",
+) -> Numbers:
     """The rows of a table that begins with version, flags and the number of rows."""
     (count,) = struct.unpack_from(">I", body, 4)
     width = columns * np.dtype(kind).itemsize
     _need(count * width == len(body) - 8)
-    return np.frombuffer(body, kind, count * columns, 8).astype(np.int64).reshape(count, columns)
+    return (
+        np.frombuffer(body, kind, count * columns, 8)
+        .astype(np.int64)
+        .reshape(count, columns)
+    )
 
 
 def _sizes(stsz: bytes, size: int) -> Numbers:
@@ -252,12 +306,21 @@ def _sizes(stsz: bytes, size: int) -> Numbers:
 
 def _timescale(header: bytes) -> int:
     """Ticks a second of `mvhd` or `mdhd`."""
-    (scale,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    (scale,) = struct.unpack_from(
+        ">I",
+        header,
+        20 if header[0] else 12,
+    )
     _need(scale)
     return int(scale)
 
 
-def _times(stts: bytes, count: int, scale: int, fps: int) -> Numbers:
+def _times(
+    stts: bytes,
+    count: int,
+    scale: int,
+    fps: int,
+) -> Numbers:
     """When each frame is shown, in ticks: frame n at n / fps, rounded."""
     counts, deltas = _table(stts, 2).T
     _need(counts.sum() == count)
@@ -266,7 +329,11 @@ def _times(stts: bytes, count: int, scale: int, fps: int) -> Numbers:
     # does no harm.
     durations = np.repeat(deltas, counts)
     times: Numbers = np.cumsum(durations) - durations
-    _need(np.array_equal((2 * fps * times + scale) // (2 * scale), np.arange(count)))
+    _need(
+        np.array_equal(
+            (2 * fps * times + scale) // (2 * scale), np.arange(count)
+        )
+    )
     return times
 
 
@@ -293,7 +360,10 @@ def _offsets(stbl: dict[bytes, bytes], sizes: Numbers) -> Numbers:
     first, per_chunk, description = _table(stbl[b"stsc"], 3).T
     _need(first[0] == 1 and first[-1] <= len(chunks))
     _need((np.diff(first) > 0).all() and (description == 1).all())
-    counts = np.repeat(per_chunk, np.diff([*first, len(chunks) + 1]))
+    counts = np.repeat(
+        per_chunk,
+        np.diff([*first, len(chunks) + 1]),
+    )
     _need(counts.min() > 0 and counts.max() <= len(sizes))
     _need(counts.sum() == len(sizes))
     before = np.cumsum(sizes) - sizes
@@ -302,7 +372,10 @@ def _offsets(stbl: dict[bytes, bytes], sizes: Numbers) -> Numbers:
     return offsets
 
 
-def _keys(stss: bytes | None, count: int) -> NDArray[np.bool_]:
+def _keys(
+    stss: bytes | None,
+    count: int,
+) -> NDArray[np.bool_]:
     if stss is None:
         return np.ones(count, np.bool_)
     numbers = _table(stss)[:, 0] - 1
@@ -316,5 +389,9 @@ def _entry(stsd: bytes) -> bytes:
     """The one sample entry, without bit rates: they are those of the whole file."""
     ((kind, body),) = _boxes(stsd[8:])
     _need(kind in CODECS and len(body) >= _ENTRY - 8)
-    boxes = (box(name, content) for name, content in _boxes(body[_ENTRY - 8 :]) if name != b"btrt")
+    boxes = (
+        box(name, content)
+        for name, content in _boxes(body[_ENTRY - 8 :])
+        if name != b"btrt"
+    )
     return box(kind, body[: _ENTRY - 8], *boxes)

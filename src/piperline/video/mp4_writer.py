@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place, VideoError
-from piperline.video.mp4 import DREF, LARGEST_MOOV, MATRIX, Numbers, Track, box, read_track
+from piperline.video.mp4 import (
+    DREF,
+    LARGEST_MOOV,
+    MATRIX,
+    Numbers,
+    Track,
+    box,
+    read_track,
+)
 
 _BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
 _CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
@@ -21,10 +29,20 @@ _LEAST_SCALE = 10000  # ticks a second, as FFmpeg has it
 _U32 = 0xFFFFFFFF
 _MOVIE_SCALE = 1000
 _HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
-_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
+_CANNOT_COPY = {
+    errno.EXDEV,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+}
 
 
-def write_pieces(path: Path, pieces: Sequence[Track], fps: int) -> None:
+def write_pieces(
+    path: Path,
+    pieces: Sequence[Track],
+    fps: int,
+) -> None:
     """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
 
     Args:
@@ -50,7 +68,9 @@ def _append(piece: Track, target: int) -> None:
     try:
         source = os.open(piece.path, os.O_RDONLY)
     except FileNotFoundError as error:
-        raise DatasetError("the video is missing", place=Place(file=piece.path)) from error
+        raise DatasetError(
+            "the video is missing", place=Place(file=piece.path)
+        ) from error
     try:
         for start, length in piece.ranges:
             offset, end = start, start + length
@@ -58,14 +78,20 @@ def _append(piece: Track, target: int) -> None:
                 done = _copy(source, target, offset, end - offset)
                 if not done:
                     raise DatasetError(
-                        "the video became shorter while it was read", place=Place(file=piece.path)
+                        "the video became shorter while it was read",
+                        place=Place(file=piece.path),
                     )
                 offset += done
     finally:
         os.close(source)
 
 
-def _copy(source: int, target: int, offset: int, length: int) -> int:
+def _copy(
+    source: int,
+    target: int,
+    offset: int,
+    length: int,
+) -> int:
     """Copy some bytes without a detour through Python where the system can; how many."""
     try:
         return os.copy_file_range(source, target, length, offset)
@@ -75,7 +101,11 @@ def _copy(source: int, target: int, offset: int, length: int) -> int:
     return os.sendfile(target, source, offset, length)
 
 
-def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
+def _verify(
+    path: Path,
+    pieces: Sequence[Track],
+    fps: int,
+) -> None:
     """See that all frames' sizes are there, and the first and last frame of each piece."""
     written = read_track(path, fps)
     start = 0
@@ -83,10 +113,13 @@ def _verify(path: Path, pieces: Sequence[Track], fps: int) -> None:
         copy = written and written.piece(start, len(piece.sizes))
         start += len(piece.sizes)
         if not copy or not _is_copy(copy, piece):
-            raise VideoError("what was written is not what was read", place=Place(file=path))
+            raise VideoError(
+                "what was written is not what was read", place=Place(file=path)
+            )
     if written is None or len(written.sizes) != start:
         raise VideoError(
-            "what was written has other frames than what was read", place=Place(file=path)
+            "what was written has other frames than what was read",
+            place=Place(file=path),
         )
 
 
@@ -95,12 +128,29 @@ def _is_copy(copy: Track, piece: Track) -> bool:
     return same_sizes and copy.outer_frames() == piece.outer_frames()
 
 
-def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> bytes:
+def _head(
+    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int
+) -> bytes:
     """Everything before the frames."""
-    ftyp = box(b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]])
+    ftyp = box(
+        b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]]
+    )
     total = int(sizes.sum())
     large = total + LARGEST_MOOV > _U32
-    begin = len(ftyp) + len(_movie(first, sizes, keys, fps, 0, large=large)) + 16
+    begin = (
+        len(ftyp)
+        + len(
+            _movie(
+                first,
+                sizes,
+                keys,
+                fps,
+                0,
+                large=large,
+            )
+        )
+        + 16
+    )
     moov = _movie(first, sizes, keys, fps, begin, large=large)
     if large:
         mdat = struct.pack(">I4sQ", 1, b"mdat", total + 16)
@@ -110,34 +160,99 @@ def _head(first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int) -> by
 
 
 def _movie(
-    first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int, begin: int, *, large: bool
+    first: Track,
+    sizes: Numbers,
+    keys: NDArray[np.bool_],
+    fps: int,
+    begin: int,
+    *,
+    large: bool,
 ) -> bytes:
     count = len(sizes)
     scale = fps
     while scale < _LEAST_SCALE:
         scale *= 2
     length = -(-count * _MOVIE_SCALE // fps)
-    header = struct.pack(">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100)
-    shown = struct.pack(">6I16x", 3, 0, 0, 1, 0, length) + MATRIX + first.shown
-    edit = box(b"elst", struct.pack(">5I", 0, 1, length, 0, 0x10000))
-    undetermined = 0x55C4  # the language
-    ticks = struct.pack(">5IHH", 0, 0, 0, scale, count * scale // fps, undetermined, 0)
-    tables = box(b"stbl", *_tables(first.entry, sizes, keys, scale // fps, begin, large=large))
-    info = box(
-        b"minf", box(b"vmhd", struct.pack(">I8x", 1)), box(b"dinf", box(b"dref", DREF)), tables
+    header = struct.pack(
+        ">5IIH10x", 0, 0, 0, _MOVIE_SCALE, length, 0x10000, 0x100
     )
-    media = box(b"mdia", box(b"mdhd", ticks), box(b"hdlr", _HANDLER), info)
-    track = box(b"trak", box(b"tkhd", shown), box(b"edts", edit), media)
+    shown = (
+        struct.pack(
+            ">6I16x",
+            3,
+            0,
+            0,
+            1,
+            0,
+            length,
+        )
+        + MATRIX
+        + first.shown
+    )
+    edit = box(
+        b"elst",
+        struct.pack(">5I", 0, 1, length, 0, 0x10000),
+    )
+    undetermined = 0x55C4  # the language
+    ticks = struct.pack(
+        ">5IHH", 0, 0, 0, scale, count * scale // fps, undetermined, 0
+    )
+    tables = box(
+        b"stbl",
+        *_tables(
+            first.entry,
+            sizes,
+            keys,
+            scale // fps,
+            begin,
+            large=large,
+        ),
+    )
+    info = box(
+        b"minf",
+        box(b"vmhd", struct.pack(">I8x", 1)),
+        box(b"dinf", box(b"dref", DREF)),
+        tables,
+    )
+    media = box(
+        b"mdia",
+        box(b"mdhd", ticks),
+        box(b"hdlr", _HANDLER),
+        info,
+    )
+    track = box(
+        b"trak",
+        box(b"tkhd", shown),
+        box(b"edts", edit),
+        media,
+    )
     told = [box(b"udta", first.udta)] if first.udta else []
-    return box(b"moov", box(b"mvhd", header, MATRIX, struct.pack(">24xI", 2)), track, *told)
+    return box(
+        b"moov",
+        box(b"mvhd", header, MATRIX, struct.pack(">24xI", 2)),
+        track,
+        *told,
+    )
 
 
-def _rows(kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4") -> bytes:
-    return box(kind, struct.pack(">II", 0, len(rows)), np.asarray(rows).astype(form).tobytes())
+def _rows(
+    kind: bytes, rows: Sequence[object] | Numbers, form: str = ">u4"
+) -> bytes:
+    return box(
+        kind,
+        struct.pack(">II", 0, len(rows)),
+        np.asarray(rows).astype(form).tobytes(),
+    )
 
 
 def _tables(
-    entry: bytes, sizes: Numbers, keys: NDArray[np.bool_], delta: int, begin: int, *, large: bool
+    entry: bytes,
+    sizes: Numbers,
+    keys: NDArray[np.bool_],
+    delta: int,
+    begin: int,
+    *,
+    large: bool,
 ) -> Iterator[bytes]:
     yield box(b"stsd", struct.pack(">II", 0, 1), entry)
     yield _rows(b"stts", [(len(sizes), delta)])
@@ -146,11 +261,21 @@ def _tables(
     heads = _heads(sizes)
     counts = np.diff([*heads, len(sizes)])
     changes = np.flatnonzero(np.diff(counts, prepend=0))
-    yield _rows(b"stsc", [(chunk + 1, counts[chunk], 1) for chunk in changes])
+    yield _rows(
+        b"stsc",
+        [(chunk + 1, counts[chunk], 1) for chunk in changes],
+    )
     if (sizes == sizes[0]).all():
-        yield box(b"stsz", struct.pack(">III", 0, sizes[0], len(sizes)))
+        yield box(
+            b"stsz",
+            struct.pack(">III", 0, sizes[0], len(sizes)),
+        )
     else:
-        yield box(b"stsz", struct.pack(">III", 0, 0, len(sizes)), sizes.astype(">u4").tobytes())
+        yield box(
+            b"stsz",
+            struct.pack(">III", 0, 0, len(sizes)),
+            sizes.astype(">u4").tobytes(),
+        )
     chunks = begin + (np.cumsum(sizes) - sizes)[heads]
     yield _rows(b"co64", chunks, ">u8") if large else _rows(b"stco", chunks)
 
@@ -161,7 +286,10 @@ def _heads(sizes: Numbers) -> list[int]:
     heads = [0]
     while True:
         limit = ends[heads[-1]] - sizes[heads[-1]] + _CHUNK
-        head = max(int(np.searchsorted(ends, limit)), heads[-1] + 1)
+        head = max(
+            int(np.searchsorted(ends, limit)),
+            heads[-1] + 1,
+        )
         if head >= len(sizes):
             return heads
         heads.append(head)

@@ -12,7 +12,12 @@ from piperline.video.decoder import Picture
 from piperline.video.file import VideoFile, reading
 
 
-def packets(path: Path, fps: int, first: int, count: int) -> Iterator[bytes]:
+def packets(
+    path: Path,
+    fps: int,
+    first: int,
+    count: int,
+) -> Iterator[bytes]:
     """The packets of `count` frames from number `first` on, in the order of decoding.
 
     Args:
@@ -37,7 +42,9 @@ def packets(path: Path, fps: int, first: int, count: int) -> Iterator[bytes]:
                 yield bytes(packet)
 
 
-def pictures(path: Path, fps: int, numbers: Iterable[int]) -> Iterator[tuple[int, Picture]]:
+def pictures(
+    path: Path, fps: int, numbers: Iterable[int]
+) -> Iterator[tuple[int, Picture]]:
     """The decoded frames of rising `numbers`, each with its number; missing ones are left out.
 
     Args:
@@ -64,13 +71,20 @@ def pictures(path: Path, fps: int, numbers: Iterable[int]) -> Iterator[tuple[int
                 yield wanted, picture
 
 
-def _number(timed: "av.Packet[av.VideoStream] | Picture", stream: av.VideoStream, fps: int) -> int:
+def _number(
+    timed: "av.Packet[av.VideoStream] | Picture",
+    stream: av.VideoStream,
+    fps: int,
+) -> int:
     base = timed.time_base or stream.time_base
     return round((timed.pts or 0) * base * fps) if base else 0
 
 
 def _seek(
-    container: av.container.InputContainer, stream: av.VideoStream, frame: int, fps: int
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    frame: int,
+    fps: int,
 ) -> None:
     if stream.time_base:
         container.seek(round(frame / fps / stream.time_base), stream=stream)
@@ -83,5 +97,7 @@ def _key_before(stream: av.VideoStream, frame: int, fps: int) -> int:
     ticks = round(frame / fps / stream.time_base)
     index = stream.index_entries.search_timestamp(ticks)
     return (
-        round(stream.index_entries[index].timestamp * stream.time_base * fps) if index >= 0 else 0
+        round(stream.index_entries[index].timestamp * stream.time_base * fps)
+        if index >= 0
+        else 0
     )

@@ -24,10 +24,15 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
     """
     if picture.format.name in {"yuvj420p", "yuvj422p"}:
         sampled = _sampled(picture, stride)
-        counts = [np.bincount(channel.ravel(), minlength=3 * 256) for channel in sampled]
+        counts = [
+            np.bincount(channel.ravel(), minlength=3 * 256)
+            for channel in sampled
+        ]
         return np.stack([_clipped(count) for count in counts])
     channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
-    return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+    return np.stack(
+        [np.bincount(channel.ravel(), minlength=256) for channel in channels]
+    )
 
 
 def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -38,7 +43,10 @@ def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
-def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
+def _sampled(
+    picture: Picture,
+    stride: int,
+) -> Iterator[NDArray[np.int32]]:
     """Red, green and blue of every `stride`-th pixel, not clipped, plus 256.
 
     Args:
@@ -49,9 +57,14 @@ def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
     y = luma[::stride, ::stride].astype(np.int32)
     height, width = luma.shape
     if picture.format.name == "yuvj422p":
-        wide = [_upsampled_across(plane[::stride])[:, :width:stride] for plane in chroma]
+        wide = [
+            _upsampled_across(plane[::stride])[:, :width:stride]
+            for plane in chroma
+        ]
     elif stride % 2:
-        wide = [_upsampled(plane)[:height:stride, :width:stride] for plane in chroma]
+        wide = [
+            _upsampled(plane)[:height:stride, :width:stride] for plane in chroma
+        ]
     else:
         wide = [_upsampled_evenly(plane, stride // 2) for plane in chroma]
     cb, cr = (plane.astype(np.int32) - 128 for plane in wide)
@@ -64,15 +77,25 @@ def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int32]]:
 def _pixels(plane: VideoPlane) -> Bytes:
     """The samples of a plane, uint8 of shape (height, width), without FFmpeg's padding."""
     samples = np.frombuffer(memoryview(plane), np.uint8)
-    return samples.reshape(plane.height, plane.line_size)[:, : plane.width]
+    return samples.reshape(
+        plane.height,
+        plane.line_size,
+    )[:, : plane.width]
 
 
 def _upsampled(plane: Bytes) -> NDArray[np.int16]:
     """Chroma at twice the height and width: 9:3:3:1 of the four samples around each place."""
-    around = np.pad(plane.astype(np.int16), 1, mode="edge")
+    around = np.pad(
+        plane.astype(np.int16),
+        1,
+        mode="edge",
+    )
     above = 3 * around[1:-1] + around[:-2]
     below = 3 * around[1:-1] + around[2:]
-    rows = np.stack((above, below), axis=1).reshape(-1, around.shape[1])
+    rows = np.stack((above, below), axis=1).reshape(
+        -1,
+        around.shape[1],
+    )
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     result: NDArray[np.int16] = np.stack(
         ((3 * middle + left + 8) >> 4, (3 * middle + right + 7) >> 4), axis=2
@@ -82,7 +105,11 @@ def _upsampled(plane: Bytes) -> NDArray[np.int16]:
 
 def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
     """Chroma at twice the width: 3:1 of the two samples around each; the outermost are kept."""
-    around = np.pad(plane.astype(np.int16), ((0, 0), (1, 1)), mode="edge")
+    around = np.pad(
+        plane.astype(np.int16),
+        ((0, 0), (1, 1)),
+        mode="edge",
+    )
     left, middle, right = around[:, :-2], around[:, 1:-1], around[:, 2:]
     result: NDArray[np.int16] = np.stack(
         ((3 * middle + left + 1) >> 2, (3 * middle + right + 2) >> 2), axis=2
@@ -93,7 +120,9 @@ def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
 def _upsampled_evenly(plane: Bytes, stride: int) -> NDArray[np.int16]:
     """The same where luma has even rows and columns: of a sample and those above and left of it."""
     sums = 3 * plane[::stride].astype(np.int16) + _before(plane, stride)
-    result: NDArray[np.int16] = (3 * sums[:, ::stride] + _before(sums.T, stride).T + 8) >> 4
+    result: NDArray[np.int16] = (
+        3 * sums[:, ::stride] + _before(sums.T, stride).T + 8
+    ) >> 4
     return result
 
 

@@ -31,7 +31,13 @@ class PreviewWriter:
     """
 
     def __init__(
-        self, path: Path, height: int, width: int, *, fps: int, swap: bool = False
+        self,
+        path: Path,
+        height: int,
+        width: int,
+        *,
+        fps: int,
+        swap: bool = False,
     ) -> None:
         self._width, self._height = preview_size(height, width)
         self._swap, self._fps = swap, fps
@@ -55,9 +61,14 @@ class PreviewWriter:
         if picture is not None:
             self._last = self._fitted(picture)
         elif self._last is None:
-            grey = np.full((self._height, self._width, 3), 128, dtype=np.uint8)
+            grey = np.full(
+                (self._height, self._width, 3),
+                128,
+                dtype=np.uint8,
+            )
             self._last = VideoFrame.from_ndarray(grey, format="rgb24")
-        self._last.time_base = Fraction(1, self._fps)  # not that of a video that it comes from
+        # not that of a video that it comes from
+        self._last.time_base = Fraction(1, self._fps)
         self._writer.add(self._last)
 
     def _fitted(self, picture: Picture) -> Picture:
@@ -74,7 +85,9 @@ def preview_size(height: int, width: int) -> tuple[int, int]:
     They are even, as 4:2:0 wants them, and the shape stays nearly the same.
     """
     scale = min(1.0, DECODED_WIDTH / width)
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    return max(2, round(width * scale / 2) * 2), max(
+        2, round(height * scale / 2) * 2
+    )
 
 
 def video_file(folder: Path, number: int) -> Path:

@@ -56,13 +56,20 @@ def settings_of(record: Mapping[str, Any], codec: str) -> VideoSettings:
     kept = {
         name: value
         for name, value in known.items()
-        if name in _OPTIONS and isinstance(value, str) and _PLAIN.fullmatch(value)
+        if name in _OPTIONS
+        and isinstance(value, str)
+        and _PLAIN.fullmatch(value)
     }
     return replace(usual, options={**usual.options, **kept})
 
 
 def encode_clip(
-    reader: ClipReader, clip: Clip, path: Path, settings: VideoSettings, *, every: int = 1
+    reader: ClipReader,
+    clip: Clip,
+    path: Path,
+    settings: VideoSettings,
+    *,
+    every: int = 1,
 ) -> Clip:
     """Encode every n-th frame of a clip as a file of its own.
 
@@ -108,7 +115,11 @@ class Recutter:
     """
 
     def __init__(
-        self, folder: Path | None, record: Mapping[str, Any], *, reencode: bool = False
+        self,
+        folder: Path | None,
+        record: Mapping[str, Any],
+        *,
+        reencode: bool = False,
     ) -> None:
         self._folder, self._record, self._reencode = folder, record, reencode
         self._reader = ClipReader()
@@ -127,7 +138,9 @@ class Recutter:
         """
         kept = len(range(0, clip.count, every))
         if every > 1:
-            return Work(kept, 0) if clip.info.codec == "mjpeg" else Work(0, kept)
+            return (
+                Work(kept, 0) if clip.info.codec == "mjpeg" else Work(0, kept)
+            )
         if self._reader.is_cuttable(clip):
             return Work(kept, 0)
         head = self._reader.first_key(clip)
@@ -168,7 +181,11 @@ class Recutter:
     def _thinned(self, clip: Clip, every: int) -> Clip:
         path = self._next_file()
         info = clip.info
-        with VideoWriter(path, MODES["copy"], fps=info.fps // every) as writer:
+        with VideoWriter(
+            path,
+            MODES["copy"],
+            fps=info.fps // every,
+        ) as writer:
             for number, packet in self._reader.packets(clip):
                 if number % every == 0:
                     writer.add_jpeg(bytes(packet), info.height, info.width)
@@ -178,7 +195,9 @@ class Recutter:
     def _joined(self, clip: Clip, head: int) -> Clip:
         """The first `head` frames encoded, the packets of the others behind them."""
         encoded = self._encoded(replace(clip, count=head, whole=False))
-        rest = replace(clip, first=clip.first + head, count=clip.count - head, whole=False)
+        rest = replace(
+            clip, first=clip.first + head, count=clip.count - head, whole=False
+        )
         if self._reader.form(encoded) != self._reader.form(rest):
             self._refuse_or_go_on(clip)
             self.done += Work(head - clip.count, clip.count - head)
@@ -200,7 +219,9 @@ class Recutter:
                 next_step="cut at key frames, or leave the episode out",
             )
         settings = settings_of(self._record, clip.info.codec)
-        return encode_clip(self._reader, clip, self._next_file(), settings, every=every)
+        return encode_clip(
+            self._reader, clip, self._next_file(), settings, every=every
+        )
 
     def _refuse_or_go_on(self, clip: Clip) -> None:
         if not self._reencode:

@@ -59,17 +59,24 @@ class Joiner(_NewFile):
     def __init__(self, path: Path, first: Clip, reader: ClipReader) -> None:
         super().__init__(path, first, reader)
         self._pieces: list[_Piece] = []
-        self._container = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
+        self._container = av.open(
+            str(path), "w", format="mp4", options=MP4_OPTIONS
+        )
         template = reader.template(first)
         square = (template.sample_aspect_ratio or 1) == 1
-        if self.form.codec == "mjpeg" and square:  # as `convert` makes it, to the byte
+        # as `convert` makes it, to the byte
+        if self.form.codec == "mjpeg" and square:
             size = {"width": self.form.width, "height": self.form.height}
-            kept = self._container.add_mux_stream("mjpeg", rate=self._fps, **size)
+            kept = self._container.add_mux_stream(
+                "mjpeg", rate=self._fps, **size
+            )
             self._stream = cast("av.VideoStream", kept)
         else:
             # AV1 has a decoder (libdav1d) of another name than its encoders: opaque copies the
             # parameters alone.
-            self._stream = self._container.add_stream_from_template(template, opaque=True)
+            self._stream = self._container.add_stream_from_template(
+                template, opaque=True
+            )
         self._tick = Fraction(1, self._fps)
         self._stream.time_base = self._tick
 
@@ -94,7 +101,9 @@ class Joiner(_NewFile):
             packet.duration = 1
             self.bytes += packet.size
             self._mux(packet)
-        self._pieces.append(_Piece(self.frames, clip.count, first_crc, last_crc))
+        self._pieces.append(
+            _Piece(self.frames, clip.count, first_crc, last_crc)
+        )
         self.frames += clip.count
 
     def _mux(self, packet: Packet) -> None:
@@ -116,9 +125,12 @@ class Joiner(_NewFile):
         self._container.close()
         with VideoFile(self.path, self._fps) as written:
             whole = written.stream.frames == self.frames
-            if not whole or not all(_holds(written, piece) for piece in self._pieces):
+            if not whole or not all(
+                _holds(written, piece) for piece in self._pieces
+            ):
                 raise VideoError(
-                    "what FFmpeg wrote is not what was read", place=Place(file=self.path)
+                    "what FFmpeg wrote is not what was read",
+                    place=Place(file=self.path),
                 )
 
 
@@ -147,7 +159,10 @@ class Splicer(_NewFile):
         if piece is None or self._reader.form(clip) != self.form:
             for _ in self._reader.packets(clip):  # tells what is wrong
                 pass
-            raise VideoError("videos of two forms cannot share a file", place=Place(file=clip.path))
+            raise VideoError(
+                "videos of two forms cannot share a file",
+                place=Place(file=clip.path),
+            )
         self._pieces.append(piece)
         self.frames += clip.count
         self.bytes += int(piece.sizes.sum())

@@ -37,7 +37,9 @@ class ThumbnailDecoder:
 
     def __init__(self, width: int, *, swap: bool = False) -> None:
         self._swap = swap
-        fitting = (r for r in range(_MOST_REDUCTION + 1) if width >> r >= DECODED_WIDTH)
+        fitting = (
+            r for r in range(_MOST_REDUCTION + 1) if width >> r >= DECODED_WIDTH
+        )
         reduction = max(fitting, default=0)
         self._small = _decoder("mjpeg", reduction)
         self._whole = _decoder("mjpeg", 0)
@@ -52,7 +54,9 @@ class ThumbnailDecoder:
         """
         self.picture = self._picture(data, self._small)
         planes = _planes(self.picture)
-        thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+        thumbnail = np.stack(
+            [_shrunk(plane, HEIGHT, WIDTH) for plane in planes]
+        )
         return thumbnail[[0, 2, 1]] if self._swap else thumbnail
 
     def luma(self, data: bytes | Bytes) -> Bytes:
@@ -63,9 +67,13 @@ class ThumbnailDecoder:
         """
         return _planes(self._picture(data, self._whole))[0]
 
-    def _picture(self, data: bytes | Bytes, jpeg: av.VideoCodecContext) -> VideoFrame:
+    def _picture(
+        self, data: bytes | Bytes, jpeg: av.VideoCodecContext
+    ) -> VideoFrame:
         if not isinstance(data, bytes):
-            return VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
+            return VideoFrame.from_ndarray(
+                np.ascontiguousarray(data), format="rgb24"
+            )
         if is_png(data) and not is_whole_png(data):
             raise ValueError("PNG cut short")
         # FFmpeg's PNG decoder adds an image to the one before it: each gets a decoder of its own.
@@ -81,11 +89,15 @@ class ThumbnailDecoder:
 
 def thumbnail_of(picture: VideoFrame) -> Floats:
     """The thumbnail of a decoded picture; see `ThumbnailDecoder.small`."""
-    return np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in _planes(picture)])
+    return np.stack(
+        [_shrunk(plane, HEIGHT, WIDTH) for plane in _planes(picture)]
+    )
 
 
 @contextmanager
-def video_pictures(path: Path, first: int, count: int) -> Iterator[Iterator[VideoFrame]]:
+def video_pictures(
+    path: Path, first: int, count: int
+) -> Iterator[Iterator[VideoFrame]]:
     """The decoded frames of a span of a video file, found through its key frames.
 
     Raises:
@@ -96,17 +108,27 @@ def video_pictures(path: Path, first: int, count: int) -> Iterator[Iterator[Vide
             yield islice(_from(container, first), count)
     except (av.FFmpegError, FileNotFoundError, IndexError) as error:
         message = "the video cannot be read"
-        raise DatasetError(message, place=Place(file=path), found=str(error)) from error
+        raise DatasetError(
+            message, place=Place(file=path), found=str(error)
+        ) from error
 
 
-def _from(container: av.container.InputContainer, first: int) -> Iterator[VideoFrame]:
+def _from(
+    container: av.container.InputContainer, first: int
+) -> Iterator[VideoFrame]:
     """The frames of a file from number `first` on; its rate is constant."""
     stream = container.streams.video[0]
     start = 0
     if first and stream.average_rate and stream.time_base:
-        start = (stream.start_time or 0) + round(first / stream.average_rate / stream.time_base)
+        start = (stream.start_time or 0) + round(
+            first / stream.average_rate / stream.time_base
+        )
         container.seek(start, stream=stream)
-    return (p for p in container.decode(stream) if not first or (p.pts or 0) >= start)
+    return (
+        p
+        for p in container.decode(stream)
+        if not first or (p.pts or 0) >= start
+    )
 
 
 def luma_of(picture: VideoFrame) -> Bytes:
@@ -118,8 +140,16 @@ def colored(thumbnail: NDArray[np.number]) -> Bytes:
     """A thumbnail as RGB: uint8 (HEIGHT, WIDTH, 3); BT.601, full range, as JFIF has it."""
     y, cb, cr = thumbnail.astype(np.float32)
     cb, cr = cb - 128, cr - 128
-    channels = [y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb]
-    return np.clip(np.round(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    channels = [
+        y + 1.402 * cr,
+        y - 0.344136 * cb - 0.714136 * cr,
+        y + 1.772 * cb,
+    ]
+    return np.clip(
+        np.round(np.stack(channels, axis=-1)),
+        0,
+        255,
+    ).astype(np.uint8)
 
 
 def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
@@ -134,7 +164,9 @@ def _planes(picture: VideoFrame) -> list[Bytes]:
     """Luma and chroma of a picture, full range; chroma of a grey picture is neutral."""
     name = picture.format.name
     if name.startswith("gray"):
-        grey = _plane(picture if name == "gray" else picture.reformat(format="gray"), 0)
+        grey = _plane(
+            picture if name == "gray" else picture.reformat(format="gray"), 0
+        )
         neutral = np.full((1, 1), 128, dtype=np.uint8)
         return [grey, neutral, neutral]
     if not name.startswith("yuvj"):
@@ -144,13 +176,18 @@ def _planes(picture: VideoFrame) -> list[Bytes]:
 
 def _plane(picture: VideoFrame, number: int) -> Bytes:
     plane = picture.planes[number]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
+        plane.height, plane.line_size
+    )
     return rows[:, : plane.width]
 
 
 def _shrunk(plane: Bytes, height: int, width: int) -> Floats:
     """The plane scaled to (height, width), each place the mean of what it covers."""
-    rows, columns = _weights(plane.shape[0], height), _weights(plane.shape[1], width)
+    rows, columns = (
+        _weights(plane.shape[0], height),
+        _weights(plane.shape[1], width),
+    )
     shrunk: Floats = rows @ plane.astype(np.float32) @ columns.T
     return shrunk
 
@@ -163,5 +200,11 @@ def _weights(size: int, places: int) -> Floats:
     upper = np.minimum(edges[1:, None], pixels + 1)
     lower = np.maximum(edges[:-1, None], pixels)
     covered = np.clip(upper - lower, 0, None)
-    weights: Floats = (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: Floats = (
+        covered
+        / covered.sum(
+            axis=1,
+            keepdims=True,
+        )
+    ).astype(np.float32)
     return weights

@@ -26,11 +26,23 @@ def check_frame_index(subject: Subject) -> Iterator[Finding]:
         if len(wrong):
             row = int(wrong[0])
             message = (
-                f"row {row} of the episode says frame_index {found[row]:g}: rows are not in order"
+                f"row {row} of the episode says frame_index "
+                f"{found[row]:g}: rows are not in order"
             )
-            place = Place(subject.meta.data_file(index), episode=str(index), frame=row)
-            remedy = "sort the rows by frame_index, or convert the episode again"
-            yield Finding("frame-index", "error", message, place, {"rows": len(wrong)}, remedy)
+            place = Place(
+                subject.meta.data_file(index), episode=str(index), frame=row
+            )
+            remedy = (
+                "sort the rows by frame_index, or convert the episode again"
+            )
+            yield Finding(
+                "frame-index",
+                "error",
+                message,
+                place,
+                {"rows": len(wrong)},
+                remedy,
+            )
             return
 
 
@@ -55,16 +67,23 @@ def check_timestamps(subject: Subject) -> Iterator[Finding]:
             "gets the frame before it"
         )
         root = subject.meta.root
-        again = command("piperline", "aggregate", root, "--output", f"{root}-times")
+        again = command(
+            "piperline", "aggregate", root, "--output", f"{root}-times"
+        )
         place, numbers = Place(file=root), {"frames": early}
-        yield Finding("timestamps-early", "warning", message, place, numbers, again)
+        yield Finding(
+            "timestamps-early", "warning", message, place, numbers, again
+        )
 
 
-def _off_the_grid(subject: Subject, episode: int, frame: int, found: Values) -> Finding:
+def _off_the_grid(
+    subject: Subject, episode: int, frame: int, found: Values
+) -> Finding:
     fps = subject.meta.schema.fps
     wanted = frame_times(np.array([frame]), fps)[0]
     message = (
-        f"the timestamp of frame {frame} is {found[frame]:.4f}, not {wanted:.4f} ({fps} a second)"
+        f"the timestamp of frame {frame} is {found[frame]:.4f}, "
+        f"not {wanted:.4f} ({fps} a second)"
     )
     place = Place(subject.meta.data_file(episode), frame=frame)
     remedy = "convert again: timestamps are frame / fps"
@@ -79,7 +98,10 @@ def check_episode_tasks(subject: Subject) -> Iterator[Finding]:
     wrong: list[int] = []
     for index, (start, stop) in subject.rows.episodes(subject.meta).items():
         told = subject.meta.episode_tasks.get(index)
-        used = {subject.meta.tasks.get(number.item()) for number in np.unique(numbers[start:stop])}
+        used = {
+            subject.meta.tasks.get(number.item())
+            for number in np.unique(numbers[start:stop])
+        }
         if told is not None and None not in used and not used <= set(told):
             wrong.append(index)
     if wrong:
@@ -87,15 +109,29 @@ def check_episode_tasks(subject: Subject) -> Iterator[Finding]:
             f"{len(wrong)} episodes have other tasks in their rows than in episodes.jsonl: "
             "GR00T goes by the rows"
         )
-        place = Place(file=subject.meta.root / "meta/episodes.jsonl", episode=str(wrong[0]))
+        place = Place(
+            file=subject.meta.root / "meta/episodes.jsonl",
+            episode=str(wrong[0]),
+        )
         remedy = "correct task_index in the rows, or tasks in episodes.jsonl"
-        yield Finding("task-differs", "warning", message, place, {"episodes": wrong}, remedy)
+        yield Finding(
+            "task-differs",
+            "warning",
+            message,
+            place,
+            {"episodes": wrong},
+            remedy,
+        )
 
 
 def check_equal_episodes(subject: Subject) -> Iterator[Finding]:
     """Two episodes with the same rows: copied, or recorded once and counted twice."""
     columns = used_columns(subject.meta, subject.choice)
-    values = [subject.rows.columns[name] for name in columns if name in subject.rows.columns]
+    values = [
+        subject.rows.columns[name]
+        for name in columns
+        if name in subject.rows.columns
+    ]
     seen: dict[bytes, int] = {}
     twice: list[tuple[int, int]] = []
     for index, (start, stop) in subject.rows.episodes(subject.meta).items():
@@ -110,4 +146,11 @@ def check_equal_episodes(subject: Subject) -> Iterator[Finding]:
         message = f"episode {second} has the rows of episode {first}; {len(twice)} such pairs"
         place = Place(subject.meta.data_file(second), episode=str(second))
         remedy = "leave one of them out, unless it is there twice on purpose"
-        yield Finding("episodes-equal", "warning", message, place, {"pairs": twice}, remedy)
+        yield Finding(
+            "episodes-equal",
+            "warning",
+            message,
+            place,
+            {"pairs": twice},
+            remedy,
+        )

@@ -38,9 +38,16 @@ class Subject:
     @property
     def lengths(self) -> list[int]:
         """The usable length in frames of each episode whose rows are there."""
-        return [stop - start for start, stop in self.rows.episodes(self.meta).values()]
+        return [
+            stop - start
+            for start, stop in self.rows.episodes(self.meta).values()
+        ]
 
-    def group(self, part: str, name: str) -> NDArray[Any] | None:
+    def group(
+        self,
+        part: str,
+        name: str,
+    ) -> NDArray[Any] | None:
         """The values of a state or action group, shape (rows, dimensions), or None."""
         if name not in self.meta.groups(part):
             return None
@@ -58,8 +65,15 @@ class Subject:
 
 def ordinary(values: Values) -> tuple[Values, Values]:
     """Minimum and maximum over the first axis, the rarest values on both sides left out."""
-    rare = min(max(1, int(len(values) * _RARE)), (len(values) - 1) // 2)
-    ordered = np.partition(values, (rare, len(values) - 1 - rare), axis=0)
+    rare = min(
+        max(1, int(len(values) * _RARE)),
+        (len(values) - 1) // 2,
+    )
+    ordered = np.partition(
+        values,
+        (rare, len(values) - 1 - rare),
+        axis=0,
+    )
     return ordered[rare], ordered[len(values) - 1 - rare]
 
 

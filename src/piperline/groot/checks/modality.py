@@ -12,7 +12,12 @@ from piperline.errors import Place
 from piperline.features import CAMERA_PREFIX, Feature
 from piperline.finding import Finding, command
 from piperline.groot.loader import Meta
-from piperline.groot.modality import MODALITY_FILE, group_label, labels, rotation
+from piperline.groot.modality import (
+    MODALITY_FILE,
+    group_label,
+    labels,
+    rotation,
+)
 from piperline.groot.modality_config import Choice
 from piperline.groot.versions import Target
 
@@ -24,13 +29,19 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
     place = Place(file=meta.root / MODALITY_FILE)
     remedy = _correct(meta)
     for part in ("state", "action"):
-        broken = [name for name, entry in meta.groups(part).items() if not _is_span(entry)]
+        broken = [
+            name
+            for name, entry in meta.groups(part).items()
+            if not _is_span(entry)
+        ]
         if broken or not meta.groups(part):
             message = (
                 f"{part} {', '.join(broken) or 'has no group'}: a group is an object with whole "
                 "start and end"
             )
-            yield Finding("modality-syntax", "error", message, place, remedy=remedy)
+            yield Finding(
+                "modality-syntax", "error", message, place, remedy=remedy
+            )
             continue
         by_column: dict[str, dict[str, tuple[int, int]]] = {}
         for name in meta.groups(part):
@@ -39,20 +50,36 @@ def check_modality(meta: Meta) -> Iterator[Finding]:
         for column, spans in by_column.items():
             yield from _check_column(meta, part, column, spans, place)
     for part in ("video", "annotation"):
-        broken = [name for name, entry in meta.groups(part).items() if not _is_entry(entry)]
-        if broken or not isinstance((meta.modality or {}).get(part, {}), dict):
+        broken = [
+            name
+            for name, entry in meta.groups(part).items()
+            if not _is_entry(entry)
+        ]
+        if broken or not isinstance(
+            (meta.modality or {}).get(part, {}),
+            dict,
+        ):
             message = (
                 f"{part} is no object of objects, empty or with the text original_key: "
                 f"{', '.join(broken) or part}"
             )
-            yield Finding("modality-syntax", "error", message, place, remedy=remedy)
+            yield Finding(
+                "modality-syntax", "error", message, place, remedy=remedy
+            )
             return
     for camera in meta.groups("video"):
         key = meta.video_key(camera)
         feature = meta.schema.features.get(key)
         if feature is None or not feature.is_video:
             message = f"camera {camera} is the feature {key}, and info.json has no such video"
-            yield Finding("modality-video", "error", message, place, {"camera": camera}, remedy)
+            yield Finding(
+                "modality-video",
+                "error",
+                message,
+                place,
+                {"camera": camera},
+                remedy,
+            )
     yield from _check_crossed(meta, place)
 
 
@@ -64,11 +91,20 @@ def _check_crossed(meta: Meta, place: Place) -> Iterator[Finding]:
         if key != own and own in keys.values():
             message = f"camera {camera} is the feature {key}, while {own} is another camera's"
             remedy = _correct(meta)
-            yield Finding("modality-crossed", "warning", message, place, {"camera": camera}, remedy)
+            yield Finding(
+                "modality-crossed",
+                "warning",
+                message,
+                place,
+                {"camera": camera},
+                remedy,
+            )
 
 
 def _is_entry(entry: object) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("original_key", ""), str | None)
+    return isinstance(entry, dict) and isinstance(
+        entry.get("original_key", ""), str | None
+    )
 
 
 def _is_span(entry: object) -> bool:
@@ -86,7 +122,8 @@ def _check_column(
     remedy = _correct(meta)
     if feature is None:
         message = (
-            f"the {part} groups {', '.join(spans)} lie in {column}, which info.json does not know"
+            f"the {part} groups {', '.join(spans)} lie "
+            f"in {column}, which info.json does not know"
         )
         yield Finding("modality-column", "error", message, place, remedy=remedy)
         return
@@ -97,10 +134,16 @@ def _check_column(
         )
         place = Place(file=meta.root / "meta/info.json")
         yield Finding(
-            "column-type", "error", message, place, remedy="convert again: vectors are float32"
+            "column-type",
+            "error",
+            message,
+            place,
+            remedy="convert again: vectors are float32",
         )
     width = feature.shape[0] if feature.shape else 1
-    for code, severity, message, numbers in _span_problems(part, column, feature, spans, width):
+    for code, severity, message, numbers in _span_problems(
+        part, column, feature, spans, width
+    ):
         yield Finding(code, severity, message, place, numbers, remedy)
 
 
@@ -108,13 +151,22 @@ def _span_problems(
     part: str, column: str, feature: Feature, spans: Spans, width: int
 ) -> Iterator[Any]:
     """The first kind of problem that there is: the later ones follow from the earlier."""
-    outside = {name: span for name, span in spans.items() if not 0 <= span[0] < span[1] <= width}
+    outside = {
+        name: span
+        for name, span in spans.items()
+        if not 0 <= span[0] < span[1] <= width
+    }
     for name, (start, end) in outside.items():
         message = (
             f"{part} group {name} is {start}:{end}, {column} has {width} dimensions: GR00T would "
             "silently take fewer"
         )
-        yield "modality-range", "error", message, {"start": start, "end": end, "width": width}
+        yield (
+            "modality-range",
+            "error",
+            message,
+            {"start": start, "end": end, "width": width},
+        )
     ordered = sorted(spans.items(), key=lambda item: item[1])
     pairs = [(a, b) for (a, x), (b, y) in pairwise(ordered) if y[0] < x[1]]
     for first, second in [] if outside else pairs:
@@ -126,23 +178,35 @@ def _span_problems(
         )
     if outside or pairs:
         return
-    taken = {index for start, end in spans.values() for index in range(start, end)}
+    taken = {
+        index for start, end in spans.values() for index in range(start, end)
+    }
     free = [index for index in range(width) if index not in taken]
     if free:
         message = (
-            f"dimensions {free} of {column} are in no {part} group: training does not see them"
+            f"dimensions {free} of {column} are in no "
+            f"{part} group: training does not see them"
         )
         yield "modality-cover", "warning", message, {"dimensions": free}
         return
     known = labels(feature)
     for name, (start, end) in spans.items():
         inside = set(known[start:end])
-        if inside - {group_label(name)} if group_label(name) in known else len(inside) > 1:
+        if (
+            inside - {group_label(name)}
+            if group_label(name) in known
+            else len(inside) > 1
+        ):
             message = (
                 f"{part} group {name} is {start}:{end}, which the names in info.json call "
                 f"{sorted(inside)}"
             )
-            yield "modality-names", "warning", message, {"start": start, "end": end}
+            yield (
+                "modality-names",
+                "warning",
+                message,
+                {"start": start, "end": end},
+            )
 
 
 def _correct(meta: Meta) -> str:
@@ -154,7 +218,9 @@ def _rewrite(meta: Meta) -> str:
     return command("piperline", "groot", "config", meta.root, "--overwrite")
 
 
-def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
+def check_choice(
+    meta: Meta, choice: Choice, config: Place
+) -> Iterator[Finding]:
     """A modality config against `modality.json`: what GR00T asserts, and what it does not.
 
     Args:
@@ -162,7 +228,11 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
         choice: what the config says.
         config: the config's file.
     """
-    parts = {"video": choice.cameras, "state": choice.state, "action": choice.action}
+    parts = {
+        "video": choice.cameras,
+        "state": choice.state,
+        "action": choice.action,
+    }
     for part, names in parts.items():
         unknown = [name for name in names if name not in meta.groups(part)]
         if unknown:
@@ -170,28 +240,38 @@ def check_choice(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]
                 f"the config uses {part} {', '.join(unknown)}; modality.json has "
                 f"{', '.join(meta.groups(part))}"
             )
-            yield Finding("config-keys", "error", message, config, remedy=_rewrite(meta))
+            yield Finding(
+                "config-keys", "error", message, config, remedy=_rewrite(meta)
+            )
     if not choice.cameras:
         message = "the config uses no camera: GR00T reads videos only, no images in Parquet files"
-        yield Finding("config-cameras", "error", message, config, remedy=_rewrite(meta))
+        yield Finding(
+            "config-cameras", "error", message, config, remedy=_rewrite(meta)
+        )
     if len(choice.representations) != len(choice.action):
         message = (
             f"{len(choice.action)} action groups and {len(choice.representations)} "
             "action_configs: one for each"
         )
-        yield Finding("config-actions", "error", message, config, remedy=_rewrite(meta))
+        yield Finding(
+            "config-actions", "error", message, config, remedy=_rewrite(meta)
+        )
     if choice.state_deltas[-1:] != choice.action_deltas[:1] and choice.relative:
         message = (
             f"relative actions need the last state delta ({choice.state_deltas[-1]}) to be "
             "the first action "
             f"delta ({choice.action_deltas[0]}): GR00T stops with a bare AssertionError"
         )
-        yield Finding("config-deltas", "error", message, config, remedy=_rewrite(meta))
+        yield Finding(
+            "config-deltas", "error", message, config, remedy=_rewrite(meta)
+        )
     yield from _check_relative(meta, choice, config)
     yield from _check_language(meta, choice, config)
 
 
-def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
+def _check_relative(
+    meta: Meta, choice: Choice, config: Place
+) -> Iterator[Finding]:
     for action, state in choice.relative.items():
         if action not in meta.groups("action"):
             continue
@@ -201,22 +281,37 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
                 f"action group {action} is relative to the state group {state}, which the config "
                 "does not use"
             )
-            yield Finding("config-relative", "error", message, config, remedy=_rewrite(meta))
+            yield Finding(
+                "config-relative",
+                "error",
+                message,
+                config,
+                remedy=_rewrite(meta),
+            )
         elif end - start != (
-            width := meta.column("state", state)[2] - meta.column("state", state)[1]
+            width := meta.column("state", state)[2]
+            - meta.column("state", state)[1]
         ):
             message = (
                 f"relative action group {action} has {end - start} dimensions, state group "
                 f"{state} has {width}"
             )
-            yield Finding("config-relative", "error", message, config, remedy=_rewrite(meta))
+            yield Finding(
+                "config-relative",
+                "error",
+                message,
+                config,
+                remedy=_rewrite(meta),
+            )
         elif kind := rotation(meta.dimension_names("action", action)):
             message = (
                 f"{action} holds a rotation ({kind}) and is relative: GR00T subtracts its numbers, "
                 "which is no rotation"
             )
             remedy = "make it ABSOLUTE in the config"
-            yield Finding("relative-rotation", "warning", message, config, remedy=remedy)
+            yield Finding(
+                "relative-rotation", "warning", message, config, remedy=remedy
+            )
         elif "gripper" in action.lower():
             message = (
                 f"{action} is relative: grippers are commanded in absolute openings, and drift "
@@ -229,33 +324,51 @@ def _check_relative(meta: Meta, choice: Choice, config: Place) -> Iterator[Findi
                 config,
                 remedy="make it ABSOLUTE in the config",
             )
-    for action, kind in zip(choice.action, choice.representations, strict=False):
+    for action, kind in zip(
+        choice.action, choice.representations, strict=False
+    ):
         if kind == "DELTA":
-            message = f"{action} is DELTA, which GR00T accepts and treats as ABSOLUTE"
+            message = (
+                f"{action} is DELTA, which GR00T accepts and treats as ABSOLUTE"
+            )
             yield Finding(
-                "config-delta", "warning", message, config, remedy="say RELATIVE or ABSOLUTE"
+                "config-delta",
+                "warning",
+                message,
+                config,
+                remedy="say RELATIVE or ABSOLUTE",
             )
 
 
-def _check_language(meta: Meta, choice: Choice, config: Place) -> Iterator[Finding]:
+def _check_language(
+    meta: Meta, choice: Choice, config: Place
+) -> Iterator[Finding]:
     if len(choice.language) != 1 or tuple(choice.language_deltas) != (0,):
         message = (
             f"GR00T takes one language key at delta 0, not {list(choice.language)} at "
             f"{choice.language_deltas}"
         )
-        yield Finding("config-language", "error", message, config, remedy=_rewrite(meta))
+        yield Finding(
+            "config-language", "error", message, config, remedy=_rewrite(meta)
+        )
         return
     key = choice.language[0]
-    if key in {"task", "sub_task"} or key.removeprefix("annotation.") in meta.groups("annotation"):
+    if key in {"task", "sub_task"} or key.removeprefix(
+        "annotation."
+    ) in meta.groups("annotation"):
         return
     message = (
         f"the language key {key} is not among the annotations of modality.json: "
         f"{list(meta.groups('annotation'))}"
     )
-    yield Finding("language-key", "error", message, config, remedy=_correct(meta))
+    yield Finding(
+        "language-key", "error", message, config, remedy=_correct(meta)
+    )
 
 
-def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding]:
+def check_target(
+    meta: Meta, choice: Choice, target: Target
+) -> Iterator[Finding]:
     """Horizon and widths against what the published checkpoint can take."""
     # N1.5 builds a new action head for another horizon than the checkpoint's.
     if choice.horizon > target.horizon and target.version != "n1.5":
@@ -263,7 +376,14 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
             f"the {target.title} checkpoint predicts {target.horizon} steps at most, the horizon "
             f"is {choice.horizon}"
         )
-        remedy = command("piperline", "groot", "config", meta.root, "--horizon", target.horizon)
+        remedy = command(
+            "piperline",
+            "groot",
+            "config",
+            meta.root,
+            "--horizon",
+            target.horizon,
+        )
         yield Finding(
             "horizon-checkpoint",
             "error",
@@ -276,7 +396,11 @@ def check_target(meta: Meta, choice: Choice, target: Target) -> Iterator[Finding
         ("state", choice.state, target.state_width),
         ("action", choice.action, target.action_width),
     ):
-        spans = [meta.column(part, name) for name in names if name in meta.groups(part)]
+        spans = [
+            meta.column(part, name)
+            for name in names
+            if name in meta.groups(part)
+        ]
         width = sum(end - start for _, start, end in spans)
         if width > limit:
             message = (
@@ -304,7 +428,9 @@ def _check_video_info(meta: Meta, choice: Choice) -> Iterator[Finding]:
         key = meta.video_key(camera)
         feature, facts = meta.schema.features.get(key), meta.video_facts(key)
         names = set(feature.names or ()) if feature else set()
-        told = "video.fps" in facts and ("channel" in names or "video.channels" in facts)
+        told = "video.fps" in facts and (
+            "channel" in names or "video.channels" in facts
+        )
         if feature and not (told and {"height", "width"} <= names):
             message = (
                 f"info.json lacks height, width, channels or rate of {camera}: N1.5 stops with a "

@@ -33,9 +33,19 @@ def check_motion(subject: Subject) -> Iterator[Finding]:
     ]
     if not pairs or not len(pairs[0][1]):
         return
-    actions = np.concatenate([action for _, action, _ in pairs], axis=1).astype(np.float64)
-    states = np.concatenate([state for _, _, state in pairs], axis=1).astype(np.float64)
-    names = [f"{name}[{index}]" for name, action, _ in pairs for index in range(action.shape[1])]
+    actions = np.concatenate(
+        [action for _, action, _ in pairs],
+        axis=1,
+    ).astype(np.float64)
+    states = np.concatenate(
+        [state for _, _, state in pairs],
+        axis=1,
+    ).astype(np.float64)
+    names = [
+        f"{name}[{index}]"
+        for name, action, _ in pairs
+        for index in range(action.shape[1])
+    ]
     # Broken numbers have their own finding; here they must not hide the rest.
     whole = np.isfinite(actions).all(axis=1) & np.isfinite(states).all(axis=1)
     actions[~whole] = states[~whole] = 0
@@ -43,13 +53,27 @@ def check_motion(subject: Subject) -> Iterator[Finding]:
     moving = ranges > _REST * ranges.max()
     if not moving.any():
         return
-    names = [name for name, moves in zip(names, moving, strict=True) if moves]
+    names = [
+        name
+        for name, moves in zip(
+            names,
+            moving,
+            strict=True,
+        )
+        if moves
+    ]
     actions, states = actions[:, moving], states[:, moving]
-    spans = [span for span in subject.rows.episodes(subject.meta).values() if span[1] > span[0]]
+    spans = [
+        span
+        for span in subject.rows.episodes(subject.meta).values()
+        if span[1] > span[0]
+    ]
     yield from _check_shift(actions, states, spans, place)
     yield from _check_still_episodes(subject, states)
     yield from _check_units(names, actions[whole], states[whole], place)
-    yield from _check_idle(subject, np.concatenate([actions, states], axis=1), spans, place)
+    yield from _check_idle(
+        subject, np.concatenate([actions, states], axis=1), spans, place
+    )
 
 
 def _check_shift(
@@ -61,7 +85,9 @@ def _check_shift(
     best = min(errors, key=lambda lag: (errors[lag], abs(lag)))
     unrelated = _mean_distance(a, _shuffled(s, spans), spans, 0)
     if errors[0] == 0:
-        message = "the actions are the states: a model that copies them stands still"
+        message = (
+            "the actions are the states: a model that copies them stands still"
+        )
         yield Finding(
             "action-equals-state",
             "warning",
@@ -72,7 +98,14 @@ def _check_shift(
     elif best and errors[best] == 0:
         message = f"action[t] is exactly state[t{best:+d}]: recorded positions, no commands"
         remedy = "check which dataset the layout reads"
-        yield Finding("action-shifted", "warning", message, place, {"frames": best}, remedy)
+        yield Finding(
+            "action-shifted",
+            "warning",
+            message,
+            place,
+            {"frames": best},
+            remedy,
+        )
     elif min(errors.values()) > _UNRELATED * unrelated:
         message = (
             "the states do not follow the actions more than they follow actions in random order: "
@@ -80,10 +113,13 @@ def _check_shift(
         )
         numbers = {"distance": errors[best], "random": unrelated}
         remedy = "check that actions and states lie in the same rows, in the order of time"
-        yield Finding("action-unrelated", "warning", message, place, numbers, remedy)
+        yield Finding(
+            "action-unrelated", "warning", message, place, numbers, remedy
+        )
     elif best < 0 and errors[best] < _CLEARLY * errors[0]:
         message = (
-            f"the actions follow the states by {-best} frames, where commands go ahead of them"
+            f"the actions follow the states by {-best} "
+            "frames, where commands go ahead of them"
         )
         yield Finding(
             "action-shifted",
@@ -95,7 +131,10 @@ def _check_shift(
         )
 
 
-def _shuffled(values: Values, spans: list[tuple[int, int]]) -> Values:
+def _shuffled(
+    values: Values,
+    spans: list[tuple[int, int]],
+) -> Values:
     """The same rows in another order within each episode, the same in each run."""
     order = np.arange(len(values))
     random = np.random.default_rng(0)
@@ -105,28 +144,53 @@ def _shuffled(values: Values, spans: list[tuple[int, int]]) -> Values:
     return shuffled
 
 
-def _check_still_episodes(subject: Subject, states: Values) -> Iterator[Finding]:
+def _check_still_episodes(
+    subject: Subject, states: Values
+) -> Iterator[Finding]:
     """Episodes in which nearly nothing moves, where it does in the others."""
     limit = _STILL * value_range(states)
     still = [
         index
         for index, (start, stop) in subject.rows.episodes(subject.meta).items()
-        if stop > start and (np.ptp(states[start:stop], axis=0) <= limit).all()
+        if stop > start
+        and (
+            np.ptp(
+                states[start:stop],
+                axis=0,
+            )
+            <= limit
+        ).all()
     ]
     if still:
-        message = f"in {len(still)} episodes the robot stands still from start to end"
-        place = Place(subject.meta.data_file(still[0]), episode=str(still[0]))
+        message = (
+            f"in {len(still)} episodes the robot stands still from start to end"
+        )
+        place = Place(
+            subject.meta.data_file(still[0]),
+            episode=str(still[0]),
+        )
         remedy = "leave them out: --episodes, when converting"
-        yield Finding("episode-still", "warning", message, place, {"episodes": still}, remedy)
+        yield Finding(
+            "episode-still",
+            "warning",
+            message,
+            place,
+            {"episodes": still},
+            remedy,
+        )
 
 
-def _mean_distance(a: Values, s: Values, spans: list[tuple[int, int]], lag: int) -> float:
+def _mean_distance(
+    a: Values, s: Values, spans: list[tuple[int, int]], lag: int
+) -> float:
     """The mean of |action[t] - state[t + lag]|, both in parts of their range."""
     total, count = 0.0, 0
     for start, stop in spans:
         first, last = start + max(0, -lag), stop - max(0, lag)
         if last > first:
-            total += float(np.abs(a[first:last] - s[first + lag : last + lag]).sum())
+            total += float(
+                np.abs(a[first:last] - s[first + lag : last + lag]).sum()
+            )
             count += (last - first) * a.shape[1]
     return total / count if count else np.inf
 
@@ -136,7 +200,11 @@ def _check_units(
 ) -> Iterator[Finding]:
     for index, name in enumerate(names):
         a, s = (
-            np.clip(values[:, index], *ordinary(values[:, index])) for values in (actions, states)
+            np.clip(
+                values[:, index],
+                *ordinary(values[:, index]),
+            )
+            for values in (actions, states)
         )
         ranges = np.ptp(a), np.ptp(s)
         if min(ranges) == 0:
@@ -164,7 +232,12 @@ def _check_units(
             )
             remedy = "give both the same sign"
             yield Finding(
-                "action-inverted", "warning", message, place, {"correlation": correlation}, remedy
+                "action-inverted",
+                "warning",
+                message,
+                place,
+                {"correlation": correlation},
+                remedy,
             )
 
 
@@ -175,7 +248,8 @@ def _check_idle(
     idle = 0
     for start, stop in spans:
         moved = (np.abs(values[start:stop] - values[start]) > limit).any(axis=1)
-        idle += int(moved.argmax())  # 0 for an episode without motion, which has its own finding
+        # 0 for an episode without motion, which has its own finding
+        idle += int(moved.argmax())
     frames = sum(stop - start for start, stop in spans)
     if idle > _IDLE_SHARE * frames:
         seconds = idle / len(spans) / subject.meta.schema.fps
@@ -196,7 +270,10 @@ def _check_idle(
 
 def check_rotations(subject: Subject) -> Iterator[Finding]:
     """Quaternions that change their sign from one frame to the next: the same pose, far away."""
-    for part, groups in (("state", subject.choice.state), ("action", subject.choice.action)):
+    for part, groups in (
+        ("state", subject.choice.state),
+        ("action", subject.choice.action),
+    ):
         for group in groups:
             values = subject.group(part, group)
             dimensions = quaternion(subject.meta.dimension_names(part, group))
@@ -208,15 +285,28 @@ def check_rotations(subject: Subject) -> Iterator[Finding]:
                     f"the quaternion of the {part} group {group} changes its sign {len(flips)} "
                     "times: the same pose in other numbers, which a model cannot learn"
                 )
-                remedy = "record quaternions without jumps, for example with qw >= 0"
+                remedy = (
+                    "record quaternions without jumps, for example with qw >= 0"
+                )
                 numbers = {"frames": len(flips)}
                 place = subject.row_place(flips[0])
-                yield Finding("quaternion-flip", "warning", message, place, numbers, remedy)
+                yield Finding(
+                    "quaternion-flip",
+                    "warning",
+                    message,
+                    place,
+                    numbers,
+                    remedy,
+                )
 
 
 def _sign_flips(subject: Subject, quaternions: Values) -> list[int]:
     """The rows that are nearer to the row before them with the opposite sign."""
-    products = (quaternions[1:].astype(np.float64) * quaternions[:-1]).sum(axis=1)
+    products = (quaternions[1:].astype(np.float64) * quaternions[:-1]).sum(
+        axis=1
+    )
     flipped = np.flatnonzero(products < 0) + 1
-    firsts = {start for start, _ in subject.rows.episodes(subject.meta).values()}
+    firsts = {
+        start for start, _ in subject.rows.episodes(subject.meta).values()
+    }
     return [int(row) for row in flipped if row not in firsts]

@@ -21,8 +21,13 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
     """A Parquet file for each episode, of the length that `episodes.jsonl` says, and no other."""
     meta, spans = subject.meta, subject.rows.spans
     place = Place(file=meta.root / "meta/episodes.jsonl")
-    expected = {meta.data_file(index): (index, length) for index, length in meta.episodes}
-    missing = [path for path in expected if path not in spans and not path.exists()]
+    expected = {
+        meta.data_file(index): (index, length)
+        for index, length in meta.episodes
+    }
+    missing = [
+        path for path in expected if path not in spans and not path.exists()
+    ]
     if missing:
         message = (
             f"episodes without a Parquet file where info.json says: {len(missing)} of "
@@ -50,8 +55,18 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
         )
     if len(expected) < len(meta.episodes):
         message = "an episode_index occurs twice in episodes.jsonl"
-        yield Finding("episode-twice", "error", message, place, remedy="remove one of the lines")
-    rows = {path: stop - start for path, (start, stop) in spans.items() if path in expected}
+        yield Finding(
+            "episode-twice",
+            "error",
+            message,
+            place,
+            remedy="remove one of the lines",
+        )
+    rows = {
+        path: stop - start
+        for path, (start, stop) in spans.items()
+        if path in expected
+    }
     longer = [path for path in rows if rows[path] < expected[path][1]]
     shorter = [path for path in rows if rows[path] > expected[path][1]]
     if longer:
@@ -59,22 +74,35 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
             f"episodes with fewer rows than episodes.jsonl says: {len(longer)}; an IndexError "
             "during training"
         )
-        yield Finding("meta-longer", "error", message, **_lengths(longer, rows, expected))
+        yield Finding(
+            "meta-longer", "error", message, **_lengths(longer, rows, expected)
+        )
     if shorter:
         message = (
             f"episodes with more rows than episodes.jsonl says: {len(shorter)}; the rest is "
             "never used"
         )
-        yield Finding("meta-shorter", "warning", message, **_lengths(shorter, rows, expected))
+        yield Finding(
+            "meta-shorter",
+            "warning",
+            message,
+            **_lengths(shorter, rows, expected),
+        )
 
 
 def _lengths(
-    wrong: list[Path], rows: dict[Path, int], expected: dict[Path, tuple[int, int]]
+    wrong: list[Path],
+    rows: dict[Path, int],
+    expected: dict[Path, tuple[int, int]],
 ) -> dict[str, Any]:
     index, length = expected[wrong[0]]
     return {
         "place": Place(file=wrong[0], episode=str(index)),
-        "numbers": {"episodes": len(wrong), "rows": rows[wrong[0]], "length": length},
+        "numbers": {
+            "episodes": len(wrong),
+            "rows": rows[wrong[0]],
+            "length": length,
+        },
         "remedy": "correct the lengths in meta/episodes.jsonl, or convert the episodes again",
     }
 
@@ -88,7 +116,13 @@ def check_language(subject: Subject) -> Iterator[Finding]:
     if values is None:
         message = f"the texts are chosen by the column {column}, which not every Parquet file has"
         remedy = "name the right column in meta/modality.json: original_key, such as task_index"
-        yield Finding("language-column", "error", message, Place(file=meta.root), remedy=remedy)
+        yield Finding(
+            "language-column",
+            "error",
+            message,
+            Place(file=meta.root),
+            remedy=remedy,
+        )
         return
     used = [value.item() for value in np.unique(values)]
     unknown = [value for value in used if value not in meta.tasks]
@@ -108,7 +142,9 @@ def check_language(subject: Subject) -> Iterator[Finding]:
         )
     # GR00T removes punctuation (`formalize_language`), so a text of dots is no text either.
     known = [index for index in used if index in meta.tasks]
-    empty = [index for index in known if not re.search(r"[^\W_]", meta.tasks[index])]
+    empty = [
+        index for index in known if not re.search(r"[^\W_]", meta.tasks[index])
+    ]
     if empty:
         message = f"the text of task {empty[0]} says nothing: {meta.tasks[empty[0]]!r}"
         yield Finding(
@@ -138,26 +174,43 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
             message = f"not every Parquet file has the column {column}"
             remedy = "convert the episodes again that lack it"
             yield Finding(
-                "column-missing", "error", message, Place(file=subject.meta.root), remedy=remedy
+                "column-missing",
+                "error",
+                message,
+                Place(file=subject.meta.root),
+                remedy=remedy,
             )
             continue
         for code, bad in (("nan", np.isnan(values)), ("inf", np.isinf(values))):
             if bad.any():
                 row, dimension = (int(index[0]) for index in np.nonzero(bad))
-                numbers = {"frames": int(bad.any(axis=1).sum()), "dimension": dimension}
+                numbers = {
+                    "frames": int(bad.any(axis=1).sum()),
+                    "dimension": dimension,
+                }
                 message = (
                     f"{column}[{dimension}]: {code}; {numbers['frames']} such frames, one is "
                     "enough to ruin training"
                 )
                 remedy = "record the episode again, or drop it"
-                yield Finding(code, "error", message, subject.row_place(row), numbers, remedy)
+                yield Finding(
+                    code,
+                    "error",
+                    message,
+                    subject.row_place(row),
+                    numbers,
+                    remedy,
+                )
         yield from _check_ranges(subject, column, values)
 
 
 def check_widths(subject: Subject) -> Iterator[Finding]:
     """Vectors as wide as `info.json` says, in every file."""
     for column in used_columns(subject.meta, subject.choice):
-        feature, values = subject.meta.schema.features.get(column), subject.rows.columns.get(column)
+        feature, values = (
+            subject.meta.schema.features.get(column),
+            subject.rows.columns.get(column),
+        )
         width = feature.shape[0] if feature and feature.shape else 1
         if feature and values is not None and values.shape[1] != width:
             message = (
@@ -169,11 +222,18 @@ def check_widths(subject: Subject) -> Iterator[Finding]:
                 "convert again; do not mix recordings of different robots",
             )
             yield Finding(
-                "column-width", "error", message, place, {"width": values.shape[1]}, remedy
+                "column-width",
+                "error",
+                message,
+                place,
+                {"width": values.shape[1]},
+                remedy,
             )
 
 
-def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Finding]:
+def _check_ranges(
+    subject: Subject, column: str, values: Values
+) -> Iterator[Finding]:
     names = (
         subject.meta.schema.features[column].names
         if column in subject.meta.schema.features
@@ -183,7 +243,11 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
     for dimension in range(values.shape[1]):
         numbers = values[:, dimension].astype(np.float64)
         finite = np.sort(numbers[np.isfinite(numbers)])
-        name = names[dimension] if names and dimension < len(names) else f"dimension {dimension}"
+        name = (
+            names[dimension]
+            if names and dimension < len(names)
+            else f"dimension {dimension}"
+        )
         if not len(finite) or finite[0] == finite[-1]:
             constant.append(name)
             continue
@@ -192,7 +256,10 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
         if high > low and farthest > _SPIKE * (high - low):
             row = int(
                 np.nanargmax(
-                    np.abs(np.where(np.isfinite(numbers), numbers, np.nan) - (low + high) / 2)
+                    np.abs(
+                        np.where(np.isfinite(numbers), numbers, np.nan)
+                        - (low + high) / 2
+                    )
                 )
             )
             message = (
@@ -200,7 +267,11 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
                 f"and {high:.4g}: the "
                 "normalisation by minimum and maximum presses everything else together"
             )
-            found = {"value": float(numbers[row]), "low": float(low), "high": float(high)}
+            found = {
+                "value": float(numbers[row]),
+                "low": float(low),
+                "high": float(high),
+            }
             yield Finding(
                 "outlier",
                 "warning",
@@ -215,11 +286,25 @@ def _check_ranges(subject: Subject, column: str, values: Values) -> Iterator[Fin
             Place(file=subject.meta.root),
             "nothing, if it rested in all episodes; else check the recorder",
         )
-        yield Finding("constant", "warning", message, place, {"dimensions": constant}, remedy)
+        yield Finding(
+            "constant",
+            "warning",
+            message,
+            place,
+            {"dimensions": constant},
+            remedy,
+        )
 
 
 def used_columns(meta: Meta, choice: Choice) -> list[str]:
     """The columns that the chosen groups lie in."""
     parts = (("state", choice.state), ("action", choice.action))
-    known = [(part, name) for part, names in parts for name in names if name in meta.groups(part)]
-    return list(dict.fromkeys(meta.column(part, name)[0] for part, name in known))
+    known = [
+        (part, name)
+        for part, names in parts
+        for name in names
+        if name in meta.groups(part)
+    ]
+    return list(
+        dict.fromkeys(meta.column(part, name)[0] for part, name in known)
+    )

@@ -71,17 +71,25 @@ class Forecast:
         return asdict(self)
 
 
-def shards(usable: list[int], launch: Launch) -> tuple[int, int]:
+def shards(
+    usable: list[int],
+    launch: Launch,
+) -> tuple[int, int]:
     """How many shards GR00T wants, and how many parts with steps there are to fill them.
 
     There must be at least as many parts as shards.
     """
     splits = int(1 / launch.sampling_rate)
-    return math.ceil(sum(usable) / launch.shard_size), sum(min(splits, steps) for steps in usable)
+    return math.ceil(sum(usable) / launch.shard_size), sum(
+        min(splits, steps) for steps in usable
+    )
 
 
 def _usable(subject: Subject) -> list[int]:
-    return [max(0, length - subject.choice.horizon + 1) for length in subject.lengths]
+    return [
+        max(0, length - subject.choice.horizon + 1)
+        for length in subject.lengths
+    ]
 
 
 def forecast(subject: Subject) -> Forecast:
@@ -92,7 +100,8 @@ def forecast(subject: Subject) -> Forecast:
     if subject.target.version == "n1.5":
         return _forecast_n15(subject)
     decoded = splits * sum(lengths)
-    if not subject.target.is_of_spring:  # parts without steps are left out since June 2026
+    # parts without steps are left out since June 2026
+    if not subject.target.is_of_spring:
         pairs = zip(lengths, usable, strict=True)
         decoded = sum(length * min(splits, count) for length, count in pairs)
     amplification = decoded / steps if steps else 0.0
@@ -124,11 +133,16 @@ def _hold_error(subject: Subject) -> float | None:
     """The mean of |action[t] - state at the start of t's chunk|, chunk after chunk."""
     total, count = 0.0, 0
     for name in subject.choice.action:
-        action, state = subject.group("action", name), subject.group("state", name)
+        action, state = (
+            subject.group("action", name),
+            subject.group("state", name),
+        )
         if action is None or state is None or action.shape != state.shape:
             continue
         for start, stop in subject.rows.episodes(subject.meta).values():
-            chunk = (np.arange(stop - start) // subject.choice.horizon) * subject.choice.horizon
+            chunk = (
+                np.arange(stop - start) // subject.choice.horizon
+            ) * subject.choice.horizon
             distance = np.abs(action[start:stop] - state[start:stop][chunk])
             known = distance[np.isfinite(distance)]
             total, count = total + float(known.sum()), count + known.size
@@ -137,7 +151,11 @@ def _hold_error(subject: Subject) -> float | None:
 
 def _forecast_n15(subject: Subject) -> Forecast:
     """N1.5 draws rows: every row is a sample, each frame is sought by its time, no shards."""
-    lengths, launch, cameras = subject.lengths, subject.launch, _cameras(subject)
+    lengths, launch, cameras = (
+        subject.lengths,
+        subject.launch,
+        _cameras(subject),
+    )
     frames = sum(lengths)
     sought = [seek for _, seek, _ in cameras]
     memory = _PROCESS_BYTES
@@ -171,7 +189,9 @@ def _cameras(subject: Subject) -> list[tuple[float, float, int]]:
 def _camera_keys(subject: Subject) -> list[str]:
     keys = [subject.meta.video_key(camera) for camera in subject.choice.cameras]
     return [
-        key for key in keys if key in subject.meta.schema.features and len(_shape(subject, key)) > 1
+        key
+        for key in keys
+        if key in subject.meta.schema.features and len(_shape(subject, key)) > 1
     ]
 
 
@@ -181,14 +201,28 @@ def _shape(subject: Subject, key: str) -> tuple[int, ...]:
 
 def check_arithmetic(subject: Subject) -> Iterator[Finding]:
     """Horizon, shards, batch and GPUs, memory, and an old checkpoint in the output folder."""
-    usable, launch, horizon = _usable(subject), subject.launch, subject.choice.horizon
+    usable, launch, horizon = (
+        _usable(subject),
+        subject.launch,
+        subject.choice.horizon,
+    )
     place = Place(file=subject.meta.root)
     if launch.gpus < 1 or launch.batch % launch.gpus:
         message = (
-            f"a global batch of {launch.batch} cannot be divided evenly among {launch.gpus} GPUs"
+            f"a global batch of {launch.batch} cannot be "
+            f"divided evenly among {launch.gpus} GPUs"
         )
         gpus = max(1, launch.gpus)
-        words = ("--gpus", gpus, "--batch", max(1, launch.batch // gpus) * gpus)
+        words = (
+            "--gpus",
+            gpus,
+            "--batch",
+            max(
+                1,
+                launch.batch // gpus,
+            )
+            * gpus,
+        )
         yield Finding(
             "batch",
             "error",
@@ -203,15 +237,29 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
             f"{max(subject.lengths)}"
         )
         yield Finding(
-            "horizon-too-long", "error", message, place, {"horizon": horizon}, "a shorter --horizon"
+            "horizon-too-long",
+            "error",
+            message,
+            place,
+            {"horizon": horizon},
+            "a shorter --horizon",
         )
-    elif (lost := sum(steps == 0 for steps in usable)) and subject.target.version != "n1.5":
+    elif (
+        lost := sum(steps == 0 for steps in usable)
+    ) and subject.target.version != "n1.5":
         message = (
             f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, "
             "and never used"
         )
         longest = min(length for length in subject.lengths if length)
-        remedy = command("piperline", "groot", "config", subject.meta.root, "--horizon", longest)
+        remedy = command(
+            "piperline",
+            "groot",
+            "config",
+            subject.meta.root,
+            "--horizon",
+            longest,
+        )
         yield Finding(
             "episodes-short",
             "warning",
@@ -227,8 +275,12 @@ def check_arithmetic(subject: Subject) -> Iterator[Finding]:
             f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are "
             f"{launch.workers * launch.gpus}"
         )
-        remedy = "store smaller images, split long episodes, or take fewer --workers"
-        yield Finding("memory", "warning", message, place, {"bytes": memory}, remedy)
+        remedy = (
+            "store smaller images, split long episodes, or take fewer --workers"
+        )
+        yield Finding(
+            "memory", "warning", message, place, {"bytes": memory}, remedy
+        )
     if subject.target.is_of_spring:
         yield from _check_checkpoints(launch)
 
@@ -238,8 +290,16 @@ def check_writable(subject: Subject) -> Iterator[Finding]:
     meta = subject.meta.root / "meta"
     if subject.target.version != "n1.5" and not os.access(meta, os.W_OK):
         message = f"meta/ is read-only: {subject.target.title} writes statistics there and stops"
-        remedy = command("cp", "-r", subject.meta.root, f"{subject.meta.root}-copy")
-        yield Finding("dataset-read-only", "error", message, Place(file=meta), remedy=remedy)
+        remedy = command(
+            "cp", "-r", subject.meta.root, f"{subject.meta.root}-copy"
+        )
+        yield Finding(
+            "dataset-read-only",
+            "error",
+            message,
+            Place(file=meta),
+            remedy=remedy,
+        )
 
 
 def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
@@ -248,19 +308,37 @@ def _check_checkpoints(launch: Launch) -> Iterator[Finding]:
         message = "the output folder holds checkpoints: GR00T N1.6 goes on from them without a word"
         remedy = "choose a new --output-dir"
         yield Finding(
-            "output-resumes", "warning", message, Place(file=launch.output), remedy=remedy
+            "output-resumes",
+            "warning",
+            message,
+            Place(file=launch.output),
+            remedy=remedy,
         )
-    statistics = launch.base_model / "statistics.json" if launch.base_model else None
-    if statistics and statistics.is_file() and b'"new_embodiment"' in statistics.read_bytes():
+    statistics = (
+        launch.base_model / "statistics.json" if launch.base_model else None
+    )
+    if (
+        statistics
+        and statistics.is_file()
+        and b'"new_embodiment"' in statistics.read_bytes()
+    ):
         message = (
             "the checkpoint to start from has statistics of NEW_EMBODIMENT: GR00T N1.6 keeps "
             "them for these data"
         )
         remedy = "remove new_embodiment from its statistics.json, unless the data are the same"
-        yield Finding("checkpoint-stats", "warning", message, Place(file=statistics), remedy=remedy)
+        yield Finding(
+            "checkpoint-stats",
+            "warning",
+            message,
+            Place(file=statistics),
+            remedy=remedy,
+        )
 
 
-def _check_shards(usable: list[int], launch: Launch, root: Path) -> Iterator[Finding]:
+def _check_shards(
+    usable: list[int], launch: Launch, root: Path
+) -> Iterator[Finding]:
     wanted, parts = shards(usable, launch)
     if wanted <= parts or not parts:
         return

@@ -31,7 +31,10 @@ def check_stats(subject: Subject) -> Iterator[Finding]:
     """Files that GR00T would make are right where they are there; missing ones it makes itself."""
     if is_fresh(subject.meta, subject.rows, subject.choice):
         return
-    for name, check in ((STATS_FILE, _check_dataset), (RELATIVE_FILE, _check_relative)):
+    for name, check in (
+        (STATS_FILE, _check_dataset),
+        (RELATIVE_FILE, _check_relative),
+    ):
         path = subject.meta.root / name
         if not path.exists():
             continue
@@ -58,13 +61,24 @@ def check_stats(subject: Subject) -> Iterator[Finding]:
 
 def _again(subject: Subject) -> str:
     return command(
-        "piperline", "groot", "stats", subject.meta.root, "--horizon", subject.choice.horizon
+        "piperline",
+        "groot",
+        "stats",
+        subject.meta.root,
+        "--horizon",
+        subject.choice.horizon,
     )
 
 
-def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+def _check_dataset(
+    subject: Subject, recorded: Mapping[str, Any], path: Path
+) -> Iterator[Finding]:
     wanted = float_columns(subject.meta)
-    entries = {key: recorded[key] for key in wanted if isinstance(recorded.get(key), dict)}
+    entries = {
+        key: recorded[key]
+        for key in wanted
+        if isinstance(recorded.get(key), dict)
+    }
     foreign = [key for key, entry in entries.items() if "count" in entry]
     complete = len(entries) == len(wanted) and all(
         entry.keys() >= _NEEDED for entry in entries.values()
@@ -73,15 +87,28 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
     if not complete and not (n15 and foreign):
         return  # GR00T computes it again
     computed = dataset_stats(subject.meta, subject.rows)
-    stale = [key for key in computed if complete and _differ(entries[key], computed[key], _EXACT)]
-    far = [key for key in computed if complete and _differ(entries[key], computed[key], _QUANTILES)]
+    stale = [
+        key
+        for key in computed
+        if complete and _differ(entries[key], computed[key], _EXACT)
+    ]
+    far = [
+        key
+        for key in computed
+        if complete and _differ(entries[key], computed[key], _QUANTILES)
+    ]
     if stale:
         message = (
             f"stats.json is not of these data ({', '.join(stale)}): GR00T would reuse it and "
             "clip the actions"
         )
         yield Finding(
-            "stats-stale", "error", message, Place(file=path), {"features": stale}, _again(subject)
+            "stats-stale",
+            "error",
+            message,
+            Place(file=path),
+            {"features": stale},
+            _again(subject),
         )
     elif far or foreign:
         message = (
@@ -102,7 +129,9 @@ def _check_dataset(subject: Subject, recorded: Mapping[str, Any], path: Path) ->
         )
 
 
-def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+def _check_relative(
+    subject: Subject, recorded: Mapping[str, Any], path: Path
+) -> Iterator[Finding]:
     if subject.target.version == "n1.5":
         return
     foreign = [key for key, entry in recorded.items() if not _is_entry(entry)]
@@ -113,13 +142,23 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
         )
         remedy = _again(subject)
         numbers = {"keys": foreign}
-        yield Finding("stats-version", "error", message, Place(file=path), numbers, remedy)
+        yield Finding(
+            "stats-version", "error", message, Place(file=path), numbers, remedy
+        )
     computed = relative_stats(subject.meta, subject.rows, subject.choice)
-    there = [key for key in computed if isinstance(recorded.get(key), dict)]
+    there = [
+        key
+        for key in computed
+        if isinstance(
+            recorded.get(key),
+            dict,
+        )
+    ]
     shaped = [
         key
         for key in there
-        if _array(recorded[key].get("min")).shape == np.shape(computed[key]["min"])
+        if _array(recorded[key].get("min")).shape
+        == np.shape(computed[key]["min"])
     ]
     for key in there:
         if key not in shaped:
@@ -137,7 +176,15 @@ def _check_relative(subject: Subject, recorded: Mapping[str, Any], path: Path) -
                 _again(subject),
             )
             return
-    stale = [key for key in shaped if _differ(recorded[key], computed[key], (*_EXACT, *_QUANTILES))]
+    stale = [
+        key
+        for key in shaped
+        if _differ(
+            recorded[key],
+            computed[key],
+            (*_EXACT, *_QUANTILES),
+        )
+    ]
     if stale:
         message = (
             f"{path.name} is not of these data ({', '.join(stale)}): GR00T would reuse it and "
@@ -159,13 +206,25 @@ def _is_entry(entry: object) -> bool:
 
 
 def _differ(
-    recorded: Mapping[str, Any], computed: Mapping[str, Any], names: tuple[str, ...]
+    recorded: Mapping[str, Any],
+    computed: Mapping[str, Any],
+    names: tuple[str, ...],
 ) -> bool:
-    allowed = _TOLERANCE * (np.asarray(computed["max"]) - np.asarray(computed["min"])) + 1e-6
+    allowed = (
+        _TOLERANCE * (np.asarray(computed["max"]) - np.asarray(computed["min"]))
+        + 1e-6
+    )
     for name in names:
         old, new = _array(recorded.get(name)), np.asarray(computed[name])
         if old.shape != new.shape or not (np.abs(old - new) <= allowed).all():
-            return not (np.isnan(new).any() and np.array_equal(old, new, equal_nan=True))
+            return not (
+                np.isnan(new).any()
+                and np.array_equal(
+                    old,
+                    new,
+                    equal_nan=True,
+                )
+            )
     return False
 
 

@@ -50,7 +50,10 @@ def _clips(subject: Subject) -> list[_Clip]:
         return []
     spans = subject.rows.spans
     features = subject.meta.schema.features
-    cameras = [(camera, subject.meta.video_key(camera)) for camera in subject.choice.cameras]
+    cameras = [
+        (camera, subject.meta.video_key(camera))
+        for camera in subject.choice.cameras
+    ]
     return [
         _Clip(
             camera,
@@ -60,7 +63,9 @@ def _clips(subject: Subject) -> list[_Clip]:
             stop - start,
             rows[1] - rows[0],
         )
-        for episode, (start, stop) in subject.rows.episodes(subject.meta).items()
+        for episode, (start, stop) in subject.rows.episodes(
+            subject.meta
+        ).items()
         for rows in [spans[subject.meta.data_file(episode)]]
         for camera, key in cameras
         if key in features
@@ -71,13 +76,25 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
     """Every video exists, opens, has a supported codec and as many frames as its episode."""
     clips = _clips(subject)
     if not clips and subject.choice.cameras and subject.rows.spans:
-        message = "info.json has no video_path: GR00T would train without images"
+        message = (
+            "info.json has no video_path: GR00T would train without images"
+        )
         place = Place(file=subject.meta.root / "meta/info.json")
         yield Finding(
-            "video-path", "error", message, place, remedy="tell video_path there, or convert again"
+            "video-path",
+            "error",
+            message,
+            place,
+            remedy="tell video_path there, or convert again",
         )
     with ThreadPoolExecutor(_THREADS) as pool:
-        probed = list(zip(clips, pool.map(_probe, clips), strict=True))
+        probed = list(
+            zip(
+                clips,
+                pool.map(_probe, clips),
+                strict=True,
+            )
+        )
     cameras: dict[str, list[tuple[_Clip, VideoInfo]]] = {}
     for clip, result in probed:
         if isinstance(result, Finding):
@@ -88,11 +105,13 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
     for camera, entries in cameras.items():
         yield from _check_kind(subject, camera, entries)
     sizes = {
-        camera: (entries[0][1].width, entries[0][1].height) for camera, entries in cameras.items()
+        camera: (entries[0][1].width, entries[0][1].height)
+        for camera, entries in cameras.items()
     }
     if len(set(sizes.values())) > 1:
         listed = ", ".join(
-            f"{camera} {width}x{height}" for camera, (width, height) in sizes.items()
+            f"{camera} {width}x{height}"
+            for camera, (width, height) in sizes.items()
         )
         message = (
             f"the cameras differ in size ({listed}): GR00T N1.6 before 2026-02-24 stops at mixed "
@@ -110,43 +129,79 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
 
 
 def _probe(clip: _Clip) -> tuple[VideoInfo, int] | Finding:
-    place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+    place = Place(
+        file=clip.path,
+        episode=str(clip.episode),
+        camera=clip.camera,
+    )
     if not clip.path.exists():
         return Finding(
-            "video-missing", "error", "the video is missing", place, {}, "convert the episode again"
+            "video-missing",
+            "error",
+            "the video is missing",
+            place,
+            {},
+            "convert the episode again",
         )
     try:
         return probe(clip.path)
     except DatasetError as error:
         message = f"{error.message}: {error.found or ''}".rstrip(": ")
         return Finding(
-            "video-unreadable", "error", message, place, remedy="convert the episode again"
+            "video-unreadable",
+            "error",
+            message,
+            place,
+            remedy="convert the episode again",
         )
 
 
 def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
-    place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+    place = Place(
+        file=clip.path,
+        episode=str(clip.episode),
+        camera=clip.camera,
+    )
     numbers = {"frames": frames, "rows": clip.length}
     if 0 < frames < clip.length:
         message = (
             f"the video has {frames} frames, the episode {clip.length}: GR00T stops in a worker, "
             "during training"
         )
-        yield Finding("video-short", "error", message, place, numbers, "convert the episode again")
+        yield Finding(
+            "video-short",
+            "error",
+            message,
+            place,
+            numbers,
+            "convert the episode again",
+        )
     elif frames > clip.rows:
         message = (
             f"the video has {frames} frames, the episode {clip.rows}: accepted silently, maybe "
             "out of step"
         )
-        yield Finding("video-long", "warning", message, place, numbers, "convert the episode again")
+        yield Finding(
+            "video-long",
+            "warning",
+            message,
+            place,
+            numbers,
+            "convert the episode again",
+        )
 
 
 def _check_kind(
     subject: Subject, camera: str, entries: list[tuple[_Clip, VideoInfo]]
 ) -> Iterator[Finding]:
-    severity: Severity = "error" if subject.target.version == "n1.5" else "warning"
+    severity: Severity = (
+        "error" if subject.target.version == "n1.5" else "warning"
+    )
     clip, first = entries[0]
-    shape, fps = subject.meta.schema.features[clip.key].shape, subject.meta.schema.fps
+    shape, fps = (
+        subject.meta.schema.features[clip.key].shape,
+        subject.meta.schema.fps,
+    )
     place = Place(file=clip.path, camera=camera)
     codecs = {info.codec for _, info in entries}
     if codecs - _CODECS:
@@ -164,14 +219,17 @@ def _check_kind(
         )
     elif "av1" in codecs and subject.target.family != "n1.7":
         message = (
-            f"{camera} is AV1, which torchcodec decodes and decord, GR00T's fallback, does not"
+            f"{camera} is AV1, which torchcodec decodes "
+            "and decord, GR00T's fallback, does not"
         )
         remedy = (
             'check `python -c "import torchcodec"` in the training environment, or convert with '
             "--video h264"
         )
         yield Finding("video-av1", "warning", message, place, {}, remedy)
-    if len({(info.width, info.height) for _, info in entries}) > 1 or shape[:2] != (
+    if len({(info.width, info.height) for _, info in entries}) > 1 or shape[
+        :2
+    ] != (
         first.height,
         first.width,
     ):
@@ -180,13 +238,22 @@ def _check_kind(
             f"{(first.height, first.width)} or various"
         )
         yield Finding(
-            "video-size", severity, message, place, remedy="convert all episodes with one --resize"
+            "video-size",
+            severity,
+            message,
+            place,
+            remedy="convert all episodes with one --resize",
         )
     if first.fps != fps:
         message = f"{camera}: the video runs at {first.fps} frames a second, info.json says {fps}"
         numbers = {"video": first.fps, "info": fps}
         yield Finding(
-            "video-fps", severity, message, place, numbers, "convert again with the right --fps"
+            "video-fps",
+            severity,
+            message,
+            place,
+            numbers,
+            "convert again with the right --fps",
         )
 
 
@@ -195,26 +262,50 @@ def check_images(subject: Subject) -> Iterator[Finding]:
     clips = [clip for clip in _clips(subject) if clip.length]
     chosen = [
         clip
-        for clip in clips[:: max(1, -(-len(clips) // _CLIPS))]
+        for clip in clips[
+            :: max(
+                1,
+                -(-len(clips) // _CLIPS),
+            )
+        ]
         if not isinstance(_probe(clip), Finding)
     ]
     blue: dict[str, list[NDArray[np.float64]]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for clip, frames in zip(chosen, pool.map(_frames, chosen), strict=True):
-            place = Place(file=clip.path, episode=str(clip.episode), camera=clip.camera)
+        for clip, frames in zip(
+            chosen,
+            pool.map(_frames, chosen),
+            strict=True,
+        ):
+            place = Place(
+                file=clip.path, episode=str(clip.episode), camera=clip.camera
+            )
             if not frames:
                 message = "the video does not decode"
                 yield Finding(
-                    "video-undecodable", "error", message, place, remedy="convert the episode again"
+                    "video-undecodable",
+                    "error",
+                    message,
+                    place,
+                    remedy="convert the episode again",
                 )
                 continue
-            blue.setdefault(clip.camera, []).extend(_colours(frame) for frame in frames)
+            blue.setdefault(clip.camera, []).extend(
+                _colours(frame) for frame in frames
+            )
             black = [int(frame.max()) < _BLACK for frame in frames]
             if any(black):
                 message = "the image is black"
                 if not all(black):
                     message = f"{sum(black)} of the {len(black)} frames looked at are black"
-                yield Finding("video-black", "warning", message, place, {}, "check the camera")
+                yield Finding(
+                    "video-black",
+                    "warning",
+                    message,
+                    place,
+                    {},
+                    "check the camera",
+                )
             elif _frozen(frames) and _moves(subject, clip):
                 message = "the image stands still while the robot moves"
                 yield Finding(
@@ -258,7 +349,10 @@ def _frames(clip: _Clip) -> list[NDArray[np.uint8]]:
 def _frozen(frames: list[NDArray[np.uint8]]) -> bool:
     if len(frames) < len(_MOMENTS):
         return False
-    apart = (np.abs(frame.astype(np.int16) - frames[0]).max(axis=2) > _SAME for frame in frames[1:])
+    apart = (
+        np.abs(frame.astype(np.int16) - frames[0]).max(axis=2) > _SAME
+        for frame in frames[1:]
+    )
     return all(changed.mean() < _SAME_SHARE for changed in apart)
 
 
@@ -267,7 +361,12 @@ def _moves(subject: Subject, clip: _Clip) -> bool:
     for name in subject.choice.state:
         values = subject.group("state", name)
         if values is not None:
-            now = values[[start + int(moment * (stop - start - 1)) for moment in _MOMENTS]]
+            now = values[
+                [
+                    start + int(moment * (stop - start - 1))
+                    for moment in _MOMENTS
+                ]
+            ]
             if (np.ptp(now, axis=0) > _MOVED * np.ptp(values, axis=0)).any():
                 return True
     return False
@@ -275,6 +374,13 @@ def _moves(subject: Subject, clip: _Clip) -> bool:
 
 def _colours(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The shares of blue and orange pixels: exchanging red and blue turns one into the other."""
-    red, green, blue = (frame[::4, ::4, channel].astype(np.int16) for channel in range(3))
-    ordered = [(red < green) & (green < blue), (blue < green) & (green < red)]
-    return np.array([(order & (np.abs(red - blue) > _COLOURED)).mean() for order in ordered])
+    red, green, blue = (
+        frame[::4, ::4, channel].astype(np.int16) for channel in range(3)
+    )
+    ordered = [
+        (red < green) & (green < blue),
+        (blue < green) & (green < red),
+    ]
+    return np.array(
+        [(order & (np.abs(red - blue) > _COLOURED)).mean() for order in ordered]
+    )
