@@ -82,6 +82,7 @@ def convert(
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_shards
     from piperline.convert.job import make_job
+    from piperline.convert.pool import WorkerPool
     from piperline.process import usable_cpus
 
     out, target = Output(), repo_folder(repo_id)
@@ -113,17 +114,18 @@ def convert(
     ]
     skip = ["--skip-bad"] if skip_bad else []
     inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    job = make_job(
-        layout=layout,
-        inputs=inputs,
-        video=video,
-        fps=fps,
-        robot_type=robot_type,
-        task=task,
-        format=format,
-    )
     folder = JobFolder.named(logs_dir, job_name)
-    with progress_bar(out) as watch:
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
+        job = make_job(
+            layout=layout,
+            inputs=inputs,
+            video=video,
+            fps=fps,
+            robot_type=robot_type,
+            task=task,
+            format=format,
+            read=pool.read,
+        )
         work = plan_shards(
             inputs,
             target,
@@ -141,6 +143,7 @@ def convert(
                 *skip,
             ),
             watch=watch,
+            pool=pool,
         )
     _show_plan(out, work)
     if not slurm:
