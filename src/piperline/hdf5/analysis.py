@@ -122,10 +122,10 @@ def _summary(
     except RecordingError as error:
         return FileSummary(path, size, problem=_words(error))
     if count.layout is None or count.whole_file:
-        return FileSummary(path, size, count)
+        return FileSummary(path, size, count, problem=count.problem)
     try:
         groups = read(path, episodes, path, folder)
-        return FileSummary(path, size, count, groups)
+        return FileSummary(path, size, count, groups, count.problem)
     except RecordingError as error:
         return FileSummary(
             path, size, count, problem=f"repacking refuses it: {_words(error)}"
