@@ -222,7 +222,7 @@ def make_plan(
     job = replace(
         job,
         layout=replace(
-            settle(job.layout, inputs),
+            settle(job.layout, inputs, pool.read),
             fps=job.layout.fps,
         ),
     )
