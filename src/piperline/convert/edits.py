@@ -15,7 +15,7 @@ from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.recordings.recorded_episode import Episode
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class EditedImages:
         return _exchanged(self.stream.color) if self.swap else self.stream.color
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.stream.turned
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
+        return self.stream.mirrored
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""

@@ -69,7 +69,7 @@ def refuse_video(
         f"they are {header.storage}, not JPEG": header.storage != "jpeg",
         "red and blue are exchanged in them (swapped-jpeg)": header.color
         == "swapped-jpeg",
-        "they are upside down (rotate = 180)": header.turned,
+        "they are turned or mirrored (rotate, flip)": any(header.mirrored),
         "another size is asked for (--resize)": resized,
     }
     reason = next(
@@ -194,7 +194,7 @@ class _PictureReader:
             writer,
         )
         self._decoder = PictureDecoder(
-            swap=stream.color != "rgb", turn=stream.turned
+            swap=stream.color != "rgb", mirrored=stream.mirrored
         )
         self.keeps = settings.video.codec is None
 

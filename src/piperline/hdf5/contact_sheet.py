@@ -200,7 +200,9 @@ def _frames(length: int, every: int | None) -> list[int]:
 
 
 def _images(stream: ImageStream, frames: Collection[int]) -> list[Image]:
-    decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+    decoder = PictureDecoder(
+        swap=stream.color != "rgb", mirrored=stream.mirrored
+    )
     wanted = frozenset(frames)
     images = []
     for index, payload in enumerate(stream):

@@ -95,7 +95,7 @@ def open_stream(
     return VideoStream(
         path,
         color,
-        turned=rule.turned,
+        mirrored=rule.mirrored,
         place=place,
         rows=rows,
     )

@@ -14,7 +14,7 @@ from piperline.errors import BadEpisode, LayoutMismatch, Place
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
 from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
-from piperline.recordings.rules import CameraRule, Color, Storage
+from piperline.recordings.rules import CameraRule, Color, Mirrored, Storage
 from piperline.video.image_header import (
     check_png,
     image_kind,
@@ -38,14 +38,14 @@ class CameraHeader:
         storage: how an image is stored.
         height, width: of the first image, in pixels.
         color: how its colours are meant.
-        turned: whether the recorded images are upside down, and are put right.
+        mirrored: how the recorded images are mirrored; they are put right.
     """
 
     storage: Storage
     height: int
     width: int
     color: Color = "rgb"
-    turned: bool = False
+    mirrored: Mirrored = (False, False)
 
 
 class ImageStream(Protocol):
@@ -60,8 +60,8 @@ class ImageStream(Protocol):
         """How the colours are meant."""
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
@@ -107,7 +107,7 @@ class FrameStream:
         suggestion: Callable[[], str] | None,
     ) -> None:
         self.length = len(rows)
-        self.turned = rule.turned
+        self.mirrored = rule.mirrored
         self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = (
@@ -145,7 +145,7 @@ class FrameStream:
         else:
             size = self.jpeg(0, first)[1:]
         self._check_color(storage, self._color)
-        return CameraHeader(storage, *size, self._color, self.turned)
+        return CameraHeader(storage, *size, self._color, self.mirrored)
 
     def __iter__(self) -> Iterator[Payload]:
         """The images in order: a JPEG or PNG, perhaps padded with zeros, or uint8 (H, W, 3)."""

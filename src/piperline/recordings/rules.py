@@ -19,6 +19,9 @@ exchanged.
 """
 Storage = Literal["jpeg", "png", "raw", "video"]
 
+Mirrored = tuple[bool, bool]
+"""Whether images are mirrored: top and bottom, left and right."""
+
 HIGHEST_RATE = 1000
 _FARTHEST_FOLDER = 8
 _LONGEST_PATH = 500
@@ -227,6 +230,8 @@ class CameraRule(Rule):
         images_only: of `*`: datasets that hold no images are passed over.
         rename: of `*`: other names, by the recorded ones.
         rotate: degrees by which the recorded images are turned.
+        flip: the recorded images are mirrored: left and right (`horizontal`), top and bottom
+            (`vertical`).
         sizes: (height, width) of images that lie as plain bytes of RGB.
         optional: passed over in recordings without it.
         timestamps: the dataset with the time of each image; `*` stands for the same as in `path`.
@@ -240,6 +245,7 @@ class CameraRule(Rule):
     images_only: bool = False
     rename: Mapping[str, str] = field(default_factory=dict)
     rotate: Literal[0, 180] = 0
+    flip: Literal["horizontal", "vertical"] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     optional: bool = False
     timestamps: str | None = None
@@ -267,9 +273,12 @@ class CameraRule(Rule):
         return (self.path,) if isinstance(self.path, str) else self.path or ()
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.rotate != 0
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored: half a turn is both ways."""
+        half = self.rotate != 0
+        return half != (self.flip == "vertical"), half != (
+            self.flip == "horizontal"
+        )
 
     def color_of(self, storage: Storage) -> Color:
         """How the colours of images that are stored in this way are to be understood."""

@@ -11,7 +11,7 @@ from piperline.errors import BadEpisode, DatasetError, Place
 from piperline.recordings.beside import inside
 from piperline.recordings.datasets import REPAIR
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import natural_key
 from piperline.video.decoder import decode, probe
 
@@ -69,7 +69,7 @@ class VideoStream:
     Args:
         path: the file.
         color: how its colours are meant.
-        turned: whether its images are upside down.
+        mirrored: how its images are mirrored.
         place: file, episode and camera.
         rows: the number of the image for each frame, rising; int64, shape (frames,).
     """
@@ -79,11 +79,11 @@ class VideoStream:
         path: Path,
         color: Color,
         *,
-        turned: bool,
+        mirrored: Mirrored,
         place: Place,
         rows: NDArray[np.int64],
     ) -> None:
-        self.color, self.turned, self.length = color, turned, len(rows)
+        self.color, self.mirrored, self.length = color, mirrored, len(rows)
         self._path, self._rows = path, rows
         self._place = replace(place, file=path)
 
@@ -102,7 +102,7 @@ class VideoStream:
         ):
             raise self.bad(0, f"{info.width}x{info.height} pixels")
         return CameraHeader(
-            "video", info.height, info.width, self.color, self.turned
+            "video", info.height, info.width, self.color, self.mirrored
         )
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:

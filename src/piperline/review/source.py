@@ -301,8 +301,7 @@ def _cameras(
     header = episode.header()
     found = {}
     for number, (name, camera) in enumerate(header.cameras.items()):
-        rule = layout.cameras.get(name) or layout.cameras["*"]
-        size, swap = (camera.height, camera.width), rule.color != "rgb"
+        size, swap = (camera.height, camera.width), camera.color != "rgb"
         video = video_file(films, number) if films else None
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap)

@@ -144,7 +144,7 @@ class RecordedPictures:
         self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
         self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
         self._decoder = PictureDecoder(
-            swap=stream.color != "rgb", turn=stream.turned
+            swap=stream.color != "rgb", mirrored=stream.mirrored
         )
         self._views: dict[int, View] = {}
 

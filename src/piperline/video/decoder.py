@@ -26,16 +26,16 @@ class PictureDecoder:
 
     Args:
         swap: red and blue were exchanged when the image was recorded; they are put right.
-        turn: the images are upside down, turned by 180 degrees; they are put right.
+        mirrored: whether top and bottom, left and right are exchanged; they are put right.
     """
 
     def __init__(
         self,
         *,
         swap: bool = False,
-        turn: bool = False,
+        mirrored: tuple[bool, bool] = (False, False),
     ) -> None:
-        self._swap, self._turn = swap, turn
+        self._swap, self._mirrored = swap, mirrored
         self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
@@ -50,13 +50,13 @@ class PictureDecoder:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        return self.raw(rgb(picture)) if self._swap or self._turn else picture
+        odd = self._swap or any(self._mirrored)
+        return self.raw(rgb(picture)) if odd else picture
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        pixels = np.ascontiguousarray(
-            pixels[::-1, ::-1] if self._turn else pixels
-        )
+        down, across = (-1 if odd else 1 for odd in self._mirrored)
+        pixels = np.ascontiguousarray(pixels[::down, ::across])
         return VideoFrame.from_ndarray(
             pixels, format="bgr24" if self._swap else "rgb24"
         )
