@@ -368,11 +368,19 @@ def test_an_instruction_may_be_a_dataset(tmp_path, value, rule):
     )
 
 
-def test_instructions_that_change_within_an_episode_are_told(tmp_path):
-    said = np.array([b"reach"] * 3 + [b"grasp"] * (N - 3))
+def test_instructions_may_change_within_an_episode(tmp_path):
+    said = np.array([b"reach"] * 3 + [b""] + [b"grasp"] * (N - 4))
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
     header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
-    assert header.task == "reach"
+    assert (header.task, header.notes) == ("reach", ())
+    assert header.spans == ((0, "reach"), (4, "grasp"))
+
+
+def test_texts_that_are_not_one_a_frame_are_told(tmp_path):
+    said = np.array([b"reach", b"grasp"])
+    path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
+    header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
+    assert (header.task, header.spans) == ("reach", ())
     assert header.notes == (
         "2 instructions in one episode: the first is taken for all",
     )

@@ -6,6 +6,7 @@ Cameras left out or put right.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
@@ -56,6 +58,10 @@ class EditedImages:
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
         return replace(self.stream.header(), color=self.color)
+
+    def files(self) -> Iterator[Path]:
+        """The files beside the recording that hold the images, if such do."""
+        return self.stream.files()
 
     def __iter__(self) -> Iterator[Payload]:
         """The images of the span in order; those before it are read and passed over."""
@@ -178,6 +184,7 @@ def _edited(
             expected=", ".join(map(printable, episode.cameras)),
             found=", ".join(map(printable, unknown)),
         )
+    spans = spans_from(episode.spans, start, stop - start)
     put_right = {
         name: replace(header, color=_exchanged(header.color))
         for name, header in episode.cameras.items()
@@ -188,6 +195,7 @@ def _edited(
         cameras={**episode.cameras, **put_right},
         first=start,
         length=stop - start,
-        task=edit.instruction or episode.task,
+        task=edit.instruction or (spans[0][1] if spans else episode.task),
+        spans=spans if len(spans) > 1 and not edit.instruction else (),
         swapped=edit.swap_red_blue,
     )

@@ -1,6 +1,6 @@
 """Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from piperline.convert.counted import Progress, counted
+from piperline.convert.depth import encode_depth
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
@@ -19,11 +21,6 @@ from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
 from piperline.video.image_header import check_playable
 from piperline.video.pixel_counts import count_pixels
-
-Progress = Callable[[int, int], None]
-"""Called with the numbers of frames and of recorded bytes since the last call."""
-
-_REPORT_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,14 @@ def refuse_video(
 ) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
+    Depth becomes a video of codes, whatever is asked for.
+
     Raises:
         VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder
             does not take their size.
     """
+    if header.depth:
+        return
     width, height = settings.size or (header.width, header.height)
     if settings.video.codec == "libx264" and (width % 2 or height % 2):
         even_width, even_height = (
@@ -110,14 +111,23 @@ def encode_camera(
         BadEpisode: an image is damaged or of another size.
         VideoError: the encoder fails, or the file does not hold every frame.
     """
+    if header.depth:
+        return encode_depth(
+            stream,
+            header,
+            path,
+            progress,
+            fps=settings.fps,
+            size=settings.size,
+            verify=settings.verify,
+        )
     samples = frozenset(sample_frames(stream.length))
     histogram = np.zeros((3, 256), dtype=np.int64)
     witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
         pix_fmt = "yuv420p"
-        frames = size = 0
-        for number, payload in enumerate(stream):
+        for number, payload in counted(stream, progress):
             picture = reader.take(number, payload, wanted=number in samples)
             if witness:
                 _testify(
@@ -136,14 +146,6 @@ def encode_camera(
                 histogram += count_pixels(
                     picture, image_stride(picture.height, picture.width)
                 )
-            frames += 1
-            size += (
-                len(payload) if isinstance(payload, bytes) else payload.nbytes
-            )
-            if frames == _REPORT_FRAMES:
-                progress(frames, size)
-                frames = size = 0
-        progress(frames, size)
     info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(

@@ -95,8 +95,7 @@ def make_job(
     rules = _layout(layout, inputs)
     if color:
         cameras = {
-            name: replace(rule, color=color)
-            for name, rule in rules.cameras.items()
+            name: rule.recolored(color) for name, rule in rules.cameras.items()
         }
         rules = replace(rules, cameras=cameras)
     rate = rules.fps if fps is None else fps

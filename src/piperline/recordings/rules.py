@@ -6,8 +6,10 @@ from the top of the file.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+
+from piperline.video.depth_codes import DepthUnit
 
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 """How the colours of recorded images are to be understood.
@@ -213,7 +215,7 @@ class TaskRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class CameraRule(Rule):
-    """A camera; under the name `*`, all whose paths match, called by what `*` stands for.
+    """A camera; if its name holds a `*`, all whose paths match: `*` is the same in both.
 
     Attributes:
         path: the dataset below the episode; of several paths the first that exists. Its values are
@@ -232,6 +234,7 @@ class CameraRule(Rule):
         rotate: degrees by which the recorded images are turned.
         flip: the recorded images are mirrored: left and right (`horizontal`), top and bottom
             (`vertical`).
+        depth: the values are distances in this unit, one a pixel: arrays, or PNG of 16 bits.
         sizes: (height, width) of images that lie as plain bytes of RGB.
         optional: passed over in recordings without it.
         timestamps: the dataset with the time of each image; `*` stands for the same as in `path`.
@@ -247,11 +250,14 @@ class CameraRule(Rule):
     rotate: Literal[0, 180] = 0
     flip: Literal["horizontal", "vertical"] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    depth: DepthUnit | None = None
     optional: bool = False
     timestamps: str | None = None
 
     def __post_init__(self) -> None:
         """See that it can be; paths lose the slashes around them."""
+        if self.depth and (self.video or self.sizes or self.color != "rgb"):
+            raise ValueError("depth has a path, and neither color nor sizes")
         if (self.path is None) == (self.video is None):
             raise ValueError("one of path and video")
         if self.path is not None:
@@ -279,6 +285,10 @@ class CameraRule(Rule):
         return half != (self.flip == "vertical"), half != (
             self.flip == "horizontal"
         )
+
+    def recolored(self, color: Color) -> "CameraRule":
+        """The rule with other colours; depth has none."""
+        return self if self.depth else replace(self, color=color)
 
     def color_of(self, storage: Storage) -> Color:
         """How the colours of images that are stored in this way are to be understood."""

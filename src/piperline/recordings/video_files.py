@@ -105,6 +105,10 @@ class VideoStream:
             "video", info.height, info.width, self.color, self.mirrored
         )
 
+    def files(self) -> Iterator[Path]:
+        """The video."""
+        yield self._path
+
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The images in order, uint8 of shape (H, W, 3).
 

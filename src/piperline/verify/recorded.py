@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import RecordingError
+from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
 from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.layout import Layout
@@ -120,6 +121,11 @@ class OpenEpisode:
     def stream(self, camera: str) -> ImageStream:
         """The recorded images of a camera, as bytes or arrays."""
         return self._episode.stream(camera, self.header.length)
+
+    def depth(self, camera: str) -> DepthFrames:
+        """Makes distances of the recorded images of a depth camera."""
+        header = self.header.cameras[camera]
+        return DepthFrames(self.stream(camera), header, self._size.get(camera))
 
     def pictures(self, camera: str) -> "RecordedPictures":
         """The recorded pictures of a camera, decoded as they are asked for."""

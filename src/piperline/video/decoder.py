@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -52,6 +52,19 @@ class PictureDecoder:
         picture = self._decode(data)
         odd = self._swap or any(self._mirrored)
         return self.raw(rgb(picture)) if odd else picture
+
+    def depth(self, payload: bytes | NDArray[Any]) -> NDArray[Any]:
+        """The distances of a depth image, (H, W), as they were recorded.
+
+        Raises:
+            ValueError: it does not decode, or is no image of one channel.
+        """
+        if not isinstance(payload, bytes):
+            return payload
+        picture = self._decode(payload)
+        if picture.format.name not in {"gray16be", "gray16le"}:
+            raise ValueError(f"holds {picture.format.name}, not distances")
+        return picture.to_ndarray(format="gray16le")
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
