@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
@@ -19,6 +20,7 @@ from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
+from piperline.video.clips import ClipReader
 
 if TYPE_CHECKING:
     from piperline.convert.plan import PlannedEpisode
@@ -58,6 +60,16 @@ class EditedImages:
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
         return replace(self.stream.header(), color=self.color)
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
+        clip = self.stream.clip()
+        if clip is None or not self.first:
+            return clip
+        span = replace(
+            clip, first=clip.first + self.first, count=self.length, whole=False
+        )
+        return span if ClipReader().piece(span) else None
 
     def files(self) -> Iterator[Path]:
         """The files beside the recording that hold the images, if such do."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from piperline.convert.counted import Progress, counted
 from piperline.convert.depth import encode_depth
+from piperline.convert.packets import copy_packets
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
@@ -66,8 +67,14 @@ def refuse_video(
             next_step=f"add --resize {even_width}x{even_height}, or --video av1",
         )
     resized = settings.size not in {None, (header.width, header.height)}
+    video = header.storage == "video"
     reasons = {
-        f"they are {header.storage}, not JPEG": header.storage != "jpeg",
+        f"they are {header.storage}, not JPEG": header.storage
+        not in {"jpeg", "video"},
+        "the video is not H.264 or AV1 of 4:2:0 colour without frames out of order": video
+        and not header.packets,
+        f"the video does not run at {settings.fps} frames a second": video
+        and (header.packets or ("", 0))[1] != settings.fps,
         "red and blue are exchanged in them (swapped-jpeg)": header.color
         == "swapped-jpeg",
         "they are turned or mirrored (rotate, flip)": any(header.mirrored),
@@ -81,10 +88,41 @@ def refuse_video(
         raise VideoError(
             "the images cannot be kept as they are",
             place=place,
-            expected="standard JPEG of the wanted size",
+            expected="standard JPEG, or a simple video, of the wanted size",
             found=reason,
             next_step="use --video h264 or --video av1, which encode",
         )
+
+
+_ENCODED = {"libx264": "h264", "libsvtav1": "av1"}
+"""What the encoders' videos are called."""
+
+
+def kept_packets(
+    stream: ImageStream, header: CameraHeader, settings: EncodeSettings
+) -> Clip | None:
+    """The clip of a recorded video, where its packets are the video that is asked for.
+
+    Raises:
+        VideoError: they are to be kept, and cannot be.
+    """
+    if header.packets is None:
+        return None
+    codec, fps = header.packets
+    sizes = {None, (header.width, header.height)}
+    changed = stream.color != "rgb" or any(stream.mirrored)
+    asked = settings.video.codec
+    as_asked = asked is None or _ENCODED[asked] == codec
+    same = fps == settings.fps and settings.size in sizes and as_asked
+    clip = stream.clip() if same and not changed else None
+    if clip is None and asked is None:
+        raise VideoError(
+            "the packets of the video cannot be kept as they are",
+            expected="a span that begins at a key frame",
+            found=f"{stream.length} frames of it",
+            next_step="use --video h264 or --video av1, which encode",
+        )
+    return clip
 
 
 def encode_camera(
@@ -121,6 +159,9 @@ def encode_camera(
             size=settings.size,
             verify=settings.verify,
         )
+    kept = kept_packets(stream, header, settings)
+    if kept:
+        return copy_packets(kept, path, progress, verify=settings.verify)
     samples = frozenset(sample_frames(stream.length))
     histogram = np.zeros((3, 256), dtype=np.int64)
     witness = Witness(stream.length) if settings.verify else None

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, LayoutMismatch, Place
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
@@ -47,6 +48,7 @@ class CameraHeader:
         color: how its colours are meant.
         mirrored: how the recorded images are mirrored; they are put right.
         depth: the unit, where the values are distances.
+        packets: codec and frames a second of a video whose packets can be taken as they are.
     """
 
     storage: Storage
@@ -55,6 +57,7 @@ class CameraHeader:
     color: Color = "rgb"
     mirrored: Mirrored = (False, False)
     depth: DepthUnit | None = None
+    packets: tuple[str, int] | None = None
 
     @property
     def kind(self) -> str:
@@ -86,6 +89,9 @@ class ImageStream(Protocol):
 
     def files(self) -> Iterator[Path]:
         """The files beside the recording that hold the images, if such do."""
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
 
     def __iter__(self) -> Iterator[Payload]:
         """The images in order: bytes of a JPEG or PNG, or arrays: uint8 (H, W, 3), depth (H, W)."""
@@ -189,6 +195,10 @@ class FrameStream:
             )
             yield self._rows[start:stop]
             start = stop
+
+    def clip(self) -> Clip | None:
+        """None: the images lie one by one."""
+        return None
 
     def files(self) -> Iterator[Path]:
         """The image files that the rows name; none where the first row names none."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, DatasetError, Place
 from piperline.recordings.beside import inside
 from piperline.recordings.datasets import REPAIR
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.rules import Color, Mirrored
 from piperline.text import natural_key
+from piperline.video.clips import ClipReader
 from piperline.video.decoder import decode, probe
 
 _LARGEST_SIDE = 1 << 14
@@ -101,9 +103,28 @@ class VideoStream:
             0 < info.width <= _LARGEST_SIDE and 0 < info.height <= _LARGEST_SIDE
         ):
             raise self.bad(0, f"{info.width}x{info.height} pixels")
+        clip = self.clip()
         return CameraHeader(
-            "video", info.height, info.width, self.color, self.mirrored
+            "video",
+            info.height,
+            info.width,
+            self.color,
+            self.mirrored,
+            packets=(clip.info.codec, clip.info.fps) if clip else None,
         )
+
+    def clip(self) -> Clip | None:
+        """The frames as packets: of a simple file, one after the other from a key frame on.
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        info, count = probe(self._path)
+        first = int(self._rows[0])
+        in_a_row = int(self._rows[-1]) - first + 1 == self.length
+        clip = Clip(self._path, first, self.length, info, count == self.length)
+        usual = info.pix_fmt == "yuv420p" and in_a_row
+        return clip if usual and ClipReader().piece(clip) else None
 
     def files(self) -> Iterator[Path]:
         """The video."""

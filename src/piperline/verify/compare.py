@@ -23,7 +23,7 @@ from piperline.verify.frames import (
     most_like,
     spread,
 )
-from piperline.verify.packets import Held, compare_packets
+from piperline.verify.packets import Held, compare_packets, may_be_kept
 from piperline.verify.recorded import (
     OpenEpisode,
     RecordedEpisode,
@@ -218,8 +218,8 @@ class Comparison:
             if opened.header.cameras[clip.camera].depth:
                 yield from self._depth(episode, opened, clip)
                 continue
-            if self.copied and clip.codec != "mjpeg":
-                message = f"the video is {clip.codec}, and recorded JPEG was to be kept"
+            if self.copied and not may_be_kept(opened, clip):
+                message = f"the video is {clip.codec}, and recorded images were to be kept"
                 yield Finding(
                     "video-not-copied",
                     "error",
@@ -275,9 +275,9 @@ class Comparison:
     def _held(
         self, episode: int, opened: OpenEpisode, clip: Clip
     ) -> Held | None:
-        """The packets of a clip beside recorded JPEG; None where they are others by intent."""
-        is_jpeg = opened.header.cameras[clip.camera].storage == "jpeg"
-        if self.copied is False or clip.codec != "mjpeg" or not is_jpeg:
+        """The packets of a clip beside recorded ones; None where they are others by intent."""
+        jpeg_encoded = clip.codec == "mjpeg" and self.copied is False
+        if jpeg_encoded or not may_be_kept(opened, clip):
             return None
         held = compare_packets(
             opened, clip, self._length(episode, opened), self.contents.info
@@ -291,7 +291,7 @@ class Comparison:
         place = replace(
             self._clip_place(episode, clip), frame=held.differing[0]
         )
-        message = f"{len(held.differing)} packets are not the recorded JPEG; the first {held.text}"
+        message = f"{len(held.differing)} packets are not the recorded ones; the first {held.text}"
         values = {"packets": len(held.differing), "of": held.compared}
         return Finding("packets-differ", "error", message, place, values)
 
