@@ -203,6 +203,7 @@ def _show_plan(
             "episode": e.name,
             "length": e.length,
             "task": e.task,
+            "tasks": e.tasks,
         }
         for e in plan.episodes
     ]
@@ -227,10 +228,13 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     )
     for name, header in cameras.items():
         size = f"{header.width}x{header.height}"
-        yield f"  camera {printable(name)}: {size}, recorded as {header.storage}"
+        yield f"  camera {printable(name)}: {size}, recorded as {header.kind}"
     for number, episode in enumerate(plan.episodes):
         where = printable(f"{episode.source} {episode.name}")
-        yield f"  {number:6} {where}: {plural(episode.length, 'frame')}, {episode.task!r}"
+        yield (
+            f"  {number:6} {where}: {plural(episode.length, 'frame')}, "
+            f"{', then '.join(map(repr, episode.tasks))}"
+        )
     yield from _left_out(plan.left_out)
     yield from _notes(plan.notes)
 

@@ -130,8 +130,7 @@ def _coloured(layout: Layout, color: Color | None) -> Layout:
     if not color:
         return layout
     cameras = {
-        name: replace(rule, color=color)
-        for name, rule in layout.cameras.items()
+        name: rule.recolored(color) for name, rule in layout.cameras.items()
     }
     return replace(layout, cameras=cameras)
 

@@ -218,7 +218,11 @@ def convert(
         episodes=len(plan.episodes),
         frames=plan.frames,
         cameras=len(made.cameras),
-        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        tasks=tuple(
+            dict.fromkeys(
+                task for episode in plan.episodes for task in episode.tasks
+            )
+        ),
         reused=reused,
         left_out=plan.left_out,
         notes=plan.notes,

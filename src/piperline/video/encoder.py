@@ -44,13 +44,15 @@ class VideoSettings:
         threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread
             over episodes and cameras instead.
         description: one line for people.
+        pix_fmt: FFmpeg's name of the pixel format.
     """
 
-    mode: Mode
+    mode: str
     codec: str | None
     options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     description: str = ""
+    pix_fmt: str = "yuv420p"
 
 
 MODES: Mapping[Mode, VideoSettings] = {
@@ -166,7 +168,8 @@ class VideoWriter:
         """Encode one picture."""
         if self._settings.codec is None:
             raise ValueError("this writer keeps JPEG, it does not encode")
-        picture = for_encoder(picture)
+        if self._settings.pix_fmt == "yuv420p":
+            picture = for_encoder(picture)
         if self._stream is None:
             self._stream = self._open(
                 self._settings.codec, picture.width, picture.height
@@ -210,8 +213,11 @@ class VideoWriter:
                 "pip install --force-reinstall --only-binary :all: av",
             ) from error
         stream = cast("av.VideoStream", added)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height = width, height
+        stream.pix_fmt = self._settings.pix_fmt
         stream.codec_context.thread_count = self._settings.threads
+        if stream.pix_fmt != "yuv420p":
+            return stream
         stream.codec_context.color_range = _LIMITED
         stream.codec_context.colorspace = _BT601
         return stream
