@@ -31,7 +31,6 @@ from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
 from piperline.plan import NO_EDITS, EditPlan
-from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 
 
@@ -90,7 +89,6 @@ def plan_run(
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
-        pool: worker processes that were started beforehand; None starts one.
         pool: worker processes that were started beforehand; one of them looks.
 
     Raises:
@@ -138,7 +136,8 @@ def convert(
             `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
-        workers: how many processes; None takes the CPUs that this process may use.
+        workers: how many processes; None: as the work is worth, up to the CPUs that this process
+            may use.
         skip_bad: leave out episodes that cannot be converted.
         edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
@@ -172,9 +171,7 @@ def convert(
     _refuse_recordings_inside(inputs, output)
     check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
-        pool = pool or stack.enter_context(
-            WorkerPool(usable_cpus() if workers is None else workers)
-        )
+        pool = pool or stack.enter_context(WorkerPool(workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(
             inputs,
