@@ -256,12 +256,9 @@ def run_conversion(
         how: how the run goes.
     """
     from piperline.convert.pool import WorkerPool
-    from piperline.process import usable_cpus
 
-    # The workers load their libraries while this process loads its own.
-    with WorkerPool(
-        usable_cpus() if how.workers is None else how.workers
-    ) as pool:
+    # A worker loads its libraries while this process loads its own.
+    with WorkerPool(how.workers) as pool:
         from piperline.convert.run import convert
 
         target, push_to = (
