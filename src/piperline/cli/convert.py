@@ -203,6 +203,7 @@ def _show_plan(
             "episode": e.name,
             "length": e.length,
             "task": e.task,
+            "tasks": e.tasks,
         }
         for e in plan.episodes
     ]
@@ -227,10 +228,13 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     )
     for name, header in cameras.items():
         size = f"{header.width}x{header.height}"
-        yield f"  camera {printable(name)}: {size}, recorded as {header.storage}"
+        yield f"  camera {printable(name)}: {size}, recorded as {header.kind}"
     for number, episode in enumerate(plan.episodes):
         where = printable(f"{episode.source} {episode.name}")
-        yield f"  {number:6} {where}: {plural(episode.length, 'frame')}, {episode.task!r}"
+        yield (
+            f"  {number:6} {where}: {plural(episode.length, 'frame')}, "
+            f"{', then '.join(map(repr, episode.tasks))}"
+        )
     yield from _left_out(plan.left_out)
     yield from _notes(plan.notes)
 
@@ -252,12 +256,9 @@ def run_conversion(
         how: how the run goes.
     """
     from piperline.convert.pool import WorkerPool
-    from piperline.process import usable_cpus
 
-    # The workers load their libraries while this process loads its own.
-    with WorkerPool(
-        usable_cpus() if how.workers is None else how.workers
-    ) as pool:
+    # A worker loads its libraries while this process loads its own.
+    with WorkerPool(how.workers) as pool:
         from piperline.convert.run import convert
 
         target, push_to = (

@@ -122,7 +122,7 @@ def _first(first: "CheckedEpisode") -> Iterator[str]:
         yield f"  {key}: {len(rule.names or ())} dimensions of {', '.join(first.sources[key])}"
     for name, camera in header.cameras.items():
         size = f"{camera.width}x{camera.height}"
-        yield f"  camera {name}: {size}, {camera.storage}, {camera.color}"
+        yield f"  camera {name}: {size}, {camera.kind}, {camera.color}"
     for note in header.notes:
         yield f"  note: {note}"
     for one in first.unused:

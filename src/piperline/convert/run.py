@@ -37,7 +37,6 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
 from piperline.plan import NO_EDITS, EditPlan
-from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 
 
@@ -143,7 +142,8 @@ def convert(
             `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
-        workers: how many processes; None takes the CPUs that this process may use.
+        workers: how many processes; None: as the work is worth, up to the CPUs that this process
+            may use.
         skip_bad: leave out episodes that cannot be converted.
         edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
@@ -177,9 +177,7 @@ def convert(
     _refuse_recordings_inside(inputs, output)
     replaces = check_free(output, overwrite=overwrite, watch=checking(watch))
     with contextlib.ExitStack() as stack:
-        pool = pool or stack.enter_context(
-            WorkerPool(usable_cpus() if workers is None else workers)
-        )
+        pool = pool or stack.enter_context(WorkerPool(workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(
             inputs,
@@ -218,7 +216,11 @@ def convert(
         episodes=len(plan.episodes),
         frames=plan.frames,
         cameras=len(made.cameras),
-        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        tasks=tuple(
+            dict.fromkeys(
+                task for episode in plan.episodes for task in episode.tasks
+            )
+        ),
         reused=reused,
         left_out=plan.left_out,
         notes=plan.notes,

@@ -167,7 +167,7 @@ def _row(
         instruction=header.task,
         frames=header.length,
         cameras={
-            camera: f"{h.storage} {h.width}x{h.height}" for camera, h in stored
+            camera: f"{h.kind} {h.width}x{h.height}" for camera, h in stored
         },
         ranges={
             key: (float(v.min()), float(v.max())) for key, v in vectors.items()

@@ -316,9 +316,13 @@ def _cameras(
 ) -> dict[str, CameraSignals]:
     header = episode.header()
     found = {}
-    for number, (name, camera) in enumerate(header.cameras.items()):
-        rule = layout.cameras.get(name) or layout.cameras["*"]
-        size, swap = (camera.height, camera.width), rule.color != "rgb"
+    pictures = [
+        (name, camera)
+        for name, camera in header.cameras.items()
+        if camera.depth is None
+    ]
+    for number, (name, camera) in enumerate(pictures):
+        size, swap = (camera.height, camera.width), camera.color != "rgb"
         video = video_file(films, number) if films else None
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap)
