@@ -12,6 +12,7 @@ import h5py
 import pytest
 
 from piperline.cli.app import app, run
+from piperline.convert import pool
 from piperline.errors import BadEpisode, Place
 from piperline.recordings.reader import Reader, reading_at
 from tests.helpers.fatal import MID, crashing, make_hang
@@ -108,7 +109,7 @@ def test_frames_names_the_episode(capsys, crash, tmp_path):
     ("words", "episode"),
     [
         (["hdf5", "inspect"], None),
-        (["layout", "draft"], "episode_0"),
+        (["layout", "draft"], None),
         (["hdf5", "frames", "-o", "sheet.png"], "episode_0"),
     ],
     ids=["inspect", "draft", "frames"],
@@ -197,7 +198,7 @@ def test_a_reader_starts_anew_after_a_crash(tmp_path):
 
 @pytest.mark.usefixtures("hang")
 def test_a_conversion_finds_its_layout_apart(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("piperline.convert.pool.LOOK_SECONDS", 4)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 4)
     write_piper(tmp_path / "later.hdf5", episodes=1, lengths=4)
     words = ["convert", tmp_path, "--dry-run", "--json", "-o", tmp_path / "out"]
     code, out, err = command(capsys, *words, "--skip-bad")

@@ -61,9 +61,10 @@ class DatasetFlags:
         output: the dataset's folder, instead of --repo-id.
         format: the LeRobot version.
         video: h264: x264 superfast, crf 23, key frame every 8 frames, no B-frames, without CABAC
-            and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key frame every 2: LeRobot's
-            defaults, and scm=1, so that small changes are not skipped; slower. copy: the recorded
-            JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
+            and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key
+            frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
+            slower. copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest,
+            largest.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
