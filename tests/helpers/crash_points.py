@@ -174,7 +174,7 @@ def _shards(site: Path) -> None:
         site / "home/set",
         make_job(layout=_one_camera()),
         folder,
-        world=2,
+        world=1,
         pool=InThisProcess(),  # type: ignore[arg-type]
     )
     with ExitStack() as stack, in_this_process():

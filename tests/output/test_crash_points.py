@@ -38,10 +38,10 @@ def start(folder: Path, command: str) -> None:
         job.mkdir(parents=True)
         (job / "id").write_text("the same in each try")
         (folder / "home").mkdir()
-    if command in {"shards", "repack"}:
+    if command == "repack":
         write_piper(data / "two.hdf5", episodes=1, first=1, lengths=[4])
-        return
-    for name in () if command in {"convert", "overwrite"} else ("a", "b"):
+    of_recordings = {"convert", "overwrite", "shards", "repack"}
+    for name in () if command in of_recordings else ("a", "b"):
         convert([data], folder / name, make_job(video="copy"), workers=1)
     if command == "aggregate-over":
         convert([data], folder / "out", make_job(), workers=1)
