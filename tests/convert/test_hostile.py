@@ -142,10 +142,10 @@ def test_a_chunk_may_not_claim_less_than_it_takes(path, name):
         )
         data.id.write_direct_chunk((0, 0), bomb, 0)
     plan = plan_run(path, make_job(), skip_bad=True)
-    ((episode, reason),) = reasons(plan)
-    assert episode == "episode_1"
+    ((left, why),) = reasons(plan)
+    assert left == "episode_1"
     if name == "state":
-        assert reason.startswith("a compressed chunk is larger than")
+        assert why.startswith("a compressed chunk is larger than")
 
 
 def set_image(

@@ -168,7 +168,9 @@ def test_a_bomb_is_not_unfolded(capsys, tmp_path):
     path = write_piper(tmp_path / "bomb.hdf5", episodes=1, lengths=4)
     bomb(path)
     code, _, err = command(
-        capsys, "hdf5", "frames", path, "-o", tmp_path / "sheet.png"
+        capsys,
+        *("hdf5", "frames", path, "--layout", "piper"),
+        *("-o", tmp_path / "sheet.png"),
     )
     assert code == 3
     assert "error: a compressed chunk is larger than what it claims" in err
