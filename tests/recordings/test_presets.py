@@ -90,7 +90,7 @@ def test_the_lines_that_take_depth_do_so(tmp_path, recorder):
     text = layout_text(recorded.layout)
     lines = text.partition("\n#\n")[2].splitlines()
     taken = [line.removeprefix("# ") for line in lines[:3]]
-    left_out = text[text.index("[left_out]") :]
+    left_out = text[text.index("\n[left_out]") + 1 :]
     layout = parse_layout(
         text.replace(left_out, "\n".join(taken)), Place(file="mine.toml")
     )
