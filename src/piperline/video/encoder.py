@@ -115,7 +115,10 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 def for_encoder(picture: Picture) -> Picture:
     """`picture` as limited-range yuv420p."""
     if picture.format.name != "yuvj420p":
-        return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
+        # FFmpeg would start threads for each picture.
+        return picture.reformat(
+            format="yuv420p", dst_color_range=_LIMITED, threads=1
+        )
     result = VideoFrame(picture.width, picture.height, "yuv420p")
     tables = (
         _FULL_TO_LIMITED_LUMA,
