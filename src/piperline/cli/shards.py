@@ -49,6 +49,7 @@ def convert(
     job_name: str = "convert_hdf5",
     format: Literal["v2.1", "v3.0"] = "v3.0",  # noqa: A002 - the option's name
     video: Literal["h264", "av1", "copy"] = "h264",
+    encoder: Literal["x264", "nvenc", "auto"] = "x264",
     layout: str | None = None,
     task: str | None = None,
     skip_bad: Flag = False,
@@ -71,6 +72,8 @@ def convert(
         job_name: the folder of the job: its records and logs.
         format: the LeRobot version of the shards.
         video: how images become videos; see `piperline convert --help`.
+        encoder: what makes H.264, the same for all shards: x264, nvenc, or auto, which looks at the
+            machine that runs this command.
         layout: a name from `piperline layout list`, or the path of a TOML file.
         task: the task text of episodes that have none of their own.
         skip_bad: leave out what cannot be converted and list it, instead of failing.
@@ -100,6 +103,7 @@ def convert(
         "--job-name": job_name,
         "--layout": layout,
         "--video": video,
+        "--encoder": encoder,
         "--fps": fps,
         "--robot-type": robot_type,
         "--task": task,
@@ -117,6 +121,7 @@ def convert(
         layout=layout,
         inputs=inputs,
         video=video,
+        encoder=encoder,
         fps=fps,
         robot_type=robot_type,
         task=task,

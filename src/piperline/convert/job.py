@@ -15,7 +15,8 @@ from piperline.recordings.find import Inputs
 from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.rules import Color
 from piperline.text import is_utf8, printable
-from piperline.video.encoder import MODES, Mode
+from piperline.video.encoder import Mode
+from piperline.video.hardware import Encoder, settings_for
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def make_job(
     layout: str | Path | Layout | None = None,
     inputs: Inputs = (),
     video: Mode = "h264",
+    encoder: Encoder = "x264",
     fps: float | None = None,
     robot_type: str | None = None,
     task: str | None = None,
@@ -74,6 +76,8 @@ def make_job(
         inputs: files and folders. They tell what a layout leaves open, such as the names of
             dimensions.
         video: how images become videos: `h264`, `av1`, or `copy` for the recorded JPEG bytes.
+        encoder: what makes H.264: `x264`; `nvenc`, an NVIDIA GPU, whose bytes depend on the
+            machine; or `auto`: `nvenc` where it works.
         fps: frames a second, a whole number.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
@@ -127,10 +131,6 @@ def make_job(
             found=f"{resize[0]}x{resize[1]}",
             next_step=f"for example --resize {width}x{height}",
         )
-    if video not in MODES:
-        raise UsageError(
-            f"there is no video mode {video!r}", expected=" or ".join(MODES)
-        )
     if license is not None and not _LICENSE.fullmatch(license):
         raise UsageError(
             "this is no name of a licence",
@@ -164,7 +164,9 @@ def make_job(
             expected="LeRobot's name for it: --robot-type bi_piper",
             found=printable(robot_type),
         )
-    settings = EncodeSettings(MODES[video], int(rate), resize, verify)
+    settings = EncodeSettings(
+        settings_for(video, encoder), int(rate), resize, verify
+    )
     return Job(
         rules,
         settings,
