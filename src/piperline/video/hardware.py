@@ -35,7 +35,8 @@ def settings_for(video: Mode, encoder: Encoder) -> VideoSettings:
             it works and else `x264`.
 
     Raises:
-        UsageError: there is no such mode or encoder, the encoder is none of the mode, or NVENC does not work on this machine.
+        UsageError: there is no such mode or encoder, the encoder is none of the mode, or NVENC does
+            not work on this machine.
     """
     for what, known, value in (
         ("video mode", tuple(MODES), video),
