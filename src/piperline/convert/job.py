@@ -96,88 +96,111 @@ def make_job(
         RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = _layout(layout, inputs)
-    if color:
-        cameras = {
-            name: replace(rule, color=color)
-            for name, rule in rules.cameras.items()
-        }
-        rules = replace(rules, cameras=cameras)
-    rate = rules.fps if fps is None else fps
-    if not (
-        math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS
-    ):
-        raise UsageError(
-            f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
-            expected="a whole number of frames a second: "
-            "LeRobot's tools cut off the rest, and frames drift",
-            found=str(rate),
-            next_step="give the whole rate that was meant, for example --fps 30",
-        )
-    if resize and any(
-        side % 2 or not 2 <= side <= _LONGEST_SIDE  # noqa: PLR2004 - what it says
-        for side in resize
-    ):
-        width, height = (
-            min(
-                max(2, round(side / 2) * 2),
-                _LONGEST_SIDE,
-            )
-            for side in resize
-        )
-        raise UsageError(
-            "video of 4:2:0 colour has even sides",
-            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
-            found=f"{resize[0]}x{resize[1]}",
-            next_step=f"for example --resize {width}x{height}",
-        )
-    if license is not None and not _LICENSE.fullmatch(license):
-        raise UsageError(
-            "this is no name of a licence",
-            expected="a name of the Hugging Face Hub's list",
-            found=printable(license),
-            next_step="for example --license cc-by-4.0",
-        )
+    rules = _coloured(_layout(layout, inputs), color)
+    rate = _whole_rate(rules.fps if fps is None else fps)
+    _refuse_names_of_bookkeeping(rules)
+    if resize:
+        _refuse_odd_sides(*resize)
+    made_by = settings_for(video, encoder)
     if format not in WRITERS:
         raise UsageError(
             f"there is no format {format}", expected=" or ".join(WRITERS)
         )
+    if license is not None:
+        _refuse_no_license(license)
+    if robot_type is not None:
+        _refuse_lines(robot_type)
     check_limits(data_mb, video_mb)
-    rules = replace(rules, fps=int(rate))
-    if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
+    return Job(
+        layout=replace(rules, fps=rate),
+        settings=EncodeSettings(made_by, rate, resize, verify),
+        format=format,
+        robot_type=robot_type or rules.robot_type,
+        task=None if task is None else _task_text(task),
+        groot=groot,
+        data_mb=data_mb,
+        video_mb=video_mb,
+        license=license,
+    )
+
+
+def _coloured(layout: Layout, color: Color | None) -> Layout:
+    if not color:
+        return layout
+    cameras = {
+        name: replace(rule, color=color)
+        for name, rule in layout.cameras.items()
+    }
+    return replace(layout, cameras=cameras)
+
+
+def _whole_rate(rate: float) -> int:
+    if math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS:
+        return int(rate)
+    raise UsageError(
+        f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
+        expected="a whole number of frames a second: "
+        "LeRobot's tools cut off the rest, and frames drift",
+        found=str(rate),
+        next_step="give the whole rate that was meant, for example --fps 30",
+    )
+
+
+def _refuse_names_of_bookkeeping(layout: Layout) -> None:
+    taken = sorted(layout.vectors.keys() & BOOKKEEPING.keys())
+    if taken:
         raise LayoutError(
-            f"the layout {rules.name} has vectors of names that every LeRobot dataset has: "
+            f"the layout {layout.name} has vectors of names that every LeRobot dataset has: "
             + ", ".join(taken),
             expected="other names, such as observation.time",
             next_step="rename it in the layout",
         )
-    text = task.strip() if task else None
-    if task is not None and (not text or not is_utf8(text)):
+
+
+def _refuse_odd_sides(width: int, height: int) -> None:
+    nearest = [_nearest_side(side) for side in (width, height)]
+    if [width, height] != nearest:
         raise UsageError(
-            "the task text is empty, or not UTF-8",
-            expected="words for the robot: --task 'pick up the apple'",
-            found=printable(task) or "nothing",
+            "video of 4:2:0 colour has even sides",
+            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
+            found=f"{width}x{height}",
+            next_step=f"for example --resize {nearest[0]}x{nearest[1]}",
         )
-    if robot_type is not None and not robot_type.isprintable():
+
+
+def _nearest_side(side: int) -> int:
+    even = max(2, round(side / 2) * 2)
+    return min(even, _LONGEST_SIDE)
+
+
+def _refuse_no_license(name: str) -> None:
+    if not _LICENSE.fullmatch(name):
+        raise UsageError(
+            "this is no name of a licence",
+            expected="a name of the Hugging Face Hub's list",
+            found=printable(name),
+            next_step="for example --license cc-by-4.0",
+        )
+
+
+def _refuse_lines(robot_type: str) -> None:
+    if not robot_type.isprintable():
         raise UsageError(
             "the name of the robot is no text on one line",
             expected="LeRobot's name for it: --robot-type bi_piper",
             found=printable(robot_type),
         )
-    settings = EncodeSettings(
-        settings_for(video, encoder), int(rate), resize, verify
-    )
-    return Job(
-        rules,
-        settings,
-        format,
-        robot_type or rules.robot_type,
-        text,
-        groot,
-        data_mb,
-        video_mb,
-        license,
-    )
+
+
+def _task_text(task: str) -> str:
+    text = task.strip()
+    if not text or not is_utf8(text):
+        raise UsageError(
+            "the task text is empty, or not UTF-8",
+            expected="words for the robot: --task 'pick up the apple'",
+            found=printable(task) or "nothing",
+        )
+    return text
 
 
 def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
