@@ -14,6 +14,7 @@ from piperline.recordings.rules import Color
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.plan import EditPlan
+    from piperline.recordings.reader import Read
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -105,10 +106,11 @@ class DatasetFlags:
         self,
         inputs: Sequence[Path],
         recorded: RecordingFlags,
+        read: "Read",
         *,
         verify: bool = False,
     ) -> "Job":
-        """For the library."""
+        """For the library; `read` calls what reads the recordings."""
         from piperline.convert.job import make_job
 
         return make_job(
@@ -127,6 +129,7 @@ class DatasetFlags:
             data_mb=self.data_mb,
             video_mb=self.video_mb,
             verify=verify,
+            read=read,
         )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from piperline.cluster.shards_work import ShardsWork
     from piperline.cluster.status import RankState
     from piperline.convert.job import Job
+    from piperline.recordings.reader import Read
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -76,7 +77,7 @@ class ShardFlags:
         """The recordings, as files and folders."""
         return chosen_files(self.hdf5_root, self.hdf5_files, every=self.all)
 
-    def job(self, inputs: Sequence[Path]) -> "Job":
+    def job(self, inputs: Sequence[Path], read: "Read") -> "Job":
         """For the library."""
         from piperline.convert.job import make_job
 
@@ -89,6 +90,7 @@ class ShardFlags:
             robot_type=self.robot_type,
             task=self.task,
             format=self.format,
+            read=read,
         )
 
     def as_options(self) -> Iterator[str]:
@@ -127,17 +129,18 @@ def convert(
         raise UsageError("how many shards?", next_step="give --workers N")
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_shards
+    from piperline.convert.pool import WorkerPool
     from piperline.process import usable_cpus
 
     world = usable_cpus() if shards.workers is None else shards.workers
     shards = replace(shards, workers=world)
     out, inputs = Output(), shards.inputs()
     folder = JobFolder.named(logs_dir, job_name)
-    with progress_bar(out) as watch:
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
         work = plan_shards(
             inputs,
             repo_folder(shards.repo_id),
-            shards.job(inputs),
+            shards.job(inputs, pool.read),
             folder,
             world=world,
             cpus=cluster.cpus_per_task if slurm else 1,
@@ -151,6 +154,7 @@ def convert(
                 job_name,
             ),
             watch=watch,
+            pool=pool,
         )
     _show_plan(out, work)
     if not slurm:

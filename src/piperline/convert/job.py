@@ -13,6 +13,7 @@ from piperline.output.publish import check_limits
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import Inputs
 from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.reader import Read, here
 from piperline.recordings.rules import Color
 from piperline.text import is_utf8, printable
 from piperline.video.encoder import Mode
@@ -67,6 +68,7 @@ def make_job(
     video_mb: float = 200,
     license: str | None = None,  # noqa: A002 - the option's name
     verify: bool = False,
+    read: Read = here,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -90,13 +92,14 @@ def make_job(
         verify: hold what is encoded against the recorded images, in the same pass.
         license: the licence of the data, as the Hugging Face Hub names it (`cc-by-4.0`); None
             claims none.
+        read: calls what reads `inputs`: of worker processes, their `read`.
 
     Raises:
         LayoutError: there is no such layout.
         RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = _coloured(_layout(layout, inputs), color)
+    rules = _coloured(_layout(layout, inputs, read), color)
     rate = _whole_rate(rules.fps if fps is None else fps)
     _refuse_names_of_bookkeeping(rules)
     if resize:
@@ -128,8 +131,7 @@ def _coloured(layout: Layout, color: Color | None) -> Layout:
     if not color:
         return layout
     cameras = {
-        name: replace(rule, color=color)
-        for name, rule in layout.cameras.items()
+        name: rule.recolored(color) for name, rule in layout.cameras.items()
     }
     return replace(layout, cameras=cameras)
 
@@ -203,10 +205,12 @@ def _task_text(task: str) -> str:
     return text
 
 
-def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
+def _layout(
+    layout: str | Path | Layout | None, inputs: Inputs, read: Read
+) -> Layout:
     """The layout that is named, or the one that the recordings have, with all that they tell."""
     if layout is None:
-        rules = find_layout(inputs) if inputs else load_layout("piper")
+        rules = find_layout(inputs, read) if inputs else load_layout("piper")
     else:
         rules = layout if isinstance(layout, Layout) else load_layout(layout)
-    return settle(rules, inputs) if inputs else rules
+    return settle(rules, inputs, read) if inputs else rules

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
+from piperline.video.jpeg_writer import JpegWriter
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -46,13 +47,15 @@ class VideoSettings:
         threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread
             over episodes and cameras instead.
         description: one line for people.
+        pix_fmt: FFmpeg's name of the pixel format.
     """
 
-    mode: Mode
+    mode: str
     codec: str | None
     options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     description: str = ""
+    pix_fmt: str = "yuv420p"
 
 
 MODES: Mapping[Mode, VideoSettings] = {
@@ -154,6 +157,10 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
+        self._kept: JpegWriter | None = None
+        if settings.codec is None:
+            self._kept = JpegWriter(path, fps)
+            return
         self._container = av.open(
             str(path), "w", format="mp4", options=MP4_OPTIONS
         )
@@ -167,11 +174,12 @@ class VideoWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if (
-            kind is None
-            and self._stream is not None
-            and self._settings.codec is not None
-        ):
+        if self._kept is not None:
+            if kind is None:
+                self._kept.close()
+            self._kept.discard()
+            return
+        if kind is None and self._stream is not None:
             self._encode(self._stream, None)
         self._container.close()
 
@@ -179,7 +187,8 @@ class VideoWriter:
         """Encode one picture."""
         if self._settings.codec is None:
             raise ValueError("this writer keeps JPEG, it does not encode")
-        picture = for_encoder(picture)
+        if self._settings.pix_fmt == "yuv420p":
+            picture = for_encoder(picture)
         if self._stream is None:
             self._stream = self._open(
                 self._settings.codec, picture.width, picture.height
@@ -190,21 +199,10 @@ class VideoWriter:
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
-        if self._stream is None:
-            kept = self._container.add_mux_stream(
-                "mjpeg", rate=self._fps, width=width, height=height
-            )
-            self._stream = cast("av.VideoStream", kept)
-            # By default 1/90000, which not every rate divides.
-            self._stream.time_base = Fraction(1, self._fps)
-        packet = av.Packet(data)
-        packet.stream = self._stream
-        packet.time_base = Fraction(1, self._fps)
-        packet.pts = packet.dts = self.frames
-        packet.duration = 1
-        packet.is_keyframe = True
+        if self._kept is None:
+            raise ValueError("this writer encodes, it does not keep JPEG")
+        self._kept.add(data, height, width)
         self.frames += 1
-        self._container.mux_one(packet)
 
     def _open(
         self,
@@ -223,8 +221,11 @@ class VideoWriter:
                 "pip install --force-reinstall --only-binary :all: av",
             ) from error
         stream = cast("av.VideoStream", added)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height = width, height
+        stream.pix_fmt = self._settings.pix_fmt
         stream.codec_context.thread_count = self._settings.threads
+        if stream.pix_fmt != "yuv420p":
+            return stream
         stream.codec_context.color_range = _LIMITED
         stream.codec_context.colorspace = _BT601
         return stream
