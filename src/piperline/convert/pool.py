@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from piperline.convert.messages import (
-    Crashed,
     Done,
     Failed,
     Look,
@@ -23,14 +22,20 @@ from piperline.errors import (
     UsageError,
 )
 from piperline.process import Died, Pool, Silent, usable_cpus
-from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
+from piperline.recordings.limits import (
+    READER_SECONDS,
+    WORKER_MEMORY,
+    WORKER_SECONDS,
+    lost,
+)
+from piperline.recordings.reader import Caller, Crashed
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import PlannedEpisode
 
 
-LOOK_SECONDS = 120
+LOOK_SECONDS = READER_SECONDS
 """For how long a worker may say nothing while it looks: it speaks after each episode."""
 
 
@@ -108,6 +113,9 @@ class WorkerPool:
         count: how many, at most one for each camera of an episode; None: up to as many as there are
             CPUs, as far as they bring more than their start costs.
 
+    Attributes:
+        read: lets one of them call a function that reads a recording.
+
     Raises:
         UsageError: `count` is less than 1.
     """
@@ -121,6 +129,7 @@ class WorkerPool:
         self._count = count
         self._pool = Pool[Any]("piperline.convert.worker", memory=WORKER_MEMORY)
         self._pool.start(1)
+        self.read = Caller(self._pool)
 
     def __enter__(self) -> Self:
         return self
@@ -220,8 +229,6 @@ def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - wh
             return error
         case Died() | Silent():
             return lost(message, place)
-        case Crashed(trace):
-            raise RuntimeError(
-                f"a fault in piperline, please report it:\n{trace}"
-            )
+        case Crashed():
+            raise message.error()
     raise AssertionError(message)
