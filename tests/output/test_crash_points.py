@@ -62,7 +62,7 @@ def tries(folder: Path, command: str, *options: str) -> list[dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     sys.stdout.write(done.stderr[-3000:])  # shown where the test fails

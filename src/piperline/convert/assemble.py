@@ -73,7 +73,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     """
     folder.mkdir()
     schema = _schema(plan, _staged(staging, plan, 0))
-    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
+    written = WrittenRows(folder) if _wants_groot_stats(plan, schema) else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb
