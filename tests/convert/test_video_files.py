@@ -1,6 +1,7 @@
 """Videos beside a recording: packets that fit are kept to the byte, all others are encoded."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -15,6 +16,7 @@ from piperline.plan import EditPlan, EpisodeEdit, address
 from piperline.recordings.layout import parse_layout
 from piperline.verify import Options, verify
 from piperline.video.decoder import decode
+from piperline.video.hardware import NVENC
 from tests.helpers.recordings import (
     has_true_colors,
     paint,
@@ -98,6 +100,15 @@ def test_packets_that_fit_are_kept(tmp_path, version, video, codec):
     assert (report.verdict, report.looked.packets) == ("verified", 19)
     seal = json.loads((root / "meta/piperline_seal.json").read_text())
     assert seal["verdict"]["packets"] == 19
+
+
+def test_packets_are_kept_whatever_would_encode_them(tmp_path):
+    """No GPU is needed: nothing is encoded."""
+    folder = write(tmp_path / "in", **PLAIN)
+    job = job_of(folder)
+    on_a_gpu = replace(job, settings=replace(job.settings, video=NVENC))
+    root = convert([folder], tmp_path / "out", on_a_gpu, workers=1).output
+    assert kept(root, folder)
 
 
 def test_statistics_are_those_of_the_decoded_frames(tmp_path):

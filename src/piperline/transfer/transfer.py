@@ -19,7 +19,7 @@ from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
 from piperline.seal.seal import write_seal
-from piperline.text import plural
+from piperline.text import plural, printable
 from piperline.transfer.carried import (
     carry_files,
     common_schema,
@@ -237,6 +237,19 @@ def _request(
     )
 
 
+def _depth_note(version: str, schema: Schema) -> list[str]:
+    """What stands in the way of depth in the older format."""
+    depth = [key for key, one in schema.features.items() if one.is_depth]
+    if version == "v3.0" or not depth:
+        return []
+    names = printable(", ".join(depth))
+    note = (
+        f"{names}: depth is there for tools that know it; lerobot 0.3.3, which reads v2.1, "
+        "refuses its statistics of one channel"
+    )
+    return [note]
+
+
 def _existing(
     output: Path, notes: Sequence[str], backup: Path | None = None
 ) -> TransferResult:
@@ -361,7 +374,7 @@ def _transfer(
         for dataset in datasets
         for note in dataset.notes
     ]
-    notes += told(pictures)
+    notes += [*told(pictures), *_depth_note(version, schema)]
     return TransferResult(
         output=made,
         format=version,
