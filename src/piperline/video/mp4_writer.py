@@ -64,7 +64,7 @@ def write_pieces(
     sizes = np.concatenate([piece.sizes for piece in pieces])
     keys = np.concatenate([piece.keys for piece in pieces])
     with path.open("wb") as target:
-        target.write(head_of(pieces[0], sizes, keys, fps))
+        target.write(_head(pieces[0], sizes, keys, fps))
         target.flush()
         for piece in pieces:
             _append(piece, target.fileno())
@@ -80,7 +80,7 @@ def _append(piece: Track, target: int) -> None:
         ) from error
     try:
         for start, length in piece.ranges:
-            if copy_range(source, target, start, length) < length:
+            if _copy_range(source, target, start, length) < length:
                 raise DatasetError(
                     "the video became shorter while it was read",
                     place=Place(file=piece.path),
@@ -89,7 +89,7 @@ def _append(piece: Track, target: int) -> None:
         os.close(source)
 
 
-def copy_range(source: int, target: int, offset: int, length: int) -> int:
+def _copy_range(source: int, target: int, offset: int, length: int) -> int:
     """Append bytes of a file to another, by descriptors; how many there were."""
     left = length
     while left:
@@ -142,17 +142,10 @@ def _is_copy(copy: Track, piece: Track) -> bool:
     return same_sizes and copy.outer_frames() == piece.outer_frames()
 
 
-def head_of(
+def _head(
     first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int
 ) -> bytes:
-    """Everything before the frames of a file.
-
-    Args:
-        first: what it is: its sample entry, its size, its maker.
-        sizes: bytes of each frame.
-        keys: whether decoding can begin at it.
-        fps: frames a second.
-    """
+    """Everything before the frames."""
     ftyp = box(
         b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]]
     )
