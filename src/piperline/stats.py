@@ -6,7 +6,7 @@ standard deviation; images over sampled frames, every f-th pixel, scaled to [0, 
 exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by rounding and overflow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,10 +112,6 @@ class FeatureStats:
             "mean": mean,
             "std": std,
         }
-        quantiles = {
-            name: _histogram_quantile(histogram, q)
-            for name, q in QUANTILES.items()
-        }
         shape = (len(histogram), 1, 1)
         parts = {
             name: (value / 255).reshape(shape) for name, value in scaled.items()
@@ -125,30 +121,33 @@ class FeatureStats:
             count=count,
             quantiles={
                 name: (value / 255).reshape(shape)
-                for name, value in quantiles.items()
+                for name, value in _histogram_quantiles(histogram)
             },
             histogram=histogram,
         )
 
 
-def _histogram_quantile(histogram: NDArray[np.int64], q: float) -> Floats:
-    """The `q` quantile of each row, as `np.quantile` would give it for the counted values."""
+def _histogram_quantiles(
+    histogram: NDArray[np.int64],
+) -> Iterator[tuple[str, Floats]]:
+    """Name and values of the quantiles of each row, as `np.quantile` of the counted values."""
     cumulative = histogram.cumsum(axis=1)
-    position = (cumulative[:, -1] - 1) * q
-    low = np.array(
-        [
-            np.searchsorted(row, np.floor(p), side="right")
-            for row, p in zip(cumulative, position, strict=True)
-        ]
+    wanted = np.array([*QUANTILES.values()])
+    position = (cumulative[:, -1] - 1) * wanted[:, None]
+    floor = np.floor(position)
+    low = _values_at(cumulative, floor)
+    high = _values_at(cumulative, np.ceil(position))
+    yield from zip(
+        QUANTILES, low + (high - low) * (position - floor), strict=True
     )
-    high = np.array(
-        [
-            np.searchsorted(row, np.ceil(p), side="right")
-            for row, p in zip(cumulative, position, strict=True)
-        ]
-    )
-    result: Floats = low + (high - low) * (position - np.floor(position))
-    return result
+
+
+def _values_at(
+    cumulative: NDArray[np.int64], places: Floats
+) -> NDArray[np.int64]:
+    """The value that lies at each place among those of a row when they are sorted."""
+    found: NDArray[np.int64] = (cumulative <= places[..., None]).sum(axis=-1)
+    return found
 
 
 def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:

@@ -6,7 +6,7 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
 from piperline.seal.digests import file_digest, payloads_digest, rows_digest
 from piperline.video.encoder import LIBRARY
-from piperline.video.packets import packets
+from piperline.video.packets import packets_of_spans
 
 SEAL = Path("meta") / "piperline_seal.json"
 SIGNATURE = Path("meta") / "piperline_seal.json.sig"
@@ -178,6 +178,8 @@ class Known:
 
 
 _NOTHING = Known()
+_Clip = tuple[int, str, int]
+"""An episode, the feature key of a camera, and the first frame in the video."""
 
 
 def is_sealed(name: str, version: str) -> bool:
@@ -226,13 +228,17 @@ def _episode_seals(
     known: Known,
     pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
-    clips = [
-        (episode, key)
-        for episode in range(len(contents.episodes))
-        for key in contents.cameras
-    ]
-    found = pool.map(lambda clip: _clip_digest(contents, known, *clip), clips)
-    digests = dict(zip(clips, found, strict=True))
+    by_file: dict[Path, list[_Clip]] = {}
+    for episode in range(len(contents.episodes)):
+        for key in contents.cameras:
+            path, first = contents.span(episode, key)
+            by_file.setdefault(path, []).append((episode, key, first))
+    digests: dict[tuple[int, str], str] = {}
+    for found in pool.map(
+        lambda path: _file_digests(contents, known, path, by_file[path]),
+        by_file,
+    ):
+        digests |= found
     sources = sources_of(made, len(contents.episodes))
     seals = []
     for episode, row in enumerate(contents.episodes):
@@ -249,35 +255,50 @@ def _episode_seals(
     return tuple(seals)
 
 
-def _clip_digest(
-    contents: Contents, known: Known, episode: int, camera: str
-) -> str:
-    """The SHA-256 of the packets of a clip, read where its file was not taken over whole.
+def _file_digests(
+    contents: Contents, known: Known, path: Path, clips: Sequence[_Clip]
+) -> dict[tuple[int, str], str]:
+    """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
+
+    They are not read where the file was taken over whole.
 
     Raises:
-        DatasetError: they are not those that were sealed.
+        DatasetError: the video cannot be read, or a clip is not what was sealed.
     """
-    sealed = known.clips.get((episode, camera))
-    if sealed is None:
-        return packets_of(contents, episode, camera)
-    path, _ = contents.span(episode, camera)
-    if str(path.relative_to(contents.root)) in known.files:
-        return sealed.packets
-    found = packets_of(contents, episode, camera)
-    if found != sealed.packets:
-        raise DatasetError(
-            "the video of an episode has changed since its dataset was sealed",
-            place=Place(
-                file=sealed.path,
-                episode=str(sealed.episode),
-                camera=sealed.camera,
-            ),
-            expected="the packets that the seal names",
-            found="others",
-            next_step="`piperline verify` tells all that changed; fetch the dataset again, or "
-            "leave the episode out. Where the change is meant, remove the seal",
-        )
+    sealed = {
+        (episode, key): known.clips.get((episode, key))
+        for episode, key, _ in clips
+    }
+    held = {place: clip.packets for place, clip in sealed.items() if clip}
+    taken = str(path.relative_to(contents.root)) in known.files
+    if taken and len(held) == len(clips):
+        return held
+    lengths = [contents.episodes[episode].length for episode, _, _ in clips]
+    spans = [
+        (first, length)
+        for (_, _, first), length in zip(clips, lengths, strict=True)
+    ]
+    read = packets_of_spans(path, contents.info.fps, spans)
+    found = dict(zip(sealed, map(payloads_digest, read), strict=True))
+    if taken:
+        return found | held
+    for place, clip in sealed.items():
+        if clip and found[place] != clip.packets:
+            raise _changed(clip)
     return found
+
+
+def _changed(clip: SealedClip) -> DatasetError:
+    return DatasetError(
+        "the video of an episode has changed since its dataset was sealed",
+        place=Place(
+            file=clip.path, episode=str(clip.episode), camera=clip.camera
+        ),
+        expected="the packets that the seal names",
+        found="others",
+        next_step="`piperline verify` tells all that changed; fetch the dataset again, or leave "
+        "the episode out. Where the change is meant, remove the seal",
+    )
 
 
 def packets_of(contents: Contents, episode: int, camera: str) -> str:
@@ -288,7 +309,8 @@ def packets_of(contents: Contents, episode: int, camera: str) -> str:
     """
     path, first = contents.span(episode, camera)
     length = contents.episodes[episode].length
-    return payloads_digest(packets(path, contents.info.fps, first, length))
+    (read,) = packets_of_spans(path, contents.info.fps, [(first, length)])
+    return payloads_digest(read)
 
 
 def provenance(root: Path) -> dict[str, Any]:

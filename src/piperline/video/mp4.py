@@ -136,6 +136,14 @@ class Track:
                 int(ends[stop - 1] - self.offsets[start]),
             )
 
+    def frames(self) -> Iterator[bytes]:
+        """The bytes of each frame."""
+        with self.path.open("rb") as file:
+            for size, offset in zip(
+                self.sizes.tolist(), self.offsets.tolist(), strict=True
+            ):
+                yield os.pread(file.fileno(), size, offset)
+
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
         with self.path.open("rb") as file:
