@@ -13,7 +13,7 @@ from piperline.recordings.rules import Color
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
-    from piperline.plan import EditPlan
+    from piperline.edits.plan import EditPlan
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -45,7 +45,7 @@ class RecordingFlags:
 
     def edits(self) -> "EditPlan":
         """What the plan says."""
-        from piperline.plan import NO_EDITS, read_plan
+        from piperline.edits.plan import NO_EDITS, read_plan
 
         return read_plan(self.plan) if self.plan else NO_EDITS
 

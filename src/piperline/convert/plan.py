@@ -23,6 +23,9 @@ from piperline.convert.messages import (
     Refused,
 )
 from piperline.convert.pool import WorkerPool, error_of
+from piperline.edits.document import plan_document
+from piperline.edits.pieces import Piece
+from piperline.edits.plan import NO_EDITS, DatasetEdit, EditPlan
 from piperline.errors import (
     LayoutMismatch,
     PiperlineError,
@@ -31,7 +34,6 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
-from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
@@ -59,13 +61,14 @@ class PlannedEpisode:
         source: the file as it is told from others: relative to the folder that was named.
         size, mtime_ns: of the file when it was planned, in bytes and nanoseconds.
         name: the episode's name in the file.
-        length: how many frames.
+        length: how many frames are staged of it.
         task: its task text.
         cameras: by camera name: how the images are stored and their size.
         key: names its content and how it is encoded; a changed source or setting is another key.
-        first: the number of its first frame in the recording: an edit plan may leave out those
-            before it.
+        taken: which recorded frames are staged where an edit plan takes every n-th: the first, the
+            one behind the last, and n.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        pieces: what an edit plan leaves of what is staged; none for all of it.
     """
 
     file: Path
@@ -77,8 +80,19 @@ class PlannedEpisode:
     task: str
     cameras: dict[str, CameraHeader]
     key: str = ""
-    first: int = 0
+    taken: tuple[int, int, int] | None = None
     swapped: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def frames(self) -> range:
+        """The recorded frames that are staged."""
+        return range(*self.taken) if self.taken else range(self.length)
+
+    @property
+    def made(self) -> tuple[Piece, ...]:
+        """The episodes that the dataset has of it."""
+        return self.pieces or (Piece(0, 0, self.length, whole=True),)
 
     @property
     def place(self) -> Place:
@@ -109,14 +123,31 @@ class Asked:
         episodes: the selection; see `make_plan`.
         skip_bad: whether what cannot be converted is left out.
         made_by: versions of piperline and of FFmpeg.
-        edits: what a person's plan does to single episodes.
+        edits: a person's edit plan, as JSON; see `edits.document`.
     """
 
     files: tuple[tuple[Path, str, int, int], ...] = ()
     episodes: str | None = None
     skip_bad: bool = False
     made_by: tuple[str, ...] = ()
-    edits: EditPlan = field(default=NO_EDITS)
+    edits: str = ""
+
+
+@dataclass(frozen=True)
+class MadeEpisode:
+    """An episode that the dataset will have.
+
+    Attributes:
+        planned: what is staged.
+        piece: which frames of that.
+        length: how many frames it has in the dataset.
+        task: its task text.
+    """
+
+    planned: PlannedEpisode
+    piece: Piece
+    length: int
+    task: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +157,7 @@ class Plan:
     And what it follows from.
 
     `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates
-    that disagree.
+    that disagree. `edit` is done to all episodes when the dataset is put together.
     """
 
     job: Job
@@ -134,19 +165,37 @@ class Plan:
     left_out: tuple[LeftOut, ...] = field(default=())
     asked: Asked = field(default=Asked())
     notes: tuple[str, ...] = ()
+    edit: DatasetEdit = field(default=DatasetEdit())
 
     @property
     def frames(self) -> int:
-        """How many time steps."""
-        return sum(episode.length for episode in self.episodes)
+        """How many time steps the dataset has."""
+        return sum(made.length for made in self.made)
+
+    @property
+    def made(self) -> Iterator[MadeEpisode]:
+        """The episodes of the dataset, in order."""
+        names = self.edit.rename_instructions
+        for planned in self.episodes:
+            for piece in planned.made:
+                told = piece.instruction or planned.task
+                frames = range(piece.start, piece.stop, self.edit.every)
+                task = names.get(told, told)
+                yield MadeEpisode(planned, piece, len(frames), task)
+
+    @property
+    def fps(self) -> int:
+        """Frames a second of what is staged."""
+        step = self.episodes[0].frames.step if self.episodes else 1
+        return self.job.settings.fps // step
 
     @property
     def key(self) -> str:
         """Names what the plan makes: the same key, the same dataset."""
         job: bytes = _adapter(Job).dump_json(self.job)
-        return hashlib.sha256(
-            job + "".join(episode.key for episode in self.episodes).encode()
-        ).hexdigest()[:32]
+        keys = "".join(episode.key for episode in self.episodes)
+        text = job + keys.encode() + self.asked.edits.encode()
+        return hashlib.sha256(text).hexdigest()[:32]
 
     def without(self, key: str, reason: str) -> "Plan":
         """The plan less one episode."""
@@ -209,7 +258,7 @@ def make_plan(
         episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
             (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
-        edits: what is done to single episodes before they are converted.
+        edits: an edit plan.
         progress: told how many of how many files were looked at.
         previous: a plan of an earlier run; used if it was made for the same job and files.
 
@@ -231,26 +280,24 @@ def make_plan(
         episodes,
         skip_bad,
         _MADE_BY,
-        edits,
+        json.dumps(plan_document(edits), sort_keys=True) if edits else "",
     )
     if previous and (previous.job, previous.asked) == (job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
-    for done, (path, source) in enumerate(files, 1):
+    for count, (path, source) in enumerate(files, 1):
         planner.take(path, source)
-        progress(done, len(files))
+        progress(count, len(files))
     planned, problems = planner.planned, planner.problems
     dropped: list[LeftOut] = []
-    if edits != NO_EDITS and planned:
-        planned, gone = carried_out(planned, edits)
+    edit = DatasetEdit()
+    if edits and planned:
+        done = carried_out(planned, edits, job)
+        planned, edit = done.kept, done.edit
         _refuse_exchanged(planned, job)
         dropped = [
-            LeftOut(
-                e.file,
-                printable(e.name),
-                reason,
-            )
-            for e, reason in gone
+            LeftOut(episode.file, printable(episode.name), reason)
+            for episode, reason in done.dropped
         ]
     if problems and not (skip_bad and planned):
         raise _all_problems(
@@ -265,7 +312,12 @@ def make_plan(
         )
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(
-        job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
+        job,
+        tuple(_keyed(planned, job)),
+        left_out,
+        asked,
+        tuple(planner.notes),
+        edit,
     )
 
 
@@ -478,8 +530,8 @@ def _key(
         episode.length,
         episode.task,
     ]
-    if episode.first or episode.swapped:
-        identity += [episode.first, list(episode.swapped)]
+    if episode.taken or episode.swapped:
+        identity += [episode.taken, list(episode.swapped)]
     text = json.dumps(
         [settings, identity, list(episode.cameras)], sort_keys=True
     )

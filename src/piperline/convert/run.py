@@ -20,6 +20,7 @@ from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
+from piperline.edits.plan import NO_EDITS, EditPlan
 from piperline.errors import (
     PiperlineError,
     Place,
@@ -30,7 +31,6 @@ from piperline.errors import (
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, check_name
-from piperline.plan import NO_EDITS, EditPlan
 from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 
@@ -86,11 +86,10 @@ def plan_run(
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
-        pool: worker processes that were started beforehand; None starts one.
         pool: worker processes that were started beforehand; one of them looks.
 
     Raises:
@@ -140,7 +139,7 @@ def convert(
         episodes: which episodes; see `make_plan`.
         workers: how many processes; None takes the CPUs that this process may use.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         watch: told how far the run is.
@@ -163,6 +162,7 @@ def convert(
             job,
             episodes=episodes,
             skip_bad=skip_bad,
+            edits=edits,
             watch=watch,
             pool=pool,
         )
@@ -208,10 +208,10 @@ def convert(
     return ConvertResult(
         output=output,
         format=job.format,
-        episodes=len(plan.episodes),
+        episodes=sum(1 for _ in plan.made),
         frames=plan.frames,
         cameras=len(made.cameras),
-        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        tasks=tuple(dict.fromkeys(episode.task for episode in plan.made)),
         reused=reused,
         left_out=plan.left_out,
         notes=plan.notes,

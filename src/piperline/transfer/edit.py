@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any
 
 from piperline import __version__
 from piperline.edits.document import plan_document
-from piperline.edits.pieces import KnownEpisode, Piece, pieces_of
-from piperline.edits.plan import EditPlan, check_dataset_edit
+from piperline.edits.editor import Editor, check_renames
+from piperline.edits.pictures import Pictures
+from piperline.edits.pieces import KnownEpisode, Piece, fit
+from piperline.edits.plan import EditPlan, EpisodeEdit, check_dataset_edit
 from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
 from piperline.files import sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.lerobot import Origins, WriterOptions
+from piperline.lerobot.columns import task_columns
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
@@ -27,12 +30,9 @@ from piperline.text import printable
 from piperline.transfer.carried import carry_files, common_schema, own_columns
 from piperline.transfer.compare import MODALITY, check_cameras, read_modality
 from piperline.transfer.edited import EditedEpisodes
-from piperline.transfer.images import Pictures
 from piperline.transfer.record import read_record, write_record
 from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
 from piperline.video.recut import Recutter, Work
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,10 @@ class _Change:
         self._entries = _entries(self._dataset, self.record)
         schema = common_schema([self._dataset], self._notes)
         known = _known_episodes(self._dataset, self._entries)
-        self._pieces = pieces_of(plan, known, fps=schema.fps)
-        _check_instructions(self._dataset, plan)
+        fitted = fit(plan, known, fps=schema.fps)
+        self._pieces = fitted.pieces
+        _refuse_colours(fitted.edits)
+        check_renames(plan, self._dataset.tasks)
         self._schema = SchemaEdit(plan.dataset, schema)
         self._check_depth()
         self._old_modality = read_modality(self._dataset.folder)
@@ -299,14 +301,14 @@ class _Change:
         recutter = Recutter(
             place.pieces, self.record, reencode=options.reencode
         )
-        episodes = EditedEpisodes(
-            dataset,
-            self._pieces,
+        editor = Editor(
             self._plan.dataset,
             schema,
             pictures=pictures,
             recutter=recutter,
+            instruction_columns=task_columns(dataset.schema),
         )
+        episodes = EditedEpisodes(dataset, self._pieces, editor)
         own = own_columns(episodes.parts, version, notes)
         longest = max(map(self._length, self._pieces))
         wanted = wants_groot_stats([dataset], version, [self.record], longest)
@@ -423,18 +425,34 @@ def _known_episodes(
     dataset: Dataset, entries: list[dict[str, Any]]
 ) -> list[KnownEpisode]:
     return [
-        KnownEpisode(row.length, _source(entry))
+        KnownEpisode(row.length, *_source(entry))
         for row, entry in zip(dataset.episodes, entries, strict=True)
     ]
 
 
-def _source(entry: dict[str, Any]) -> str:
+def _source(entry: dict[str, Any]) -> tuple[str, str]:
+    """The recording of an episode and its name there; empty where they are not known."""
     source, name = entry.get("source"), entry.get("episode")
-    return (
-        f"{source}:{name}"
-        if isinstance(source, str) and isinstance(name, str)
-        else ""
-    )
+    known = isinstance(source, str) and isinstance(name, str)
+    return (str(source), str(name)) if known else ("", "")
+
+
+def _refuse_colours(edits: Mapping[int, EpisodeEdit]) -> None:
+    """See that no colours are to be put right: the frames of a dataset are encoded.
+
+    Raises:
+        UsageError: some are.
+    """
+    for index, edit in edits.items():
+        if edit.swap_red_blue:
+            raise UsageError(
+                "red and blue cannot be exchanged in the videos of a dataset",
+                place=Place(episode=str(index)),
+                expected="a plan without swap_red_blue: every frame would be encoded again",
+                found=printable(", ".join(edit.swap_red_blue)),
+                next_step="carry the plan out on the recordings: "
+                "`piperline convert RECORDINGS --plan PLAN`",
+            )
 
 
 def _first_frame(entry: dict[str, Any]) -> int:
@@ -447,24 +465,3 @@ def _first_frame(entry: dict[str, Any]) -> int:
 def _step(entry: dict[str, Any]) -> int:
     step = entry.get("every")
     return step if isinstance(step, int) else 1
-
-
-def _check_instructions(dataset: Dataset, plan: EditPlan) -> None:
-    """See that all instructions are there that get another text.
-
-    Raises:
-        UsageError: some are not.
-    """
-    new = {edit.instruction for edit in plan.episodes.values()}
-    unknown = plan.dataset.rename_instructions.keys() - {
-        *dataset.tasks,
-        *new,
-    }
-    if unknown:
-        shown = [printable(task) for task in dataset.tasks[:_SHOWN]]
-        raise UsageError(
-            "no episode has this instruction",
-            expected="one of: " + ", ".join(shown),
-            found=", ".join(map(printable, sorted(unknown))),
-            next_step="mend the text; nothing was changed",
-        )

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from piperline.edits.pictures import Pictures
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.features import Schema
 from piperline.files import sync_tree, syncing
@@ -35,7 +36,6 @@ from piperline.transfer.compare import (
     without_cameras,
 )
 from piperline.transfer.episodes import Episodes, EpisodeSource
-from piperline.transfer.images import Pictures
 from piperline.transfer.record import (
     merged_records,
     read_record,
