@@ -88,6 +88,23 @@ def sweep_removed(root: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
+    """What tells whether anything below `root` has changed since: links are not followed.
+
+    Returns:
+        By path below `root`: the size of each file, when it was changed, and its inode.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                stat = path.lstat()
+                seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                found[str(path.relative_to(root))] = seen
+    return found
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, and never in the place of another.
 

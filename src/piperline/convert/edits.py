@@ -22,6 +22,7 @@ from piperline.edits.plan import (
     EpisodeEdit,
     check_dataset_edit,
     fingerprint,
+    refuse_changed,
 )
 from piperline.edits.schema import SchemaEdit
 from piperline.episode import VideoInfo
@@ -144,7 +145,9 @@ def carried_out(
     known = [KnownEpisode(e.length, e.source, e.name) for e in planned]
     fitted = fit(plan, known, fps=job.settings.fps)
     for index, edit in fitted.edits.items():
-        _refuse_changed(planned[index], edit)
+        e = planned[index]
+        now = fingerprint(e.source, e.size, e.mtime_ns, e.name)
+        refuse_changed(edit, now, e.place)
     check_renames(plan, (episode.task for episode in planned))
     schema = _schema(planned[0], job)
     SchemaEdit(plan.dataset, schema).modality(modality(schema))
@@ -216,20 +219,6 @@ def _schema(episode: "PlannedEpisode", job: Job) -> Schema:
         fps=job.settings.fps,
         robot_type=job.robot_type,
     )
-
-
-def _refuse_changed(episode: "PlannedEpisode", edit: EpisodeEdit) -> None:
-    now = fingerprint(
-        episode.source, episode.size, episode.mtime_ns, episode.name
-    )
-    if edit.made_of and edit.made_of != now:
-        raise BadEpisode(
-            "the recording has changed since the plan was made",
-            place=episode.place,
-            expected=f"the file that was reviewed ({edit.made_of})",
-            found=f"another size or time of change ({now})",
-            next_step="review the recordings again: `piperline review`",
-        )
 
 
 def _without(

@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline.edits.numbers import Moment, parse_moment, parse_span
-from piperline.errors import Place, UsageError
+from piperline.errors import BadEpisode, Place, UsageError
 from piperline.text import printable
 
 _EPISODE_KEYS = frozenset(
@@ -174,6 +174,27 @@ def fingerprint(
     """
     text = json.dumps([source, size, mtime_ns, name])
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def refuse_changed(edit: EpisodeEdit, now: str, place: Place) -> None:
+    """See that a recording is the one for which an edit was made.
+
+    Args:
+        edit: of one of its episodes.
+        now: its `fingerprint`.
+        place: the recording and the episode.
+
+    Raises:
+        BadEpisode: it is another one.
+    """
+    if edit.made_of and edit.made_of != now:
+        raise BadEpisode(
+            "the recording has changed since the plan was made",
+            place=place,
+            expected=f"the file that was reviewed ({edit.made_of})",
+            found=f"another size or time of change ({now})",
+            next_step="review the recordings again: `piperline review`",
+        )
 
 
 def joined_edits(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,65 +14,33 @@ from piperline.edits.document import plan_document
 from piperline.edits.editor import Editor, check_renames
 from piperline.edits.pictures import Pictures
 from piperline.edits.pieces import KnownEpisode, Piece, fit
-from piperline.edits.plan import EditPlan, EpisodeEdit, check_dataset_edit
+from piperline.edits.plan import (
+    EditPlan,
+    EpisodeEdit,
+    check_dataset_edit,
+    fingerprint,
+    refuse_changed,
+)
 from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
-from piperline.files import sync_tree, syncing
+from piperline.files import snapshot, sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.lerobot import Origins, WriterOptions
 from piperline.lerobot.columns import task_columns
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.recordings.find import recording_near
 from piperline.seal.known import known_parts
 from piperline.seal.seal import SEAL, write_seal
-from piperline.text import printable
+from piperline.text import plural, printable
 from piperline.transfer.carried import carry_files, common_schema, own_columns
 from piperline.transfer.compare import MODALITY, check_cameras, read_modality
 from piperline.transfer.edited import EditedEpisodes
 from piperline.transfer.record import read_record, write_record
+from piperline.transfer.result import EditOptions, EditResult
 from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
 from piperline.video.recut import Recutter, Work
-
-
-@dataclass(frozen=True)
-class EditOptions:
-    """How a dataset is edited.
-
-    Attributes:
-        reencode: encode whole pieces of videos again that cannot be cut otherwise.
-        overwrite: replace a dataset that piperline made, at the output.
-        watch: told how many episodes of how many are done.
-    """
-
-    reencode: bool = False
-    overwrite: bool = False
-    watch: Callable[[int, int], None] = lambda _done, _all: None
-
-
-@dataclass(frozen=True)
-class EditResult:
-    """What came of an edit.
-
-    Attributes:
-        output: the dataset's folder.
-        format: its LeRobot version.
-        episodes, frames: how many.
-        tasks: the instructions, in the order of their numbers.
-        notes: what a person should know, one line each.
-        work: how many packets were copied and frames encoded; None where an earlier process,
-            which was killed at its end, did all of it.
-        backup: where the dataset that was replaced is now.
-    """
-
-    output: Path
-    format: str
-    episodes: int
-    frames: int
-    tasks: tuple[str, ...]
-    notes: tuple[str, ...]
-    work: Work | None
-    backup: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +115,7 @@ def edit(
     # Before the dataset is opened: what a killed edit left at its path is put right.
     with workplace(target, request) as place:
         if place.finished:
-            return _existing(target, place.backup)
+            return EditResult.of_existing(target, (), place.backup)
         change = _Change(dataset, plan)
         if output is None:
             result = change.carry_out(place, options)
@@ -177,21 +145,6 @@ def preview_edit(
         return change.preview(recutter)
 
 
-def _existing(output: Path, backup: Path | None) -> EditResult:
-    """What came of the same command, which was killed when the dataset had just got its name."""
-    dataset = open_dataset(output)
-    return EditResult(
-        output=output,
-        format=dataset.version,
-        episodes=len(dataset),
-        frames=sum(row.length for row in dataset.episodes),
-        tasks=tuple(dataset.tasks),
-        notes=(),
-        work=None,
-        backup=backup,
-    )
-
-
 class _Change:
     """A plan that fits a dataset.
 
@@ -213,6 +166,7 @@ class _Change:
                 "the plan changes nothing", next_step="say what is to be done"
             )
         check_dataset_edit(plan.dataset)
+        self._before = snapshot(root)
         self._dataset, self._plan = open_dataset(root), plan
         check_cameras(self._dataset)
         self._notes: list[str] = []
@@ -223,6 +177,7 @@ class _Change:
         fitted = fit(plan, known, fps=schema.fps)
         self._pieces = fitted.pieces
         _refuse_colours(fitted.edits)
+        self._notes += _check_recordings(root, known, fitted.edits)
         check_renames(plan, self._dataset.tasks)
         self._schema = SchemaEdit(plan.dataset, schema)
         self._check_depth()
@@ -330,6 +285,7 @@ class _Change:
                 watch=options.watch,
             )
         self._complete(made, written, origins, notes)
+        self._refuse_changed()
         notes += [f"{dataset.root}: {note}" for note in dataset.notes]
         return EditResult(
             output=made,
@@ -340,6 +296,27 @@ class _Change:
             notes=(*notes, *told(pictures)),
             work=recutter.done,
         )
+
+    def _refuse_changed(self) -> None:
+        """See that nobody changed the dataset meanwhile.
+
+        Raises:
+            DatasetError: somebody did.
+        """
+        now = snapshot(self._dataset.root)
+        changed = {
+            name
+            for name in self._before.keys() | now.keys()
+            if self._before.get(name) != now.get(name)
+        }
+        if changed:
+            raise DatasetError(
+                "the dataset has changed while it was edited",
+                place=Place(file=self._dataset.root / min(changed)),
+                expected="a dataset that nothing writes to",
+                found=f"{plural(len(changed), 'file')} that came, went or changed",
+                next_step="run the same command again when nothing writes to it any more",
+            )
 
     def _complete(
         self,
@@ -435,6 +412,37 @@ def _source(entry: dict[str, Any]) -> tuple[str, str]:
     source, name = entry.get("source"), entry.get("episode")
     known = isinstance(source, str) and isinstance(name, str)
     return (str(source), str(name)) if known else ("", "")
+
+
+def _check_recordings(
+    root: Path,
+    episodes: Sequence[KnownEpisode],
+    edits: Mapping[int, EpisodeEdit],
+) -> list[str]:
+    """See that recordings that are here are those for which the plan was made.
+
+    Returns:
+        A note where some are not here.
+
+    Raises:
+        BadEpisode: one is another.
+    """
+    absent = 0
+    for index, edit in edits.items():
+        if not edit.made_of:
+            continue
+        source, name = episodes[index].source, episodes[index].name
+        path = recording_near(source, root) if source else None
+        if path is None:
+            absent += 1
+            continue
+        stat = path.stat()
+        now = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
+        refuse_changed(edit, now, Place(file=path, episode=name))
+    if not absent:
+        return []
+    told = f"the recordings of {plural(absent, 'episode')} of the plan are not here"
+    return [f"{told}: whether they have changed since was not looked at"]
 
 
 def _refuse_colours(edits: Mapping[int, EpisodeEdit]) -> None:
