@@ -23,6 +23,7 @@ from piperline.edits.plan import (
 )
 from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
+from piperline.features import CAMERA_PREFIX
 from piperline.files import snapshot, sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.lerobot import Origins, WriterOptions
@@ -40,6 +41,7 @@ from piperline.transfer.edited import EditedEpisodes
 from piperline.transfer.record import read_record, write_record
 from piperline.transfer.result import EditOptions, EditResult
 from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
+from piperline.video.clips import ClipReader
 from piperline.video.recut import Recutter, Work
 
 
@@ -185,24 +187,48 @@ class _Change:
         self._modality = self._schema.modality(self._old_modality)
 
     def _check_depth(self) -> None:
-        """See that no depth images are cut: their statistics, in metres, cannot be taken anew."""
+        """See that depth images are cut at key frames only: they are never encoded again.
+
+        Raises:
+            DatasetError: some would have to be.
+        """
+        every = self._plan.dataset.every
         features = self._schema.schema.features
-        depth = [key for key, feature in features.items() if feature.is_depth]
-        cut = [
-            piece
-            for piece in self._pieces
-            if not piece.whole or self._plan.dataset.every > 1
+        depth = [
+            old
+            for new, old in self._schema.keys.items()
+            if features[new].is_depth and features[new].is_video
         ]
-        if depth and cut:
-            raise DatasetError(
-                "episodes with depth images cannot be cut",
-                place=Place(
-                    file=self._dataset.root,
-                    episode=str(cut[0].index),
-                ),
-                found=printable(", ".join(depth)),
-                next_step="add `--drop-camera`, or drop whole episodes only",
-            )
+        cut = [piece for piece in self._pieces if not piece.whole or every > 1]
+        if not depth or not cut:
+            return
+        with closing(ClipReader()) as reader:
+            for piece in cut:
+                clips = self._dataset.episode(piece.index).clips
+                for key in depth:
+                    span = piece.span(clips[key])
+                    if every > 1 or not reader.is_cuttable(span):
+                        raise self._depth_error(piece, key)
+        pieces = plural(len(cut), "episode")
+        self._notes.append(
+            f"statistics of depth are left out of {pieces} that the plan cuts: "
+            "videos do not tell distances"
+        )
+
+    def _depth_error(self, piece: Piece, key: str) -> DatasetError:
+        return DatasetError(
+            "depth images cannot be cut inside of a group of pictures",
+            place=Place(
+                file=self._dataset.root,
+                episode=str(piece.index),
+                camera=key,
+                frame=piece.start,
+            ),
+            expected="a cut at key frames, and every frame: depth is not encoded again",
+            found=f"frames {piece.start} to {piece.stop}",
+            next_step="cut elsewhere, or leave the camera out: "
+            f"--drop-camera {key.removeprefix(CAMERA_PREFIX)}",
+        )
 
     def _length(self, piece: Piece) -> int:
         return len(
