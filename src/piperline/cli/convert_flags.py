@@ -33,7 +33,7 @@ class RecordingFlags:
             blue exchanged before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names
             (episode_1*).
-        plan: a plan.toml of `piperline review`: episodes to leave out, to trim, to tell otherwise.
+        plan: a plan.toml, as `piperline review` writes it and `piperline edit` takes it.
     """
 
     layout: str | None = None
