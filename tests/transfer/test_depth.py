@@ -234,7 +234,8 @@ def test_depth_is_cut_at_key_frames(version, tmp_path):
 @pytest.mark.parametrize("every", [1, 2])
 def test_depth_is_not_cut_between_key_frames(version, every, tmp_path):
     root = depth_set(tmp_path / "set", [0, 1], version, key_frames=3)
-    edits = {1: EpisodeEdit(start=Moment(1))} if every == 1 else {}
+    cut: dict[int | str, EpisodeEdit] = {1: EpisodeEdit(start=Moment(1))}
+    edits = cut if every == 1 else {}
     with pytest.raises(
         DatasetError, match="depth images cannot be cut"
     ) as raised:

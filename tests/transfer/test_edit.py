@@ -16,7 +16,9 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
 from piperline.transfer import EditOptions, edit, preview_edit
 from piperline.verify import verify
-from piperline.video.recut import Work
+from piperline.video.clips import ClipReader
+from piperline.video.encoder import MODES
+from piperline.video.recut import Work, encode_clip
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import (
     FPS,
@@ -131,12 +133,12 @@ def test_a_trim_encodes_only_frames_before_a_key_frame(root, made, tmp_path):
 
 
 def test_a_cut_at_a_key_frame_encodes_nothing(root, made, tmp_path):
-    result = edit(root, trim(2, Moment(20), None), output=tmp_path / "out")
+    result = edit(root, trim(2, Moment(16), None), output=tmp_path / "out")
     assert result.work is not None
     assert result.work.encoded == 0
     last = open_dataset(tmp_path / "out").episode(2)
     assert (
-        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[20:]
+        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[16:]
     )
 
 
@@ -341,7 +343,7 @@ def test_episodes_by_their_source(root, tmp_path):
 def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
     before = tree(tmp_path)
     changes = EditPlan(
-        {0: EpisodeEdit(start=Moment(7)), 1: EpisodeEdit(drop=True)}
+        {0: EpisodeEdit(start=Moment(5)), 1: EpisodeEdit(drop=True)}
     )
     seen = preview_edit(root, changes)
     assert tree(tmp_path) == before
@@ -349,11 +351,11 @@ def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
     assert (
         (seen.episodes, seen.frames)
         == (result.episodes, result.frames)
-        == (2, 48)
+        == (2, 50)
     )
-    assert seen.work == result.work == Work(2 * 45, 2 * 3)
+    assert seen.work == result.work == Work(2 * 47, 2 * 3)
     assert [(each.index, each.start, each.stop) for each in seen.changed] == [
-        (0, 7, 24)
+        (0, 5, 24)
     ]
 
 
@@ -399,6 +401,29 @@ def test_what_lies_at_the_output_is_kept(root, tmp_path):
     with pytest.raises(OutputExists):
         edit(root, trim(0, Moment(7), None), output=tmp_path / "out")
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_a_dataset_of_earlier_settings_is_cut_with_them(tmp_path, made):
+    """Before x264 was told to leave out CABAC and deblocking, its headers were others."""
+    earlier = {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"}
+    reader = ClipReader()
+    clips = {
+        key: encode_clip(
+            reader,
+            clip,
+            tmp_path / f"{key}.mp4",
+            replace(MODES["h264"], options=earlier),
+        )
+        for key, clip in made[0].clips.items()
+    }
+    reader.close()
+    root = write_dataset(tmp_path / "set", [replace(made[0], clips=clips)])
+    document = record(root)
+    document["video"] = {"mode": "h264", "options": earlier}
+    (root / "meta/piperline.json").write_text(json.dumps(document))
+    result = edit(root, trim(0, Moment(5), None), output=tmp_path / "out")
+    assert result.work == Work(2 * 16, 2 * 3)
+    assert codes(open_dataset(tmp_path / "out"))[0] == list(range(5, 24))
 
 
 def test_headers_of_another_encoder_need_reencode(tmp_path, made):
@@ -539,17 +564,17 @@ def test_b_frames_are_cut_at_key_frames(version, tmp_path):
         with_b_frames(path, range(number * 100, number * 100 + 18))
     root = write_dataset(tmp_path / "set", episodes, version)
     packets = clip_packets(open_dataset(root).episode(1).clips[KEY])
-    cut = {1: EpisodeEdit(start=Moment(6), stop=Moment(12))}
-    result = edit(root, EditPlan(cut), output=tmp_path / "out")
+    middle = EpisodeEdit(start=Moment(6), stop=Moment(12))
+    result = edit(root, EditPlan({1: middle}), output=tmp_path / "out")
     dataset = open_dataset(tmp_path / "out")
     assert codes(dataset) == [list(range(18)), list(range(106, 112))]
     assert clip_packets(dataset.episode(1).clips[KEY]) == packets[6:12]
     assert result.work == Work(18 + 6, 0)
-    inside = {1: EpisodeEdit(start=Moment(4))}
+    inside = EditPlan({1: EpisodeEdit(start=Moment(4))})
     with pytest.raises(DatasetError, match="cannot be cut here") as raised:
-        edit(root, EditPlan(inside), output=tmp_path / "inside")
+        edit(root, inside, output=tmp_path / "inside")
     assert "--reencode" in str(raised.value)
     assert not (tmp_path / "inside").exists()
     options = EditOptions(reencode=True)
-    edit(root, EditPlan(inside), output=tmp_path / "inside", options=options)
+    edit(root, inside, output=tmp_path / "inside", options=options)
     assert codes(open_dataset(tmp_path / "inside"))[1] == list(range(104, 118))

@@ -122,10 +122,14 @@ def _carrying_out(
     made = {"video": asdict(plan.job.settings.video)}
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, pieces, ignore_errors=True)
+        # A recorded video whose packets were copied may have headers that ours cannot go on with.
         pictures = Pictures(
-            change.schema, pieces, quantiles=plan.job.format == "v3.0"
+            change.schema,
+            pieces,
+            quantiles=plan.job.format == "v3.0",
+            reencode=True,
         )
-        recutter = Recutter(pieces, made)
+        recutter = Recutter(pieces, made, reencode=True)
         stack.enter_context(closing(pictures))
         stack.enter_context(closing(recutter))
         editor = Editor(plan.edit, change, pictures=pictures, recutter=recutter)
@@ -203,6 +207,11 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     return layout_schema(
         plan.job.layout,
         cameras=cameras,
+        depth={
+            name: header.depth
+            for name, header in plan.episodes[0].cameras.items()
+            if header.depth
+        },
         fps=plan.fps,
         robot_type=plan.job.robot_type,
     )

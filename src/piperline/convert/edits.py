@@ -8,6 +8,7 @@ recorded images: nothing is encoded twice.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +26,14 @@ from piperline.edits.plan import (
     refuse_changed,
 )
 from piperline.edits.schema import SchemaEdit
-from piperline.episode import VideoInfo
+from piperline.episode import Clip, VideoInfo
 from piperline.errors import BadEpisode, UsageError
 from piperline.features import Schema, layout_schema
 from piperline.groot.modality import modality
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -63,13 +65,22 @@ class EditedImages:
         return _exchanged(self.stream.color) if self.swap else self.stream.color
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.stream.turned
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
+        return self.stream.mirrored
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
         return replace(self.stream.header(), color=self.color)
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
+        every = self.frames == range(self.stream.length)
+        return self.stream.clip() if every else None
+
+    def files(self) -> Iterator[Path]:
+        """The files beside the recording that hold the images, if such do."""
+        return self.stream.files()
 
     def __iter__(self) -> Iterator[Payload]:
         """The images in order; those between them are read and passed over."""
@@ -148,12 +159,13 @@ def carried_out(
         e = planned[index]
         now = fingerprint(e.source, e.size, e.mtime_ns, e.name)
         refuse_changed(edit, now, e.place)
-    check_renames(plan, (episode.task for episode in planned))
+    check_renames(plan, (task for e in planned for task in e.tasks))
     schema = _schema(planned[0], job)
     SchemaEdit(plan.dataset, schema).modality(modality(schema))
     gone = plan.dataset.drop_cameras
     kept_cameras = [_without(episode, gone) for episode in planned]
-    staged = _thinned if _is_thinned(plan.dataset, job) else _whole
+    thinned = _is_thinned(plan.dataset, job, planned[0])
+    staged = _thinned if thinned else _whole
     kept: list[PlannedEpisode] = []
     for index, pieces in _by_episode(fitted).items():
         swapped = fitted.edits.get(index, EpisodeEdit()).swap_red_blue
@@ -165,14 +177,17 @@ def carried_out(
         if edit.drop
     ]
     rest = replace(plan.dataset, drop_cameras=())
-    if _is_thinned(plan.dataset, job):
+    if thinned:
         rest = replace(rest, every=1)
     return CarriedOut(kept, dropped, rest)
 
 
-def _is_thinned(edit: DatasetEdit, job: Job) -> bool:
+def _is_thinned(edit: DatasetEdit, job: Job, episode: "PlannedEpisode") -> bool:
     """Whether only every n-th recorded image is encoded; JPEG that are kept are thinned later."""
-    return edit.every > 1 and job.settings.video.codec is not None
+    encoded = job.settings.video.codec is not None or any(
+        header.depth for header in episode.cameras.values()
+    )
+    return edit.every > 1 and encoded
 
 
 def _by_episode(fitted: Fit) -> Mapping[int, list[Piece]]:
@@ -199,12 +214,32 @@ def _thinned(
         taken = (piece.start, piece.stop, every)
         length = len(range(*taken))
         told = Piece(0, 0, length, whole=True, instruction=piece.instruction)
+        spans = _thinned_spans(episode, piece, every)
         yield replace(
             episode,
             length=length,
             taken=taken,
+            task=spans[0][1] if spans else episode.task,
+            spans=spans if len(spans) > 1 else (),
             pieces=(told,) if piece.instruction else (),
         )
+
+
+def _thinned_spans(
+    episode: "PlannedEpisode", piece: Piece, every: int
+) -> tuple[tuple[int, str], ...]:
+    """When the instruction changes among every n-th frame of a piece."""
+    spans = spans_from(episode.spans, piece.start, piece.stop - piece.start)
+    starts: dict[int, str] = {}
+    for (
+        start,
+        told,
+    ) in spans:  # of two that begin at one frame, the later one holds
+        starts[-(-start // every)] = told
+    rows = len(range(piece.start, piece.stop, every))
+    return tuple(
+        (start, told) for start, told in starts.items() if start < rows
+    )
 
 
 def _schema(episode: "PlannedEpisode", job: Job) -> Schema:
@@ -216,6 +251,11 @@ def _schema(episode: "PlannedEpisode", job: Job) -> Schema:
     return layout_schema(
         job.layout,
         cameras=cameras,
+        depth={
+            name: header.depth
+            for name, header in episode.cameras.items()
+            if header.depth
+        },
         fps=job.settings.fps,
         robot_type=job.robot_type,
     )

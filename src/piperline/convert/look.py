@@ -6,7 +6,8 @@ from dataclasses import replace
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
 from piperline.convert.messages import Look, LookSetup, Names, Planned, Refused
-from piperline.convert.plan import PlannedEpisode, Selection
+from piperline.convert.plan import PlannedEpisode
+from piperline.convert.selection import Selection
 from piperline.errors import BadEpisode, Place, RecordingError, VideoError
 from piperline.lerobot.info import LONGEST_SECONDS
 from piperline.recordings.limits import out_of_memory
@@ -100,6 +101,8 @@ def _planned(
         header.length,
         task,
         dict(header.cameras),
+        beside=recording.episode(name).beside(header.length),
+        spans=header.spans,
     )
 
 

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from piperline.convert.messages import (
     Refused,
 )
 from piperline.convert.pool import WorkerPool, error_of
+from piperline.convert.selection import Selection
 from piperline.edits.document import plan_document
 from piperline.edits.pieces import Piece
 from piperline.edits.plan import NO_EDITS, DatasetEdit, EditPlan
@@ -34,9 +33,11 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
+from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
+from piperline.recordings.instructions import Spans, spans_from, texts_in
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -69,6 +70,8 @@ class PlannedEpisode:
             one behind the last, and n.
         swapped: cameras whose red and blue an edit plan exchanges back.
         pieces: what an edit plan leaves of what is staged; none for all of it.
+        beside: the files beside the recording that hold its images, if such do.
+        spans: when its task text changes, where it does; `task` is the first.
     """
 
     file: Path
@@ -83,6 +86,8 @@ class PlannedEpisode:
     taken: tuple[int, int, int] | None = None
     swapped: tuple[str, ...] = ()
     pieces: tuple[Piece, ...] = ()
+    beside: Beside = field(default=Beside())
+    spans: Spans = ()
 
     @property
     def frames(self) -> range:
@@ -98,6 +103,11 @@ class PlannedEpisode:
     def place(self) -> Place:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its task texts, in the order in which they first hold."""
+        return texts_in(self.spans) or (self.task,)
 
     @property
     def images(self) -> int:
@@ -141,13 +151,13 @@ class MadeEpisode:
         planned: what is staged.
         piece: which frames of that.
         length: how many frames it has in the dataset.
-        task: its task text.
+        tasks: its task texts, in the order in which they first hold.
     """
 
     planned: PlannedEpisode
     piece: Piece
     length: int
-    task: str
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -178,10 +188,10 @@ class Plan:
         names = self.edit.rename_instructions
         for planned in self.episodes:
             for piece in planned.made:
-                told = piece.instruction or planned.task
                 frames = range(piece.start, piece.stop, self.edit.every)
-                task = names.get(told, told)
-                yield MadeEpisode(planned, piece, len(frames), task)
+                told = [names.get(task, task) for task in _told(planned, piece)]
+                tasks = tuple(dict.fromkeys(told))
+                yield MadeEpisode(planned, piece, len(frames), tasks)
 
     @property
     def fps(self) -> int:
@@ -220,6 +230,14 @@ class Plan:
         """The plan as JSON text."""
         text: bytes = _adapter(Plan).dump_json(self, indent=1)
         return text.decode()
+
+
+def _told(planned: PlannedEpisode, piece: Piece) -> tuple[str, ...]:
+    """The task texts of a piece of an episode."""
+    if piece.instruction:
+        return (piece.instruction,)
+    spans = spans_from(planned.spans, piece.start, piece.stop - piece.start)
+    return texts_in(spans) or (planned.task,)
 
 
 @cache
@@ -271,7 +289,7 @@ def make_plan(
     job = replace(
         job,
         layout=replace(
-            settle(job.layout, inputs),
+            settle(job.layout, inputs, pool.read),
             fps=job.layout.fps,
         ),
     )
@@ -282,7 +300,7 @@ def make_plan(
         _MADE_BY,
         json.dumps(plan_document(edits), sort_keys=True) if edits else "",
     )
-    if previous and (previous.job, previous.asked) == (job, asked):
+    if previous and _still_holds(previous, job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
     for count, (path, source) in enumerate(files, 1):
@@ -319,6 +337,14 @@ def make_plan(
         tuple(planner.notes),
         edit,
     )
+
+
+def _still_holds(plan: Plan, job: Job, asked: Asked) -> bool:
+    """Whether a look would find the same. Files beside recordings tell only when looked at."""
+    looks_beside = job.layout.looks_beside or any(
+        episode.beside != Beside() for episode in plan.episodes
+    )
+    return (plan.job, plan.asked) == (job, asked) and not looks_beside
 
 
 def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
@@ -426,39 +452,6 @@ def _crashes_again_and_again(path: Path) -> RecordingError:
     )
 
 
-class Selection:
-    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none.
-
-    Args:
-        text: see `make_plan`; None chooses all.
-    """
-
-    def __init__(self, text: str | None) -> None:
-        self._all = text is None
-        self._tokens = [token.strip() for token in (text or "").split(",")]
-        self.unmatched = [] if self._all else list(self._tokens)
-
-    def __call__(self, number: int, name: str) -> bool:
-        """Whether the episode `name`, which is the one of this number, is chosen."""
-        matching = [
-            token for token in self._tokens if _matches(token, number, name)
-        ]
-        self.unmatched = [
-            token for token in self.unmatched if token not in matching
-        ]
-        return self._all or bool(matching)
-
-
-def _matches(token: str, number: int, name: str) -> bool:
-    span = re.fullmatch(r"(\d*):(\d*)", token)
-    if span:
-        start, stop = (int(part) if part else None for part in span.groups())
-        return number >= (start or 0) and (stop is None or number < stop)
-    return (
-        number == int(token) if token.isdecimal() else fnmatchcase(name, token)
-    )
-
-
 def _left_out(error: PiperlineError) -> LeftOut:
     place = error.place or Place()
     return LeftOut(
@@ -476,7 +469,12 @@ def _same_cameras(
             name: f" {c.width}x{c.height}" if job.settings.size is None else ""
             for name, c in cameras.items()
         }
-        return ", ".join(name + size for name, size in sizes.items()) or "none"
+        kinds = {
+            name: f" depth in {c.depth}" if c.depth else ""
+            for name, c in cameras.items()
+        }
+        known = [name + size + kinds[name] for name, size in sizes.items()]
+        return ", ".join(known) or "none"
 
     if described(episode.cameras) != described(first.cameras):
         raise LayoutMismatch(
@@ -532,6 +530,10 @@ def _key(
     ]
     if episode.taken or episode.swapped:
         identity += [episode.taken, list(episode.swapped)]
+    if episode.spans:
+        identity.append(episode.spans)
+    if episode.beside.fingerprint:
+        identity.append(episode.beside.fingerprint)
     text = json.dumps(
         [settings, identity, list(episode.cameras)], sort_keys=True
     )
