@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piperline import __version__
 from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
+from piperline.convert.keys import MADE_BY, keyed
 from piperline.convert.messages import (
     Done,
     Look,
@@ -39,7 +39,6 @@ from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.instructions import Spans, spans_from, texts_in
 from piperline.text import printable
-from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -50,7 +49,6 @@ NOTHING_LEFT = (
 
 _SHOWN = 10
 _MOST_DEATHS = 8  # of workers, over one file
-_MADE_BY = (__version__, LIBRARY)
 
 
 @dataclass(frozen=True)
@@ -297,7 +295,7 @@ def make_plan(
         tuple(_identity(path, source) for path, source in files),
         episodes,
         skip_bad,
-        _MADE_BY,
+        MADE_BY,
         json.dumps(plan_document(edits), sort_keys=True) if edits else "",
     )
     if previous and _still_holds(previous, job, asked):
@@ -331,7 +329,7 @@ def make_plan(
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(
         job,
-        tuple(_keyed(planned, job)),
+        tuple(keyed(planned, job)),
         left_out,
         asked,
         tuple(planner.notes),
@@ -484,62 +482,6 @@ def _same_cameras(
             found=described(episode.cameras),
             next_step="convert them into a dataset of their own, or scale all with --resize WxH",
         )
-
-
-def _keyed(
-    planned: Sequence[PlannedEpisode], job: Job
-) -> Iterator[PlannedEpisode]:
-    settings = _what_makes_bytes(job)
-    seen: set[str] = set()
-    for episode in planned:
-        key = _key(settings, episode, episode.source)
-        # two files of one name, size and time: their full paths tell them apart
-        if key in seen:
-            key = _key(settings, episode, str(episode.file.resolve()))
-        seen.add(key)
-        yield replace(episode, key=key)
-
-
-def _what_makes_bytes(job: Job) -> dict[str, Any]:
-    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names."""
-    settings = job.settings
-    return {
-        "layout": job.layout.content,
-        "codec": settings.video.codec,
-        "options": dict(settings.video.options),
-        "threads": settings.video.threads,
-        "fps": settings.fps,
-        "size": settings.size,
-        "verify": settings.verify,
-        "made by": _MADE_BY,
-    }
-
-
-def _key(
-    settings: dict[str, Any],
-    episode: PlannedEpisode,
-    source: str,
-) -> str:
-    identity = [
-        source,
-        episode.size,
-        episode.mtime_ns,
-        episode.name,
-        episode.length,
-        episode.task,
-    ]
-    if episode.taken or episode.swapped:
-        identity += [episode.taken, list(episode.swapped)]
-    if episode.spans:
-        identity.append(episode.spans)
-    if episode.beside.fingerprint:
-        identity.append(episode.beside.fingerprint)
-    text = json.dumps(
-        [settings, identity, list(episode.cameras)], sort_keys=True
-    )
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
-        :32
-    ]
 
 
 def brief(error: PiperlineError) -> str:
