@@ -6,7 +6,7 @@ standard deviation; images over sampled frames, every f-th pixel, scaled to [0, 
 exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by rounding and overflow.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,9 @@ class FeatureStats:
             "mean": mean,
             "std": std,
         }
+        quantiles = dict(
+            zip(QUANTILES, _histogram_quantiles(histogram), strict=True)
+        )
         shape = (len(histogram), 1, 1)
         parts = {
             name: (value / steps).reshape(shape)
@@ -133,34 +136,26 @@ class FeatureStats:
             count=count,
             quantiles={
                 name: (value / steps).reshape(shape)
-                for name, value in _histogram_quantiles(histogram)
+                for name, value in quantiles.items()
             },
             histogram=histogram,
             steps=steps,
         )
 
 
-def _histogram_quantiles(
-    histogram: NDArray[np.int64],
-) -> Iterator[tuple[str, Floats]]:
-    """Name and values of the quantiles of each row, as `np.quantile` of the counted values."""
+def _histogram_quantiles(histogram: NDArray[np.int64]) -> Floats:
+    """`QUANTILES` of each row, as `np.quantile` would give them for the counted values.
+
+    float64 of shape (quantiles, rows).
+    """
     cumulative = histogram.cumsum(axis=1)
-    wanted = np.array([*QUANTILES.values()])
+    wanted = np.array(list(QUANTILES.values()))
     position = (cumulative[:, -1] - 1) * wanted[:, None]
     floor = np.floor(position)
-    low = _values_at(cumulative, floor)
-    high = _values_at(cumulative, np.ceil(position))
-    yield from zip(
-        QUANTILES, low + (high - low) * (position - floor), strict=True
-    )
-
-
-def _values_at(
-    cumulative: NDArray[np.int64], places: Floats
-) -> NDArray[np.int64]:
-    """The value that lies at each place among those of a row when they are sorted."""
-    found: NDArray[np.int64] = (cumulative <= places[..., None]).sum(axis=-1)
-    return found
+    low = (cumulative <= floor[..., None]).sum(axis=2)
+    high = (cumulative <= np.ceil(position)[..., None]).sum(axis=2)
+    result: Floats = low + (high - low) * (position - floor)
+    return result
 
 
 def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:

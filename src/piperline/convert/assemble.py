@@ -83,7 +83,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     folder.mkdir()
     staged = _schema(plan, _staged(staging, plan.episodes[0]))
     change = SchemaEdit(plan.edit, staged)
-    written = WrittenRows() if _wants_groot_stats(plan, staged) else None
+    wanted = _wants_groot_stats(plan, staged)
+    written = WrittenRows(folder) if wanted else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb

@@ -1,4 +1,4 @@
-"""Which of the episodes that are found a run takes: `--episodes`."""
+"""Which episodes a command line chooses: by numbers, spans of numbers, and names."""
 
 import re
 from fnmatch import fnmatchcase

@@ -19,9 +19,15 @@ from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import file_digest, payloads_digest, rows_digest
+from piperline.seal.digests import (
+    file_digest,
+    frames_digest,
+    payloads_digest,
+    rows_digest,
+)
 from piperline.video.encoder import LIBRARY
-from piperline.video.packets import packets_of_spans
+from piperline.video.mp4 import read_track
+from piperline.video.packets import packets
 
 SEAL = Path("meta") / "piperline_seal.json"
 SIGNATURE = Path("meta") / "piperline_seal.json.sig"
@@ -240,19 +246,21 @@ def _episode_seals(
     ):
         digests |= found
     sources = sources_of(made, len(contents.episodes))
-    seals = []
-    for episode, row in enumerate(contents.episodes):
-        held = {key: digests[episode, key] for key in contents.cameras}
-        rows = rows_digest(contents.rows(episode))
-        seals.append(
-            EpisodeSeal(
-                row.length,
-                rows,
-                held,
-                *sources[episode],
-            )
+    # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
+    alone = contents.info.version == "v3.0"
+    numbers = range(len(contents.episodes))
+    rows = (map if alone else pool.map)(
+        lambda episode: rows_digest(contents.rows(episode)), numbers
+    )
+    return tuple(
+        EpisodeSeal(
+            contents.episodes[episode].length,
+            digest,
+            {key: digests[episode, key] for key in contents.cameras},
+            *sources[episode],
         )
-    return tuple(seals)
+        for episode, digest in zip(numbers, rows, strict=True)
+    )
 
 
 def _file_digests(
@@ -260,7 +268,8 @@ def _file_digests(
 ) -> dict[tuple[int, str], str]:
     """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
 
-    They are not read where the file was taken over whole.
+    They are not read where the file was taken over whole, else by byte ranges where that is
+    possible: `verify` asks FFmpeg, so what it finds does not follow from our own reading.
 
     Raises:
         DatasetError: the video cannot be read, or a clip is not what was sealed.
@@ -273,13 +282,16 @@ def _file_digests(
     taken = str(path.relative_to(contents.root)) in known.files
     if taken and len(held) == len(clips):
         return held
-    lengths = [contents.episodes[episode].length for episode, _, _ in clips]
-    spans = [
-        (first, length)
-        for (_, _, first), length in zip(clips, lengths, strict=True)
-    ]
-    read = packets_of_spans(path, contents.info.fps, spans)
-    found = dict(zip(sealed, map(payloads_digest, read), strict=True))
+    track = read_track(path, contents.info.fps)
+    found: dict[tuple[int, str], str] = {}
+    for episode, key, first in clips:
+        length = contents.episodes[episode].length
+        piece = track and track.piece(first, length)
+        found[episode, key] = (
+            frames_digest(piece)
+            if piece
+            else packets_of(contents, episode, key)
+        )
     if taken:
         return found | held
     for place, clip in sealed.items():
@@ -309,8 +321,7 @@ def packets_of(contents: Contents, episode: int, camera: str) -> str:
     """
     path, first = contents.span(episode, camera)
     length = contents.episodes[episode].length
-    (read,) = packets_of_spans(path, contents.info.fps, [(first, length)])
-    return payloads_digest(read)
+    return payloads_digest(packets(path, contents.info.fps, first, length))
 
 
 def provenance(root: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import av
 
 from piperline.video.decoder import Picture
 from piperline.video.file import VideoFile, reading
-from piperline.video.mp4 import read_track
 
 
 def packets(
@@ -41,19 +40,6 @@ def packets(
                 return
             if first <= number < first + count:
                 yield bytes(packet)
-
-
-def packets_of_spans(
-    path: Path, fps: int, spans: Iterable[tuple[int, int]]
-) -> Iterator[Iterator[bytes]]:
-    """As `packets`, for several spans of a video, each a first frame and a number of frames.
-
-    Those of a simple file (see `mp4`) are read by its tables, which takes a tenth of the time.
-    """
-    track = read_track(path, fps)
-    for first, count in spans:
-        piece = track and track.piece(first, count)
-        yield piece.frames() if piece else packets(path, fps, first, count)
 
 
 def pictures(
