@@ -159,11 +159,13 @@ class SealedClip:
     """A clip of a sealed dataset.
 
     Attributes:
+        root: the dataset.
         path: its video.
         episode, camera: the number of its episode there, and the feature key.
         packets: SHA-256 of its packets.
     """
 
+    root: Path
     path: Path
     episode: int
     camera: str
@@ -308,8 +310,8 @@ def _changed(clip: SealedClip) -> DatasetError:
         ),
         expected="the packets that the seal names",
         found="others",
-        next_step="`piperline verify` tells all that changed; fetch the dataset again, or leave "
-        "the episode out. Where the change is meant, remove the seal",
+        next_step=f"see all that changed with `piperline verify {clip.root}`; fetch the dataset "
+        "again, or leave the episode out. Where the change is meant, remove the seal",
     )
 
 
