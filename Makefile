@@ -57,9 +57,11 @@ $(ORACLE)/.ready: tests/oracle/base.txt tests/oracle/v21.txt tests/oracle/v30.tx
 
 oracle-env: $(ORACLE)/.ready
 
-# The environments wait for the network, lint and types for a CPU: side by side.
+# The environments wait for the network, lint and types for a CPU: side by side. Tests start thousands
+# of processes: each would compile the modules itself where Python is told to write no bytecode.
 test: setup system-packages
 	$(MAKE) --no-print-directory --jobs 2 --output-sync oracle-env lint
+	.venv/bin/python -m compileall -q src tests
 	.venv/bin/coverage erase
 	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
 	.venv/bin/coverage combine --quiet
