@@ -10,9 +10,10 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import EditPlan, EpisodeEdit, address
 from piperline.errors import Place, VideoError
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import EditPlan, EpisodeEdit, address
 from piperline.recordings.layout import parse_layout
 from piperline.verify import Options, verify
 from piperline.video.decoder import decode
@@ -179,7 +180,8 @@ def test_frames_at_uneven_times_are_encoded_evenly(tmp_path):
 def test_a_trimmed_video_is_kept_from_a_key_frame_on(tmp_path, first, same):
     folder = write(tmp_path / "in", **PLAIN)
     where = address("in/a.hdf5", "a")
-    edits = EditPlan({where: EpisodeEdit(where, trim=(first, 11))})
+    trim = EpisodeEdit(start=Moment(first), stop=Moment(11))
+    edits = EditPlan({where: trim})
     root = converted(folder, edits=edits).output
     clip = open_dataset(root).episode(0).clips[KEY]
     recorded = packets(folder / "a_front.mp4")[first:11]
