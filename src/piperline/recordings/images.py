@@ -21,7 +21,7 @@ from piperline.recordings.rules import (
     Mirrored,
     Storage,
 )
-from piperline.video.depth_codes import DepthUnit
+from piperline.video.depth_unit import DepthUnit
 from piperline.video.image_header import (
     PngHeader,
     check_png,
