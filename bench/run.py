@@ -162,6 +162,30 @@ def memory_table(cache: Path) -> Iterator[str]:
         yield f"| {mode} | {' | '.join(f'{peak:.0f} MB' for peak in peaks)} |"
 
 
+def start_line(cache: Path) -> str:
+    """What the smallest conversion costs: most of it is the start of processes."""
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        costs = [
+            cost(
+                [
+                    PIPERLINE,
+                    "convert",
+                    long(cache, episodes=1, frames=60),
+                    "--output",
+                    Path(folder, str(number)),
+                ],
+                LOG,
+            )
+            for number in range(5)
+        ]
+    seconds = statistics.median(found.seconds for found in costs)
+    cpu = statistics.median(found.cpu for found in costs)
+    return (
+        f"**One episode of 60 frames**, 180 images: {seconds:.2f} s,"
+        f" {cpu:.2f} s of CPU\n"
+    )
+
+
 def report(rounds: int) -> Iterator[str]:
     """All of it, line by line."""
     cache = CACHE / "bench"
@@ -176,6 +200,7 @@ def report(rounds: int) -> Iterator[str]:
     )
     helps = [cost([PIPERLINE, "--help"], LOG).cpu for _ in range(5)]
     yield f"\n**`piperline --help`**: {statistics.median(helps):.2f} s of CPU\n"
+    yield start_line(cache)
     yield "**Peak memory of a worker above the bare imports**\n"
     yield from memory_table(cache)
 
