@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
+from piperline.lerobot.columns import unfolded
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows, TableWriter
 from piperline.stats import FeatureStats
@@ -114,7 +115,7 @@ class Histograms:
         if column.type != _COUNTS:
             raise self._unfit(episode, str(column.type))
         counts: NDArray[np.int64] = (
-            column.chunk(0).flatten().to_numpy().reshape(3, 256)
+            unfolded(column).to_numpy().reshape(3, 256)
         )
         if counts.min() < 0 or not counts.sum(axis=1).all():
             raise self._unfit(episode, "counts below 0, or none")
