@@ -144,8 +144,10 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
 def edits_of(episode: PlannedEpisode) -> dict[str, Any]:
     """What an edit plan did to an episode; nothing where it did nothing."""
     found: dict[str, Any] = {}
-    if episode.first:
-        found["first_frame"] = episode.first
+    if episode.is_cut:
+        found["frames"] = [episode.first, episode.first + episode.length]
+    if episode.is_retold:
+        found["edited"] = {"instructions": [episode.task]}
     if episode.swapped:
         found["red_and_blue_exchanged"] = list(episode.swapped)
     return found

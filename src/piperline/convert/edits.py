@@ -3,9 +3,8 @@
 Cameras left out or put right.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,77 +12,21 @@ from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
-from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.images import ImageSpan, exchanged
 from piperline.recordings.recorded_episode import Episode
-from piperline.recordings.rules import Color
 from piperline.text import printable
 
 if TYPE_CHECKING:
     from piperline.convert.plan import PlannedEpisode
 
 
-@dataclass(frozen=True)
-class EditedImages:
-    """A span of the images of a camera, perhaps with red and blue exchanged back.
-
-    Frames count from its start.
-
-    Attributes:
-        stream: the recorded images, up to the end of the span.
-        first: the number of the first frame of the span.
-        swap: whether red and blue are exchanged.
-    """
-
-    stream: ImageStream
-    first: int
-    swap: bool
-
-    @property
-    def length(self) -> int:
-        """How many frames."""
-        return self.stream.length - self.first
-
-    @property
-    def color(self) -> Color:
-        """How the colours are meant: exchanged once more where they are to be put right."""
-        return _exchanged(self.stream.color) if self.swap else self.stream.color
-
-    @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.stream.turned
-
-    def header(self) -> CameraHeader:
-        """How the images are stored and how large they are."""
-        return replace(self.stream.header(), color=self.color)
-
-    def __iter__(self) -> Iterator[Payload]:
-        """The images of the span in order; those before it are read and passed over."""
-        return islice(self.stream, self.first, None)
-
-    def jpeg(
-        self,
-        frame: int,
-        data: bytes,
-    ) -> tuple[bytes, int, int]:
-        """Check a JPEG; see `ImageStream.jpeg`."""
-        return self.stream.jpeg(self.first + frame, data)
-
-    def bad(self, frame: int, found: str) -> BadEpisode:
-        """The error for an image that cannot be used; it tells the frame of the recording."""
-        return self.stream.bad(self.first + frame, found)
-
-
-def _exchanged(color: Color) -> Color:
-    return "swapped-jpeg" if color == "rgb" else "rgb"
-
-
 def images_of(
     episode: Episode, planned: "PlannedEpisode", camera: str
-) -> EditedImages:
+) -> ImageSpan:
     """The images of a camera that a planned episode keeps."""
-    stream = episode.stream(camera, planned.first + planned.length)
-    return EditedImages(stream, planned.first, camera in planned.swapped)
+    frames = range(planned.first, planned.first + planned.length)
+    stream = episode.stream(camera, frames.stop)
+    return ImageSpan(stream, frames, swap=camera in planned.swapped)
 
 
 def vectors_of(
@@ -179,7 +122,7 @@ def _edited(
             found=", ".join(map(printable, unknown)),
         )
     put_right = {
-        name: replace(header, color=_exchanged(header.color))
+        name: replace(header, color=exchanged(header.color))
         for name, header in episode.cameras.items()
         if name in edit.swap_red_blue
     }
@@ -188,6 +131,8 @@ def _edited(
         cameras={**episode.cameras, **put_right},
         first=start,
         length=stop - start,
+        is_cut=stop - start < episode.length,
         task=edit.instruction or episode.task,
+        is_retold=edit.instruction is not None,
         swapped=edit.swap_red_blue,
     )

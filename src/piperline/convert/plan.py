@@ -65,6 +65,8 @@ class PlannedEpisode:
         key: names its content and how it is encoded; a changed source or setting is another key.
         first: the number of its first frame in the recording: an edit plan may leave out those
             before it.
+        is_cut: an edit plan leaves out some of its frames.
+        is_retold: its task text is that of an edit plan.
         swapped: cameras whose red and blue an edit plan exchanges back.
     """
 
@@ -78,6 +80,8 @@ class PlannedEpisode:
     cameras: dict[str, CameraHeader]
     key: str = ""
     first: int = 0
+    is_cut: bool = False
+    is_retold: bool = False
     swapped: tuple[str, ...] = ()
 
     @property

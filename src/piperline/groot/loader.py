@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
-from piperline.features import Feature
+from piperline.features import Feature, Schema
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
-from piperline.lerobot.columns import Schema, unfolded
+from piperline.lerobot.columns import unfolded
 from piperline.text import is_utf8
 
 DATA_GLOB = "data/*/*.parquet"

@@ -114,9 +114,7 @@ class Histograms:
     ) -> NDArray[np.int64]:
         if column.type != _COUNTS:
             raise self._unfit(episode, str(column.type))
-        counts: NDArray[np.int64] = (
-            unfolded(column).to_numpy().reshape(3, 256)
-        )
+        counts: NDArray[np.int64] = unfolded(column).to_numpy().reshape(3, 256)
         if counts.min() < 0 or not counts.sum(axis=1).all():
             raise self._unfit(episode, "counts below 0, or none")
         return counts.astype(np.int64)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +79,62 @@ class ImageStream(Protocol):
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
+
+
+@dataclass(frozen=True)
+class ImageSpan:
+    """Some of the images of a camera, counted from the first of them.
+
+    Attributes:
+        stream: all of them.
+        frames: which.
+        swap: whether red and blue are exchanged.
+    """
+
+    stream: ImageStream
+    frames: range
+    swap: bool = False
+
+    @property
+    def length(self) -> int:
+        """How many."""
+        return len(self.frames)
+
+    @property
+    def color(self) -> Color:
+        """How the colours are meant: exchanged once more where they are to be put right."""
+        return exchanged(self.stream.color) if self.swap else self.stream.color
+
+    @property
+    def turned(self) -> bool:
+        """Whether the recorded images are upside down."""
+        return self.stream.turned
+
+    def header(self) -> CameraHeader:
+        """How the images are stored and how large they are."""
+        return replace(self.stream.header(), color=self.color)
+
+    def __iter__(self) -> Iterator[Payload]:
+        """The images in order; those before and between them are read and passed over."""
+        frames = self.frames
+        return islice(self.stream, frames.start, frames.stop, frames.step)
+
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
+        """Check a JPEG; see `ImageStream.jpeg`."""
+        return self.stream.jpeg(self.frames[frame], data)
+
+    def bad(self, frame: int, found: str) -> BadEpisode:
+        """The error for an image that cannot be used; it tells the frame of the recording."""
+        return self.stream.bad(self.frames[frame], found)
+
+
+def exchanged(color: Color) -> Color:
+    """The colour order of images in which red and blue are exchanged once more."""
+    return "swapped-jpeg" if color == "rgb" else "rgb"
 
 
 class FrameStream:
