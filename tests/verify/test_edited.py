@@ -28,7 +28,7 @@ CUT = EditPlan(
 ROWS = 10 + LENGTHS[1] + LENGTHS[2]
 
 
-def edited(case, plan, tmp_path, **options):
+def edited(case, plan, tmp_path):
     """A case whose dataset is an edited one."""
     edit(case.root, plan, output=tmp_path / "edited")
     return replace(case, root=tmp_path / "edited")

@@ -1,0 +1,169 @@
+"""Fine-tunes a tiny random GR00T N1.6 by its own code, and prints two losses as JSON.
+
+A program of GR00T's own environment (`make test-gr00t`): its loader, processor, model classes and
+trainer; the model has the real parts, Eagle included, with few and small layers, and nothing that
+was trained before. Usage: `python tiny.py SOURCE DATASET CONFIG.py OUTPUT`.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+STEPS, BATCH, COMPARED = 60, 16, 192
+_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+_VISION = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "full_attention_indexes": [1],
+}
+
+
+def shrink_eagle() -> None:
+    """Let the backbone read its own configuration with small numbers, and attend without a GPU."""
+    import torch
+    from gr00t.model.modules import eagle_backbone
+    from transformers import AutoConfig, AutoModel
+
+    class SmallConfig:
+        @staticmethod
+        def from_pretrained(path: str, **words: object) -> object:
+            config = AutoConfig.from_pretrained(path, **words)
+            for part, sizes in (
+                (config.text_config, _TEXT),
+                (config.vision_config, _VISION),
+            ):
+                for name, value in sizes.items():
+                    setattr(part, name, value)
+                part.torch_dtype = torch.float32
+            config.torch_dtype = torch.float32
+            config._attn_implementation_autoset = True
+            return config
+
+    class SmallModel:
+        @staticmethod
+        def from_config(config: object, **words: object) -> object:
+            model = AutoModel.from_config(config, **words)
+            # flash attention, which the classes insist on when they are made, needs a GPU
+            for module in model.modules():
+                if hasattr(module, "config"):
+                    module.config._attn_implementation = "sdpa"
+            return model.float()
+
+    eagle_backbone.AutoConfig = SmallConfig
+    eagle_backbone.AutoModel = SmallModel
+
+
+def configuration(dataset: str, output: str) -> object:
+    """What `launch_finetune` sets, with a small action head, for the CPU."""
+    from gr00t.configs.base_config import get_default_config
+
+    entry = {
+        "dataset_paths": [dataset],
+        "mix_ratio": 1.0,
+        "embodiment_tag": "new_embodiment",
+    }
+    config = get_default_config().load_dict(
+        {"data": {"download_cache": False, "datasets": [entry]}}
+    )
+    config.load_config_path = None
+    model, training, data = config.model, config.training, config.data
+    model.tune_top_llm_layers = 0
+    model.select_layer = 2
+    model.load_bf16 = model.use_flash_attention = True
+    model.eagle_collator = model.use_relative_action = True
+    model.reproject_vision = False
+    model.max_state_dim = model.max_action_dim = 32
+    model.backbone_embedding_dim = _TEXT["hidden_size"]
+    model.hidden_size = model.input_embedding_dim = 128
+    model.state_dropout_prob = 0.0
+    model.diffusion_model_cfg = {
+        **model.diffusion_model_cfg,
+        "num_layers": 4,
+        "num_attention_heads": 4,
+        "attention_head_dim": 32,
+        "output_dim": 128,
+        "dropout": 0.0,
+    }
+    training.start_from_checkpoint = None
+    training.max_steps, training.save_steps = STEPS, STEPS
+    training.global_batch_size, training.num_gpus = BATCH, 1
+    training.dataloader_num_workers = 0
+    training.learning_rate = 2e-3
+    training.optim = "adamw_torch"
+    training.bf16 = training.fp16 = training.tf32 = False
+    training.output_dir, training.use_wandb = output, False
+    data.shard_size, data.episode_sampling_rate = 192, 0.5
+    data.num_shards_per_epoch = 100
+    return config
+
+
+def trained(config: object) -> object:
+    """GR00T's trainer after its training."""
+    from gr00t.experiment import experiment
+
+    made = []
+
+    class Kept(experiment.Gr00tTrainer):
+        def __init__(self, *args: object, **words: object) -> None:
+            super().__init__(*args, **words)
+            made.append(self)
+
+    experiment.Gr00tTrainer = Kept
+    experiment.run(config)
+    return made[0]
+
+
+def losses(trainer: object) -> dict[str, float]:
+    """The loss at the same noise and times, with the actions of each step and with another's."""
+    import torch
+
+    samples = [trainer.train_dataset.datasets[0]]
+    shards = samples[0]
+    items = [
+        item
+        for number in range(len(shards))
+        for item in shards.get_shard(number)
+    ][:COMPARED]
+    inputs = trainer.data_collator(items)["inputs"]
+    order = torch.randperm(
+        len(items), generator=torch.Generator().manual_seed(0)
+    )
+    model = trainer.model.eval()
+    found = {}
+    for name, action in (
+        ("real", inputs["action"]),
+        ("shuffled", inputs["action"][order]),
+    ):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            result = model({**inputs, "action": action})
+        found[name] = float(result["loss"])
+    return found
+
+
+def main() -> None:
+    """Train and tell."""
+    source, dataset, modality, output = sys.argv[1:]
+    sys.path[:0] = [source, str(Path(modality).parent)]
+    shrink_eagle()
+    importlib.import_module(Path(modality).stem)
+    trainer = trained(configuration(dataset, output))
+    logged = [
+        entry["loss"] for entry in trainer.state.log_history if "loss" in entry
+    ]
+    told = {"steps": trainer.state.global_step, "logged": logged}
+    print(json.dumps({**told, **losses(trainer)}))  # noqa: T201 - the result
+
+
+if __name__ == "__main__":
+    main()
