@@ -16,10 +16,10 @@ class DecodedFrames:
             held.extend(bytes(number + 1 - len(held)))
         held[number] = 1
 
-    def missing(self, path: Path, frames: int) -> list[int]:
-        """Those of the first `frames` frames of a file that were not."""
-        held = self._files.get(path, b"").ljust(frames, b"\0")
-        return [number for number in range(frames) if not held[number]]
+    def missing(self, path: Path, numbers: range) -> list[int]:
+        """Those frames of a file that were not, of those of so many numbers."""
+        held = self._files.get(path, b"").ljust(numbers.stop, b"\0")
+        return [number for number in numbers if not held[number]]
 
     @property
     def count(self) -> int:

@@ -15,7 +15,7 @@ from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
 from piperline.video.decoder import probe
 from piperline.video.mp4 import is_whole
-from piperline.video.packets import pictures
+from piperline.video.packets import first_number, pictures
 
 _CHANNELS = (1, 3)
 _REMEDY = "fetch the dataset again, or make it anew"
@@ -134,26 +134,19 @@ def check_the_rest(
     progress.moved(min(every, decoded.count))
 
     def decode(file: VideoFile) -> tuple[list[Finding], int]:
-        fps, frames = _rate_and_frames(file)
-        missing = decoded.missing(file.path, frames)
-        if not missing:
+        try:
+            info, frames = probe(file.path, pix_fmt="unknown")
+        except DatasetError:  # found already
             return [], 0
-        fps = fps or contents.info.fps
+        fps = info.fps or contents.info.fps
+        numbers = _numbers(file, frames, fps)
+        missing = decoded.missing(file.path, numbers)
         return _decode(file, fps, missing, decoded), len(missing)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for findings, count in pool.map(decode, files):
             progress.moved(count)
             yield from findings
-
-
-def _rate_and_frames(file: VideoFile) -> tuple[int, int]:
-    """Frames a second, and how many; none where it cannot be opened, which was found already."""
-    try:
-        info, frames = probe(file.path, pix_fmt="unknown")
-    except DatasetError:
-        return 0, 0
-    return info.fps, frames
 
 
 def _look(
@@ -184,17 +177,26 @@ def _look(
     if (info.height, info.width) != (height, width):
         message = f"the video is {info.width}x{info.height}, info.json says {width}x{height}"
         found.append(_error("video-size", message, file.place()))
-    found += _check_spans(file, frames)
+    fps = info.fps or contents.info.fps
+    numbers = _numbers(file, frames, fps)
+    found += _check_spans(file, numbers)
     if ends is None:
         return found
-    wanted = sorted({0, max(0, frames - 1)})
-    fps = info.fps or contents.info.fps
+    wanted = sorted({numbers.start, max(numbers.start, numbers.stop - 1)})
     return [*found, *_decode(file, fps, wanted, ends)]
 
 
-def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
+def _numbers(file: VideoFile, frames: int, fps: int) -> range:
+    """The numbers of the frames of a file: a v3.0 dataset's episodes may begin as late as it."""
+    if not min(span.first for span in file.spans):
+        return range(frames)
+    first = first_number(file.path, fps)
+    return range(first, first + frames)
+
+
+def _check_spans(file: VideoFile, held: range) -> Iterator[Finding]:
     """The spans lie behind one another from the first to the last frame of the file."""
-    reached = 0
+    reached = held.start
     for span in sorted(file.spans, key=lambda span: span.first):
         if span.first != reached:
             numbers = {"begins": span.first, "before_ends": reached}
@@ -204,12 +206,13 @@ def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
             )
             yield _error("video-span", message, place, **numbers)
         reached = span.stop
-    if reached != frames:
+    if reached != held.stop:
+        frames, rows = len(held), reached - held.start
         message = (
-            f"the video has {frames} frames, its episodes have {reached} rows"
+            f"the video has {frames} frames, its episodes have {rows} rows"
         )
         yield _error(
-            "video-frames", message, file.place(), frames=frames, rows=reached
+            "video-frames", message, file.place(), frames=frames, rows=rows
         )
 
 

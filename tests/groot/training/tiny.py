@@ -1,4 +1,4 @@
-"""Fine-tunes a tiny random GR00T N1.6 by its own code, and prints two losses as JSON.
+"""Fine-tunes a tiny random GR00T N1.6 by its own code; OUTPUT/losses.json tells what came of it.
 
 A program of GR00T's own environment (`make test-gr00t`): its loader, processor, model classes and
 trainer; the model has the real parts, Eagle included, with few and small layers, and nothing that
@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 STEPS, BATCH, COMPARED = 60, 16, 192
 _TEXT = {
@@ -32,11 +33,11 @@ def shrink_eagle() -> None:
     """Let the backbone read its own configuration with small numbers, and attend without a GPU."""
     import torch
     from gr00t.model.modules import eagle_backbone
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, modeling_utils
 
     class SmallConfig:
         @staticmethod
-        def from_pretrained(path: str, **words: object) -> object:
+        def from_pretrained(path: str, **words: Any) -> Any:
             config = AutoConfig.from_pretrained(path, **words)
             for part, sizes in (
                 (config.text_config, _TEXT),
@@ -45,25 +46,60 @@ def shrink_eagle() -> None:
                 for name, value in sizes.items():
                     setattr(part, name, value)
                 part.torch_dtype = torch.float32
+                part._attn_implementation = "flash_attention_2"
+                part._attn_implementation_autoset = True
             config.torch_dtype = torch.float32
             config._attn_implementation_autoset = True
             return config
 
     class SmallModel:
         @staticmethod
-        def from_config(config: object, **words: object) -> object:
+        def from_config(config: Any, **words: Any) -> Any:
+            # its own rule for random weights names a class that is not there: torch's instead
+            modeling_utils._init_weights = False
             model = AutoModel.from_config(config, **words)
+            modeling_utils._init_weights = True
             # flash attention, which the classes insist on when they are made, needs a GPU
-            for module in model.modules():
-                if hasattr(module, "config"):
-                    module.config._attn_implementation = "sdpa"
+            for part, how in (
+                (model.language_model, "sdpa"),
+                (model.vision_model, "each_image"),
+            ):
+                for module in part.modules():
+                    if hasattr(module, "config"):
+                        module.config._attn_implementation = how
+            # words are not asked for, and the widest layer by far would say them
+            model.language_model.lm_head = torch.nn.Identity()
             return model.float()
 
+    modeling_utils.ALL_ATTENTION_FUNCTIONS["each_image"] = attend_each_image
     eagle_backbone.AutoConfig = SmallConfig
     eagle_backbone.AutoModel = SmallModel
 
 
-def configuration(dataset: str, output: str) -> object:
+def attend_each_image(
+    _module: object,
+    query: Any,
+    key: Any,
+    value: Any,
+    _mask: object,
+    *,
+    seq_len_list: list[int],
+    scaling: float,
+    **_words: object,
+) -> tuple[Any, None]:
+    """Attention within each image of a batch, whose images stand one behind the other."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    parts = [part.split(seq_len_list, dim=2) for part in (query, key, value)]
+    seen = [
+        scaled_dot_product_attention(*part, scale=scaling)
+        for part in zip(*parts, strict=True)
+    ]
+    return torch.cat(seen, dim=2).transpose(1, 2).contiguous(), None
+
+
+def configuration(dataset: str, output: str) -> Any:
     """What `launch_finetune` sets, with a small action head, for the CPU."""
     from gr00t.configs.base_config import get_default_config
 
@@ -107,14 +143,14 @@ def configuration(dataset: str, output: str) -> object:
     return config
 
 
-def trained(config: object) -> object:
+def trained(config: Any) -> Any:
     """GR00T's trainer after its training."""
     from gr00t.experiment import experiment
 
     made = []
 
-    class Kept(experiment.Gr00tTrainer):
-        def __init__(self, *args: object, **words: object) -> None:
+    class Kept(experiment.Gr00tTrainer):  # type: ignore[misc]
+        def __init__(self, *args: Any, **words: Any) -> None:
             super().__init__(*args, **words)
             made.append(self)
 
@@ -123,12 +159,11 @@ def trained(config: object) -> object:
     return made[0]
 
 
-def losses(trainer: object) -> dict[str, float]:
+def losses(trainer: Any) -> dict[str, float]:
     """The loss at the same noise and times, with the actions of each step and with another's."""
     import torch
 
-    samples = [trainer.train_dataset.datasets[0]]
-    shards = samples[0]
+    (shards,) = trainer.train_dataset.datasets
     items = [
         item
         for number in range(len(shards))
@@ -162,7 +197,9 @@ def main() -> None:
         entry["loss"] for entry in trainer.state.log_history if "loss" in entry
     ]
     told = {"steps": trainer.state.global_step, "logged": logged}
-    print(json.dumps({**told, **losses(trainer)}))  # noqa: T201 - the result
+    Path(output, "losses.json").write_text(
+        json.dumps({**told, **losses(trainer)})
+    )
 
 
 if __name__ == "__main__":
