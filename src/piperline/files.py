@@ -4,12 +4,19 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+_THREADS = 8
+"""How many requests a disk gets at once."""
+_ESCAPED = re.compile(
+    rb"\\([0-7]{3})"
+)  # proc_pid_mountinfo(5): a space is \040
 
 
 def sync(path: Path) -> None:
@@ -28,6 +35,30 @@ def identity(folder: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     return f"{stat.st_dev} {stat.st_ino}"
+
+
+def mount_point(path: Path) -> Path:
+    """The mount point below which something lies, links followed: names move within one only.
+
+    A folder that is one lies below itself, also where it shows a part of the same file system.
+    """
+    points = _mount_points()
+    resolved = path.resolve()
+    return next(
+        level for level in (resolved, *resolved.parents) if level in points
+    )
+
+
+def _mount_points() -> set[Path]:
+    """Where something is mounted, as this process sees it; / in any case."""
+    points = {Path("/")}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            name = _ESCAPED.sub(
+                lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4]
+            )
+            points.add(Path(os.fsdecode(name)))
+    return points
 
 
 def own_name() -> str:
@@ -70,7 +101,28 @@ def remove_tree(root: Path) -> None:
         root.rename(gone)
     except FileNotFoundError:
         return
+    for folder in gone.iterdir():
+        _clear(folder)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the folders in a folder, of which there may be many; a link is not followed.
+
+    A disk takes many requests at once better than one by one.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, flags)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for name in os.listdir(descriptor):  # noqa: PTH208 - of what was opened
+                pool.submit(
+                    shutil.rmtree,
+                    name,
+                    ignore_errors=True,
+                    dir_fd=descriptor,
+                )
+        os.close(descriptor)
 
 
 def sweep_removed(root: Path) -> None:
@@ -124,7 +176,7 @@ def write_whole(path: Path, text: str) -> None:
 def syncing(root: Path) -> Iterator[None]:
     """See that what is below `root` now is on the disk when this ends; the body runs meanwhile."""
     # A disk takes many requests at once better than one after the other.
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         under_way = [
             pool.submit(sync, path) for path in (*root.rglob("*"), root)
         ]

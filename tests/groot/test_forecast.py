@@ -5,6 +5,7 @@ By `ShardedSingleStepDataset` of the tags n1.6.1-release and n1.7-release, and o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ def passed_through(
     """Deal each episode's steps to the shortest shard, part by part; then load every shard."""
     splits = int(1 / launch.sampling_rate)
     steps = [max(0, length - horizon + 1) for length in LENGTHS]
-    shards = [[] for _ in range(-(-sum(steps) // launch.shard_size))]
+    shards: list[list[Any]] = [
+        [] for _ in range(-(-sum(steps) // launch.shard_size))
+    ]
     rng = np.random.default_rng(0)
     for episode in rng.permutation(len(LENGTHS)):
         order = rng.permutation(steps[episode])

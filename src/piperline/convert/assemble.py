@@ -73,7 +73,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     """
     folder.mkdir()
     schema = _schema(plan, _staged(staging, plan, 0))
-    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
+    written = WrittenRows(folder) if _wants_groot_stats(plan, schema) else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb
@@ -136,6 +136,11 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     return layout_schema(
         plan.job.layout,
         cameras=cameras,
+        depth={
+            name: header.depth
+            for name, header in plan.episodes[0].cameras.items()
+            if header.depth
+        },
         fps=plan.job.settings.fps,
         robot_type=plan.job.robot_type,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
 from piperline.recordings.images import ImageSpan, exchanged
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
 from piperline.text import printable
 
@@ -121,6 +122,7 @@ def _edited(
             expected=", ".join(map(printable, episode.cameras)),
             found=", ".join(map(printable, unknown)),
         )
+    spans = spans_from(episode.spans, start, stop - start)
     put_right = {
         name: replace(header, color=exchanged(header.color))
         for name, header in episode.cameras.items()
@@ -132,7 +134,8 @@ def _edited(
         first=start,
         length=stop - start,
         is_cut=stop - start < episode.length,
-        task=edit.instruction or episode.task,
+        task=edit.instruction or (spans[0][1] if spans else episode.task),
         is_retold=edit.instruction is not None,
+        spans=spans if len(spans) > 1 and not edit.instruction else (),
         swapped=edit.swap_red_blue,
     )

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from piperline.convert.messages import (
     Refused,
 )
 from piperline.convert.pool import WorkerPool, error_of
+from piperline.convert.selection import Selection
 from piperline.errors import (
     LayoutMismatch,
     PiperlineError,
@@ -32,9 +31,11 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.plan import NO_EDITS, EditPlan
+from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
+from piperline.recordings.instructions import Spans, texts_in
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -68,6 +69,8 @@ class PlannedEpisode:
         is_cut: an edit plan leaves out some of its frames.
         is_retold: its task text is that of an edit plan.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        beside: the files beside the recording that hold its images, if such do.
+        spans: when its task text changes, where it does; `task` is the first.
     """
 
     file: Path
@@ -83,11 +86,18 @@ class PlannedEpisode:
     is_cut: bool = False
     is_retold: bool = False
     swapped: tuple[str, ...] = ()
+    beside: Beside = field(default=Beside())
+    spans: Spans = ()
 
     @property
     def place(self) -> Place:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its task texts, in the order in which they first hold."""
+        return texts_in(self.spans) or (self.task,)
 
     @property
     def images(self) -> int:
@@ -226,7 +236,7 @@ def make_plan(
     job = replace(
         job,
         layout=replace(
-            settle(job.layout, inputs),
+            settle(job.layout, inputs, pool.read),
             fps=job.layout.fps,
         ),
     )
@@ -237,7 +247,7 @@ def make_plan(
         _MADE_BY,
         edits,
     )
-    if previous and (previous.job, previous.asked) == (job, asked):
+    if previous and _still_holds(previous, job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
     for done, (path, source) in enumerate(files, 1):
@@ -271,6 +281,14 @@ def make_plan(
     return Plan(
         job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
     )
+
+
+def _still_holds(plan: Plan, job: Job, asked: Asked) -> bool:
+    """Whether a look would find the same. Files beside recordings tell only when looked at."""
+    looks_beside = job.layout.looks_beside or any(
+        episode.beside != Beside() for episode in plan.episodes
+    )
+    return (plan.job, plan.asked) == (job, asked) and not looks_beside
 
 
 def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
@@ -378,39 +396,6 @@ def _crashes_again_and_again(path: Path) -> RecordingError:
     )
 
 
-class Selection:
-    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none.
-
-    Args:
-        text: see `make_plan`; None chooses all.
-    """
-
-    def __init__(self, text: str | None) -> None:
-        self._all = text is None
-        self._tokens = [token.strip() for token in (text or "").split(",")]
-        self.unmatched = [] if self._all else list(self._tokens)
-
-    def __call__(self, number: int, name: str) -> bool:
-        """Whether the episode `name`, which is the one of this number, is chosen."""
-        matching = [
-            token for token in self._tokens if _matches(token, number, name)
-        ]
-        self.unmatched = [
-            token for token in self.unmatched if token not in matching
-        ]
-        return self._all or bool(matching)
-
-
-def _matches(token: str, number: int, name: str) -> bool:
-    span = re.fullmatch(r"(\d*):(\d*)", token)
-    if span:
-        start, stop = (int(part) if part else None for part in span.groups())
-        return number >= (start or 0) and (stop is None or number < stop)
-    return (
-        number == int(token) if token.isdecimal() else fnmatchcase(name, token)
-    )
-
-
 def _left_out(error: PiperlineError) -> LeftOut:
     place = error.place or Place()
     return LeftOut(
@@ -428,7 +413,12 @@ def _same_cameras(
             name: f" {c.width}x{c.height}" if job.settings.size is None else ""
             for name, c in cameras.items()
         }
-        return ", ".join(name + size for name, size in sizes.items()) or "none"
+        kinds = {
+            name: f" depth in {c.depth}" if c.depth else ""
+            for name, c in cameras.items()
+        }
+        known = [name + size + kinds[name] for name, size in sizes.items()]
+        return ", ".join(known) or "none"
 
     if described(episode.cameras) != described(first.cameras):
         raise LayoutMismatch(
@@ -484,6 +474,10 @@ def _key(
     ]
     if episode.first or episode.swapped:
         identity += [episode.first, list(episode.swapped)]
+    if episode.spans:
+        identity.append(episode.spans)
+    if episode.beside.fingerprint:
+        identity.append(episode.beside.fingerprint)
     text = json.dumps(
         [settings, identity, list(episode.cameras)], sort_keys=True
     )

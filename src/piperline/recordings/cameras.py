@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import h5py
@@ -57,18 +58,11 @@ def find_cameras(layout: Layout, datasets: Datasets) -> dict[str, FoundCamera]:
         matches = (
             _videos(rule, datasets) if rule.video else _datasets(rule, datasets)
         )
-        found = [one for one in matches if one.star not in rule.leave_out]
+        found = [one for one in matches if not _is_left_out(one.star, rule)]
         if not found and not rule.optional:
             raise _missing(name, rule, datasets)
         for one in found:
-            key = (
-                rule.rename.get(
-                    one.star,
-                    one.star,
-                )
-                if name == "*"
-                else name
-            )
+            key = name.replace("*", rule.rename.get(one.star, one.star))
             _check_name(key, rule, datasets)
             if key in cameras:
                 raise _twice(key, cameras[key].name, one.name, datasets)
@@ -95,7 +89,7 @@ def open_stream(
     return VideoStream(
         path,
         color,
-        turned=rule.turned,
+        mirrored=rule.mirrored,
         place=place,
         rows=rows,
     )
@@ -117,7 +111,7 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
     tried = (datasets.matching(path) for path in rule.paths)
     matches = next(filter(None, tried), [])
     matches = [
-        (star, path) for star, path in matches if star not in rule.leave_out
+        (star, path) for star, path in matches if not _is_left_out(star, rule)
     ]
     if rule.images_only:
         matches = [
@@ -129,6 +123,10 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
         _of_dataset(rule, datasets.need([path]), datasets, star)
         for star, path in matches
     ]
+
+
+def _is_left_out(star: str, rule: CameraRule) -> bool:
+    return any(fnmatchcase(star, pattern) for pattern in rule.leave_out)
 
 
 def _of_dataset(
@@ -187,7 +185,7 @@ def _missing(name: str, rule: CameraRule, datasets: Datasets) -> LayoutMismatch:
         )
         error.place = replace(datasets.place, camera=name)
         return error
-    if name != "*":
+    if "*" not in name:
         datasets.need(rule.paths)
     path = rule.paths[0]
     above = path.partition("*")[0].rpartition("/")[0]

@@ -3,17 +3,25 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, LayoutError, Place
+from piperline.recordings.beside import Beside, fingerprint_beside
 from piperline.recordings.cameras import FoundCamera, find_cameras, open_stream
 from piperline.recordings.datasets import REPAIR, Datasets
 from piperline.recordings.hdf5 import describe, lookup, resolve
 from piperline.recordings.images import CameraHeader, ImageStream
-from piperline.recordings.instructions import find_instruction
+from piperline.recordings.instructions import (
+    Instruction,
+    Spans,
+    find_instruction,
+    refuse_bad_text,
+    spans_of,
+)
 from piperline.recordings.layout import Layout
 from piperline.recordings.marks import Marks, read_marks
 from piperline.recordings.rules import HIGHEST_RATE
@@ -43,6 +51,7 @@ class EpisodeHeader:
         cameras: by camera name, in the layout's order.
         no_task: what was found instead of an instruction.
         notes: what is worth knowing of rows that are left out, of rates and of clocks.
+        spans: when the instruction changes, where it does.
     """
 
     length: int
@@ -50,6 +59,7 @@ class EpisodeHeader:
     cameras: Mapping[str, CameraHeader]
     no_task: str = ""
     notes: tuple[str, ...] = ()
+    spans: Spans = ()
 
 
 class Episode:
@@ -94,17 +104,44 @@ class Episode:
         notes: list[str] = []
         length = self._length(notes)
         told = find_instruction(self._layout.tasks, self._root, self.place)
-        if told.changes > 1:
-            notes.append(
-                f"{told.changes} instructions in one episode: the first is taken for all"
-            )
+        spans = self._spans(told, length, notes)
         cameras = {
             name: self.stream(name, length).header() for name in self._cameras
         }
         notes += self._time_notes(length)
         return EpisodeHeader(
-            length, told.text, cameras, told.instead, tuple(notes)
+            length,
+            spans[0][1] if spans else told.text,
+            cameras,
+            told.instead,
+            tuple(notes),
+            spans if len(spans) > 1 else (),
         )
+
+    def _spans(self, told: Instruction, length: int, notes: list[str]) -> Spans:
+        """When the instruction changes, where a dataset has one for each frame."""
+        if not told.rows:
+            return ()
+        rows = self._text_rows(len(told.rows), length)
+        if len(rows) and int(rows[-1]) < len(told.rows):
+            texts = [told.rows[row] for row in rows]
+            refuse_bad_text(texts, self.place)
+            return spans_of(texts)
+        changes = len({text for text in told.rows if text})
+        notes.append(
+            f"{changes} instructions in one episode: the first is taken for all"
+        )
+        return ()
+
+    def _text_rows(self, count: int, length: int) -> NDArray[np.int64]:
+        """The rows of a dataset of texts; of several clocks those of a stream of as many rows."""
+        if self._aligned is None:
+            return self._rows("", length)
+        streams = (name for name, rows, _ in self._streams() if rows == count)
+        name = next(streams, None)
+        if name is None:
+            return np.empty(0, dtype=np.int64)
+        return self._rows(name, length)
 
     def check_structure(self) -> None:
         """See that all is there that the layout declares; no image is read.
@@ -157,6 +194,16 @@ class Episode:
             suggestion=self._suggestion,
         )
 
+    def beside(self, length: int) -> Beside:
+        """The files beside the recording that hold images of the first `length` frames."""
+        folder = Path(self.place.file or "").resolve().parent
+        files = [
+            path
+            for camera in self._cameras
+            for path in self.stream(camera, length).files()
+        ]
+        return fingerprint_beside(folder, files, length)
+
     def settled_layout(self) -> Layout:
         """The layout with what only a recording tells: optional parts, names, the rate.
 
@@ -184,9 +231,9 @@ class Episode:
                 place=self.place,
             )
         kept = {
-            name: replace(rule, optional=name == "*" and rule.optional)
+            name: replace(rule, optional="*" in name and rule.optional)
             for name, rule in self._layout.cameras.items()
-            if name == "*" or name in self._cameras
+            if "*" in name or name in self._cameras
         }
         return replace(
             self._layout, vectors=vectors, cameras=kept, fps=self.rate()

@@ -142,7 +142,12 @@ def edit(
     )
     target = output or dataset.resolve()
     if output is not None and not was_published(output, request):
-        check_output(output, [dataset], overwrite=options.overwrite)
+        check_output(
+            output,
+            [dataset],
+            overwrite=options.overwrite,
+            thorough=False,
+        )
         _Change(dataset, plan)  # before a folder is made for the output
     # Before the dataset is opened: what a killed edit left at its path is put right.
     with workplace(target, request) as place:
@@ -310,7 +315,7 @@ class _Change:
         own = own_columns(episodes.parts, version, notes)
         longest = max(map(self._length, self._pieces))
         wanted = wants_groot_stats([dataset], version, [self.record], longest)
-        written = WrittenRows() if wanted else None
+        written = WrittenRows(made) if wanted else None
         with closing(pictures), closing(recutter):
             _, frames = write_episodes(
                 version,

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import RecordingError
+from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
 from piperline.recordings.images import ImageSpan, ImageStream, Payload
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
@@ -104,6 +106,7 @@ class OpenEpisode:
     Attributes:
         header: what is known of the recorded episode.
         length: how many frames edits left.
+        spans: the recorded instructions of these, where they change.
     """
 
     def __init__(
@@ -120,6 +123,11 @@ class OpenEpisode:
             edited.first, min(stop, header.length), edited.every
         )
         self.length = len(self._frames)
+        first, stop = self._frames.start, self._frames.stop
+        spans = spans_from(header.spans, first, stop - first)
+        self.spans = tuple(
+            (-(-start // edited.every), told) for start, told in spans
+        )
 
     def vectors(self) -> Mapping[str, NDArray[np.float32]]:
         """The vectors by feature key, float32 of shape (length, D).
@@ -147,6 +155,11 @@ class OpenEpisode:
         swap = camera in self._edited.exchanged
         return ImageSpan(whole, self._frames, swap=swap)
 
+    def depth(self, camera: str) -> DepthFrames:
+        """Makes distances of the recorded images of a depth camera."""
+        header = self.header.cameras[camera]
+        return DepthFrames(self.stream(camera), header, self._size.get(camera))
+
     def pictures(self, camera: str) -> "RecordedPictures":
         """The recorded pictures of a camera, decoded as they are asked for."""
         return RecordedPictures(self.stream(camera), self._size.get(camera))
@@ -170,7 +183,7 @@ class RecordedPictures:
         self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
         self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
         self._decoder = PictureDecoder(
-            swap=stream.color != "rgb", turn=stream.turned
+            swap=stream.color != "rgb", mirrored=stream.mirrored
         )
         self._views: dict[int, View] = {}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -26,16 +26,16 @@ class PictureDecoder:
 
     Args:
         swap: red and blue were exchanged when the image was recorded; they are put right.
-        turn: the images are upside down, turned by 180 degrees; they are put right.
+        mirrored: whether top and bottom, left and right are exchanged; they are put right.
     """
 
     def __init__(
         self,
         *,
         swap: bool = False,
-        turn: bool = False,
+        mirrored: tuple[bool, bool] = (False, False),
     ) -> None:
-        self._swap, self._turn = swap, turn
+        self._swap, self._mirrored = swap, mirrored
         self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
@@ -50,16 +50,44 @@ class PictureDecoder:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        return self.raw(rgb(picture)) if self._swap or self._turn else picture
+        if not self._swap and not any(self._mirrored):
+            return picture
+        packed = picture.reformat(format="rgb24", threads=1)
+        plane = packed.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8)
+        pixels = rows.reshape(packed.height, plane.line_size)
+        return self.raw(
+            pixels[:, : 3 * packed.width].reshape(
+                packed.height, packed.width, 3
+            )
+        )
+
+    def depth(self, payload: bytes | NDArray[Any]) -> NDArray[Any]:
+        """The distances of a depth image, (H, W), as they were recorded.
+
+        Raises:
+            ValueError: it does not decode, or is no image of one channel.
+        """
+        if not isinstance(payload, bytes):
+            return payload
+        picture = self._decode(payload)
+        if picture.format.name not in {"gray16be", "gray16le"}:
+            raise ValueError(f"holds {picture.format.name}, not distances")
+        return picture.to_ndarray(format="gray16le")
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        pixels = np.ascontiguousarray(
-            pixels[::-1, ::-1] if self._turn else pixels
-        )
-        return VideoFrame.from_ndarray(
-            pixels, format="bgr24" if self._swap else "rgb24"
-        )
+        height, width, _ = pixels.shape
+        down, across = self._mirrored
+        if down or across:
+            # Bytes of a row read backwards are its pixels backwards, blue before red.
+            rows = np.ascontiguousarray(pixels).reshape(height, width * 3)
+            pixels = rows[:: -1 if down else 1, :: -1 if across else 1]
+        pixels = np.ascontiguousarray(pixels).reshape(height, width, 3)
+        form = "bgr24" if self._swap != across else "rgb24"
+        if not pixels.flags.writeable:
+            return VideoFrame.from_ndarray(pixels, format=form)
+        return VideoFrame.from_numpy_buffer(pixels, format=form)
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data):
@@ -102,6 +130,7 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
         height,
         format=picture.format.name,
         interpolation=Interpolation.AREA,
+        threads=1,
     )
 
 

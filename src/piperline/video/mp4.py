@@ -1,9 +1,9 @@
 """The sample tables of MP4 files, by which frames are cut out and appended as byte ranges.
 
 Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does
-with `+faststart`, byte for byte. Only simple files are taken: one H.264 or AV1 track without
-B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are used;
-whatever is not simple is left to FFmpeg.
+with `+faststart`, byte for byte. Only simple files are taken: one H.264, AV1 or Motion JPEG track
+without B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are
+used; whatever is not simple is left to FFmpeg.
 """
 
 import os
@@ -22,8 +22,18 @@ Numbers: TypeAlias = NDArray[np.int64]
 ON_TIME_SECONDS = 1e-5
 """How far from n / fps frame n may be shown: lerobot finds it up to 1e-4 s away."""
 
-CODECS = {b"avc1": "h264", b"av01": "av1"}
+JPEG_ENTRY = b"mp4v"
+"""The sample entry of Motion JPEG, where its `esds` says so."""
+CODECS = {b"avc1": "h264", b"av01": "av1", JPEG_ENTRY: "mjpeg"}
 """FFmpeg's names of the sample entries that are taken."""
+
+JPEG_RATES = slice(22, 30)
+"""Where the `esds` of Motion JPEG tells the highest and the mean bit rate of the file."""
+JPEG_ESDS = bytes.fromhex(
+    "00000000 038080801b 0001 00 048080800d 6c 11 000000"
+    "00000000 00000000 0680808001 02"
+)
+"""The `esds` of Motion JPEG (ISO/IEC 14496-1, object type 6C) as FFmpeg writes it, rates of 0."""
 
 LARGEST_MOOV = 64 << 20
 # Products of these fit into 64 bits.
@@ -34,6 +44,7 @@ _ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
 _HEAD = 8  # bytes of a box before its content
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _LONGEST_UDTA = 4096
+_BLOCK = 4 << 20
 _SQUARE = struct.pack(">II", 1, 1)
 _TABLES = {
     b"stsd",
@@ -121,20 +132,36 @@ class Track:
             keys=self.keys[first:][:count].copy(),
         )
 
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Half-open ranges of frames that lie one behind the other in the file."""
+        ends = self.offsets + self.sizes
+        breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
+        yield from zip([0, *breaks], [*breaks, len(ends)], strict=True)
+
     @property
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Offset and length of the byte ranges that the frames take, as few as there can be."""
+        for start, stop in self._runs():
+            begin = int(self.offsets[start])
+            end = int(self.offsets[stop - 1] + self.sizes[stop - 1])
+            yield begin, end - begin
+
+    def blocks(self) -> Iterator[list[memoryview]]:
+        """The bytes of the frames in order, as many at once as make some megabytes.
+
+        Raises:
+            ValueError: the file has become shorter.
+        """
         ends = self.offsets + self.sizes
-        breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
-        for start, stop in zip(
-            [0, *breaks],
-            [*breaks, len(ends)],
-            strict=True,
-        ):
-            yield (
-                int(self.offsets[start]),
-                int(ends[stop - 1] - self.offsets[start]),
-            )
+        with self.path.open("rb") as file:
+            for first, stop in self._runs():
+                start = first
+                while start < stop:
+                    limit = self.offsets[start] + _BLOCK
+                    fitting = np.searchsorted(ends[start:stop], limit, "right")
+                    some = slice(start, start + max(1, int(fitting)))
+                    yield _frames(file.fileno(), self.offsets[some], ends[some])
+                    start = some.stop
 
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
@@ -147,6 +174,20 @@ class Track:
                 descriptor, int(self.sizes[-1]), int(self.offsets[-1])
             )
         return first, last
+
+
+def _frames(
+    descriptor: int, offsets: Numbers, ends: Numbers
+) -> list[memoryview]:
+    """The bytes of frames that lie one behind the other."""
+    first, size = int(offsets[0]), int(ends[-1] - offsets[0])
+    block = memoryview(os.pread(descriptor, size, first))
+    if len(block) < size:
+        raise ValueError("the video became shorter while it was read")
+    spans = zip(
+        (offsets - first).tolist(), (ends - first).tolist(), strict=True
+    )
+    return [block[start:stop] for start, stop in spans]
 
 
 def read_track(path: Path, fps: int) -> Track | None:
@@ -389,9 +430,16 @@ def _entry(stsd: bytes) -> bytes:
     """The one sample entry, without bit rates: they are those of the whole file."""
     ((kind, body),) = _boxes(stsd[8:])
     _need(kind in CODECS and len(body) >= _ENTRY - 8)
-    boxes = (
-        box(name, content)
+    boxes = {
+        name: content
         for name, content in _boxes(body[_ENTRY - 8 :])
         if name != b"btrt"
+    }
+    if kind == JPEG_ENTRY:
+        esds = bytearray(boxes[b"esds"])
+        esds[JPEG_RATES] = bytes(8)
+        _need(esds == JPEG_ESDS)
+        boxes[b"esds"] = bytes(esds)
+    return box(
+        kind, body[: _ENTRY - 8], *(box(*item) for item in boxes.items())
     )
-    return box(kind, body[: _ENTRY - 8], *boxes)
