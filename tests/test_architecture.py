@@ -28,7 +28,6 @@ FLOORS = (
     "recordings",
     "video",
     "finding",
-    "plan",
     "episode",
     "errors",
     "process",

@@ -12,6 +12,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+_CANNOT_COPY = {
+    errno.EXDEV,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+}
+"""What `copy_file_range` says where only `sendfile` can copy."""
 _THREADS = 8
 """How many requests a disk gets at once."""
 _ESCAPED = re.compile(
@@ -131,6 +139,23 @@ def sweep_removed(root: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
+    """What tells whether anything below `root` has changed since: links are not followed.
+
+    Returns:
+        By path below `root`: the size of each file, when it was changed, and its inode.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                stat = path.lstat()
+                seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                found[str(path.relative_to(root))] = seen
+    return found
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, and never in the place of another.
 
@@ -151,14 +176,50 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system knows none, copy it."""
+    """Give a file of ours a second name.
+
+    It is copied where that cannot be: another file system, one without links, too many names. What
+    belongs to somebody else is copied too: who may write into it is not for us to say.
+    """
+    real = source.resolve()
     try:
-        os.link(source, target)
+        if real.stat().st_uid == os.geteuid():
+            os.link(real, target)
+            return
     except FileExistsError:
         raise
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
-        sync(target)
+    except OSError:
+        pass
+    copy_file(real, target)
+    sync(target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the bytes of a file; blocks are shared where the file system can."""
+    with source.open("rb") as read, target.open("wb") as written:
+        size = os.fstat(read.fileno()).st_size
+        copy_range(read.fileno(), written.fileno(), 0, size)
+
+
+def copy_range(source: int, target: int, offset: int, length: int) -> int:
+    """Append bytes of a file to another, by descriptors; how many there were."""
+    left = length
+    while left:
+        done = _copy_some(source, target, offset + length - left, left)
+        if not done:
+            break
+        left -= done
+    return length - left
+
+
+def _copy_some(source: int, target: int, offset: int, length: int) -> int:
+    """Copy some bytes without a detour through Python where the system can; how many."""
+    try:
+        return os.copy_file_range(source, target, length, offset)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    return os.sendfile(target, source, offset, length)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -10,8 +10,6 @@ from piperline.convert.run import convert
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.lerobot.info import PROVENANCE
-from piperline.plan import EditPlan as ConvertPlan
-from piperline.plan import EpisodeEdit as ConvertEdit
 from piperline.seal.seal import SEAL
 from piperline.transfer import aggregate, edit, migrate
 from piperline.verify import Options, verify
@@ -165,17 +163,17 @@ def test_edited_datasets_stay_verified_when_they_are_moved(good, tmp_path):
 
 def test_a_conversion_by_a_plan_is_held_against_what_it_kept(tmp_path):
     recording = write_piper(tmp_path / "a.hdf5", episodes=3, lengths=12)
-    plan = ConvertPlan(
+    plan = EditPlan(
         {
-            f"{tmp_path.name}/a.hdf5:episode_0": ConvertEdit("", trim=(0, 7)),
-            f"{tmp_path.name}/a.hdf5:episode_1": ConvertEdit(
-                "", instruction="other words"
-            ),
-            f"{tmp_path.name}/a.hdf5:episode_2": ConvertEdit(
-                "", trim=(4, None), swap_red_blue=("mid",)
+            "a.hdf5:episode_0": EpisodeEdit(stop=Moment(7)),
+            "a.hdf5:episode_1": EpisodeEdit(instruction="other words"),
+            "a.hdf5:episode_2": EpisodeEdit(
+                start=Moment(4), swap_red_blue=("mid",)
             ),
         },
-        drop_cameras=("left_wrist",),
+        dataset=DatasetEdit(
+            drop_cameras=("left_wrist",), rename_cameras={"mid": "front"}
+        ),
     )
     convert([recording], tmp_path / "set", make_job(), edits=plan, workers=1)
     report = verify(tmp_path / "set", Options(sources=(recording,), frames=0))
@@ -186,6 +184,7 @@ def test_a_conversion_by_a_plan_is_held_against_what_it_kept(tmp_path):
         "2 of 3 episodes cut (0, 2)",
         "1 of 3 episodes with another instruction (1)",
         "1 of 3 episodes with red and blue put right (2)",
+        "observation.images.mid is observation.images.front now",
     )
 
 
