@@ -17,10 +17,11 @@ from piperline.convert.verdict import verdict_of
 from piperline.edits.editor import Editor
 from piperline.edits.episodes import edited
 from piperline.edits.pictures import Pictures
+from piperline.edits.plan import DatasetEdit
 from piperline.edits.schema import SchemaEdit
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import TaskFailed
-from piperline.features import Schema, layout_schema
+from piperline.features import Schema, camera_key, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
@@ -29,6 +30,7 @@ from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
+from piperline.recordings.layout import Layout
 from piperline.seal.seal import write_seal
 from piperline.video.recut import Recutter
 
@@ -218,14 +220,17 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     )
 
 
-def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
+def entry_of(
+    made: MadeEpisode, edit: DatasetEdit, layout: Layout
+) -> dict[str, Any]:
     """What the record tells of an episode: its recording, and what an edit plan left of it.
 
     Args:
         made: the episode.
-        every: of what is staged, each n-th frame was kept.
+        edit: what was done to all of them.
+        layout: of the recordings.
     """
-    planned, piece = made.planned, made.piece
+    planned, piece, every = made.planned, made.piece, edit.every
     entry: dict[str, Any] = {
         "source": planned.source,
         "episode": planned.name,
@@ -239,7 +244,33 @@ def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
         entry["frames"] = [frames.start, stop]
     if frames.step > 1:
         entry["every"] = frames.step
-    return entry
+    changes = _changes(made, edit, layout)
+    return {**entry, "edited": changes} if changes else entry
+
+
+def _changes(
+    made: MadeEpisode, edit: DatasetEdit, layout: Layout
+) -> dict[str, Any]:
+    """What is not as it was recorded, beside the frames; see `edits.recorded`."""
+    told = made.planned.tasks
+    given = (
+        told if made.piece.instruction is None else (made.piece.instruction,)
+    )
+    names = edit.rename_instructions
+    new = list(dict.fromkeys(names.get(text, text) for text in given))
+    order = {}
+    for key, dimensions in edit.reorder_dimensions.items():
+        known = layout.vectors[key].dimension_names
+        order[key] = [known.index(name) for name in dimensions]
+    changes = {
+        "instructions": [] if new == list(told) else new,
+        "cameras": {
+            camera_key(after): camera_key(before)
+            for before, after in edit.rename_cameras.items()
+        },
+        "order": order,
+    }
+    return {name: change for name, change in changes.items() if change}
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -253,7 +284,9 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "fps": plan.fps // plan.edit.every,
         "size": settings.size,
         "groot": plan.job.groot,
-        "episodes": [entry_of(made, plan.edit.every) for made in plan.made],
+        "episodes": [
+            entry_of(made, plan.edit, plan.job.layout) for made in plan.made
+        ],
         "left_out": [
             {
                 "source": left.file.name,
