@@ -18,6 +18,7 @@ from piperline.convert.plan import (
 )
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
+from piperline.convert.review import Reviewed, Reviewer
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
 from piperline.errors import (
@@ -51,6 +52,7 @@ class ConvertResult:
         seconds: how long the run took.
         up_to_date: nothing was to be done: the dataset was there, and no recording has changed
             since.
+        review: what a review of the recordings found; None where there was none.
     """
 
     output: Path
@@ -66,6 +68,7 @@ class ConvertResult:
     dataset_bytes: int
     seconds: float
     up_to_date: bool = False
+    review: Reviewed | None = None
 
 
 def plan_run(
@@ -127,6 +130,7 @@ def convert(
     edits: EditPlan = NO_EDITS,
     overwrite: bool = False,
     resume: bool = True,
+    review: Path | None = None,
     watch: Watcher = lambda _: None,
     pool: WorkerPool | None = None,
 ) -> ConvertResult:
@@ -143,6 +147,9 @@ def convert(
         edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
+        review: review the recordings too, in the same pass; where there is a review's folder of
+            this name, what it has measured is reused, and what is new is added. With `edits` they
+            were reviewed before.
         watch: told how far the run is.
         pool: worker processes that were started beforehand, instead of `workers`.
 
@@ -188,12 +195,14 @@ def convert(
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         replaces = check_free(output, overwrite=overwrite)
+        reviewer = Reviewer(plan, review) if review else None
+        measured = reviewer.unmeasured(staging) if reviewer else frozenset()
+        staged = {e.key for e in plan.episodes if staging.is_staged(e)}
         todo = [
             episode
             for episode in plan.episodes
-            if not staging.is_staged(episode)
+            if episode.key in measured or episode.key not in staged
         ]
-        reused = len(plan.episodes) - len(todo)
         counter = Counter(todo, watch)
         failures = pool.stage(
             todo,
@@ -201,10 +210,16 @@ def convert(
             staging.root,
             moved=counter.moved,
             done=lambda _: counter.staged(),
+            measured=measured,
         )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
         counter.assembling()
         made = assemble(staging, plan, output, replaces=replaces)
+        # The dataset has its name: whatever a detector does, it is there.
+        try:
+            reviewed = reviewer.look(plan, staging) if reviewer else None
+        finally:
+            staging.remove()
     return ConvertResult(
         output=output,
         format=job.format,
@@ -212,12 +227,13 @@ def convert(
         frames=plan.frames,
         cameras=len(made.cameras),
         tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
-        reused=reused,
+        reused=len(staged),
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
         dataset_bytes=_bytes_below(output),
         seconds=time.monotonic() - started,
+        review=reviewed,
     )
 
 

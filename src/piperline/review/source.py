@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -97,8 +97,13 @@ def find_subject(
     if len(inputs) == 1 and is_dataset(Path(inputs[0])):
         return _dataset(Path(inputs[0]), pictures=pictures)
     layout = settle(named or find_layout(inputs), inputs)
+    return subject_of(layout), *_recordings(inputs, layout, pictures=pictures)
+
+
+def subject_of(layout: Layout) -> Subject:
+    """Recordings of a layout, as what is reviewed."""
     state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
-    subject = Subject(
+    return Subject(
         layout.name,
         layout.robot_type,
         layout.vectors[state].dimension_names,
@@ -107,7 +112,6 @@ def find_subject(
         bool(layout.tasks),
         layout,
     )
-    return subject, *_recordings(inputs, layout, pictures=pictures)
 
 
 def _dataset(
@@ -189,7 +193,7 @@ def _recordings(
             units += _units(path, source, layout, pictures=pictures)
         except RecordingError as error:
             unread.append(Unread(Place(file=path), error))
-    return _with_sessions(units, layout), unread
+    return with_sessions(units, layout), unread
 
 
 def _units(
@@ -198,24 +202,30 @@ def _units(
     stat = path.stat()
     with Recording(path, layout) as recording:
         for name in recording.episodes():
-            identity = [
-                FORM,
-                source,
-                stat.st_size,
-                stat.st_mtime_ns,
-                name,
-                pictures,
-                asdict(layout),
-            ]
-            text = json.dumps(identity, sort_keys=True)
-            key = hashlib.sha256(
-                text.encode("utf-8", "surrogatepass")
-            ).hexdigest()[:32]
-            made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
-            yield Unit(path, source, path.name, name, key, made_of)
+            of = (source, stat.st_size, stat.st_mtime_ns, name)
+            yield recorded_unit(path, of, layout, pictures=pictures)
 
 
-def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
+def recorded_unit(
+    path: Path, of: tuple[str, int, int, str], layout: Layout, *, pictures: bool
+) -> Unit:
+    """An episode of a recording, by itself: see `with_sessions`.
+
+    Args:
+        path: the recording.
+        of: as it is told from others; its size in bytes and time of change in nanoseconds; the
+            episode's name.
+        layout: of the recording.
+        pictures: whether images are looked at.
+    """
+    source, _, _, name = of
+    text = json.dumps([FORM, *of, pictures, asdict(layout)], sort_keys=True)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    key = digest.hexdigest()[:32]
+    return Unit(path, source, path.name, name, key, fingerprint(*of))
+
+
+def with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
     """Sessions are files; where files hold an episode each, they are folders.
 
     Keys that are there twice become unlike.
@@ -276,33 +286,52 @@ def _measured(
         return replace(found, session=unit.session, key=unit.key)
     with Recording(unit.file, layout) as recording:
         episode = recording.episode(unit.name)
-        header = episode.header()
-        vectors = episode.vectors(header.length)
-        cameras = _cameras(episode, layout, films) if pictures else {}
-        marks = episode.marks(header.length)
+        cameras = measured_cameras(episode, layout, films) if pictures else {}
+        found = signals_of(episode, cameras)
+    return replace(found, session=unit.session, key=unit.key)
+
+
+def signals_of(
+    episode: Episode, cameras: Mapping[str, CameraSignals]
+) -> EpisodeSignals:
+    """The signals of a recorded episode: rows and marks are read, cameras were measured.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    header = episode.header()
+    marks = episode.marks(header.length)
     return EpisodeSignals(
-        file=str(unit.file),
-        session=unit.session,
-        name=unit.name,
+        file=str(episode.place.file),
+        session="",
+        name=str(episode.place.episode),
         index=0,
         instruction=header.task or "",
-        vectors=vectors,
+        vectors=episode.vectors(header.length),
         cameras=cameras,
         labels=marks.labels,
         times=marks.times,
         rows_behind=marks.behind,
-        key=unit.key,
     )
 
 
-def _cameras(
-    episode: Episode, layout: Layout, films: Path | None
+def measured_cameras(
+    episode: Episode, layout: Layout, films: Path | None = None
 ) -> dict[str, CameraSignals]:
+    """Measure the images of an episode, each read once.
+
+    Args:
+        episode: as recorded.
+        layout: of the recording.
+        films: the folder for small videos of it, if they are wanted.
+
+    Raises:
+        RecordingError: they cannot be read, or none of a camera decodes.
+    """
     header = episode.header()
     found = {}
     for number, (name, camera) in enumerate(header.cameras.items()):
-        rule = layout.cameras.get(name) or layout.cameras["*"]
-        size, swap = (camera.height, camera.width), rule.color != "rgb"
+        size, swap = (camera.height, camera.width), camera.color != "rgb"
         video = video_file(films, number) if films else None
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap)

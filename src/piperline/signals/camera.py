@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.signals.robust import Floats
+from piperline.video.decoder import Picture
 from piperline.video.preview import PreviewWriter
-from piperline.video.thumbnails import HEIGHT, WIDTH, ThumbnailDecoder
+from piperline.video.thumbnails import (
+    HEIGHT,
+    WIDTH,
+    ThumbnailDecoder,
+    luma_of,
+    thumbnail_of,
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -145,6 +152,19 @@ class CameraMeter:
             )
         self._hashes.append(_hash(payload))
         self._thumbnails.append(thumbnail.astype(np.float16))
+
+    def add_picture(
+        self, payload: bytes | Bytes, picture: Picture, *, swap: bool = False
+    ) -> None:
+        """Take the next image, decoded whole.
+
+        Args:
+            payload: as it is stored.
+            picture: of it, its colours as recorded.
+            swap: red and blue were exchanged when it was recorded.
+        """
+        luma = luma_of(picture) if self.wants_luma else None
+        self.add(payload, thumbnail_of(picture, swap=swap), luma)
 
     def add_damaged(self, payload: bytes | Bytes) -> None:
         """Take the next image, which does not decode: the one before stands for it."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.signals.camera import CameraMeter, CameraSignals
 from piperline.signals.episode import EpisodeSignals
 from piperline.video.preview import PreviewWriter, video_file
-from piperline.video.thumbnails import luma_of, thumbnail_of, video_pictures
+from piperline.video.thumbnails import video_pictures
 
 _CAMERA = "observation.images."
 
@@ -135,9 +134,6 @@ def _camera(
         for number, picture in enumerate(pictures):
             if writer is not None:
                 writer.add(picture)
-            luma: NDArray[Any] | None = (
-                luma_of(picture) if meter.wants_luma else None
-            )
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
-            meter.add(payload, thumbnail_of(picture), luma)
+            meter.add_picture(payload, picture)
     return meter.result()
