@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
@@ -18,7 +19,6 @@ from piperline.convert.plan import (
 )
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
-from piperline.convert.review import Reviewed, Reviewer
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
 from piperline.errors import (
@@ -34,6 +34,9 @@ from piperline.output.publish import check_free, check_name
 from piperline.plan import NO_EDITS, EditPlan
 from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
+
+if TYPE_CHECKING:
+    from piperline.convert.review import Reviewed, Reviewer
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class ConvertResult:
     dataset_bytes: int
     seconds: float
     up_to_date: bool = False
-    review: Reviewed | None = None
+    review: "Reviewed | None" = None
 
 
 def plan_run(
@@ -195,7 +198,7 @@ def convert(
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         replaces = check_free(output, overwrite=overwrite)
-        reviewer = Reviewer(plan, review) if review else None
+        reviewer = _reviewer(plan, review) if review else None
         measured = reviewer.unmeasured(staging) if reviewer else frozenset()
         staged = {e.key for e in plan.episodes if staging.is_staged(e)}
         todo = [
@@ -235,6 +238,13 @@ def convert(
         seconds=time.monotonic() - started,
         review=reviewed,
     )
+
+
+def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
+    # Detectors take a while to load, and are not always wanted.
+    from piperline.convert.review import Reviewer
+
+    return Reviewer(plan, folder)
 
 
 def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:

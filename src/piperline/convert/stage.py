@@ -30,13 +30,13 @@ from piperline.output.publish import restore_replaced
 from piperline.output.workspace import remove_workspace, workspace
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
-from piperline.review.source import measured_cameras, signals_of
 from piperline.signals.camera import CameraMeter, CameraSignals
 from piperline.signals.episode import (
     EpisodeSignals,
     load_signals,
     save_signals,
 )
+from piperline.signals.recorded import measured_cameras, signals_of
 from piperline.stats import FeatureStats
 
 Progress = Callable[[int, int], None]

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from piperline.errors import (
-    BadEpisode,
     DatasetError,
     PiperlineError,
     Place,
@@ -19,13 +17,11 @@ from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
-from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
 from piperline.review.videos import whole_folder
-from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
-from piperline.video.preview import PreviewWriter, video_file
+from piperline.signals.recorded import measured_cameras, signals_of
 
 
 @dataclass(frozen=True)
@@ -289,61 +285,3 @@ def _measured(
         cameras = measured_cameras(episode, layout, films) if pictures else {}
         found = signals_of(episode, cameras)
     return replace(found, session=unit.session, key=unit.key)
-
-
-def signals_of(
-    episode: Episode, cameras: Mapping[str, CameraSignals]
-) -> EpisodeSignals:
-    """The signals of a recorded episode: rows and marks are read, cameras were measured.
-
-    Raises:
-        RecordingError: it cannot be read.
-    """
-    header = episode.header()
-    marks = episode.marks(header.length)
-    return EpisodeSignals(
-        file=str(episode.place.file),
-        session="",
-        name=str(episode.place.episode),
-        index=0,
-        instruction=header.task or "",
-        vectors=episode.vectors(header.length),
-        cameras=cameras,
-        labels=marks.labels,
-        times=marks.times,
-        rows_behind=marks.behind,
-    )
-
-
-def measured_cameras(
-    episode: Episode, layout: Layout, films: Path | None = None
-) -> dict[str, CameraSignals]:
-    """Measure the images of an episode, each read once.
-
-    Args:
-        episode: as recorded.
-        layout: of the recording.
-        films: the folder for small videos of it, if they are wanted.
-
-    Raises:
-        RecordingError: they cannot be read, or none of a camera decodes.
-    """
-    header = episode.header()
-    found = {}
-    for number, (name, camera) in enumerate(header.cameras.items()):
-        size, swap = (camera.height, camera.width), camera.color != "rgb"
-        video = video_file(films, number) if films else None
-        with (
-            PreviewWriter(video, *size, fps=layout.fps, swap=swap)
-            if video
-            else nullcontext() as w
-        ):
-            stream = episode.stream(name, header.length)
-            measured = measure(stream, *size, swap=swap, film=w)
-        if len(measured.damaged) == header.length:
-            raise BadEpisode(
-                "no image of a camera decodes",
-                place=replace(episode.place, camera=name),
-            )
-        found[name] = measured
-    return found
