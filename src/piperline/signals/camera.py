@@ -259,15 +259,15 @@ def measure(
 
 def sharpness(luma: Bytes) -> float:
     """The log of the variance of the Laplacian of an image, uint8 (H, W)."""
-    values = luma.astype(np.int16)
-    middle, step = values[1:-1, 1:-1], _LAPLACIAN_STEP
+    values, step = luma.astype(np.int16), _LAPLACIAN_STEP
+    middle = values[1:-1:step]
     around = (
-        values[:-2, 1:-1]
-        + values[2:, 1:-1]
-        + values[1:-1, :-2]
-        + values[1:-1, 2:]
+        values[:-2:step, 1:-1]
+        + values[2::step, 1:-1]
+        + middle[:, :-2]
+        + middle[:, 2:]
     )
-    laplacian = (around - 4 * middle)[::step]
+    laplacian = around - 4 * middle[:, 1:-1]
     return float(
         np.log(
             max(
