@@ -72,7 +72,7 @@ def measure_episode(
         episode.clips.items() if pictures else ()
     ):
         video = video_file(films, number) if films else None
-        cameras[key.removeprefix(_CAMERA)] = _camera(
+        cameras[key.removeprefix(_CAMERA)] = measure_clip(
             clip, f"{root} {index} {key}", video, _opened(root).info.fps
         )
     return EpisodeSignals(
@@ -116,12 +116,21 @@ def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
     return found
 
 
-def _camera(
-    clip: Clip, name: str, video: Path | None, fps: int
+def measure_clip(
+    clip: Clip, name: str, video: Path | None = None, fps: int = 0
 ) -> CameraSignals:
     """The signals of a clip.
 
     Lossy frames may be equal though the scene is not: each has a hash of its own.
+
+    Args:
+        clip: all of its frames are decoded.
+        name: tells it from all others.
+        video: where a small video of it is made, if it is wanted.
+        fps: of that video.
+
+    Raises:
+        DatasetError: it does not decode.
     """
     meter = CameraMeter(clip.info.height, clip.info.width)
     size = (clip.info.height, clip.info.width)

@@ -208,7 +208,7 @@ def _block_means(plane: Bytes, tall: int, wide: int) -> Floats:
     rows = plane.reshape(height, tall, width).sum(axis=1, dtype=np.uint16)
     starts = np.arange(0, width, wide)
     sums = np.add.reduceat(rows, starts, axis=1, dtype=np.uint32)
-    means: Floats = sums.astype(np.float32) / (tall * wide)
+    means: Floats = sums.astype(np.float32) / np.float32(tall * wide)
     return means
 
 
