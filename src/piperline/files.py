@@ -4,12 +4,17 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+_ESCAPED = re.compile(
+    rb"\\([0-7]{3})"
+)  # proc_pid_mountinfo(5): a space is \040
 
 
 def sync(path: Path) -> None:
@@ -28,6 +33,30 @@ def identity(folder: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     return f"{stat.st_dev} {stat.st_ino}"
+
+
+def mount_point(path: Path) -> Path:
+    """The mount point below which something lies, links followed: names move within one only.
+
+    A folder that is one lies below itself, also where it shows a part of the same file system.
+    """
+    points = _mount_points()
+    resolved = path.resolve()
+    return next(
+        level for level in (resolved, *resolved.parents) if level in points
+    )
+
+
+def _mount_points() -> set[Path]:
+    """Where something is mounted, as this process sees it; / in any case."""
+    points = {Path("/")}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            name = _ESCAPED.sub(
+                lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4]
+            )
+            points.add(Path(os.fsdecode(name)))
+    return points
 
 
 def own_name() -> str:

@@ -29,6 +29,7 @@ from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.reader import here
 from piperline.transfer import Options, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
@@ -40,6 +41,9 @@ class InThisProcess:
 
     So that every change is made by this process.
     """
+
+    def __init__(self) -> None:
+        self.read = here
 
     def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
         messages: list[object] = []

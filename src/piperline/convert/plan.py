@@ -32,9 +32,11 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.plan import NO_EDITS, EditPlan
+from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
+from piperline.recordings.instructions import Spans, texts_in
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -66,6 +68,8 @@ class PlannedEpisode:
         first: the number of its first frame in the recording: an edit plan may leave out those
             before it.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        beside: the files beside the recording that hold its images, if such do.
+        spans: when its task text changes, where it does; `task` is the first.
     """
 
     file: Path
@@ -79,11 +83,18 @@ class PlannedEpisode:
     key: str = ""
     first: int = 0
     swapped: tuple[str, ...] = ()
+    beside: Beside = field(default=Beside())
+    spans: Spans = ()
 
     @property
     def place(self) -> Place:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its task texts, in the order in which they first hold."""
+        return texts_in(self.spans) or (self.task,)
 
     @property
     def images(self) -> int:
@@ -222,7 +233,7 @@ def make_plan(
     job = replace(
         job,
         layout=replace(
-            settle(job.layout, inputs),
+            settle(job.layout, inputs, pool.read),
             fps=job.layout.fps,
         ),
     )
@@ -233,7 +244,7 @@ def make_plan(
         _MADE_BY,
         edits,
     )
-    if previous and (previous.job, previous.asked) == (job, asked):
+    if previous and _still_holds(previous, job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
     for done, (path, source) in enumerate(files, 1):
@@ -267,6 +278,14 @@ def make_plan(
     return Plan(
         job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
     )
+
+
+def _still_holds(plan: Plan, job: Job, asked: Asked) -> bool:
+    """Whether a look would find the same. Files beside recordings tell only when looked at."""
+    looks_beside = job.layout.looks_beside or any(
+        episode.beside != Beside() for episode in plan.episodes
+    )
+    return (plan.job, plan.asked) == (job, asked) and not looks_beside
 
 
 def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
@@ -424,7 +443,12 @@ def _same_cameras(
             name: f" {c.width}x{c.height}" if job.settings.size is None else ""
             for name, c in cameras.items()
         }
-        return ", ".join(name + size for name, size in sizes.items()) or "none"
+        kinds = {
+            name: f" depth in {c.depth}" if c.depth else ""
+            for name, c in cameras.items()
+        }
+        known = [name + size + kinds[name] for name, size in sizes.items()]
+        return ", ".join(known) or "none"
 
     if described(episode.cameras) != described(first.cameras):
         raise LayoutMismatch(
@@ -480,6 +504,10 @@ def _key(
     ]
     if episode.first or episode.swapped:
         identity += [episode.first, list(episode.swapped)]
+    if episode.spans:
+        identity.append(episode.spans)
+    if episode.beside.fingerprint:
+        identity.append(episode.beside.fingerprint)
     text = json.dumps(
         [settings, identity, list(episode.cameras)], sort_keys=True
     )

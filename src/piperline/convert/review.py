@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piperline.convert.plan import Plan
-from piperline.convert.stage import Staging
+from piperline.convert.stage import Staging, decodes_all
 from piperline.detectors.detect import notes
 from piperline.finding import Finding
 from piperline.plan import NO_EDITS
@@ -44,7 +44,7 @@ class Reviewer:
     """
 
     def __init__(self, plan: Plan, folder: Path) -> None:
-        self._pictures = plan.job.settings.video.codec is not None
+        self._pictures = all(decodes_all(e, plan.job) for e in plan.episodes)
         self._kept = ReviewFolder(folder)
         self._units = _units(plan, pictures=self._pictures)
 
@@ -79,6 +79,8 @@ class Reviewer:
             signals = self._load(planned.key, unit, staging) if unit else None
             if unit is None or signals is None:
                 continue
+            if not self._pictures:
+                signals = replace(signals, cameras={})
             self._keep(replace(signals, key=unit.key))
             yield numbered(signals, unit, index)
             index += 1

@@ -133,15 +133,15 @@ class Staging:
 
         def encode(path: Path) -> tuple[Clip, FeatureStats]:
             with Recording(episode.file, job.layout) as recording:
-                _check_unchanged(episode)
+                _check_unchanged(episode, recording)
                 stream = images_of(
                     recording.episode(episode.name), episode, camera
                 )
                 header = episode.cameras[camera]
-                decoded = job.settings.video.codec is not None
+                wanted = measured and decodes_all(episode, job)
                 meter = (
                     CameraMeter(header.height, header.width)
-                    if measured and decoded
+                    if wanted and header.depth is None
                     else None
                 )
                 made = encode_camera(
@@ -197,20 +197,21 @@ class Staging:
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress, measured=measured)
         with Recording(episode.file, job.layout) as recording:
-            _check_unchanged(episode)
+            _check_unchanged(episode, recording)
             vectors = vectors_of(recording.episode(episode.name), episode)
         table = episode_table(vectors, episode.length, job.settings.fps)
         folder = self._folder(episode.key)
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)
-            folder.complete(table, list(episode.cameras), episode.task)
+            spans = episode.spans or ((0, episode.task),)
+            folder.complete(table, list(episode.cameras), spans)
 
     def _measure(self, episode: PlannedEpisode, job: Job) -> None:
         """Keep the signals of an episode; what a review cannot read is not looked at."""
         folder = self._folder(episode.key)
         try:
             with Recording(episode.file, job.layout) as recording:
-                _check_unchanged(episode)
+                _check_unchanged(episode, recording)
                 recorded = recording.episode(episode.name)
                 known = _measured_cameras(episode, recorded, job, folder)
                 signals = signals_of(recorded, known)
@@ -238,25 +239,32 @@ class Staging:
         return EpisodeFolder(self._episodes / key)
 
 
+def decodes_all(episode: PlannedEpisode, job: Job) -> bool:
+    """Whether all pictures are decoded: what is copied as it is recorded is not looked at."""
+    packets = [camera.packets for camera in episode.cameras.values()]
+    return job.settings.video.codec is not None and not any(packets)
+
+
 def _measured_cameras(
     episode: PlannedEpisode, recorded: Episode, job: Job, folder: EpisodeFolder
 ) -> Mapping[str, CameraSignals]:
-    """The signals of the cameras: as kept, or measured where an earlier run did not; none of JPEG.
+    """The signals of the cameras: as kept, or measured where an earlier run did not.
 
-    What is copied is not decoded, so that its pictures are not looked at.
+    There are none where not all pictures are decoded.
     """
-    if job.settings.video.codec is None:
+    if not decodes_all(episode, job):
         return {}
+    pictures = [name for name, c in episode.cameras.items() if c.depth is None]
     kept = {
         camera: signals
-        for camera in episode.cameras
+        for camera in pictures
         if (signals := folder.signals_of(camera)) is not None
     }
-    missing = len(kept) < len(episode.cameras)
+    missing = len(kept) < len(pictures)
     return measured_cameras(recorded, job.layout) if missing else kept
 
 
-def _check_unchanged(episode: PlannedEpisode) -> None:
+def _check_unchanged(episode: PlannedEpisode, recording: Recording) -> None:
     stat = episode.file.stat()
     if (stat.st_size, stat.st_mtime_ns) != (episode.size, episode.mtime_ns):
         raise BadEpisode(
@@ -265,6 +273,16 @@ def _check_unchanged(episode: PlannedEpisode) -> None:
             expected=f"{episode.size} bytes",
             found=f"{stat.st_size} bytes, or another time of change",
             next_step="run the same command again when nothing writes to it any more",
+        )
+    told = episode.beside
+    found = recording.episode(episode.name)
+    if told.frames and found.beside(told.frames) != told:
+        raise BadEpisode(
+            "image files beside the recording have changed since the run was planned",
+            place=episode.place,
+            expected="the same names, sizes and times of change",
+            found="others",
+            next_step="run the same command again when nothing writes to them any more",
         )
 
 

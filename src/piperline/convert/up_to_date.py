@@ -28,7 +28,7 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     except (OSError, ValueError, DatasetError):
         return None
     if (
-        any(episode.mtime_ns > made for episode in plan.episodes)
+        any(_newest(episode) > made for episode in plan.episodes)
         or dataset.missing_cameras
     ):
         return None
@@ -37,7 +37,12 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     if recorded != json.loads(json.dumps(expected)):
         return None
     tasks = [row.tasks for row in dataset.episodes]
-    return dataset if tasks == [(episode.task,) for episode in kept] else None
+    return dataset if tasks == [episode.tasks for episode in kept] else None
+
+
+def _newest(episode: PlannedEpisode) -> int:
+    """When the recording, or a file beside it that holds images, last changed."""
+    return max(episode.mtime_ns, episode.beside.newest_ns)
 
 
 def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - JSON

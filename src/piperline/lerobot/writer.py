@@ -119,7 +119,9 @@ class DatasetWriter(ABC):
             schema, self.vector, quantiles=self.quantiles, tasks=options.tasks
         )
         (root / "meta").mkdir()
-        self._histograms = HistogramFile(root, schema.cameras)
+        self._histograms = HistogramFile(
+            root, {key: schema.features[key] for key in schema.cameras}
+        )
         self._lanes = Lanes(schema.cameras)
 
     def add(self, episode: EncodedEpisode) -> pa.Table:

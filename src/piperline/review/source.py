@@ -17,6 +17,7 @@ from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
+from piperline.recordings.reader import Read, here
 from piperline.recordings.recording import Recording
 from piperline.review.videos import whole_folder
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
@@ -77,7 +78,11 @@ class Subject:
 
 
 def find_subject(
-    inputs: Sequence[Path | str], named: Layout | None, *, pictures: bool
+    inputs: Sequence[Path | str],
+    named: Layout | None,
+    *,
+    pictures: bool,
+    read: Read = here,
 ) -> tuple[Subject, list[Unit], list[Unread]]:
     """What is reviewed, its episodes in order, and the files that cannot be read.
 
@@ -85,6 +90,7 @@ def find_subject(
         inputs: recordings, or one dataset.
         named: the layout of the recordings; None finds the built-in one that fits.
         pictures: whether images are looked at.
+        read: calls what reads a recording.
 
     Raises:
         RecordingError: there are no recordings.
@@ -92,8 +98,9 @@ def find_subject(
     """
     if len(inputs) == 1 and is_dataset(Path(inputs[0])):
         return _dataset(Path(inputs[0]), pictures=pictures)
-    layout = settle(named or find_layout(inputs), inputs)
-    return subject_of(layout), *_recordings(inputs, layout, pictures=pictures)
+    layout = settle(named or find_layout(inputs, read), inputs, read)
+    found = _recordings(inputs, layout, read, pictures=pictures)
+    return subject_of(layout), *found
 
 
 def subject_of(layout: Layout) -> Subject:
@@ -180,26 +187,36 @@ def _no_videos(root: Path, camera: str) -> DatasetError:
 
 
 def _recordings(
-    inputs: Sequence[Path | str], layout: Layout, *, pictures: bool
+    inputs: Sequence[Path | str], layout: Layout, read: Read, *, pictures: bool
 ) -> tuple[list[Unit], list[Unread]]:
     units: list[Unit] = []
     unread: list[Unread] = []
     for path, source in find_recordings(inputs, layout.episodes.files):
         try:
-            units += _units(path, source, layout, pictures=pictures)
+            names = read(path, _names, path, layout)
+            units += _units(path, source, names, layout, pictures=pictures)
         except RecordingError as error:
             unread.append(Unread(Place(file=path), error))
     return with_sessions(units, layout), unread
 
 
+def _names(path: Path, layout: Layout) -> list[str]:
+    with Recording(path, layout) as recording:
+        return recording.episodes()
+
+
 def _units(
-    path: Path, source: str, layout: Layout, *, pictures: bool
+    path: Path,
+    source: str,
+    names: Sequence[str],
+    layout: Layout,
+    *,
+    pictures: bool,
 ) -> Iterator[Unit]:
     stat = path.stat()
-    with Recording(path, layout) as recording:
-        for name in recording.episodes():
-            of = (source, stat.st_size, stat.st_mtime_ns, name)
-            yield recorded_unit(path, of, layout, pictures=pictures)
+    for name in names:
+        of = (source, stat.st_size, stat.st_mtime_ns, name)
+        yield recorded_unit(path, of, layout, pictures=pictures)
 
 
 def recorded_unit(

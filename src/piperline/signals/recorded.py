@@ -52,7 +52,12 @@ def measured_cameras(
     """
     header = episode.header()
     found = {}
-    for number, (name, camera) in enumerate(header.cameras.items()):
+    pictures = [
+        (name, camera)
+        for name, camera in header.cameras.items()
+        if camera.depth is None
+    ]
+    for number, (name, camera) in enumerate(pictures):
         size, swap = (camera.height, camera.width), camera.color != "rgb"
         video = video_file(films, number) if films else None
         with (

@@ -48,14 +48,18 @@ class ThumbnailDecoder:
         self.picture: VideoFrame | None = None
         """What the last thumbnail was made of, its colours as recorded."""
 
-    def small(self, data: bytes | Bytes) -> Floats:
+    def small(self, data: bytes | Bytes, *, color: bool = True) -> Floats:
         """The thumbnail of an image: luma, blue and red difference, float32 (3, HEIGHT, WIDTH).
+
+        Args:
+            data: as it is recorded.
+            color: else luma alone, float32 (1, HEIGHT, WIDTH).
 
         Raises:
             ValueError: it does not decode.
         """
         self.picture = self._picture(data, self._small)
-        return thumbnail_of(self.picture, swap=self._swap)
+        return thumbnail_of(self.picture, swap=self._swap, color=color)
 
     def luma(self, data: bytes | Bytes) -> Bytes:
         """The luma of an image in its own size: uint8 (H, W).
@@ -83,16 +87,17 @@ class ThumbnailDecoder:
         return pictures[0]
 
 
-def thumbnail_of(picture: VideoFrame, *, swap: bool = False) -> Floats:
+def thumbnail_of(
+    picture: VideoFrame, *, swap: bool = False, color: bool = True
+) -> Floats:
     """The thumbnail of a decoded picture of any size; see `ThumbnailDecoder.small`.
 
     Of a JPEG decoded whole and small it is the same within half a level of 255: both are means of
     whole blocks.
     """
-    thumbnail = np.stack(
-        [_shrunk(plane, HEIGHT, WIDTH) for plane in _planes(picture)]
-    )
-    return thumbnail[[0, 2, 1]] if swap else thumbnail
+    planes = _planes(picture)[: 3 if color else 1]
+    thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+    return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
 @contextmanager
