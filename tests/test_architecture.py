@@ -28,12 +28,12 @@ FLOORS = (
     "recordings",
     "video",
     "finding",
-    "plan",
     "episode",
     "errors",
     "process",
     "files",
     "stats",
+    "spill",
     "text",
 )
 """From the top, a room on each floor: a module imports its own room and those below."""

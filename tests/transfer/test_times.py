@@ -7,6 +7,7 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
+from piperline.seal.seal import SEAL
 from piperline.transfer import Options, aggregate, migrate
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, make_episode, numbered_frame
@@ -53,6 +54,17 @@ def test_times_are_put_on_the_grid(odd, tmp_path):
         assert_holds(open_dataset(tmp_path / made), [episode])
 
 
+@pytest.mark.parametrize("odd", ["late", "variable"])
+def test_times_of_recorded_jpeg_are_put_on_the_grid(odd, tmp_path):
+    episode = make_episode(tmp_path / "in", 0, LENGTH, mode="copy")
+    root = write_dataset(tmp_path / "set", [episode])
+    retime(root / VIDEO, *ODD[odd])
+    shown = packets_of(root / VIDEO)
+    (path,) = aggregate([root], tmp_path / "out").output.rglob("*.mp4")
+    assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+    assert packets_of(path) == shown
+
+
 def test_b_frames_stay_in_their_order(tmp_path):
     episode = make_episode(tmp_path / "in", 0, LENGTH)
     root = write_dataset(tmp_path / "set", [episode])
@@ -73,6 +85,7 @@ def test_b_frames_stay_in_their_order(tmp_path):
             )
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+    (root / SEAL).unlink()
     shown = packets_of(root / VIDEO)
     for version in ("v2.1", "v3.0"):
         made = aggregate([root], tmp_path / version, format=version).output

@@ -13,7 +13,7 @@ from piperline.recordings.rules import Color
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
-    from piperline.plan import EditPlan
+    from piperline.edits.plan import EditPlan
     from piperline.recordings.reader import Read
 
 
@@ -34,7 +34,7 @@ class RecordingFlags:
             blue exchanged before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names
             (episode_1*).
-        plan: a plan.toml of `piperline review`: episodes to leave out, to trim, to tell otherwise.
+        plan: a plan.toml, as `piperline review` writes it and `piperline edit` takes it.
     """
 
     layout: str | None = None
@@ -46,7 +46,7 @@ class RecordingFlags:
 
     def edits(self) -> "EditPlan":
         """What the plan says."""
-        from piperline.plan import NO_EDITS, read_plan
+        from piperline.edits.plan import NO_EDITS, read_plan
 
         return read_plan(self.plan) if self.plan else NO_EDITS
 
@@ -60,11 +60,13 @@ class DatasetFlags:
         repo_id: owner/name; the dataset goes to $HF_LEROBOT_HOME/owner/name.
         output: the dataset's folder, instead of --repo-id.
         format: the LeRobot version.
-        video: h264: x264 superfast, crf 23, key frame every 8 frames, no B-frames, without
-            CABAC and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30,
-            key frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
+        video: h264: x264 superfast, crf 23, key frame every 8 frames, no B-frames, without CABAC
+            and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key
+            frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
             slower. copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest,
             largest.
+        encoder: what makes H.264: x264, the same bytes on every machine; nvenc, an NVIDIA GPU,
+            whose bytes depend on GPU and driver; auto: nvenc where it works, else x264.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
@@ -77,6 +79,7 @@ class DatasetFlags:
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None
     format: Literal["v2.1", "v3.0"] = "v2.1"
     video: Literal["h264", "av1", "copy"] = "h264"
+    encoder: Literal["x264", "nvenc", "auto"] = "x264"
     resize: str | None = None
     robot_type: str | None = None
     groot: bool = True
@@ -114,6 +117,7 @@ class DatasetFlags:
             layout=recorded.layout,
             inputs=inputs,
             video=self.video,
+            encoder=self.encoder,
             fps=recorded.fps,
             robot_type=self.robot_type,
             task=recorded.task,

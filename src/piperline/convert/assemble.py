@@ -1,16 +1,24 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
 import json
-from contextlib import closing
-from dataclasses import asdict
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from piperline import __version__
-from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.plan import MadeEpisode, Plan, PlannedEpisode
 from piperline.convert.stage import Staging, work_folder
 from piperline.convert.verdict import verdict_of
-from piperline.episode import EncodedEpisode
+from piperline.edits.editor import Editor
+from piperline.edits.episodes import edited
+from piperline.edits.pictures import Pictures
+from piperline.edits.schema import SchemaEdit
+from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
@@ -22,6 +30,7 @@ from piperline.lerobot.card import declare_license
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
 from piperline.seal.seal import write_seal
+from piperline.video.recut import Recutter
 
 
 def assemble(
@@ -73,38 +82,102 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         TaskFailed: an episode is not staged.
     """
     folder.mkdir()
-    schema = _schema(plan, _staged(staging, plan, 0))
-    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
+    staged = _schema(plan, _staged(staging, plan.episodes[0]))
+    change = SchemaEdit(plan.edit, staged)
+    wanted = _wants_groot_stats(plan, staged)
+    written = WrittenRows(folder) if wanted else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb
     )
-    writer = open_writer(job.format, folder, schema, options)
-    with closing(writer):
-        for number in range(len(plan.episodes)):
-            rows = writer.add(_staged(staging, plan, number))
-            if written:
-                written.add(rows)
-        writer.finish()
+    with _carrying_out(plan, change, folder) as (editor, pictures):
+        coming = _episodes(staging, plan, editor)
+        first = next(coming)
+        schema = pictures.schema_of(first)
+        with closing(
+            open_writer(job.format, folder, schema, options)
+        ) as writer:
+            for episode in chain([first], coming):
+                rows = writer.add(episode)
+                if written:
+                    written.add(rows)
+            writer.finish()
     if job.license:
         declare_license(folder / "README.md", job.license)
-    if write_modality(folder, schema) and written:
+    if write_modality(folder, staged, change.modality) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
-    staged = (
-        _staged(staging, plan, number) for number in range(len(plan.episodes))
-    )
+    expected = _expected(staging, plan, change)
     write_seal(
-        folder, verdict_of(folder, staged) if job.settings.verify else None
+        folder, verdict_of(folder, expected) if job.settings.verify else None
     )
     return schema
+
+
+@contextmanager
+def _carrying_out(
+    plan: Plan, change: SchemaEdit, folder: Path
+) -> Iterator[tuple[Editor, Pictures]]:
+    """What carries the edit plan out; videos that are cut lie beside the dataset meanwhile."""
+    pieces = folder.with_name(f"{folder.name}.pieces")
+    pieces.mkdir()
+    made = {"video": asdict(plan.job.settings.video)}
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, pieces, ignore_errors=True)
+        # A recorded video whose packets were copied may have headers that ours cannot go on with.
+        pictures = Pictures(
+            change.schema,
+            pieces,
+            quantiles=plan.job.format == "v3.0",
+            reencode=True,
+        )
+        recutter = Recutter(pieces, made, reencode=True)
+        stack.enter_context(closing(pictures))
+        stack.enter_context(closing(recutter))
+        editor = Editor(plan.edit, change, pictures=pictures, recutter=recutter)
+        yield editor, pictures
+
+
+def _episodes(
+    staging: Staging, plan: Plan, editor: Editor
+) -> Iterator[EncodedEpisode]:
+    """The episodes of the dataset, in order."""
+    for planned in plan.episodes:
+        episode = _staged(staging, planned)
+        for piece in planned.made:
+            if plan.edit or planned.pieces:
+                yield editor.piece(
+                    episode, piece, planned.place, plan.job.format
+                )
+            else:
+                yield episode
+
+
+def _expected(
+    staging: Staging, plan: Plan, change: SchemaEdit
+) -> Iterator[EncodedEpisode]:
+    """The rows that the episodes of the dataset must have, and what is known of their videos."""
+    for planned in plan.episodes:
+        episode = _staged(staging, planned)
+        for piece in planned.made:
+            yield edited(
+                episode, piece, plan.edit, change, made=partial(_seen, plan)
+            )
+
+
+def _seen(plan: Plan, clip: Clip) -> Clip:
+    """A clip as long as the plan leaves it; what was looked at is that of all of its frames."""
+    if plan.edit.every == 1:
+        return clip
+    count = len(range(0, clip.count, plan.edit.every))
+    return replace(clip, count=count, proof=None)
 
 
 def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
     """Whether GR00T's statistics belong to the dataset: it reads v2.1 only, and whole chunks."""
     wanted = plan.job.groot and plan.job.format == "v2.1" and schema.groups
     return bool(wanted) and any(
-        episode.length >= DEFAULT_HORIZON for episode in plan.episodes
+        episode.length >= DEFAULT_HORIZON for episode in plan.made
     )
 
 
@@ -114,8 +187,7 @@ def write_provenance(plan: Plan, folder: Path) -> None:
     write_whole(folder / PROVENANCE, text + "\n")
 
 
-def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
-    planned = plan.episodes[number]
+def _staged(staging: Staging, planned: PlannedEpisode) -> EncodedEpisode:
     episode = staging.load(planned.key)
     if episode is None or episode.length != planned.length:
         staging.discard(planned.key)
@@ -142,41 +214,47 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
             for name, header in plan.episodes[0].cameras.items()
             if header.depth
         },
-        fps=plan.job.settings.fps,
+        fps=plan.fps,
         robot_type=plan.job.robot_type,
     )
 
 
-def edits_of(episode: PlannedEpisode) -> dict[str, Any]:
-    """What an edit plan did to an episode; nothing where it did nothing."""
-    found: dict[str, Any] = {}
-    if episode.first:
-        found["first_frame"] = episode.first
-    if episode.swapped:
-        found["red_and_blue_exchanged"] = list(episode.swapped)
-    return found
+def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
+    """What the record tells of an episode: its recording, and what an edit plan left of it.
+
+    Args:
+        made: the episode.
+        every: of what is staged, each n-th frame was kept.
+    """
+    planned, piece = made.planned, made.piece
+    entry: dict[str, Any] = {
+        "source": planned.source,
+        "episode": planned.name,
+        "length": made.length,
+    }
+    if planned.swapped:
+        entry["red_and_blue_exchanged"] = list(planned.swapped)
+    frames = planned.frames[piece.start : piece.stop : every]
+    if planned.taken or not piece.whole or every > 1:
+        stop = planned.frames.stop if planned.taken else piece.stop
+        entry["frames"] = [frames.start, stop]
+    if frames.step > 1:
+        entry["every"] = frames.step
+    return entry
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
     """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
     settings = plan.job.settings
-    return {
+    record = {
         "made_by": f"piperline {__version__}",
         "format": plan.job.format,
         "layout": asdict(plan.job.layout),
         "video": asdict(settings.video),
-        "fps": settings.fps,
+        "fps": plan.fps // plan.edit.every,
         "size": settings.size,
         "groot": plan.job.groot,
-        "episodes": [
-            {
-                "source": e.source,
-                "episode": e.name,
-                "length": e.length,
-                **edits_of(e),
-            }
-            for e in plan.episodes
-        ],
+        "episodes": [entry_of(made, plan.edit.every) for made in plan.made],
         "left_out": [
             {
                 "source": left.file.name,
@@ -186,3 +264,10 @@ def provenance(plan: Plan) -> dict[str, Any]:
             for left in plan.left_out
         ],
     }
+    if plan.asked.edits:
+        edited_by = {
+            "by": f"piperline {__version__}",
+            "plan": json.loads(plan.asked.edits),
+        }
+        record["edited"] = [edited_by]
+    return record

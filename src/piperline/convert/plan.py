@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piperline import __version__
 from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
+from piperline.convert.keys import MADE_BY, keyed
 from piperline.convert.messages import (
     Done,
     Look,
@@ -23,6 +21,10 @@ from piperline.convert.messages import (
     Refused,
 )
 from piperline.convert.pool import WorkerPool, error_of
+from piperline.convert.selection import Selection
+from piperline.edits.document import plan_document
+from piperline.edits.pieces import Piece
+from piperline.edits.plan import NO_EDITS, DatasetEdit, EditPlan
 from piperline.errors import (
     LayoutMismatch,
     PiperlineError,
@@ -31,14 +33,12 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
-from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.instructions import Spans, texts_in
+from piperline.recordings.instructions import Spans, spans_from, texts_in
 from piperline.text import printable
-from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -49,7 +49,6 @@ NOTHING_LEFT = (
 
 _SHOWN = 10
 _MOST_DEATHS = 8  # of workers, over one file
-_MADE_BY = (__version__, LIBRARY)
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,14 @@ class PlannedEpisode:
         source: the file as it is told from others: relative to the folder that was named.
         size, mtime_ns: of the file when it was planned, in bytes and nanoseconds.
         name: the episode's name in the file.
-        length: how many frames.
+        length: how many frames are staged of it.
         task: its task text.
         cameras: by camera name: how the images are stored and their size.
         key: names its content and how it is encoded; a changed source or setting is another key.
-        first: the number of its first frame in the recording: an edit plan may leave out those
-            before it.
+        taken: which recorded frames are staged where an edit plan takes every n-th: the first, the
+            one behind the last, and n.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        pieces: what an edit plan leaves of what is staged; none for all of it.
         beside: the files beside the recording that hold its images, if such do.
         spans: when its task text changes, where it does; `task` is the first.
     """
@@ -81,10 +81,21 @@ class PlannedEpisode:
     task: str
     cameras: dict[str, CameraHeader]
     key: str = ""
-    first: int = 0
+    taken: tuple[int, int, int] | None = None
     swapped: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
     beside: Beside = field(default=Beside())
     spans: Spans = ()
+
+    @property
+    def frames(self) -> range:
+        """The recorded frames that are staged."""
+        return range(*self.taken) if self.taken else range(self.length)
+
+    @property
+    def made(self) -> tuple[Piece, ...]:
+        """The episodes that the dataset has of it."""
+        return self.pieces or (Piece(0, 0, self.length, whole=True),)
 
     @property
     def place(self) -> Place:
@@ -120,14 +131,31 @@ class Asked:
         episodes: the selection; see `make_plan`.
         skip_bad: whether what cannot be converted is left out.
         made_by: versions of piperline and of FFmpeg.
-        edits: what a person's plan does to single episodes.
+        edits: a person's edit plan, as JSON; see `edits.document`.
     """
 
     files: tuple[tuple[Path, str, int, int], ...] = ()
     episodes: str | None = None
     skip_bad: bool = False
     made_by: tuple[str, ...] = ()
-    edits: EditPlan = field(default=NO_EDITS)
+    edits: str = ""
+
+
+@dataclass(frozen=True)
+class MadeEpisode:
+    """An episode that the dataset will have.
+
+    Attributes:
+        planned: what is staged.
+        piece: which frames of that.
+        length: how many frames it has in the dataset.
+        tasks: its task texts, in the order in which they first hold.
+    """
+
+    planned: PlannedEpisode
+    piece: Piece
+    length: int
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -137,7 +165,7 @@ class Plan:
     And what it follows from.
 
     `notes` tell once each what is worth knowing: datasets that are not used, rows left out, rates
-    that disagree.
+    that disagree. `edit` is done to all episodes when the dataset is put together.
     """
 
     job: Job
@@ -145,19 +173,37 @@ class Plan:
     left_out: tuple[LeftOut, ...] = field(default=())
     asked: Asked = field(default=Asked())
     notes: tuple[str, ...] = ()
+    edit: DatasetEdit = field(default=DatasetEdit())
 
     @property
     def frames(self) -> int:
-        """How many time steps."""
-        return sum(episode.length for episode in self.episodes)
+        """How many time steps the dataset has."""
+        return sum(made.length for made in self.made)
+
+    @property
+    def made(self) -> Iterator[MadeEpisode]:
+        """The episodes of the dataset, in order."""
+        names = self.edit.rename_instructions
+        for planned in self.episodes:
+            for piece in planned.made:
+                frames = range(piece.start, piece.stop, self.edit.every)
+                told = [names.get(task, task) for task in _told(planned, piece)]
+                tasks = tuple(dict.fromkeys(told))
+                yield MadeEpisode(planned, piece, len(frames), tasks)
+
+    @property
+    def fps(self) -> int:
+        """Frames a second of what is staged."""
+        step = self.episodes[0].frames.step if self.episodes else 1
+        return self.job.settings.fps // step
 
     @property
     def key(self) -> str:
         """Names what the plan makes: the same key, the same dataset."""
         job: bytes = _adapter(Job).dump_json(self.job)
-        return hashlib.sha256(
-            job + "".join(episode.key for episode in self.episodes).encode()
-        ).hexdigest()[:32]
+        keys = "".join(episode.key for episode in self.episodes)
+        text = job + keys.encode() + self.asked.edits.encode()
+        return hashlib.sha256(text).hexdigest()[:32]
 
     def without(self, key: str, reason: str) -> "Plan":
         """The plan less one episode."""
@@ -182,6 +228,14 @@ class Plan:
         """The plan as JSON text."""
         text: bytes = _adapter(Plan).dump_json(self, indent=1)
         return text.decode()
+
+
+def _told(planned: PlannedEpisode, piece: Piece) -> tuple[str, ...]:
+    """The task texts of a piece of an episode."""
+    if piece.instruction:
+        return (piece.instruction,)
+    spans = spans_from(planned.spans, piece.start, piece.stop - piece.start)
+    return texts_in(spans) or (planned.task,)
 
 
 @cache
@@ -220,7 +274,7 @@ def make_plan(
         episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
             (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
-        edits: what is done to single episodes before they are converted.
+        edits: an edit plan.
         progress: told how many of how many files were looked at.
         previous: a plan of an earlier run; used if it was made for the same job and files.
 
@@ -241,27 +295,25 @@ def make_plan(
         tuple(_identity(path, source) for path, source in files),
         episodes,
         skip_bad,
-        _MADE_BY,
-        edits,
+        MADE_BY,
+        json.dumps(plan_document(edits), sort_keys=True) if edits else "",
     )
     if previous and _still_holds(previous, job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
-    for done, (path, source) in enumerate(files, 1):
+    for count, (path, source) in enumerate(files, 1):
         planner.take(path, source)
-        progress(done, len(files))
+        progress(count, len(files))
     planned, problems = planner.planned, planner.problems
     dropped: list[LeftOut] = []
-    if edits != NO_EDITS and planned:
-        planned, gone = carried_out(planned, edits)
+    edit = DatasetEdit()
+    if edits and planned:
+        done = carried_out(planned, edits, job)
+        planned, edit = done.kept, done.edit
         _refuse_exchanged(planned, job)
         dropped = [
-            LeftOut(
-                e.file,
-                printable(e.name),
-                reason,
-            )
-            for e, reason in gone
+            LeftOut(episode.file, printable(episode.name), reason)
+            for episode, reason in done.dropped
         ]
     if problems and not (skip_bad and planned):
         raise _all_problems(
@@ -276,7 +328,12 @@ def make_plan(
         )
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(
-        job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
+        job,
+        tuple(keyed(planned, job)),
+        left_out,
+        asked,
+        tuple(planner.notes),
+        edit,
     )
 
 
@@ -393,39 +450,6 @@ def _crashes_again_and_again(path: Path) -> RecordingError:
     )
 
 
-class Selection:
-    """Tells of each episode whether it is chosen; `unmatched` are parts that chose none.
-
-    Args:
-        text: see `make_plan`; None chooses all.
-    """
-
-    def __init__(self, text: str | None) -> None:
-        self._all = text is None
-        self._tokens = [token.strip() for token in (text or "").split(",")]
-        self.unmatched = [] if self._all else list(self._tokens)
-
-    def __call__(self, number: int, name: str) -> bool:
-        """Whether the episode `name`, which is the one of this number, is chosen."""
-        matching = [
-            token for token in self._tokens if _matches(token, number, name)
-        ]
-        self.unmatched = [
-            token for token in self.unmatched if token not in matching
-        ]
-        return self._all or bool(matching)
-
-
-def _matches(token: str, number: int, name: str) -> bool:
-    span = re.fullmatch(r"(\d*):(\d*)", token)
-    if span:
-        start, stop = (int(part) if part else None for part in span.groups())
-        return number >= (start or 0) and (stop is None or number < stop)
-    return (
-        number == int(token) if token.isdecimal() else fnmatchcase(name, token)
-    )
-
-
 def _left_out(error: PiperlineError) -> LeftOut:
     place = error.place or Place()
     return LeftOut(
@@ -458,62 +482,6 @@ def _same_cameras(
             found=described(episode.cameras),
             next_step="convert them into a dataset of their own, or scale all with --resize WxH",
         )
-
-
-def _keyed(
-    planned: Sequence[PlannedEpisode], job: Job
-) -> Iterator[PlannedEpisode]:
-    settings = _what_makes_bytes(job)
-    seen: set[str] = set()
-    for episode in planned:
-        key = _key(settings, episode, episode.source)
-        # two files of one name, size and time: their full paths tell them apart
-        if key in seen:
-            key = _key(settings, episode, str(episode.file.resolve()))
-        seen.add(key)
-        yield replace(episode, key=key)
-
-
-def _what_makes_bytes(job: Job) -> dict[str, Any]:
-    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names."""
-    settings = job.settings
-    return {
-        "layout": job.layout.content,
-        "codec": settings.video.codec,
-        "options": dict(settings.video.options),
-        "threads": settings.video.threads,
-        "fps": settings.fps,
-        "size": settings.size,
-        "verify": settings.verify,
-        "made by": _MADE_BY,
-    }
-
-
-def _key(
-    settings: dict[str, Any],
-    episode: PlannedEpisode,
-    source: str,
-) -> str:
-    identity = [
-        source,
-        episode.size,
-        episode.mtime_ns,
-        episode.name,
-        episode.length,
-        episode.task,
-    ]
-    if episode.first or episode.swapped:
-        identity += [episode.first, list(episode.swapped)]
-    if episode.spans:
-        identity.append(episode.spans)
-    if episode.beside.fingerprint:
-        identity.append(episode.beside.fingerprint)
-    text = json.dumps(
-        [settings, identity, list(episode.cameras)], sort_keys=True
-    )
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
-        :32
-    ]
 
 
 def brief(error: PiperlineError) -> str:

@@ -9,7 +9,6 @@ from piperline.convert.plan import Plan
 from piperline.convert.stage import Staging, decodes_all
 from piperline.detectors.detect import notes
 from piperline.finding import Finding
-from piperline.plan import NO_EDITS
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
 from piperline.review.source import (
@@ -101,7 +100,7 @@ class Reviewer:
 
 def _units(plan: Plan, *, pictures: bool) -> dict[str, Unit]:
     """The episodes of a plan as a review names them, by their keys; none of an edited plan."""
-    if plan.asked.edits != NO_EDITS:
+    if plan.asked.edits:
         return {}
     layout = plan.job.layout
     found = [

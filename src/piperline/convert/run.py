@@ -26,6 +26,7 @@ from piperline.convert.progress import (
 )
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
+from piperline.edits.plan import NO_EDITS, EditPlan
 from piperline.errors import (
     PiperlineError,
     Place,
@@ -37,7 +38,6 @@ from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
-from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.find import Inputs, find_recordings
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def plan_run(
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
@@ -152,7 +152,7 @@ def convert(
         workers: how many processes; None: as the work is worth, up to the CPUs that this process
             may use.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         review: review the recordings too, in the same pass; where there is a review's folder of
@@ -178,6 +178,7 @@ def convert(
             job,
             episodes=episodes,
             skip_bad=skip_bad,
+            edits=edits,
             watch=watch,
             pool=pool,
         )
@@ -231,13 +232,11 @@ def convert(
     return ConvertResult(
         output=output,
         format=job.format,
-        episodes=len(plan.episodes),
+        episodes=sum(1 for _ in plan.made),
         frames=plan.frames,
         cameras=len(made.cameras),
         tasks=tuple(
-            dict.fromkeys(
-                task for episode in plan.episodes for task in episode.tasks
-            )
+            dict.fromkeys(task for made in plan.made for task in made.tasks)
         ),
         reused=len(staged),
         left_out=plan.left_out,

@@ -144,8 +144,10 @@ class Staging:
                     if wanted and header.depth is None
                     else None
                 )
+                fps = job.settings.fps // episode.frames.step
+                settings = replace(job.settings, fps=fps)
                 made = encode_camera(
-                    stream, header, job.settings, path, progress, meter=meter
+                    stream, header, settings, path, progress, meter=meter
                 )
             if meter:
                 folder.add_signals(camera, meter.result())
@@ -199,7 +201,8 @@ class Staging:
         with Recording(episode.file, job.layout) as recording:
             _check_unchanged(episode, recording)
             vectors = vectors_of(recording.episode(episode.name), episode)
-        table = episode_table(vectors, episode.length, job.settings.fps)
+        fps = job.settings.fps // episode.frames.step
+        table = episode_table(vectors, episode.length, fps)
         folder = self._folder(episode.key)
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)

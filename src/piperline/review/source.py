@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from piperline.edits.plan import fingerprint
 from piperline.errors import (
     DatasetError,
     PiperlineError,
@@ -13,7 +14,6 @@ from piperline.errors import (
     RecordingError,
 )
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout

@@ -6,9 +6,9 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,14 @@ from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import file_digest, payloads_digest, rows_digest
+from piperline.seal.digests import (
+    file_digest,
+    frames_digest,
+    payloads_digest,
+    rows_digest,
+)
 from piperline.video.encoder import LIBRARY
+from piperline.video.mp4 import read_track
 from piperline.video.packets import packets
 
 SEAL = Path("meta") / "piperline_seal.json"
@@ -148,6 +154,42 @@ def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class SealedClip:
+    """A clip of a sealed dataset.
+
+    Attributes:
+        root: the dataset.
+        path: its video.
+        episode, camera: the number of its episode there, and the feature key.
+        packets: SHA-256 of its packets.
+    """
+
+    root: Path
+    path: Path
+    episode: int
+    camera: str
+    packets: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a dataset's videos before they are read.
+
+    Attributes:
+        files: seals of files that were taken over whole, by path below the dataset.
+        clips: by number of the episode and feature key: what was sealed of the clip.
+    """
+
+    files: Mapping[str, FileSeal] = field(default_factory=dict)
+    clips: Mapping[tuple[int, str], SealedClip] = field(default_factory=dict)
+
+
+_NOTHING = Known()
+_Clip = tuple[int, str, int]
+"""An episode, the feature key of a camera, and the first frame in the video."""
+
+
 def is_sealed(name: str, version: str) -> bool:
     """Whether a seal tells of the file `name`: not itself, nor what GR00T may write into v2."""
     return name not in _OWN and not (version != "v3.0" and name in _GROOT)
@@ -156,15 +198,18 @@ def is_sealed(name: str, version: str) -> bool:
 def write_seal(
     root: Path,
     verdict: Mapping[str, Any] | None = None,
+    *,
+    known: Known = _NOTHING,
 ) -> None:
-    """Seal the complete dataset at `root`, all of whose files are read for that.
+    """Seal the complete dataset at `root`, whose files are read for that.
 
     Args:
         root: its folder.
         verdict: what was verified while it was made.
+        known: what need not be read.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: it cannot be read; or a clip is not what it was when it was sealed.
     """
     contents = Contents.open(root)
     names = [str(path) for path in files_below(root)]
@@ -172,9 +217,11 @@ def write_seal(
     made = provenance(root)
     settings = {key: made[key] for key in _SETTINGS if key in made}
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        seals = pool.map(lambda name: _file_seal(root / name), sealed)
-        files = dict(zip(sealed, seals, strict=True))
-        episodes = _episode_seals(contents, made, pool)
+        unread = [name for name in sealed if name not in known.files]
+        seals = pool.map(lambda name: _file_seal(root / name), unread)
+        read = dict(zip(unread, seals, strict=True))
+        files = {name: read.get(name) or known.files[name] for name in sealed}
+        episodes = _episode_seals(contents, made, known, pool)
     made_from = {**settings, "sealed_by": f"piperline {__version__}, {LIBRARY}"}
     Seal(made_from, files, episodes, verdict).to_disk(root)
 
@@ -184,29 +231,88 @@ def _file_seal(path: Path) -> FileSeal:
 
 
 def _episode_seals(
-    contents: Contents, made: Mapping[str, Any], pool: ThreadPoolExecutor
+    contents: Contents,
+    made: Mapping[str, Any],
+    known: Known,
+    pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
-    clips = [
-        (episode, key)
-        for episode in range(len(contents.episodes))
-        for key in contents.cameras
-    ]
-    found = pool.map(lambda clip: packets_of(contents, *clip), clips)
-    digests = dict(zip(clips, found, strict=True))
+    by_file: dict[Path, list[_Clip]] = {}
+    for episode in range(len(contents.episodes)):
+        for key in contents.cameras:
+            path, first = contents.span(episode, key)
+            by_file.setdefault(path, []).append((episode, key, first))
+    digests: dict[tuple[int, str], str] = {}
+    for found in pool.map(
+        lambda path: _file_digests(contents, known, path, by_file[path]),
+        by_file,
+    ):
+        digests |= found
     sources = sources_of(made, len(contents.episodes))
-    seals = []
-    for episode, row in enumerate(contents.episodes):
-        held = {key: digests[episode, key] for key in contents.cameras}
-        rows = rows_digest(contents.rows(episode))
-        seals.append(
-            EpisodeSeal(
-                row.length,
-                rows,
-                held,
-                *sources[episode],
-            )
+    # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
+    alone = contents.info.version == "v3.0"
+    numbers = range(len(contents.episodes))
+    rows = (map if alone else pool.map)(
+        lambda episode: rows_digest(contents.rows(episode)), numbers
+    )
+    return tuple(
+        EpisodeSeal(
+            contents.episodes[episode].length,
+            digest,
+            {key: digests[episode, key] for key in contents.cameras},
+            *sources[episode],
         )
-    return tuple(seals)
+        for episode, digest in zip(numbers, rows, strict=True)
+    )
+
+
+def _file_digests(
+    contents: Contents, known: Known, path: Path, clips: Sequence[_Clip]
+) -> dict[tuple[int, str], str]:
+    """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
+
+    They are not read where the file was taken over whole, else by byte ranges where that is
+    possible: `verify` asks FFmpeg, so what it finds does not follow from our own reading.
+
+    Raises:
+        DatasetError: the video cannot be read, or a clip is not what was sealed.
+    """
+    sealed = {
+        (episode, key): known.clips.get((episode, key))
+        for episode, key, _ in clips
+    }
+    held = {place: clip.packets for place, clip in sealed.items() if clip}
+    taken = str(path.relative_to(contents.root)) in known.files
+    if taken and len(held) == len(clips):
+        return held
+    track = read_track(path, contents.info.fps)
+    found: dict[tuple[int, str], str] = {}
+    for episode, key, first in clips:
+        length = contents.episodes[episode].length
+        piece = track and track.piece(first, length)
+        found[episode, key] = (
+            frames_digest(piece)
+            if piece
+            else packets_of(contents, episode, key)
+        )
+    if taken:
+        return found | held
+    for place, clip in sealed.items():
+        if clip and found[place] != clip.packets:
+            raise _changed(clip)
+    return found
+
+
+def _changed(clip: SealedClip) -> DatasetError:
+    return DatasetError(
+        "the video of an episode has changed since its dataset was sealed",
+        place=Place(
+            file=clip.path, episode=str(clip.episode), camera=clip.camera
+        ),
+        expected="the packets that the seal names",
+        found="others",
+        next_step=f"see all that changed with `piperline verify {clip.root}`; fetch the dataset "
+        "again, or leave the episode out. Where the change is meant, remove the seal",
+    )
 
 
 def packets_of(contents: Contents, episode: int, camera: str) -> str:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
-from piperline.video.jpeg_writer import JpegWriter
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -115,7 +114,10 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 def for_encoder(picture: Picture) -> Picture:
     """`picture` as limited-range yuv420p."""
     if picture.format.name != "yuvj420p":
-        return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
+        # FFmpeg would start threads for each picture.
+        return picture.reformat(
+            format="yuv420p", dst_color_range=_LIMITED, threads=1
+        )
     result = VideoFrame(picture.width, picture.height, "yuv420p")
     tables = (
         _FULL_TO_LIMITED_LUMA,
@@ -157,10 +159,6 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
-        self._kept: JpegWriter | None = None
-        if settings.codec is None:
-            self._kept = JpegWriter(path, fps)
-            return
         self._container = av.open(
             str(path), "w", format="mp4", options=MP4_OPTIONS
         )
@@ -174,12 +172,11 @@ class VideoWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._kept is not None:
-            if kind is None:
-                self._kept.close()
-            self._kept.discard()
-            return
-        if kind is None and self._stream is not None:
+        if (
+            kind is None
+            and self._stream is not None
+            and self._settings.codec is not None
+        ):
             self._encode(self._stream, None)
         self._container.close()
 
@@ -199,10 +196,21 @@ class VideoWriter:
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
-        if self._kept is None:
-            raise ValueError("this writer encodes, it does not keep JPEG")
-        self._kept.add(data, height, width)
+        if self._stream is None:
+            kept = self._container.add_mux_stream(
+                "mjpeg", rate=self._fps, width=width, height=height
+            )
+            self._stream = cast("av.VideoStream", kept)
+            # By default 1/90000, which not every rate divides.
+            self._stream.time_base = Fraction(1, self._fps)
+        packet = av.Packet(data)
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, self._fps)
+        packet.pts = packet.dts = self.frames
+        packet.duration = 1
+        packet.is_keyframe = True
         self.frames += 1
+        self._container.mux_one(packet)
 
     def _open(
         self,
@@ -232,14 +240,21 @@ class VideoWriter:
 
     def _encode(self, stream: av.VideoStream, picture: Picture | None) -> None:
         """Encode a picture, or with None what the encoder still holds back."""
+        # An encoder's errors may be OSErrors too: of a GPU that is not there.
         try:
-            for packet in stream.encode(picture):
-                self._container.mux_one(packet)
-        except OSError:  # the disk is full: not the encoder's fault
-            raise
+            packets = stream.encode(picture)
         except av.FFmpegError as error:
             words = ffmpeg_words(error, lambda: _open_again(stream))
             raise VideoError("FFmpeg failed", found=words) from error
+        try:
+            for packet in packets:
+                self._container.mux_one(packet)
+        except OSError:  # the disk is full: not FFmpeg's fault
+            raise
+        except av.FFmpegError as error:
+            raise VideoError(
+                "FFmpeg failed", found=ffmpeg_words(error)
+            ) from error
 
 
 def _open_again(stream: av.VideoStream) -> None:
