@@ -70,6 +70,8 @@ def check_still(
 def _numbered(finding: Finding) -> Finding:
     """A finding whose episode is numbered as in the dataset."""
     episode = finding.place.episode if finding.place else None
+    if episode is None:
+        return finding
     return replace(finding, numbers={**finding.numbers, "episodes": [episode]})
 
 
