@@ -116,6 +116,7 @@ bench: setup $(CACHE)/bench/original/.ready
 	.venv/bin/python -m bench.transfer
 	.venv/bin/python -m bench.verify
 	.venv/bin/python -m bench.edit
+	.venv/bin/python -m bench.review
 
 clean:
 	rm -rf .venv $(CACHE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
