@@ -1,13 +1,12 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
-import json
 from contextlib import closing
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from piperline import __version__
 from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.provenance import write_provenance
 from piperline.convert.stage import Staging, work_folder
 from piperline.convert.verdict import verdict_of
 from piperline.episode import EncodedEpisode
@@ -19,15 +18,33 @@ from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
-from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import publish
 from piperline.seal.seal import write_seal
 
 
+class Standing(Protocol):
+    """A dataset whose episodes are taken over as they are."""
+
+    def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
+        """An episode; None where the dataset does not have it."""
+
+
 def assemble(
-    staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None
+    staging: Staging,
+    plan: Plan,
+    output: Path,
+    *,
+    replaces: str | None = None,
+    standing: Standing | None = None,
 ) -> Schema:
-    """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
+    """Make the dataset of a plan whose episodes are all at hand: one ordered pass, then one rename.
+
+    Args:
+        staging: where the episodes are.
+        plan: which episodes, in which order.
+        output: the name that the dataset gets.
+        replaces: the identity of the dataset that it replaces; see `give_name`.
+        standing: has the episodes that are not staged.
 
     Returns:
         The dataset's schema.
@@ -38,7 +55,7 @@ def assemble(
     """
     # another attempt may be at work as well
     folder = staging.root / f"dataset-{own_name()}"
-    schema = write_dataset(staging, plan, folder)
+    schema = write_dataset(staging, plan, folder, standing)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
     publish(folder, output, replaces=replaces)
@@ -57,13 +74,16 @@ def sweep(output: Path) -> None:
     sweep_removed(staging.root)
 
 
-def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
-    """Write the dataset of a plan whose episodes are all staged.
+def write_dataset(
+    staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
+) -> Schema:
+    """Write the dataset of a plan whose episodes are all at hand.
 
     Args:
         staging: where the episodes are.
         plan: which episodes, in which order.
         folder: is made; the caller gives it its final name with `publish`.
+        standing: has the episodes that are not staged.
 
     Returns:
         The dataset's schema.
@@ -72,7 +92,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         TaskFailed: an episode is not staged.
     """
     folder.mkdir()
-    schema = _schema(plan, _staged(staging, plan, 0))
+    at_hand = partial(_at_hand, staging, plan, standing)
+    schema = _schema(plan, at_hand(0))
     written = WrittenRows() if _wants_groot_stats(plan, schema) else None
     job = plan.job
     options = WriterOptions(
@@ -81,7 +102,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     writer = open_writer(job.format, folder, schema, options)
     with closing(writer):
         for number in range(len(plan.episodes)):
-            rows = writer.add(_staged(staging, plan, number))
+            rows = writer.add(at_hand(number))
             if written:
                 written.add(rows)
         writer.finish()
@@ -90,11 +111,9 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
     if write_modality(folder, schema) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
-    staged = (
-        _staged(staging, plan, number) for number in range(len(plan.episodes))
-    )
+    episodes = map(at_hand, range(len(plan.episodes)))
     write_seal(
-        folder, verdict_of(folder, staged) if job.settings.verify else None
+        folder, verdict_of(folder, episodes) if job.settings.verify else None
     )
     return schema
 
@@ -107,15 +126,12 @@ def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
     )
 
 
-def write_provenance(plan: Plan, folder: Path) -> None:
-    """Record how the dataset in `folder` was made: layout, settings, sources, what was left out."""
-    text = json.dumps(provenance(plan), indent=2, ensure_ascii=False)
-    write_whole(folder / PROVENANCE, text + "\n")
-
-
-def _staged(staging: Staging, plan: Plan, number: int) -> EncodedEpisode:
+def _at_hand(
+    staging: Staging, plan: Plan, standing: Standing | None, number: int
+) -> EncodedEpisode:
     planned = plan.episodes[number]
-    episode = staging.load(planned.key)
+    taken = standing.encoded(planned) if standing else None
+    episode = taken or staging.load(planned.key)
     if episode is None or episode.length != planned.length:
         staging.discard(planned.key)
         raise TaskFailed(
@@ -139,44 +155,3 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
         fps=plan.job.settings.fps,
         robot_type=plan.job.robot_type,
     )
-
-
-def edits_of(episode: PlannedEpisode) -> dict[str, Any]:
-    """What an edit plan did to an episode; nothing where it did nothing."""
-    found: dict[str, Any] = {}
-    if episode.first:
-        found["first_frame"] = episode.first
-    if episode.swapped:
-        found["red_and_blue_exchanged"] = list(episode.swapped)
-    return found
-
-
-def provenance(plan: Plan) -> dict[str, Any]:
-    """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
-    settings = plan.job.settings
-    return {
-        "made_by": f"piperline {__version__}",
-        "format": plan.job.format,
-        "layout": asdict(plan.job.layout),
-        "video": asdict(settings.video),
-        "fps": settings.fps,
-        "size": settings.size,
-        "groot": plan.job.groot,
-        "episodes": [
-            {
-                "source": e.source,
-                "episode": e.name,
-                "length": e.length,
-                **edits_of(e),
-            }
-            for e in plan.episodes
-        ],
-        "left_out": [
-            {
-                "source": left.file.name,
-                "episode": left.episode,
-                "reason": left.reason,
-            }
-            for left in plan.left_out
-        ],
-    }

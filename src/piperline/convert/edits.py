@@ -94,17 +94,64 @@ def vectors_of(
     return {key: rows[planned.first :] for key, rows in whole.items()}
 
 
+@dataclass(frozen=True)
+class CarriedOut:
+    """What a plan leaves of some episodes.
+
+    Attributes:
+        kept: the episodes as the plan wants them.
+        dropped: those that it leaves out, with the reason.
+        refused: why it cannot be carried out on others.
+    """
+
+    kept: "list[PlannedEpisode]"
+    dropped: "list[tuple[PlannedEpisode, str]]"
+    refused: list[BadEpisode]
+
+
 def carried_out(
-    planned: Sequence["PlannedEpisode"], edits: EditPlan
-) -> tuple[list["PlannedEpisode"], list[tuple["PlannedEpisode", str]]]:
-    """The episodes as the plan wants them, and those that it leaves out, with the reason.
+    planned: Sequence["PlannedEpisode"], edits: EditPlan, *, some: bool = False
+) -> CarriedOut:
+    """Carry out a plan.
+
+    Args:
+        planned: the episodes as they are recorded.
+        edits: the plan.
+        some: whether these are only some of the episodes that the plan is for.
 
     Raises:
         UsageError: the plan names what is not there, or nothing would be left.
-        BadEpisode: a recording has changed since the plan was made.
     """
+    _refuse_unknown(planned, edits, some=some)
+    result = CarriedOut([], [], [])
+    for episode in planned:
+        edit = edits.episodes.get(address(episode.source, episode.name))
+        try:
+            if edit is not None:
+                _refuse_changed(episode, edit)
+            if edit is not None and edit.drop:
+                reason = edit.reason or "the plan leaves it out"
+                result.dropped.append((episode, reason))
+            else:
+                edited = _edited(episode, edit, edits.drop_cameras)
+                result.kept.append(edited)
+        except BadEpisode as error:
+            result.refused.append(error)
+    if not some and len(result.dropped) == len(planned):
+        raise UsageError(
+            "the plan leaves no episode",
+            next_step="take entries with drop out of it",
+        )
+    return result
+
+
+def _refuse_unknown(
+    planned: Sequence["PlannedEpisode"], edits: EditPlan, *, some: bool
+) -> None:
     known = {address(e.source, e.name) for e in planned}
-    missing = [name for name in edits.episodes if name not in known]
+    missing = [
+        name for name in edits.episodes if not some and name not in known
+    ]
     cameras = set(planned[0].cameras)
     unknown = [name for name in edits.drop_cameras if name not in cameras]
     if missing or unknown:
@@ -114,21 +161,6 @@ def carried_out(
             found=found[:500],
             next_step="give the recordings that were reviewed, or take the entries out",
         )
-    kept, dropped = [], []
-    for episode in planned:
-        edit = edits.episodes.get(address(episode.source, episode.name))
-        if edit is not None:
-            _refuse_changed(episode, edit)
-        if edit is not None and edit.drop:
-            dropped.append((episode, edit.reason or "the plan leaves it out"))
-        else:
-            kept.append(_edited(episode, edit, edits.drop_cameras))
-    if not kept:
-        raise UsageError(
-            "the plan leaves no episode",
-            next_step="take entries with drop out of it",
-        )
-    return kept, dropped
 
 
 def _refuse_changed(episode: "PlannedEpisode", edit: EpisodeEdit) -> None:

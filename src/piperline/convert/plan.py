@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from piperline import __version__
 from piperline.convert.edits import carried_out
@@ -22,7 +22,7 @@ from piperline.convert.messages import (
     Planned,
     Refused,
 )
-from piperline.convert.pool import WorkerPool, error_of
+from piperline.convert.pool import error_of
 from piperline.errors import (
     LayoutMismatch,
     PiperlineError,
@@ -31,7 +31,7 @@ from piperline.errors import (
     UsageError,
     VideoError,
 )
-from piperline.plan import NO_EDITS, EditPlan
+from piperline.plan import NO_EDITS, EditPlan, fingerprint
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
@@ -66,6 +66,7 @@ class PlannedEpisode:
         first: the number of its first frame in the recording: an edit plan may leave out those
             before it.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        kept: that it is an episode of a dataset whose recording is gone: what that was made of.
     """
 
     file: Path
@@ -79,6 +80,14 @@ class PlannedEpisode:
     key: str = ""
     first: int = 0
     swapped: tuple[str, ...] = ()
+    kept: str = ""
+
+    @property
+    def made_of(self) -> str:
+        """What tells whether its recording has changed since; see `piperline.plan`."""
+        return self.kept or fingerprint(
+            self.source, self.size, self.mtime_ns, self.name
+        )
 
     @property
     def place(self) -> Place:
@@ -173,6 +182,13 @@ class Plan:
         return text.decode()
 
 
+class Looker(Protocol):
+    """Looks at recordings; see `WorkerPool.look`."""
+
+    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
+        """Look at a recording."""
+
+
 @cache
 def _adapter(kind: type) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
@@ -193,7 +209,7 @@ def make_plan(
     inputs: Inputs,
     job: Job,
     *,
-    pool: WorkerPool,
+    pool: Looker,
     episodes: str | None = None,
     skip_bad: bool = False,
     edits: EditPlan = NO_EDITS,
@@ -219,13 +235,70 @@ def make_plan(
         UsageError: `edits` name what is not there, or leave nothing.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
-    job = replace(
-        job,
-        layout=replace(
-            settle(job.layout, inputs),
-            fps=job.layout.fps,
-        ),
+    layout = replace(settle(job.layout, inputs), fps=job.layout.fps)
+    return plan_files(
+        files,
+        replace(job, layout=layout),
+        pool=pool,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        edits=edits,
+        progress=progress,
+        previous=previous,
     )
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """What a look at a recording would tell: it was looked at before, and has not changed since.
+
+    Attributes:
+        episodes: as they become a part of the dataset.
+        left_out: the others, and why.
+    """
+
+    episodes: tuple[PlannedEpisode, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+class Known(Protocol):
+    """Knows recordings that need not be looked at."""
+
+    def __call__(
+        self, path: Path, source: str, size: int, mtime_ns: int
+    ) -> KnownFile | None:
+        """What is known of a recording; None where it has to be looked at."""
+
+
+def plan_files(
+    files: Sequence[tuple[Path, str]],
+    job: Job,
+    *,
+    pool: Looker,
+    episodes: str | None = None,
+    skip_bad: bool = False,
+    edits: EditPlan = NO_EDITS,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    previous: Plan | None = None,
+    known: Known | None = None,
+) -> Plan:
+    """As `make_plan`, of files that were found.
+
+    Args:
+        files: recordings, and the names by which they are told from others, in order.
+        job: what is to be done; its layout leaves nothing to the recordings.
+        pool: of workers; one of them looks.
+        episodes: which of the episodes found; see `make_plan`.
+        skip_bad: leave out what cannot be converted.
+        edits: what is done to single episodes.
+        progress: told how many of how many files are planned.
+        previous: a plan of an earlier run.
+        known: tells of recordings that need not be looked at. The episodes that `edits` name need
+            not be there then.
+
+    Raises:
+        RecordingError, UsageError: see `make_plan`.
+    """
     asked = Asked(
         tuple(_identity(path, source) for path, source in files),
         episodes,
@@ -236,36 +309,62 @@ def make_plan(
     if previous and (previous.job, previous.asked) == (job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
-    for done, (path, source) in enumerate(files, 1):
-        planner.take(path, source)
+    standing: list[PlannedEpisode] = []
+    for done, file in enumerate(asked.files, 1):
+        found = known(*file) if known else None
+        if found:
+            standing += found.episodes
+            planner.filtered += found.left_out
+        else:
+            planner.take(file[0], file[1])
         progress(done, len(files))
-    planned, problems = planner.planned, planner.problems
-    dropped: list[LeftOut] = []
-    if edits != NO_EDITS and planned:
-        planned, gone = carried_out(planned, edits)
-        _refuse_exchanged(planned, job)
-        dropped = [
-            LeftOut(
-                e.file,
-                printable(e.name),
-                reason,
-            )
-            for e, reason in gone
-        ]
+    planned, dropped, problems = _edited(
+        planner, edits, job, some=known is not None
+    )
+    for episode in planned if standing else ():
+        try:
+            _same_cameras(episode, standing[0], job)
+        except LayoutMismatch as error:
+            problems.append(error)
+            planned = [other for other in planned if other is not episode]
+    planned = _in_order(standing, planned, asked)
     if problems and not (skip_bad and planned):
         raise _all_problems(
             problems, len(planned) + len(problems), skip_bad=skip_bad
         )
-    if planner.selection.unmatched and planner.seen:
-        raise UsageError(
-            "a part of --episodes matches no episode",
-            expected=f"numbers from 0 to {planner.seen - 1}, half-open ranges of them, or names",
-            found=printable(", ".join(planner.selection.unmatched)),
-            next_step="see which there are: the same command with --dry-run and without --episodes",
-        )
+    planner.refuse_unmatched()
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(
         job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
+    )
+
+
+def _edited(
+    planner: "_Planner", edits: EditPlan, job: Job, *, some: bool
+) -> tuple[list[PlannedEpisode], list[LeftOut], list[PiperlineError]]:
+    """The episodes that were looked at as `edits` want them, what these leave out, and problems."""
+    if edits == NO_EDITS or not planner.planned:
+        return planner.planned, [], planner.problems
+    made = carried_out(planner.planned, edits, some=some)
+    _refuse_exchanged(made.kept, job)
+    dropped = [
+        LeftOut(episode.file, printable(episode.name), reason)
+        for episode, reason in made.dropped
+    ]
+    return made.kept, dropped, [*planner.problems, *made.refused]
+
+
+def _in_order(
+    standing: Sequence[PlannedEpisode],
+    planned: list[PlannedEpisode],
+    asked: Asked,
+) -> list[PlannedEpisode]:
+    """All episodes in the order of their files."""
+    if not standing:
+        return planned
+    order = {file[0]: number for number, file in enumerate(asked.files)}
+    return sorted(
+        (*standing, *planned), key=lambda episode: order[episode.file]
     )
 
 
@@ -288,9 +387,7 @@ def _identity(
 class _Planner:
     """Collects the episodes of file after file, and what is wrong with others."""
 
-    def __init__(
-        self, job: Job, episodes: str | None, pool: WorkerPool
-    ) -> None:
+    def __init__(self, job: Job, episodes: str | None, pool: Looker) -> None:
         self.planned: list[PlannedEpisode] = []
         self.problems: list[PiperlineError] = []
         self.filtered: list[LeftOut] = []
@@ -328,6 +425,21 @@ class _Planner:
             if answered >= len(chosen):
                 return
         self._problem(_crashes_again_and_again(path))
+
+    def refuse_unmatched(self) -> None:
+        """See that every part of the selection chose an episode.
+
+        Raises:
+            UsageError: one did not.
+        """
+        if self.selection.unmatched and self.seen:
+            raise UsageError(
+                "a part of --episodes matches no episode",
+                expected=f"numbers from 0 to {self.seen - 1}, half-open ranges of them, or names",
+                found=printable(", ".join(self.selection.unmatched)),
+                next_step="see which there are: "
+                "the same command with --dry-run and without --episodes",
+            )
 
     def _chosen(
         self,

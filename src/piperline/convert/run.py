@@ -90,7 +90,6 @@ def plan_run(
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
-        pool: worker processes that were started beforehand; None starts one.
         pool: worker processes that were started beforehand; one of them looks.
 
     Raises:
@@ -163,6 +162,7 @@ def convert(
             job,
             episodes=episodes,
             skip_bad=skip_bad,
+            edits=edits,
             watch=watch,
             pool=pool,
         )

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from piperline.convert.assemble import edits_of, provenance
 from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.provenance import entry_of, provenance
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
@@ -23,14 +23,10 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     file = output / PROVENANCE
     try:
         recorded = json.loads(file.read_text(encoding="utf-8"))
-        made = file.stat().st_mtime_ns
         dataset = open_dataset(output)
     except (OSError, ValueError, DatasetError):
         return None
-    if (
-        any(episode.mtime_ns > made for episode in plan.episodes)
-        or dataset.missing_cameras
-    ):
+    if dataset.missing_cameras:
         return None
     kept = _kept(plan, recorded)
     expected = {**provenance(plan), **_told(kept, recorded)}
@@ -53,7 +49,7 @@ def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - 
     return [
         episode
         for episode in plan.episodes
-        if (episode.file.name, episode.name) not in gone
+        if (episode.source, episode.name) not in gone
     ]
 
 
@@ -62,17 +58,5 @@ def _told(
     recorded: Any,  # noqa: ANN401 - JSON
 ) -> dict[str, Any]:
     """What the record would say of the episodes that are kept."""
-    return {
-        "episodes": [
-            {
-                "source": episode.source,
-                "episode": episode.name,
-                "length": episode.length,
-                **edits_of(episode),
-            }
-            for episode in kept
-        ],
-        "left_out": recorded.get("left_out")
-        if isinstance(recorded, dict)
-        else None,
-    }
+    left_out = recorded.get("left_out") if isinstance(recorded, dict) else None
+    return {"episodes": list(map(entry_of, kept)), "left_out": left_out}

@@ -20,6 +20,7 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
 from piperline.seal.digests import file_digest, payloads_digest, rows_digest
+from piperline.text import natural_key
 from piperline.video.encoder import LIBRARY
 from piperline.video.packets import packets
 
@@ -227,6 +228,13 @@ def provenance(root: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def left_out_order(entry: object) -> tuple[Any, ...]:
+    """By which a record sorts what was left out: so it does not tell when that was seen."""
+    known = entry if isinstance(entry, dict) else {}
+    source, episode = known.get("source"), known.get("episode")
+    return natural_key(str(source)), natural_key(str(episode))
 
 
 def sources_of(
