@@ -26,6 +26,7 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v21 import V21Writer
 from piperline.output import publish
 from piperline.output import workspace as place
+from piperline.seal.seal import SEAL
 from piperline.transfer import Options, aggregate, migrate
 from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
@@ -296,6 +297,7 @@ def joined_without_key_frames(tmp_path):
     (root / f"videos/{KEY}/chunk-000/file-000.mp4").write_bytes(
         path.read_bytes()
     )
+    (root / SEAL).unlink()
     return root, episodes
 
 
@@ -464,7 +466,7 @@ def written_by(request, monkeypatch):
     if request.param == "packets":
         monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
     return {
-        "bytes": "piperline.video.mp4_writer._copy",
+        "bytes": "piperline.video.mp4_writer.copy_range",
         "packets": "piperline.video.splice.Joiner._mux",
     }[request.param]
 

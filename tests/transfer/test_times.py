@@ -7,6 +7,7 @@ import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
+from piperline.seal.seal import SEAL
 from piperline.transfer import Options, aggregate, migrate
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, make_episode, numbered_frame
@@ -73,6 +74,7 @@ def test_b_frames_stay_in_their_order(tmp_path):
             )
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+    (root / SEAL).unlink()
     shown = packets_of(root / VIDEO)
     for version in ("v2.1", "v3.0"):
         made = aggregate([root], tmp_path / version, format=version).output

@@ -6,9 +6,20 @@ from pathlib import Path
 from piperline.features import Schema
 from piperline.lerobot.v21 import V21Writer
 from piperline.lerobot.v30 import V30Writer
-from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
+from piperline.lerobot.writer import (
+    DEFAULTS,
+    DatasetWriter,
+    Origins,
+    WriterOptions,
+)
 
-__all__ = ["WRITERS", "DatasetWriter", "WriterOptions", "open_writer"]
+__all__ = [
+    "WRITERS",
+    "DatasetWriter",
+    "Origins",
+    "WriterOptions",
+    "open_writer",
+]
 
 
 WRITERS: Mapping[str, type[DatasetWriter]] = {

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
-from piperline.files import link_or_copy, make_below
+from piperline.files import copy_file, link_or_copy, make_below
 from piperline.lerobot.columns import stats_document
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import (
@@ -111,12 +110,13 @@ class V21Writer(DatasetWriter):
             file.write(text)
 
     def _write_clip(self, reader: ClipReader, clip: Clip, target: Path) -> None:
-        if clip.whole and self._options.link:
-            link_or_copy(clip.path, target)
-        elif clip.whole and reader.is_on_time(clip):
-            shutil.copyfile(clip.path, target)
-        else:
+        if not (clip.whole and reader.is_on_time(clip)):
             cut(clip, target, reader)
+            return
+        take_over = link_or_copy if self._options.link else copy_file
+        take_over(clip.path, target)
+        name = str(target.relative_to(self._root))
+        self.origins.files[name] = clip.path
 
 
 class V21Reader:

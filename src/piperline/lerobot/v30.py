@@ -73,7 +73,7 @@ class _Waiting:
 
 
 class V30Writer(DatasetWriter):
-    """Writes a LeRobot v3.0 dataset, episode by episode; all clips are copied."""
+    """Writes a LeRobot v3.0 dataset, episode by episode."""
 
     version = "v3.0"
     longest_seconds = LONGEST_SECONDS["v3.0"]
@@ -88,7 +88,13 @@ class V30Writer(DatasetWriter):
         self._rows = TableFiles(root, _EPISODES_PATH, options.data_mb * _MIB)
         video_bytes = options.video_mb * _MIB
         self._videos = {
-            key: VideoFiles(root, key, video_bytes) for key in schema.cameras
+            key: VideoFiles(
+                root,
+                key,
+                video_bytes,
+                taken=self.origins.files if options.link else None,
+            )
+            for key in schema.cameras
         }
         self._waiting: list[_Waiting] = []
         self._stats_names = _stats_names(schema)

@@ -86,10 +86,20 @@ class VideoFiles:
         root: the dataset.
         key: the camera.
         limit: bytes at which a new file is begun.
+        taken: told of each file that is another one, byte for byte, and hard-linked; None where all
+            are copied.
     """
 
-    def __init__(self, root: Path, key: str, limit: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        key: str,
+        limit: float,
+        *,
+        taken: dict[str, Path] | None = None,
+    ) -> None:
         self._root, self._key, self._limit = root, key, limit
+        self._taken = taken
         self._reader = ClipReader()
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
@@ -102,7 +112,9 @@ class VideoFiles:
                 video_key=self._key, **self._numbers.next()
             )
             make_below(self._root, path.parent)
-            self._joiner = new_file(path, clip, self._reader)
+            self._joiner = new_file(
+                path, clip, self._reader, link=self._taken is not None
+            )
         first = self._joiner.frames
         self._joiner.add(clip)
         times = {
@@ -125,9 +137,13 @@ class VideoFiles:
 
     def close(self) -> None:
         """Finish the current file."""
-        if self._joiner is not None:
-            self._joiner.close()
-        self._joiner = None
+        joiner, self._joiner = self._joiner, None
+        if joiner is None:
+            return
+        joiner.close()
+        if self._taken is not None and joiner.original:
+            name = str(joiner.path.relative_to(self._root))
+            self._taken[name] = joiner.original
 
     def finish(self) -> None:
         """Finish the last file, and close the clips."""

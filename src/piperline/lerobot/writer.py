@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
-from piperline.episode import EncodedEpisode
+from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.lerobot.card import card_text
@@ -29,7 +29,8 @@ class WriterOptions:
     """How a dataset is written.
 
     Attributes:
-        link: whole clips are nobody else's and may be hard-linked instead of copied.
+        link: video files that stay as they are may be hard-linked instead of copied: nobody writes
+            into them.
         tasks: task texts that are numbered first, in this order; others follow as they appear.
         data_mb: v3.0: MiB at which a new data file is begun.
         video_mb: v3.0: MiB at which a new video file of a camera is begun.
@@ -44,6 +45,19 @@ class WriterOptions:
 
 
 DEFAULTS = WriterOptions()
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the videos of a new dataset come from.
+
+    Attributes:
+        files: by path below the dataset: the file that it is, byte for byte.
+        clips: of each episode, by feature key: the span of a video that it shows.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    clips: list[Mapping[str, Clip]] = field(default_factory=list)
 
 
 class Lanes:
@@ -101,6 +115,9 @@ class DatasetWriter(ABC):
         root: an empty folder; the caller gives it its final name after `finish`.
         schema: of the dataset.
         options: how.
+
+    Attributes:
+        origins: where its videos come from; of v3.0 the files are known when it is finished.
     """
 
     version: ClassVar[str]
@@ -118,6 +135,7 @@ class DatasetWriter(ABC):
         self._numbering = Numbering(
             schema, self.vector, quantiles=self.quantiles, tasks=options.tasks
         )
+        self.origins = Origins()
         (root / "meta").mkdir()
         self._histograms = HistogramFile(root, schema.cameras)
         self._lanes = Lanes(schema.cameras)
@@ -145,6 +163,7 @@ class DatasetWriter(ABC):
             )
         rows = self._write(episode)
         self._histograms.add(episode.camera_stats)
+        self.origins.clips.append(episode.clips)
         return rows
 
     @abstractmethod

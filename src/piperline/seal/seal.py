@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,38 @@ def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class SealedClip:
+    """A clip of a sealed dataset.
+
+    Attributes:
+        path: its video.
+        episode, camera: the number of its episode there, and the feature key.
+        packets: SHA-256 of its packets.
+    """
+
+    path: Path
+    episode: int
+    camera: str
+    packets: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a dataset's videos before they are read.
+
+    Attributes:
+        files: seals of files that were taken over whole, by path below the dataset.
+        clips: by number of the episode and feature key: what was sealed of the clip.
+    """
+
+    files: Mapping[str, FileSeal] = field(default_factory=dict)
+    clips: Mapping[tuple[int, str], SealedClip] = field(default_factory=dict)
+
+
+_NOTHING = Known()
+
+
 def is_sealed(name: str, version: str) -> bool:
     """Whether a seal tells of the file `name`: not itself, nor what GR00T may write into v2."""
     return name not in _OWN and not (version != "v3.0" and name in _GROOT)
@@ -157,15 +189,18 @@ def is_sealed(name: str, version: str) -> bool:
 def write_seal(
     root: Path,
     verdict: Mapping[str, Any] | None = None,
+    *,
+    known: Known = _NOTHING,
 ) -> None:
-    """Seal the complete dataset at `root`, all of whose files are read for that.
+    """Seal the complete dataset at `root`, whose files are read for that.
 
     Args:
         root: its folder.
         verdict: what was verified while it was made.
+        known: what need not be read.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: it cannot be read; or a clip is not what it was when it was sealed.
     """
     contents = Contents.open(root)
     names = [str(path) for path in files_below(root)]
@@ -173,9 +208,11 @@ def write_seal(
     made = provenance(root)
     settings = {key: made[key] for key in _SETTINGS if key in made}
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        seals = pool.map(lambda name: _file_seal(root / name), sealed)
-        files = dict(zip(sealed, seals, strict=True))
-        episodes = _episode_seals(contents, made, pool)
+        unread = [name for name in sealed if name not in known.files]
+        seals = pool.map(lambda name: _file_seal(root / name), unread)
+        read = dict(zip(unread, seals, strict=True))
+        files = {name: read.get(name) or known.files[name] for name in sealed}
+        episodes = _episode_seals(contents, made, known, pool)
     made_from = {**settings, "sealed_by": f"piperline {__version__}, {LIBRARY}"}
     Seal(made_from, files, episodes, verdict).to_disk(root)
 
@@ -185,14 +222,17 @@ def _file_seal(path: Path) -> FileSeal:
 
 
 def _episode_seals(
-    contents: Contents, made: Mapping[str, Any], pool: ThreadPoolExecutor
+    contents: Contents,
+    made: Mapping[str, Any],
+    known: Known,
+    pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
     clips = [
         (episode, key)
         for episode in range(len(contents.episodes))
         for key in contents.cameras
     ]
-    found = pool.map(lambda clip: packets_of(contents, *clip), clips)
+    found = pool.map(lambda clip: _clip_digest(contents, known, *clip), clips)
     digests = dict(zip(clips, found, strict=True))
     sources = sources_of(made, len(contents.episodes))
     seals = []
@@ -208,6 +248,37 @@ def _episode_seals(
             )
         )
     return tuple(seals)
+
+
+def _clip_digest(
+    contents: Contents, known: Known, episode: int, camera: str
+) -> str:
+    """The SHA-256 of the packets of a clip, read where its file was not taken over whole.
+
+    Raises:
+        DatasetError: they are not those that were sealed.
+    """
+    sealed = known.clips.get((episode, camera))
+    if sealed is None:
+        return packets_of(contents, episode, camera)
+    path, _ = contents.span(episode, camera)
+    if str(path.relative_to(contents.root)) in known.files:
+        return sealed.packets
+    found = packets_of(contents, episode, camera)
+    if found != sealed.packets:
+        raise DatasetError(
+            "the video of an episode has changed since its dataset was sealed",
+            place=Place(
+                file=sealed.path,
+                episode=str(sealed.episode),
+                camera=sealed.camera,
+            ),
+            expected="the packets that the seal names",
+            found="others",
+            next_step="`piperline verify` tells all that changed; fetch the dataset again, or "
+            "leave the episode out. Where the change is meant, remove the seal",
+        )
+    return found
 
 
 def packets_of(contents: Contents, episode: int, camera: str) -> str:

@@ -17,10 +17,11 @@ from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
 from piperline.files import sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
-from piperline.lerobot import WriterOptions
+from piperline.lerobot import Origins, WriterOptions
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.seal.known import known_parts
 from piperline.seal.seal import SEAL, write_seal
 from piperline.text import printable
 from piperline.transfer.carried import carry_files, common_schema, own_columns
@@ -311,17 +312,22 @@ class _Change:
         wanted = wants_groot_stats([dataset], version, [self.record], longest)
         written = WrittenRows() if wanted else None
         with closing(pictures), closing(recutter):
-            _, frames = write_episodes(
+            _, frames, origins = write_episodes(
                 version,
                 made,
-                WriterOptions(own_columns=own),
+                WriterOptions(
+                    link=True,
+                    data_mb=dataset.info.data_mb,
+                    video_mb=dataset.info.video_mb,
+                    own_columns=own,
+                ),
                 episodes=episodes,
                 pictures=pictures,
                 notes=notes,
                 written=written,
                 watch=options.watch,
             )
-        self._complete(made, written, notes)
+        self._complete(made, written, origins, notes)
         notes += [f"{dataset.root}: {note}" for note in dataset.notes]
         return EditResult(
             output=made,
@@ -334,7 +340,11 @@ class _Change:
         )
 
     def _complete(
-        self, made: Path, written: WrittenRows | None, notes: list[str]
+        self,
+        made: Path,
+        written: WrittenRows | None,
+        origins: Origins,
+        notes: list[str],
     ) -> None:
         """Write what `meta/` holds beside LeRobot's own files, and bring all of it to the disk."""
         with syncing(made):
@@ -343,7 +353,7 @@ class _Change:
             carry_files([self._dataset], made, notes)
             if written:
                 write_groot_stats(made, written=written)
-            write_seal(made)
+            write_seal(made, known=known_parts([self._dataset], origins))
         sync_tree(made / "meta")
 
     def _keep_modality(self, made: Path) -> None:

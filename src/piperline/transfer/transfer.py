@@ -14,10 +14,11 @@ from piperline.features import Schema
 from piperline.files import sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import WriterOptions, open_writer
+from piperline.lerobot import Origins, WriterOptions, open_writer
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
 from piperline.text import plural
 from piperline.transfer.carried import (
@@ -298,6 +299,7 @@ def _transfer(
             "there are no episodes", place=Place(file=datasets[0].root)
         )
     datasets = [part.dataset for part in parts]
+    sources = [dataset.root for dataset in datasets]
     tasks = list(
         dict.fromkeys(task for dataset in datasets for task in dataset.tasks)
     )
@@ -311,13 +313,14 @@ def _transfer(
         to_videos=options.images_to_videos,
     )
     writing = WriterOptions(
+        link=True,
         tasks=tuple(tasks),
         data_mb=options.data_mb,
         video_mb=options.video_mb,
         own_columns=own_columns(parts, version, notes),
     )
     episodes = Episodes(parts, pictures, skip_bad=options.skip_bad)
-    made_from = options.made_from or [dataset.root for dataset in datasets]
+    made_from = options.made_from or sources
     records = [read_record(folder) for folder in made_from]
     longest = max(
         (row.length for dataset in datasets for row in dataset.episodes),
@@ -326,7 +329,7 @@ def _transfer(
     wanted = wants_groot_stats(datasets, version, records, longest)
     written = WrittenRows() if wanted else None
     with closing(pictures):
-        schema, frames = write_episodes(
+        schema, frames, origins = write_episodes(
             version,
             made,
             writing,
@@ -344,7 +347,7 @@ def _transfer(
         carry_files(datasets, made, notes)
         if written:
             write_groot_stats(made, written=written)
-        write_seal(made)
+        write_seal(made, known=known_parts(datasets, origins))
     sync_tree(made / "meta")
     notes += [
         f"{dataset.root}: {note}"
@@ -373,7 +376,7 @@ def write_episodes(
     notes: list[str],
     written: WrittenRows | None,
     watch: Callable[[int, int], None],
-) -> tuple[Schema, int]:
+) -> tuple[Schema, int, Origins]:
     """Write the episodes of a new dataset, all but what `meta/` holds beside LeRobot's own files.
 
     Args:
@@ -387,7 +390,8 @@ def write_episodes(
         watch: told how many episodes of how many are done.
 
     Returns:
-        The schema that the episodes have, and how many frames there are.
+        The schema that the episodes have, how many frames there are, and where the videos come
+        from.
     """
     frames = 0
     coming = iter(episodes)
@@ -401,7 +405,7 @@ def write_episodes(
             frames += episode.length
             watch(done, episodes.total)
         writer.finish(new_splits(episodes.parts, episodes.kept, notes))
-    return schema, frames
+    return schema, frames, writer.origins
 
 
 def told(pictures: Pictures) -> Iterator[str]:

@@ -3,7 +3,6 @@
 What is written is laid out as FFmpeg's muxer does with `+faststart`, byte for byte.
 """
 
-import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place, VideoError
+from piperline.files import copy_range, link_or_copy
 from piperline.video.mp4 import (
     DREF,
     LARGEST_MOOV,
@@ -29,26 +29,25 @@ _LEAST_SCALE = 10000  # ticks a second, as FFmpeg has it
 _U32 = 0xFFFFFFFF
 _MOVIE_SCALE = 1000
 _HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
-_CANNOT_COPY = {
-    errno.EXDEV,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-}
 
 
 def write_pieces(
     path: Path,
     pieces: Sequence[Track],
     fps: int,
-) -> None:
+    *,
+    link: bool = False,
+) -> Path | None:
     """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
 
     Args:
         path: the file to make.
         pieces: in order.
         fps: frames a second.
+        link: a file that holds just that already, byte for byte, may be hard-linked.
+
+    Returns:
+        The file that was taken over whole, if one was.
 
     Raises:
         DatasetError: a file that a piece is from has become shorter or is gone.
@@ -56,12 +55,33 @@ def write_pieces(
     """
     sizes = np.concatenate([piece.sizes for piece in pieces])
     keys = np.concatenate([piece.keys for piece in pieces])
+    head = _head(pieces[0], sizes, keys, fps)
+    if link and _is_written(pieces, head):
+        link_or_copy(pieces[0].path, path)
+        return pieces[0].path
     with path.open("wb") as target:
-        target.write(_head(pieces[0], sizes, keys, fps))
+        target.write(head)
         target.flush()
         for piece in pieces:
             _append(piece, target.fileno())
     _verify(path, pieces, fps)
+    return None
+
+
+def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
+    """Whether the pieces are all that a file holds, and lie in it behind just this head."""
+    path = pieces[0].path
+    if any(piece.path != path for piece in pieces):
+        return False
+    end = len(head)
+    for piece in pieces:
+        for start, length in piece.ranges:
+            if start != end:
+                return False
+            end += length
+    with path.open("rb") as file:
+        whole = os.fstat(file.fileno()).st_size == end
+        return whole and file.read(len(head)) == head
 
 
 def _append(piece: Track, target: int) -> None:
@@ -75,7 +95,7 @@ def _append(piece: Track, target: int) -> None:
         for start, length in piece.ranges:
             offset, end = start, start + length
             while offset < end:
-                done = _copy(source, target, offset, end - offset)
+                done = copy_range(source, target, offset, end - offset)
                 if not done:
                     raise DatasetError(
                         "the video became shorter while it was read",
@@ -84,21 +104,6 @@ def _append(piece: Track, target: int) -> None:
                 offset += done
     finally:
         os.close(source)
-
-
-def _copy(
-    source: int,
-    target: int,
-    offset: int,
-    length: int,
-) -> int:
-    """Copy some bytes without a detour through Python where the system can; how many."""
-    try:
-        return os.copy_file_range(source, target, length, offset)
-    except OSError as error:
-        if error.errno not in _CANNOT_COPY:
-            raise
-    return os.sendfile(target, source, offset, length)
 
 
 def _verify(

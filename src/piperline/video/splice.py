@@ -42,10 +42,12 @@ class _NewFile:
         path: the file.
         form: what all its clips have in common.
         frames, bytes: how many there are so far.
+        original: when it is closed: the file that was taken over whole, if one was.
     """
 
     def __init__(self, path: Path, first: Clip, reader: ClipReader) -> None:
         self.path = path
+        self.original: Path | None = None
         self.frames = 0
         self.bytes = 0
         self.form = reader.form(first)
@@ -142,10 +144,23 @@ def _holds(written: VideoFile, piece: _Piece) -> bool:
 
 
 class Splicer(_NewFile):
-    """Writes the file from clips of simple files, by byte ranges, when it is closed."""
+    """Writes the file from clips of simple files, by byte ranges, when it is closed.
 
-    def __init__(self, path: Path, first: Clip, reader: ClipReader) -> None:
+    Args:
+        path, first, reader: as for all files.
+        link: a file that is, byte for byte, what is to be made may be hard-linked.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        first: Clip,
+        reader: ClipReader,
+        *,
+        link: bool = False,
+    ) -> None:
         super().__init__(path, first, reader)
+        self._link = link
         self._pieces: list[Track] = []
 
     def add(self, clip: Clip) -> None:
@@ -174,16 +189,25 @@ class Splicer(_NewFile):
             DatasetError: a clip is gone.
             VideoError: what was written is not what was read.
         """
-        write_pieces(self.path, self._pieces, self._fps)
+        self.original = write_pieces(
+            self.path, self._pieces, self._fps, link=self._link
+        )
 
 
-def new_file(path: Path, first: Clip, reader: ClipReader) -> Joiner | Splicer:
+def new_file(
+    path: Path,
+    first: Clip,
+    reader: ClipReader,
+    *,
+    link: bool = False,
+) -> Joiner | Splicer:
     """What writes the mp4 `path` from clips of the form of `first`.
 
-    By byte ranges where that is possible.
+    By byte ranges where that is possible; with `link`, a file that is whole what is to be made may
+    be hard-linked.
     """
     if reader.is_simple(first):
-        return Splicer(path, first, reader)
+        return Splicer(path, first, reader, link=link)
     return Joiner(path, first, reader)
 
 

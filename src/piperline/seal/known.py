@@ -1,0 +1,77 @@
+"""What the seals of datasets tell of the videos that become part of a new one.
+
+A video that is taken over as it is keeps what its seal says, and is not read again. So one that was
+changed after it was sealed is found by `verify` in the new dataset as in the old one: nothing is
+sealed as good that was not good before.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from piperline.errors import DatasetError
+from piperline.lerobot import Origins
+from piperline.lerobot.dataset import Dataset
+from piperline.seal.seal import FileSeal, Known, Seal, SealedClip
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_Span = tuple[Path, int, int]
+
+
+def known_parts(datasets: Sequence[Dataset], origins: Origins) -> Known:
+    """What is known of the videos of a new dataset before they are read.
+
+    Args:
+        datasets: that it was made of; a seal that is damaged, or of another dataset, tells nothing.
+        origins: where its videos come from.
+    """
+    files: dict[Path, FileSeal] = {}
+    clips: dict[_Span, SealedClip] = {}
+    for dataset in {each.root: each for each in datasets}.values():
+        seal = _seal_of(dataset)
+        if seal is not None:
+            files.update(_files(dataset, seal))
+            clips.update(_clips(dataset, seal))
+    return Known(
+        files={
+            name: files[path]
+            for name, path in origins.files.items()
+            if path in files
+        },
+        clips={
+            (number, key): clips[span]
+            for number, held in enumerate(origins.clips)
+            for key, clip in held.items()
+            if (span := (clip.path, clip.first, clip.count)) in clips
+        },
+    )
+
+
+def _seal_of(dataset: Dataset) -> Seal | None:
+    try:
+        seal = Seal.from_disk(dataset.root)
+    except DatasetError:
+        return None
+    if seal is None or len(seal.episodes) != len(dataset):
+        return None
+    return seal
+
+
+def _files(dataset: Dataset, seal: Seal) -> Iterator[tuple[Path, FileSeal]]:
+    for name, file in seal.files.items():
+        if _SHA256.fullmatch(str(file.sha256)) and isinstance(file.bytes, int):
+            yield dataset.root / name, file
+
+
+def _clips(dataset: Dataset, seal: Seal) -> Iterator[tuple[_Span, SealedClip]]:
+    for row, sealed in zip(dataset.episodes, seal.episodes, strict=True):
+        if sealed.length != row.length:
+            continue
+        for key, digest in sealed.packets.items():
+            if key not in dataset.info.schema.cameras:
+                continue
+            name, first = dataset.reader.span(row.episode_index, key)
+            path = dataset.root / name
+            if _SHA256.fullmatch(str(digest)):
+                clip = SealedClip(path, row.episode_index, key, str(digest))
+                yield (path, first, row.length), clip
