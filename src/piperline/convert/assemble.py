@@ -18,12 +18,18 @@ from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
+from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
+from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
 
 
 class Standing(Protocol):
     """A dataset whose episodes are taken over as they are."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset."""
 
     def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
         """An episode; None where the dataset does not have it."""
@@ -106,6 +112,7 @@ def write_dataset(
             if written:
                 written.add(rows)
         writer.finish()
+        origins = writer.origins
     if job.license:
         declare_license(folder / "README.md", job.license)
     if write_modality(folder, schema) and written:
@@ -113,7 +120,9 @@ def write_dataset(
     write_provenance(plan, folder)
     episodes = map(at_hand, range(len(plan.episodes)))
     write_seal(
-        folder, verdict_of(folder, episodes) if job.settings.verify else None
+        folder,
+        verdict_of(folder, episodes) if job.settings.verify else None,
+        known=known_parts([standing.dataset] if standing else [], origins),
     )
     return schema
 

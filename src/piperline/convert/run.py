@@ -169,7 +169,7 @@ def convert(
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
-    _refuse_recordings_inside(inputs, output)
+    refuse_recordings_inside(inputs, output)
     check_free(output, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(
@@ -216,7 +216,7 @@ def convert(
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
-        dataset_bytes=_bytes_below(output),
+        dataset_bytes=bytes_below(output),
         seconds=time.monotonic() - started,
     )
 
@@ -233,7 +233,7 @@ def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
-        dataset_bytes=_bytes_below(dataset.root),
+        dataset_bytes=bytes_below(dataset.root),
         seconds=seconds,
         up_to_date=True,
     )
@@ -245,13 +245,14 @@ def _recorded_bytes(plan: Plan) -> int:
     )
 
 
-def _bytes_below(folder: Path) -> int:
+def bytes_below(folder: Path) -> int:
+    """How many bytes the files below a folder have."""
     return sum(
         path.stat().st_size for path in folder.rglob("*") if path.is_file()
     )
 
 
-def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
+def refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
     """See that no recording would be replaced together with the output, or taken for staged work.
 
     Raises:

@@ -1,0 +1,327 @@
+"""A dataset as it stands: how it was made, of what, and its episodes, taken over as they are."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from piperline.convert.plan import KnownFile, LeftOut, Plan, PlannedEpisode
+from piperline.convert.provenance import provenance, read_recipe
+from piperline.episode import EncodedEpisode
+from piperline.errors import DatasetError, Place
+from piperline.features import CAMERA_PREFIX
+from piperline.files import identity
+from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.info import PROVENANCE
+from piperline.plan import address, fingerprint
+from piperline.recordings.images import CameraHeader
+from piperline.seal.contents import Contents, files_below
+from piperline.seal.digests import file_digest, rows_digest
+from piperline.seal.seal import SEAL, Seal, is_sealed
+from piperline.text import printable
+
+_AGAIN = "piperline convert RECORDINGS --output DATASET --overwrite"
+_SHOWN = 10
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the record tells of an episode; see `convert.provenance.entry_of`."""
+
+    source: str
+    episode: str
+    length: int
+    made_of: str
+    first_frame: int = 0
+    red_and_blue_exchanged: tuple[str, ...] = ()
+    missing: bool = False
+
+    @property
+    def address(self) -> str:
+        """The episode as plans name it."""
+        return address(self.source, self.episode)
+
+
+@dataclass(frozen=True)
+class LeftEntry:
+    """What the record tells of something that was left out."""
+
+    source: str
+    episode: str | None
+    reason: str
+    made_of: str
+
+
+class StandingDataset:
+    """A dataset that a conversion made, and what it was made of.
+
+    Args:
+        root: its folder.
+
+    Attributes:
+        dataset: it.
+        recipe: how it was made.
+        entries: what each episode was made of.
+        identity: tells it from one that comes to have its name.
+
+    Raises:
+        DatasetError: there is none, or it does not tell enough.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.identity = identity(root)
+        place = Place(file=root / PROVENANCE)
+        self._record = _record(root)
+        self.recipe = read_recipe(self._record, place)
+        self.dataset = open_dataset(root)
+        self.entries = _read(Entry, self._record["episodes"], place)
+        self._left: dict[str, list[LeftEntry]] = {}
+        for left in _read(LeftEntry, self._record["left_out"], place):
+            self._left.setdefault(left.source, []).append(left)
+        tasks = [row.tasks for row in self.dataset.episodes]
+        lengths = [row.length for row in self.dataset.episodes]
+        if lengths != [entry.length for entry in self.entries] or any(
+            len(texts) != 1 for texts in tasks
+        ):
+            raise _not_ours(place, "a record of other episodes")
+        self._tasks = [texts[0] for texts in tasks]
+        self._numbers: dict[str, list[int]] = {}
+        self._made_of: dict[str, list[int]] = {}
+        for number, entry in enumerate(self.entries):
+            self._numbers.setdefault(entry.source, []).append(number)
+            self._made_of.setdefault(entry.made_of, []).append(number)
+        self._contents: Contents | None = None
+        self._seal: Seal | None = None
+
+    def is_made_by(self, plan: Plan) -> bool:
+        """Whether a conversion by `plan` would make just this dataset."""
+        wanted = json.loads(json.dumps(provenance(plan)))
+        same = self._record == wanted and not self.dataset.missing_cameras
+        return same and self._tasks == [each.task for each in plan.episodes]
+
+    def knows(self, path: Path, source: str) -> bool:
+        """Whether a recording has not changed since."""
+        stat = path.stat()
+        found = self.known(path, source, stat.st_size, stat.st_mtime_ns)
+        return found is not None
+
+    def known(
+        self, path: Path, source: str, size: int, mtime_ns: int
+    ) -> KnownFile | None:
+        """What is known of a recording that has not changed since; see `convert.plan.Known`."""
+        numbers, left = self._numbers.get(source, []), self._left.get(source)
+        entries = [self.entries[number] for number in numbers]
+        found = [(entry.episode, entry.made_of) for entry in entries]
+        found += [(entry.episode or "", entry.made_of) for entry in left or ()]
+        if not found or any(
+            made_of != fingerprint(source, size, mtime_ns, name)
+            for name, made_of in found
+        ):
+            return None
+        return KnownFile(
+            tuple(
+                self._planned(number, path, size, mtime_ns)
+                for number in numbers
+            ),
+            tuple(
+                LeftOut(path, entry.episode, entry.reason)
+                for entry in left or ()
+            ),
+        )
+
+    def _planned(
+        self, number: int, path: Path, size: int = 0, mtime_ns: int = 0
+    ) -> PlannedEpisode:
+        entry = self.entries[number]
+        return PlannedEpisode(
+            path,
+            entry.source,
+            size,
+            mtime_ns,
+            entry.episode,
+            entry.length,
+            self._tasks[number],
+            self._cameras,
+            first=entry.first_frame,
+            swapped=entry.red_and_blue_exchanged,
+        )
+
+    @property
+    def _cameras(self) -> dict[str, CameraHeader]:
+        features = self.dataset.info.features
+        sizes = {
+            key.removeprefix(CAMERA_PREFIX): features[key].camera_size
+            for key in self.dataset.info.schema.cameras
+        }
+        return {
+            name: CameraHeader("video", height, width)
+            for name, (height, width, _) in sizes.items()
+        }
+
+    def number_of(self, episode: PlannedEpisode) -> int | None:
+        """The number here of a planned episode; None where it is not here, or not just so."""
+        numbers = self._made_of.get(episode.made_of, [])
+        # two recordings of one name, size and time cannot be told apart
+        if len(numbers) != 1 or not (self.recipe.current or episode.kept):
+            return None
+        (number,) = numbers
+        same = self._planned(number, episode.file)
+        here = (same.length, same.task, same.first, same.swapped)
+        there = (
+            episode.length,
+            episode.task,
+            episode.first,
+            episode.swapped,
+        )
+        cameras = list(same.cameras) == list(episode.cameras)
+        return number if here == there and cameras else None
+
+    def with_missing(self, plan: Plan, keep: Callable[[str], bool]) -> Plan:
+        """A plan with the episodes of this dataset, too, whose recordings are not among its own.
+
+        Args:
+            plan: of the recordings.
+            keep: by the name of the recording: whether its episodes stay.
+        """
+        planned = {address(each.source, each.name) for each in plan.episodes}
+        files = {path: source for path, source, _, _ in plan.asked.files}
+        left = {
+            address(files[each.file], each.episode or "")
+            for each in plan.left_out
+            if each.file in files
+        }
+        behind: dict[str, list[PlannedEpisode]] = {}
+        before = ""
+        for number, entry in enumerate(self.entries):
+            gone = not left & {entry.address, address(entry.source, "")}
+            if entry.address in planned:
+                before = entry.address
+            elif gone and keep(entry.source):
+                kept = self._planned(number, Path(entry.source))
+                behind.setdefault(before, []).append(
+                    replace(
+                        kept,
+                        kept=entry.made_of,
+                        key=f"kept-{entry.made_of}",
+                    )
+                )
+        episodes = behind.pop("", [])
+        for episode in plan.episodes:
+            name = address(episode.source, episode.name)
+            episodes += [episode, *behind.pop(name, [])]
+        return replace(plan, episodes=tuple(episodes))
+
+    # --- taking over -----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """See that the dataset is what was sealed, as far as that can be told without its videos.
+
+        Their sizes are looked at; the rows and packets that are read again are held against the
+        seal, and what is not read keeps what was sealed of it.
+
+        Raises:
+            DatasetError: it is not, or has no seal.
+        """
+        root, version = self.dataset.root, self.dataset.version
+        seal = Seal.from_disk(root)
+        if seal is None or len(seal.episodes) != len(self.entries):
+            raise _not_ours(Place(file=root / SEAL), "no seal of this dataset")
+        names = {str(path) for path in files_below(root)}
+        sealed = {name for name in names if is_sealed(name, version)}
+        odd = sealed ^ set(seal.files)
+        odd |= {
+            name for name in sealed - odd if not _is_whole(root, name, seal)
+        }
+        if odd:
+            shown = sorted(odd)[:_SHOWN]
+            raise DatasetError(
+                "the dataset is not what was made: files were changed, added or removed",
+                place=Place(file=root),
+                expected="the files that its seal names",
+                found=printable(", ".join(shown)),
+                next_step="move aside what is yours and put back what was sealed; "
+                f"or make it anew: {_AGAIN}",
+            )
+        self._seal, self._contents = seal, Contents.open(root)
+
+    def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
+        """An episode, nothing decoded and nothing encoded; None where it is not here.
+
+        Raises:
+            DatasetError: its rows are not those that were sealed.
+        """
+        number = self.number_of(episode)
+        if number is None or self._seal is None or self._contents is None:
+            return None
+        rows = self._contents.rows(number)
+        if rows_digest(rows) != self._seal.episodes[number].rows:
+            raise DatasetError(
+                "the rows of an episode have changed since they were sealed",
+                place=Place(
+                    file=self._contents.data_path(number), episode=str(number)
+                ),
+                expected="the rows that the seal names",
+                found="others",
+                next_step=f"make the dataset anew: {_AGAIN}",
+            )
+        return self.dataset.episode(number)
+
+
+def _record(root: Path) -> dict[str, Any]:
+    place = Place(file=root / PROVENANCE)
+    try:
+        found = json.loads((root / PROVENANCE).read_bytes())
+    except FileNotFoundError as error:
+        if root.is_dir():
+            raise _not_ours(place, "none") from error
+        raise DatasetError(
+            "there is no dataset to keep in step",
+            place=Place(file=root),
+            next_step=f"make it first: piperline convert RECORDINGS --output {root}",
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _not_ours(place, printable(str(error))[:200]) from error
+    if not isinstance(found, dict):
+        raise _not_ours(place, "no object")
+    if found.get("edited"):
+        raise DatasetError(
+            "the dataset was edited after it was made: its recordings do not tell that",
+            place=place,
+            expected="a dataset as `piperline convert` makes it",
+            found="one that `piperline edit` changed",
+            next_step="convert the recordings with a plan (convert --plan), and sync that",
+        )
+    return found
+
+
+def _not_ours(place: Place, found: str) -> DatasetError:
+    return DatasetError(
+        "the dataset does not tell what it was made of",
+        place=place,
+        expected="what `piperline convert` notes",
+        found=found,
+        next_step=f"convert the recordings into a dataset, and sync that: {_AGAIN}",
+    )
+
+
+def _read(kind: type[_Kind], value: object, place: Place) -> list[_Kind]:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(list[kind]).validate_python(value)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise _not_ours(place, printable(error.errors()[0]["msg"])) from error
+
+
+def _is_whole(root: Path, name: str, seal: Seal) -> bool:
+    """Whether a file is the one that was sealed; of a video, or of rows, whether it has its size.
+
+    What is read of those again is held against the seal when it is read.
+    """
+    path, sealed = root / name, seal.files[name]
+    if path.is_symlink() or path.stat().st_size != sealed.bytes:
+        return False
+    by_size = name.startswith(("videos/", "data/"))
+    return by_size or file_digest(path) == sealed.sha256
