@@ -276,18 +276,15 @@ def _bring_into_step(
         replaces=found.standing.identity,
         standing=found.standing,
     )
-    return _result(
-        output,
-        found,
-        plan,
+    return replace(
+        _result(output, found, plan),
         reused=len(found.todo) - len(todo),
         dataset_bytes=bytes_below(output),
         up_to_date=False,
     )
 
 
-def _result(output: Path, found: _Round, plan: Plan, **more: Any) -> SyncResult:
-    told = {"up_to_date": True, **more}
+def _result(output: Path, found: _Round, plan: Plan) -> SyncResult:
     return SyncResult(
         output=output,
         format=plan.job.format,
@@ -298,7 +295,7 @@ def _result(output: Path, found: _Round, plan: Plan, **more: Any) -> SyncResult:
         changes=found.changes(plan),
         notes=plan.notes,
         waiting=found.waiting,
-        **told,
+        up_to_date=True,
     )
 
 
