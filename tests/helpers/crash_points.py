@@ -16,19 +16,24 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 from piperline.convert.job import Job, make_job
 from piperline.convert.look import look
-from piperline.convert.messages import Done, Look, LookSetup
-from piperline.convert.plan import PlannedEpisode
+from piperline.convert.messages import Done, Failed, Look, LookSetup
+from piperline.convert.plan import PlannedEpisode, load_plan
 from piperline.convert.pool import Failure
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
+from piperline.errors import PiperlineError
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
+from piperline.sync import SyncOptions, sync
+from piperline.sync.run import Workers
+from piperline.sync.standing import StandingDataset
 from piperline.transfer import Options, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
@@ -43,9 +48,12 @@ class InThisProcess:
 
     def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
         messages: list[object] = []
-        look(setup, unit, messages.append)
-        yield from messages
-        yield Done()
+        end: Done | Failed = Done()
+        try:
+            look(setup, unit, messages.append)
+        except PiperlineError as error:
+            end = Failed(error)
+        yield from (*messages, end)
 
     def stage(
         self,
@@ -56,28 +64,27 @@ class InThisProcess:
         moved: Callable[[int, int], None],
         done: Callable[[PlannedEpisode], None],
     ) -> list[Failure]:
+        failures = []
         for episode in episodes:
-            Staging(root).stage_episode(episode, job, moved)
-            done(episode)
-        return []
-
-
-def _one_camera() -> Layout:
-    layout = load_layout("piper")
-    return replace(layout, cameras={"mid": layout.cameras["mid"]})
+            try:
+                Staging(root).stage_episode(episode, job, moved)
+                done(episode)
+            except PiperlineError as error:
+                failures.append(Failure(episode, error))
+        return failures
 
 
 def _convert(site: Path) -> None:
     convert(
         [site / "data"],
         site / "out",
-        make_job(layout=_one_camera()),
+        make_job(layout=one_camera()),
         pool=InThisProcess(),  # type: ignore[arg-type]
     )
 
 
 def _overwrite(site: Path) -> None:
-    job = make_job(layout=_one_camera(), video="copy")
+    job = make_job(layout=one_camera(), video="copy")
     convert(
         [site / "data"],
         site / "out",
@@ -114,6 +121,17 @@ def _edit(site: Path) -> None:
     edit(site / "a", plan)
 
 
+def one_camera() -> Layout:
+    """A layout of one camera: changes enough to be killed before."""
+    layout = load_layout("piper")
+    return replace(layout, cameras={"mid": layout.cameras["mid"]})
+
+
+def _sync(site: Path) -> None:
+    pool = cast("Workers", InThisProcess())
+    sync([site / "data"], site / "out", SyncOptions(pool=pool))
+
+
 COMMANDS: dict[str, Callable[[Path], None]] = {
     "convert": _convert,
     "overwrite": _overwrite,
@@ -122,11 +140,17 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "migrate": _migrate,
     "migrate-in-place": _migrate_in_place,
     "edit": _edit,
+    "sync": _sync,
 }
 
 
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
+    if (
+        command == "sync"
+    ):  # what it makes of types once, the forks need not make again
+        StandingDataset(folder / "start/out")
+        load_plan(folder / "nowhere")
     before: dict[str, str] = {}
     for number in itertools.count():
         shutil.copytree(folder / "start", site)

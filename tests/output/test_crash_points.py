@@ -15,11 +15,12 @@ from piperline.convert.run import convert
 from piperline.errors import OutputExists, UsageError
 from piperline.output import publish
 from piperline.transfer import Options, aggregate
+from tests.helpers.crash_points import one_camera
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
 MAKING = ("convert", "aggregate", "migrate")
-REPLACING = ("overwrite", "aggregate-over", "migrate-in-place", "edit")
+REPLACING = ("overwrite", "aggregate-over", "migrate-in-place", "edit", "sync")
 LEAST = 20
 """Changes that each of them makes, at the least."""
 
@@ -31,7 +32,15 @@ def start(folder: Path, command: str) -> None:
     write_piper(data / "one.hdf5", episodes=1, lengths=[4])
     if command == "overwrite":
         convert([data], folder / "out", make_job(), workers=1)
-    for name in () if command in {"convert", "overwrite"} else ("a", "b"):
+    if command == "sync":
+        write_piper(data / "two.hdf5", episodes=1, first=1, lengths=[4])
+        job = make_job(layout=one_camera())
+        convert([data], folder / "out", job, workers=1)
+        (data / "one.hdf5").unlink()
+        write_piper(data / "three.hdf5", episodes=1, first=2, lengths=[4])
+    for name in (
+        () if command in {"convert", "overwrite", "sync"} else ("a", "b")
+    ):
         convert([data], folder / name, make_job(video="copy"), workers=1)
     if command == "aggregate-over":
         convert([data], folder / "out", make_job(), workers=1)

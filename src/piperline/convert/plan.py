@@ -66,7 +66,8 @@ class PlannedEpisode:
         first: the number of its first frame in the recording: an edit plan may leave out those
             before it.
         swapped: cameras whose red and blue an edit plan exchanges back.
-        kept: that it is an episode of a dataset whose recording is gone: what that was made of.
+        kept: of an episode that stays in a dataset as it is: what it was made of.
+        missing: whether it stays though its recording is gone.
     """
 
     file: Path
@@ -81,6 +82,7 @@ class PlannedEpisode:
     first: int = 0
     swapped: tuple[str, ...] = ()
     kept: str = ""
+    missing: bool = False
 
     @property
     def made_of(self) -> str:

@@ -60,7 +60,7 @@ def entry_of(episode: PlannedEpisode) -> dict[str, Any]:
         entry["first_frame"] = episode.first
     if episode.swapped:
         entry["red_and_blue_exchanged"] = list(episode.swapped)
-    if episode.kept:
+    if episode.missing:
         entry["missing"] = True
     return {**entry, "made_of": episode.made_of}
 

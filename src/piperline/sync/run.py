@@ -178,20 +178,20 @@ class _Round:
     @property
     def is_done(self) -> bool:
         """Whether nothing is to be done."""
-        return self.standing.is_made_by(self.plan)
+        return self.standing.is_made_by(self.plan, some=bool(self.waiting))
 
     def changes(self, plan: Plan) -> Changes:
         """What becomes of the episodes by the plan, or by what is left of it."""
         before = {entry.address for entry in self.standing.entries}
         after = {address(each.source, each.name) for each in plan.episodes}
         todo = {address(each.source, each.name) for each in self.todo}
-        kept = [each for each in plan.episodes if each.kept]
+        missing = [each for each in plan.episodes if each.missing]
         return Changes(
             new=len((todo & after) - before),
             changed=len(todo & after & before),
             gone=len(before - after),
-            missing=len(kept),
-            taken=len(plan.episodes) - len(todo & after) - len(kept),
+            missing=len(missing),
+            taken=len(plan.episodes) - len(todo & after) - len(missing),
             left_out=plan.left_out,
         )
 
@@ -340,9 +340,7 @@ def _plan(
         progress=looked,
         known=standing.known if recipe.takes_known else _unknown,
     )
-    plan = standing.with_missing(
-        plan, lambda source: options.keep_missing or source in held
-    )
+    plan = standing.with_kept(plan, held, keep_missing=options.keep_missing)
     if not plan.episodes:
         raise RecordingError(
             "no episode is left",

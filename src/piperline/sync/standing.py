@@ -1,10 +1,11 @@
 """A dataset as it stands: how it was made, of what, and its episodes, taken over as they are."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from piperline.convert.plan import KnownFile, LeftOut, Plan, PlannedEpisode
 from piperline.convert.provenance import provenance, read_recipe
@@ -20,6 +21,9 @@ from piperline.seal.contents import Contents, files_below
 from piperline.seal.digests import file_digest, rows_digest
 from piperline.seal.seal import SEAL, Seal, is_sealed
 from piperline.text import printable
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _AGAIN = "piperline convert RECORDINGS --output DATASET --overwrite"
 _SHOWN = 10
@@ -95,9 +99,16 @@ class StandingDataset:
         self._contents: Contents | None = None
         self._seal: Seal | None = None
 
-    def is_made_by(self, plan: Plan) -> bool:
-        """Whether a conversion by `plan` would make just this dataset."""
+    def is_made_by(self, plan: Plan, *, some: bool) -> bool:
+        """Whether a conversion by `plan` would make just this dataset.
+
+        Args:
+            plan: of the recordings.
+            some: whether it is only of some of them: what is left out of others is not known.
+        """
         wanted = json.loads(json.dumps(provenance(plan)))
+        if some:
+            wanted["left_out"] = self._record["left_out"]
         same = self._record == wanted and not self.dataset.missing_cameras
         return same and self._tasks == [each.task for each in plan.episodes]
 
@@ -178,12 +189,15 @@ class StandingDataset:
         cameras = list(same.cameras) == list(episode.cameras)
         return number if here == there and cameras else None
 
-    def with_missing(self, plan: Plan, keep: Callable[[str], bool]) -> Plan:
-        """A plan with the episodes of this dataset, too, whose recordings are not among its own.
+    def with_kept(
+        self, plan: Plan, held: Collection[str], *, keep_missing: bool
+    ) -> Plan:
+        """A plan with those episodes of this dataset, too, that stay without being looked at.
 
         Args:
             plan: of the recordings.
-            keep: by the name of the recording: whether its episodes stay.
+            held: names of recordings that were not looked at.
+            keep_missing: whether episodes stay whose recordings are gone.
         """
         planned = {address(each.source, each.name) for each in plan.episodes}
         files = {path: source for path, source, _, _ in plan.asked.files}
@@ -198,15 +212,14 @@ class StandingDataset:
             gone = not left & {entry.address, address(entry.source, "")}
             if entry.address in planned:
                 before = entry.address
-            elif gone and keep(entry.source):
-                kept = self._planned(number, Path(entry.source))
-                behind.setdefault(before, []).append(
-                    replace(
-                        kept,
-                        kept=entry.made_of,
-                        key=f"kept-{entry.made_of}",
-                    )
+            elif gone and (keep_missing or entry.source in held):
+                kept = replace(
+                    self._planned(number, Path(entry.source)),
+                    kept=entry.made_of,
+                    missing=entry.source not in held,
+                    key=f"kept-{entry.made_of}",
                 )
+                behind.setdefault(before, []).append(kept)
         episodes = behind.pop("", [])
         for episode in plan.episodes:
             name = address(episode.source, episode.name)
@@ -307,12 +320,23 @@ def _not_ours(place: Place, found: str) -> DatasetError:
 
 
 def _read(kind: type[_Kind], value: object, place: Place) -> list[_Kind]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(list[kind]).validate_python(value)  # type: ignore[valid-type]
+        found: list[_Kind] = _adapters()[kind].validate_python(value)
     except ValidationError as error:
         raise _not_ours(place, printable(error.errors()[0]["msg"])) from error
+    return found
+
+
+@cache
+def _adapters() -> "dict[object, TypeAdapter[Any]]":
+    from pydantic import TypeAdapter
+
+    return {
+        Entry: TypeAdapter(list[Entry]),
+        LeftEntry: TypeAdapter(list[LeftEntry]),
+    }
 
 
 def _is_whole(root: Path, name: str, seal: Seal) -> bool:

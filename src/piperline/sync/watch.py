@@ -71,6 +71,7 @@ class _Watcher:
         self._looks: dict[Path, _Look] = {}
         self._held: dict[Path, bool] = {}
         self._told: set[object] = set()
+        self._waiting: set[Path] = set()
         self._rounds = 0
 
     def round(self) -> Told:
@@ -84,11 +85,13 @@ class _Watcher:
         except FileNotFoundError:  # a recording went while it was looked at
             return Told()
         self._rounds += 1
+        waiting = [p for p in result.waiting if p not in self._waiting]
+        self._waiting = set(result.waiting)
         changed = not result.up_to_date or self._rounds == 1
         return Told(
             result if changed else None,
             tuple(self._once(result.changes.left_out)),
-            tuple(self._once(result.waiting)),
+            tuple(waiting),
         )
 
     def _look(self) -> None:
