@@ -207,8 +207,6 @@ def _counts(changes: "Changes") -> str:
 
 
 def _lines(result: "SyncResult") -> Iterator[str]:
-    for note in result.notes:
-        yield printable(f"note: {note}")
     if result.up_to_date:
         yield (
             f"up to date: {result.output}, {plural(result.episodes, 'episode')}"
@@ -217,6 +215,8 @@ def _lines(result: "SyncResult") -> Iterator[str]:
     if result.reused:
         yield f"{plural(result.reused, 'episode')} had been encoded by an earlier run"
     yield f"{_counts(result.changes)} in {result.seconds:.1f} s"
+    for note in result.notes:
+        yield printable(f"note: {note}")
     yield (
         f"LeRobot {result.format} dataset: {result.output} "
         f"({plural(result.episodes, 'episode')}, {plural(result.frames, 'frame')}, "
