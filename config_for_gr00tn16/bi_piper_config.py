@@ -28,20 +28,13 @@ bi_piper_config = {
     ),
     "state": ModalityConfig(
         delta_indices=[0],
-        modality_keys=[
-            "left_arm",
-            "left_gripper",
-            "right_arm",
-            "right_gripper",
-        ],
+        modality_keys=["left_arm", "left_gripper", "right_arm", "right_gripper"],
     ),
     "action": ModalityConfig(
         delta_indices=list(range(HORIZON)),
         modality_keys=list(ACTIONS),
         action_configs=[
-            ActionConfig(
-                rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT
-            )
+            ActionConfig(rep=rep, type=ActionType.NON_EEF, format=ActionFormat.DEFAULT)
             for rep in ACTIONS.values()
         ],
     ),
@@ -51,6 +44,4 @@ bi_piper_config = {
     ),
 }
 
-register_modality_config(
-    bi_piper_config, embodiment_tag=EmbodimentTag.NEW_EMBODIMENT
-)
+register_modality_config(bi_piper_config, embodiment_tag=EmbodimentTag.NEW_EMBODIMENT)

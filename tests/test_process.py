@@ -188,3 +188,23 @@ def test_each_run_of_a_pool_has_its_setup(module):
         for setup in ("first ", "second "):
             units = chain("a", repeat(None))
             assert dict(pool.run(units.__next__, setup)) == {"a": setup + "a"}
+
+
+def test_no_unit_waits_for_a_process_that_is_still_being_started(
+    module, tmp_path
+):
+    first = tmp_path / "first"
+    text = (
+        "import time\nfrom pathlib import Path\n"
+        f"first = Path({str(first)!r})\n"
+        "if first.exists():\n    time.sleep(600)\nfirst.touch()\n"
+    )
+    name = module("work_slow", text + WORK.replace("AT_ONCE", "1"))
+    with Pool[str](name) as pool:
+        pool.start(1)
+        one = iter(["a"])
+        assert dict(pool.run(lambda: next(one, None), "")) == {"a": "a"}
+        pool.start(2)
+        more = iter("bcd")
+        results = dict(pool.run(lambda: next(more, None), ""))
+    assert results == {"b": "b", "c": "c", "d": "d"}

@@ -205,7 +205,7 @@ _NOT_WRITABLE = {
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.ENAMETOOLONG: "a name is longer than the file system takes",
     errno.EBUSY: "a folder cannot be renamed: it is a mount point, or another program holds it",
-    errno.EXDEV: "a folder cannot be renamed: it lies on another file system than its place",
+    errno.EXDEV: "a folder cannot be renamed: it, or its place, lies on another file system",
 }
 
 
@@ -219,6 +219,9 @@ def output_error(error: OSError, path: Path) -> OutputError | None:
         "a folder in which this user can write",
         "choose another folder",
     )
+    if code == errno.EXDEV:
+        # overlayfs: what came with the image of a container has no name of its own
+        step += ", or in a container make a copy of the old one first, which can be renamed"
     if code in _NO_ROOM:
         expected = "room for the output"
         step = "make room: what is done is kept, and the same command goes on from there"

@@ -6,6 +6,7 @@ huggingface/lerobot, `src/lerobot/datasets/utils.py`). Feature names are made he
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
 from piperline.recordings.layout import Layout
+from piperline.stats import COLOR_STEPS
+from piperline.video.depth_codes import LEROBOT, MILLIMETRES, DepthUnit
 
+NO_DEPTH: Mapping[str, DepthUnit] = MappingProxyType({})
 CAMERA_PREFIX = "observation.images."
 CAMERA_AXES = ("height", "width", "channels")
 DEPTH_KEYS = (
@@ -71,6 +75,19 @@ class Feature:
             self.shape[axes.index(axis)] for axis in CAMERA_AXES
         )
         return height, width, channels
+
+    @property
+    def histogram_shape(self) -> tuple[int, int]:
+        """Of a camera's histograms: channels, and how many values each may have."""
+        return (1, 1 << 16) if self.is_depth else (3, 256)
+
+    @property
+    def histogram_steps(self) -> float:
+        """How many steps of a camera's histograms make 1 in its statistics."""
+        if not self.is_depth:
+            return COLOR_STEPS
+        unit = (self.info or {}).get("depth_unit")
+        return MILLIMETRES["m" if unit == "m" else "mm"]
 
     @property
     def is_depth(self) -> bool:
@@ -190,10 +207,34 @@ def camera_feature(video: VideoInfo) -> Feature:
     )
 
 
+def depth_feature(video: VideoInfo, unit: DepthUnit) -> Feature:
+    """The feature of a depth camera whose files are `video`, in the words of lerobot 0.6.
+
+    Args:
+        video: what its files are.
+        unit: of the recorded distances, in which the statistics are.
+    """
+    info = {
+        "video.height": video.height,
+        "video.width": video.width,
+        "video.codec": video.codec,
+        "video.pix_fmt": video.pix_fmt,
+        "video.fps": video.fps,
+        "video.channels": 1,
+        "has_audio": False,
+        "is_depth_map": True,
+        "depth_unit": unit,
+        **LEROBOT.info,
+    }
+    shape = (video.height, video.width, 1)
+    return Feature("video", shape, CAMERA_AXES, info)
+
+
 def layout_schema(
     layout: Layout,
     *,
     cameras: Mapping[str, VideoInfo],
+    depth: Mapping[str, DepthUnit] = NO_DEPTH,
     fps: int,
     robot_type: str | None,
 ) -> Schema:
@@ -204,6 +245,7 @@ def layout_schema(
             (`recordings.detect.settle`).
         cameras: the videos of the cameras by name, in order: their sizes are known only from the
             recordings.
+        depth: the unit of those that are depth cameras.
         fps: frames a second.
         robot_type: LeRobot's name for the robot.
     """
@@ -214,7 +256,9 @@ def layout_schema(
         for key, rule in layout.vectors.items()
     }
     videos = {
-        camera_key(name): camera_feature(video)
+        camera_key(name): depth_feature(video, depth[name])
+        if name in depth
+        else camera_feature(video)
         for name, video in cameras.items()
     }
     return Schema(

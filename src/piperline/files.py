@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -19,6 +20,9 @@ _CANNOT_COPY = {
     errno.EPERM,
 }
 """What `copy_file_range` says where only `sendfile` can copy."""
+_ESCAPED = re.compile(
+    rb"\\([0-7]{3})"
+)  # proc_pid_mountinfo(5): a space is \040
 
 
 def sync(path: Path) -> None:
@@ -37,6 +41,30 @@ def identity(folder: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     return f"{stat.st_dev} {stat.st_ino}"
+
+
+def mount_point(path: Path) -> Path:
+    """The mount point below which something lies, links followed: names move within one only.
+
+    A folder that is one lies below itself, also where it shows a part of the same file system.
+    """
+    points = _mount_points()
+    resolved = path.resolve()
+    return next(
+        level for level in (resolved, *resolved.parents) if level in points
+    )
+
+
+def _mount_points() -> set[Path]:
+    """Where something is mounted, as this process sees it; / in any case."""
+    points = {Path("/")}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            name = _ESCAPED.sub(
+                lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4]
+            )
+            points.add(Path(os.fsdecode(name)))
+    return points
 
 
 def own_name() -> str:
@@ -129,33 +157,28 @@ def link_or_copy(source: Path, target: Path) -> None:
 def copy_file(source: Path, target: Path) -> None:
     """Copy the bytes of a file; blocks are shared where the file system can."""
     with source.open("rb") as read, target.open("wb") as written:
-        offset, size = 0, os.fstat(read.fileno()).st_size
-        while offset < size:
-            done = copy_range(
-                read.fileno(), written.fileno(), offset, size - offset
-            )
-            if not done:  # it became shorter
-                return
-            offset += done
+        size = os.fstat(read.fileno()).st_size
+        copy_range(read.fileno(), written.fileno(), 0, size)
 
 
-def copy_range(
+def copy_range(source: int, target: int, offset: int, length: int) -> int:
+    """Append bytes of a file to another, by descriptors; how many there were."""
+    left = length
+    while left:
+        done = _copy(source, target, offset + length - left, left)
+        if not done:
+            break
+        left -= done
+    return length - left
+
+
+def _copy(
     source: int,
     target: int,
     offset: int,
     length: int,
 ) -> int:
-    """Copy some bytes without a detour through Python where the system can.
-
-    Args:
-        source: an open file.
-        target: another one; what is copied comes to lie where it stands.
-        offset: of the first byte in `source`.
-        length: how many bytes at most.
-
-    Returns:
-        How many were copied; 0 at the end of the file.
-    """
+    """Copy some bytes without a detour through Python where the system can; how many."""
     try:
         return os.copy_file_range(source, target, length, offset)
     except OSError as error:

@@ -284,8 +284,15 @@ class Pool(Generic[Unit]):
         """
         self._fill(take, setup)
         while busy := [worker for worker in self._workers if worker.units]:
+            loading = [
+                worker
+                for worker in self._workers
+                if not (worker.has_begun or worker.units)
+            ]
             began = time.monotonic()
-            heard = heard_from(busy, None if patience is None else _TICK)
+            heard = heard_from(
+                [*busy, *loading], None if patience is None else _TICK
+            )
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
                 silent = worker.has_begun and worker not in heard
@@ -328,20 +335,32 @@ class Pool(Generic[Unit]):
         take: Callable[[], Unit | None],
         setup: object,
     ) -> None:
-        """Give units to processes that have room; in the stead of one that died, start another."""
-        room = self._count * self._at_once - sum(
-            len(worker.units) for worker in self._workers
-        )
-        while room > 0 and (unit := take()) is not None:
-            if len(self._workers) < self._count:
-                self._add()
-            worker = min(self._workers, key=lambda worker: len(worker.units))
+        """Give units to processes that have room."""
+        while (worker := self._with_room()) and (unit := take()) is not None:
             if worker.setup is not setup:
                 worker.send((None, setup))
                 worker.setup = setup
             worker.units[self._given], worker.waited = unit, 0
             worker.send((self._given, unit))
-            self._given, room = self._given + 1, room - 1
+            self._given += 1
+
+    def _with_room(self) -> _Worker[Unit] | None:
+        """The process that the next unit goes to; None while all are busy.
+
+        Where some have loaded their libraries, it is one of those: a unit does not wait for a
+        process that is still being started while another could do it. In the stead of one that
+        died, another is started.
+        """
+        begun = [worker for worker in self._workers if worker.has_begun]
+        room = [
+            worker
+            for worker in begun or self._workers
+            if len(worker.units) < self._at_once
+        ]
+        if not room and len(self._workers) < self._count:
+            self._add()
+            room = self._workers[-1:]
+        return min(room, key=lambda worker: len(worker.units), default=None)
 
     def _messages(
         self,

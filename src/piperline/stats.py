@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 """The quantiles that LeRobot v3.0 stores, and their names."""
 
+COLOR_STEPS = 255.0
+"""Colours are scaled to [0, 1]."""
+
 _MIN_SAMPLES, _MAX_SAMPLES = 100, 10_000
 _LONGEST_SIDE_KEPT, _TARGET_SIDE = 300, 150
 
@@ -57,7 +60,10 @@ class FeatureStats:
         count: how many frames (for images: sampled frames) they were taken from.
         quantiles: by name ("q01"), same shape; empty where unknown.
         histogram: for images of known pixels, int64 of shape (C, 256): how often each value of each
-            channel was seen. Everything else follows from it exactly, also over many episodes.
+            channel was seen; of depth (1, 65536): each number of millimetres. Everything else
+            follows from it exactly, also over many episodes.
+        steps: how many steps of the histogram make 1 in the statistics: 255 of colours, 1 or 1000
+            of depth, which is in the recorded unit.
     """
 
     min: NDArray[Any]
@@ -67,6 +73,7 @@ class FeatureStats:
     count: int
     quantiles: Mapping[str, Floats]
     histogram: NDArray[np.int64] | None = None
+    steps: float = COLOR_STEPS
 
     @classmethod
     def of_rows(
@@ -95,10 +102,14 @@ class FeatureStats:
 
     @classmethod
     def of_histogram(
-        cls, histogram: NDArray[np.int64], count: int
+        cls,
+        histogram: NDArray[np.int64],
+        count: int,
+        steps: float = COLOR_STEPS,
     ) -> "FeatureStats":
-        """The statistics of `count` images whose pixels `histogram` counts, shape (C, 256)."""
-        values = np.arange(256, dtype=np.float64)
+        """The statistics of `count` images whose pixels `histogram` counts, shape (C, values)."""
+        highest = histogram.shape[1] - 1
+        values = np.arange(highest + 1, dtype=np.float64)
         pixels = histogram.sum(axis=1)
         mean = histogram @ values / pixels
         squares = histogram @ values**2 / pixels
@@ -108,7 +119,7 @@ class FeatureStats:
         seen = histogram > 0
         scaled = {
             "min": seen.argmax(axis=1),
-            "max": 255 - seen[:, ::-1].argmax(axis=1),
+            "max": highest - seen[:, ::-1].argmax(axis=1),
             "mean": mean,
             "std": std,
         }
@@ -118,16 +129,18 @@ class FeatureStats:
         }
         shape = (len(histogram), 1, 1)
         parts = {
-            name: (value / 255).reshape(shape) for name, value in scaled.items()
+            name: (value / steps).reshape(shape)
+            for name, value in scaled.items()
         }
         return cls(
             **parts,
             count=count,
             quantiles={
-                name: (value / 255).reshape(shape)
+                name: (value / steps).reshape(shape)
                 for name, value in quantiles.items()
             },
             histogram=histogram,
+            steps=steps,
         )
 
 
@@ -162,7 +175,8 @@ def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:
     known = [histogram for histogram in histograms if histogram is not None]
     count = sum(part.count for part in parts)
     if len(known) == len(parts):
-        return FeatureStats.of_histogram(np.sum(known, axis=0), count)
+        total = np.sum(known, axis=0)
+        return FeatureStats.of_histogram(total, count, parts[0].steps)
     weights = (
         np.array(
             [part.count for part in parts],

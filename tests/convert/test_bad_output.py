@@ -106,6 +106,87 @@ def test_a_read_only_file_system(tmp_path, recording):
     assert list(tmp_path.iterdir()) == []
 
 
+@own_mounts
+def test_an_output_that_is_a_mount_point(tmp_path, recording):
+    """Also one that shows a folder of the same file system; it is told before anything is done."""
+    script = (
+        'mkdir "$3/real" "$3/out" && mount --bind "$3/real" "$3/out"; '
+        '"$1" convert "$2" --output "$3/out" --workers 1'
+    )
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "error: the output is a link or a mount point" in done.stderr
+    assert "\nnext:     name a folder in it" in done.stderr
+    assert sorted(tree(tmp_path)) == ["out", "real"]
+
+
+@own_mounts
+@pytest.mark.parametrize(
+    "command", ["migrate --to v3.0", "edit --drop-camera mid"]
+)
+def test_a_dataset_at_a_mount_point_is_not_made_anew_in_place(
+    tmp_path, convert, recording, command
+):
+    assert convert(recording, "--output", tmp_path / "real")[0] == 0
+    before = tree(tmp_path / "real")
+    word, *options = command.split()
+    script = (
+        'mkdir "$2/out" && mount --bind "$2/real" "$2/out"; '
+        'program=$1 site=$2 word=$3; shift 3; "$program" $word "$site/out" "$@"'
+    )
+    done = shell(script, PIPERLINE, tmp_path, word, *options)
+    assert done.returncode == 5, done.stderr
+    assert "error: this is a mount point" in done.stderr
+    assert "name another output (--output)" in done.stderr
+    assert tree(tmp_path / "real") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "real"]
+
+
+@own_mounts
+@pytest.mark.parametrize("kind", ["--bind $3/other", "-t tmpfs none"])
+def test_a_staging_folder_on_another_file_system(tmp_path, recording, kind):
+    script = (
+        f'mkdir "$3/other" "$3/out.work" && mount {kind} "$3/out.work"; '
+        '"$1" convert "$2" --output "$3/out" --workers 1'
+    )
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.returncode == 5
+    assert "error: out.work lies on another file system" in done.stderr
+    assert "\nnext:     move it away" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@own_mounts
+def test_what_came_with_a_container_cannot_be_renamed(
+    tmp_path, convert, recording
+):
+    """The file system that containers have, overlayfs: its lower folders keep their names."""
+    for name in ("lower", "upper", "inner", "merged"):
+        (tmp_path / name).mkdir()
+    output = tmp_path / "lower" / "out"
+    assert convert(recording, "--output", output)[0] == 0
+    before = tree(output)
+    script = (
+        "cd $3; mount -t tmpfs none inner && mkdir inner/upper inner/work && "
+        "mount -t overlay overlay -o "
+        "userxattr,lowerdir=lower,upperdir=inner/upper,workdir=inner/work merged "
+        "|| exit 99; "
+        '"$1" convert "$2" --output merged/out --workers 1 --video copy --overwrite; '
+        'code=$?; ls merged/out/meta/info.json; "$1" verify merged/out; '
+        "cp -r merged/out merged/copy; "
+        '"$1" convert "$2" --output merged/copy --workers 1 --video copy --overwrite || exit 98; '
+        "exit $code"
+    )
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    if done.returncode == 99:
+        pytest.skip("no overlayfs here")
+    assert done.returncode == 5, done.stderr
+    assert "error: a folder cannot be renamed" in done.stderr
+    assert "in a container make a copy of the old one first" in done.stderr
+    assert "merged/out/meta/info.json" in done.stdout
+    assert tree(output) == before
+
+
 def test_a_limit_of_file_size(tmp_path, recording):
     script = 'ulimit -f 4; "$1" convert "$2" --output "$3/dataset" --workers 1'
     done = shell(script, PIPERLINE, recording, tmp_path, mounts=False)

@@ -1,7 +1,5 @@
 """The episodes of a recording at a glance."""
 
-import sys
-
 import h5py
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from piperline.hdf5.episode_table import (
     EpisodeCount,
     count_episodes,
     episode_table,
-    start_table,
 )
 from piperline.recordings.layout import load_layout
 from tests.helpers.recordings import STORAGES, states, write_aloha, write_piper
@@ -90,16 +87,6 @@ def write_flat(path):
     with h5py.File(path, "w") as file:
         file["x"] = 1
     return path
-
-
-def test_the_table_of_a_large_file_is_made_beside_the_tree(
-    tmp_path, monkeypatch
-):
-    path = write_piper(tmp_path / "a.hdf5", episodes=2)
-    monkeypatch.setattr("piperline.hdf5.episode_table._WORTH_A_PROCESS", 0)
-    assert start_table(path)() == episode_table(path)
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert start_table(path)() == episode_table(path)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.errors import PiperlineError
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.reader import here
 from piperline.sync import SyncOptions, sync
 from piperline.sync.run import Workers
 from piperline.sync.standing import StandingDataset
@@ -45,6 +46,9 @@ class InThisProcess:
 
     So that every change is made by this process.
     """
+
+    def __init__(self) -> None:
+        self.read = here
 
     def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
         messages: list[object] = []

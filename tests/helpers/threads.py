@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+_IN_THREADS = ("piperline.convert.worker", "piperline.recordings.reader")
+
 
 class ThreadedProgram:
     """What `piperline.process.Child` uses of `subprocess.Popen`, as a thread."""
@@ -43,8 +45,8 @@ class ThreadedProgram:
 def start(
     command: Sequence[str], **options: Any
 ) -> "ThreadedProgram | subprocess.Popen[bytes]":
-    """A worker of a conversion as a thread; all others as the processes that they are."""
-    if "piperline.convert.worker" in command[-1]:
+    """Processes that read recordings as threads; all others as the processes that they are."""
+    if any(module in command[-1] for module in _IN_THREADS):
         return ThreadedProgram(command, **options)
     return subprocess.Popen(command, **options)
 

@@ -3,13 +3,16 @@
 And files whose frames are shown at other times.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 
 from piperline.episode import Clip
 from tests.helpers.episodes import FPS
+from tests.helpers.recordings import Pixels
 
 
 def timed_packets(path: Path) -> list[tuple[Fraction, bytes]]:
@@ -65,3 +68,31 @@ def retime(path: Path, times: list[float], scale: int) -> None:
             packet.duration = round(scale / FPS)
             target.mux(packet)
     other.replace(path)
+
+
+def write_video(
+    path: Path,
+    frames: Sequence[Pixels],
+    *,
+    fps: int = 30,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    times: Sequence[int] | None = None,
+    **options: str,
+) -> Path:
+    """Encode frames as a robot's recorder might: options of the encoder, times in frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = cast(
+            "av.VideoStream",
+            container.add_stream(codec, rate=fps, options=options),
+        )
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = times[number] if times else number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

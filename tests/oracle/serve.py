@@ -38,6 +38,7 @@ def read(request):
         video_backend="pyav",
     )
     cameras = dataset.meta.camera_keys
+    depth = getattr(dataset.meta, "depth_keys", ())  # from 0.6 on
     columns: dict[str, list[np.ndarray]] = {}
     texts: dict[str, list[str]] = {}
     for number in range(len(dataset)):
@@ -46,7 +47,9 @@ def read(request):
                 texts.setdefault(key, []).append(value)
             else:
                 columns.setdefault(key, []).append(
-                    _frame(value) if key in cameras else value.numpy()
+                    _frame(value)
+                    if key in cameras and key not in depth
+                    else value.numpy()
                 )
     arrays: dict[str, Any] = {
         key: np.stack(values) for key, values in columns.items()

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from piperline.convert.job import make_job
+from piperline.convert.run import plan_run
 from piperline.errors import (
     BadEpisode,
     LayoutError,
     LayoutMismatch,
     Place,
     RecordingError,
+    VideoError,
 )
 from piperline.recordings.detect import settle
 from piperline.recordings.layout import parse_layout
@@ -365,11 +368,19 @@ def test_an_instruction_may_be_a_dataset(tmp_path, value, rule):
     )
 
 
-def test_instructions_that_change_within_an_episode_are_told(tmp_path):
-    said = np.array([b"reach"] * 3 + [b"grasp"] * (N - 3))
+def test_instructions_may_change_within_an_episode(tmp_path):
+    said = np.array([b"reach"] * 3 + [b""] + [b"grasp"] * (N - 4))
     path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
     header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
-    assert header.task == "reach"
+    assert (header.task, header.notes) == ("reach", ())
+    assert header.spans == ((0, "reach"), (4, "grasp"))
+
+
+def test_texts_that_are_not_one_a_frame_are_told(tmp_path):
+    said = np.array([b"reach", b"grasp"])
+    path = write(tmp_path / "a.hdf5", q=states(0, N, 3), said=said)
+    header, _ = opened(path, f'{FILE}[task]\ntext = "said"\n{STATE}')
+    assert (header.task, header.spans) == ("reach", ())
     assert header.notes == (
         "2 instructions in one episode: the first is taken for all",
     )
@@ -427,12 +438,14 @@ def camera_file(
     path,
     storage="raw",
     names=("vision/head/colors", "vision/wrist/colors"),
-    turn=1,
+    turn=(1, 1),
 ):
     with h5py.File(path, "w") as file:
         file["q"] = states(0, N, 3)
         for number, name in enumerate(names):
-            frames = [paint(0, number, t)[::turn, ::turn] for t in range(N)]
+            frames = [
+                paint(0, number, t)[:: turn[0], :: turn[1]] for t in range(N)
+            ]
             parent, _, last = name.rpartition("/")
             write_images(
                 file.require_group(parent) if parent else file,
@@ -453,7 +466,7 @@ def codes_of(path, cameras):
         for name in header.cameras:
             stream = episode.stream(name, header.length)
             decoder = PictureDecoder(
-                swap=stream.color != "rgb", turn=stream.turned
+                swap=stream.color != "rgb", mirrored=stream.mirrored
             )
             pictures = [
                 decoder.encoded(image)
@@ -492,11 +505,33 @@ def test_two_cameras_of_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["raw", "jpeg-vlen", "png-vlen"])
-def test_upside_down_images_are_put_right(tmp_path, storage):
-    path = camera_file(tmp_path / "a.hdf5", storage, ["cam"], turn=-1)
-    assert codes_of(path, '[cameras.c]\npath = "cam"\nrotate = 180') == {
+@pytest.mark.parametrize(
+    ("turn", "rule"),
+    [
+        ((-1, -1), "rotate = 180"),
+        ((1, -1), 'flip = "horizontal"'),
+        ((-1, 1), 'flip = "vertical"'),
+        ((-1, 1), 'rotate = 180\nflip = "horizontal"'),
+    ],
+)
+def test_turned_and_mirrored_images_are_put_right(
+    tmp_path, storage, turn, rule
+):
+    path = camera_file(tmp_path / "a.hdf5", storage, ["cam"], turn=turn)
+    assert codes_of(path, f'[cameras.c]\npath = "cam"\n{rule}') == {
         "c": numbered(0)
     }
+
+
+@pytest.mark.parametrize("rule", ["rotate = 180", 'flip = "horizontal"'])
+def test_mirrored_jpeg_is_not_kept(tmp_path, rule):
+    path = camera_file(tmp_path / "a.hdf5", "jpeg-vlen", ["cam"])
+    layout = layout_of(f'{FILE}{STATE}[cameras.c]\npath = "cam"\n{rule}')
+    job = make_job(layout=layout, inputs=[path], video="copy", task="turn it")
+    with pytest.raises(VideoError, match="cannot be kept") as caught:
+        plan_run([path], job)
+    assert caught.value.found == "they are turned or mirrored (rotate, flip)"
+    assert "--video h264" in str(caught.value.next_step)
 
 
 def test_channels_may_come_first(tmp_path):

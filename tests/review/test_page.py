@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import h5py
@@ -118,10 +119,9 @@ def settled(page: Page, codes: list[tuple[int, int, int]]) -> Pixels:
         "player.videos.every(v => !v.seeking && v.wanted === null"
         " && Math.abs(v.currentTime - player.timeOf(player.frame)) < 1e-3)",
     )
-    for _ in range(8):
+    image, patience = photo(page), monotonic() + 20
+    while video_codes(image, page) != codes and monotonic() < patience:
         image = photo(page)
-        if video_codes(image, page) == codes:
-            break
     assert video_codes(image, page) == codes
     return image
 

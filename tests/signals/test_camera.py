@@ -1,9 +1,15 @@
 """What is measured of a camera's images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from piperline.recordings.find import find_recordings
+from piperline.recordings.layout import load_layout
+from piperline.review.source import Unit, measure_unit
 from piperline.signals.camera import CameraSignals, jpeg_quality, measure
+from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import jpeg, paint, png
 
 SIZE = (60, 80)
@@ -73,3 +79,21 @@ def test_signals_survive_as_arrays(count):
             value, np.asarray(getattr(again, name)), equal_nan=True
         ), name
     assert len(found.motion) == len(found.hashes) == count
+
+
+def test_red_and_blue_are_where_the_layout_says_for_this_way_of_storing(
+    tmp_path,
+):
+    recorded = RECORDERS["control-your-robot-raw"](tmp_path)
+    path = find_recordings([recorded.source])[0][0]
+    layout = load_layout(recorded.layout)
+    plain = {
+        name: replace(rule, color="rgb")
+        for name, rule in layout.cameras.items()
+    }
+    unit = Unit(path, "source", "session", path.stem, "key", "made of")
+    by_storage, told = (
+        measure_unit(unit, rules, pictures=True).cameras["head"].red_blue
+        for rules in (layout, replace(layout, cameras=plain))
+    )
+    np.testing.assert_array_equal(by_storage, told)

@@ -212,7 +212,8 @@ def test_a_rank_that_fails_stops_what_depends_on_it(tmp_path, slurm):
         "shards", "aggregate", "--repo-id", REPO, "--num-shards", 4, check=False
     )
     assert refused.returncode == 4
-    assert "piperline shards convert --hdf5-root data --all" in refused.stderr
+    again = f"piperline shards convert --repo-id {REPO} --hdf5-root data --all"
+    assert again in refused.stderr
     assert not (site.home / REPO).exists()
     before = {rank: site.record(rank) for rank in (0, 1)}
     site.shards("--workers", 4, "--wait")

@@ -15,7 +15,9 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
 from piperline.transfer import EditOptions, edit, preview_edit
 from piperline.verify import verify
-from piperline.video.recut import Work
+from piperline.video.clips import ClipReader
+from piperline.video.encoder import MODES
+from piperline.video.recut import Work, encode_clip
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, codes_of, make_episode
 from tests.helpers.recordings import write_piper
@@ -125,12 +127,12 @@ def test_a_trim_encodes_only_frames_before_a_key_frame(root, made, tmp_path):
 
 
 def test_a_cut_at_a_key_frame_encodes_nothing(root, made, tmp_path):
-    result = edit(root, trim(2, Moment(20), None), output=tmp_path / "out")
+    result = edit(root, trim(2, Moment(16), None), output=tmp_path / "out")
     assert result.work is not None
     assert result.work.encoded == 0
     last = open_dataset(tmp_path / "out").episode(2)
     assert (
-        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[20:]
+        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[16:]
     )
 
 
@@ -335,7 +337,7 @@ def test_episodes_by_their_source(root, tmp_path):
 def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
     before = tree(tmp_path)
     changes = EditPlan(
-        {0: EpisodeEdit(start=Moment(7)), 1: EpisodeEdit(drop=True)}
+        {0: EpisodeEdit(start=Moment(5)), 1: EpisodeEdit(drop=True)}
     )
     seen = preview_edit(root, changes)
     assert tree(tmp_path) == before
@@ -343,11 +345,11 @@ def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
     assert (
         (seen.episodes, seen.frames)
         == (result.episodes, result.frames)
-        == (2, 48)
+        == (2, 50)
     )
-    assert seen.work == result.work == Work(2 * 45, 2 * 3)
+    assert seen.work == result.work == Work(2 * 47, 2 * 3)
     assert [(each.index, each.start, each.stop) for each in seen.changed] == [
-        (0, 7, 24)
+        (0, 5, 24)
     ]
 
 
@@ -393,6 +395,29 @@ def test_what_lies_at_the_output_is_kept(root, tmp_path):
     with pytest.raises(OutputExists):
         edit(root, trim(0, Moment(7), None), output=tmp_path / "out")
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_a_dataset_of_earlier_settings_is_cut_with_them(tmp_path, made):
+    """Before x264 was told to leave out CABAC and deblocking, its headers were others."""
+    earlier = {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"}
+    reader = ClipReader()
+    clips = {
+        key: encode_clip(
+            reader,
+            clip,
+            tmp_path / f"{key}.mp4",
+            replace(MODES["h264"], options=earlier),
+        )
+        for key, clip in made[0].clips.items()
+    }
+    reader.close()
+    root = write_dataset(tmp_path / "set", [replace(made[0], clips=clips)])
+    document = record(root)
+    document["video"] = {"mode": "h264", "options": earlier}
+    (root / "meta/piperline.json").write_text(json.dumps(document))
+    result = edit(root, trim(0, Moment(5), None), output=tmp_path / "out")
+    assert result.work == Work(2 * 16, 2 * 3)
+    assert codes(open_dataset(tmp_path / "out"))[0] == list(range(5, 24))
 
 
 def test_headers_of_another_encoder_need_reencode(tmp_path, made):

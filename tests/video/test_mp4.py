@@ -7,13 +7,16 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, VideoError
-from piperline.video import mp4, mp4_writer
+from piperline.video import jpeg_writer, mp4, mp4_writer
 from piperline.video.clips import ClipReader, NotCuttable
 from piperline.video.decoder import probe
+from piperline.video.encoder import MODES, VideoWriter
+from piperline.video.images import encode_jpeg
 from piperline.video.mp4 import read_track
 from piperline.video.mp4_writer import write_pieces
 from piperline.video.splice import Joiner, Splicer, cut, new_file
@@ -122,7 +125,7 @@ def put(place, *values, form=">I"):
     return lambda body: struct.pack_into(form, body, place, *values)
 
 
-@pytest.mark.parametrize("mode", ["h264", "av1"])
+@pytest.mark.parametrize("mode", ["h264", "av1", "copy"])
 def test_the_same_bytes_as_ffmpeg_writes(mode, tmp_path, reader):
     """By byte ranges and by packets; and what is cut out is the file that went in."""
     clips = make_clips(tmp_path, mode)
@@ -144,6 +147,27 @@ def test_the_same_bytes_as_ffmpeg_writes(mode, tmp_path, reader):
         )
         cut(piece, tmp_path / "piece.mp4", reader)
         assert (tmp_path / "piece.mp4").read_bytes() == clip.path.read_bytes()
+
+
+@pytest.mark.parametrize("fps", [1, 7, 25, 30, 120])
+@pytest.mark.parametrize("held", [0, 100_000, 1 << 30])
+def test_kept_jpeg_is_written_as_ffmpeg_writes_it(
+    fps, held, tmp_path, reader, monkeypatch
+):
+    """At any rate, also of more frames than are held; no other file is left."""
+    monkeypatch.setattr(jpeg_writer, "_HELD", held)
+    noise = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "kept.mp4", MODES["copy"], fps=fps) as writer:
+        for _ in range(23):
+            picture = noise.integers(0, 256, (250, 330, 3), dtype=np.uint8)
+            writer.add_jpeg(encode_jpeg(picture), 250, 330)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    info, count = probe(tmp_path / "kept.mp4", pix_fmt="yuvj420p")
+    assert (info.fps, count) == (fps, 23)
+    clip = Clip(tmp_path / "kept.mp4", 0, count, info)
+    written = clip.path.read_bytes()
+    assert written == join(tmp_path / "joined.mp4", [clip], reader, Joiner)
+    assert written == join(tmp_path / "spliced.mp4", [clip], reader, Splicer)
 
 
 def test_chunks_of_large_frames_are_those_of_ffmpeg(tmp_path, reader):
@@ -276,7 +300,7 @@ def test_bit_rates_and_square_pixels_make_no_difference(tmp_path, clip):
     [
         lambda path: encoded(path, bf="2", g="6", sc_threshold="0"),
         lambda path: encoded(path, bf="0", movflags="frag_keyframe+empty_moov"),
-        lambda path: encoded(path, "mjpeg", strict="unofficial"),
+        lambda path: encoded(path, "mpeg4"),
         lambda path: encoded(path, bf="0", rate=25),
         with_audio,
         lambda path: path.write_bytes(b""),
@@ -286,7 +310,7 @@ def test_bit_rates_and_square_pixels_make_no_difference(tmp_path, clip):
     ids=[
         "b-frames",
         "fragments",
-        "mjpeg",
+        "mpeg4",
         "other-rate",
         "sound",
         "empty",

@@ -104,7 +104,7 @@ def _convert_on_slurm(
     flags: ClusterFlags,
 ) -> None:
     """Submit a conversion to SLURM, or what is missing of it."""
-    from piperline.cluster.launch import plan_conversion, submit_conversion
+    from piperline.convert.pool import WorkerPool
 
     if how.workers is None:
         raise UsageError(
@@ -112,11 +112,13 @@ def _convert_on_slurm(
             next_step="give --workers N",
         )
     target = dataset.folder()
-    with progress_bar(out) as watch:
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
+        from piperline.cluster.launch import plan_conversion, submit_conversion
+
         shards, aggregation = plan_conversion(
             inputs,
             target,
-            dataset.job(inputs, recorded, verify=how.verify),
+            dataset.job(inputs, recorded, pool.read, verify=how.verify),
             folder,
             world=how.workers,
             cpus=flags.cpus_per_task,
@@ -124,6 +126,7 @@ def _convert_on_slurm(
             skip_bad=how.skip_bad,
             overwrite=how.overwrite,
             watch=watch,
+            pool=pool,
         )
     for line in left_out_lines(shards.plan.left_out):
         out.data(line)
@@ -182,10 +185,10 @@ def _show_plan(
         from piperline.output.publish import check_free
 
         target = dataset.folder()
-        check_free(target, overwrite=how.overwrite)
+        check_free(target, overwrite=how.overwrite, thorough=False)
         plan = plan_run(
             inputs,
-            dataset.job(inputs, recorded, verify=how.verify),
+            dataset.job(inputs, recorded, pool.read, verify=how.verify),
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
             edits=recorded.edits(),
@@ -200,6 +203,7 @@ def _show_plan(
             "episode": e.name,
             "length": e.length,
             "task": e.task,
+            "tasks": e.tasks,
         }
         for e in plan.episodes
     ]
@@ -224,10 +228,13 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     )
     for name, header in cameras.items():
         size = f"{header.width}x{header.height}"
-        yield f"  camera {printable(name)}: {size}, recorded as {header.storage}"
+        yield f"  camera {printable(name)}: {size}, recorded as {header.kind}"
     for number, episode in enumerate(plan.episodes):
         where = printable(f"{episode.source} {episode.name}")
-        yield f"  {number:6} {where}: {plural(episode.length, 'frame')}, {episode.task!r}"
+        yield (
+            f"  {number:6} {where}: {plural(episode.length, 'frame')}, "
+            f"{', then '.join(map(repr, episode.tasks))}"
+        )
     yield from left_out_lines(plan.left_out)
     yield from _notes(plan.notes)
 
@@ -249,12 +256,9 @@ def run_conversion(
         how: how the run goes.
     """
     from piperline.convert.pool import WorkerPool
-    from piperline.process import usable_cpus
 
-    # The workers load their libraries while this process loads its own.
-    with WorkerPool(
-        usable_cpus() if how.workers is None else how.workers
-    ) as pool:
+    # A worker loads its libraries while this process loads its own.
+    with WorkerPool(how.workers) as pool:
         from piperline.convert.run import convert
 
         target, push_to = (
@@ -270,7 +274,7 @@ def run_conversion(
                 result = convert(
                     inputs,
                     target,
-                    dataset.job(inputs, recorded, verify=how.verify),
+                    dataset.job(inputs, recorded, pool.read, verify=how.verify),
                     episodes=recorded.episodes,
                     skip_bad=how.skip_bad,
                     edits=recorded.edits(),

@@ -14,6 +14,7 @@ from piperline.recordings.rules import Color
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.plan import EditPlan
+    from piperline.recordings.reader import Read
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -59,10 +60,11 @@ class DatasetFlags:
         repo_id: owner/name; the dataset goes to $HF_LEROBOT_HOME/owner/name.
         output: the dataset's folder, instead of --repo-id.
         format: the LeRobot version.
-        video: h264: x264 superfast, crf 23, key frame every 10 frames, no B-frames, 1 thread,
-            yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key frame every 2: LeRobot's
-            defaults, and scm=1, so that small changes are not skipped; slower. copy: the recorded
-            JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
+        video: h264: x264 superfast, crf 23, key frame every 8 frames, no B-frames, without CABAC
+            and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key
+            frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
+            slower. copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest,
+            largest.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
@@ -101,10 +103,11 @@ class DatasetFlags:
         self,
         inputs: Sequence[Path],
         recorded: RecordingFlags,
+        read: "Read",
         *,
         verify: bool = False,
     ) -> "Job":
-        """For the library."""
+        """For the library; `read` calls what reads the recordings."""
         from piperline.convert.job import make_job
 
         return make_job(
@@ -122,6 +125,7 @@ class DatasetFlags:
             data_mb=self.data_mb,
             video_mb=self.video_mb,
             verify=verify,
+            read=read,
         )
 
 

@@ -1,14 +1,18 @@
 """`piperline hdf5`; the documented scripts of the same purpose run these, too."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from piperline.cli import hdf5_shown
 from piperline.cli.console import Output
+from piperline.cli.hdf5_shown import Screen, Shown
+from piperline.errors import BadEpisode
+from piperline.recordings.reader import Read, Reader, over_episodes
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ PerFile = Annotated[int, Parameter(name=("--episodes-per-file", "-e"))]
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 
 _DAMAGED = 3  # the exit code of a recording that cannot be read
+_WORTH_A_PROCESS = 50_000_000  # bytes
 
 
 def inspect(
@@ -63,26 +68,55 @@ def inspect(
     """
     if interactive:
         return shell(file)
-    from piperline.hdf5.episode_table import start_table
-
-    get_table = start_table(file)
-    from piperline.cli.hdf5_tables import episode_lines
-    from piperline.cli.hdf5_text import report_lines
-    from piperline.hdf5.inspect import inspect
-
-    out = Output(json_wanted=json)
-    report = inspect(file, attrs=attrs, previews=preview, max_level=max_level)
-    table = get_table()
-    if json:
-        out.document(
-            {**report.to_dict(), "recording": asdict(table) if table else None}
+    out, console = Output(json_wanted=json), _console()
+    screen = Screen(console.width, console.is_terminal)
+    with Reader(_processes(file)) as read:
+        get_objects = read.later(
+            file,
+            hdf5_shown.objects,
+            file,
+            screen,
+            attrs=attrs,
+            previews=preview,
+            max_level=max_level,
+            json=json,
         )
+        get_episodes = read.later(file, hdf5_shown.episodes, file, screen, {})
+        objects = get_objects()
+        episodes, problem = _episodes_told(read, get_episodes, file, screen)
+    if json:
+        recording = episodes.document if episodes else None
+        out.document({**objects.document, "recording": recording})
     else:
-        console = _console()
-        if table:
-            _show(out, [*episode_lines(table, console), ""], console)
-        _show(out, report_lines(report, console.width), console)
-    return _DAMAGED if report.unreadable else 0
+        _show(out, (*(episodes.lines if episodes else ()), *objects.lines))
+    if problem:
+        raise problem
+    damaged = objects.is_damaged or (episodes and episodes.is_damaged)
+    return _DAMAGED if damaged else 0
+
+
+def _processes(file: Path) -> int:
+    """How many are worth it: one costs a third of a second of CPU."""
+    large = file.is_file() and file.stat().st_size > _WORTH_A_PROCESS
+    return 2 if large else 1
+
+
+def _episodes_told(
+    read: Reader,
+    get: Callable[[], Shown | None],
+    file: Path,
+    screen: Screen,
+) -> tuple[Shown | None, BadEpisode | None]:
+    """The episodes of a file, those told aside that crash; or why they cannot be told."""
+    try:
+        return get(), None
+    except BadEpisode:
+        pass
+    try:
+        told = over_episodes(read, file, hdf5_shown.episodes, file, screen)
+    except BadEpisode as error:
+        return None, error
+    return told, None
 
 
 def _console() -> "Console":
@@ -92,12 +126,9 @@ def _console() -> "Console":
     return Console(markup=False, emoji=False)
 
 
-def _show(
-    out: Output,
-    lines: Iterable[str],
-    console: "Console",
-) -> None:
+def _show(out: Output, lines: Iterable[str]) -> None:
     """Print lines, with colours on a terminal."""
+    console = _console()
     for line in lines:
         if console.is_terminal and "\x1b" not in line:
             console.print(line, soft_wrap=True)
@@ -142,31 +173,21 @@ def frames(
         color: how the recorded colours are meant, if not as the layout says: rgb, bgr (raw arrays),
             or swapped-jpeg (red and blue exchanged).
     """
-    from piperline.hdf5.contact_sheet import (
-        check_image_name,
-        frames_sheet,
-        write_image,
-    )
-    from piperline.recordings.layout import load_layout
+    with Reader() as read:
+        from piperline.recordings.layout import load_layout
 
-    check_image_name(output)
-    sheet = frames_sheet(
-        file,
-        load_layout(layout) if layout else None,
-        episode,
-        cameras=camera or (),
-        every=every,
-        color=color,
-    )
-    write_image(output, sheet.image)
-    height, width = sheet.image.shape[:2]
-    out = Output()
-    out.data(
-        f"{printable(str(output))}: {width}x{height}, layout {sheet.layout}"
-    )
-    out.data(
-        f"{printable(sheet.episode)}: {printable(sheet.instruction or '(no instruction)')}"
-    )
+        told = read(
+            file,
+            hdf5_shown.sheet,
+            file,
+            output,
+            load_layout(layout) if layout else None,
+            episode,
+            cameras=tuple(camera or ()),
+            every=every,
+            color=color,
+        )
+    _show(Output(), told.lines)
 
 
 def groups(
@@ -180,24 +201,13 @@ def groups(
         source: the file.
         json: print JSON.
     """
-    from piperline.cli.hdf5_tables import group_lines
-    from piperline.hdf5.split_repack import read_top
-
     out = Output(json_wanted=json)
-    top = read_top(source)
-    console = _console()
-    _show(out, group_lines(top.groups), console)
-    for name in top.others:
+    with Reader() as read:
+        told, others = read(source, hdf5_shown.groups, source)
+    _show(out, told.lines)
+    for name in others:
         out.note(f"not a group: {name}")
-    out.document([_group_record(group) for group in top.groups])
-
-
-def _group_record(group: "TopGroup") -> dict[str, object]:
-    return {
-        "group": _name_text(group.name),
-        "members": group.members,
-        "stored_bytes": group.stored_bytes,
-    }
+    out.document(told.document)
 
 
 def split(
@@ -229,16 +239,17 @@ def split(
         json: print JSON.
     """
     out = Output(json_wanted=json)
-    with _writers(dry_run=dry_run) as writers:
+    with _processes_for(dry_run=dry_run) as (read, writers):
         from piperline.hdf5.split_repack import read_top, split_plan
 
-        top = read_top(source)
+        top = read(source, read_top, source)
         plan = split_plan(top, output, names=groups or (), prefix=prefix)
         for name in top.others:
             out.note(f"left out, it is not a group: {name}")
         _write(
             out,
             plan,
+            read,
             writers,
             overwrite=overwrite,
             allow_external=allow_external,
@@ -274,13 +285,13 @@ def repack(
         json: print JSON.
     """
     out = Output(json_wanted=json)
-    with _writers(dry_run=dry_run) as writers:
+    with _processes_for(dry_run=dry_run) as (read, writers):
         from piperline.hdf5.split_repack import (
             check_leftovers,
             repack_plan,
         )
 
-        found = _episodes(source, pattern)
+        found = _episodes(source, pattern, read)
         plan = repack_plan(
             found, output, per_file=episodes_per_file, prefix=prefix
         )
@@ -288,6 +299,7 @@ def repack(
         _write(
             out,
             plan,
+            read,
             writers,
             overwrite=overwrite,
             allow_external=allow_external,
@@ -295,30 +307,39 @@ def repack(
         )
 
 
-def _episodes(source: Path, pattern: str | None) -> "list[TopGroup]":
+def _episodes(
+    source: Path, pattern: str | None, read: Read
+) -> "list[TopGroup]":
     from piperline.hdf5.split_repack import episodes, find_files
 
     folder = source if source.is_dir() else None
     return [
         group
         for path in find_files(source, pattern)
-        for group in episodes(path, folder)
+        for group in read(path, episodes, path, folder)
     ]
 
 
-def _writers(*, dry_run: bool) -> "AbstractContextManager[Writers | None]":
-    """Processes that write, and load their libraries while this one loads its own.
+@contextmanager
+def _processes_for(*, dry_run: bool) -> "Iterator[tuple[Read, Writers | None]]":
+    """Processes that read, and those that write; there are none of these for a dry run.
 
-    There are none for a dry run.
+    They load their libraries while this one loads its own.
     """
+    if dry_run:
+        with Reader() as read:
+            yield read, None
+        return
     from piperline.hdf5.copy_workers import Writers
 
-    return nullcontext() if dry_run else Writers()
+    with Writers() as writers:
+        yield writers.read, writers
 
 
 def _write(
     out: Output,
     plan: "Sequence[NewFile]",
+    read: Read,
     writers: "Writers | None",
     *,
     overwrite: bool,
@@ -334,9 +355,9 @@ def _write(
         "same_only": same_only,
     }
     if writers is None:
-        done = dry_run(plan, **options)
+        done = dry_run(plan, **options, read=read)
     else:
-        done = write_plan(plan, **options, writers=writers)
+        done = write_plan(plan, **options, writers=writers, read=read)
     records = []
     for new, outcome in done:
         _tell(out, new, outcome, is_dry=writers is None)
@@ -416,17 +437,20 @@ def analyze(
             file, the built-in layout that fits.
         json: print JSON.
     """
-    from piperline.cli.hdf5_tables import analysis_lines
-    from piperline.hdf5.analysis import analyze
-    from piperline.recordings.layout import load_layout
-
     out = Output(json_wanted=json)
-    rules = load_layout(layout) if layout else None
-    found = analyze(
-        source, per_file=episodes_per_file, pattern=pattern, layout=rules
-    )
-    console = _console()
-    _show(out, analysis_lines(found, console), console)
+    with Reader() as read:
+        from piperline.cli.hdf5_tables import analysis_lines
+        from piperline.hdf5.analysis import analyze
+        from piperline.recordings.layout import load_layout
+
+        found = analyze(
+            source,
+            per_file=episodes_per_file,
+            pattern=pattern,
+            layout=load_layout(layout) if layout else None,
+            read=read,
+        )
+    _show(out, analysis_lines(found, _console()))
     out.document(_analysis_record(found))
     return 0 if found.is_sound else _DAMAGED
 

@@ -14,6 +14,7 @@ from piperline.recordings.layout import (
     layout_text,
     load_layout,
 )
+from piperline.recordings.reader import Reader, over_episodes
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def draft(
     Args:
         file: a recording.
     """
-    from piperline.recordings.draft import draft_layout
-
     out = Output()
-    drafted = draft_layout(file)
+    with Reader() as read:
+        from piperline.recordings.draft import draft_layout
+
+        drafted = read(file, draft_layout, file)
     out.data(drafted.text.rstrip())
     if drafted.builtin:
         names = ", ".join(drafted.builtin)
@@ -82,10 +84,11 @@ def check(
         file: a recording.
         json: print the result as JSON.
     """
-    from piperline.recordings.check import check_layout
+    out, rules = Output(json_wanted=json), load_layout(layout)
+    with Reader() as read:
+        from piperline.recordings.check import check_layout
 
-    out = Output(json_wanted=json)
-    found = check_layout(load_layout(layout), file)
+        found = over_episodes(read, file, check_layout, rules, file)
     for line in _lines(found):
         out.data(printable(line))
     out.document(_document(found))
@@ -119,7 +122,7 @@ def _first(first: "CheckedEpisode") -> Iterator[str]:
         yield f"  {key}: {len(rule.names or ())} dimensions of {', '.join(first.sources[key])}"
     for name, camera in header.cameras.items():
         size = f"{camera.width}x{camera.height}"
-        yield f"  camera {name}: {size}, {camera.storage}, {camera.color}"
+        yield f"  camera {name}: {size}, {camera.kind}, {camera.color}"
     for note in header.notes:
         yield f"  note: {note}"
     for one in first.unused:

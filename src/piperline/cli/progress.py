@@ -47,6 +47,8 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
             done, total = state.images_done, state.images
             if state.phase == "plan":
                 done, total = state.files_done, state.files
+            if state.phase == "check":
+                done, total = state.size_done, state.size
             text = rate.describe(state) + rate.remaining(state)
             bar.update(
                 task, description=text, completed=done, total=total or None
@@ -68,6 +70,11 @@ class _Rate:
     def describe(self, state: "Progress") -> str:
         if state.phase == "plan":
             return f"looking at recordings: {state.files_done} of {state.files}"
+        if state.phase == "check":
+            read, size = size_text(state.size_done), size_text(state.size)
+            return (
+                f"reading the dataset that is to be replaced: {read} of {size}"
+            )
         if state.phase == "assemble":
             return "putting the dataset together"
         now = time.monotonic()

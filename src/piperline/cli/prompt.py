@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from piperline.cli.console import Output
+from piperline.cli.hdf5_shown import Screen, shell_completed, shell_told
 from piperline.cli.hdf5_text import attribute_text, node_lines, values_lines
 from piperline.errors import PiperlineError
 from piperline.hdf5.inspect import Node
-from piperline.hdf5.shell import Answer, Listing, Shell, Usage, WrittenImage
+from piperline.hdf5.shell import Answer, Listing, Usage, WrittenImage
 from piperline.hdf5.values import Values
-from piperline.recordings.hdf5 import open_file
+from piperline.recordings.reader import Read, Reader
 from piperline.text import printable
 from piperline.video.images import contact_sheet
 
@@ -25,13 +26,17 @@ _WIDEST_NAME = 24  # to which what follows is aligned
 def interact(path: Path) -> int:
     """Read commands until `exit` or the end of input.
 
+    The file is read in a process of its own: if a command crashes it, or is interrupted, the next
+    one gets another.
+
     Returns:
         The exit code: from a pipe, that of the last command that failed; 0 on a terminal.
     """
     out, terminal = Output(), sys.stdin.isatty()
     code = 0
-    with open_file(path) as file:
-        shell = Shell(file, images=sys.stdout.isatty())
+    with Reader() as read:
+        shell = _Shell(path, read)
+        shell.run("pwd")
         if terminal:
             _complete_with(shell)
             out.note(
@@ -39,7 +44,7 @@ def interact(path: Path) -> int:
             )
         for line in _lines(shell, out) if terminal else sys.stdin:
             try:
-                for answer in answer_lines(shell.run(line), _width()):
+                for answer in shell.run(line):
                     out.data(answer)
             except PiperlineError as error:
                 out.error(error)
@@ -51,15 +56,48 @@ def interact(path: Path) -> int:
     return 0 if terminal else code
 
 
-def _width() -> int:
-    return shutil.get_terminal_size((80, 24)).columns
+class _Shell:
+    """The shell of a file, which another process reads.
+
+    Args:
+        path: the file.
+        read: calls what reads it.
+    """
+
+    def __init__(self, path: Path, read: Read) -> None:
+        self.here: tuple[str, ...] = ()
+        self.closed = False
+        self._path, self._read = path, read
+
+    def run(self, line: str) -> tuple[str, ...]:
+        """Do what `line` says; the lines of the answer.
+
+        Raises:
+            PiperlineError: it cannot be done.
+        """
+        width = shutil.get_terminal_size((80, 24)).columns
+        screen = Screen(width, sys.stdout.isatty())
+        told = self._read(
+            self._path, shell_told, self._path, self.here, line, screen
+        )
+        self.here, self.closed = told.here, told.closed
+        return told.lines
+
+    def complete(self, line: str) -> tuple[str, ...]:
+        """The lines that `line` may become."""
+        try:
+            return self._read(
+                self._path, shell_completed, self._path, self.here, line
+            )
+        except PiperlineError:
+            return ()
 
 
-def _lines(shell: Shell, out: Output) -> Iterator[str]:
+def _lines(shell: _Shell, out: Output) -> Iterator[str]:
     """What is typed; Ctrl-C gives up a line, Ctrl-D ends."""
     while True:
         try:
-            yield input(f"{shell.path}> ")
+            yield input(f"/{'/'.join(shell.here)}> ")
         except KeyboardInterrupt:
             out.note("")
         except EOFError:
@@ -67,7 +105,7 @@ def _lines(shell: Shell, out: Output) -> Iterator[str]:
             return
 
 
-def _complete_with(shell: Shell) -> None:
+def _complete_with(shell: _Shell) -> None:
     """Let Tab complete, and the arrow keys go through what was typed."""
     import readline
 

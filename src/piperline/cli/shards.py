@@ -1,10 +1,9 @@
 """`piperline shards`: conversion in parallel, as shards, and their aggregation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,131 +27,144 @@ from piperline.text import plural, printable
 if TYPE_CHECKING:
     from piperline.cluster.shards_work import ShardsWork
     from piperline.cluster.status import RankState
+    from piperline.convert.job import Job
+    from piperline.recordings.reader import Read
 
 
 Flag = Annotated[bool, Parameter(negative=())]
 
 
-def convert(
-    *,
-    repo_id: str,
-    hdf5_root: Path = Path("./data"),
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ShardFlags:
+    """Which recordings become which shards: all that makes the same shards again.
+
+    Attributes:
+        repo_id: owner/name; the shards are $HF_LEROBOT_HOME/owner/name_world_N_rank_0, ...
+        hdf5_root: the folder of the recordings.
+        hdf5_files: files in that folder; several, or given several times.
+        all: every HDF5 file of the folder.
+        workers: how many shards; each is made by a process, or by a SLURM task. Otherwise the CPUs
+            of this machine.
+        format: the LeRobot version of the shards.
+        video: how images become videos; see `piperline convert --help`.
+        layout: a name from `piperline layout list`, or the path of a TOML file.
+        robot_type: LeRobot's name for the robot; otherwise the layout's (piper: bi_piper).
+        fps: frames a second; otherwise the layout's (piper: 30).
+        task: the task text of episodes that have none of their own.
+        skip_bad: leave out what cannot be converted and list it, instead of failing.
+    """
+
+    repo_id: str
+    hdf5_root: Path = Path("./data")
     hdf5_files: Annotated[
         list[Path] | None, Parameter(consume_multiple=True, negative=())
-    ] = None,
-    all: Flag = False,  # noqa: A002 - the option's name
-    robot_type: str | None = None,
-    fps: float | None = None,
-    workers: int | None = None,
+    ] = None
+    all: Flag = False
+    workers: int | None = None
+    format: Literal["v2.1", "v3.0"] = "v3.0"
+    video: Literal["h264", "av1", "copy"] = "h264"
+    layout: str | None = None
+    robot_type: str | None = None
+    fps: float | None = None
+    task: str | None = None
+    skip_bad: Flag = False
+
+    def inputs(self) -> list[Path]:
+        """The recordings, as files and folders."""
+        return chosen_files(self.hdf5_root, self.hdf5_files, every=self.all)
+
+    def job(self, inputs: Sequence[Path], read: "Read") -> "Job":
+        """For the library."""
+        from piperline.convert.job import make_job
+
+        return make_job(
+            layout=self.layout,
+            inputs=inputs,
+            video=self.video,
+            fps=self.fps,
+            robot_type=self.robot_type,
+            task=self.task,
+            format=self.format,
+            read=read,
+        )
+
+    def as_options(self) -> Iterator[str]:
+        """These flags as they are written on a command line."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value is False:
+                continue
+            yield "--" + field.name.replace("_", "-")
+            if value is not True:
+                yield from map(
+                    str, value if isinstance(value, list) else [value]
+                )
+
+
+def convert(
+    *,
+    shards: ShardFlags,
     slurm: Literal[0, 1] = 0,
     logs_dir: Path = LOGS,
     job_name: str = "convert_hdf5",
-    format: Literal["v2.1", "v3.0"] = "v3.0",  # noqa: A002 - the option's name
-    video: Literal["h264", "av1", "copy"] = "h264",
-    layout: str | None = None,
-    task: str | None = None,
-    skip_bad: Flag = False,
     overwrite: Flag = False,
     cluster: ClusterFlags = NO_FLAGS,
 ) -> None:
     """Convert recordings into shards.
 
     Args:
-        repo_id: owner/name; the shards are $HF_LEROBOT_HOME/owner/name_world_N_rank_0, ...
-        hdf5_root: the folder of the recordings.
-        hdf5_files: files in that folder; several, or given several times.
-        all: every HDF5 file of the folder.
-        robot_type: LeRobot's name for the robot; otherwise the layout's (piper: bi_piper).
-        fps: frames a second; otherwise the layout's (piper: 30).
-        workers: how many shards; each is made by a process, or by a SLURM task. Otherwise the CPUs
-            of this machine.
+        shards: which recordings become which shards.
         slurm: 1 submits the work to SLURM.
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
-        format: the LeRobot version of the shards.
-        video: how images become videos; see `piperline convert --help`.
-        layout: a name from `piperline layout list`, or the path of a TOML file.
-        task: the task text of episodes that have none of their own.
-        skip_bad: leave out what cannot be converted and list it, instead of failing.
         overwrite: replace shards of other recordings.
         cluster: what is asked of SLURM.
     """
-    if slurm and workers is None:
+    if slurm and shards.workers is None:
         raise UsageError("how many shards?", next_step="give --workers N")
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_shards
-    from piperline.convert.job import make_job
+    from piperline.convert.pool import WorkerPool
     from piperline.process import usable_cpus
 
-    out, target = Output(), repo_folder(repo_id)
-    world = usable_cpus() if workers is None else workers
-    chosen = (
-        ["--all"]
-        if all
-        else [
-            "--hdf5-files",
-            *map(str, hdf5_files or []),
-        ]
-    )
-    options = {
-        "--repo-id": repo_id,
-        "--logs-dir": logs_dir,
-        "--job-name": job_name,
-        "--layout": layout,
-        "--video": video,
-        "--fps": fps,
-        "--robot-type": robot_type,
-        "--task": task,
-        "--format": format,
-        "--workers": world,
-    }
-    given = [
-        (name, str(value))
-        for name, value in options.items()
-        if value is not None
-    ]
-    skip = ["--skip-bad"] if skip_bad else []
-    inputs = chosen_files(hdf5_root, hdf5_files, every=all)
-    job = make_job(
-        layout=layout,
-        inputs=inputs,
-        video=video,
-        fps=fps,
-        robot_type=robot_type,
-        task=task,
-        format=format,
-    )
+    world = usable_cpus() if shards.workers is None else shards.workers
+    shards = replace(shards, workers=world)
+    out, inputs = Output(), shards.inputs()
     folder = JobFolder.named(logs_dir, job_name)
-    with progress_bar(out) as watch:
+    with WorkerPool(1) as pool, progress_bar(out) as watch:
         work = plan_shards(
             inputs,
-            target,
-            job,
+            repo_folder(shards.repo_id),
+            shards.job(inputs, pool.read),
             folder,
             world=world,
             cpus=cluster.cpus_per_task if slurm else 1,
-            skip_bad=skip_bad,
+            skip_bad=shards.skip_bad,
             overwrite=overwrite,
             command=(
-                "--hdf5-root",
-                str(hdf5_root),
-                *chosen,
-                *chain.from_iterable(given),
-                *skip,
+                *shards.as_options(),
+                "--logs-dir",
+                str(logs_dir),
+                "--job-name",
+                job_name,
             ),
             watch=watch,
+            pool=pool,
         )
     _show_plan(out, work)
     if not slurm:
         note_unused(out, cluster)
-    slots = min(world, usable_cpus())
+    slots = min(work.world, usable_cpus())
     launched = run_job(
         out, folder, work, cluster if slurm else None, slots=slots
     )
     if launched.complete or (slurm and cluster.wait):
-        aggregated = f"piperline shards aggregate --repo-id {repo_id} --num-shards {world}"
-        out.data(f"the shards: {target}_world_{world}_rank_0, ...")
-        out.data(f"to make one dataset of them: {aggregated}")
+        out.data(f"the shards: {work.target}_world_{work.world}_rank_0, ...")
+        out.data(
+            "to make one dataset of them: piperline shards aggregate "
+            f"--repo-id {shards.repo_id} --num-shards {work.world}"
+        )
 
 
 def _show_plan(out: Output, work: "ShardsWork") -> None:

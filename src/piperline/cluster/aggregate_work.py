@@ -91,7 +91,7 @@ class AggregateWork:
         Raises:
             OutputExists: something is in the way.
         """
-        check_free(self.dataset, overwrite=self.overwrite)
+        check_free(self.dataset, overwrite=self.overwrite, thorough=False)
 
     def done(self, folder: JobFolder) -> frozenset[int]:
         """Rank 0, if the dataset has the content that was made in this job."""

@@ -15,6 +15,7 @@ from piperline.cluster.slurm import SlurmOptions, queued
 from piperline.cluster.work import Work, empty_ranks, load_work, save_work
 from piperline.convert.job import Job
 from piperline.convert.plan import PlannedEpisode
+from piperline.convert.pool import WorkerPool
 from piperline.convert.progress import Counter, Watcher
 from piperline.convert.run import plan_run
 from piperline.convert.stage import staging_area, work_folder
@@ -41,6 +42,7 @@ def plan_shards(
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     watch: Watcher = lambda _: None,
+    pool: WorkerPool | None = None,
 ) -> ShardsWork:
     """Plan a conversion into shards. The plan of an earlier run is used if nothing has changed.
 
@@ -56,6 +58,7 @@ def plan_shards(
         overwrite: replace shards of other recordings.
         command: the options that make all shards again.
         watch: told how far the planning is.
+        pool: worker processes that were started beforehand; one of them looks.
 
     Raises:
         UsageError: there is no rank.
@@ -76,6 +79,7 @@ def plan_shards(
         skip_bad=skip_bad,
         watch=watch,
         previous=previous,
+        pool=pool,
     )
     target = target.absolute()
     with folder.locked():
@@ -105,6 +109,7 @@ def plan_conversion(
     skip_bad: bool = False,
     overwrite: bool = False,
     watch: Watcher = lambda _: None,
+    pool: WorkerPool | None = None,
 ) -> tuple[ShardsWork, AggregateWork]:
     """Plan a conversion into one dataset: shards in its staging folder, then their aggregation.
 
@@ -128,6 +133,7 @@ def plan_conversion(
         skip_bad=skip_bad,
         overwrite=True,
         watch=watch,
+        pool=pool,
     )
     shards = replace(shards, staging_root=staging_root)
     aggregation = AggregateWork(

@@ -30,12 +30,13 @@ from piperline.cluster.slurm import (
     submit,
 )
 from piperline.cluster.work import Work, load_work
-from piperline.convert.messages import Crashed, Done, Failed, Moved, Staged
+from piperline.convert.messages import Done, Failed, Moved, Staged
 from piperline.convert.worker import Reporter
 from piperline.errors import PiperlineError, Place
 from piperline.files import own_name, sync
 from piperline.process import Died, Pool, serve_units
 from piperline.recordings.limits import died
+from piperline.recordings.reader import Crashed
 
 
 def run_rank(

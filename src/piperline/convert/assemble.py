@@ -161,6 +161,11 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
     return layout_schema(
         plan.job.layout,
         cameras=cameras,
+        depth={
+            name: header.depth
+            for name, header in plan.episodes[0].cameras.items()
+            if header.depth
+        },
         fps=plan.job.settings.fps,
         robot_type=plan.job.robot_type,
     )

@@ -6,17 +6,21 @@ Cameras left out or put right.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, UsageError
 from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
+from piperline.video.clips import ClipReader
 
 if TYPE_CHECKING:
     from piperline.convert.plan import PlannedEpisode
@@ -49,13 +53,27 @@ class EditedImages:
         return _exchanged(self.stream.color) if self.swap else self.stream.color
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.stream.turned
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
+        return self.stream.mirrored
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
         return replace(self.stream.header(), color=self.color)
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
+        clip = self.stream.clip()
+        if clip is None or not self.first:
+            return clip
+        span = replace(
+            clip, first=clip.first + self.first, count=self.length, whole=False
+        )
+        return span if ClipReader().piece(span) else None
+
+    def files(self) -> Iterator[Path]:
+        """The files beside the recording that hold the images, if such do."""
+        return self.stream.files()
 
     def __iter__(self) -> Iterator[Payload]:
         """The images of the span in order; those before it are read and passed over."""
@@ -210,6 +228,7 @@ def _edited(
             expected=", ".join(map(printable, episode.cameras)),
             found=", ".join(map(printable, unknown)),
         )
+    spans = spans_from(episode.spans, start, stop - start)
     put_right = {
         name: replace(header, color=_exchanged(header.color))
         for name, header in episode.cameras.items()
@@ -220,6 +239,7 @@ def _edited(
         cameras={**episode.cameras, **put_right},
         first=start,
         length=stop - start,
-        task=edit.instruction or episode.task,
+        task=edit.instruction or (spans[0][1] if spans else episode.task),
+        spans=spans if len(spans) > 1 and not edit.instruction else (),
         swapped=edit.swap_red_blue,
     )

@@ -1,6 +1,6 @@
 """Episode -> EncodedEpisode: one pass over each camera feeds encoder and image statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from piperline.convert.counted import Progress, counted
+from piperline.convert.depth import encode_depth
+from piperline.convert.packets import copy_packets
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
@@ -19,11 +22,6 @@ from piperline.video.decoder import Picture, PictureDecoder, probe, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
 from piperline.video.image_header import check_playable
 from piperline.video.pixel_counts import count_pixels
-
-Progress = Callable[[int, int], None]
-"""Called with the numbers of frames and of recorded bytes since the last call."""
-
-_REPORT_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,14 @@ def refuse_video(
 ) -> None:
     """See that the recorded images of a camera can become the video that is asked for.
 
+    Depth becomes a video of codes, whatever is asked for.
+
     Raises:
         VideoError: they are to be kept, and are not standard JPEG of the wanted size; or an encoder
             does not take their size.
     """
+    if header.depth:
+        return
     width, height = settings.size or (header.width, header.height)
     if settings.video.codec == "libx264" and (width % 2 or height % 2):
         even_width, even_height = (
@@ -65,11 +67,17 @@ def refuse_video(
             next_step=f"add --resize {even_width}x{even_height}, or --video av1",
         )
     resized = settings.size not in {None, (header.width, header.height)}
+    video = header.storage == "video"
     reasons = {
-        f"they are {header.storage}, not JPEG": header.storage != "jpeg",
+        f"they are {header.storage}, not JPEG": header.storage
+        not in {"jpeg", "video"},
+        "the video is not H.264 or AV1 of 4:2:0 colour without frames out of order": video
+        and not header.packets,
+        f"the video does not run at {settings.fps} frames a second": video
+        and (header.packets or ("", 0))[1] != settings.fps,
         "red and blue are exchanged in them (swapped-jpeg)": header.color
         == "swapped-jpeg",
-        "they are upside down (rotate = 180)": header.turned,
+        "they are turned or mirrored (rotate, flip)": any(header.mirrored),
         "another size is asked for (--resize)": resized,
     }
     reason = next(
@@ -80,10 +88,41 @@ def refuse_video(
         raise VideoError(
             "the images cannot be kept as they are",
             place=place,
-            expected="standard JPEG of the wanted size",
+            expected="standard JPEG, or a simple video, of the wanted size",
             found=reason,
             next_step="use --video h264 or --video av1, which encode",
         )
+
+
+_ENCODED = {"libx264": "h264", "libsvtav1": "av1"}
+"""What the encoders' videos are called."""
+
+
+def kept_packets(
+    stream: ImageStream, header: CameraHeader, settings: EncodeSettings
+) -> Clip | None:
+    """The clip of a recorded video, where its packets are the video that is asked for.
+
+    Raises:
+        VideoError: they are to be kept, and cannot be.
+    """
+    if header.packets is None:
+        return None
+    codec, fps = header.packets
+    sizes = {None, (header.width, header.height)}
+    changed = stream.color != "rgb" or any(stream.mirrored)
+    asked = settings.video.codec
+    as_asked = asked is None or _ENCODED[asked] == codec
+    same = fps == settings.fps and settings.size in sizes and as_asked
+    clip = stream.clip() if same and not changed else None
+    if clip is None and asked is None:
+        raise VideoError(
+            "the packets of the video cannot be kept as they are",
+            expected="a span that begins at a key frame",
+            found=f"{stream.length} frames of it",
+            next_step="use --video h264 or --video av1, which encode",
+        )
+    return clip
 
 
 def encode_camera(
@@ -110,14 +149,26 @@ def encode_camera(
         BadEpisode: an image is damaged or of another size.
         VideoError: the encoder fails, or the file does not hold every frame.
     """
+    if header.depth:
+        return encode_depth(
+            stream,
+            header,
+            path,
+            progress,
+            fps=settings.fps,
+            size=settings.size,
+            verify=settings.verify,
+        )
+    kept = kept_packets(stream, header, settings)
+    if kept:
+        return copy_packets(kept, path, progress, verify=settings.verify)
     samples = frozenset(sample_frames(stream.length))
     histogram = np.zeros((3, 256), dtype=np.int64)
     witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer)
         pix_fmt = "yuv420p"
-        frames = size = 0
-        for number, payload in enumerate(stream):
+        for number, payload in counted(stream, progress):
             picture = reader.take(number, payload, wanted=number in samples)
             if witness:
                 _testify(
@@ -136,14 +187,6 @@ def encode_camera(
                 histogram += count_pixels(
                     picture, image_stride(picture.height, picture.width)
                 )
-            frames += 1
-            size += (
-                len(payload) if isinstance(payload, bytes) else payload.nbytes
-            )
-            if frames == _REPORT_FRAMES:
-                progress(frames, size)
-                frames = size = 0
-        progress(frames, size)
     info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(
@@ -194,7 +237,7 @@ class _PictureReader:
             writer,
         )
         self._decoder = PictureDecoder(
-            swap=stream.color != "rgb", turn=stream.turned
+            swap=stream.color != "rgb", mirrored=stream.mirrored
         )
         self.keeps = settings.video.codec is None
 

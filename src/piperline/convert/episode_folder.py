@@ -3,7 +3,7 @@
     <camera>.mp4         the video of a camera
     <camera>.mp4.json    what the video is, and the statistics of its images
     table.parquet        the rows
-    episode.json         number of rows, instruction, cameras, and the size of every other file
+    episode.json         number of rows, instructions, cameras, and the size of every other file
 
 Several processes may fill one folder, also on several machines: what they write is equal, and each
 file is written under a name that is its writer's own, then renamed.
@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from piperline.episode import Clip, EncodedEpisode, Proof, VideoInfo
 from piperline.features import camera_key
 from piperline.files import own_name, sync, write_whole
+from piperline.recordings.instructions import Spans, texts_in
 from piperline.stats import FeatureStats
 
 RECORD = "episode.json"
@@ -72,9 +74,15 @@ class EpisodeFolder:
         write_whole(_record_of(video), json.dumps(record))
 
     def complete(
-        self, table: pa.Table, cameras: list[str], instruction: str
+        self, table: pa.Table, cameras: list[str], spans: Spans
     ) -> None:
-        """Write the rows, then the record. The videos of all `cameras` are here already."""
+        """Write the rows, then the record. The videos of all `cameras` are here already.
+
+        Args:
+            table: the rows.
+            cameras: their names.
+            spans: the frame from which each instruction holds, from 0 on, and its text.
+        """
         own = self._own("parquet")
         try:
             pq.write_table(table, own)
@@ -86,7 +94,7 @@ class EpisodeFolder:
         files = [self.path / _TABLE, *videos, *map(_record_of, videos)]
         record = {
             "length": table.num_rows,
-            "tasks": [instruction],
+            "tasks": spans,
             "cameras": cameras,
             "sizes": {file.name: file.stat().st_size for file in files},
         }
@@ -105,13 +113,18 @@ class EpisodeFolder:
             }
             with pq.ParquetFile(self.path / _TABLE) as file:
                 table = file.read()
+            spans = tuple(
+                (int(start), str(text)) for start, text in record["tasks"]
+            )
+            tasks = texts_in(spans)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             return None
         return EncodedEpisode(
             table=table,
             clips={key: clip for key, (clip, _) in clips.items()},
             camera_stats={key: stats for key, (_, stats) in clips.items()},
-            tasks=tuple(record["tasks"]),
+            tasks=tasks,
+            task_rows=_task_rows(spans, tasks, table.num_rows),
         )
 
     def _own(self, suffix: str) -> Path:
@@ -138,12 +151,28 @@ class EpisodeFolder:
         record: Mapping[str, Any] = json.loads(
             _record_of(video).read_text(encoding="utf-8")
         )
-        histogram = np.array(record["histogram"], dtype=np.int64)
+        counts = np.array(record["histogram"], dtype=np.int64)
+        histogram = np.zeros((len(counts), record["values"]), dtype=np.int64)
+        histogram[:, : counts.shape[1]] = counts
         proof = Proof(**record["proof"]) if record["proof"] else None
         clip = Clip(
             video, 0, record["count"], VideoInfo(**record["info"]), proof=proof
         )
-        return clip, FeatureStats.of_histogram(histogram, record["samples"])
+        return clip, FeatureStats.of_histogram(
+            histogram, record["samples"], record["steps"]
+        )
+
+
+def _task_rows(
+    spans: Spans, tasks: tuple[str, ...], length: int
+) -> NDArray[np.int64] | None:
+    """For each row the offset of its instruction in `tasks`; None where there is one."""
+    if len(tasks) == 1:
+        return None
+    rows = np.zeros(length, dtype=np.int64)
+    for start, text in spans:
+        rows[start:] = tasks.index(text)
+    return rows
 
 
 def _record_of(video: Path) -> Path:
@@ -154,10 +183,13 @@ def _clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
     """What a video is, and its exact image statistics, as JSON values."""
     if stats.histogram is None:
         raise ValueError("a staged camera has a histogram")
+    used = int(np.flatnonzero(stats.histogram.any(axis=0))[-1]) + 1
     return {
         "count": clip.count,
         "info": asdict(clip.info),
         "proof": asdict(clip.proof) if clip.proof else None,
         "samples": stats.count,
-        "histogram": stats.histogram.tolist(),
+        "histogram": stats.histogram[:, :used].tolist(),
+        "values": stats.histogram.shape[1],
+        "steps": stats.steps,
     }

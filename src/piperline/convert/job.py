@@ -13,6 +13,7 @@ from piperline.output.publish import check_limits
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import Inputs
 from piperline.recordings.layout import Layout, load_layout
+from piperline.recordings.reader import Read, here
 from piperline.recordings.rules import Color
 from piperline.text import is_utf8, printable
 from piperline.video.encoder import MODES, Mode
@@ -65,6 +66,7 @@ def make_job(
     video_mb: float = 200,
     license: str | None = None,  # noqa: A002 - the option's name
     verify: bool = False,
+    read: Read = here,
 ) -> Job:
     """What a run shall do, from its options; those of None come from the layout.
 
@@ -86,102 +88,128 @@ def make_job(
         verify: hold what is encoded against the recorded images, in the same pass.
         license: the licence of the data, as the Hugging Face Hub names it (`cc-by-4.0`); None
             claims none.
+        read: calls what reads `inputs`: of worker processes, their `read`.
 
     Raises:
         LayoutError: there is no such layout.
         RecordingError: an input is missing, or several layouts fit.
         UsageError: an option cannot be.
     """
-    rules = _layout(layout, inputs)
-    if color:
-        cameras = {
-            name: replace(rule, color=color)
-            for name, rule in rules.cameras.items()
-        }
-        rules = replace(rules, cameras=cameras)
-    rate = rules.fps if fps is None else fps
-    if not (
-        math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS
-    ):
-        raise UsageError(
-            f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
-            expected="a whole number of frames a second: "
-            "LeRobot's tools cut off the rest, and frames drift",
-            found=str(rate),
-            next_step="give the whole rate that was meant, for example --fps 30",
-        )
-    if resize and any(
-        side % 2 or not 2 <= side <= _LONGEST_SIDE  # noqa: PLR2004 - what it says
-        for side in resize
-    ):
-        width, height = (
-            min(
-                max(2, round(side / 2) * 2),
-                _LONGEST_SIDE,
-            )
-            for side in resize
-        )
-        raise UsageError(
-            "video of 4:2:0 colour has even sides",
-            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
-            found=f"{resize[0]}x{resize[1]}",
-            next_step=f"for example --resize {width}x{height}",
-        )
+    rules = _coloured(_layout(layout, inputs, read), color)
+    rate = _whole_rate(rules.fps if fps is None else fps)
+    _refuse_names_of_bookkeeping(rules)
+    if resize:
+        _refuse_odd_sides(*resize)
     if video not in MODES:
         raise UsageError(
             f"there is no video mode {video!r}", expected=" or ".join(MODES)
-        )
-    if license is not None and not _LICENSE.fullmatch(license):
-        raise UsageError(
-            "this is no name of a licence",
-            expected="a name of the Hugging Face Hub's list",
-            found=printable(license),
-            next_step="for example --license cc-by-4.0",
         )
     if format not in WRITERS:
         raise UsageError(
             f"there is no format {format}", expected=" or ".join(WRITERS)
         )
+    if license is not None:
+        _refuse_no_license(license)
+    if robot_type is not None:
+        _refuse_lines(robot_type)
     check_limits(data_mb, video_mb)
-    rules = replace(rules, fps=int(rate))
-    if taken := sorted(rules.vectors.keys() & BOOKKEEPING.keys()):
+    return Job(
+        layout=replace(rules, fps=rate),
+        settings=EncodeSettings(MODES[video], rate, resize, verify),
+        format=format,
+        robot_type=robot_type or rules.robot_type,
+        task=None if task is None else _task_text(task),
+        groot=groot,
+        data_mb=data_mb,
+        video_mb=video_mb,
+        license=license,
+    )
+
+
+def _coloured(layout: Layout, color: Color | None) -> Layout:
+    if not color:
+        return layout
+    cameras = {
+        name: rule.recolored(color) for name, rule in layout.cameras.items()
+    }
+    return replace(layout, cameras=cameras)
+
+
+def _whole_rate(rate: float) -> int:
+    if math.isfinite(rate) and rate == int(rate) and 1 <= rate <= _HIGHEST_FPS:
+        return int(rate)
+    raise UsageError(
+        f"the frame rate is not a whole number from 1 to {_HIGHEST_FPS}",
+        expected="a whole number of frames a second: "
+        "LeRobot's tools cut off the rest, and frames drift",
+        found=str(rate),
+        next_step="give the whole rate that was meant, for example --fps 30",
+    )
+
+
+def _refuse_names_of_bookkeeping(layout: Layout) -> None:
+    taken = sorted(layout.vectors.keys() & BOOKKEEPING.keys())
+    if taken:
         raise LayoutError(
-            f"the layout {rules.name} has vectors of names that every LeRobot dataset has: "
+            f"the layout {layout.name} has vectors of names that every LeRobot dataset has: "
             + ", ".join(taken),
             expected="other names, such as observation.time",
             next_step="rename it in the layout",
         )
-    text = task.strip() if task else None
-    if task is not None and (not text or not is_utf8(text)):
+
+
+def _refuse_odd_sides(width: int, height: int) -> None:
+    nearest = [_nearest_side(side) for side in (width, height)]
+    if [width, height] != nearest:
         raise UsageError(
-            "the task text is empty, or not UTF-8",
-            expected="words for the robot: --task 'pick up the apple'",
-            found=printable(task) or "nothing",
+            "video of 4:2:0 colour has even sides",
+            expected=f"even numbers of pixels, up to {_LONGEST_SIDE}",
+            found=f"{width}x{height}",
+            next_step=f"for example --resize {nearest[0]}x{nearest[1]}",
         )
-    if robot_type is not None and not robot_type.isprintable():
+
+
+def _nearest_side(side: int) -> int:
+    even = max(2, round(side / 2) * 2)
+    return min(even, _LONGEST_SIDE)
+
+
+def _refuse_no_license(name: str) -> None:
+    if not _LICENSE.fullmatch(name):
+        raise UsageError(
+            "this is no name of a licence",
+            expected="a name of the Hugging Face Hub's list",
+            found=printable(name),
+            next_step="for example --license cc-by-4.0",
+        )
+
+
+def _refuse_lines(robot_type: str) -> None:
+    if not robot_type.isprintable():
         raise UsageError(
             "the name of the robot is no text on one line",
             expected="LeRobot's name for it: --robot-type bi_piper",
             found=printable(robot_type),
         )
-    settings = EncodeSettings(MODES[video], int(rate), resize, verify)
-    return Job(
-        rules,
-        settings,
-        format,
-        robot_type or rules.robot_type,
-        text,
-        groot,
-        data_mb,
-        video_mb,
-        license,
-    )
 
 
-def _layout(layout: str | Path | Layout | None, inputs: Inputs) -> Layout:
+def _task_text(task: str) -> str:
+    text = task.strip()
+    if not text or not is_utf8(text):
+        raise UsageError(
+            "the task text is empty, or not UTF-8",
+            expected="words for the robot: --task 'pick up the apple'",
+            found=printable(task) or "nothing",
+        )
+    return text
+
+
+def _layout(
+    layout: str | Path | Layout | None, inputs: Inputs, read: Read
+) -> Layout:
     """The layout that is named, or the one that the recordings have, with all that they tell."""
     if layout is None:
-        rules = find_layout(inputs) if inputs else load_layout("piper")
+        rules = find_layout(inputs, read) if inputs else load_layout("piper")
     else:
         rules = layout if isinstance(layout, Layout) else load_layout(layout)
-    return settle(rules, inputs) if inputs else rules
+    return settle(rules, inputs, read) if inputs else rules

@@ -100,6 +100,8 @@ def _planned(
         header.length,
         task,
         dict(header.cameras),
+        beside=recording.episode(name).beside(header.length),
+        spans=header.spans,
     )
 
 

@@ -115,10 +115,3 @@ class Failed:
     """The unit failed in a way that the user can mend."""
 
     error: PiperlineError
-
-
-@dataclass(frozen=True)
-class Crashed:
-    """The unit failed by a fault of the program."""
-
-    trace: str

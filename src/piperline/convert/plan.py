@@ -22,7 +22,7 @@ from piperline.convert.messages import (
     Planned,
     Refused,
 )
-from piperline.convert.pool import error_of
+from piperline.convert.pool import WorkerPool, error_of
 from piperline.errors import (
     LayoutMismatch,
     PiperlineError,
@@ -32,9 +32,11 @@ from piperline.errors import (
     VideoError,
 )
 from piperline.plan import NO_EDITS, EditPlan, fingerprint
+from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
+from piperline.recordings.instructions import Spans, texts_in
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
 
@@ -66,6 +68,8 @@ class PlannedEpisode:
         first: the number of its first frame in the recording: an edit plan may leave out those
             before it.
         swapped: cameras whose red and blue an edit plan exchanges back.
+        beside: the files beside the recording that hold its images, if such do.
+        spans: when its task text changes, where it does; `task` is the first.
         kept: of an episode that stays in a dataset as it is: what it was made of.
         missing: whether it stays though its recording is gone.
     """
@@ -81,6 +85,8 @@ class PlannedEpisode:
     key: str = ""
     first: int = 0
     swapped: tuple[str, ...] = ()
+    beside: Beside = field(default=Beside())
+    spans: Spans = ()
     kept: str = ""
     missing: bool = False
 
@@ -95,6 +101,11 @@ class PlannedEpisode:
     def place(self) -> Place:
         """Where it is, for error messages."""
         return Place(file=self.file, episode=self.name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its task texts, in the order in which they first hold."""
+        return texts_in(self.spans) or (self.task,)
 
     @property
     def images(self) -> int:
@@ -211,7 +222,7 @@ def make_plan(
     inputs: Inputs,
     job: Job,
     *,
-    pool: Looker,
+    pool: WorkerPool,
     episodes: str | None = None,
     skip_bad: bool = False,
     edits: EditPlan = NO_EDITS,
@@ -237,10 +248,10 @@ def make_plan(
         UsageError: `edits` name what is not there, or leave nothing.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
-    layout = replace(settle(job.layout, inputs), fps=job.layout.fps)
+    layout = settle(job.layout, inputs, pool.read)
     return plan_files(
         files,
-        replace(job, layout=layout),
+        replace(job, layout=replace(layout, fps=job.layout.fps)),
         pool=pool,
         episodes=episodes,
         skip_bad=skip_bad,
@@ -308,7 +319,7 @@ def plan_files(
         _MADE_BY,
         edits,
     )
-    if previous and (previous.job, previous.asked) == (job, asked):
+    if previous and _still_holds(previous, job, asked):
         return previous
     planner = _Planner(job, episodes, pool)
     standing: list[PlannedEpisode] = []
@@ -368,6 +379,14 @@ def _in_order(
     return sorted(
         (*standing, *planned), key=lambda episode: order[episode.file]
     )
+
+
+def _still_holds(plan: Plan, job: Job, asked: Asked) -> bool:
+    """Whether a look would find the same. Files beside recordings tell only when looked at."""
+    looks_beside = job.layout.looks_beside or any(
+        episode.beside != Beside() for episode in plan.episodes
+    )
+    return (plan.job, plan.asked) == (job, asked) and not looks_beside
 
 
 def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
@@ -538,7 +557,12 @@ def _same_cameras(
             name: f" {c.width}x{c.height}" if job.settings.size is None else ""
             for name, c in cameras.items()
         }
-        return ", ".join(name + size for name, size in sizes.items()) or "none"
+        kinds = {
+            name: f" depth in {c.depth}" if c.depth else ""
+            for name, c in cameras.items()
+        }
+        known = [name + size + kinds[name] for name, size in sizes.items()]
+        return ", ".join(known) or "none"
 
     if described(episode.cameras) != described(first.cameras):
         raise LayoutMismatch(
@@ -594,6 +618,10 @@ def _key(
     ]
     if episode.first or episode.swapped:
         identity += [episode.first, list(episode.swapped)]
+    if episode.spans:
+        identity.append(episode.spans)
+    if episode.beside.fingerprint:
+        identity.append(episode.beside.fingerprint)
     text = json.dumps(
         [settings, identity, list(episode.cameras)], sort_keys=True
     )

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from piperline.convert.messages import (
-    Crashed,
     Done,
     Failed,
     Look,
@@ -22,16 +21,27 @@ from piperline.errors import (
     Place,
     UsageError,
 )
-from piperline.process import Died, Pool, Silent
-from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
+from piperline.process import Died, Pool, Silent, usable_cpus
+from piperline.recordings.limits import (
+    READER_SECONDS,
+    WORKER_MEMORY,
+    WORKER_SECONDS,
+    lost,
+)
+from piperline.recordings.reader import Caller, Crashed
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
     from piperline.convert.plan import PlannedEpisode
 
 
-LOOK_SECONDS = 120
+LOOK_SECONDS = READER_SECONDS
 """For how long a worker may say nothing while it looks: it speaks after each episode."""
+
+
+_IMAGES_ENCODED, _IMAGES_KEPT = 60, 600
+"""For how many images a process is worth its start: it takes as long as encoding, or keeping, half
+of them."""
 
 
 class Failure(NamedTuple):
@@ -95,25 +105,31 @@ class _Queue:
 
 
 class WorkerPool:
-    """Worker processes, started at once: they load their libraries while the run is planned.
+    """Worker processes: one loads its libraries while the run is planned, the others follow.
 
     A context manager; leaving it ends them.
 
     Args:
-        count: how many.
+        count: how many, at most one for each camera of an episode; None: up to as many as there are
+            CPUs, as far as they bring more than their start costs.
+
+    Attributes:
+        read: lets one of them call a function that reads a recording.
 
     Raises:
         UsageError: `count` is less than 1.
     """
 
-    def __init__(self, count: int) -> None:
-        if count < 1:
+    def __init__(self, count: int | None) -> None:
+        if count is not None and count < 1:
             raise UsageError(
                 "there must be at least one worker process",
                 found=f"--workers {count}",
             )
+        self._count = count
         self._pool = Pool[Any]("piperline.convert.worker", memory=WORKER_MEMORY)
-        self._pool.start(count)
+        self._pool.start(1)
+        self.read = Caller(self._pool)
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +185,7 @@ class WorkerPool:
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         queue = _Queue(episodes)
+        self._pool.start(self._count_for(episodes, job))
         for unit, message in self._pool.run(
             queue.take, WorkerSetup(job, root), WORKER_SECONDS
         ):
@@ -185,6 +202,18 @@ class WorkerPool:
             failed[episode.key] for episode in episodes if episode.key in failed
         ]
 
+    def _count_for(
+        self, episodes: "Sequence[PlannedEpisode]", job: "Job"
+    ) -> int:
+        """How many processes are at work on `episodes`: a camera is done by one of them."""
+        units = sum(max(1, len(episode.cameras)) for episode in episodes)
+        if self._count is not None:
+            return min(self._count, units)
+        keeps = job.settings.video.codec is None
+        each = _IMAGES_KEPT if keeps else _IMAGES_ENCODED
+        images = sum(episode.images for episode in episodes)
+        return min(usable_cpus(), units, images // each)
+
 
 def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes
     """The error of a unit that failed.
@@ -200,8 +229,6 @@ def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - wh
             return error
         case Died() | Silent():
             return lost(message, place)
-        case Crashed(trace):
-            raise RuntimeError(
-                f"a fault in piperline, please report it:\n{trace}"
-            )
+        case Crashed():
+            raise message.error()
     raise AssertionError(message)

@@ -11,11 +11,13 @@ class Progress:
     """How far a run is; `convert` calls back with it when it changes.
 
     Attributes:
-        phase: `plan`, `stage` or `assemble`.
+        phase: `plan`, `check` (whether the dataset that is to be replaced is as it was made),
+            `stage` or `assemble`.
         files, files_done: recordings to look at, and looked at.
         episodes, episodes_done: episodes to encode in this run, and encoded.
         images, images_done: images (frames of all cameras) to encode in this run, and encoded.
-        size_done: recorded bytes read.
+        size_done: recorded bytes read; of a check, bytes of the dataset that is there.
+        size: of a check, all bytes of that dataset.
     """
 
     phase: str = "plan"
@@ -26,9 +28,19 @@ class Progress:
     images: int = 0
     images_done: int = 0
     size_done: int = 0
+    size: int = 0
 
 
 Watcher = Callable[[Progress], None]
+
+
+def checking(watch: Watcher) -> Callable[[int, int], None]:
+    """Tells a watcher how many bytes of how many are read of a dataset that is to be replaced."""
+
+    def checked(done: int, size: int) -> None:
+        watch(Progress("check", size_done=done, size=size))
+
+    return checked
 
 
 class Counter:

@@ -60,6 +60,10 @@ def entry_of(episode: PlannedEpisode) -> dict[str, Any]:
         entry["first_frame"] = episode.first
     if episode.swapped:
         entry["red_and_blue_exchanged"] = list(episode.swapped)
+    if episode.spans:
+        entry["instructions"] = [list(span) for span in episode.spans]
+    if episode.beside.fingerprint:
+        entry["beside"] = episode.beside.fingerprint
     if episode.missing:
         entry["missing"] = True
     return {**entry, "made_of": episode.made_of}
@@ -118,8 +122,8 @@ class Recipe:
         tells their instructions or their rate.
         """
         layout = self.job.layout
-        beside = any(rule.file or rule.folder for rule in layout.tasks)
-        beside = beside or bool(layout.time.file)
+        folders = any(rule.folder for rule in layout.tasks)
+        beside = layout.looks_beside or folders
         return self.current and self.chosen is None and not beside
 
 

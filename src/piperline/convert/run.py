@@ -17,7 +17,12 @@ from piperline.convert.plan import (
     make_plan,
 )
 from piperline.convert.pool import Failure, WorkerPool
-from piperline.convert.progress import Counter, Progress, Watcher
+from piperline.convert.progress import (
+    Counter,
+    Progress,
+    Watcher,
+    checking,
+)
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
 from piperline.errors import (
@@ -29,9 +34,9 @@ from piperline.errors import (
 )
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
+from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
 from piperline.plan import NO_EDITS, EditPlan
-from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 
 
@@ -90,7 +95,7 @@ def plan_run(
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
-        pool: worker processes that were started beforehand; one of them looks.
+        pool: worker processes that were started beforehand; one of them looks. None starts one.
 
     Raises:
         RecordingError: something cannot be converted and is not to be left out, or nothing is left.
@@ -137,7 +142,8 @@ def convert(
             `OUTPUT.work`.
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
-        workers: how many processes; None takes the CPUs that this process may use.
+        workers: how many processes; None: as the work is worth, up to the CPUs that this process
+            may use.
         skip_bad: leave out episodes that cannot be converted.
         edits: what is done to single episodes first; see `piperline.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
@@ -170,11 +176,9 @@ def convert(
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
     refuse_recordings_inside(inputs, output)
-    check_free(output, overwrite=overwrite)
+    replaces = check_free(output, overwrite=overwrite, watch=checking(watch))
     with contextlib.ExitStack() as stack:
-        pool = pool or stack.enter_context(
-            WorkerPool(usable_cpus() if workers is None else workers)
-        )
+        pool = pool or stack.enter_context(WorkerPool(workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
         plan = plan_run(
             inputs,
@@ -187,7 +191,9 @@ def convert(
             pool=pool,
         )
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
-        replaces = check_free(output, overwrite=overwrite)
+        # another run has changed it meanwhile, or a killed replacement was undone
+        if state(output) != (replaces or ""):
+            replaces = check_free(output, overwrite=overwrite)
         todo = [
             episode
             for episode in plan.episodes
@@ -211,7 +217,11 @@ def convert(
         episodes=len(plan.episodes),
         frames=plan.frames,
         cameras=len(made.cameras),
-        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        tasks=tuple(
+            dict.fromkeys(
+                task for episode in plan.episodes for task in episode.tasks
+            )
+        ),
         reused=reused,
         left_out=plan.left_out,
         notes=plan.notes,

@@ -108,7 +108,7 @@ class Staging:
 
         def encode(path: Path) -> tuple[Clip, FeatureStats]:
             with Recording(episode.file, job.layout) as recording:
-                _check_unchanged(episode)
+                _check_unchanged(episode, recording)
                 stream = images_of(
                     recording.episode(episode.name), episode, camera
                 )
@@ -141,13 +141,14 @@ class Staging:
         for camera in episode.cameras:
             self.stage_camera(episode, job, camera, progress)
         with Recording(episode.file, job.layout) as recording:
-            _check_unchanged(episode)
+            _check_unchanged(episode, recording)
             vectors = vectors_of(recording.episode(episode.name), episode)
         table = episode_table(vectors, episode.length, job.settings.fps)
         folder = self._folder(episode.key)
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)
-            folder.complete(table, list(episode.cameras), episode.task)
+            spans = episode.spans or ((0, episode.task),)
+            folder.complete(table, list(episode.cameras), spans)
 
     @contextlib.contextmanager
     def _while_it_exists(self, episode: PlannedEpisode) -> Iterator[None]:
@@ -168,7 +169,7 @@ class Staging:
         return EpisodeFolder(self._episodes / key)
 
 
-def _check_unchanged(episode: PlannedEpisode) -> None:
+def _check_unchanged(episode: PlannedEpisode, recording: Recording) -> None:
     stat = episode.file.stat()
     if (stat.st_size, stat.st_mtime_ns) != (episode.size, episode.mtime_ns):
         raise BadEpisode(
@@ -177,6 +178,16 @@ def _check_unchanged(episode: PlannedEpisode) -> None:
             expected=f"{episode.size} bytes",
             found=f"{stat.st_size} bytes, or another time of change",
             next_step="run the same command again when nothing writes to it any more",
+        )
+    told = episode.beside
+    found = recording.episode(episode.name)
+    if told.frames and found.beside(told.frames) != told:
+        raise BadEpisode(
+            "image files beside the recording have changed since the run was planned",
+            place=episode.place,
+            expected="the same names, sizes and times of change",
+            found="others",
+            next_step="run the same command again when nothing writes to them any more",
         )
 
 

@@ -20,9 +20,8 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     Returns:
         The dataset; None if there is none, or another one.
     """
-    file = output / PROVENANCE
     try:
-        recorded = json.loads(file.read_text(encoding="utf-8"))
+        recorded = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
         dataset = open_dataset(output)
     except (OSError, ValueError, DatasetError):
         return None
@@ -33,7 +32,7 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     if recorded != json.loads(json.dumps(expected)):
         return None
     tasks = [row.tasks for row in dataset.episodes]
-    return dataset if tasks == [(episode.task,) for episode in kept] else None
+    return dataset if tasks == [episode.tasks for episode in kept] else None
 
 
 def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - JSON

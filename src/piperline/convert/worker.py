@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from piperline.convert.look import look
 from piperline.convert.messages import (
-    Crashed,
     Done,
     Failed,
     Look,
@@ -23,6 +22,7 @@ from piperline.convert.stage import Staging
 from piperline.errors import PiperlineError, Place, RecordingError, output_error
 from piperline.process import serve_units
 from piperline.recordings.limits import out_of_memory
+from piperline.recordings.reader import Call, Crashed, answer
 from piperline.text import printable
 
 _REPORT_SECONDS = 0.1
@@ -107,4 +107,14 @@ def _stage(setup: WorkerSetup, unit: Unit, report: Reporter) -> None:
 
 def main(descriptor: int) -> None:
     """Serve the pool over the socket `descriptor`, until it closes it."""
-    serve_units(descriptor, _work)
+
+    def work(
+        setup: WorkerSetup | LookSetup,
+        unit: Unit | Look | Call,
+        send: Callable[[object], None],
+    ) -> object:
+        if isinstance(unit, Call):
+            return answer(setup, unit, send)
+        return _work(setup, unit, send)
+
+    serve_units(descriptor, work)

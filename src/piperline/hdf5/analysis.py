@@ -14,6 +14,7 @@ from piperline.hdf5.split_repack import (
     repack_plan,
 )
 from piperline.recordings.layout import Layout
+from piperline.recordings.reader import Read, here, over_episodes
 from piperline.text import printable
 
 
@@ -86,6 +87,7 @@ def analyze(
     per_file: int,
     pattern: str | None = None,
     layout: Layout | None = None,
+    read: Read = here,
 ) -> Analysis:
     """Count episodes and frames of HDF5 files as a conversion would, and plan their repacking.
 
@@ -94,6 +96,7 @@ def analyze(
         per_file: how many episodes in a repacked file.
         pattern: which files of the folder; `*.hdf5` and `*.h5` if None.
         layout: what the files should hold; for each, the built-in layout that fits it if None.
+        read: calls what reads a file.
 
     Raises:
         RecordingError: there are no such files.
@@ -101,7 +104,8 @@ def analyze(
     """
     folder = source if source.is_dir() else None
     files = [
-        _summary(path, folder, layout) for path in find_files(source, pattern)
+        _summary(path, folder, layout, read)
+        for path in find_files(source, pattern)
     ]
     groups = [group for file in files for group in file.groups]
     return Analysis(
@@ -110,17 +114,18 @@ def analyze(
 
 
 def _summary(
-    path: Path, folder: Path | None, layout: Layout | None
+    path: Path, folder: Path | None, layout: Layout | None, read: Read
 ) -> FileSummary:
     size = path.stat().st_size
     try:
-        count = count_episodes(path, layout)
+        count = over_episodes(read, path, count_episodes, path, layout)
     except RecordingError as error:
         return FileSummary(path, size, problem=_words(error))
     if count.layout is None or count.whole_file:
         return FileSummary(path, size, count)
     try:
-        return FileSummary(path, size, count, episodes(path, folder))
+        groups = read(path, episodes, path, folder)
+        return FileSummary(path, size, count, groups)
     except RecordingError as error:
         return FileSummary(
             path, size, count, problem=f"repacking refuses it: {_words(error)}"

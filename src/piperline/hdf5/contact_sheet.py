@@ -19,13 +19,14 @@ from piperline.errors import (
 from piperline.files import write_new
 from piperline.hdf5.episode_table import open_fitting
 from piperline.recordings.hdf5 import listed
-from piperline.recordings.images import ImageStream
+from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.layout import Layout, builtin_layouts
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
 from piperline.video.decoder import PictureDecoder, rgb
+from piperline.video.depth_codes import DepthUnit, gray, upright
 from piperline.video.images import (
     contact_sheet,
     encode_jpeg,
@@ -120,7 +121,11 @@ def _sheet(
         f"{recording.path.name}  {name}: {header.task or '(no instruction)'}"
     )
     images = [
-        _images(found.stream(camera, header.length), frames)
+        _images(
+            found.stream(camera, header.length),
+            frames,
+            header.cameras[camera].depth,
+        )
         for camera in cameras
     ]
     return Sheet(
@@ -147,7 +152,7 @@ def _recolored(layout: Layout, color: Color) -> Layout:
     rules = layout.cameras.items()
     return replace(
         layout,
-        cameras={name: replace(rule, color=color) for name, rule in rules},
+        cameras={name: rule.recolored(color) for name, rule in rules},
     )
 
 
@@ -199,21 +204,35 @@ def _frames(length: int, every: int | None) -> list[int]:
     return list(frames)
 
 
-def _images(stream: ImageStream, frames: Collection[int]) -> list[Image]:
-    decoder = PictureDecoder(swap=stream.color != "rgb", turn=stream.turned)
+def _images(
+    stream: ImageStream, frames: Collection[int], depth: DepthUnit | None
+) -> list[Image]:
+    decoder = PictureDecoder(
+        swap=stream.color != "rgb", mirrored=stream.mirrored
+    )
     wanted = frozenset(frames)
     images = []
     for index, payload in enumerate(stream):
         if index not in wanted:
             continue
-        if not isinstance(payload, bytes):
-            images.append(rgb(decoder.raw(payload)))
-            continue
         try:
-            images.append(rgb(decoder.encoded(payload)))
+            images.append(_image(decoder, payload, depth, stream.mirrored))
         except ValueError as error:
             raise stream.bad(index, str(error)) from error
     return images
+
+
+def _image(
+    decoder: PictureDecoder,
+    payload: Payload,
+    depth: DepthUnit | None,
+    mirrored: Mirrored,
+) -> Image:
+    if depth:
+        return gray(upright(decoder.depth(payload), mirrored), depth)
+    if isinstance(payload, bytes):
+        return rgb(decoder.encoded(payload))
+    return rgb(decoder.raw(payload))
 
 
 def _laid_out(

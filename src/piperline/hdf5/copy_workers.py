@@ -7,13 +7,15 @@ what happened.
 
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from piperline.errors import OutputError, Place
-from piperline.process import Died, Pool, serve_units, usable_cpus
+from piperline.process import Died, Pool, Silent, serve_units, usable_cpus
+from piperline.recordings.limits import READER_SECONDS, WORKER_MEMORY, lost
+from piperline.recordings.reader import Call, Caller, answer
 
 if TYPE_CHECKING:
     from piperline.hdf5.copy import NewFile
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
 # bytes to copy; for less, one more process costs more than it brings
 _WORTH_A_PROCESS = 512 << 20
+_SLOWEST = 1 << 20  # bytes a second, of a disk that is waited for
 
 
 class Writers:
@@ -29,11 +32,17 @@ class Writers:
 
     One is started at once, to load its libraries while the caller makes a plan; more when there is
     much to copy.
+
+    Attributes:
+        read: lets one of them call a function that reads a file.
     """
 
     def __init__(self) -> None:
-        self._pool = Pool[_Order](__name__, outlives=True, at_once=_AT_ONCE)
+        self._pool = Pool[Any](
+            __name__, outlives=True, at_once=_AT_ONCE, memory=WORKER_MEMORY
+        )
         self._pool.start(1)
+        self.read = Caller(self._pool)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +54,8 @@ class Writers:
         traceback: TracebackType | None,
     ) -> None:
         for order in self._pool.end():
-            order.remove_partial()
+            if isinstance(order, _Order):
+                order.remove_partial()
 
     def write(
         self, files: "Sequence[NewFile]", *, allow_external: bool = False
@@ -76,10 +86,10 @@ class Writers:
             )
 
         told = 0
-        for order, result in self._pool.run(take):
-            results[order.number] = (
-                order.died(result.code) if isinstance(result, Died) else result
-            )
+        largest = max((new.stored_bytes for new in files), default=0)
+        patience = READER_SECONDS + largest / _SLOWEST
+        for order, result in self._pool.run(take, patience=patience):
+            results[order.number] = order.error(result)
             while told in results and results[told] is None:
                 yield files[told]
                 told += 1
@@ -104,8 +114,18 @@ class _Order:
 
         partial_path(self.new.path).unlink(missing_ok=True)
 
-    def died(self, code: int) -> OutputError:
-        """The error for a process that ended in the middle, of which nothing is left."""
+    def error(
+        self, result: "Died | Silent | Exception | None"
+    ) -> Exception | None:
+        """Why it was not written; None if it was. Of a file that is not whole nothing is left."""
+        if isinstance(result, Died):
+            return self._died(result.code)
+        if isinstance(result, Silent):
+            self.remove_partial()
+            return lost(result, Place(file=self.new.groups[0].source.path))
+        return result
+
+    def _died(self, code: int) -> OutputError:
         self.remove_partial()
         return OutputError(
             "the process that wrote this file died; nothing is left of it",
@@ -122,7 +142,11 @@ def main(descriptor: int) -> None:
     """The process: what to write comes over a socket, and what came of it goes back."""
     from piperline.hdf5.copy import write_file
 
-    def write(_setup: None, order: _Order, _send: object) -> Exception | None:
+    def write(
+        setup: None, order: "_Order | Call", send: Callable[[object], None]
+    ) -> object:
+        if isinstance(order, Call):
+            return answer(setup, order, send)
         try:
             write_file(order.new, allow_external=order.allow_external)
         except Exception as error:  # noqa: BLE001 - it is told with its traceback

@@ -1,22 +1,17 @@
 """The episodes of a recording at a glance: what a conversion would take, and what would not fit."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from piperline.errors import PiperlineError
-from piperline.process import Child, ChildDied, parent
 from piperline.recordings.detect import fitting_layouts, settle
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.text import printable
-
-_TRIES = 100
-_WORTH_A_PROCESS = (
-    50_000_000  # bytes; a process costs a third of a second of CPU
-)
 
 
 @dataclass(frozen=True)
@@ -123,15 +118,25 @@ def open_fitting(
         yield recording
 
 
-def _header(recording: Recording, name: str) -> EpisodeHeader | None:
+def _header(
+    recording: Recording, name: str, bad: Mapping[str, PiperlineError]
+) -> EpisodeHeader | None:
+    if name in bad:
+        return None
     try:
         return recording.episode(name).header()
     except PiperlineError:
         return None
 
 
-def episode_table(path: Path) -> EpisodeTable | None:
+def episode_table(
+    path: Path, bad: Mapping[str, PiperlineError] = MappingProxyType({})
+) -> EpisodeTable | None:
     """The episodes of a file, seen through the built-in layout that fits it; None if none does.
+
+    Args:
+        path: the file.
+        bad: why some episodes cannot be read, by their names.
 
     Raises:
         RecordingError: the file cannot be opened.
@@ -139,12 +144,16 @@ def episode_table(path: Path) -> EpisodeTable | None:
     with open_fitting(path) as recording:
         if recording is None:
             return None
-        rows = [_row(recording, episode) for episode in recording.episodes()]
+        rows = [_row(recording, name, bad) for name in recording.episodes()]
         return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
 
 
-def _row(recording: Recording, name: str) -> EpisodeRow:
+def _row(
+    recording: Recording, name: str, bad: Mapping[str, PiperlineError]
+) -> EpisodeRow:
     try:
+        if name in bad:
+            raise bad[name]
         episode = recording.episode(name)
         header = episode.header()
         vectors = episode.vectors(header.length)
@@ -156,7 +165,7 @@ def _row(recording: Recording, name: str) -> EpisodeRow:
         instruction=header.task,
         frames=header.length,
         cameras={
-            camera: f"{h.storage} {h.width}x{h.height}" for camera, h in stored
+            camera: f"{h.kind} {h.width}x{h.height}" for camera, h in stored
         },
         ranges={
             key: (float(v.min()), float(v.max())) for key, v in vectors.items()
@@ -170,12 +179,17 @@ def _problem(error: PiperlineError) -> str:
     return ": ".join(map(printable, parts))
 
 
-def count_episodes(path: Path, layout: Layout | None = None) -> EpisodeCount:
+def count_episodes(
+    path: Path,
+    layout: Layout | None = None,
+    bad: Mapping[str, PiperlineError] = MappingProxyType({}),
+) -> EpisodeCount:
     """Count the episodes of a file and their frames; only headers are read.
 
     Args:
         path: the file.
         layout: what the file should hold; the built-in layout that fits it if None.
+        bad: why some episodes cannot be read, by their names.
 
     Raises:
         RecordingError: the file cannot be opened, or holds no episode of `layout`.
@@ -183,7 +197,9 @@ def count_episodes(path: Path, layout: Layout | None = None) -> EpisodeCount:
     with open_fitting(path, layout) as recording:
         if recording is None:
             return EpisodeCount()
-        headers = [_header(recording, name) for name in recording.episodes()]
+        headers = [
+            _header(recording, name, bad) for name in recording.episodes()
+        ]
         lengths = [header.length for header in headers if header]
         return EpisodeCount(
             layout=recording.layout.name,
@@ -193,37 +209,3 @@ def count_episodes(path: Path, layout: Layout | None = None) -> EpisodeCount:
             misfits=len(headers) - len(lengths),
             frames=sum(lengths),
         )
-
-
-# --- beside the tree, in a process of its own -----------------------------------------------------
-
-
-def start_table(path: Path) -> Callable[[], EpisodeTable | None]:
-    """Begin on the table of a file, for large files in a process of its own.
-
-    Returns:
-        What waits for the table and gives it, as `episode_table` would.
-    """
-    if not path.is_file() or path.stat().st_size < _WORTH_A_PROCESS:
-        return lambda: episode_table(path)
-    child = Child(__name__)
-    child.send(path)
-
-    def wait() -> EpisodeTable | None:
-        try:
-            table: EpisodeTable | None = child.receive()
-        except ChildDied:  # it failed, or was killed: the same here says why
-            table = episode_table(path)
-        child.end()
-        return table
-
-    return wait
-
-
-def main(descriptor: int) -> None:
-    """In the process: a path comes over a socket, and the table of that file goes back."""
-    with (
-        parent(descriptor) as connection,
-        suppress(PiperlineError, OSError),  # the caller finds out by itself
-    ):
-        connection.send(episode_table(connection.recv()))

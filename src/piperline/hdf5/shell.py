@@ -103,6 +103,10 @@ class Shell:
     Args:
         file: an open file.
         images: a preview of one frame is the image, not its bytes.
+
+    Attributes:
+        here: the group in which it is, as the names on the way.
+        closed: whether it was told to end.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class Shell:
         self.here: tuple[str, ...] = ()
         self.closed = False
         self._root = file.id
-        self._images = images
+        self.images = images
         self._commands: dict[str, Callable[[str], Answer]] = {
             "help": lambda _: Usage(_USAGE),
             "ls": self._ls,
@@ -237,7 +241,7 @@ class Shell:
                     "an image is of one frame", found=found, expected=expected
                 )
             return _write(Path(output), thing, int(selection or 0))
-        if self._images and is_frame:
+        if self.images and is_frame:
             image = _image(thing, int(selection))
             if image is not None:
                 return image

@@ -41,6 +41,7 @@ from piperline.hdf5.objects import (
 from piperline.hdf5.root_attributes import SOURCES
 from piperline.recordings.find import SUFFIXES
 from piperline.recordings.hdf5 import listed, open_file, text
+from piperline.recordings.reader import Read, here
 from piperline.text import natural_key, printable
 
 Outcome = Literal["written", "kept", "planned", "replaced"]
@@ -390,6 +391,7 @@ def write_plan(
     allow_external: bool = False,
     same_only: bool = False,
     writers: Writers | None = None,
+    read: Read = here,
 ) -> Iterator[tuple[NewFile, Outcome]]:
     """Write the files of a plan, several at once, telling of each in order what became of it.
 
@@ -399,13 +401,14 @@ def write_plan(
         allow_external: see `piperline.hdf5.copy.write_file`.
         same_only: refuse to keep a file that holds other groups than planned.
         writers: processes that were started beforehand.
+        read: calls what reads a file that is there already.
 
     Raises:
         OutputExists: `same_only`, and a file holds other groups than planned.
         OutputError: there is no room, or no permission.
         RecordingError: a source cannot be copied; the files before it are complete.
     """
-    kept = _kept(plan, overwrite=overwrite, same_only=same_only)
+    kept = _kept(plan, read, overwrite=overwrite, same_only=same_only)
     todo = [new for new in plan if new.path not in kept]
     _make_room(todo)
     with ExitStack() as stack:
@@ -429,37 +432,42 @@ def dry_run(
     overwrite: bool = False,
     allow_external: bool = False,
     same_only: bool = False,
+    read: Read = here,
 ) -> Iterator[tuple[NewFile, Outcome]]:
     """What would become of the files of a plan: `kept`, `planned` or `replaced`.
 
     Nothing is written. The arguments, and what is refused, are those of `write_plan`.
     """
-    kept = _kept(plan, overwrite=overwrite, same_only=same_only)
+    kept = _kept(plan, read, overwrite=overwrite, same_only=same_only)
     for new in plan:
         if new.path in kept:
             yield new, "kept"
             continue
         if not allow_external:
-            refuse_leaks(new.groups)
+            for item in new.groups:
+                read(item.source.path, refuse_leaks, [item])
         yield new, "replaced" if new.path.exists() else "planned"
 
 
 def _kept(
-    plan: Sequence[NewFile], *, overwrite: bool, same_only: bool
+    plan: Sequence[NewFile], read: Read, *, overwrite: bool, same_only: bool
 ) -> set[Path]:
     """The files of a plan that are there and stay as they are."""
     kept = {new.path for new in plan if new.path.exists() and not overwrite}
     if same_only:
         for new in plan:
             if new.path in kept:
-                _check_same(new)
+                _check_same(new, read)
     return kept
 
 
-def _check_same(new: NewFile) -> None:
-    with open_file(new.path) as file, reading_h5py():
-        found = file.attrs.get(SOURCES)
-    if found != sources_text(new.groups):
+def _made_of(path: Path) -> object:
+    with open_file(path) as file, reading_h5py():
+        return file.attrs.get(SOURCES)
+
+
+def _check_same(new: NewFile, read: Read) -> None:
+    if read(new.path, _made_of, new.path) != sources_text(new.groups):
         raise OutputExists(
             "output already exists (not changed): it holds other episodes than planned, "
             "or was made before a source changed",

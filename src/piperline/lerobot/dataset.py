@@ -133,7 +133,9 @@ class Dataset:
         self._cameras = (
             info.schema.cameras if cameras is None else tuple(cameras)
         )
-        self._histograms = Histograms(folder, self._cameras)
+        self._histograms = Histograms(
+            folder, {key: info.features[key] for key in self._cameras}
+        )
         self._videos: dict[str, _Video] = {}
         if len(reader.episodes) != info.episodes:
             raise DatasetError(

@@ -6,10 +6,11 @@ of episodes, quantiles too, follow exactly, without decoding a video: aggregate 
 it.
 
 A row is an episode; a column is a camera: 3 x 256 counts, channel after channel, or null where they
-are not known.
+are not known. Of depth the counts are those of 0, 1, 2, ... millimetres, up to the farthest.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
+from piperline.features import Feature
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows, TableWriter
 from piperline.stats import FeatureStats
@@ -33,12 +35,14 @@ class HistogramFile:
 
     Args:
         root: the dataset.
-        cameras: the keys of its cameras.
+        cameras: its cameras, by key.
     """
 
-    def __init__(self, root: Path, cameras: Sequence[str]) -> None:
+    def __init__(self, root: Path, cameras: Mapping[str, Feature]) -> None:
         self._cameras = cameras
-        self._schema = pa.schema([(key, _COUNTS) for key in cameras])
+        self._schema = pa.schema(
+            [(key, _type_of(camera)) for key, camera in cameras.items()]
+        )
         self._rows: list[dict[str, NDArray[np.int32] | None]] = []
         self._writer = (
             TableWriter(root / HISTOGRAMS, self._schema) if cameras else None
@@ -67,7 +71,14 @@ class HistogramFile:
 def _flat(stats: FeatureStats | None) -> NDArray[np.int32] | None:
     if stats is None or stats.histogram is None:
         return None
-    return stats.histogram.astype(np.int32).reshape(-1)
+    counts = stats.histogram.astype(np.int32)
+    if len(counts) == 1:
+        return counts[0, : np.flatnonzero(counts[0])[-1] + 1]
+    return counts.reshape(-1)
+
+
+def _type_of(camera: Feature) -> pa.DataType:
+    return pa.list_(pa.int32()) if camera.is_depth else _COUNTS
 
 
 class Histograms:
@@ -75,17 +86,19 @@ class Histograms:
 
     Args:
         folder: the dataset's.
-        cameras: the keys of its cameras.
+        cameras: its cameras, by key.
     """
 
-    def __init__(self, folder: DatasetFolder, cameras: Sequence[str]) -> None:
+    def __init__(
+        self, folder: DatasetFolder, cameras: Mapping[str, Feature]
+    ) -> None:
         self._folder = folder
         self._cameras = cameras
         self._rows: ParquetRows | None = None
         self._known = bool(cameras) and folder.has(HISTOGRAMS)
 
     def of(self, episode: int) -> dict[str, NDArray[np.int64]]:
-        """The known histograms of an episode, int64 of shape (3, 256), by camera.
+        """The known histograms of an episode, int64 of `Feature.histogram_shape`, by camera.
 
         Raises:
             DatasetError: the file cannot be read.
@@ -103,22 +116,23 @@ class Histograms:
         if not len(rows):
             raise self._unfit(episode, f"{len(self._rows)} episodes")
         return {
-            key: self._counts(rows[key], episode)
-            for key in self._cameras
+            key: self._counts(rows[key], camera, episode)
+            for key, camera in self._cameras.items()
             if key in rows.column_names and not rows[key].null_count
         }
 
     def _counts(
-        self, column: pa.ChunkedArray, episode: int
+        self, column: pa.ChunkedArray, camera: Feature, episode: int
     ) -> NDArray[np.int64]:
-        if column.type != _COUNTS:
-            raise self._unfit(episode, str(column.type))
-        counts: NDArray[np.int64] = (
-            column.chunk(0).flatten().to_numpy().reshape(3, 256)
-        )
+        shape = camera.histogram_shape
+        counted = column.chunk(0).flatten().to_numpy()
+        if column.type != _type_of(camera) or len(counted) > math.prod(shape):
+            raise self._unfit(episode, f"{len(counted)} of {column.type}")
+        counts = np.zeros(shape, dtype=np.int64)
+        counts.reshape(-1)[: len(counted)] = counted
         if counts.min() < 0 or not counts.sum(axis=1).all():
             raise self._unfit(episode, "counts below 0, or none")
-        return counts.astype(np.int64)
+        return counts
 
     def _unfit(self, episode: int, found: str) -> DatasetError:
         return DatasetError(

@@ -31,7 +31,9 @@ def stored_stats(
     values = stored if isinstance(stored, Mapping) else {}
     count = _count(values.get("count"), length)
     if histogram is not None:
-        return FeatureStats.of_histogram(histogram, count)
+        return FeatureStats.of_histogram(
+            histogram, count, feature.histogram_steps
+        )
     shape = (feature.camera_size[2], 1, 1)
     known = {
         name: _numbers(values.get(name), shape)

@@ -137,7 +137,9 @@ class DatasetWriter(ABC):
         )
         self.origins = Origins()
         (root / "meta").mkdir()
-        self._histograms = HistogramFile(root, schema.cameras)
+        self._histograms = HistogramFile(
+            root, {key: schema.features[key] for key in schema.cameras}
+        )
         self._lanes = Lanes(schema.cameras)
 
     def add(self, episode: EncodedEpisode) -> pa.Table:

@@ -10,8 +10,15 @@ from itertools import count, takewhile
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
-from piperline.files import identity, sync, sync_tree
-from piperline.lerobot.info import PROVENANCE, Info
+from piperline.files import mount_point, sync, sync_tree
+from piperline.lerobot.info import Info
+from piperline.output.ours import (
+    Watch,
+    check_bytes,
+    check_names,
+    is_ours,
+    state,
+)
 from piperline.text import is_utf8, printable
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -57,16 +64,20 @@ def check_free(
     output: Path,
     *,
     overwrite: bool | None = None,
+    thorough: bool = True,
+    watch: Watch = lambda _done, _all: None,
 ) -> str | None:
     """See that a dataset can be put at `output`: nothing is there, or one of ours to be replaced.
 
     Args:
         output: the folder to make.
         overwrite: whether to replace a dataset; None where that is not for the caller to choose.
+        thorough: read all of a dataset that is to be replaced; else its names and sizes must do.
+        watch: told how many bytes of how many were read.
 
     Returns:
-        The identity of the dataset that is to be replaced, for `give_name`; None if nothing is
-        there.
+        The state of the dataset that is to be replaced, for `give_name`; None if nothing is there,
+        or it was not read.
 
     Raises:
         UsageError: it is no name for a folder to make.
@@ -75,7 +86,7 @@ def check_free(
     check_name(output)
     if not output.exists() and not output.is_symlink():
         return None
-    if output.is_symlink() or output.is_mount():
+    if output.is_symlink() or is_mount_point(output):
         target = (
             f"a link to {output.readlink()}"
             if output.is_symlink()
@@ -90,9 +101,12 @@ def check_free(
         )
     if output.is_dir() and not any(output.iterdir()):
         return None
-    ours = (output / PROVENANCE).is_file()
+    ours = is_ours(output)
     if overwrite and ours:
-        return identity(output)
+        if thorough:
+            return check_bytes(output, watch)
+        check_names(output)
+        return None
     replaceable = ours and overwrite is False
     remedy = "replace it with --overwrite" if replaceable else "move it away"
     raise OutputExists(
@@ -106,8 +120,17 @@ def check_free(
     )
 
 
+def is_mount_point(folder: Path) -> bool:
+    """Whether something is mounted at a folder: its name cannot be given to another one then."""
+    return folder.exists() and mount_point(folder) == folder.resolve()
+
+
 def check_output(
-    output: Path, inputs: Sequence[Path], *, overwrite: bool | None = None
+    output: Path,
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool | None = None,
+    thorough: bool = True,
 ) -> str | None:
     """As `check_free`; and see that `output` is apart from the inputs.
 
@@ -127,7 +150,7 @@ def check_output(
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
             )
-    return check_free(output, overwrite=overwrite)
+    return check_free(output, overwrite=overwrite, thorough=thorough)
 
 
 def give_name(
@@ -141,18 +164,18 @@ def give_name(
     Args:
         made: the new dataset, complete and on the disk.
         output: the name that it gets.
-        replaces: the identity of the dataset that is there and is to be replaced, from
-            `check_free`. Anything else that came to be there meanwhile is kept.
+        replaces: the state of the dataset that is there and is to be replaced, from `check_free`.
+            Anything else that came to be there meanwhile is kept.
 
     Raises:
         OutputExists: there is something else at `output`.
     """
     if replaces is None:
         _take(made, output)
-    elif identity(output) != replaces:
+    elif state(output) != replaces:
         raise _came_meanwhile(output)
     elif _exchange(made, output):
-        if identity(made) != replaces:  # it was replaced between the two looks
+        if state(made) != replaces:  # it was changed between the two looks
             _exchange(made, output)
             raise _came_meanwhile(output)
         sync(output.parent)

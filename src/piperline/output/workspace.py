@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from piperline.errors import OutputExists, Place, output_error
+from piperline.errors import OutputError, OutputExists, Place, output_error
 from piperline.files import (
     identity,
+    mount_point,
     remove,
     remove_tree,
     sweep_removed,
@@ -30,6 +31,7 @@ from piperline.output.publish import (
     backup_name,
     exchange,
     give_name,
+    is_mount_point,
     last_backup,
     restore_replaced,
 )
@@ -104,10 +106,12 @@ def workspace(
 
     Raises:
         OutputExists: there is something else in it, or another process is at work in it.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or lies on another file system than the output.
     """
     try:
+        _refuse_mount_point(output)
         folder.mkdir(parents=True, exist_ok=True)
+        _check_file_system(folder, output)
         foreign = foreign_names(folder, names)
         if foreign:
             raise OutputExists(
@@ -125,6 +129,28 @@ def workspace(
             raise
         known.next_step = no_room or known.next_step
         raise known from error
+
+
+def _refuse_mount_point(output: Path) -> None:
+    if is_mount_point(output):
+        raise OutputError(
+            "this is a mount point: a dataset cannot take its place",
+            place=Place(file=output),
+            expected="a folder that can be renamed",
+            found="a file system, or a part of one, mounted there",
+            next_step="name another output (--output), such as a folder in it",
+        )
+
+
+def _check_file_system(folder: Path, output: Path) -> None:
+    if mount_point(folder) != mount_point(output.parent):
+        raise OutputError(
+            f"{folder.name} lies on another file system: what is made there cannot get its name",
+            place=Place(file=folder),
+            expected=f"a folder on the file system of {output.parent}",
+            found=f"one on that of {mount_point(folder)}",
+            next_step="move it away; to work on another disk, name an output there",
+        )
 
 
 @dataclass(frozen=True)

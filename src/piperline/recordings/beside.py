@@ -4,7 +4,11 @@ Both the name of such a file and what it holds are untrusted: nothing outside th
 meant is read, and nothing of an absurd size.
 """
 
+import hashlib
 import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -19,6 +23,47 @@ _FOLDERS_ABOVE = 4
 _LONGEST_NAME = 4096
 _MAX_TEXT_BYTES = 4 << 20
 _MAX_IMAGE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What files beside a recording are, which hold a part of an episode.
+
+    Attributes:
+        fingerprint: of their names, sizes and times of change; empty where there are none.
+        newest_ns: when the last of them changed, in nanoseconds.
+        frames: how many of the episode they hold, from its start.
+    """
+
+    fingerprint: str = ""
+    newest_ns: int = 0
+    frames: int = 0
+
+
+def fingerprint_beside(
+    folder: Path, files: Iterable[Path], frames: int
+) -> Beside:
+    """What tells whether the files of `frames` frames have changed, wherever their folder lies."""
+    digest = hashlib.sha256()
+    newest = count = 0
+    for path in files:
+        size, changed = _size_and_time(path)
+        name = os.path.relpath(path, folder)
+        told = json.dumps([name, size, changed])
+        digest.update(told.encode("utf-8", "surrogatepass"))
+        newest, count = max(newest, changed), count + 1
+    if not count:
+        return Beside()
+    return Beside(digest.hexdigest()[:32], newest, frames)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds; -1 and 0 where there is no such file: told when it is read."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def find_beside(recording: Path, name: str) -> Path | None:

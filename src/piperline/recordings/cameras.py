@@ -61,14 +61,7 @@ def find_cameras(layout: Layout, datasets: Datasets) -> dict[str, FoundCamera]:
         if not found and not rule.optional:
             raise _missing(name, rule, datasets)
         for one in found:
-            key = (
-                rule.rename.get(
-                    one.star,
-                    one.star,
-                )
-                if name == "*"
-                else name
-            )
+            key = name.replace("*", rule.rename.get(one.star, one.star))
             _check_name(key, rule, datasets)
             if key in cameras:
                 raise _twice(key, cameras[key].name, one.name, datasets)
@@ -95,7 +88,7 @@ def open_stream(
     return VideoStream(
         path,
         color,
-        turned=rule.turned,
+        mirrored=rule.mirrored,
         place=place,
         rows=rows,
     )
@@ -187,7 +180,7 @@ def _missing(name: str, rule: CameraRule, datasets: Datasets) -> LayoutMismatch:
         )
         error.place = replace(datasets.place, camera=name)
         return error
-    if name != "*":
+    if "*" not in name:
         datasets.need(rule.paths)
     path = rule.paths[0]
     above = path.partition("*")[0].rpartition("/")[0]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from piperline.errors import PiperlineError, RecordingError
+from piperline.errors import PiperlineError
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
@@ -47,8 +48,17 @@ class LayoutCheck:
     problems: Mapping[str, PiperlineError]
 
 
-def check_layout(layout: Layout, path: Path) -> LayoutCheck:
+def check_layout(
+    layout: Layout,
+    path: Path,
+    bad: Mapping[str, PiperlineError] = MappingProxyType({}),
+) -> LayoutCheck:
     """Hold a layout against all episodes of a file, without reading their frames.
+
+    Args:
+        layout: what the file should hold.
+        path: the file.
+        bad: why some episodes cannot be read, by their names.
 
     Raises:
         RecordingError: the file cannot be opened, or holds no episodes.
@@ -59,10 +69,12 @@ def check_layout(layout: Layout, path: Path) -> LayoutCheck:
         names = recording.episodes()
         for name in names:
             try:
+                if name in bad:
+                    raise bad[name]
                 episode = recording.episode(name)
                 header = episode.header()
                 episode.vectors(header.length)
-            except RecordingError as error:
+            except PiperlineError as error:
                 problems[name] = error
                 continue
             first = first or _checked(episode, header, layout)

@@ -10,12 +10,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, LayoutMismatch, Place
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
 from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
-from piperline.recordings.rules import CameraRule, Color, Storage
+from piperline.recordings.rules import (
+    CameraRule,
+    Color,
+    Mirrored,
+    Storage,
+)
+from piperline.video.depth_codes import DepthUnit
 from piperline.video.image_header import (
+    PngHeader,
     check_png,
     image_kind,
     is_png,
@@ -23,7 +31,7 @@ from piperline.video.image_header import (
     png_header,
 )
 
-Payload = bytes | NDArray[np.uint8]
+Payload = bytes | NDArray[Any]
 
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
 _MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 256 << 20, 512 << 20
@@ -38,14 +46,27 @@ class CameraHeader:
         storage: how an image is stored.
         height, width: of the first image, in pixels.
         color: how its colours are meant.
-        turned: whether the recorded images are upside down, and are put right.
+        mirrored: how the recorded images are mirrored; they are put right.
+        depth: the unit, where the values are distances.
+        packets: codec and frames a second of a video whose packets can be taken as they are.
     """
 
     storage: Storage
     height: int
     width: int
     color: Color = "rgb"
-    turned: bool = False
+    mirrored: Mirrored = (False, False)
+    depth: DepthUnit | None = None
+    packets: tuple[str, int] | None = None
+
+    @property
+    def kind(self) -> str:
+        """How the images are stored, in words."""
+        return (
+            f"{self.storage} depth in {self.depth}"
+            if self.depth
+            else self.storage
+        )
 
 
 class ImageStream(Protocol):
@@ -60,14 +81,20 @@ class ImageStream(Protocol):
         """How the colours are meant."""
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
 
     def header(self) -> CameraHeader:
         """How the images are stored and how large they are."""
 
+    def files(self) -> Iterator[Path]:
+        """The files beside the recording that hold the images, if such do."""
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
+
     def __iter__(self) -> Iterator[Payload]:
-        """The images in order: bytes of a JPEG or PNG, or uint8 arrays (H, W, 3)."""
+        """The images in order: bytes of a JPEG or PNG, or arrays: uint8 (H, W, 3), depth (H, W)."""
 
     def jpeg(
         self,
@@ -107,7 +134,7 @@ class FrameStream:
         suggestion: Callable[[], str] | None,
     ) -> None:
         self.length = len(rows)
-        self.turned = rule.turned
+        self.mirrored = rule.mirrored
         self._rule, self._rows = rule, rows
         self._data, self._lengths = data, lengths
         self._place, self._suggestion = (
@@ -142,13 +169,22 @@ class FrameStream:
             size = first.shape[0], first.shape[1]
         elif storage == "png":
             size = self._png_size(first)
+        elif self._rule.depth:
+            raise self.bad(0, "JPEG, which keeps no distances")
         else:
             size = self.jpeg(0, first)[1:]
         self._check_color(storage, self._color)
-        return CameraHeader(storage, *size, self._color, self.turned)
+        return CameraHeader(
+            storage, *size, self._color, self.mirrored, self._rule.depth
+        )
 
     def __iter__(self) -> Iterator[Payload]:
         """The images in order: a JPEG or PNG, perhaps padded with zeros, or uint8 (H, W, 3)."""
+        for rows in self._slabs():
+            yield from self._payloads(rows)
+
+    def _slabs(self) -> Iterator[NDArray[np.int64]]:
+        """The rows in spans that are read at once."""
         size = self._slab_rows()
         start = 0
         while start < self.length:
@@ -157,8 +193,23 @@ class FrameStream:
                     self._rows[start : start + size], self._rows[start] + size
                 )
             )
-            yield from self._payloads(self._rows[start:stop])
+            yield self._rows[start:stop]
             start = stop
+
+    def clip(self) -> Clip | None:
+        """None: the images lie one by one."""
+        return None
+
+    def files(self) -> Iterator[Path]:
+        """The image files that the rows name; none where the first row names none."""
+        if self._raw:
+            return
+        folder = Path(self._place.file or "").resolve().parent
+        for rows in (self._rows[:1], *self._slabs()):
+            names = [names_image(value) for _, value in self._values(rows)]
+            if names[0] is None:
+                return
+            yield from (folder / name for name in names if name is not None)
 
     def jpeg(
         self,
@@ -200,16 +251,30 @@ class FrameStream:
             header = png_header(first)
         except ValueError as error:
             raise self.bad(0, str(error)) from error
-        if header.bits > 8:  # noqa: PLR2004 - bits of a colour
+        if self._rule.depth:
+            self._check_depth_png(header)
+        elif header.bits > 8:  # noqa: PLR2004 - bits of a colour
             kind = "grey" if header.gray else "colour"
             raise LayoutMismatch(
                 "the images are PNG of 16 bits, of which a video would keep 8",
                 place=self._place,
                 expected="JPEG, PNG of 8 bits a colour, or uint8 arrays",
                 found=f"PNG of {header.bits} bits, {kind}: depth images are stored so",
-                next_step="leave the camera out of the layout: depth is not converted",
+                next_step='declare it as depth in the layout: depth = "mm", or leave it out',
             )
         return header.height, header.width
+
+    def _check_depth_png(self, header: PngHeader) -> None:
+        if header.bits == 16 and header.gray:  # noqa: PLR2004 - bits of a distance
+            return
+        kind = "grey" if header.gray else "colour"
+        raise LayoutMismatch(
+            "the images are no depth images",
+            place=self._place,
+            expected="PNG of 16 bits, grey",
+            found=f"PNG of {header.bits} bits, {kind}",
+            next_step="leave `depth` out of the layout",
+        )
 
     def _check_color(self, storage: Storage, color: Color) -> None:
         other = "swapped-jpeg" if storage == "raw" else "bgr"
@@ -228,9 +293,11 @@ class FrameStream:
         """Whether the images are raw arrays; refuses what is no image storage or absurdly large."""
         data, dtype = self._data, self._dtype
         shape: tuple[int, ...] = data.shape or ()
+        distances = bool(self._rule.depth) and _is_depth(dtype, shape)
         arrays = dtype == np.uint8 and len(shape) == 4  # noqa: PLR2004 - (T, H, W, 3)
         self._channels_first = bool(arrays and shape[1] == 3 != shape[3])  # noqa: PLR2004
         raw = arrays and (shape[3] == 3 or self._channels_first)  # noqa: PLR2004
+        raw = distances if self._rule.depth else raw
         padded = dtype == np.uint8 and len(shape) == 2  # noqa: PLR2004 - (T, bytes)
         opaque = (
             dtype.kind == "V" and not dtype.hasobject and dtype.names is None
@@ -248,6 +315,8 @@ class FrameStream:
                 "an image for each frame: JPEG or PNG bytes, names of image files,"
                 " or uint8 of shape (length, height, width, 3)"
             )
+            if self._rule.depth:
+                expected = "distances of shape (length, height, width), or PNG of 16 bits"
             message = "the dataset does not hold images"
             raise mismatch(
                 message, self._place, expected, describe(data), self._suggestion
@@ -298,17 +367,25 @@ class FrameStream:
             column = lengths[:, index] if lengths is not None else None
             yield self._payload(int(row), slab[index], column)
 
+    def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+        """The bytes of rows that are no arrays, without zeros behind them."""
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        with reading(replace(self._place, frame=start), BadEpisode):
+            slab = read_rows(self._data.id, self._dtype, start, stop)
+        for row in rows:
+            yield int(row), _bytes(slab[int(row) - start]).rstrip(b"\0")
+
     def _payload(
         self,
         row: int,
         image: bytes | str | NDArray[np.uint8],
         lengths: NDArray[Any] | None,
     ) -> Payload:
-        if isinstance(image, str):
-            image = image.encode("utf-8", "surrogateescape")
-        if self._raw and not isinstance(image, bytes):
+        if self._rule.depth and isinstance(image, np.ndarray) and self._raw:
+            return image.reshape(image.shape[:2])
+        if self._raw and isinstance(image, np.ndarray):
             return np.moveaxis(image, 0, 2) if self._channels_first else image
-        data = image if isinstance(image, bytes) else image.tobytes()
+        data = _bytes(image)
         if not data.startswith(_JPEG_START) and not is_png(data):
             return self._other(row, data)
         if lengths is not None:
@@ -347,3 +424,16 @@ class FrameStream:
             known = ", ".join(f"{length:g}" for length in lengths)
             found = f"{size} bytes, but the table of true lengths says {known}"
             raise self._bad_row(row, found)
+
+
+def _is_depth(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    """Whether a dataset holds a distance for each pixel of each frame."""
+    one_each = len(shape) == 3 or (len(shape) == 4 and shape[3] == 1)  # noqa: PLR2004
+    return one_each and (dtype.kind == "f" or dtype == np.uint16)
+
+
+def _bytes(image: bytes | str | NDArray[np.uint8]) -> bytes:
+    """A recorded value as bytes."""
+    if isinstance(image, str):
+        return image.encode("utf-8", "surrogateescape")
+    return image if isinstance(image, bytes) else image.tobytes()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,12 @@ class Instruction:
     Attributes:
         text: without spaces around it; None where no source tells one.
         instead: what was found where there is none.
-        changes: how many different texts the rows hold, where there is one in each.
+        rows: the text of each row of a dataset, empty ones too, where it holds several.
     """
 
     text: str | None
     instead: str = ""
-    changes: int = 1
+    rows: tuple[str, ...] = ()
 
 
 def find_instruction(
@@ -48,13 +49,57 @@ def find_instruction(
         value = value_of(rule, root, place)
         texts = texts_of(value, rule.key)
         if texts:
-            rows = isinstance(value, np.ndarray) and rule.key is None
             return Instruction(
-                _chosen(rule, texts, place),
-                changes=len(set(texts)) if rows else 1,
+                _chosen(rule, texts, place), rows=_of_rows(value, rule)
             )
         reasons.append(_reason(rule, value))
     return Instruction(None, "; ".join(reasons) or "none, or empty")
+
+
+Spans = tuple[tuple[int, str], ...]
+"""Instructions that change: the frame from which each one holds, and its text."""
+
+
+def spans_of(texts: Sequence[str]) -> Spans:
+    """When the instruction of an episode changes; an empty text is the one before it.
+
+    Args:
+        texts: of each frame.
+    """
+    first = next(filter(None, texts), "")
+    spans = [(0, first)]
+    for frame, text_ in enumerate(texts):
+        if text_ and text_ != spans[-1][1]:
+            spans.append((frame, text_))
+    return tuple(spans)
+
+
+def texts_in(spans: Spans) -> tuple[str, ...]:
+    """The texts of spans, each once, in the order in which they first hold."""
+    return tuple(dict.fromkeys(text_ for _, text_ in spans))
+
+
+def spans_from(spans: Spans, first: int, length: int) -> Spans:
+    """The spans of `length` frames from number `first` on, counted from there."""
+    last = max((start for start, _ in spans if start <= first), default=0)
+    return tuple(
+        (max(start - first, 0), text_)
+        for start, text_ in spans
+        if last <= start < first + length
+    )
+
+
+def _of_rows(value: object, rule: TaskRule) -> tuple[str, ...]:
+    """The texts of a dataset with several different ones; nothing where they are no plain rows."""
+    if not isinstance(value, np.ndarray) or rule.key or rule.text is None:
+        return ()
+    if "@" in rule.text or value.ndim not in {1, 2} or value.size != len(value):
+        return ()
+    rows = tuple(
+        text(item).strip() if isinstance(item, (str, bytes)) else ""
+        for item in value.ravel().tolist()
+    )
+    return rows if len({row for row in rows if row}) > 1 else ()
 
 
 def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> object:
@@ -140,15 +185,27 @@ def _chosen(
 ) -> str:
     index = number_of(place) % len(texts) if rule.choose == "by-number" else 0
     chosen = texts[index]
-    if not is_utf8(chosen):
+    refuse_bad_text([chosen], place, f" in {rule.described}")
+    return chosen
+
+
+def refuse_bad_text(
+    texts: Sequence[str], place: Place, where: str = ""
+) -> None:
+    """See that texts can be written.
+
+    Raises:
+        BadEpisode: one is not UTF-8.
+    """
+    bad = next((one for one in texts if not is_utf8(one)), None)
+    if bad is not None:
         raise BadEpisode(
             "the task text is not UTF-8",
             place=place,
-            expected=f"UTF-8 in {rule.described}",
-            found=printable(chosen),
+            expected=f"UTF-8{where}",
+            found=printable(bad),
             next_step="write it anew as UTF-8, or leave the episode out with --skip-bad",
         )
-    return chosen
 
 
 def _reason(rule: TaskRule, value: object) -> str:

@@ -43,8 +43,8 @@ class Layout(Rule):
         fps: frames a second, where the recording tells none.
         episodes, task, time: where episodes, their instructions and times are.
         vectors: by feature name, in order: `observation.state`, `action`, ...
-        cameras: by camera name, in order; the feature is `observation.images.NAME`. The name `*`
-            goes with a path that holds a `*`.
+        cameras: by camera name, in order; the feature is `observation.images.NAME`. A name with a
+            `*` goes with a path that holds a `*`.
         left_out: paths of datasets that are left out on purpose, and why.
         signs: what tells recordings of this kind from others.
     """
@@ -63,8 +63,8 @@ class Layout(Rule):
 
     def __post_init__(self) -> None:
         """See that names and paths fit together."""
-        cameras = [name for name in self.cameras if name != "*"]
-        check_names([self.name, *self.vectors, *cameras])
+        check_names([self.name, *self.vectors])
+        check_names(name.replace("*", "_") for name in self.cameras)
         if not self.vectors:
             raise ValueError(
                 "there must be vectors: what the robot measured and was told"
@@ -79,11 +79,11 @@ class Layout(Rule):
             self._check_vector(key, rule)
         for name, camera in self.cameras.items():
             if any(
-                (name == "*") != ("*" in path)
+                name.count("*") != path.count("*")
                 for path in camera.paths or (camera.video or "",)
             ):
                 raise ValueError(
-                    f"camera {name}: the name '*' goes with a path that holds a '*'"
+                    f"camera {name}: a name with '*' goes with a path that holds a '*'"
                 )
 
     def _check_vector(self, key: str, rule: VectorRule) -> None:
@@ -104,6 +104,13 @@ class Layout(Rule):
         """The sources of instructions, in the order in which they are tried."""
         rules = self.task if isinstance(self.task, tuple) else (self.task,)
         return tuple(rule for rule in rules if rule.described != "nothing")
+
+    @property
+    def looks_beside(self) -> bool:
+        """Whether texts, rates or videos may come from files beside the recordings."""
+        texts = any(rule.file for rule in self.tasks)
+        videos = any(rule.video for rule in self.cameras.values())
+        return texts or videos or self.time.file is not None
 
     @property
     def content(self) -> dict[str, Any]:

@@ -9,6 +9,10 @@ WORKER_MEMORY = 8 << 30
 """Of a worker, in bytes of address space."""
 WORKER_SECONDS = 600
 """For how long a worker may say nothing while it reads an episode."""
+READER_MEMORY = 2 << 30
+"""As WORKER_MEMORY, of a process that reads structure, numbers and single images."""
+READER_SECONDS = 60
+"""As WORKER_SECONDS, for such a process: it speaks when it comes to an episode."""
 _CRASHES = {
     signal.SIGSEGV,
     signal.SIGBUS,

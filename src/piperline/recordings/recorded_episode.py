@@ -3,17 +3,25 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, LayoutError, Place
+from piperline.recordings.beside import Beside, fingerprint_beside
 from piperline.recordings.cameras import FoundCamera, find_cameras, open_stream
 from piperline.recordings.datasets import REPAIR, Datasets
 from piperline.recordings.hdf5 import describe, lookup, resolve
 from piperline.recordings.images import CameraHeader, ImageStream
-from piperline.recordings.instructions import find_instruction
+from piperline.recordings.instructions import (
+    Instruction,
+    Spans,
+    find_instruction,
+    refuse_bad_text,
+    spans_of,
+)
 from piperline.recordings.layout import Layout
 from piperline.recordings.marks import Marks, read_marks
 from piperline.recordings.rules import HIGHEST_RATE
@@ -43,6 +51,7 @@ class EpisodeHeader:
         cameras: by camera name, in the layout's order.
         no_task: what was found instead of an instruction.
         notes: what is worth knowing of rows that are left out, of rates and of clocks.
+        spans: when the instruction changes, where it does.
     """
 
     length: int
@@ -50,6 +59,7 @@ class EpisodeHeader:
     cameras: Mapping[str, CameraHeader]
     no_task: str = ""
     notes: tuple[str, ...] = ()
+    spans: Spans = ()
 
 
 class Episode:
@@ -94,17 +104,35 @@ class Episode:
         notes: list[str] = []
         length = self._length(notes)
         told = find_instruction(self._layout.tasks, self._root, self.place)
-        if told.changes > 1:
-            notes.append(
-                f"{told.changes} instructions in one episode: the first is taken for all"
-            )
+        spans = self._spans(told, length, notes)
         cameras = {
             name: self.stream(name, length).header() for name in self._cameras
         }
         notes += self._time_notes(length)
         return EpisodeHeader(
-            length, told.text, cameras, told.instead, tuple(notes)
+            length,
+            spans[0][1] if spans else told.text,
+            cameras,
+            told.instead,
+            tuple(notes),
+            spans if len(spans) > 1 else (),
         )
+
+    def _spans(self, told: Instruction, length: int, notes: list[str]) -> Spans:
+        """When the instruction changes, where a dataset has one for each frame."""
+        if not told.rows:
+            return ()
+        start = self._span[0] if self._span else 0
+        one_clock = self._layout.time.align is None
+        if one_clock and start + length <= len(told.rows):
+            texts = told.rows[start : start + length]
+            refuse_bad_text(texts, self.place)
+            return spans_of(texts)
+        changes = len({text for text in told.rows if text})
+        notes.append(
+            f"{changes} instructions in one episode: the first is taken for all"
+        )
+        return ()
 
     def check_structure(self) -> None:
         """See that all is there that the layout declares; no image is read.
@@ -157,6 +185,16 @@ class Episode:
             suggestion=self._suggestion,
         )
 
+    def beside(self, length: int) -> Beside:
+        """The files beside the recording that hold images of the first `length` frames."""
+        folder = Path(self.place.file or "").resolve().parent
+        files = [
+            path
+            for camera in self._cameras
+            for path in self.stream(camera, length).files()
+        ]
+        return fingerprint_beside(folder, files, length)
+
     def settled_layout(self) -> Layout:
         """The layout with what only a recording tells: optional parts, names, the rate.
 
@@ -184,9 +222,9 @@ class Episode:
                 place=self.place,
             )
         kept = {
-            name: replace(rule, optional=name == "*" and rule.optional)
+            name: replace(rule, optional="*" in name and rule.optional)
             for name, rule in self._layout.cameras.items()
-            if name == "*" or name in self._cameras
+            if "*" in name or name in self._cameras
         }
         return replace(
             self._layout, vectors=vectors, cameras=kept, fps=self.rate()

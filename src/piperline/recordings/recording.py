@@ -28,6 +28,7 @@ from piperline.recordings.hdf5 import (
     resolve,
 )
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
+from piperline.recordings.reader import reading_at
 from piperline.recordings.recorded_episode import Episode, names_in
 from piperline.text import is_utf8, natural_key, printable
 
@@ -107,6 +108,7 @@ class Recording:
         self, name: str, suggestion: Callable[[], str] | None = None
     ) -> Episode:
         place = Place(file=self.path, episode=name)
+        reading_at(place)
         if not is_utf8(name):
             raise BadEpisode(
                 "the name of the episode is not UTF-8",

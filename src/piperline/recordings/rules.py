@@ -6,8 +6,10 @@ from the top of the file.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+
+from piperline.video.depth_codes import DepthUnit
 
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 """How the colours of recorded images are to be understood.
@@ -18,6 +20,9 @@ Color = Literal["rgb", "bgr", "swapped-jpeg"]
 exchanged.
 """
 Storage = Literal["jpeg", "png", "raw", "video"]
+
+Mirrored = tuple[bool, bool]
+"""Whether images are mirrored: top and bottom, left and right."""
 
 HIGHEST_RATE = 1000
 _FARTHEST_FOLDER = 8
@@ -210,7 +215,7 @@ class TaskRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class CameraRule(Rule):
-    """A camera; under the name `*`, all whose paths match, called by what `*` stands for.
+    """A camera; if its name holds a `*`, all whose paths match: `*` is the same in both.
 
     Attributes:
         path: the dataset below the episode; of several paths the first that exists. Its values are
@@ -227,6 +232,9 @@ class CameraRule(Rule):
         images_only: of `*`: datasets that hold no images are passed over.
         rename: of `*`: other names, by the recorded ones.
         rotate: degrees by which the recorded images are turned.
+        flip: the recorded images are mirrored: left and right (`horizontal`), top and bottom
+            (`vertical`).
+        depth: the values are distances in this unit, one a pixel: arrays, or PNG of 16 bits.
         sizes: (height, width) of images that lie as plain bytes of RGB.
         optional: passed over in recordings without it.
         timestamps: the dataset with the time of each image; `*` stands for the same as in `path`.
@@ -240,12 +248,16 @@ class CameraRule(Rule):
     images_only: bool = False
     rename: Mapping[str, str] = field(default_factory=dict)
     rotate: Literal[0, 180] = 0
+    flip: Literal["horizontal", "vertical"] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    depth: DepthUnit | None = None
     optional: bool = False
     timestamps: str | None = None
 
     def __post_init__(self) -> None:
         """See that it can be; paths lose the slashes around them."""
+        if self.depth and (self.video or self.sizes or self.color != "rgb"):
+            raise ValueError("depth has a path, and neither color nor sizes")
         if (self.path is None) == (self.video is None):
             raise ValueError("one of path and video")
         if self.path is not None:
@@ -267,9 +279,16 @@ class CameraRule(Rule):
         return (self.path,) if isinstance(self.path, str) else self.path or ()
 
     @property
-    def turned(self) -> bool:
-        """Whether the recorded images are upside down."""
-        return self.rotate != 0
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored: half a turn is both ways."""
+        half = self.rotate != 0
+        return half != (self.flip == "vertical"), half != (
+            self.flip == "horizontal"
+        )
+
+    def recolored(self, color: Color) -> "CameraRule":
+        """The rule with other colours; depth has none."""
+        return self if self.depth else replace(self, color=color)
 
     def color_of(self, storage: Storage) -> Color:
         """How the colours of images that are stored in this way are to be understood."""

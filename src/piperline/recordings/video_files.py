@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.episode import Clip
 from piperline.errors import BadEpisode, DatasetError, Place
 from piperline.recordings.beside import inside
 from piperline.recordings.datasets import REPAIR
 from piperline.recordings.images import CameraHeader
-from piperline.recordings.rules import Color
+from piperline.recordings.rules import Color, Mirrored
 from piperline.text import natural_key
+from piperline.video.clips import ClipReader
 from piperline.video.decoder import decode, probe
 
 _LARGEST_SIDE = 1 << 14
@@ -69,7 +71,7 @@ class VideoStream:
     Args:
         path: the file.
         color: how its colours are meant.
-        turned: whether its images are upside down.
+        mirrored: how its images are mirrored.
         place: file, episode and camera.
         rows: the number of the image for each frame, rising; int64, shape (frames,).
     """
@@ -79,11 +81,11 @@ class VideoStream:
         path: Path,
         color: Color,
         *,
-        turned: bool,
+        mirrored: Mirrored,
         place: Place,
         rows: NDArray[np.int64],
     ) -> None:
-        self.color, self.turned, self.length = color, turned, len(rows)
+        self.color, self.mirrored, self.length = color, mirrored, len(rows)
         self._path, self._rows = path, rows
         self._place = replace(place, file=path)
 
@@ -101,9 +103,32 @@ class VideoStream:
             0 < info.width <= _LARGEST_SIDE and 0 < info.height <= _LARGEST_SIDE
         ):
             raise self.bad(0, f"{info.width}x{info.height} pixels")
+        clip = self.clip()
         return CameraHeader(
-            "video", info.height, info.width, self.color, self.turned
+            "video",
+            info.height,
+            info.width,
+            self.color,
+            self.mirrored,
+            packets=(clip.info.codec, clip.info.fps) if clip else None,
         )
+
+    def clip(self) -> Clip | None:
+        """The frames as packets: of a simple file, one after the other from a key frame on.
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        info, count = probe(self._path)
+        first = int(self._rows[0])
+        in_a_row = int(self._rows[-1]) - first + 1 == self.length
+        clip = Clip(self._path, first, self.length, info, count == self.length)
+        usual = info.pix_fmt == "yuv420p" and in_a_row
+        return clip if usual and ClipReader().piece(clip) else None
+
+    def files(self) -> Iterator[Path]:
+        """The video."""
+        yield self._path
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The images in order, uint8 of shape (H, W, 3).

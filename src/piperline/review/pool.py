@@ -2,46 +2,73 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from piperline.errors import PiperlineError, Place
 from piperline.process import Died, Pool, Silent
 from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
+from piperline.recordings.reader import Caller, Crashed
 from piperline.review.source import Unit
-from piperline.review.worker import Crashed, Setup
+from piperline.review.worker import Setup
 
 
-def measure_all(
-    units: Sequence[Unit],
-    setup: Setup,
-    workers: int,
-    done: Callable[[Unit], None],
-) -> dict[str, PiperlineError]:
-    """Measure episodes and keep their signals.
+class MeasuringPool:
+    """Processes that read recordings and measure them.
 
-    Args:
-        units: what is to do.
-        setup: how.
-        workers: processes.
-        done: told of each episode, also of those that cannot be read.
+    A context manager; leaving it ends them. One is started at once, more when there is something
+    to measure.
 
-    Returns:
-        Why some cannot be read, by their keys.
-
-    Raises:
-        RuntimeError: a fault of the program, with the worker's traceback.
+    Attributes:
+        read: lets one of them call a function that reads a recording.
     """
-    queue, failed = deque(units), dict[str, PiperlineError]()
-    with Pool[Unit]("piperline.review.worker", memory=WORKER_MEMORY) as pool:
-        pool.start(min(workers, len(units)))
-        todo = pool.run(
+
+    def __init__(self) -> None:
+        self._pool = Pool[Any]("piperline.review.worker", memory=WORKER_MEMORY)
+        self._pool.start(1)
+        self.read = Caller(self._pool)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.end()
+
+    def measure_all(
+        self,
+        units: Sequence[Unit],
+        setup: Setup,
+        workers: int,
+        done: Callable[[Unit], None],
+    ) -> dict[str, PiperlineError]:
+        """Measure episodes and keep their signals; once, the processes end with it.
+
+        Args:
+            units: what is to do.
+            setup: how.
+            workers: processes.
+            done: told of each episode, also of those that cannot be read.
+
+        Returns:
+            Why some cannot be read, by their keys.
+
+        Raises:
+            RuntimeError: a fault of the program, with the worker's traceback.
+        """
+        queue, failed = deque(units), dict[str, PiperlineError]()
+        self._pool.start(min(workers, len(units)))
+        todo = self._pool.run(
             lambda: queue.popleft() if queue else None, setup, WORKER_SECONDS
         )
         for unit, answer in todo:
             match answer:
-                case Crashed(trace):
-                    raise RuntimeError(
-                        f"a fault in piperline, please report it:\n{trace}"
-                    )
+                case Crashed():
+                    raise answer.error()
                 case Died() | Silent():
                     failed[unit.key] = lost(
                         answer, Place(file=unit.file, episode=unit.name)
@@ -49,4 +76,5 @@ def measure_all(
                 case PiperlineError():
                     failed[unit.key] = answer
             done(unit)
-    return failed
+        self._pool.hang_up()  # the processes end while the caller goes on
+        return failed

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from piperline.plan import address, plan_text
 from piperline.process import usable_cpus
 from piperline.recordings.layout import Layout, load_layout
 from piperline.review.folder import ReviewFolder
-from piperline.review.pool import measure_all
+from piperline.review.pool import MeasuringPool
 from piperline.review.proposals import cameras_to_drop, propose
 from piperline.review.source import Subject, Unit, find_subject
 from piperline.review.worker import Setup
@@ -104,9 +105,13 @@ def review(
             found=f"--workers {workers}",
         )
     named = load_layout(layout) if isinstance(layout, str | Path) else layout
-    subject, units, unread = find_subject(inputs, named, pictures=pictures)
-    folder = ReviewFolder(Path(output))
-    with folder.opened():
+    with ExitStack() as stack:
+        pool = stack.enter_context(MeasuringPool())
+        subject, units, unread = find_subject(
+            inputs, named, pictures=pictures, read=pool.read
+        )
+        folder = ReviewFolder(Path(output))
+        stack.enter_context(folder.opened())
         films = folder.videos.absolute() if pictures and videos else None
         todo = [unit for unit in units if not folder.has(unit.key, films)]
         done = len(units) - len(todo)
@@ -120,7 +125,7 @@ def review(
         setup = Setup(
             subject.layout, folder.signals.absolute(), pictures, films
         )
-        failed = measure_all(todo, setup, workers or usable_cpus(), count)
+        failed = pool.measure_all(todo, setup, workers or usable_cpus(), count)
         episodes = list(
             _loaded(folder, [unit for unit in units if unit.key not in failed])
         )

@@ -19,6 +19,7 @@ from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
+from piperline.recordings.reader import Read, here
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
 from piperline.review.videos import whole_folder
@@ -81,7 +82,11 @@ class Subject:
 
 
 def find_subject(
-    inputs: Sequence[Path | str], named: Layout | None, *, pictures: bool
+    inputs: Sequence[Path | str],
+    named: Layout | None,
+    *,
+    pictures: bool,
+    read: Read = here,
 ) -> tuple[Subject, list[Unit], list[Unread]]:
     """What is reviewed, its episodes in order, and the files that cannot be read.
 
@@ -89,6 +94,7 @@ def find_subject(
         inputs: recordings, or one dataset.
         named: the layout of the recordings; None finds the built-in one that fits.
         pictures: whether images are looked at.
+        read: calls what reads a recording.
 
     Raises:
         RecordingError: there are no recordings.
@@ -96,7 +102,7 @@ def find_subject(
     """
     if len(inputs) == 1 and is_dataset(Path(inputs[0])):
         return _dataset(Path(inputs[0]), pictures=pictures)
-    layout = settle(named or find_layout(inputs), inputs)
+    layout = settle(named or find_layout(inputs, read), inputs, read)
     state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
     subject = Subject(
         layout.name,
@@ -107,7 +113,7 @@ def find_subject(
         bool(layout.tasks),
         layout,
     )
-    return subject, *_recordings(inputs, layout, pictures=pictures)
+    return subject, *_recordings(inputs, layout, read, pictures=pictures)
 
 
 def _dataset(
@@ -180,39 +186,49 @@ def _no_videos(root: Path, camera: str) -> DatasetError:
 
 
 def _recordings(
-    inputs: Sequence[Path | str], layout: Layout, *, pictures: bool
+    inputs: Sequence[Path | str], layout: Layout, read: Read, *, pictures: bool
 ) -> tuple[list[Unit], list[Unread]]:
     units: list[Unit] = []
     unread: list[Unread] = []
     for path, source in find_recordings(inputs, layout.episodes.files):
         try:
-            units += _units(path, source, layout, pictures=pictures)
+            names = read(path, _names, path, layout)
+            units += _units(path, source, names, layout, pictures=pictures)
         except RecordingError as error:
             unread.append(Unread(Place(file=path), error))
     return _with_sessions(units, layout), unread
 
 
+def _names(path: Path, layout: Layout) -> list[str]:
+    with Recording(path, layout) as recording:
+        return recording.episodes()
+
+
 def _units(
-    path: Path, source: str, layout: Layout, *, pictures: bool
+    path: Path,
+    source: str,
+    names: Sequence[str],
+    layout: Layout,
+    *,
+    pictures: bool,
 ) -> Iterator[Unit]:
     stat = path.stat()
-    with Recording(path, layout) as recording:
-        for name in recording.episodes():
-            identity = [
-                FORM,
-                source,
-                stat.st_size,
-                stat.st_mtime_ns,
-                name,
-                pictures,
-                asdict(layout),
-            ]
-            text = json.dumps(identity, sort_keys=True)
-            key = hashlib.sha256(
-                text.encode("utf-8", "surrogatepass")
-            ).hexdigest()[:32]
-            made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
-            yield Unit(path, source, path.name, name, key, made_of)
+    for name in names:
+        identity = [
+            FORM,
+            source,
+            stat.st_size,
+            stat.st_mtime_ns,
+            name,
+            pictures,
+            asdict(layout),
+        ]
+        text = json.dumps(identity, sort_keys=True)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
+            :32
+        ]
+        made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
+        yield Unit(path, source, path.name, name, key, made_of)
 
 
 def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
@@ -300,9 +316,13 @@ def _cameras(
 ) -> dict[str, CameraSignals]:
     header = episode.header()
     found = {}
-    for number, (name, camera) in enumerate(header.cameras.items()):
-        rule = layout.cameras.get(name) or layout.cameras["*"]
-        size, swap = (camera.height, camera.width), rule.color != "rgb"
+    pictures = [
+        (name, camera)
+        for name, camera in header.cameras.items()
+        if camera.depth is None
+    ]
+    for number, (name, camera) in enumerate(pictures):
+        size, swap = (camera.height, camera.width), camera.color != "rgb"
         video = video_file(films, number) if films else None
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap)

@@ -1,6 +1,7 @@
 """A process that measures episodes: it is told one after the other over a socket."""
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from piperline.errors import PiperlineError, Place
 from piperline.process import serve_units
 from piperline.recordings.layout import Layout
 from piperline.recordings.limits import out_of_memory
+from piperline.recordings.reader import Call, Crashed, answer
 from piperline.review.source import Unit, measure_unit
 from piperline.signals.episode import save_signals
 
@@ -29,23 +31,16 @@ class Setup:
     videos: Path | None = None
 
 
-@dataclass(frozen=True)
-class Crashed:
-    """A fault of the program, with its traceback."""
-
-    trace: str
-
-
-Answer = PiperlineError | Crashed | None
-"""What a worker says of an episode: why it cannot be read, or nothing when its signals are kept."""
-
-
 def signals_file(folder: Path, key: str) -> Path:
     """Where the signals of an episode are kept."""
     return folder / f"{key}.npz"
 
 
-def _measured(setup: Setup, unit: Unit, _send: object) -> Answer:
+def _measured(
+    setup: Setup, unit: Unit | Call, send: Callable[[object], None]
+) -> object:
+    if isinstance(unit, Call):
+        return answer(setup, unit, send)
     try:
         signals = measure_unit(
             unit, setup.layout, pictures=setup.pictures, videos=setup.videos

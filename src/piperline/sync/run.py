@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,10 +27,9 @@ from piperline.convert.run import (
 )
 from piperline.convert.stage import Staging, locked_staging, work_folder
 from piperline.errors import Place, RecordingError
-from piperline.files import identity
+from piperline.output.ours import state
 from piperline.output.publish import REPLACED
 from piperline.plan import address
-from piperline.process import usable_cpus
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.sync.standing import StandingDataset
 
@@ -40,11 +40,11 @@ class Workers(Looker):
     A context manager; leaving it ends them.
 
     Args:
-        count: how many; None takes the CPUs that this process may use.
+        count: how many; None: as `WorkerPool` has it.
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = usable_cpus() if count is None else count
+        self._count = count
         self._stack = contextlib.ExitStack()
         self._pool: WorkerPool | None = None
 
@@ -243,7 +243,7 @@ def sync(
         if found.is_done:
             return _result(output, found, found.plan)
         with locked_staging(output) as staging:
-            if identity(output) != found.standing.identity:
+            if state(output) != found.standing.state:
                 found = _plan(inputs, output, options, workers)
             result = _bring_into_step(found, output, options, staging, workers)
     return replace(result, seconds=time.monotonic() - started)
@@ -273,7 +273,7 @@ def _bring_into_step(
         staging,
         plan,
         output,
-        replaces=found.standing.identity,
+        replaces=found.standing.state,
         standing=found.standing,
     )
     return replace(
@@ -285,13 +285,14 @@ def _bring_into_step(
 
 
 def _result(output: Path, found: _Round, plan: Plan) -> SyncResult:
+    tasks = (episode.tasks for episode in plan.episodes)
     return SyncResult(
         output=output,
         format=plan.job.format,
         episodes=len(plan.episodes),
         frames=plan.frames,
         cameras=len(plan.episodes[0].cameras),
-        tasks=tuple(dict.fromkeys(episode.task for episode in plan.episodes)),
+        tasks=tuple(dict.fromkeys(chain.from_iterable(tasks))),
         changes=found.changes(plan),
         notes=plan.notes,
         waiting=found.waiting,

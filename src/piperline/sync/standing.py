@@ -11,22 +11,22 @@ from piperline.convert.plan import KnownFile, LeftOut, Plan, PlannedEpisode
 from piperline.convert.provenance import provenance, read_recipe
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.features import CAMERA_PREFIX
-from piperline.files import identity
+from piperline.features import CAMERA_PREFIX, Feature
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
+from piperline.output.ours import check_bytes, state
 from piperline.plan import address, fingerprint
+from piperline.recordings.beside import Beside
 from piperline.recordings.images import CameraHeader
-from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import file_digest, rows_digest
-from piperline.seal.seal import SEAL, Seal, is_sealed
+from piperline.seal.contents import Contents
+from piperline.seal.digests import rows_digest
+from piperline.seal.seal import Seal
 from piperline.text import printable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 _AGAIN = "piperline convert RECORDINGS --output DATASET --overwrite"
-_SHOWN = 10
 _Kind = TypeVar("_Kind")
 
 
@@ -40,6 +40,8 @@ class Entry:
     made_of: str
     first_frame: int = 0
     red_and_blue_exchanged: tuple[str, ...] = ()
+    instructions: tuple[tuple[int, str], ...] = ()
+    beside: str = ""
     missing: bool = False
 
     @property
@@ -68,14 +70,14 @@ class StandingDataset:
         dataset: it.
         recipe: how it was made.
         entries: what each episode was made of.
-        identity: tells it from one that comes to have its name.
+        state: tells it from one that comes to have its name.
 
     Raises:
         DatasetError: there is none, or it does not tell enough.
     """
 
     def __init__(self, root: Path) -> None:
-        self.identity = identity(root)
+        self.state = state(root)
         place = Place(file=root / PROVENANCE)
         self._record = _record(root)
         self.recipe = read_recipe(self._record, place)
@@ -84,13 +86,13 @@ class StandingDataset:
         self._left: dict[str, list[LeftEntry]] = {}
         for left in _read(LeftEntry, self._record["left_out"], place):
             self._left.setdefault(left.source, []).append(left)
-        tasks = [row.tasks for row in self.dataset.episodes]
-        lengths = [row.length for row in self.dataset.episodes]
-        if lengths != [entry.length for entry in self.entries] or any(
-            len(texts) != 1 for texts in tasks
+        rows = self.dataset.episodes
+        lengths = [row.length for row in rows]
+        if lengths != [each.length for each in self.entries] or not all(
+            row.tasks for row in rows
         ):
             raise _not_ours(place, "a record of other episodes")
-        self._tasks = [texts[0] for texts in tasks]
+        self._tasks = [row.tasks for row in rows]
         self._numbers: dict[str, list[int]] = {}
         self._made_of: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
@@ -110,7 +112,7 @@ class StandingDataset:
         if some:
             wanted["left_out"] = self._record["left_out"]
         same = self._record == wanted and not self.dataset.missing_cameras
-        return same and self._tasks == [each.task for each in plan.episodes]
+        return same and self._tasks == [each.tasks for each in plan.episodes]
 
     def knows(self, path: Path, source: str) -> bool:
         """Whether a recording has not changed since."""
@@ -131,6 +133,8 @@ class StandingDataset:
             for name, made_of in found
         ):
             return None
+        if any(entry.beside for entry in entries):
+            return None  # the files beside it tell only when looked at
         return KnownFile(
             tuple(
                 self._planned(number, path, size, mtime_ns)
@@ -153,22 +157,20 @@ class StandingDataset:
             mtime_ns,
             entry.episode,
             entry.length,
-            self._tasks[number],
+            self._tasks[number][0],
             self._cameras,
+            spans=entry.instructions,
+            beside=Beside(entry.beside),
             first=entry.first_frame,
             swapped=entry.red_and_blue_exchanged,
         )
 
     @property
     def _cameras(self) -> dict[str, CameraHeader]:
-        features = self.dataset.info.features
-        sizes = {
-            key.removeprefix(CAMERA_PREFIX): features[key].camera_size
-            for key in self.dataset.info.schema.cameras
-        }
+        schema = self.dataset.info.schema
         return {
-            name: CameraHeader("video", height, width)
-            for name, (height, width, _) in sizes.items()
+            key.removeprefix(CAMERA_PREFIX): _header(schema.features[key])
+            for key in schema.cameras
         }
 
     def number_of(self, episode: PlannedEpisode) -> int | None:
@@ -179,15 +181,7 @@ class StandingDataset:
             return None
         (number,) = numbers
         same = self._planned(number, episode.file)
-        here = (same.length, same.task, same.first, same.swapped)
-        there = (
-            episode.length,
-            episode.task,
-            episode.first,
-            episode.swapped,
-        )
-        cameras = list(same.cameras) == list(episode.cameras)
-        return number if here == there and cameras else None
+        return number if _content(same) == _content(episode) else None
 
     def with_kept(
         self, plan: Plan, held: Collection[str], *, keep_missing: bool
@@ -235,29 +229,11 @@ class StandingDataset:
         seal, and what is not read keeps what was sealed of it.
 
         Raises:
-            DatasetError: it is not, or has no seal.
+            OutputExists: it is not, or has no seal.
         """
-        root, version = self.dataset.root, self.dataset.version
-        seal = Seal.from_disk(root)
-        if seal is None or len(seal.episodes) != len(self.entries):
-            raise _not_ours(Place(file=root / SEAL), "no seal of this dataset")
-        names = {str(path) for path in files_below(root)}
-        sealed = {name for name in names if is_sealed(name, version)}
-        odd = sealed ^ set(seal.files)
-        odd |= {
-            name for name in sealed - odd if not _is_whole(root, name, seal)
-        }
-        if odd:
-            shown = sorted(odd)[:_SHOWN]
-            raise DatasetError(
-                "the dataset is not what was made: files were changed, added or removed",
-                place=Place(file=root),
-                expected="the files that its seal names",
-                found=printable(", ".join(shown)),
-                next_step="move aside what is yours and put back what was sealed; "
-                f"or make it anew: {_AGAIN}",
-            )
-        self._seal, self._contents = seal, Contents.open(root)
+        root = self.dataset.root
+        check_bytes(root, unread=("data/", "videos/"))
+        self._seal, self._contents = Seal.from_disk(root), Contents.open(root)
 
     def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
         """An episode, nothing decoded and nothing encoded; None where it is not here.
@@ -280,6 +256,25 @@ class StandingDataset:
                 next_step=f"make the dataset anew: {_AGAIN}",
             )
         return self.dataset.episode(number)
+
+
+def _content(episode: PlannedEpisode) -> tuple[object, ...]:
+    """What an episode holds beside what its recording tells by size and time."""
+    return (
+        episode.length,
+        episode.tasks,
+        episode.spans,
+        episode.first,
+        episode.swapped,
+        episode.beside.fingerprint,
+        list(episode.cameras),
+    )
+
+
+def _header(feature: Feature) -> CameraHeader:
+    height, width, _ = feature.camera_size
+    unit = (feature.info or {}).get("depth_unit") if feature.is_depth else None
+    return CameraHeader("video", height, width, depth=unit)
 
 
 def _record(root: Path) -> dict[str, Any]:
@@ -337,15 +332,3 @@ def _adapters() -> "dict[object, TypeAdapter[Any]]":
         Entry: TypeAdapter(list[Entry]),
         LeftEntry: TypeAdapter(list[LeftEntry]),
     }
-
-
-def _is_whole(root: Path, name: str, seal: Seal) -> bool:
-    """Whether a file is the one that was sealed; of a video, or of rows, whether it has its size.
-
-    What is read of those again is held against the seal when it is read.
-    """
-    path, sealed = root / name, seal.files[name]
-    if path.is_symlink() or path.stat().st_size != sealed.bytes:
-        return False
-    by_size = name.startswith(("videos/", "data/"))
-    return by_size or file_digest(path) == sealed.sha256

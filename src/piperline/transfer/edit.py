@@ -142,7 +142,12 @@ def edit(
     )
     target = output or dataset.resolve()
     if output is not None and not was_published(output, request):
-        check_output(output, [dataset], overwrite=options.overwrite)
+        check_output(
+            output,
+            [dataset],
+            overwrite=options.overwrite,
+            thorough=False,
+        )
         _Change(dataset, plan)  # before a folder is made for the output
     # Before the dataset is opened: what a killed edit left at its path is put right.
     with workplace(target, request) as place:

@@ -133,7 +133,12 @@ def aggregate(
         )
     request = _request("aggregate", datasets, format, options)
     if not was_published(output, request):
-        check_output(output, datasets, overwrite=options.overwrite)
+        check_output(
+            output,
+            datasets,
+            overwrite=options.overwrite,
+            thorough=False,
+        )
     opened = _all_opened(datasets, options)
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
@@ -185,7 +190,12 @@ def migrate(
     target = output or dataset.resolve()
     request = _request("migrate", [dataset], to, options)
     if output is not None and not was_published(output, request):
-        check_output(output, [dataset], overwrite=options.overwrite)
+        check_output(
+            output,
+            [dataset],
+            overwrite=options.overwrite,
+            thorough=False,
+        )
         # before a folder is made for the output
         _check_version(_opened(dataset, options), to)
     # Before the dataset is opened: what a killed migration left at its path is put right.

@@ -11,7 +11,9 @@ import pyarrow as pa
 from piperline.errors import DatasetError, Place, RecordingError
 from piperline.features import camera_key
 from piperline.finding import Finding
+from piperline.recordings.instructions import Spans
 from piperline.seal.contents import Contents
+from piperline.verify.depth import ComparedDepth, compare_depth
 from piperline.verify.frames import (
     Candidate,
     Clip,
@@ -21,7 +23,7 @@ from piperline.verify.frames import (
     most_like,
     spread,
 )
-from piperline.verify.packets import Held, compare_packets
+from piperline.verify.packets import Held, compare_packets, may_be_kept
 from piperline.verify.recorded import (
     OpenEpisode,
     RecordedEpisode,
@@ -29,7 +31,12 @@ from piperline.verify.recorded import (
     open_episode,
 )
 from piperline.verify.report import Looked, Strip
-from piperline.verify.rows import Numbers, instructions, numbers
+from piperline.verify.rows import (
+    Numbers,
+    instruction_of_rows,
+    instructions,
+    numbers,
+)
 from piperline.verify.videos import frame_size
 from piperline.video.decoder import probe
 
@@ -169,6 +176,10 @@ class Comparison:
         if recorded is None:  # there is nothing to hold it against
             return
         self.looked.instructions += 1
+        spans = opened.header.spans
+        if spans:
+            yield from self._changes(episode, table, spans)
+            return
         used = instructions(self.contents, table)
         if used is not None and used != [recorded]:
             message = f"the instruction is {' / '.join(used)!r}, recorded was {recorded!r}"
@@ -176,12 +187,39 @@ class Comparison:
                 "instruction-differs", "error", message, self._place(episode)
             )
 
+    def _changes(
+        self, episode: int, table: pa.Table, spans: Spans
+    ) -> Iterator[Finding]:
+        """Hold instructions that change within an episode against the recorded ones."""
+        used = instruction_of_rows(self.contents, table)
+        if used is None:  # found in itself
+            return
+        starts = np.array([start for start, _ in spans])
+        which = np.searchsorted(starts, np.arange(len(used)), side="right") - 1
+        wrong = [
+            frame
+            for frame, (text, span) in enumerate(zip(used, which, strict=True))
+            if text != spans[span][1]
+        ]
+        if wrong:
+            frame = wrong[0]
+            told = spans[which[frame]][1]
+            message = (
+                f"the instruction is {used[frame]!r}, recorded was {told!r}; "
+                f"{len(wrong)} rows differ"
+            )
+            place = replace(self._place(episode), frame=frame)
+            yield Finding("instruction-differs", "error", message, place)
+
     def _cameras(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
         clips = self._clips(episode, opened)
         encoded = []
         for clip in clips:
-            if self.copied and clip.codec != "mjpeg":
-                message = f"the video is {clip.codec}, and recorded JPEG was to be kept"
+            if opened.header.cameras[clip.camera].depth:
+                yield from self._depth(episode, opened, clip)
+                continue
+            if self.copied and not may_be_kept(opened, clip):
+                message = f"the video is {clip.codec}, and recorded images were to be kept"
                 yield Finding(
                     "video-not-copied",
                     "error",
@@ -200,12 +238,46 @@ class Comparison:
         if encoded:
             yield from self._frames(episode, opened, encoded)
 
+    def _depth(
+        self, episode: int, opened: OpenEpisode, clip: Clip
+    ) -> Iterator[Finding]:
+        """Hold a depth camera against the recorded distances."""
+        feature = self.contents.info.features[clip.key]
+        place = self._clip_place(episode, clip)
+        if not feature.is_depth:
+            message = "recorded were distances, the dataset has pictures"
+            yield Finding("depth-differs", "error", message, place)
+            return
+        frames = self._frames_of(self._length(episode, opened))
+        try:
+            fps = self.contents.info.fps
+            compared = compare_depth(opened, clip, feature, frames, fps)
+        except DatasetError as error:
+            yield from self._undecodable(episode, error)
+            return
+        except ValueError as error:
+            yield Finding("depth-differs", "error", str(error), place)
+            return
+        self.looked.frames += compared.looked
+        if compared.wrong:
+            yield _wrong_depth(compared, place)
+        if compared.absent and clip.path not in self.broken:
+            message = f"{len(compared.absent)} frames that are to be compared are not there"
+            place = replace(place, frame=compared.absent[0])
+            yield Finding("frame-missing", "error", message, place)
+
+    def _frames_of(self, length: int) -> list[int]:
+        """The frames of an episode that are decoded and compared."""
+        usual = max(_LEAST, -(-length // _SHARE))
+        count = usual if self.frames is None else self.frames or length
+        return spread(length, count)
+
     def _held(
         self, episode: int, opened: OpenEpisode, clip: Clip
     ) -> Held | None:
-        """The packets of a clip beside recorded JPEG; None where they are others by intent."""
-        is_jpeg = opened.header.cameras[clip.camera].storage == "jpeg"
-        if self.copied is False or clip.codec != "mjpeg" or not is_jpeg:
+        """The packets of a clip beside recorded ones; None where they are others by intent."""
+        jpeg_encoded = clip.codec == "mjpeg" and self.copied is False
+        if jpeg_encoded or not may_be_kept(opened, clip):
             return None
         held = compare_packets(
             opened, clip, self._length(episode, opened), self.contents.info
@@ -219,7 +291,7 @@ class Comparison:
         place = replace(
             self._clip_place(episode, clip), frame=held.differing[0]
         )
-        message = f"{len(held.differing)} packets are not the recorded JPEG; the first {held.text}"
+        message = f"{len(held.differing)} packets are not the recorded ones; the first {held.text}"
         values = {"packets": len(held.differing), "of": held.compared}
         return Finding("packets-differ", "error", message, place, values)
 
@@ -291,13 +363,11 @@ class Comparison:
         self, episode: int, opened: OpenEpisode, clips: Sequence[Clip]
     ) -> Iterator[Finding]:
         length = self._length(episode, opened)
-        usual = max(_LEAST, -(-length // _SHARE))
-        count = usual if self.frames is None else self.frames or length
         try:
             results = compare_frames(
                 opened,
                 clips,
-                spread(length, count),
+                self._frames_of(length),
                 episode=episode,
                 fps=self.contents.info.fps,
                 looked=self.looked,
@@ -376,6 +446,26 @@ class Comparison:
                         yield Candidate("frame-episode", text, view.blocks)
             except RecordingError:  # it has a finding of its own
                 continue
+
+
+def _wrong_depth(compared: ComparedDepth, place: Place) -> Finding:
+    shows = (
+        "others than were recorded"
+        if compared.shows is None
+        else f"those of the recorded frame {compared.shows}"
+    )
+    count = len(compared.wrong)
+    message = (
+        f"frame {compared.wrong[0]} has distances that are {shows}; so or otherwise wrong are "
+        f"{count} of {compared.looked} frames that were compared"
+    )
+    values = {
+        "frames": count,
+        "of": compared.looked,
+        "pixels": compared.pixels,
+    }
+    place = replace(place, frame=compared.wrong[0])
+    return Finding("depth-differs", "error", message, place, values)
 
 
 def copied_by(made: Mapping[str, Any]) -> bool | None:

@@ -44,7 +44,7 @@ def compare_packets(
         BadEpisode: a recorded image is damaged.
     """
     there = packets(clip.path, info.fps, clip.first, length)
-    recorded = islice(jpegs(opened.stream(clip.camera)), length)
+    recorded = islice(_recorded(opened, clip, info.fps), length)
     differing: list[int] = []
     compared = 0
     strange = b""
@@ -83,3 +83,21 @@ def _digests(
         if opened.header.cameras[camera].storage == "jpeg":
             for number, jpeg in enumerate(jpegs(opened.stream(camera))):
                 yield camera, number, sha256(jpeg).digest()
+
+
+def may_be_kept(opened: OpenEpisode, clip: Clip) -> bool:
+    """Whether the packets of a clip can be recorded ones: JPEG, or those of a video."""
+    header = opened.header.cameras[clip.camera]
+    if header.packets:
+        return header.packets[0] == clip.codec
+    return header.storage == "jpeg" and clip.codec == "mjpeg"
+
+
+def _recorded(opened: OpenEpisode, clip: Clip, fps: int) -> Iterator[bytes]:
+    """The recorded JPEG, or the packets of the recorded video."""
+    stream = opened.stream(clip.camera)
+    source = stream.clip()
+    if source is None:
+        yield from jpegs(stream)
+    else:
+        yield from packets(source.path, fps, source.first, source.count)

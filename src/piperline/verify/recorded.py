@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import RecordingError
+from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
 from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.layout import Layout
@@ -121,6 +122,11 @@ class OpenEpisode:
         """The recorded images of a camera, as bytes or arrays."""
         return self._episode.stream(camera, self.header.length)
 
+    def depth(self, camera: str) -> DepthFrames:
+        """Makes distances of the recorded images of a depth camera."""
+        header = self.header.cameras[camera]
+        return DepthFrames(self.stream(camera), header, self._size.get(camera))
+
     def pictures(self, camera: str) -> "RecordedPictures":
         """The recorded pictures of a camera, decoded as they are asked for."""
         return RecordedPictures(self.stream(camera), self._size.get(camera))
@@ -144,7 +150,7 @@ class RecordedPictures:
         self._payloads: Iterator[tuple[int, Payload]] = enumerate(stream)
         self._held: deque[tuple[int, Payload]] = deque(maxlen=self._KEPT)
         self._decoder = PictureDecoder(
-            swap=stream.color != "rgb", turn=stream.turned
+            swap=stream.color != "rgb", mirrored=stream.mirrored
         )
         self._views: dict[int, View] = {}
 

@@ -211,6 +211,18 @@ def instructions(
     return [contents.tasks[index] or "" for index in used]
 
 
+def instruction_of_rows(
+    contents: Contents, table: pa.Table
+) -> list[str] | None:
+    """The instruction of each row; None where a row names one that there is not."""
+    found = numbers(table, "task_index", BOOKKEEPING["task_index"])
+    if found is None or not len(found):
+        return None
+    if not 0 <= found.min() <= found.max() < len(contents.tasks):
+        return None
+    return [contents.tasks[index] or "" for index in found.tolist()]
+
+
 def numbers(
     table: pa.Table,
     key: str,

@@ -50,7 +50,8 @@ class StatisticsCheck:
         self._contents, self._looked, self._ours = contents, looked, ours
         self._is_v30 = contents.info.version == "v3.0"
         self._histograms = Histograms(
-            DatasetFolder(contents.root), contents.cameras
+            DatasetFolder(contents.root),
+            {key: contents.info.features[key] for key in contents.cameras},
         )
         self._merged: dict[str, FeatureStats] = {}
         schema = contents.info.schema
@@ -113,6 +114,7 @@ class StatisticsCheck:
         told: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, FeatureStats]:
         computed = {}
+        contents = self._contents
         for key, feature in self._numeric.items():
             values = numbers(table, key, feature)
             if key == "timestamp" and self._ours:
@@ -122,8 +124,9 @@ class StatisticsCheck:
                 computed[key] = _shaped(stats, feature)
         for key, histogram in self._histograms.of(episode).items():
             if key in told:
+                steps = contents.info.features[key].histogram_steps
                 computed[key] = FeatureStats.of_histogram(
-                    histogram, _count(told[key])
+                    histogram, _count(told[key]), steps
                 )
         return computed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -26,16 +26,16 @@ class PictureDecoder:
 
     Args:
         swap: red and blue were exchanged when the image was recorded; they are put right.
-        turn: the images are upside down, turned by 180 degrees; they are put right.
+        mirrored: whether top and bottom, left and right are exchanged; they are put right.
     """
 
     def __init__(
         self,
         *,
         swap: bool = False,
-        turn: bool = False,
+        mirrored: tuple[bool, bool] = (False, False),
     ) -> None:
-        self._swap, self._turn = swap, turn
+        self._swap, self._mirrored = swap, mirrored
         self._mjpeg = _image_decoder("mjpeg")
 
     def encoded(self, data: bytes) -> Picture:
@@ -50,13 +50,26 @@ class PictureDecoder:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        return self.raw(rgb(picture)) if self._swap or self._turn else picture
+        odd = self._swap or any(self._mirrored)
+        return self.raw(rgb(picture)) if odd else picture
+
+    def depth(self, payload: bytes | NDArray[Any]) -> NDArray[Any]:
+        """The distances of a depth image, (H, W), as they were recorded.
+
+        Raises:
+            ValueError: it does not decode, or is no image of one channel.
+        """
+        if not isinstance(payload, bytes):
+            return payload
+        picture = self._decode(payload)
+        if picture.format.name not in {"gray16be", "gray16le"}:
+            raise ValueError(f"holds {picture.format.name}, not distances")
+        return picture.to_ndarray(format="gray16le")
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        pixels = np.ascontiguousarray(
-            pixels[::-1, ::-1] if self._turn else pixels
-        )
+        down, across = (-1 if odd else 1 for odd in self._mirrored)
+        pixels = np.ascontiguousarray(pixels[::down, ::across])
         return VideoFrame.from_ndarray(
             pixels, format="bgr24" if self._swap else "rgb24"
         )

@@ -18,10 +18,13 @@ import av
 import av.logging
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
 
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
+from piperline.video.jpeg_writer import JpegWriter
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -44,23 +47,32 @@ class VideoSettings:
         threads: threads of one encoder. Fixed, since x264's bytes depend on it; the work is spread
             over episodes and cameras instead.
         description: one line for people.
+        pix_fmt: FFmpeg's name of the pixel format.
     """
 
-    mode: Mode
+    mode: str
     codec: str | None
     options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     description: str = ""
+    pix_fmt: str = "yuv420p"
 
 
 MODES: Mapping[Mode, VideoSettings] = {
     "h264": VideoSettings(
         "h264",
         "libx264",
-        # No B-frames: packets can then be cut and appended without encoding again.
-        {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"},
-        description="x264 superfast, crf 23, key frame every 10, no B-frames, 1 thread, yuv420p: "
-        "plays anywhere",
+        # No B-frames: packets can then be cut and appended without encoding again. What else is
+        # switched off costs encoding and reading more than it gives (bench/README.md).
+        {
+            "preset": "superfast",
+            "crf": "23",
+            "g": "8",
+            "bf": "0",
+            "x264-params": "cabac=0:no-deblock=1:weightp=0:aq-mode=0:psy=0",
+        },
+        description="x264 superfast, crf 23, key frame every 8, no B-frames, without CABAC and "
+        "deblocking, 1 thread, yuv420p: plays anywhere",
     ),
     "av1": VideoSettings(
         "av1",
@@ -83,11 +95,18 @@ MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
 """Players can start before they have the whole file. No bit rate, which is a guess: equal packets
 make equal files."""
 
-_FULL_TO_LIMITED_LUMA = bytes(
-    round(16 + value * 219 / 255) for value in range(256)
+
+def _pairs(table: bytes) -> NDArray[np.uint16]:
+    """`table` for two samples at a time: half as many are looked up."""
+    both = np.arange(1 << 16, dtype=np.uint16).tobytes().translate(table)
+    return np.frombuffer(both, np.uint16)
+
+
+_FULL_TO_LIMITED_LUMA = _pairs(
+    bytes(round(16 + value * 219 / 255) for value in range(256))
 )
-_FULL_TO_LIMITED_CHROMA = bytes(
-    round(128 + (value - 128) * 224 / 255) for value in range(256)
+_FULL_TO_LIMITED_CHROMA = _pairs(
+    bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
 )
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
 _LIMITED = 1  # AVCOL_RANGE_MPEG
@@ -106,19 +125,16 @@ def for_encoder(picture: Picture) -> Picture:
     for source, target, table in zip(
         picture.planes, result.planes, tables, strict=True
     ):
-        data = bytes(source).translate(table)
-        if source.line_size != target.line_size:
-            rows = np.frombuffer(data, np.uint8).reshape(
-                source.height, source.line_size
-            )
-            padding = ((0, 0), (0, target.line_size - source.width))
-            data = np.pad(
-                rows[:, : source.width],
-                padding,
-            ).tobytes()
-        target.update(data)
+        # "clip" writes straight into the plane; every pair is in the table.
+        np.take(table, _samples(source), out=_samples(target), mode="clip")
     result.color_range = _LIMITED
     return result
+
+
+def _samples(plane: VideoPlane) -> NDArray[np.uint16]:
+    """The samples of a plane in pairs: shape (height, width / 2). FFmpeg pads lines."""
+    pairs = np.frombuffer(memoryview(plane), np.uint16)
+    return pairs.reshape(plane.height, -1)[:, : -(-plane.width // 2)]
 
 
 class VideoWriter:
@@ -141,6 +157,10 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
+        self._kept: JpegWriter | None = None
+        if settings.codec is None:
+            self._kept = JpegWriter(path, fps)
+            return
         self._container = av.open(
             str(path), "w", format="mp4", options=MP4_OPTIONS
         )
@@ -154,11 +174,12 @@ class VideoWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if (
-            kind is None
-            and self._stream is not None
-            and self._settings.codec is not None
-        ):
+        if self._kept is not None:
+            if kind is None:
+                self._kept.close()
+            self._kept.discard()
+            return
+        if kind is None and self._stream is not None:
             self._encode(self._stream, None)
         self._container.close()
 
@@ -166,7 +187,8 @@ class VideoWriter:
         """Encode one picture."""
         if self._settings.codec is None:
             raise ValueError("this writer keeps JPEG, it does not encode")
-        picture = for_encoder(picture)
+        if self._settings.pix_fmt == "yuv420p":
+            picture = for_encoder(picture)
         if self._stream is None:
             self._stream = self._open(
                 self._settings.codec, picture.width, picture.height
@@ -177,21 +199,10 @@ class VideoWriter:
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
-        if self._stream is None:
-            kept = self._container.add_mux_stream(
-                "mjpeg", rate=self._fps, width=width, height=height
-            )
-            self._stream = cast("av.VideoStream", kept)
-            # By default 1/90000, which not every rate divides.
-            self._stream.time_base = Fraction(1, self._fps)
-        packet = av.Packet(data)
-        packet.stream = self._stream
-        packet.time_base = Fraction(1, self._fps)
-        packet.pts = packet.dts = self.frames
-        packet.duration = 1
-        packet.is_keyframe = True
+        if self._kept is None:
+            raise ValueError("this writer encodes, it does not keep JPEG")
+        self._kept.add(data, height, width)
         self.frames += 1
-        self._container.mux_one(packet)
 
     def _open(
         self,
@@ -210,8 +221,11 @@ class VideoWriter:
                 "pip install --force-reinstall --only-binary :all: av",
             ) from error
         stream = cast("av.VideoStream", added)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height = width, height
+        stream.pix_fmt = self._settings.pix_fmt
         stream.codec_context.thread_count = self._settings.threads
+        if stream.pix_fmt != "yuv420p":
+            return stream
         stream.codec_context.color_range = _LIMITED
         stream.codec_context.colorspace = _BT601
         return stream

@@ -1,9 +1,9 @@
 """The sample tables of MP4 files, by which frames are cut out and appended as byte ranges.
 
 Boxes and tables are those of ISO/IEC 14496-12; what is written is laid out as FFmpeg's muxer does
-with `+faststart`, byte for byte. Only simple files are taken: one H.264 or AV1 track without
-B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are used;
-whatever is not simple is left to FFmpeg.
+with `+faststart`, byte for byte. Only simple files are taken: one H.264, AV1 or Motion JPEG track
+without B-frames, frames at n / fps, no edits. All numbers of a file are checked before they are
+used; whatever is not simple is left to FFmpeg.
 """
 
 import os
@@ -22,8 +22,18 @@ Numbers: TypeAlias = NDArray[np.int64]
 ON_TIME_SECONDS = 1e-5
 """How far from n / fps frame n may be shown: lerobot finds it up to 1e-4 s away."""
 
-CODECS = {b"avc1": "h264", b"av01": "av1"}
+JPEG_ENTRY = b"mp4v"
+"""The sample entry of Motion JPEG, where its `esds` says so."""
+CODECS = {b"avc1": "h264", b"av01": "av1", JPEG_ENTRY: "mjpeg"}
 """FFmpeg's names of the sample entries that are taken."""
+
+JPEG_RATES = slice(22, 30)
+"""Where the `esds` of Motion JPEG tells the highest and the mean bit rate of the file."""
+JPEG_ESDS = bytes.fromhex(
+    "00000000 038080801b 0001 00 048080800d 6c 11 000000"
+    "00000000 00000000 0680808001 02"
+)
+"""The `esds` of Motion JPEG (ISO/IEC 14496-1, object type 6C) as FFmpeg writes it, rates of 0."""
 
 LARGEST_MOOV = 64 << 20
 # Products of these fit into 64 bits.
@@ -389,9 +399,16 @@ def _entry(stsd: bytes) -> bytes:
     """The one sample entry, without bit rates: they are those of the whole file."""
     ((kind, body),) = _boxes(stsd[8:])
     _need(kind in CODECS and len(body) >= _ENTRY - 8)
-    boxes = (
-        box(name, content)
+    boxes = {
+        name: content
         for name, content in _boxes(body[_ENTRY - 8 :])
         if name != b"btrt"
+    }
+    if kind == JPEG_ENTRY:
+        esds = bytearray(boxes[b"esds"])
+        esds[JPEG_RATES] = bytes(8)
+        _need(esds == JPEG_ESDS)
+        boxes[b"esds"] = bytes(esds)
+    return box(
+        kind, body[: _ENTRY - 8], *(box(*item) for item in boxes.items())
     )
-    return box(kind, body[: _ENTRY - 8], *boxes)

@@ -15,6 +15,9 @@ from piperline.errors import DatasetError, Place, VideoError
 from piperline.files import copy_range, link_or_copy
 from piperline.video.mp4 import (
     DREF,
+    JPEG_ENTRY,
+    JPEG_ESDS,
+    JPEG_RATES,
     LARGEST_MOOV,
     MATRIX,
     Numbers,
@@ -23,7 +26,11 @@ from piperline.video.mp4 import (
     read_track,
 )
 
-_BRANDS = {b"avc1": b"isomiso2avc1mp41", b"av01": b"isomav01iso2mp41"}
+_BRANDS = {
+    b"avc1": b"isomiso2avc1mp41",
+    b"av01": b"isomav01iso2mp41",
+    JPEG_ENTRY: b"isomiso2mp41",
+}
 _CHUNK = 1 << 20  # FFmpeg's, movenc.c: build_chunks
 _LEAST_SCALE = 10000  # ticks a second, as FFmpeg has it
 _U32 = 0xFFFFFFFF
@@ -55,7 +62,7 @@ def write_pieces(
     """
     sizes = np.concatenate([piece.sizes for piece in pieces])
     keys = np.concatenate([piece.keys for piece in pieces])
-    head = _head(pieces[0], sizes, keys, fps)
+    head = head_of(pieces[0], sizes, keys, fps)
     if link and _is_written(pieces, head):
         link_or_copy(pieces[0].path, path)
         return pieces[0].path
@@ -93,15 +100,11 @@ def _append(piece: Track, target: int) -> None:
         ) from error
     try:
         for start, length in piece.ranges:
-            offset, end = start, start + length
-            while offset < end:
-                done = copy_range(source, target, offset, end - offset)
-                if not done:
-                    raise DatasetError(
-                        "the video became shorter while it was read",
-                        place=Place(file=piece.path),
-                    )
-                offset += done
+            if copy_range(source, target, start, length) < length:
+                raise DatasetError(
+                    "the video became shorter while it was read",
+                    place=Place(file=piece.path),
+                )
     finally:
         os.close(source)
 
@@ -133,10 +136,17 @@ def _is_copy(copy: Track, piece: Track) -> bool:
     return same_sizes and copy.outer_frames() == piece.outer_frames()
 
 
-def _head(
+def head_of(
     first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int
 ) -> bytes:
-    """Everything before the frames."""
+    """Everything before the frames of a file.
+
+    Args:
+        first: what it is: its sample entry, its size, its maker.
+        sizes: bytes of each frame.
+        keys: whether decoding can begin at it.
+        fps: frames a second.
+    """
     ftyp = box(
         b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]]
     )
@@ -205,7 +215,7 @@ def _movie(
     tables = box(
         b"stbl",
         *_tables(
-            first.entry,
+            _with_rates(first.entry, sizes, fps),
             sizes,
             keys,
             scale // fps,
@@ -248,6 +258,17 @@ def _rows(
         struct.pack(">II", 0, len(rows)),
         np.asarray(rows).astype(form).tobytes(),
     )
+
+
+def _with_rates(entry: bytes, sizes: Numbers, fps: int) -> bytes:
+    """A sample entry with the bit rates of the file, which that of Motion JPEG tells."""
+    start = entry.find(JPEG_ESDS)
+    if entry[4:8] != JPEG_ENTRY or start < 0:
+        return entry
+    rate = int(sizes.sum()) * 8 * fps // len(sizes)
+    rates = struct.pack(">II", *[min(rate, _U32)] * 2)
+    at = slice(start + JPEG_RATES.start, start + JPEG_RATES.stop)
+    return entry[: at.start] + rates + entry[at.stop :]
 
 
 def _tables(

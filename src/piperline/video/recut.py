@@ -18,8 +18,14 @@ from piperline.video.decoder import probe
 from piperline.video.encoder import MODES, VideoSettings, VideoWriter
 from piperline.video.splice import new_file
 
-_OPTIONS = {"preset", "crf", "g", "bf"}
+_X264 = "x264-params"
 _PLAIN = re.compile(r"[a-z0-9]{1,12}")
+_SWITCH = r"(cabac|no-deblock|weightp|aq-mode|psy)=\d"
+_OPTIONS = {
+    **dict.fromkeys(("preset", "crf", "g", "bf"), _PLAIN),
+    _X264: re.compile(rf"{_SWITCH}(:{_SWITCH})*"),
+}
+"""Options of the encoder that are taken from a record, and the values that they may have."""
 MORE_THAN_8_BITS = re.compile(r".*(9|10|12|14|16|32)(le|be)")
 """Pixel formats that encoding would harm."""
 
@@ -52,15 +58,22 @@ def settings_of(record: Mapping[str, Any], codec: str) -> VideoSettings:
     if not isinstance(video, dict) or video.get("mode") != usual.mode:
         return usual
     options = video.get("options")
-    known = options if isinstance(options, dict) else {}
+    known = options if isinstance(options, dict) else usual.options
     kept = {
         name: value
         for name, value in known.items()
         if name in _OPTIONS
         and isinstance(value, str)
-        and _PLAIN.fullmatch(value)
+        and _OPTIONS[name].fullmatch(value)
     }
-    return replace(usual, options={**usual.options, **kept})
+    # Datasets of earlier versions were made without it.
+    left_out = {_X264} - known.keys()
+    merged = {
+        name: value
+        for name, value in {**usual.options, **kept}.items()
+        if name not in left_out
+    }
+    return replace(usual, options=merged)
 
 
 def encode_clip(

@@ -27,60 +27,66 @@ Spans = Mapping[str, tuple[int, int]]
 def check_modality(meta: Meta) -> Iterator[Finding]:
     """Spans lie in their vectors, do not overlap and cover them; columns and cameras exist."""
     place = Place(file=meta.root / MODALITY_FILE)
-    remedy = _correct(meta)
     for part in ("state", "action"):
-        broken = [
-            name
-            for name, entry in meta.groups(part).items()
-            if not _is_span(entry)
-        ]
-        if broken or not meta.groups(part):
-            message = (
-                f"{part} {', '.join(broken) or 'has no group'}: a group is an object with whole "
-                "start and end"
-            )
-            yield Finding(
-                "modality-syntax", "error", message, place, remedy=remedy
-            )
-            continue
-        by_column: dict[str, dict[str, tuple[int, int]]] = {}
-        for name in meta.groups(part):
-            column, start, end = meta.column(part, name)
-            by_column.setdefault(column, {})[name] = (start, end)
-        for column, spans in by_column.items():
-            yield from _check_column(meta, part, column, spans, place)
+        yield from _check_groups(meta, part, place)
     for part in ("video", "annotation"):
-        broken = [
-            name
-            for name, entry in meta.groups(part).items()
-            if not _is_entry(entry)
-        ]
-        if broken or not isinstance(
-            (meta.modality or {}).get(part, {}),
-            dict,
-        ):
-            message = (
-                f"{part} is no object of objects, empty or with the text original_key: "
-                f"{', '.join(broken) or part}"
-            )
+        if broken := _broken_entries(meta, part):
             yield Finding(
-                "modality-syntax", "error", message, place, remedy=remedy
+                "modality-syntax",
+                "error",
+                f"{part} is no object of objects, empty or with the text original_key: {broken}",
+                place,
+                remedy=_correct(meta),
             )
             return
+    yield from _check_cameras(meta, place)
+    yield from _check_crossed(meta, place)
+
+
+def _check_groups(meta: Meta, part: str, place: Place) -> Iterator[Finding]:
+    groups = meta.groups(part)
+    broken = [name for name, entry in groups.items() if not _is_span(entry)]
+    if broken or not groups:
+        yield Finding(
+            "modality-syntax",
+            "error",
+            f"{part} {', '.join(broken) or 'has no group'}: a group is an object with whole "
+            "start and end",
+            place,
+            remedy=_correct(meta),
+        )
+        return
+    by_column: dict[str, dict[str, tuple[int, int]]] = {}
+    for name in groups:
+        column, start, end = meta.column(part, name)
+        by_column.setdefault(column, {})[name] = (start, end)
+    for column, spans in by_column.items():
+        yield from _check_column(meta, part, column, spans, place)
+
+
+def _broken_entries(meta: Meta, part: str) -> str:
+    """The names of the entries that are none, or of the part that has no entries; else empty."""
+    if not isinstance((meta.modality or {}).get(part, {}), dict):
+        return part
+    groups = meta.groups(part)
+    return ", ".join(
+        name for name, entry in groups.items() if not _is_entry(entry)
+    )
+
+
+def _check_cameras(meta: Meta, place: Place) -> Iterator[Finding]:
     for camera in meta.groups("video"):
         key = meta.video_key(camera)
         feature = meta.schema.features.get(key)
         if feature is None or not feature.is_video:
-            message = f"camera {camera} is the feature {key}, and info.json has no such video"
             yield Finding(
                 "modality-video",
                 "error",
-                message,
+                f"camera {camera} is the feature {key}, and info.json has no such video",
                 place,
                 {"camera": camera},
-                remedy,
+                _correct(meta),
             )
-    yield from _check_crossed(meta, place)
 
 
 def _check_crossed(meta: Meta, place: Place) -> Iterator[Finding]:
@@ -151,60 +157,77 @@ def _span_problems(
     part: str, column: str, feature: Feature, spans: Spans, width: int
 ) -> Iterator[Any]:
     """The first kind of problem that there is: the later ones follow from the earlier."""
-    outside = {
-        name: span
-        for name, span in spans.items()
-        if not 0 <= span[0] < span[1] <= width
-    }
-    for name, (start, end) in outside.items():
-        message = (
-            f"{part} group {name} is {start}:{end}, {column} has {width} dimensions: GR00T would "
-            "silently take fewer"
-        )
-        yield (
-            "modality-range",
-            "error",
-            message,
-            {"start": start, "end": end, "width": width},
-        )
+    for kind in (_outside, _overlapping, _uncovered, _named_otherwise):
+        problems = list(kind(part, column, feature, spans, width))
+        yield from problems
+        if problems:
+            return
+
+
+def _outside(
+    part: str, column: str, _: Feature, spans: Spans, width: int
+) -> Iterator[Any]:
+    for name, (start, end) in spans.items():
+        if not 0 <= start < end <= width:
+            yield (
+                "modality-range",
+                "error",
+                (
+                    f"{part} group {name} is {start}:{end}, {column} has {width} dimensions: "
+                    "GR00T would silently take fewer"
+                ),
+                {"start": start, "end": end, "width": width},
+            )
+
+
+def _overlapping(
+    part: str, column: str, _: Feature, spans: Spans, __: int
+) -> Iterator[Any]:
     ordered = sorted(spans.items(), key=lambda item: item[1])
-    pairs = [(a, b) for (a, x), (b, y) in pairwise(ordered) if y[0] < x[1]]
-    for first, second in [] if outside else pairs:
-        yield (
-            "modality-overlap",
-            "error",
-            f"{part} groups {first} and {second} share dimensions of {column}",
-            {},
-        )
-    if outside or pairs:
-        return
+    for (first, before), (second, after) in pairwise(ordered):
+        if after[0] < before[1]:
+            yield (
+                "modality-overlap",
+                "error",
+                f"{part} groups {first} and {second} share dimensions of {column}",
+                {},
+            )
+
+
+def _uncovered(
+    part: str, column: str, _: Feature, spans: Spans, width: int
+) -> Iterator[Any]:
     taken = {
         index for start, end in spans.values() for index in range(start, end)
     }
     free = [index for index in range(width) if index not in taken]
     if free:
-        message = (
-            f"dimensions {free} of {column} are in no "
-            f"{part} group: training does not see them"
+        yield (
+            "modality-cover",
+            "warning",
+            (
+                f"dimensions {free} of {column} are in no {part} group: "
+                "training does not see them"
+            ),
+            {"dimensions": free},
         )
-        yield "modality-cover", "warning", message, {"dimensions": free}
-        return
+
+
+def _named_otherwise(
+    part: str, _: str, feature: Feature, spans: Spans, __: int
+) -> Iterator[Any]:
     known = labels(feature)
     for name, (start, end) in spans.items():
-        inside = set(known[start:end])
-        if (
-            inside - {group_label(name)}
-            if group_label(name) in known
-            else len(inside) > 1
-        ):
-            message = (
-                f"{part} group {name} is {start}:{end}, which the names in info.json call "
-                f"{sorted(inside)}"
-            )
+        inside, own = set(known[start:end]), group_label(name)
+        odd = inside - {own} if own in known else len(inside) > 1
+        if odd:
             yield (
                 "modality-names",
                 "warning",
-                message,
+                (
+                    f"{part} group {name} is {start}:{end}, which the names in info.json "
+                    f"call {sorted(inside)}"
+                ),
                 {"start": start, "end": end},
             )
 
@@ -275,69 +298,73 @@ def _check_relative(
     for action, state in choice.relative.items():
         if action not in meta.groups("action"):
             continue
-        _, start, end = meta.column("action", action)
-        if state not in choice.state or state not in meta.groups("state"):
-            message = (
-                f"action group {action} is relative to the state group {state}, which the config "
-                "does not use"
-            )
+        if problem := _not_comparable(meta, choice, action, state):
             yield Finding(
                 "config-relative",
                 "error",
-                message,
+                problem,
                 config,
                 remedy=_rewrite(meta),
             )
-        elif end - start != (
-            width := meta.column("state", state)[2]
-            - meta.column("state", state)[1]
-        ):
-            message = (
-                f"relative action group {action} has {end - start} dimensions, state group "
-                f"{state} has {width}"
-            )
-            yield Finding(
-                "config-relative",
-                "error",
-                message,
-                config,
-                remedy=_rewrite(meta),
-            )
-        elif kind := rotation(meta.dimension_names("action", action)):
-            message = (
-                f"{action} holds a rotation ({kind}) and is relative: GR00T subtracts its numbers, "
-                "which is no rotation"
-            )
-            remedy = "make it ABSOLUTE in the config"
-            yield Finding(
-                "relative-rotation", "warning", message, config, remedy=remedy
-            )
-        elif "gripper" in action.lower():
-            message = (
-                f"{action} is relative: grippers are commanded in absolute openings, and drift "
-                "if they are not"
-            )
-            yield Finding(
-                "relative-gripper",
-                "warning",
-                message,
-                config,
-                remedy="make it ABSOLUTE in the config",
-            )
+        else:
+            yield from _check_meaning(meta, action, config)
     for action, kind in zip(
         choice.action, choice.representations, strict=False
     ):
         if kind == "DELTA":
-            message = (
-                f"{action} is DELTA, which GR00T accepts and treats as ABSOLUTE"
-            )
             yield Finding(
                 "config-delta",
                 "warning",
-                message,
+                f"{action} is DELTA, which GR00T accepts and treats as ABSOLUTE",
                 config,
                 remedy="say RELATIVE or ABSOLUTE",
             )
+
+
+def _not_comparable(
+    meta: Meta, choice: Choice, action: str, state: str
+) -> str | None:
+    """Why an action group cannot be told relative to a state group."""
+    if state not in choice.state or state not in meta.groups("state"):
+        return (
+            f"action group {action} is relative to the state group {state}, which the config "
+            "does not use"
+        )
+    wide, width = _width(meta, "action", action), _width(meta, "state", state)
+    if wide == width:
+        return None
+    return (
+        f"relative action group {action} has {wide} dimensions, state group "
+        f"{state} has {width}"
+    )
+
+
+def _width(meta: Meta, part: str, group: str) -> int:
+    _, start, end = meta.column(part, group)
+    return end - start
+
+
+def _check_meaning(meta: Meta, action: str, config: Place) -> Iterator[Finding]:
+    """Relative actions whose numbers are not to be subtracted."""
+    remedy = "make it ABSOLUTE in the config"
+    if kind := rotation(meta.dimension_names("action", action)):
+        yield Finding(
+            "relative-rotation",
+            "warning",
+            f"{action} holds a rotation ({kind}) and is relative: GR00T subtracts its numbers, "
+            "which is no rotation",
+            config,
+            remedy=remedy,
+        )
+    elif "gripper" in action.lower():
+        yield Finding(
+            "relative-gripper",
+            "warning",
+            f"{action} is relative: grippers are commanded in absolute openings, and drift "
+            "if they are not",
+            config,
+            remedy=remedy,
+        )
 
 
 def _check_language(

@@ -201,88 +201,75 @@ def _shape(subject: Subject, key: str) -> tuple[int, ...]:
 
 def check_arithmetic(subject: Subject) -> Iterator[Finding]:
     """Horizon, shards, batch and GPUs, memory, and an old checkpoint in the output folder."""
-    usable, launch, horizon = (
-        _usable(subject),
-        subject.launch,
-        subject.choice.horizon,
+    usable, launch = _usable(subject), subject.launch
+    yield from _check_batch(launch, subject.meta.root)
+    yield from _check_horizon(subject, usable)
+    if subject.target.is_of_spring:
+        yield from _check_shards(usable, launch, subject.meta.root)
+    yield from _check_memory(subject)
+    if subject.target.is_of_spring:
+        yield from _check_checkpoints(launch)
+
+
+def _check_batch(launch: Launch, root: Path) -> Iterator[Finding]:
+    if launch.gpus >= 1 and launch.batch % launch.gpus == 0:
+        return
+    gpus = max(1, launch.gpus)
+    each = max(1, launch.batch // gpus)
+    yield Finding(
+        "batch",
+        "error",
+        f"a global batch of {launch.batch} cannot be "
+        f"divided evenly among {launch.gpus} GPUs",
+        None,
+        {"batch": launch.batch, "gpus": launch.gpus},
+        _configure(root, "--gpus", gpus, "--batch", each * gpus),
     )
-    place = Place(file=subject.meta.root)
-    if launch.gpus < 1 or launch.batch % launch.gpus:
-        message = (
-            f"a global batch of {launch.batch} cannot be "
-            f"divided evenly among {launch.gpus} GPUs"
-        )
-        gpus = max(1, launch.gpus)
-        words = (
-            "--gpus",
-            gpus,
-            "--batch",
-            max(
-                1,
-                launch.batch // gpus,
-            )
-            * gpus,
-        )
-        yield Finding(
-            "batch",
-            "error",
-            message,
-            None,
-            {"batch": launch.batch, "gpus": launch.gpus},
-            command("piperline", "groot", "config", subject.meta.root, *words),
-        )
+
+
+def _check_horizon(subject: Subject, usable: list[int]) -> Iterator[Finding]:
+    horizon, place = subject.choice.horizon, Place(file=subject.meta.root)
     if usable and not any(usable):
-        message = (
-            f"every episode is shorter than the horizon of {horizon} frames; the longest has "
-            f"{max(subject.lengths)}"
-        )
         yield Finding(
             "horizon-too-long",
             "error",
-            message,
+            f"every episode is shorter than the horizon of {horizon} frames; the longest has "
+            f"{max(subject.lengths)}",
             place,
             {"horizon": horizon},
             "a shorter --horizon",
         )
-    elif (
-        lost := sum(steps == 0 for steps in usable)
-    ) and subject.target.version != "n1.5":
-        message = (
-            f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, "
-            "and never used"
-        )
-        longest = min(length for length in subject.lengths if length)
-        remedy = command(
-            "piperline",
-            "groot",
-            "config",
-            subject.meta.root,
-            "--horizon",
-            longest,
-        )
+        return
+    lost = sum(steps == 0 for steps in usable)
+    if lost and subject.target.version != "n1.5":
+        shortest = min(length for length in subject.lengths if length)
         yield Finding(
             "episodes-short",
             "warning",
-            message,
+            f"{lost} of {len(usable)} episodes are shorter than the horizon of {horizon} frames, "
+            "and never used",
             place,
             {"episodes": lost, "horizon": horizon},
-            remedy,
+            _configure(subject.meta.root, "--horizon", shortest),
         )
-    if subject.target.is_of_spring:
-        yield from _check_shards(usable, launch, subject.meta.root)
-    if (memory := forecast(subject).worker_memory_bytes) > _MEMORY_LIMIT:
-        message = (
-            f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are "
-            f"{launch.workers * launch.gpus}"
-        )
-        remedy = (
-            "store smaller images, split long episodes, or take fewer --workers"
-        )
+
+
+def _check_memory(subject: Subject) -> Iterator[Finding]:
+    launch, memory = subject.launch, forecast(subject).worker_memory_bytes
+    if memory > _MEMORY_LIMIT:
         yield Finding(
-            "memory", "warning", message, place, {"bytes": memory}, remedy
+            "memory",
+            "warning",
+            f"a data-loader worker will hold about {memory / 1e9:.0f} GB, and there are "
+            f"{launch.workers * launch.gpus}",
+            Place(file=subject.meta.root),
+            {"bytes": memory},
+            "store smaller images, split long episodes, or take fewer --workers",
         )
-    if subject.target.is_of_spring:
-        yield from _check_checkpoints(launch)
+
+
+def _configure(root: Path, *options: object) -> str:
+    return command("piperline", "groot", "config", root, *options)
 
 
 def check_writable(subject: Subject) -> Iterator[Finding]:
@@ -347,7 +334,7 @@ def _check_shards(
         f"GR00T wants {wanted} shards and has {parts} parts of episodes to fill them: "
         '"All shards must have length greater than 0"'
     )
-    remedy = command("piperline", "groot", "config", root, "--shard-size", size)
+    remedy = _configure(root, "--shard-size", size)
     yield Finding(
         "shards",
         "error",

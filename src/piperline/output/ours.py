@@ -1,0 +1,164 @@
+"""Whether a dataset may be replaced: it holds what we wrote into it, with the same bytes."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from piperline.errors import DatasetError, OutputExists, Place
+from piperline.files import identity
+from piperline.lerobot.info import PROVENANCE
+from piperline.process import usable_cpus
+from piperline.seal.digests import file_digest
+from piperline.seal.seal import FileSeal, Seal, is_sealed
+from piperline.text import printable
+
+_SHARD = "meta/shard.json"  # see piperline.cluster.shards
+_SHOWN = 10
+
+Watch = Callable[[int, int], None]
+"""Told how many bytes of how many were read."""
+
+
+def is_ours(root: Path) -> bool:
+    """Whether a folder says of itself that it is a dataset of ours."""
+    return (root / PROVENANCE).is_file()
+
+
+def check_names(root: Path) -> None:
+    """See that a dataset of ours holds our files and no other, by names and sizes.
+
+    Raises:
+        OutputExists: something else is in it.
+    """
+    files, seals = _files(root), _seals(root)
+    foreign = [name for name in files if not _may_be_ours(root, name, seals)]
+    if foreign:
+        raise _not_ours(root, foreign)
+
+
+def check_bytes(
+    root: Path,
+    watch: Watch = lambda _done, _all: None,
+    *,
+    unread: tuple[str, ...] = (),
+) -> str:
+    """See that a dataset of ours holds what we wrote into it: all of it is read.
+
+    Args:
+        root: its folder.
+        watch: told how many bytes of how many were read.
+        unread: how the names of files begin whose sizes must do.
+
+    Returns:
+        Its state; see `state`.
+
+    Raises:
+        OutputExists: something else is in it.
+    """
+    check_names(root)
+    found, seals = state(root), _seals(root)
+    there = [
+        name
+        for name in seals
+        if (root / name).is_file() and not name.startswith(unread)
+    ]
+    total, done, foreign = sum(seals[name].bytes for name in there), 0, []
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        digests = pool.map(lambda name: file_digest(root / name), there)
+        for name, digest in zip(there, digests, strict=True):
+            if digest != seals[name].sha256:
+                foreign.append(name)
+            done += seals[name].bytes
+            watch(done, total)
+    if foreign:
+        raise _not_ours(root, foreign)
+    return found
+
+
+def state(root: Path) -> str:
+    """Tells a dataset from others and from itself after a change; stays when it is renamed.
+
+    Empty if there is none.
+    """
+    folder = identity(root)
+    if not folder:
+        return ""
+    digest = hashlib.sha256()
+    for name in _files(root):
+        if name.startswith("meta/") and not is_sealed(name, ""):
+            continue  # GR00T may write its statistics at any time
+        stat = (root / name).lstat()
+        line = f"{name}\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n"
+        digest.update(os.fsencode(line))
+    return f"{folder} {digest.hexdigest()}"
+
+
+def _files(root: Path) -> list[str]:
+    """Everything in a folder that is no folder, or an empty one, by its path below it."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(root, onerror=_raise):
+        here = Path(folder)
+        links = [name for name in folders if (here / name).is_symlink()]
+        found += [
+            str((here / name).relative_to(root)) for name in (*files, *links)
+        ]
+        if not folders and not files and here != root:
+            found.append(str(here.relative_to(root)))
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _seals(root: Path) -> dict[str, FileSeal]:
+    """What we wrote into a dataset; an empty shard is not sealed, and holds two files of ours.
+
+    Raises:
+        OutputExists: nobody can say.
+    """
+    try:
+        seal = Seal.from_disk(root)
+    except DatasetError as error:
+        raise _unknown(root, error.message) from error
+    if seal is not None:
+        return dict(seal.files)
+    if set(_files(root)) <= {str(PROVENANCE), _SHARD}:
+        return {}
+    raise _unknown(root, "it has no seal")
+
+
+def _may_be_ours(root: Path, name: str, seals: dict[str, FileSeal]) -> bool:
+    path = root / name
+    if path.is_symlink() or not path.is_file():
+        return False
+    if name in seals:
+        return path.stat().st_size == seals[name].bytes
+    return name in {_SHARD, str(PROVENANCE)} or (
+        name.startswith("meta/") and not is_sealed(name, "")
+    )
+
+
+def _not_ours(root: Path, names: list[str]) -> OutputExists:
+    shown = ", ".join(map(printable, names[:_SHOWN]))
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return OutputExists(
+        "the dataset holds what piperline did not write into it (not changed)",
+        place=Place(file=root),
+        expected="the files that its seal names, with the same bytes",
+        found=shown + more,
+        next_step="move what you want to keep out of it, or name another output; "
+        "a dataset that you have changed must be moved away to be made anew",
+    )
+
+
+def _unknown(root: Path, why: str) -> OutputExists:
+    return OutputExists(
+        "nobody can say whether the dataset is as piperline made it (not changed)",
+        place=Place(file=root),
+        expected="a dataset with its seal, meta/piperline_seal.json",
+        found=why,
+        next_step="move it away, or name another output",
+    )

@@ -1,0 +1,295 @@
+"""Untrusted files are read in a process of its own: what they can do to it ends with it.
+
+Light to import: the process is started before all else is loaded.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+
+from piperline.errors import BadEpisode, PiperlineError, Place
+from piperline.process import Died, Pool, Silent, serve_units
+from piperline.recordings.limits import (
+    READER_MEMORY,
+    READER_SECONDS,
+    lost,
+    out_of_memory,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_DEATHS = 8  # of processes, over one file
+
+
+class Read(Protocol):
+    """Calls a function that reads a file; see `Reader` and `here`."""
+
+    def __call__(
+        self,
+        path: Path,
+        function: Callable[P, T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """What `function` returns, or raises; `path` is the file that it reads."""
+        ...
+
+
+def here(
+    path: Path,  # noqa: ARG001 - as of every `Read`
+    function: Callable[P, T],
+    *arguments: P.args,
+    **options: P.kwargs,
+) -> T:
+    """Call it in this process: for files that are trusted, and in a process of a reader."""
+    return function(*arguments, **options)
+
+
+@dataclass(eq=False)
+class Call:
+    """A function that reads a file, and what it is given; all of it can be pickled.
+
+    Attributes:
+        path: the file.
+        function: of a module.
+        arguments: for it.
+        options: for it.
+        place: where it is at work.
+        found: what came of it.
+    """
+
+    path: Path
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    place: Place
+    found: object = None
+
+
+@dataclass(frozen=True)
+class _At:
+    """What the process is about to read."""
+
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Value(Generic[T]):
+    """What a function returned."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """A fault of the program, with its traceback."""
+
+    trace: str
+
+    def error(self) -> RuntimeError:
+        """To be raised where the process was asked."""
+        return RuntimeError(
+            f"a fault in piperline, please report it:\n{self.trace}"
+        )
+
+
+class Caller:
+    """Lets the processes of a pool call functions that read files.
+
+    A file over which one hung is not read again: it would hang again.
+
+    Args:
+        pool: of processes whose work is `answer`, or that leave a `Call` to it.
+    """
+
+    def __init__(self, pool: Pool[Any]) -> None:
+        self._pool = pool
+        self._waiting: list[Call] = []
+        self._hung: dict[Path, PiperlineError] = {}
+
+    def __call__(
+        self,
+        path: Path,
+        function: Callable[P, T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Call a function in a process.
+
+        Args:
+            path: the file that it reads.
+            function: of a module, so that the process finds it by its name.
+            arguments: for it.
+            options: for it.
+
+        Raises:
+            BadEpisode: the process crashed, hung or took too much memory; its place names the
+                episode if it had come to one.
+            RuntimeError: a fault of the program.
+            Exception: what the function raises.
+        """
+        return self.later(path, function, *arguments, **options)()
+
+    def later(
+        self,
+        path: Path,
+        function: Callable[P, T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> Callable[[], T]:
+        """As a call; what this gives returns, or raises, what came of it.
+
+        Calls that wait are done together when the first is asked for: by several processes side by
+        side.
+        """
+        call = Call(path, function, arguments, options, Place(file=path))
+        self._waiting.append(call)
+
+        def get() -> T:
+            if call in self._waiting:
+                self._work()
+            return cast("T", _value(call.found))
+
+        return get
+
+    def _work(self) -> None:
+        """Do all calls that wait."""
+        try:
+            for call, message in self._pool.run(
+                self._take, patience=READER_SECONDS
+            ):
+                if isinstance(message, _At):
+                    call.place = message.place
+                    continue
+                call.found = message
+                if isinstance(message, Died | Silent):
+                    call.found = lost(message, call.place)
+                if isinstance(message, Silent):
+                    self._hung[call.path] = lost(message, call.place)
+        except BaseException:
+            self._waiting = []
+            self._pool.end()  # Ctrl-C: nobody waits for the answers any more
+            raise
+
+    def _take(self) -> Call | None:
+        while self._waiting:
+            call = self._waiting.pop(0)
+            call.found = self._hung.get(call.path)
+            if call.found is None:
+                return call
+        return None
+
+
+def _value(found: object) -> object:
+    """What a call returned, or the error of one that failed."""
+    match found:
+        case _Value(value):
+            return value
+        case Crashed():
+            raise found.error()
+        case Exception():
+            raise found
+    raise AssertionError(found)
+
+
+class Reader(Caller):
+    """A process that reads files for this one.
+
+    A context manager; leaving it ends the process. It is started at once, to load its libraries
+    while this one loads its own.
+
+    Args:
+        processes: how many, for calls side by side.
+    """
+
+    def __init__(self, processes: int = 1) -> None:
+        pool = Pool[Call](__name__, memory=READER_MEMORY)
+        pool.start(processes)
+        super().__init__(pool)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.end()
+
+
+def over_episodes(
+    read: Read,
+    path: Path,
+    function: Callable[..., T],
+    *arguments: object,
+) -> T:
+    """Call a function that goes over the episodes of a file; one that crashes costs only itself.
+
+    Args:
+        read: calls it.
+        path: the file.
+        function: its last argument is why some episodes cannot be read, by their names: those it
+            passes over.
+        arguments: its others.
+
+    Raises:
+        RecordingError: the file cannot be read at all.
+    """
+    bad: dict[str, PiperlineError] = {}
+    while True:
+        try:
+            return read(path, function, *arguments, dict(bad))
+        except BadEpisode as error:
+            name = error.place.episode if error.place else None
+            if name is None or name in bad or len(bad) >= _MOST_DEATHS:
+                raise
+            bad[name] = error
+
+
+# --- in the process -------------------------------------------------------------------------------
+
+_tell: ContextVar[Callable[[Place], None]] = ContextVar("_tell")
+
+
+def reading_at(place: Place) -> None:
+    """Say which episode is about to be read, so that a crash is told with its name."""
+    tell = _tell.get(None)
+    if tell is not None:
+        tell(place)
+
+
+def answer(
+    _setup: object, call: Call, send: Callable[[object], None]
+) -> object:
+    """Do a call; what is said of it, for `Caller`."""
+    place = call.place
+
+    def tell(at: Place) -> None:
+        nonlocal place
+        if at != place:
+            place = at
+            send(_At(at))
+
+    token = _tell.set(tell)
+    try:
+        return _Value(call.function(*call.arguments, **call.options))
+    except (PiperlineError, OSError) as error:
+        return error
+    except MemoryError:
+        return out_of_memory(place)
+    except Exception:  # noqa: BLE001 - it is told with its traceback
+        return Crashed(traceback.format_exc())
+    finally:
+        _tell.reset(token)
+
+
+def main(descriptor: int) -> None:
+    """Serve a reader over the socket `descriptor`, until it closes it."""
+    serve_units(descriptor, answer)
