@@ -89,6 +89,8 @@ bench: setup $(CACHE)/bench/original/.ready
 	@command -v ffmpeg >/dev/null || .ci/apt-install ffmpeg
 	.venv/bin/python -m bench.run
 	.venv/bin/python -m bench.floor
+	.venv/bin/python -m bench.encoders
+	.venv/bin/python -m bench.training
 	.venv/bin/python -m bench.transfer
 	.venv/bin/python -m bench.verify
 

@@ -35,7 +35,8 @@ def cost(
 ) -> Cost:
     """Run a command to its end; what it prints goes to `log`.
 
-    Watching its `memory` takes CPU from it.
+    Watching its `memory` takes CPU from it. Python finds its modules compiled, as it does where a
+    package is installed, also where PYTHONDONTWRITEBYTECODE is set.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -46,7 +47,7 @@ def cost(
             command,
             stdout=output,
             stderr=output,
-            env={**os.environ, **(environment or {})},
+            env={**_compiled(log.parent), **(environment or {})},
         )
         peak = 0.0
         while True:
@@ -71,8 +72,27 @@ def cost(
     return Cost(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
+def _compiled(folder: Path) -> dict[str, str]:
+    """The environment, in which Python keeps what it compiles below a folder."""
+    kept = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
+
+
+def anonymous_memory(process: int) -> float:
+    """The memory of a process that is in no file, in MB; 0 if it has ended.
+
+    What lies in files the system can take out of memory at any time.
+    """
+    return _told(process, "RssAnon")
+
+
 def peak_memory(process: int) -> float:
     """The peak of resident memory of a process in MB; 0 if it has ended."""
+    return _told(process, "VmHWM")
+
+
+def _told(process: int, name: str) -> float:
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -81,7 +101,7 @@ def peak_memory(process: int) -> float:
         (
             int(line.split()[1]) * 1024 / 1e6
             for line in lines
-            if line.startswith("VmHWM")
+            if line.startswith(name)
         ),
         0,
     )

@@ -5,21 +5,18 @@ included. Prints a report and puts it into bench/README.md.
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from bench import encoders
 from bench.compare import check
 from bench.measure import Command, Cost, cost
-from bench.recordings import CAMERAS, jpegs, long, short
+from bench.recordings import long, short
 from bench.results import publish
 from piperline.process import usable_cpus
 from piperline.video.encoder import Mode
@@ -165,28 +162,28 @@ def memory_table(cache: Path) -> Iterator[str]:
         yield f"| {mode} | {' | '.join(f'{peak:.0f} MB' for peak in peaks)} |"
 
 
-def encoder_table(recording: Path) -> Iterator[str]:
-    """Settings of encoders on 300 frames of three cameras."""
-    footage = [
-        jpegs(recording, "episode_0", camera)[:100] for camera in CAMERAS
-    ]
-    yield "| settings | kB per image | PSNR dB | encode | PyAV in order | at random | torchcodec in order | at random |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for row in encoders.table(footage, torchcodec_reads):
-        reads = [f"{ms:.1f}" for ms in (*row.pyav, *row.torchcodec)]
-        yield f"| {row.name} | {row.kilobytes:.1f} | {row.decibels:.2f} | {row.encode_ms:.1f} | {' | '.join(reads)} |"
-
-
-def torchcodec_reads(paths: Sequence[Path]) -> tuple[float, float]:
-    """CPU milliseconds per frame with torchcodec, in order and at random."""
-    found = subprocess.run(
-        [ORIGINAL_PYTHON, HERE / "torchcodec_reads.py", *paths],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ORIGINAL_PATH)},
+def start_line(cache: Path) -> str:
+    """What the smallest conversion costs: most of it is the start of processes."""
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        costs = [
+            cost(
+                [
+                    PIPERLINE,
+                    "convert",
+                    long(cache, episodes=1, frames=60),
+                    "--output",
+                    Path(folder, str(number)),
+                ],
+                LOG,
+            )
+            for number in range(5)
+        ]
+    seconds = statistics.median(found.seconds for found in costs)
+    cpu = statistics.median(found.cpu for found in costs)
+    return (
+        f"**One episode of 60 frames**, 180 images: {seconds:.2f} s,"
+        f" {cpu:.2f} s of CPU\n"
     )
-    said = json.loads(found.stdout)
-    return said["sequential_ms"], said["random_ms"]
 
 
 def report(rounds: int) -> Iterator[str]:
@@ -203,10 +200,9 @@ def report(rounds: int) -> Iterator[str]:
     )
     helps = [cost([PIPERLINE, "--help"], LOG).cpu for _ in range(5)]
     yield f"\n**`piperline --help`**: {statistics.median(helps):.2f} s of CPU\n"
+    yield start_line(cache)
     yield "**Peak memory of a worker above the bare imports**\n"
     yield from memory_table(cache)
-    yield "\n**Encoders**: CPU ms per image on one thread; reading to RGB\n"
-    yield from encoder_table(recordings[0])
 
 
 def main() -> None:

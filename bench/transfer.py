@@ -17,7 +17,7 @@ from pathlib import Path
 
 import av
 
-from bench.measure import Command, Cost, cost, peak_memory
+from bench.measure import Command, Cost, anonymous_memory, cost
 from bench.recordings import long
 from bench.results import publish
 from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
@@ -143,13 +143,13 @@ def timed(
 
 
 def peak(command: Command) -> float:
-    """Peak of resident memory of a command, in MB; looked at while it runs."""
+    """Peak of anonymous memory of a command, in MB; looked at while it runs."""
     most = 0.0
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         while process.poll() is None:
-            most = max(most, peak_memory(process.pid))
+            most = max(most, anonymous_memory(process.pid))
             time.sleep(0.02)
     if process.returncode:
         raise subprocess.CalledProcessError(
@@ -294,7 +294,7 @@ def report(ffmpeg: str) -> Iterator[str]:
             )
         yield ""
     yield (
-        "| peak memory | "
+        "| peak of anonymous memory | "
         + " | ".join(f"{3 * shards} episodes" for shards in SHARDS)
         + " |\n|---|---|---|"
     )

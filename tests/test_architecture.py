@@ -34,6 +34,7 @@ FLOORS = (
     "process",
     "files",
     "stats",
+    "spill",
     "text",
 )
 """From the top, a room on each floor: a module imports its own room and those below."""

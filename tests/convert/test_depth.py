@@ -12,11 +12,18 @@ from PIL import Image
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
-from piperline.errors import BadEpisode, LayoutError, LayoutMismatch, Place
+from piperline.edits.plan import EditPlan, EpisodeEdit
+from piperline.errors import (
+    BadEpisode,
+    LayoutError,
+    LayoutMismatch,
+    Place,
+    VideoError,
+)
 from piperline.hdf5.contact_sheet import frames_sheet
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.layout import parse_layout
-from piperline.transfer import aggregate, migrate
+from piperline.transfer import aggregate, edit, migrate
 from piperline.verify import Options, verify
 from piperline.video.depth_codes import LEROBOT, DepthScale
 from tests.helpers.depth import (
@@ -71,12 +78,9 @@ def metres_of(code):
     return math.exp(low + code / 4095 * (high - low)) - 3.5
 
 
-@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 @pytest.mark.parametrize("storage", STORAGES)
-def test_recorded_distances_become_the_codes_of_lerobot(
-    tmp_path, storage, version
-):
-    result = converted(tmp_path, storage, version)
+def test_recorded_distances_become_the_codes_of_lerobot(tmp_path, storage):
+    result = converted(tmp_path, storage)
     found = shown(result.output)
     assert [len(codes) for codes in found] == list(LENGTHS)
     for episode, length in enumerate(LENGTHS):
@@ -163,11 +167,18 @@ def test_it_is_verified_and_a_wrong_frame_is_found(tmp_path):
 
 
 def test_it_is_carried_into_other_datasets(tmp_path):
-    made = converted(tmp_path, version="v2.1").output
+    made = converted(tmp_path).output
     both = aggregate([made, made], tmp_path / "both", format="v3.0").output
     back = migrate(both, "v2.1", output=tmp_path / "back").output
-    for root in (both, back):
-        np.testing.assert_equal(shown(root), shown(made) * 2)
+    dropped = EditPlan({0: EpisodeEdit(drop=True)})
+    edited = edit(both, dropped, output=tmp_path / "edited").output
+    whole = shown(made)
+    for root, wanted in (
+        (both, whole * 2),
+        (back, whole * 2),
+        (edited, [whole[1], *whole]),
+    ):
+        np.testing.assert_equal(shown(root), wanted)
         assert verify(root).findings == ()
     stats = json.loads((both / "meta/stats.json").read_text())[DEPTH]
     assert stats["q50"]
@@ -175,7 +186,7 @@ def test_it_is_carried_into_other_datasets(tmp_path):
 
 
 def test_gr00t_is_not_given_depth(tmp_path):
-    root = converted(tmp_path, version="v2.1").output
+    root = converted(tmp_path).output
     modality = json.loads((root / "meta/modality.json").read_text())
     assert list(modality["video"]) == ["top"]
 
@@ -218,6 +229,17 @@ def test_a_sheet_shows_depth_as_grey(tmp_path):
     assert len(np.unique(lower)) > 20
 
 
+def test_the_older_format_has_no_depth(tmp_path):
+    """LeRobot 0.3.3 would not open the dataset."""
+    path = write_depth(tmp_path)
+    job = make_job(layout=depth_layout(), inputs=[path], format="v2.1")
+    with pytest.raises(VideoError, match="has no depth") as caught:
+        plan_run([path], job)
+    assert caught.value.place is not None
+    assert caught.value.place.camera == "top_depth"
+    assert "--format v3.0" in str(caught.value.next_step)
+
+
 @pytest.mark.parametrize(
     ("images", "words"),
     [
@@ -233,8 +255,9 @@ def test_what_holds_no_distances_is_refused(tmp_path, images, words):
             del group["top"]
             rows = images * 2
             write_bytes(group, "top", rows[: len(file[name]["q"])], "png-vlen")
+    job = make_job(layout=depth_layout(), inputs=[path], format="v3.0")
     with pytest.raises((BadEpisode, LayoutMismatch), match=re.escape(words)):
-        plan_run([path], make_job(layout=depth_layout(), inputs=[path]))
+        plan_run([path], job)
 
 
 def test_a_depth_image_of_another_size_is_refused(tmp_path):
@@ -245,7 +268,7 @@ def test_a_depth_image_of_another_size_is_refused(tmp_path):
         rows = file["take_0/depth/top"]
         rows[2] = np.frombuffer(small.getvalue(), np.uint8)
         rows[3] = np.frombuffer(png16(distances(0, 3)), np.uint8)
-    job = make_job(layout=depth_layout(), inputs=[path])
+    job = make_job(layout=depth_layout(), inputs=[path], format="v3.0")
     with pytest.raises(BadEpisode, match="64x20 distances") as caught:
         convert([path], tmp_path / "out", job, workers=1)
     assert caught.value.place is not None

@@ -3,17 +3,25 @@
 import json
 import math
 import os
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from piperline import spill
 from piperline.errors import DatasetError, PiperlineError
+from piperline.features import Feature
 from piperline.groot.loader import read_rows, require_meta
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.stats import (
     FINGERPRINT_FILE,
+    WrittenRows,
+    dataset_stats,
     float_columns,
     is_fresh,
     relative_stats,
@@ -258,3 +266,40 @@ def test_the_numbers_are_those_that_nvidia_ships(tmp_path):
         "left_arm": (16, 7),
         "right_arm": (16, 7),
     }
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_statistics_of_many_rows_take_no_memory_and_are_the_same(
+    alone, tmp_path, monkeypatch
+):
+    """The rows of a dataset of hours lie in a file, and so does what is made of them."""
+    width = 1 if alone else 4
+    column = np.random.default_rng(0).normal(size=(60_000, width))
+    column = column.astype(np.float32)
+    features = {"action": Feature("float32", (width,))}
+    meta: Any = SimpleNamespace(
+        root=tmp_path,
+        schema=SimpleNamespace(features=features),
+        data_file=lambda index: Path(str(index)),
+    )
+
+    def numbers(rows: int, held: int) -> tuple[object, int]:
+        monkeypatch.setattr(spill, "_HELD", held)
+        monkeypatch.setattr(spill, "BLOCK", 1000)
+        tracemalloc.start()
+        written = WrittenRows(tmp_path)
+        for start in range(0, rows, 500):
+            values = column[start : min(start + 500, rows)].ravel()
+            lists = pa.FixedSizeListArray.from_arrays(values, width)
+            written.add(pa.table({"action": lists}))
+        found = dataset_stats(meta, written.rows(meta))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found, peak
+
+    short, low = numbers(20_000, 1 << 14)
+    long, high = numbers(60_000, 1 << 14)
+    assert high < low + 40_000  # a byte a row: the spans of the episodes
+    assert short == numbers(20_000, 1 << 30)[0]
+    assert long == numbers(60_000, 1 << 30)[0]
+    assert not list(tmp_path.iterdir())

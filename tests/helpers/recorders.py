@@ -27,6 +27,7 @@ from tests.helpers.recordings import (
     write_images,
     write_piper,
 )
+from tests.helpers.videos import write_video
 
 LENGTH = 6
 
@@ -526,6 +527,90 @@ def isaaclab(folder: Path) -> Recorded:
     )
 
 
+def droid(folder: Path) -> Recorded:
+    names = ("17225336", "22008760", "24400334")
+    for episode in (0, 1):
+        own = (
+            folder / f"success/2023-07-0{episode + 1}/Fri_Jul__7_09:4{episode}"
+        )
+        own.mkdir(parents=True)
+        (own / "metadata_x.json").write_text(json.dumps({"uuid": "x"}))
+        state, action = states(episode, LENGTH, 8), actions(episode, LENGTH, 8)
+        with h5py.File(own / "trajectory.h5", "w") as file:
+            robot = file.create_group("observation/robot_state")
+            robot["joint_positions"] = state[:, :7]
+            robot["gripper_position"] = state[:, 7]
+            robot["cartesian_position"] = state[:, :6]
+            file["action/joint_velocity"] = action[:, :7]
+            file["action/gripper_position"] = action[:, 7]
+            file["action/cartesian_velocity"] = action[:, :6]
+        for number, name in enumerate(names):
+            video = own / f"recordings/MP4/{name}.mp4"
+            write_video(video, painted(episode, number), fps=15, bf="0")
+            write_video(
+                video.with_stem(f"{name}-stereo"),
+                painted(episode, 9),
+                fps=15,
+            )
+    return Recorded(
+        "droid",
+        folder,
+        15,
+        [states(0, LENGTH, 8), states(1, LENGTH, 8)],
+        [actions(0, LENGTH, 8), actions(1, LENGTH, 8)],
+        [None, None],
+        names,
+    )
+
+
+def unitree(folder: Path) -> Recorded:
+    names = ("cam_left_high", "cam_left_wrist")
+    for episode in (0, 1):
+        with h5py.File(folder / f"episode_{episode}.hdf5", "w") as file:
+            file.attrs["sim"] = False
+            file["observations/qpos"] = states(episode, LENGTH, 16)
+            file["action"] = actions(episode, LENGTH, 16)
+            file["language_raw"] = np.array([f"open it {episode}".encode()])
+            file["substep_reasonings"] = np.array([b"why"] * LENGTH)
+            file["is_edited"] = False
+            paths = [f"observations/images/{name}" for name in names]
+            cameras(file, paths, episode, storage="raw")
+    return Recorded(
+        "unitree",
+        folder,
+        30,
+        [states(0, LENGTH, 16), states(1, LENGTH, 16)],
+        [actions(0, LENGTH, 16), actions(1, LENGTH, 16)],
+        ["open it 0", "open it 1"],
+        names,
+    )
+
+
+def behavior(folder: Path) -> Recorded:
+    with h5py.File(folder / "episode_1.hdf5", "w") as file:
+        data = file.create_group("data")
+        data.attrs["config"] = json.dumps({"task": "x"})
+        data.attrs["scene_file"] = json.dumps({"objects": []})
+        data.attrs["n_episodes"], data.attrs["n_steps"] = 2, 2 * LENGTH
+        for episode in (0, 1):
+            demo = data.create_group(f"demo_{episode}")
+            demo.attrs["num_samples"] = LENGTH
+            demo["action"] = actions(episode, LENGTH, 23)
+            demo["obs/robot_r1::proprio"] = states(episode, LENGTH, 30)
+            demo["reward"] = np.zeros(LENGTH)
+            paths = ["obs/head::rgb", "obs/wrist::rgb"]
+            cameras(demo, paths, episode, storage="raw")
+    return Recorded(
+        "behavior",
+        folder,
+        30,
+        [states(0, LENGTH, 30), states(1, LENGTH, 30)],
+        [actions(0, LENGTH, 23), actions(1, LENGTH, 23)],
+        [None, None],
+        ["head", "wrist"],
+    )
+
+
 RECORDERS: Mapping[str, Callable[[Path], Recorded]] = {
     "piper": piper,
     "aloha": aloha,
@@ -543,5 +628,8 @@ RECORDERS: Mapping[str, Callable[[Path], Recorded]] = {
     "robomimic": robomimic,
     "libero": libero,
     "isaaclab": isaaclab,
+    "droid": droid,
+    "unitree": unitree,
+    "behavior": behavior,
 }
 """All of them, by what they are."""

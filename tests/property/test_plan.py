@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piperline.convert.plan import Selection
+from piperline.convert.selection import Selection
 from piperline.text import natural_key
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -191,6 +191,23 @@ def test_rotations_are_named_and_become_columns_of_their_matrix(
     assert all(name.startswith("hand.rot6d_") for name in rule.names)
 
 
+def test_rot6d_is_what_the_rotation_makes_of_two_axes(tmp_path):
+    rng = np.random.default_rng(0)
+    w, *xyz = rng.normal(size=(4, N))
+    axis = np.stack(xyz, axis=1)
+    path = write(tmp_path / "a.hdf5", q=np.column_stack([w, axis]))
+    rule = 'rotation = "quat-wxyz"\ngroup = "hand"\nto = "rot6d"\n'
+    found = state_of(path, f"{FILE}{STATE}{rule}")
+    length = w**2 + (axis**2).sum(axis=1)
+    for column, unit in enumerate(np.eye(3)[:2]):
+        # a vector turned by a quaternion: v + 2 w (u x v) + 2 u x (u x v), for unit quaternions
+        once = np.cross(axis, unit)
+        turned = 2 * w[:, None] * once + 2 * np.cross(axis, once)
+        expected = unit + turned / length[:, None]
+        part = found[:, 3 * column : 3 * column + 3]
+        np.testing.assert_allclose(part, expected, atol=1e-6)
+
+
 def test_a_wildcard_takes_every_part_in_natural_order(tmp_path):
     path = write(
         tmp_path / "a.hdf5",

@@ -5,13 +5,22 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
+from piperline.errors import Place
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.detect import fitting_layouts
 from piperline.recordings.find import find_recordings
-from piperline.recordings.layout import builtin_layouts, load_layout
+from piperline.recordings.layout import (
+    builtin_layouts,
+    layout_text,
+    load_layout,
+    parse_layout,
+)
+from piperline.recordings.recording import Recording
 from piperline.video.decoder import decode
 from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import has_true_colors, read_code
+
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
 
 TASK = "do what is shown"
 
@@ -72,6 +81,28 @@ def test_exactly_one_layout_fits(tmp_path, recorder):
     assert [layout.name for layout in fitting_layouts(path)] == [
         recorded.layout
     ]
+
+
+@pytest.mark.parametrize("recorder", ["cobot-magic", "agilex-paths"])
+def test_the_lines_that_take_depth_do_so(tmp_path, recorder):
+    """The preset holds them as a comment."""
+    recorded = RECORDERS[recorder](tmp_path)
+    text = layout_text(recorded.layout)
+    lines = text.partition("\n#\n")[2].splitlines()
+    taken = [line.removeprefix("# ") for line in lines[:3]]
+    left_out = text[text.index("\n[left_out]") + 1 :]
+    layout = parse_layout(
+        text.replace(left_out, "\n".join(taken)), Place(file="mine.toml")
+    )
+    path = find_recordings([recorded.source])[0][0]
+    with Recording(path, layout) as recording:
+        episode = recording.episode(recording.episodes()[0])
+        names = [f"{name}_depth" for name in recorded.cameras]
+        if recorder == "cobot-magic":
+            cameras = episode.header().cameras
+            assert {cameras[name].depth for name in names} == {"mm"}
+        assert [*layout.cameras] == ["*", "*_depth"]
+        episode.check_structure()
 
 
 @pytest.mark.parametrize(

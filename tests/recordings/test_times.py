@@ -102,6 +102,23 @@ def test_streams_of_two_rates_are_aligned_within_half_a_period(tmp_path, fps):
     assert all("ms from their frame" in note for note in header.notes)
 
 
+def test_instructions_follow_the_clock_of_the_stream_that_has_their_rows(
+    tmp_path,
+):
+    path = tmp_path / "a.hdf5"
+    joints, images = two_streams(path)
+    with h5py.File(path, "r+") as file:
+        said = np.where(joints < joints[0] + 1, b"reach", b"grasp")
+        file["said"] = said
+    layout = layout_of(ALIGNED + '[task]\ntext = "said"\n')
+    with Recording(path, layout) as recording:
+        header = recording.episode("a").header()
+    (_, first), (frame, second) = header.spans
+    assert (first, second) == ("reach", "grasp")
+    time = max(joints[0], images[0]) + frame / 30
+    assert abs(time - (joints[0] + 1)) <= 1 / 30 + 1 / 200
+
+
 def test_held_rows_are_never_of_the_future(tmp_path):
     path = tmp_path / "a.hdf5"
     joints, images = two_streams(path)

@@ -482,6 +482,24 @@ def test_all_that_is_left_is_bad(site):
     assert tree(site.out) == before
 
 
+@pytest.mark.parametrize("format_", ["v2.1", "v3.0"])
+def test_what_was_looked_at_is_still_told(tmp_path, format_):
+    site = Site(
+        tmp_path,
+        make_job(
+            layout=one_camera(), video="copy", format=format_, verify=True
+        ),
+    )
+    site.record("b", 0, 6, 7)
+    site.convert()
+    site.record("a", 2, 5)
+    assert site.sync() == (1, 0, 0, 0, 2)
+    assert tree(site.out) == site.from_nothing()
+    told = verify(site.out).when_made
+    assert told is not None
+    assert (told["packets"], "looked_at" in told) == (18, False)
+
+
 def test_settings_that_a_conversion_was_given_are_those_of_a_sync(tmp_path):
     job = make_job(
         layout=one_camera(),

@@ -65,6 +65,8 @@ class DatasetFlags:
             frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
             slower. copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest,
             largest.
+        encoder: what makes H.264: x264, the same bytes on every machine; nvenc, an NVIDIA GPU,
+            whose bytes depend on GPU and driver; auto: nvenc where it works, else x264.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.
         robot_type: LeRobot's name for the robot; otherwise the layout's.
         groot: write the statistics that GR00T would otherwise compute before training (v2.1).
@@ -77,6 +79,7 @@ class DatasetFlags:
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None
     format: Literal["v2.1", "v3.0"] = "v2.1"
     video: Literal["h264", "av1", "copy"] = "h264"
+    encoder: Literal["x264", "nvenc", "auto"] = "x264"
     resize: str | None = None
     robot_type: str | None = None
     groot: bool = True
@@ -114,6 +117,7 @@ class DatasetFlags:
             layout=recorded.layout,
             inputs=inputs,
             video=self.video,
+            encoder=self.encoder,
             fps=recorded.fps,
             robot_type=self.robot_type,
             task=recorded.task,

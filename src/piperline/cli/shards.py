@@ -48,6 +48,8 @@ class ShardFlags:
             of this machine.
         format: the LeRobot version of the shards.
         video: how images become videos; see `piperline convert --help`.
+        encoder: what makes H.264, the same for all shards: x264, nvenc, or auto, which looks at the
+            machine that runs this command.
         layout: a name from `piperline layout list`, or the path of a TOML file.
         robot_type: LeRobot's name for the robot; otherwise the layout's (piper: bi_piper).
         fps: frames a second; otherwise the layout's (piper: 30).
@@ -64,6 +66,7 @@ class ShardFlags:
     workers: int | None = None
     format: Literal["v2.1", "v3.0"] = "v3.0"
     video: Literal["h264", "av1", "copy"] = "h264"
+    encoder: Literal["x264", "nvenc", "auto"] = "x264"
     layout: str | None = None
     robot_type: str | None = None
     fps: float | None = None
@@ -82,6 +85,7 @@ class ShardFlags:
             layout=self.layout,
             inputs=inputs,
             video=self.video,
+            encoder=self.encoder,
             fps=self.fps,
             robot_type=self.robot_type,
             task=self.task,

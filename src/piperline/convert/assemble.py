@@ -100,7 +100,7 @@ def write_dataset(
     folder.mkdir()
     at_hand = partial(_at_hand, staging, plan, standing)
     schema = _schema(plan, at_hand(0))
-    written = WrittenRows() if _wants_groot_stats(plan, schema) else None
+    written = WrittenRows(folder) if _wants_groot_stats(plan, schema) else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb

@@ -55,7 +55,7 @@ def refuse_video(
     if header.depth:
         return
     width, height = settings.size or (header.width, header.height)
-    if settings.video.codec == "libx264" and (width % 2 or height % 2):
+    if settings.video.mode == "h264" and (width % 2 or height % 2):
         even_width, even_height = (
             max(2, side // 2 * 2) for side in (width, height)
         )

@@ -16,7 +16,8 @@ from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.reader import Read, here
 from piperline.recordings.rules import Color
 from piperline.text import is_utf8, printable
-from piperline.video.encoder import MODES, Mode
+from piperline.video.encoder import Mode
+from piperline.video.hardware import Encoder, settings_for
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def make_job(
     layout: str | Path | Layout | None = None,
     inputs: Inputs = (),
     video: Mode = "h264",
+    encoder: Encoder = "x264",
     fps: float | None = None,
     robot_type: str | None = None,
     task: str | None = None,
@@ -76,6 +78,8 @@ def make_job(
         inputs: files and folders. They tell what a layout leaves open, such as the names of
             dimensions.
         video: how images become videos: `h264`, `av1`, or `copy` for the recorded JPEG bytes.
+        encoder: what makes H.264: `x264`; `nvenc`, an NVIDIA GPU, whose bytes depend on the
+            machine; or `auto`: `nvenc` where it works.
         fps: frames a second, a whole number.
         robot_type: LeRobot's name for the robot.
         task: the task text of episodes that have none of their own.
@@ -100,10 +104,7 @@ def make_job(
     _refuse_names_of_bookkeeping(rules)
     if resize:
         _refuse_odd_sides(*resize)
-    if video not in MODES:
-        raise UsageError(
-            f"there is no video mode {video!r}", expected=" or ".join(MODES)
-        )
+    made_by = settings_for(video, encoder)
     if format not in WRITERS:
         raise UsageError(
             f"there is no format {format}", expected=" or ".join(WRITERS)
@@ -115,7 +116,7 @@ def make_job(
     check_limits(data_mb, video_mb)
     return Job(
         layout=replace(rules, fps=rate),
-        settings=EncodeSettings(MODES[video], rate, resize, verify),
+        settings=EncodeSettings(made_by, rate, resize, verify),
         format=format,
         robot_type=robot_type or rules.robot_type,
         task=None if task is None else _task_text(task),

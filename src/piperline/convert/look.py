@@ -6,7 +6,8 @@ from dataclasses import replace
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
 from piperline.convert.messages import Look, LookSetup, Names, Planned, Refused
-from piperline.convert.plan import PlannedEpisode, Selection
+from piperline.convert.plan import PlannedEpisode
+from piperline.convert.selection import Selection
 from piperline.errors import BadEpisode, Place, RecordingError, VideoError
 from piperline.lerobot.info import LONGEST_SECONDS
 from piperline.recordings.limits import out_of_memory
@@ -79,6 +80,8 @@ def _planned(
     _check_seconds(header, place, job)
     for camera, found in header.cameras.items():
         refuse_video(job.settings, replace(place, camera=camera), found)
+        if found.depth and job.format != "v3.0":
+            raise _no_depth(replace(place, camera=camera), job)
     task = header.task or job.task
     if not task:
         sources = [rule.described for rule in job.layout.tasks]
@@ -102,6 +105,16 @@ def _planned(
         dict(header.cameras),
         beside=recording.episode(name).beside(header.length),
         spans=header.spans,
+    )
+
+
+def _no_depth(place: Place, job: Job) -> VideoError:
+    return VideoError(
+        f"LeRobot {job.format} has no depth: its reader refuses statistics of one channel",
+        place=place,
+        expected="LeRobot v3.0, which holds depth from lerobot 0.6 on",
+        found="a camera that the layout calls depth",
+        next_step="add --format v3.0, or leave the camera out of the layout",
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from piperline import spill
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
 from piperline.finding import Finding
@@ -26,7 +27,6 @@ from piperline.groot.checks.modality import check_modality
 from piperline.groot.loader import (
     Meta,
     Rows,
-    extended,
     matrix,
     read_rows,
     require,
@@ -45,10 +45,15 @@ _THREADS = 2  # for memory as well; numpy works outside of Python's lock
 
 
 class WrittenRows:
-    """The rows of a v2.1 dataset, collected while its episodes are written, for its statistics."""
+    """The rows of a v2.1 dataset, collected while its episodes are written, for its statistics.
 
-    def __init__(self) -> None:
-        self._columns: dict[str, NDArray[Any]] = {}
+    Args:
+        folder: where they lie, once they are many.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._columns: dict[str, spill.Rows] = {}
         self._ends: list[int] = []
 
     @property
@@ -68,9 +73,11 @@ class WrittenRows:
         for field in table.schema:
             if "float" in str(field.type):
                 values = matrix(field.name, table.column(field.name))
-                self._columns[field.name] = extended(
-                    self._columns.get(field.name), values
-                )
+                known = self._columns.get(field.name)
+                if known is None:
+                    self._columns[field.name] = spill.Rows(values, self._folder)
+                else:
+                    known.add(values)
         self._ends.append((self._ends or [0])[-1] + table.num_rows)
 
     def rows(self, meta: Meta) -> Rows:
@@ -81,7 +88,8 @@ class WrittenRows:
             for index, span in enumerate(zip(starts, self._ends, strict=False))
         }
         wanted = [name for name in float_columns(meta) if name in self._columns]
-        return Rows({name: self._columns[name] for name in wanted}, spans)
+        columns = {name: self._columns[name].array() for name in wanted}
+        return Rows(columns, spans)
 
 
 def write_groot_stats(
@@ -185,9 +193,15 @@ def _of_column(
     values: NDArray[Any],
     dimension: int,
 ) -> dict[str, float]:
-    return six_numbers(
-        values[:, dimension].astype(np.float32), alone=values.shape[1] == 1
-    )
+    column = _copied(values[:, dimension], np.dtype(np.float32))
+    return six_numbers(column, alone=values.shape[1] == 1)
+
+
+def _copied(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    copy = spill.scratch(values.shape, dtype)
+    for block in spill.blocks(len(values)):
+        copy[block] = values[block]
+    return copy
 
 
 def relative_stats(
@@ -239,17 +253,20 @@ def _of_differences(
     dimension: int,
 ) -> list[dict[str, float]]:
     """Six numbers for each step of the chunks that begin at the rows `firsts`."""
-    action = actions[:, dimension].copy()
-    now = states[firsts + choice.state_deltas[-1], dimension]
+    action = _copied(actions[:, dimension], actions.dtype)
+    now = spill.scratch(firsts.shape, states.dtype)
+    for block in spill.blocks(len(firsts)):
+        at = firsts[block] + choice.state_deltas[-1]
+        now[block] = states[at, dimension]
     alone = len(choice.action_deltas) * actions.shape[1] == 1
-    # Subtracted in the type of the files, then float32, as there.
-    differences = (
-        action[firsts + delta] - now for delta in choice.action_deltas
-    )
-    return [
-        six_numbers(values.astype(np.float32), alone=alone)
-        for values in differences
-    ]
+    values = spill.scratch(firsts.shape, np.float32)
+    numbers = []
+    for delta in choice.action_deltas:
+        for block in spill.blocks(len(firsts)):
+            # Subtracted in the type of the files, then float32, as there.
+            values[block] = action[firsts[block] + delta] - now[block]
+        numbers.append(six_numbers(values, alone=alone))
+    return numbers
 
 
 def _first_rows(
@@ -270,16 +287,15 @@ def _first_rows(
             place=Place(file=meta.root),
             next_step="choose a shorter --horizon",
         )
-    return np.concatenate(
-        [
-            np.arange(
-                start,
-                stop,
-                dtype=np.intp,
-            )
-            for start, stop in spans
-        ]
+    firsts = spill.scratch(
+        (sum(stop - start for start, stop in spans),), np.intp
     )
+    filled = 0
+    for start, stop in spans:
+        count = stop - start
+        firsts[filled : filled + count] = np.arange(start, stop, dtype=np.intp)
+        filled += count
+    return firsts
 
 
 _Numbers = TypeVar("_Numbers")
@@ -306,7 +322,8 @@ def six_numbers(
     add = np.add.reduce if alone else _add_in_order
     with np.errstate(invalid="ignore"):  # infinite values give NaN, as there
         mean = add(values) / count
-        deviations = values - mean
+        deviations = spill.scratch(values.shape, np.float32)
+        np.subtract(values, mean, out=deviations)
         deviations *= deviations
         numbers = {
             "mean": mean,
@@ -321,7 +338,10 @@ def six_numbers(
 
 
 def _add_in_order(values: NDArray[np.float32]) -> np.float32:
-    total: np.float32 = np.add.accumulate(values)[-1]
+    first, *others = spill.blocks(len(values))
+    total: np.float32 = np.add.accumulate(values[first])[-1]
+    for block in others:
+        total = np.add.accumulate(np.append(total, values[block]))[-1]
     return total
 
 

@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from piperline import spill
 from piperline.features import Feature
 from piperline.lerobot.columns import column_values
 from piperline.stats import QUANTILES
 
 # bytes of values held at a time: one dimension of float32 for 9 hours at 30 Hz
 _MEMORY = 4 << 20
-_ROWS = 8192  # that are read at a time
+_ROWS = 8192  # that are taken at a time
+_READ = 1 << 17  # that are read at a time, in whole row groups
 
 
 def column_quantiles(
@@ -43,10 +45,7 @@ def column_quantiles(
     low, high = np.floor(wanted).astype(int), np.ceil(wanted).astype(int)
     found = np.empty((len(wanted), width))
     for start in range(0, width, step):
-        values = np.empty(
-            (min(step, width - start), rows),
-            dtype=dtype,
-        )
+        values = spill.scratch((min(step, width - start), rows), dtype)
         filled = 0
         for batch in _batches(files, key, feature):
             values[:, filled : filled + len(batch)] = batch[
@@ -70,8 +69,24 @@ def _batches(
 ) -> Iterator[NDArray[np.generic]]:
     for path in files:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS, columns=[key]):
-                column = pa.chunked_array([batch.column(0)])
-                yield column_values(column, key, feature).reshape(
-                    len(column), -1
-                )
+            # What is asked for at once is held at once.
+            for groups in _some_groups(file):
+                for batch in file.iter_batches(_ROWS, groups, [key]):
+                    column = pa.chunked_array([batch.column(0)])
+                    yield column_values(column, key, feature).reshape(
+                        len(column), -1
+                    )
+
+
+def _some_groups(file: pq.ParquetFile) -> Iterator[list[int]]:
+    """The row groups of a file, as many at once as have `_READ` rows."""
+    groups: list[int] = []
+    rows = 0
+    for group in range(file.num_row_groups):
+        groups.append(group)
+        rows += file.metadata.row_group(group).num_rows
+        if rows >= _READ:
+            yield groups
+            groups, rows = [], 0
+    if groups:
+        yield groups

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import h5py
@@ -57,7 +58,7 @@ def find_cameras(layout: Layout, datasets: Datasets) -> dict[str, FoundCamera]:
         matches = (
             _videos(rule, datasets) if rule.video else _datasets(rule, datasets)
         )
-        found = [one for one in matches if one.star not in rule.leave_out]
+        found = [one for one in matches if not _is_left_out(one.star, rule)]
         if not found and not rule.optional:
             raise _missing(name, rule, datasets)
         for one in found:
@@ -110,7 +111,7 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
     tried = (datasets.matching(path) for path in rule.paths)
     matches = next(filter(None, tried), [])
     matches = [
-        (star, path) for star, path in matches if star not in rule.leave_out
+        (star, path) for star, path in matches if not _is_left_out(star, rule)
     ]
     if rule.images_only:
         matches = [
@@ -122,6 +123,10 @@ def _datasets(rule: CameraRule, datasets: Datasets) -> list[FoundCamera]:
         _of_dataset(rule, datasets.need([path]), datasets, star)
         for star, path in matches
     ]
+
+
+def _is_left_out(star: str, rule: CameraRule) -> bool:
+    return any(fnmatchcase(star, pattern) for pattern in rule.leave_out)
 
 
 def _of_dataset(

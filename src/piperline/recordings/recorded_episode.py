@@ -122,10 +122,9 @@ class Episode:
         """When the instruction changes, where a dataset has one for each frame."""
         if not told.rows:
             return ()
-        start = self._span[0] if self._span else 0
-        one_clock = self._layout.time.align is None
-        if one_clock and start + length <= len(told.rows):
-            texts = told.rows[start : start + length]
+        rows = self._text_rows(len(told.rows), length)
+        if len(rows) and int(rows[-1]) < len(told.rows):
+            texts = [told.rows[row] for row in rows]
             refuse_bad_text(texts, self.place)
             return spans_of(texts)
         changes = len({text for text in told.rows if text})
@@ -133,6 +132,16 @@ class Episode:
             f"{changes} instructions in one episode: the first is taken for all"
         )
         return ()
+
+    def _text_rows(self, count: int, length: int) -> NDArray[np.int64]:
+        """The rows of a dataset of texts; of several clocks those of a stream of as many rows."""
+        if self._aligned is None:
+            return self._rows("", length)
+        streams = (name for name, rows, _ in self._streams() if rows == count)
+        name = next(streams, None)
+        if name is None:
+            return np.empty(0, dtype=np.int64)
+        return self._rows(name, length)
 
     def check_structure(self) -> None:
         """See that all is there that the layout declares; no image is read.

@@ -228,7 +228,7 @@ class CameraRule(Rule):
         lengths: a dataset with the true length of each padded image, shape (cameras, >= frames),
             used where it exists; its rows are matched by their values, since recorders do not agree
             on their order.
-        leave_out: of `*`: names that are no cameras.
+        leave_out: of `*`: names that are no cameras, or patterns of them.
         images_only: of `*`: datasets that hold no images are passed over.
         rename: of `*`: other names, by the recorded ones.
         rotate: degrees by which the recorded images are turned.

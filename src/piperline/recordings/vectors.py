@@ -69,10 +69,9 @@ def _found(rule: PartRule, datasets: Datasets) -> list[OpenDataset]:
     if "*" not in rule.paths[0]:
         found = datasets.first(rule.paths)
         return [found] if found else []
-    paths = [
-        path for pattern in rule.paths for _, path in datasets.matching(pattern)
-    ]
-    return [found for path in paths if (found := datasets.first([path]))]
+    tried = (datasets.matching(pattern) for pattern in rule.paths)
+    matches = next(filter(None, tried), [])
+    return [found for _, path in matches if (found := datasets.first([path]))]
 
 
 def _checked(

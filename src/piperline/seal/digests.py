@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from piperline.lerobot.columns import is_number
+from piperline.video.mp4 import Track
 
 
 def file_digest(path: Path) -> str:
@@ -45,6 +46,25 @@ def payloads_digest(payloads: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for payload in payloads:
         add_payload(digest, payload)
+    return digest.hexdigest()
+
+
+def frames_digest(track: Track) -> str:
+    """`payloads_digest` of the frames of a track, by byte ranges: for a file just written.
+
+    Raises:
+        ValueError: the file has become shorter.
+    """
+    digest = hashlib.sha256()
+    for frames in track.blocks():
+        # in one piece: hashing is then outside of Python's lock
+        digest.update(
+            b"".join(
+                part
+                for frame in frames
+                for part in (len(frame).to_bytes(8, "little"), frame)
+            )
+        )
     return digest.hexdigest()
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from piperline.convert.plan import KnownFile, LeftOut, Plan, PlannedEpisode
 from piperline.convert.provenance import provenance, read_recipe
-from piperline.episode import EncodedEpisode
+from piperline.convert.verdict import looked_at
+from piperline.episode import EncodedEpisode, Proof
 from piperline.errors import DatasetError, Place
 from piperline.features import CAMERA_PREFIX, Feature
 from piperline.lerobot.dataset import open_dataset
@@ -98,8 +99,18 @@ class StandingDataset:
         for number, entry in enumerate(self.entries):
             self._numbers.setdefault(entry.source, []).append(number)
             self._made_of.setdefault(entry.made_of, []).append(number)
+        self._proofs = self._read_proofs() if self._is_verified else None
         self._contents: Contents | None = None
         self._seal: Seal | None = None
+
+    @property
+    def _is_verified(self) -> bool:
+        return self.recipe.job.settings.verify
+
+    def _read_proofs(self) -> list[Proof] | None:
+        """What was looked at of each episode; None where the seal does not tell."""
+        proofs = looked_at(Seal.from_disk(self.dataset.root))
+        return proofs if len(proofs or ()) == len(self.entries) else None
 
     def is_made_by(self, plan: Plan, *, some: bool) -> bool:
         """Whether a conversion by `plan` would make just this dataset.
@@ -179,6 +190,8 @@ class StandingDataset:
         # two recordings of one name, size and time cannot be told apart
         if len(numbers) != 1 or not (self.recipe.current or episode.kept):
             return None
+        if self._is_verified and self._proofs is None:
+            return None
         (number,) = numbers
         same = self._planned(number, episode.file)
         return number if _content(same) == _content(episode) else None
@@ -255,7 +268,17 @@ class StandingDataset:
                 found="others",
                 next_step=f"make the dataset anew: {_AGAIN}",
             )
-        return self.dataset.episode(number)
+        return self._with_proof(self.dataset.episode(number), number)
+
+    def _with_proof(
+        self, episode: EncodedEpisode, number: int
+    ) -> EncodedEpisode:
+        """An episode that tells what was looked at of it when it was encoded, in its first clip."""
+        if self._proofs is None or not episode.clips:
+            return episode
+        key, clip = next(iter(episode.clips.items()))
+        proved = replace(clip, proof=self._proofs[number])
+        return replace(episode, clips={**episode.clips, key: proved})
 
 
 def _content(episode: PlannedEpisode) -> tuple[object, ...]:

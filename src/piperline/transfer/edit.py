@@ -315,7 +315,7 @@ class _Change:
         own = own_columns(episodes.parts, version, notes)
         longest = max(map(self._length, self._pieces))
         wanted = wants_groot_stats([dataset], version, [self.record], longest)
-        written = WrittenRows() if wanted else None
+        written = WrittenRows(made) if wanted else None
         with closing(pictures), closing(recutter):
             _, frames, origins = write_episodes(
                 version,

@@ -337,7 +337,7 @@ def _transfer(
         default=0,
     )
     wanted = wants_groot_stats(datasets, version, records, longest)
-    written = WrittenRows() if wanted else None
+    written = WrittenRows(made) if wanted else None
     with closing(pictures):
         schema, frames, origins = write_episodes(
             version,

@@ -50,8 +50,17 @@ class PictureDecoder:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self._decode(data)
-        odd = self._swap or any(self._mirrored)
-        return self.raw(rgb(picture)) if odd else picture
+        if not self._swap and not any(self._mirrored):
+            return picture
+        packed = picture.reformat(format="rgb24", threads=1)
+        plane = packed.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8)
+        pixels = rows.reshape(packed.height, plane.line_size)
+        return self.raw(
+            pixels[:, : 3 * packed.width].reshape(
+                packed.height, packed.width, 3
+            )
+        )
 
     def depth(self, payload: bytes | NDArray[Any]) -> NDArray[Any]:
         """The distances of a depth image, (H, W), as they were recorded.
@@ -68,11 +77,17 @@ class PictureDecoder:
 
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
-        down, across = (-1 if odd else 1 for odd in self._mirrored)
-        pixels = np.ascontiguousarray(pixels[::down, ::across])
-        return VideoFrame.from_ndarray(
-            pixels, format="bgr24" if self._swap else "rgb24"
-        )
+        height, width, _ = pixels.shape
+        down, across = self._mirrored
+        if down or across:
+            # Bytes of a row read backwards are its pixels backwards, blue before red.
+            rows = np.ascontiguousarray(pixels).reshape(height, width * 3)
+            pixels = rows[:: -1 if down else 1, :: -1 if across else 1]
+        pixels = np.ascontiguousarray(pixels).reshape(height, width, 3)
+        form = "bgr24" if self._swap != across else "rgb24"
+        if not pixels.flags.writeable:
+            return VideoFrame.from_ndarray(pixels, format=form)
+        return VideoFrame.from_numpy_buffer(pixels, format=form)
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data):
@@ -115,6 +130,7 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
         height,
         format=picture.format.name,
         interpolation=Interpolation.AREA,
+        threads=1,
     )
 
 

@@ -115,7 +115,10 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 def for_encoder(picture: Picture) -> Picture:
     """`picture` as limited-range yuv420p."""
     if picture.format.name != "yuvj420p":
-        return picture.reformat(format="yuv420p", dst_color_range=_LIMITED)
+        # FFmpeg would start threads for each picture.
+        return picture.reformat(
+            format="yuv420p", dst_color_range=_LIMITED, threads=1
+        )
     result = VideoFrame(picture.width, picture.height, "yuv420p")
     tables = (
         _FULL_TO_LIMITED_LUMA,
@@ -232,14 +235,21 @@ class VideoWriter:
 
     def _encode(self, stream: av.VideoStream, picture: Picture | None) -> None:
         """Encode a picture, or with None what the encoder still holds back."""
+        # An encoder's errors may be OSErrors too: of a GPU that is not there.
         try:
-            for packet in stream.encode(picture):
-                self._container.mux_one(packet)
-        except OSError:  # the disk is full: not the encoder's fault
-            raise
+            packets = stream.encode(picture)
         except av.FFmpegError as error:
             words = ffmpeg_words(error, lambda: _open_again(stream))
             raise VideoError("FFmpeg failed", found=words) from error
+        try:
+            for packet in packets:
+                self._container.mux_one(packet)
+        except OSError:  # the disk is full: not FFmpeg's fault
+            raise
+        except av.FFmpegError as error:
+            raise VideoError(
+                "FFmpeg failed", found=ffmpeg_words(error)
+            ) from error
 
 
 def _open_again(stream: av.VideoStream) -> None:

@@ -44,6 +44,7 @@ _ENTRY = 86  # bytes of a VisualSampleEntry before the boxes in it
 _HEAD = 8  # bytes of a box before its content
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _LONGEST_UDTA = 4096
+_BLOCK = 4 << 20
 _SQUARE = struct.pack(">II", 1, 1)
 _TABLES = {
     b"stsd",
@@ -131,20 +132,36 @@ class Track:
             keys=self.keys[first:][:count].copy(),
         )
 
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Half-open ranges of frames that lie one behind the other in the file."""
+        ends = self.offsets + self.sizes
+        breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
+        yield from zip([0, *breaks], [*breaks, len(ends)], strict=True)
+
     @property
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Offset and length of the byte ranges that the frames take, as few as there can be."""
+        for start, stop in self._runs():
+            begin = int(self.offsets[start])
+            end = int(self.offsets[stop - 1] + self.sizes[stop - 1])
+            yield begin, end - begin
+
+    def blocks(self) -> Iterator[list[memoryview]]:
+        """The bytes of the frames in order, as many at once as make some megabytes.
+
+        Raises:
+            ValueError: the file has become shorter.
+        """
         ends = self.offsets + self.sizes
-        breaks = (np.flatnonzero(self.offsets[1:] != ends[:-1]) + 1).tolist()
-        for start, stop in zip(
-            [0, *breaks],
-            [*breaks, len(ends)],
-            strict=True,
-        ):
-            yield (
-                int(self.offsets[start]),
-                int(ends[stop - 1] - self.offsets[start]),
-            )
+        with self.path.open("rb") as file:
+            for first, stop in self._runs():
+                start = first
+                while start < stop:
+                    limit = self.offsets[start] + _BLOCK
+                    fitting = np.searchsorted(ends[start:stop], limit, "right")
+                    some = slice(start, start + max(1, int(fitting)))
+                    yield _frames(file.fileno(), self.offsets[some], ends[some])
+                    start = some.stop
 
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
@@ -157,6 +174,20 @@ class Track:
                 descriptor, int(self.sizes[-1]), int(self.offsets[-1])
             )
         return first, last
+
+
+def _frames(
+    descriptor: int, offsets: Numbers, ends: Numbers
+) -> list[memoryview]:
+    """The bytes of frames that lie one behind the other."""
+    first, size = int(offsets[0]), int(ends[-1] - offsets[0])
+    block = memoryview(os.pread(descriptor, size, first))
+    if len(block) < size:
+        raise ValueError("the video became shorter while it was read")
+    spans = zip(
+        (offsets - first).tolist(), (ends - first).tolist(), strict=True
+    )
+    return [block[start:stop] for start, stop in spans]
 
 
 def read_track(path: Path, fps: int) -> Track | None:

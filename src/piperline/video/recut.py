@@ -57,6 +57,8 @@ def settings_of(record: Mapping[str, Any], codec: str) -> VideoSettings:
     video = record.get("video")
     if not isinstance(video, dict) or video.get("mode") != usual.mode:
         return usual
+    if video.get("codec", usual.codec) != usual.codec:  # a GPU's encoder
+        return usual
     options = video.get("options")
     known = options if isinstance(options, dict) else usual.options
     kept = {
