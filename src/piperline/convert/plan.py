@@ -1,17 +1,16 @@
 """The plan of a run: which episodes, in which order, under which keys; what is left out."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from piperline import __version__
 from piperline.convert.edits import carried_out
 from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
+from piperline.convert.keys import MADE_BY, keyed
 from piperline.convert.messages import (
     Done,
     Look,
@@ -21,6 +20,7 @@ from piperline.convert.messages import (
     Refused,
 )
 from piperline.convert.pool import WorkerPool, error_of
+from piperline.convert.problems import all_problems, brief
 from piperline.convert.selection import Selection
 from piperline.errors import (
     LayoutMismatch,
@@ -37,18 +37,11 @@ from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.instructions import Spans, texts_in
 from piperline.text import printable
-from piperline.video.encoder import LIBRARY
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-NOTHING_LEFT = (
-    "repair the recordings: if all bad episodes are left out, none is left"
-)
-
-_SHOWN = 10
 _MOST_DEATHS = 8  # of workers, over one file
-_MADE_BY = (__version__, LIBRARY)
 
 
 @dataclass(frozen=True)
@@ -315,7 +308,7 @@ def plan_files(
         tuple(_identity(path, source) for path, source in files),
         episodes,
         skip_bad,
-        _MADE_BY,
+        MADE_BY,
         edits,
     )
     if previous and _still_holds(previous, job, asked):
@@ -341,13 +334,13 @@ def plan_files(
             planned = [other for other in planned if other is not episode]
     planned = _in_order(standing, planned, asked)
     if problems and not (skip_bad and planned):
-        raise _all_problems(
+        raise all_problems(
             problems, len(planned) + len(problems), skip_bad=skip_bad
         )
     planner.refuse_unmatched()
     left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
     return Plan(
-        job, tuple(_keyed(planned, job)), left_out, asked, tuple(planner.notes)
+        job, tuple(keyed(planned, job)), left_out, asked, tuple(planner.notes)
     )
 
 
@@ -538,111 +531,3 @@ def _same_cameras(
             found=described(episode.cameras),
             next_step="convert them into a dataset of their own, or scale all with --resize WxH",
         )
-
-
-def _keyed(
-    planned: Sequence[PlannedEpisode], job: Job
-) -> Iterator[PlannedEpisode]:
-    settings = _what_makes_bytes(job)
-    seen: set[str] = set()
-    for episode in planned:
-        key = _key(settings, episode, episode.source)
-        # two files of one name, size and time: their full paths tell them apart
-        if key in seen:
-            key = _key(settings, episode, str(episode.file.resolve()))
-        seen.add(key)
-        yield replace(episode, key=key)
-
-
-def _what_makes_bytes(job: Job) -> dict[str, Any]:
-    """Of a job, what the bytes of a staged episode follow from: no descriptions, no other names."""
-    settings = job.settings
-    return {
-        "layout": job.layout.content,
-        "codec": settings.video.codec,
-        "options": dict(settings.video.options),
-        "threads": settings.video.threads,
-        "fps": settings.fps,
-        "size": settings.size,
-        "verify": settings.verify,
-        "made by": _MADE_BY,
-    }
-
-
-def _key(
-    settings: dict[str, Any],
-    episode: PlannedEpisode,
-    source: str,
-) -> str:
-    identity = [
-        source,
-        episode.size,
-        episode.mtime_ns,
-        episode.name,
-        episode.length,
-        episode.task,
-    ]
-    if episode.first or episode.swapped:
-        identity += [episode.first, list(episode.swapped)]
-    if episode.spans:
-        identity.append(episode.spans)
-    if episode.beside.fingerprint:
-        identity.append(episode.beside.fingerprint)
-    text = json.dumps(
-        [settings, identity, list(episode.cameras)], sort_keys=True
-    )
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
-        :32
-    ]
-
-
-def brief(error: PiperlineError) -> str:
-    """An error in one line: what is wrong, where in the episode, and what was found."""
-    inside = (
-        replace(error.place, file=None, episode=None)
-        if error.place
-        else Place()
-    )
-    where = f" ({inside})" if str(inside) else ""
-    return printable(
-        error.message + where + (f": {error.found}" if error.found else "")
-    )
-
-
-def _episode_of(error: PiperlineError) -> Place:
-    place = error.place or Place()
-    return Place(file=place.file, episode=place.episode)
-
-
-def _all_problems(
-    problems: Sequence[PiperlineError], total: int, *, skip_bad: bool
-) -> PiperlineError:
-    first = problems[0]
-    step = NOTHING_LEFT if skip_bad else first.next_step
-    error = type(first)(
-        first.message,
-        place=first.place,
-        expected=first.expected,
-        found=first.found,
-        next_step=step,
-    )
-    if len(problems) > 1:
-        lines = [
-            f"{_episode_of(error)}: {brief(error)}"
-            for error in problems[1:_SHOWN]
-        ]
-        more = (
-            [f"... and {len(problems) - _SHOWN} more"]
-            if len(problems) > _SHOWN
-            else []
-        )
-        error.add_note(
-            "\n".join(
-                [
-                    f"{len(problems)} of {total} cannot be converted; the others:",
-                    *lines,
-                    *more,
-                ]
-            )
-        )
-    return error

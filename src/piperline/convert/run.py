@@ -9,14 +9,13 @@ from pathlib import Path
 from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
 from piperline.convert.plan import (
-    NOTHING_LEFT,
     LeftOut,
     Plan,
-    brief,
     load_plan,
     make_plan,
 )
 from piperline.convert.pool import Failure, WorkerPool
+from piperline.convert.problems import NOTHING_LEFT, brief
 from piperline.convert.progress import (
     Counter,
     Progress,
