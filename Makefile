@@ -93,6 +93,7 @@ bench: setup $(CACHE)/bench/original/.ready
 	.venv/bin/python -m bench.training
 	.venv/bin/python -m bench.transfer
 	.venv/bin/python -m bench.verify
+	.venv/bin/python -m bench.edit
 
 clean:
 	rm -rf .venv $(CACHE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -29,7 +29,6 @@ FLOORS = (
     "recordings",
     "video",
     "finding",
-    "plan",
     "episode",
     "errors",
     "process",

@@ -19,6 +19,7 @@ Exceptions stop an operation. What a check finds is data, not an exception: see 
 """
 
 import errno
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
@@ -209,12 +210,21 @@ _NOT_WRITABLE = {
 }
 
 
+def _has_no_inodes(path: Path) -> bool:
+    """Whether a file system is full by its number of files."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    known = os.statvfs(there)
+    return known.f_files > 0 and known.f_favail == 0
+
+
 def output_error(error: OSError, path: Path) -> OutputError | None:
     """The error for output that cannot be written at `path`; None for any other error."""
     code = error.errno or 0
     reason = _NO_ROOM.get(code) or _NOT_WRITABLE.get(code)
     if reason is None:
         return None
+    if code == errno.ENOSPC and _has_no_inodes(path):
+        reason = "the file system takes no more files: it has no inodes left"
     expected, step = (
         "a folder in which this user can write",
         "choose another folder",

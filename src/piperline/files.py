@@ -139,6 +139,23 @@ def sweep_removed(root: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
+    """What tells whether anything below `root` has changed since: links are not followed.
+
+    Returns:
+        By path below `root`: the size of each file, when it was changed, and its inode.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                stat = path.lstat()
+                seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                found[str(path.relative_to(root))] = seen
+    return found
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, and never in the place of another.
 
@@ -188,19 +205,14 @@ def copy_range(source: int, target: int, offset: int, length: int) -> int:
     """Append bytes of a file to another, by descriptors; how many there were."""
     left = length
     while left:
-        done = _copy(source, target, offset + length - left, left)
+        done = _copy_some(source, target, offset + length - left, left)
         if not done:
             break
         left -= done
     return length - left
 
 
-def _copy(
-    source: int,
-    target: int,
-    offset: int,
-    length: int,
-) -> int:
+def _copy_some(source: int, target: int, offset: int, length: int) -> int:
     """Copy some bytes without a detour through Python where the system can; how many."""
     try:
         return os.copy_file_range(source, target, length, offset)

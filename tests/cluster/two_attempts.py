@@ -25,6 +25,7 @@ from piperline.convert.job import Job, make_job
 from piperline.convert.stage import staging_area
 from piperline.errors import PiperlineError
 from piperline.recordings.layout import load_layout
+from tests.helpers.crash_points import in_this_process
 from tests.helpers.trees import tree
 
 _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
@@ -149,7 +150,8 @@ class _Changes:
     def follow(self, job: JobFolder, digest: str) -> None:
         """Do the work of the rank; then tell the kinds of its changes, in order."""
         sys.addaudithook(self._count)
-        run_rank(job.root, 0, digest)
+        with in_this_process():
+            run_rank(job.root, 0, digest)
         kinds, self._below = self._kinds, ""
         Path(job.root.parents[1] / "changes.json").write_text(json.dumps(kinds))
 

@@ -94,6 +94,27 @@ def test_a_full_disk_keeps_what_is_done_and_the_same_command_finishes_it(
 
 
 @own_mounts
+def test_a_file_system_without_inodes(tmp_path, recording):
+    script = (
+        'mount -t tmpfs -o nr_inodes=18 tmpfs "$3" || exit 99\n'
+        '"$1" convert "$2" --output "$3/dataset" --workers 1 >/dev/null\n'
+        'echo "code $?"; ls -A "$3"; mount -o remount,nr_inodes=1000 "$3"\n'
+        '"$1" convert "$2" --output "$3/dataset" --workers 1 >/dev/null\n'
+        'echo "code $?"; ls -A "$3"\n'
+    )
+    done = shell(script, PIPERLINE, recording, tmp_path)
+    assert done.stdout.splitlines() == [
+        "code 5",
+        "dataset.work",
+        "code 0",
+        "dataset",
+    ], done.stderr
+    assert "error: the file system takes no more files" in done.stderr
+    assert "the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@own_mounts
 def test_a_read_only_file_system(tmp_path, recording):
     script = (
         'mount --bind "$3" "$3" && mount -o remount,ro,bind "$3"; '

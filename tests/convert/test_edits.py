@@ -1,9 +1,11 @@
 """convert --plan: exactly what the plan says; refused where recordings have changed."""
 
+import json
+
 import pytest
 
 from piperline import open_dataset
-from piperline.plan import fingerprint
+from piperline.edits.plan import fingerprint
 from piperline.video.decoder import decode
 from tests.helpers.recordings import (
     has_true_colors,
@@ -72,8 +74,14 @@ def test_a_plan_is_carried_out_exactly(recording, tmp_path, convert):
             ]
             exchanged = index == 1 and camera == 1
             assert has_true_colors(frames[0]) is not exchanged
-    provenance = (tmp_path / "out/meta/piperline.json").read_text()
-    assert '"first_frame": 5' in provenance
+    record = json.loads((tmp_path / "out/meta/piperline.json").read_text())
+    assert [entry["frames"] for entry in record["episodes"]] == [
+        [5, 25],
+        [3, 30],
+    ]
+    (edited,) = record["edited"]
+    assert edited["plan"]["dataset"] == {"drop_cameras": ["left_wrist"]}
+    assert edited["plan"]["episode"][0]["reason"] == "is there twice"
 
 
 def test_a_changed_recording_is_refused_by_its_episode(
@@ -96,12 +104,12 @@ def test_a_changed_recording_is_refused_by_its_episode(
     [
         ("[[episode]]\n", "episode = "),
         ('[[episode]]\nepisode = "a:b"\ntrim = "9:3"\n', "leaves frames"),
-        ('[[episode]]\nepisode = "a:b"\ntrim = 3\n', "trim = 3"),
+        ('[[episode]]\nepisode = "a:b"\ntrim = 3\n', "trim in the plan"),
         ('[[episode]]\nepisode = "a:b"\ninstruction = " "\n', "not empty"),
         ('[[episode]]\nepisode = "a:b"\nspeed = 3\n', "speed"),
         (
             '[[episode]]\nepisode = "a:b"\ndrop = true\n',
-            "not among the recordings",
+            "there is no episode a:b",
         ),
         ('[dataset]\ndrop_cameras = ["top"]\n', "top"),
         ("[else]\n", "else"),

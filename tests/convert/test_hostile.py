@@ -99,7 +99,7 @@ def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
 
 
 def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
-    """A chunk of 64 bytes that is stored as 1 GiB of zeros, compressed to a megabyte."""
+    """A chunk of 4 MiB that is stored as 2 GiB of zeros, compressed to two megabytes."""
     monkeypatch.setattr("piperline.convert.pool.WORKER_MEMORY", 2 << 30)
     path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=4)
     squeeze = zlib.compressobj(9)
@@ -111,12 +111,41 @@ def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
         group = file["episode_1"]
         del group[MID]
         data = group.create_dataset(
-            MID, shape=(4, 64), chunks=(4, 64), dtype="u1", compression=9
+            MID,
+            shape=(4, 1 << 20),
+            chunks=(4, 1 << 20),
+            dtype="u1",
+            compression=9,
         )
         data.id.write_direct_chunk((0, 0), bomb, 0)
     plan = plan_run(path, make_job(), skip_bad=True)
     assert [episode.name for episode in plan.episodes] == ["episode_0"]
     assert [left.episode for left in plan.left_out] == ["episode_1"]
+
+
+@pytest.mark.usefixtures("workers_in_threads")
+@pytest.mark.parametrize("name", ["state", MID])
+def test_a_chunk_may_not_claim_less_than_it_takes(path, name):
+    """224 bytes, and 64 MB of zeros in 64 kB; random numbers, which only grow, are no bomb."""
+    bomb = zlib.compress(b"\0" * (64 << 20), 9)
+    noise = np.random.default_rng(0).bytes(4 * 14 * 4)
+    with h5py.File(path, "r+") as file:
+        for episode in ("episode_0", "episode_1"):
+            numbers = np.frombuffer(noise, "u4").reshape(4, 14) % 1000
+            del file[episode]["state"]
+            file[episode].create_dataset(
+                "state", data=numbers.astype("f4"), compression=9
+            )
+        del file["episode_1"][name]
+        data = file["episode_1"].create_dataset(
+            name, shape=(4, 14), chunks=(4, 14), dtype="f4", compression=9
+        )
+        data.id.write_direct_chunk((0, 0), bomb, 0)
+    plan = plan_run(path, make_job(), skip_bad=True)
+    ((left, why),) = reasons(plan)
+    assert left == "episode_1"
+    if name == "state":
+        assert why.startswith("a compressed chunk is larger than")
 
 
 def set_image(

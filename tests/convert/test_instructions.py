@@ -7,12 +7,9 @@ import pytest
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
 from piperline.edits.numbers import Moment
-from piperline.edits.plan import EditPlan, EpisodeEdit
+from piperline.edits.plan import EditPlan, EpisodeEdit, address
 from piperline.errors import Place
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import EditPlan as ConvertEdits
-from piperline.plan import EpisodeEdit as ConvertEdit
-from piperline.plan import address
 from piperline.recordings.layout import parse_layout
 from piperline.transfer import aggregate, edit, migrate
 from piperline.verify import Options, verify
@@ -105,10 +102,10 @@ def test_a_trimmed_conversion_keeps_the_instruction_of_each_frame(tmp_path):
     job = make_job(layout=layout, inputs=[path])
     planned = plan_run([path], job).episodes[0]
     where = address(planned.source, planned.name)
-    edits = ConvertEdits({where: ConvertEdit(where, trim=(6, 9))})
+    edits = EditPlan({where: EpisodeEdit(start=Moment(6), stop=Moment(9))})
     result = convert([path], tmp_path / "out", job, edits=edits, workers=1)
     assert rows_of(result.output)[0] == TOLD[0][6:9]
-    told = ConvertEdits({where: ConvertEdit(where, instruction="go")})
+    told = EditPlan({where: EpisodeEdit(instruction="go")})
     result = convert([path], tmp_path / "two", job, edits=told, workers=1)
     assert rows_of(result.output)[0] == ["go"] * 10
 

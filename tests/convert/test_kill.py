@@ -287,3 +287,21 @@ def test_workers_end_with_their_pool():
         workers = set(children(os.getpid())) - before
         assert workers
     assert not workers & set(children(os.getpid()))
+
+
+@pytest.mark.parametrize(("workers", "most"), [(None, 1), (2, 2), (9, 6)])
+def test_no_more_processes_are_started_than_there_is_work(
+    workers, most, tmp_path
+):
+    """Ten images are not worth a process; and a camera is done by one."""
+    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=[3, 2])
+    before = len(children(os.getpid()))
+    seen = {0}
+    convert(
+        [path],
+        tmp_path / "out",
+        make_job(),
+        workers=workers,
+        watch=lambda _: seen.add(len(children(os.getpid())) - before),
+    )
+    assert max(seen) == most

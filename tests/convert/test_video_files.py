@@ -1,6 +1,7 @@
 """Videos beside a recording: packets that fit are kept to the byte, all others are encoded."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -9,12 +10,14 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import EditPlan, EpisodeEdit, address
 from piperline.errors import Place, VideoError
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import EditPlan, EpisodeEdit, address
 from piperline.recordings.layout import parse_layout
 from piperline.verify import Options, verify
 from piperline.video.decoder import decode
+from piperline.video.hardware import NVENC
 from tests.helpers.recordings import (
     has_true_colors,
     paint,
@@ -100,6 +103,15 @@ def test_packets_that_fit_are_kept(tmp_path, version, video, codec):
     assert seal["verdict"]["packets"] == 19
 
 
+def test_packets_are_kept_whatever_would_encode_them(tmp_path):
+    """No GPU is needed: nothing is encoded."""
+    folder = write(tmp_path / "in", **PLAIN)
+    job = job_of(folder)
+    on_a_gpu = replace(job, settings=replace(job.settings, video=NVENC))
+    root = convert([folder], tmp_path / "out", on_a_gpu, workers=1).output
+    assert kept(root, folder)
+
+
 def test_statistics_are_those_of_the_decoded_frames(tmp_path):
     folder = write(tmp_path / "in", **PLAIN)
     root = converted(folder).output
@@ -168,7 +180,8 @@ def test_frames_at_uneven_times_are_encoded_evenly(tmp_path):
 def test_a_trimmed_video_is_kept_from_a_key_frame_on(tmp_path, first, same):
     folder = write(tmp_path / "in", **PLAIN)
     where = address("in/a.hdf5", "a")
-    edits = EditPlan({where: EpisodeEdit(where, trim=(first, 11))})
+    trim = EpisodeEdit(start=Moment(first), stop=Moment(11))
+    edits = EditPlan({where: trim})
     root = converted(folder, edits=edits).output
     clip = open_dataset(root).episode(0).clips[KEY]
     recorded = packets(folder / "a_front.mp4")[first:11]

@@ -6,28 +6,28 @@ from piperline.edits.numbers import (
     parse_moment,
     parse_span,
 )
-from piperline.edits.pieces import KnownEpisode, Piece, pieces_of
+from piperline.edits.pieces import KnownEpisode, Piece, fit
 from piperline.edits.plan import EditPlan, EpisodeEdit, read_plan
 from piperline.errors import UsageError
 
 EPISODES = [
-    KnownEpisode(100, "data/day_1.hdf5:episode_0"),
-    KnownEpisode(50, "data/day_1.hdf5:episode_1"),
-    KnownEpisode(80, "data/day_2.hdf5:episode_0"),
-    KnownEpisode(80, "more/day_2.hdf5:episode_1"),
-    KnownEpisode(30, "data/day_2.hdf5:episode_1"),
+    KnownEpisode(100, "data/day_1.hdf5", "episode_0"),
+    KnownEpisode(50, "data/day_1.hdf5", "episode_1"),
+    KnownEpisode(80, "data/day_2.hdf5", "episode_0"),
+    KnownEpisode(80, "more/day_2.hdf5", "episode_1"),
+    KnownEpisode(30, "data/day_2.hdf5", "episode_1"),
 ]
 
 
 def left(plan: EditPlan) -> list[tuple[int, int, int]]:
     return [
         (piece.index, piece.start, piece.stop)
-        for piece in pieces_of(plan, EPISODES, fps=10)
+        for piece in fit(plan, EPISODES, fps=10).pieces
     ]
 
 
 def test_nothing_to_do_leaves_all_as_they_are():
-    pieces = pieces_of(EditPlan(), EPISODES, fps=10)
+    pieces = fit(EditPlan(), EPISODES, fps=10).pieces
     assert [piece.index for piece in pieces] == [0, 1, 2, 3, 4]
     assert all(piece.whole for piece in pieces)
 
@@ -56,9 +56,9 @@ def test_a_trim_behind_the_end_cuts_nothing_off():
 
 
 def test_a_new_instruction_changes_no_frames():
-    pieces = pieces_of(
+    pieces = fit(
         EditPlan({0: EpisodeEdit(instruction="wave")}), EPISODES, fps=10
-    )
+    ).pieces
     assert pieces[0] == Piece(0, 0, 100, whole=True, instruction="wave")
 
 
@@ -91,7 +91,7 @@ def test_a_new_instruction_changes_no_frames():
 )
 def test_what_does_not_fit_is_told(plan, words):
     with pytest.raises(UsageError, match="does not fit") as raised:
-        pieces_of(plan, EPISODES, fps=10)
+        fit(plan, EPISODES, fps=10)
     assert words in str(raised.value)
 
 
@@ -102,7 +102,7 @@ def test_all_that_is_wrong_is_told_at_once():
         9: EpisodeEdit(drop=True),
     }
     with pytest.raises(UsageError) as raised:
-        pieces_of(EditPlan(edits), EPISODES, fps=10)
+        fit(EditPlan(edits), EPISODES, fps=10)
     assert "episode 9" in str(raised.value.__notes__)
     assert "nothing is left" in str(raised.value.__notes__)
 
@@ -112,12 +112,12 @@ def test_one_edit_by_number_and_by_source_is_one_edit():
         0: EpisodeEdit(start=Moment(10)),
         "day_1.hdf5:episode_0": EpisodeEdit(instruction="wave"),
     }
-    assert pieces_of(EditPlan(edits), EPISODES, fps=10)[0] == Piece(
+    assert fit(EditPlan(edits), EPISODES, fps=10).pieces[0] == Piece(
         0, 10, 100, False, "wave"
     )
     edits["data/day_1.hdf5:episode_0"] = EpisodeEdit(start=Moment(20))
     with pytest.raises(UsageError, match="does not fit"):
-        pieces_of(EditPlan(edits), EPISODES, fps=10)
+        fit(EditPlan(edits), EPISODES, fps=10)
 
 
 def test_what_people_write():

@@ -14,11 +14,15 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, cast
 from unittest.mock import patch
 
+from piperline.cluster import launch, shards_work
+from piperline.cluster.job_folder import JobFolder
+from piperline.cluster.ranks import run_rank
 from piperline.convert.job import Job, make_job
 from piperline.convert.look import look
 from piperline.convert.messages import Done, Failed, Look, LookSetup
@@ -28,7 +32,21 @@ from piperline.convert.run import convert
 from piperline.convert.stage import Staging
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
-from piperline.errors import PiperlineError
+from piperline.errors import (
+    PiperlineError,
+    RecordingError,
+    TaskFailed,
+    VideoError,
+    output_error,
+)
+from piperline.hdf5.copy import NewFile, write_file
+from piperline.hdf5.split_repack import (
+    check_leftovers,
+    episodes,
+    find_files,
+    repack_plan,
+    write_plan,
+)
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.reader import here
@@ -47,8 +65,14 @@ class InThisProcess:
     So that every change is made by this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, _count: int = 1) -> None:
         self.read = here
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
         messages: list[object] = []
@@ -72,10 +96,34 @@ class InThisProcess:
         for episode in episodes:
             try:
                 Staging(root).stage_episode(episode, job, moved)
-                done(episode)
-            except PiperlineError as error:
+            except OSError as error:
+                raise output_error(error, root) or error from error
+            except (RecordingError, VideoError, TaskFailed) as error:
                 failures.append(Failure(episode, error))
+            else:
+                done(episode)
         return failures
+
+
+def in_this_process() -> AbstractContextManager[object]:
+    """Let ranks do all of their work in this process."""
+    return patch.object(shards_work, "WorkerPool", InThisProcess)
+
+
+class WritersInThisProcess:
+    """Writes files as the processes of repacking do."""
+
+    def write(
+        self, files: Sequence[NewFile], *, allow_external: bool = False
+    ) -> Iterator[NewFile]:
+        for new in files:
+            write_file(new, allow_external=allow_external)
+            yield new
+
+
+def one_camera() -> Layout:
+    layout = load_layout("piper")
+    return replace(layout, cameras={"mid": layout.cameras["mid"]})
 
 
 def _convert(site: Path) -> None:
@@ -125,15 +173,41 @@ def _edit(site: Path) -> None:
     edit(site / "a", plan)
 
 
-def one_camera() -> Layout:
-    """A layout of one camera: changes enough to be killed before."""
-    layout = load_layout("piper")
-    return replace(layout, cameras={"mid": layout.cameras["mid"]})
-
-
 def _sync(site: Path) -> None:
     pool = cast("Workers", InThisProcess())
     sync([site / "data"], site / "out", SyncOptions(pool=pool))
+
+
+def _shards(site: Path) -> None:
+    """Without datatrove, which does the ranks in processes of its own."""
+    folder = JobFolder(site / "logs/job")
+    work = launch.plan_shards(
+        [site / "data"],
+        site / "home/set",
+        make_job(layout=one_camera()),
+        folder,
+        world=1,
+        pool=InThisProcess(),  # type: ignore[arg-type]
+    )
+    with ExitStack() as stack, in_this_process():
+        stack.enter_context(folder.locked())
+        state = launch._prepare(stack, folder, work)
+        for rank in state.missing:
+            run_rank(folder.root, rank, state.digest)
+
+
+def _repack(site: Path) -> None:
+    output = site / "repacked"
+    found = [
+        group
+        for path in find_files(site / "data")
+        for group in episodes(path, site / "data")
+    ]
+    plan = repack_plan(found, output, per_file=1)
+    check_leftovers(plan, output, "repack_")
+    writers: Any = WritersInThisProcess()
+    for _ in write_plan(plan, same_only=True, writers=writers):
+        pass
 
 
 COMMANDS: dict[str, Callable[[Path], None]] = {
@@ -145,6 +219,8 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "migrate-in-place": _migrate_in_place,
     "edit": _edit,
     "sync": _sync,
+    "shards": _shards,
+    "repack": _repack,
 }
 
 
@@ -170,13 +246,22 @@ def main(command: str, folder: Path, *, exchange: bool) -> None:
         # else it was about to change what is the same as it was
         if left != before or not killed:
             again = _ended(_forked(lambda: run(site), exchange=exchange))
-            told = {"change": number, "again": again, "site": tree(site)}
+            told = {"change": number, "again": again, "site": _made(site)}
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
         before = left
         shutil.rmtree(site)
         if not killed:
             return
+
+
+def _made(site: Path) -> dict[str, str]:
+    """What lies in the folder, without the records of a job, which tell times."""
+    return {
+        name: text
+        for name, text in tree(site).items()
+        if not name.startswith("logs/")
+    }
 
 
 def _without_own_names(files: dict[str, str]) -> dict[str, str]:

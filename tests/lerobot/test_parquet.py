@@ -53,6 +53,67 @@ def test_a_long_text_that_all_rows_share_is_refused(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
+def varint(value: int, length: int) -> bytes:
+    """A number as page headers and footers have it, in so many bytes."""
+    zigzag = 2 * value
+    digits = [(zigzag >> (7 * n)) & 0x7F for n in range(length)]
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+
+
+@pytest.mark.usefixtures("small_limit")
+@pytest.mark.parametrize("codec", ["zstd", "snappy", "gzip"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_a_footer_that_says_less_than_the_pages(
+    tmp_path, codec, version, dictionary
+):
+    path = tmp_path / "lie.parquet"
+    table = pa.table({"a": [f"{n:09}" * 1000 for n in range(500)]})
+    pq.write_table(
+        table,
+        path,
+        compression=codec,
+        data_page_version=version,
+        use_dictionary=dictionary,
+    )
+    size = pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size
+    data = path.read_bytes()
+    honest = varint(size, 4)
+    assert data.count(honest) >= 1
+    path.write_bytes(data.replace(honest, varint(100, 4)))
+    metadata = pq.read_metadata(path).row_group(0).column(0)
+    assert metadata.total_uncompressed_size == 100
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DatasetError, match="unfolds to more") as caught:
+        table_of(path)
+    assert caught.value.found == "4.5 MB"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3000
+
+
+@pytest.mark.parametrize("codec", ["zstd", "snappy", "gzip"])
+def test_damaged_page_headers_are_told(tmp_path, codec):
+    """A header of any bytes: it is read, or the file is damaged, and nothing crashes."""
+    path = tmp_path / "page.parquet"
+    numbers = np.arange(300, dtype=np.float32)
+    table = pa.table({"a": numbers, "b": [str(n % 7) for n in range(300)]})
+    pq.write_table(table, path, compression=codec)
+    data, told = path.read_bytes(), 0
+    for index in range(2):
+        start = pq.read_metadata(path).row_group(0).column(index)
+        for at in range(
+            start.dictionary_page_offset, start.data_page_offset + 30
+        ):
+            for value in (0, 0x7F, 0xFF, data[at] ^ 1):
+                path.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+                try:
+                    table_of(path)
+                except DatasetError:
+                    told += 1
+        path.write_bytes(data)
+    assert told > 100
+    assert table_of(path) == table
+
+
 def test_rows_are_those_of_the_file_whatever_its_groups(tmp_path):
     path = tmp_path / "rows.parquet"
     table = pa.table({"a": range(1000), "b": [str(n) for n in range(1000)]})

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,11 +16,12 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.demo.motion import BASES, arm_points, plan_motion
 from piperline.detectors.codes import REMEDIES
-from piperline.plan import (
+from piperline.edits.document import Proposal, plan_text
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import (
     EditPlan,
     EpisodeEdit,
     fingerprint,
-    plan_text,
     read_plan,
 )
 from piperline.recordings.layout import load_layout
@@ -205,20 +205,20 @@ def test_the_plan_that_is_saved_is_the_plan_that_was_made(
     page.keyboard.press("d")
     plan = saved_plan(page, tmp_path)
     stat = (recordings / "day 1.hdf5").stat()
-    first, second = plan.episodes.values()
-    assert first.trim == (3, 16)
+    (name, first), (other, second) = plan.episodes.items()
+    assert (first.start, first.stop) == (Moment(3), Moment(16))
     assert first.instruction == 'say "杯子" \\ \u202e'
     assert first.swap_red_blue == ("mid",)
     assert not first.drop
     assert second.drop
     source = f"{recordings.name}/day 1.hdf5"
-    assert second.episode == f'{source}:so-called "2nd"'
+    assert other == f'{source}:so-called "2nd"'
     assert second.made_of == fingerprint(
         source, stat.st_size, stat.st_mtime_ns, 'so-called "2nd"'
     )
     page.keyboard.press("k")
     page.keyboard.press("Escape")
-    assert list(saved_plan(page, tmp_path).episodes) == [first.episode]
+    assert list(saved_plan(page, tmp_path).episodes) == [name]
 
 
 def test_what_was_decided_is_remembered_and_can_be_reset(browser, reviewed):
@@ -285,28 +285,32 @@ def document(count: int) -> dict[str, Any]:
 
 
 EDITS = [
-    EpisodeEdit(
+    Proposal(
         "pick/session_0.hdf5:episode_1",
-        f"{1:032x}",
-        drop=True,
-        reason="twice",
-        finding="x",
+        EpisodeEdit(
+            drop=True, made_of=f"{1:032x}", reason="twice", finding="x"
+        ),
     ),
-    EpisodeEdit(
+    Proposal(
         "pick/session_0.hdf5:episode_2",
-        f"{2:032x}",
-        trim=(5, None),
-        instruction="把杯子放好\n",
-        swap_red_blue=("mid",),
-        reason='says "so"',
-        finding="idle-start, text-typo",
+        EpisodeEdit(
+            start=Moment(5),
+            instruction="把杯子放好\n",
+            swap_red_blue=("mid",),
+            made_of=f"{2:032x}",
+            reason='says "so"',
+            finding="idle-start, text-typo",
+        ),
     ),
-    EpisodeEdit(
+    Proposal(
         "pick/session_0.hdf5:episode_3",
-        f"{3:032x}",
-        trim=(7, 90),
-        reason="perhaps",
-        finding="idle-end",
+        EpisodeEdit(
+            start=Moment(7),
+            stop=Moment(90),
+            made_of=f"{3:032x}",
+            reason="perhaps",
+            finding="idle-end",
+        ),
         certain=False,
     ),
 ]
@@ -360,7 +364,7 @@ def test_the_page_begins_with_the_plan_that_stands(browser, thousand, tmp_path):
         open_episode(page, 3)
         page.keyboard.press("a")
         accepted = saved_plan(page, tmp_path).episodes[EDITS[2].episode]
-        assert accepted == replace(EDITS[2], certain=True)
+        assert accepted == EDITS[2].edit
         page.keyboard.press("k")
         assert saved_plan(page, tmp_path) == read_plan(thousand / "plan.toml")
         assert "7:90" not in (tmp_path / "plan.toml").read_text(
@@ -450,7 +454,7 @@ def test_hostile_texts_stay_texts(browser, tmp_path):
         assert page.locator("img[src=x], main script").count() == 0
         plan = saved_plan(page, tmp_path)
         assert any(
-            address.endswith(f":{EVIL_NAME}") for address in plan.episodes
+            str(address).endswith(f":{EVIL_NAME}") for address in plan.episodes
         )
         assert complaints(page) == []
 
@@ -529,7 +533,7 @@ def test_a_dataset_is_shown_too(version, video, browser, recordings, tmp_path):
         page.evaluate("player.seek(13)")
         settled(page, [(1, camera, 13) for camera in range(3)])
         page.keyboard.press("d")
-        assert list(saved_plan(page, tmp_path).episodes) == ["1"]
+        assert list(saved_plan(page, tmp_path).episodes) == [1]
         assert complaints(page) == []
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from piperline.cli.app import app, run
+from piperline.edits.plan import read_plan
 from piperline.errors import OutputExists, RecordingError
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import read_plan
 from piperline.review import review
 from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.faults import KINDS

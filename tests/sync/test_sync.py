@@ -14,6 +14,13 @@ import pytest
 from piperline.convert.job import Job, make_job
 from piperline.convert.run import convert
 from piperline.convert.stage import locked_staging
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import (
+    DatasetEdit,
+    EditPlan,
+    EpisodeEdit,
+    fingerprint,
+)
 from piperline.errors import (
     DatasetError,
     OutputExists,
@@ -22,7 +29,6 @@ from piperline.errors import (
 )
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.plan import EditPlan, EpisodeEdit, fingerprint
 from piperline.seal.seal import SEAL, write_seal
 from piperline.sync import Changes, SyncOptions, preview, sync
 from piperline.sync import run as sync_run
@@ -225,44 +231,55 @@ def test_a_recording_that_comes_back_is_taken_over(site):
     assert tree(site.out) == site.from_nothing()
 
 
-def edit_of(path: Path, name: str, **changes: Any) -> EpisodeEdit:
+def edit_of(path: Path, name: str, **changes: Any) -> tuple[str, EpisodeEdit]:
     source, stat = f"{path.parent.name}/{path.name}", path.stat()
     made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
-    return EpisodeEdit(f"{source}:{name}", made_of, **changes)
+    return f"{source}:{name}", EpisodeEdit(made_of=made_of, **changes)
 
 
-@pytest.fixture
-def planned(tmp_path):
+def planned(folder: Path, **dataset: Any) -> tuple[Site, EditPlan]:
     """Recordings, and a plan for them that a conversion carried out."""
-    site = Site(tmp_path, make_job(video="copy", task="in general"))
+    site = Site(folder, make_job(video="copy", task="in general"))
     one, two = site.record("b", 0, 8, 8), site.record("d", 2, 8)
     edits = (
         edit_of(one, "episode_0", drop=True, reason="too slow"),
-        edit_of(one, "episode_1", trim=(2, 7), instruction="other words"),
-        edit_of(two, "episode_0", swap_red_blue=()),
+        edit_of(
+            one,
+            "episode_1",
+            start=Moment(2),
+            stop=Moment(7),
+            instruction="other words",
+        ),
+        edit_of(two, "episode_0", cuts=(Moment(3),)),
     )
-    plan = EditPlan(
-        {edit.episode: edit for edit in edits}, drop_cameras=("left_wrist",)
-    )
+    plan = EditPlan(dict(edits), dataset=DatasetEdit(**dataset))
     site.convert(edits=plan)
     return site, plan
 
 
-def test_a_plan_goes_on_applying(planned):
-    site, plan = planned
+def test_a_plan_goes_on_applying(tmp_path):
+    site, plan = planned(tmp_path, drop_cameras=("left_wrist",))
     site.record("a", 3, 6)
-    assert site.sync() == (1, 0, 0, 0, 2)
+    assert site.sync() == (1, 0, 0, 0, 3)
     assert tree(site.out) == site.from_nothing(edits=plan)
     assert sync(site.data, site.out, site.options()).up_to_date
     (site.data / "d.hdf5").unlink()  # the plan names its episode
+    assert site.sync(keep_missing=True) == (0, 0, 0, 2, 2)
     assert site.sync() == (0, 0, 1, 0, 2)
+    before = tree(site.out)
     site.record("d", 4, 9)
     with pytest.raises(RecordingError, match="since the plan was made") as told:
         site.sync()
     assert "episode_0" in str(told.value)
-    assert site.sync(skip_bad=True) == (0, 0, 0, 0, 2)
-    left = json.loads((site.out / PROVENANCE).read_text())["left_out"]
-    assert [each["source"] for each in left] == ["data/b.hdf5", "data/d.hdf5"]
+    assert tree(site.out) == before
+
+
+def test_a_plan_for_the_whole_dataset_encodes_all_again(tmp_path):
+    site, plan = planned(tmp_path, rename_cameras={"mid": "top"}, every=2)
+    site.record("a", 3, 6)
+    assert site.sync() == (1, 2, 0, 0, 0)
+    assert tree(site.out) == site.from_nothing(edits=plan)
+    assert sync(site.data, site.out, site.options()).up_to_date
 
 
 def test_episodes_that_were_chosen_are_chosen_again(tmp_path):
@@ -376,9 +393,15 @@ def older_record(root: Path) -> None:
         (shutil.rmtree, "no dataset to keep in step"),
         (remove_record, "does not tell what it was made of"),
         (older_record, "does not tell how it was made"),
-        (lambda root: change_record(root, edited=[{}]), "edited"),
+        (
+            lambda root: change_record(root, edited=[{"applied_to": 1}]),
+            "edited",
+        ),
         (lambda root: change_record(root, layout={}), "how it was made"),
-        (lambda root: change_record(root, fps="fast"), "how it was made"),
+        (
+            lambda root: change_record(root, recorded_fps="fast"),
+            "how it was made",
+        ),
         (lambda root: change_record(root, episodes=[]), "made of"),
         (lambda root: change_record(root, episodes=[{}]), "made of"),
         (

@@ -7,13 +7,15 @@ import av
 import numpy as np
 import pytest
 
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.episode import Clip
 from piperline.errors import DatasetError, IncompatibleDatasets
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.stats import FeatureStats
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import Options, aggregate, edit, migrate
 from piperline.video.decoder import probe
 from tests.helpers.episodes import FPS, HEIGHT, WIDTH, make_episode, schema_of
 
@@ -69,14 +71,17 @@ def stats_of(number):
     return FeatureStats(part - 100, part + 100, part, part / 10, 3, {})
 
 
-def depth_set(root, numbers, version="v3.0", info=INFO, *, with_stats=True):
+def depth_set(
+    root, numbers, version="v3.0", info=INFO, *, with_stats=True, key_frames=1
+):
     """A dataset of episodes of three frames with a depth camera."""
     root.mkdir()
     episodes = []
     for number in numbers:
         made = make_episode(root.parent / "in", number, 3)
         path = root.parent / "in" / f"depth-{number}.mp4"
-        write_depth(path, range(number * 3, number * 3 + 3))
+        frames = range(number * 3, number * 3 + 3)
+        write_depth(path, frames, key_frames=key_frames)
         video, _ = probe(path)
         stats = dict(made.camera_stats)
         if with_stats:
@@ -117,7 +122,10 @@ def test_depth_is_copied_bit_by_bit(version, tmp_path):
     feature = open_dataset(made.output).info.features[DEPTH]
     assert feature.info == INFO
     assert feature.shape == (HEIGHT, WIDTH, 1)
-    assert made.notes == ()
+    refused = [note for note in made.notes if "lerobot 0.3.3" in note]
+    assert (len(made.notes), len(refused)) == (
+        (1, 1) if version == "v2.1" else (0, 0)
+    )
     for number, episode in enumerate(open_dataset(made.output)):
         stats = episode.camera_stats[DEPTH]
         assert stats.mean.tolist() == [[[500.0 + number]]]
@@ -208,3 +216,38 @@ def test_channels_may_come_first(tmp_path):
     np.testing.assert_array_equal(
         shown(made), [values(number) for number in range(3)]
     )
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_depth_is_cut_at_key_frames(version, tmp_path):
+    root = depth_set(tmp_path / "set", [0, 1], version)
+    trimmed = EditPlan({1: EpisodeEdit(start=Moment(1))})
+    result = edit(root, trimmed, output=tmp_path / "out")
+    for found, number in zip(
+        shown(tmp_path / "out"), [0, 1, 2, 4, 5], strict=True
+    ):
+        np.testing.assert_array_equal(found, values(number))
+    whole, cut = open_dataset(tmp_path / "out")
+    np.testing.assert_array_equal(whole.camera_stats[DEPTH].mean, 500.0)
+    assert DEPTH not in cut.camera_stats
+    assert any("statistics of depth" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("every", [1, 2])
+def test_depth_is_not_cut_between_key_frames(version, every, tmp_path):
+    root = depth_set(tmp_path / "set", [0, 1], version, key_frames=3)
+    cut: dict[int | str, EpisodeEdit] = {1: EpisodeEdit(start=Moment(1))}
+    edits = cut if every == 1 else {}
+    with pytest.raises(
+        DatasetError, match="depth images cannot be cut"
+    ) as raised:
+        edit(
+            root,
+            EditPlan(edits, dataset=DatasetEdit(every=every)),
+            output=tmp_path / "out",
+        )
+    assert "--drop-camera depth" in str(raised.value)
+    assert not (tmp_path / "out").exists()
+    edit(root, EditPlan(keep=(1,)), output=tmp_path / "kept")
+    assert len(shown(tmp_path / "kept")) == 3

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -19,7 +20,12 @@ from piperline.video.clips import ClipReader
 from piperline.video.encoder import MODES
 from piperline.video.recut import Work, encode_clip
 from tests.helpers.datasets import assert_holds, write_dataset
-from tests.helpers.episodes import FPS, codes_of, make_episode
+from tests.helpers.episodes import (
+    FPS,
+    codes_of,
+    make_episode,
+    numbered_frame,
+)
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 from tests.helpers.videos import clip_packets
@@ -534,3 +540,41 @@ def test_a_modality_that_cannot_follow(root, group, tmp_path):
             root, plan(reorder_dimensions={"action": (*names[7:], *names[:7])})
         )
     assert tree(tmp_path) == before
+
+
+def with_b_frames(path, numbers):
+    """A video of numbered frames, a key frame every 6, with B-frames between them."""
+    with av.open(str(path), "w", format="mp4") as container:
+        options = {"bf": "2", "g": "6", "sc_threshold": "0"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in numbers:
+            picture = av.VideoFrame.from_ndarray(
+                numbered_frame(number), format="rgb24"
+            )
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_b_frames_are_cut_at_key_frames(version, tmp_path):
+    episodes = [make_episode(tmp_path / "in", n, 18) for n in range(2)]
+    for number, episode in enumerate(episodes):
+        path = episode.clips[KEY].path
+        with_b_frames(path, range(number * 100, number * 100 + 18))
+    root = write_dataset(tmp_path / "set", episodes, version)
+    packets = clip_packets(open_dataset(root).episode(1).clips[KEY])
+    middle = EpisodeEdit(start=Moment(6), stop=Moment(12))
+    result = edit(root, EditPlan({1: middle}), output=tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert codes(dataset) == [list(range(18)), list(range(106, 112))]
+    assert clip_packets(dataset.episode(1).clips[KEY]) == packets[6:12]
+    assert result.work == Work(18 + 6, 0)
+    inside = EditPlan({1: EpisodeEdit(start=Moment(4))})
+    with pytest.raises(DatasetError, match="cannot be cut here") as raised:
+        edit(root, inside, output=tmp_path / "inside")
+    assert "--reencode" in str(raised.value)
+    assert not (tmp_path / "inside").exists()
+    options = EditOptions(reencode=True)
+    edit(root, inside, output=tmp_path / "inside", options=options)
+    assert codes(open_dataset(tmp_path / "inside"))[1] == list(range(104, 118))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from piperline.edits.pictures import Pictures
 from piperline.episode import Clip
 from piperline.errors import (
     DatasetError,
@@ -28,7 +29,6 @@ from piperline.output import publish
 from piperline.output import workspace as place
 from piperline.seal.seal import SEAL
 from piperline.transfer import Options, aggregate, migrate
-from piperline.transfer.images import Pictures
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
 from tests.helpers.datasets import assert_holds, write_dataset

@@ -54,6 +54,17 @@ def test_times_are_put_on_the_grid(odd, tmp_path):
         assert_holds(open_dataset(tmp_path / made), [episode])
 
 
+@pytest.mark.parametrize("odd", ["late", "variable"])
+def test_times_of_recorded_jpeg_are_put_on_the_grid(odd, tmp_path):
+    episode = make_episode(tmp_path / "in", 0, LENGTH, mode="copy")
+    root = write_dataset(tmp_path / "set", [episode])
+    retime(root / VIDEO, *ODD[odd])
+    shown = packets_of(root / VIDEO)
+    (path,) = aggregate([root], tmp_path / "out").output.rglob("*.mp4")
+    assert times_of(path) == [Fraction(number, FPS) for number in range(LENGTH)]
+    assert packets_of(path) == shown
+
+
 def test_b_frames_stay_in_their_order(tmp_path):
     episode = make_episode(tmp_path / "in", 0, LENGTH)
     root = write_dataset(tmp_path / "set", [episode])

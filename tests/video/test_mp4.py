@@ -12,7 +12,7 @@ import pytest
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, VideoError
-from piperline.video import jpeg_writer, mp4, mp4_writer
+from piperline.video import mp4, mp4_writer
 from piperline.video.clips import ClipReader, NotCuttable
 from piperline.video.decoder import probe
 from piperline.video.encoder import MODES, VideoWriter
@@ -150,24 +150,20 @@ def test_the_same_bytes_as_ffmpeg_writes(mode, tmp_path, reader):
 
 
 @pytest.mark.parametrize("fps", [1, 7, 25, 30, 120])
-@pytest.mark.parametrize("held", [0, 100_000, 1 << 30])
-def test_kept_jpeg_is_written_as_ffmpeg_writes_it(
-    fps, held, tmp_path, reader, monkeypatch
-):
-    """At any rate, also of more frames than are held; no other file is left."""
-    monkeypatch.setattr(jpeg_writer, "_HELD", held)
+def test_kept_jpeg_is_spliced_as_ffmpeg_writes_it(fps, tmp_path, reader):
+    """At any rate, of frames of which one chunk holds several: the bit rates of the file too."""
     noise = np.random.default_rng(0)
     with VideoWriter(tmp_path / "kept.mp4", MODES["copy"], fps=fps) as writer:
         for _ in range(23):
             picture = noise.integers(0, 256, (250, 330, 3), dtype=np.uint8)
             writer.add_jpeg(encode_jpeg(picture), 250, 330)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
     info, count = probe(tmp_path / "kept.mp4", pix_fmt="yuvj420p")
-    assert (info.fps, count) == (fps, 23)
     clip = Clip(tmp_path / "kept.mp4", 0, count, info)
     written = clip.path.read_bytes()
     assert written == join(tmp_path / "joined.mp4", [clip], reader, Joiner)
     assert written == join(tmp_path / "spliced.mp4", [clip], reader, Splicer)
+    rows = join(tmp_path / "twice.mp4", [clip] * 2, reader, Splicer)
+    assert rows == join(tmp_path / "joined2.mp4", [clip] * 2, reader, Joiner)
 
 
 def test_chunks_of_large_frames_are_those_of_ffmpeg(tmp_path, reader):

@@ -13,6 +13,7 @@ from piperline import __version__
 from piperline.cli.command_line import caller, prepare, usage_error
 from piperline.cli.console import Output, as_typed, system_error
 from piperline.errors import PiperlineError
+from piperline.text import printable
 
 _RESUMABLE = frozenset({"convert", "pull", "push", "shards", "sync"})
 """Commands that go on from where they were interrupted."""
@@ -382,9 +383,31 @@ def run(
     except OSError as error:
         output.error(system_error(error))
         return 1
+    except (MemoryError, ImportError) as error:
+        if not _is_of_memory(error):
+            raise
+        output.error(_out_of_memory(error))
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write(_interrupted(tree, words) + "\n")
         return 130
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether no memory is left: libraries cannot be loaded then either."""
+    words = ("failed to map", "cannot allocate", "cannot map")
+    return isinstance(error, MemoryError) or any(
+        word in str(error).lower() for word in words
+    )
+
+
+def _out_of_memory(error: Exception) -> PiperlineError:
+    return PiperlineError(
+        "there is no memory left",
+        expected="memory for the libraries and for some images: 1 GB of address space or more",
+        found=printable(str(error)) or "an allocation that failed",
+        next_step="see `ulimit -v` and what else runs here; with fewer --workers less is needed",
+    )
 
 
 def _prepare_process() -> None:

@@ -199,13 +199,13 @@ def _show_plan(
         out.data(line)
     episodes = [
         {
-            "source": e.source,
-            "episode": e.name,
-            "length": e.length,
-            "task": e.task,
-            "tasks": e.tasks,
+            "source": made.planned.source,
+            "episode": made.planned.name,
+            "length": made.length,
+            "task": made.tasks[0],
+            "tasks": made.tasks,
         }
-        for e in plan.episodes
+        for made in plan.made
     ]
     out.document(
         {
@@ -221,16 +221,18 @@ def _show_plan(
 
 def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     cameras = plan.episodes[0].cameras
+    made = list(plan.made)
     yield (
-        f"would write {target}: {plural(len(plan.episodes), 'episode')}, "
+        f"would write {target}: {plural(len(made), 'episode')}, "
         f"{plural(plan.frames, 'frame')}, {plural(len(cameras), 'camera')}, "
         f"layout {plan.job.layout.name}"
     )
     for name, header in cameras.items():
         size = f"{header.width}x{header.height}"
         yield f"  camera {printable(name)}: {size}, recorded as {header.kind}"
-    for number, episode in enumerate(plan.episodes):
-        where = printable(f"{episode.source} {episode.name}")
+    for number, episode in enumerate(made):
+        planned = episode.planned
+        where = printable(f"{planned.source} {planned.name}")
         yield (
             f"  {number:6} {where}: {plural(episode.length, 'frame')}, "
             f"{', then '.join(map(repr, episode.tasks))}"

@@ -13,7 +13,7 @@ from piperline.recordings.rules import Color
 
 if TYPE_CHECKING:
     from piperline.convert.job import Job
-    from piperline.plan import EditPlan
+    from piperline.edits.plan import EditPlan
     from piperline.recordings.reader import Read
 
 
@@ -34,7 +34,7 @@ class RecordingFlags:
             blue exchanged before the JPEG was made); otherwise the layout's.
         episodes: which of the episodes found: numbers from 0 and ranges (0:10,15), or names
             (episode_1*).
-        plan: a plan.toml of `piperline review`: episodes to leave out, to trim, to tell otherwise.
+        plan: a plan.toml, as `piperline review` writes it and `piperline edit` takes it.
     """
 
     layout: str | None = None
@@ -46,7 +46,7 @@ class RecordingFlags:
 
     def edits(self) -> "EditPlan":
         """What the plan says."""
-        from piperline.plan import NO_EDITS, read_plan
+        from piperline.edits.plan import NO_EDITS, read_plan
 
         return read_plan(self.plan) if self.plan else NO_EDITS
 

@@ -14,7 +14,7 @@ from piperline.hub.repo_id import check_repo_id, repo_folder
 from piperline.text import plural, printable
 
 if TYPE_CHECKING:
-    from piperline.transfer import Options, TransferResult
+    from piperline.transfer import EditResult, Options, TransferResult
 
 
 Version = Literal["v2.1", "v3.0"]
@@ -106,7 +106,7 @@ def migrate(
     from piperline.transfer import migrate as run
 
     out = Output(json_wanted=json)
-    _show(
+    show_result(
         out,
         run(dataset, to, output=output, options=flags.options(out)),
     )
@@ -144,16 +144,19 @@ def aggregate(
             next_step="add either --output FOLDER or --repo-id owner/name",
         )
     target = output or repo_folder(str(repo_id))
-    _show(
+    show_result(
         out,
         run(datasets, target, format=format, options=flags.options(out)),
     )
 
 
-def _show(out: Output, result: "TransferResult") -> None:
+def show_result(
+    out: Output, result: "TransferResult | EditResult", *told: str
+) -> None:
+    """Tell of a dataset that was made, and what else is told of it, a line each."""
     for note in result.notes:
         out.note(printable(note))
-    for left in result.left_out:
+    for left in getattr(result, "left_out", ()):
         out.note(printable(f"left out: {left}"))
     counts = (
         (result.episodes, "episode"),
@@ -161,6 +164,8 @@ def _show(out: Output, result: "TransferResult") -> None:
         (len(result.tasks), "task"),
     )
     out.data(", ".join(plural(count, what) for count, what in counts))
+    for line in told:
+        out.data(line)
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
     out.data(f"LeRobot {result.format} dataset: {result.output}")
@@ -281,7 +286,7 @@ def lerobot_v30_to_v21(
     if force_conversion or not folder.exists() or not any(folder.iterdir()):
         hub.show_progress(wanted=sys.stderr.isatty())
         hub.pull(repo_id, folder, version="v3.0", replace=True)
-    _show(
+    show_result(
         out,
         run(
             folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))

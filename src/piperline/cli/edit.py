@@ -14,7 +14,8 @@ from piperline.errors import UsageError
 from piperline.text import plural, printable
 
 if TYPE_CHECKING:
-    from piperline.transfer import EditResult, Preview
+    from piperline.transfer import Preview
+    from piperline.video.recut import Work
 
 Flag = Annotated[bool, Parameter(negative=())]
 Pairs = Annotated[tuple[tuple[str, str], ...], Parameter(negative=())]
@@ -86,7 +87,7 @@ def edit(
         dry_run: tell which packets are copied and how many frames are encoded; write nothing.
         json: print the result as JSON.
     """
-    from piperline.cli.dataset import Lines
+    from piperline.cli.dataset import Lines, show_result
     from piperline.transfer import EditOptions, preview_edit
     from piperline.transfer import edit as run
 
@@ -98,7 +99,9 @@ def edit(
     options = EditOptions(
         reencode=reencode, overwrite=overwrite, watch=Lines(out)
     )
-    _show(out, run(dataset, plan, output=output, options=options))
+    result = run(dataset, plan, output=output, options=options)
+    work = [_work(result.work)] if result.work else []
+    show_result(out, result, *work)
 
 
 def _plan(given: Operations, dataset: Path) -> EditPlan:
@@ -232,41 +235,18 @@ def _range(numbers: range, dataset: Path) -> range:
     return range(numbers.start, stop)
 
 
+def _work(work: "Work") -> str:
+    copied = plural(work.copied, "packet")
+    return f"{copied} copied, {plural(work.encoded, 'frame')} encoded"
+
+
 def _show_preview(out: Output, seen: "Preview") -> None:
     for each in seen.changed:
-        work = each.work
         out.data(
-            f"episode {each.index}, frames {each.start}:{each.stop}: "
-            f"{plural(work.copied, 'packet')} copied, {plural(work.encoded, 'frame')} encoded"
+            f"episode {each.index}, frames {each.start}:{each.stop}: {_work(each.work)}"
         )
     counts = (
         f"{plural(seen.episodes, 'episode')}, {plural(seen.frames, 'frame')}"
     )
-    copied, encoded = (
-        plural(seen.work.copied, "packet"),
-        plural(seen.work.encoded, "frame"),
-    )
-    out.data(
-        f"{counts}: {copied} copied, {encoded} encoded; nothing was written"
-    )
+    out.data(f"{counts}: {_work(seen.work)}; nothing was written")
     out.document(asdict(seen))
-
-
-def _show(out: Output, result: "EditResult") -> None:
-    for note in result.notes:
-        out.note(printable(note))
-    counts = (
-        (result.episodes, "episode"),
-        (result.frames, "frame"),
-        (len(result.tasks), "task"),
-    )
-    out.data(", ".join(plural(count, what) for count, what in counts))
-    if result.work:
-        copied, encoded = result.work.copied, result.work.encoded
-        out.data(
-            f"{plural(copied, 'packet')} copied, {plural(encoded, 'frame')} encoded"
-        )
-    if result.backup:
-        out.data(f"the old dataset is kept: {result.backup}")
-    out.data(f"LeRobot {result.format} dataset: {result.output}")
-    out.document(asdict(result))

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from piperline.cli import hdf5_shown
 from piperline.cli.console import Output
-from piperline.cli.hdf5_shown import Screen, Shown
+from piperline.cli.hdf5_shown import Screen, Shown, Wanted
 from piperline.errors import BadEpisode
-from piperline.recordings.reader import Read, Reader, over_episodes
+from piperline.recordings.reader import Read, Reader, over_parts
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
@@ -70,19 +70,16 @@ def inspect(
         return shell(file)
     out, console = Output(json_wanted=json), _console()
     screen = Screen(console.width, console.is_terminal)
+    wanted = Wanted(attrs, preview, max_level, json)
     with Reader(_processes(file)) as read:
-        get_objects = read.later(
-            file,
-            hdf5_shown.objects,
-            file,
-            screen,
-            attrs=attrs,
-            previews=preview,
-            max_level=max_level,
-            json=json,
-        )
+        get_objects = read.later(file, hdf5_shown.objects, file, screen, wanted)
         get_episodes = read.later(file, hdf5_shown.episodes, file, screen, {})
-        objects = get_objects()
+        try:
+            objects = get_objects()
+        except BadEpisode:  # once more, to see where it crashes
+            objects = over_parts(
+                read, file, hdf5_shown.objects, file, screen, wanted
+            )
         episodes, problem = _episodes_told(read, get_episodes, file, screen)
     if json:
         recording = episodes.document if episodes else None
@@ -113,7 +110,7 @@ def _episodes_told(
     except BadEpisode:
         pass
     try:
-        told = over_episodes(read, file, hdf5_shown.episodes, file, screen)
+        told = over_parts(read, file, hdf5_shown.episodes, file, screen)
     except BadEpisode as error:
         return None, error
     return told, None

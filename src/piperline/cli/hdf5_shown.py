@@ -52,22 +52,35 @@ class Shown:
     is_damaged: bool = False
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be told of objects: see `piperline.hdf5.inspect.inspect`."""
+
+    attrs: bool
+    previews: bool
+    max_level: int | None
+    json: bool
+
+
 def objects(
     path: Path,
     screen: Screen,
-    *,
-    attrs: bool,
-    previews: bool,
-    max_level: int | None,
-    json: bool,
+    wanted: Wanted,
+    bad: "Mapping[str, PiperlineError] | None" = None,
 ) -> Shown:
     """All objects of a file."""
     from piperline.cli.hdf5_text import report_lines
     from piperline.hdf5.inspect import inspect
 
-    report = inspect(path, attrs=attrs, previews=previews, max_level=max_level)
+    report = inspect(
+        path,
+        attrs=wanted.attrs,
+        previews=wanted.previews,
+        max_level=wanted.max_level,
+        bad=bad,
+    )
     damaged = bool(report.unreadable)
-    if json:
+    if wanted.json:
         return Shown((), report.to_dict(), damaged)
     lines = tuple(report_lines(report, screen.width))
     return Shown(lines, is_damaged=damaged)

@@ -14,7 +14,7 @@ from piperline.recordings.layout import (
     layout_text,
     load_layout,
 )
-from piperline.recordings.reader import Reader, over_episodes
+from piperline.recordings.reader import Reader, over_parts
 from piperline.text import printable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def check(
     with Reader() as read:
         from piperline.recordings.check import check_layout
 
-        found = over_episodes(read, file, check_layout, rules, file)
+        found = over_parts(read, file, check_layout, rules, file)
     for line in _lines(found):
         out.data(printable(line))
     out.document(_document(found))

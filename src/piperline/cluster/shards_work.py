@@ -29,7 +29,7 @@ from piperline.errors import (
     Place,
     RecordingError,
 )
-from piperline.files import make_below, own_name
+from piperline.files import make_below, own_name, sweep_removed
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, publish
 
@@ -248,6 +248,7 @@ class ShardsWork:
         """All shards are complete: nothing staged is needed, unless the shards lie with it."""
         if self.staging_root not in self.target.parents:
             self.staging.remove()
+            sweep_removed(self.staging_root)  # of an attempt that was killed
 
 
 def _recordings(plan: Plan) -> tuple[str, ...]:

@@ -1,15 +1,23 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
-from contextlib import closing
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.plan import MadeEpisode, Plan, PlannedEpisode
 from piperline.convert.provenance import write_provenance
 from piperline.convert.stage import Staging, work_folder
 from piperline.convert.verdict import verdict_of
-from piperline.episode import EncodedEpisode
+from piperline.edits.editor import Editor
+from piperline.edits.episodes import edited
+from piperline.edits.pictures import Pictures
+from piperline.edits.schema import SchemaEdit
+from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import TaskFailed
 from piperline.features import Schema, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
@@ -22,6 +30,7 @@ from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
 from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
+from piperline.video.recut import Recutter
 
 
 class Standing(Protocol):
@@ -31,8 +40,11 @@ class Standing(Protocol):
     def dataset(self) -> Dataset:
         """The dataset."""
 
-    def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
-        """An episode; None where the dataset does not have it."""
+    def has(self, planned: PlannedEpisode, plan: Plan) -> bool:
+        """Whether it has all that a plan makes of an episode."""
+
+    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+        """An episode that it has."""
 
 
 def assemble(
@@ -49,7 +61,7 @@ def assemble(
         staging: where the episodes are.
         plan: which episodes, in which order.
         output: the name that the dataset gets.
-        replaces: the identity of the dataset that it replaces; see `give_name`.
+        replaces: the state of the dataset that it replaces; see `give_name`.
         standing: has the episodes that are not staged.
 
     Returns:
@@ -98,49 +110,152 @@ def write_dataset(
         TaskFailed: an episode is not staged.
     """
     folder.mkdir()
-    at_hand = partial(_at_hand, staging, plan, standing)
-    schema = _schema(plan, at_hand(0))
-    written = WrittenRows(folder) if _wants_groot_stats(plan, schema) else None
+    at_hand = _AtHand(staging, plan, standing)
+    staged = _schema(plan, *at_hand.first())
+    change = SchemaEdit(plan.edit, staged)
+    wanted = _wants_groot_stats(plan, staged)
+    written = WrittenRows(folder) if wanted else None
     job = plan.job
     options = WriterOptions(
         link=True, data_mb=job.data_mb, video_mb=job.video_mb
     )
-    writer = open_writer(job.format, folder, schema, options)
-    with closing(writer):
-        for number in range(len(plan.episodes)):
-            rows = writer.add(at_hand(number))
-            if written:
-                written.add(rows)
-        writer.finish()
-        origins = writer.origins
+    with _carrying_out(plan, change, folder) as (editor, pictures):
+        coming = _episodes(at_hand, plan, editor)
+        first = next(coming)
+        schema = pictures.schema_of(first)
+        with closing(
+            open_writer(job.format, folder, schema, options)
+        ) as writer:
+            for episode in chain([first], coming):
+                rows = writer.add(episode)
+                if written:
+                    written.add(rows)
+            writer.finish()
+            origins = writer.origins
     if job.license:
         declare_license(folder / "README.md", job.license)
-    if write_modality(folder, schema) and written:
+    if write_modality(folder, staged, change.modality) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
-    episodes = map(at_hand, range(len(plan.episodes)))
+    expected = _expected(at_hand, plan, change)
     write_seal(
         folder,
-        verdict_of(folder, episodes) if job.settings.verify else None,
+        verdict_of(folder, expected) if job.settings.verify else None,
         known=known_parts([standing.dataset] if standing else [], origins),
     )
     return schema
+
+
+@contextmanager
+def _carrying_out(
+    plan: Plan, change: SchemaEdit, folder: Path
+) -> Iterator[tuple[Editor, Pictures]]:
+    """What carries the edit plan out; videos that are cut lie beside the dataset meanwhile."""
+    pieces = folder.with_name(f"{folder.name}.pieces")
+    pieces.mkdir()
+    made = {"video": asdict(plan.job.settings.video)}
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, pieces, ignore_errors=True)
+        # A recorded video whose packets were copied may have headers that ours cannot go on with.
+        pictures = Pictures(
+            change.schema,
+            pieces,
+            quantiles=plan.job.format == "v3.0",
+            reencode=True,
+        )
+        recutter = Recutter(pieces, made, reencode=True)
+        stack.enter_context(closing(pictures))
+        stack.enter_context(closing(recutter))
+        editor = Editor(plan.edit, change, pictures=pictures, recutter=recutter)
+        yield editor, pictures
+
+
+class _AtHand:
+    """The episodes of a plan: staged, or those of a dataset that has them as they are to be."""
+
+    def __init__(
+        self, staging: Staging, plan: Plan, standing: Standing | None
+    ) -> None:
+        self._staging, self._plan, self._standing = staging, plan, standing
+
+    def first(self) -> tuple[PlannedEpisode, EncodedEpisode]:
+        """One whose cameras are those of all before they are edited."""
+        planned, taken = min(self, key=lambda each: bool(each[0].kept))
+        return planned, next(taken) if taken else self.staged(planned)
+
+    def __iter__(
+        self,
+    ) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]]:
+        """Each planned episode, and what is taken over of it; None where it is staged."""
+        standing = self._standing
+        made = self._plan.made
+        for planned in self._plan.episodes:
+            pieces = [next(made) for _ in planned.made]
+            if standing and standing.has(planned, self._plan):
+                yield planned, map(standing.encoded, pieces)
+            else:
+                yield planned, None
+
+    def staged(self, planned: PlannedEpisode) -> EncodedEpisode:
+        """A staged episode.
+
+        Raises:
+            TaskFailed: it is not there.
+        """
+        return _staged(self._staging, planned)
+
+
+def _episodes(
+    at_hand: _AtHand, plan: Plan, editor: Editor
+) -> Iterator[EncodedEpisode]:
+    """The episodes of the dataset, in order."""
+    for planned, taken in at_hand:
+        if taken:
+            yield from taken
+            continue
+        episode = at_hand.staged(planned)
+        for piece in planned.made:
+            if plan.edit or planned.pieces:
+                yield editor.piece(
+                    episode, piece, planned.place, plan.job.format
+                )
+            else:
+                yield episode
+
+
+def _expected(
+    at_hand: _AtHand, plan: Plan, change: SchemaEdit
+) -> Iterator[EncodedEpisode]:
+    """The rows that the episodes of the dataset must have, and what is known of their videos."""
+    for planned, taken in at_hand:
+        if taken:
+            yield from taken
+            continue
+        episode = at_hand.staged(planned)
+        for piece in planned.made:
+            yield edited(
+                episode, piece, plan.edit, change, made=partial(_seen, plan)
+            )
+
+
+def _seen(plan: Plan, clip: Clip) -> Clip:
+    """A clip as long as the plan leaves it; what was looked at is that of all of its frames."""
+    if plan.edit.every == 1:
+        return clip
+    count = len(range(0, clip.count, plan.edit.every))
+    return replace(clip, count=count, proof=None)
 
 
 def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
     """Whether GR00T's statistics belong to the dataset: it reads v2.1 only, and whole chunks."""
     wanted = plan.job.groot and plan.job.format == "v2.1" and schema.groups
     return bool(wanted) and any(
-        episode.length >= DEFAULT_HORIZON for episode in plan.episodes
+        episode.length >= DEFAULT_HORIZON for episode in plan.made
     )
 
 
-def _at_hand(
-    staging: Staging, plan: Plan, standing: Standing | None, number: int
-) -> EncodedEpisode:
-    planned = plan.episodes[number]
-    taken = standing.encoded(planned) if standing else None
-    episode = taken or staging.load(planned.key)
+def _staged(staging: Staging, planned: PlannedEpisode) -> EncodedEpisode:
+    episode = staging.load(planned.key)
     if episode is None or episode.length != planned.length:
         staging.discard(planned.key)
         raise TaskFailed(
@@ -151,11 +266,13 @@ def _at_hand(
     return episode
 
 
-def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
+def _schema(
+    plan: Plan, planned: PlannedEpisode, first: EncodedEpisode
+) -> Schema:
     cameras = {
         name: clip.info
         for name, clip in zip(
-            plan.episodes[0].cameras, first.clips.values(), strict=True
+            planned.cameras, first.clips.values(), strict=True
         )
     }
     return layout_schema(
@@ -163,9 +280,9 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
         cameras=cameras,
         depth={
             name: header.depth
-            for name, header in plan.episodes[0].cameras.items()
+            for name, header in planned.cameras.items()
             if header.depth
         },
-        fps=plan.job.settings.fps,
+        fps=plan.fps,
         robot_type=plan.job.robot_type,
     )

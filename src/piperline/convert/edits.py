@@ -1,9 +1,11 @@
-"""An edit plan carried out by a conversion: episodes left out, trimmed, told otherwise.
+"""An edit plan on recordings: which episodes are staged, and which pieces of them are kept.
 
-Cameras left out or put right.
+Episodes are staged whole, so that a conversion cuts as an edit of the dataset does: the same plan
+makes the same dataset. Only a lower rate of videos that have to be encoded is taken from the
+recorded images: nothing is encoded twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,15 +14,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.episode import Clip
+from piperline.convert.job import Job
+from piperline.edits.editor import check_renames
+from piperline.edits.pieces import Fit, KnownEpisode, Piece, fit
+from piperline.edits.plan import (
+    DatasetEdit,
+    EditPlan,
+    EpisodeEdit,
+    check_dataset_edit,
+    fingerprint,
+    refuse_changed,
+)
+from piperline.edits.schema import SchemaEdit
+from piperline.episode import Clip, VideoInfo
 from piperline.errors import BadEpisode, UsageError
-from piperline.plan import EditPlan, EpisodeEdit, address, fingerprint
+from piperline.features import Schema, layout_schema
+from piperline.groot.modality import modality
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
-from piperline.video.clips import ClipReader
 
 if TYPE_CHECKING:
     from piperline.convert.plan import PlannedEpisode
@@ -28,24 +42,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditedImages:
-    """A span of the images of a camera, perhaps with red and blue exchanged back.
-
-    Frames count from its start.
+    """Some of the images of a camera, perhaps with red and blue exchanged back.
 
     Attributes:
-        stream: the recorded images, up to the end of the span.
-        first: the number of the first frame of the span.
+        stream: the recorded images, up to the last one that is taken.
+        frames: the numbers of those that are taken.
         swap: whether red and blue are exchanged.
     """
 
     stream: ImageStream
-    first: int
+    frames: range
     swap: bool
 
     @property
     def length(self) -> int:
         """How many frames."""
-        return self.stream.length - self.first
+        return len(self.frames)
 
     @property
     def color(self) -> Color:
@@ -63,21 +75,17 @@ class EditedImages:
 
     def clip(self) -> Clip | None:
         """The span of a video whose packets are the images, and stand alone, if there is one."""
-        clip = self.stream.clip()
-        if clip is None or not self.first:
-            return clip
-        span = replace(
-            clip, first=clip.first + self.first, count=self.length, whole=False
-        )
-        return span if ClipReader().piece(span) else None
+        every = self.frames == range(self.stream.length)
+        return self.stream.clip() if every else None
 
     def files(self) -> Iterator[Path]:
         """The files beside the recording that hold the images, if such do."""
         return self.stream.files()
 
     def __iter__(self) -> Iterator[Payload]:
-        """The images of the span in order; those before it are read and passed over."""
-        return islice(self.stream, self.first, None)
+        """The images in order; those between them are read and passed over."""
+        frames = self.frames
+        return islice(self.stream, frames.start, frames.stop, frames.step)
 
     def jpeg(
         self,
@@ -85,11 +93,11 @@ class EditedImages:
         data: bytes,
     ) -> tuple[bytes, int, int]:
         """Check a JPEG; see `ImageStream.jpeg`."""
-        return self.stream.jpeg(self.first + frame, data)
+        return self.stream.jpeg(self.frames[frame], data)
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used; it tells the frame of the recording."""
-        return self.stream.bad(self.first + frame, found)
+        return self.stream.bad(self.frames[frame], found)
 
 
 def _exchanged(color: Color) -> Color:
@@ -99,128 +107,175 @@ def _exchanged(color: Color) -> Color:
 def images_of(
     episode: Episode, planned: "PlannedEpisode", camera: str
 ) -> EditedImages:
-    """The images of a camera that a planned episode keeps."""
-    stream = episode.stream(camera, planned.first + planned.length)
-    return EditedImages(stream, planned.first, camera in planned.swapped)
+    """The images of a camera that are staged of an episode."""
+    stream = episode.stream(camera, planned.frames.stop)
+    return EditedImages(stream, planned.frames, camera in planned.swapped)
 
 
 def vectors_of(
     episode: Episode, planned: "PlannedEpisode"
 ) -> dict[str, NDArray[np.float32]]:
-    """The rows that a planned episode keeps, by feature name: float32 (length, D)."""
-    whole = episode.vectors(planned.first + planned.length)
-    return {key: rows[planned.first :] for key, rows in whole.items()}
+    """The rows that are staged of an episode, by feature name: float32 (length, D)."""
+    frames = planned.frames
+    whole = episode.vectors(frames.stop)
+    return {
+        key: rows[frames.start :: frames.step] for key, rows in whole.items()
+    }
 
 
 @dataclass(frozen=True)
 class CarriedOut:
-    """What a plan leaves of some episodes.
+    """What a plan makes of recorded episodes.
 
     Attributes:
-        kept: the episodes as the plan wants them.
-        dropped: those that it leaves out, with the reason.
-        refused: why it cannot be carried out on others.
+        kept: the episodes that are staged, with the pieces that are kept of each.
+        dropped: those that the plan leaves out, with the reason.
+        edit: what is done to all of them when the dataset is put together.
     """
 
-    kept: "list[PlannedEpisode]"
-    dropped: "list[tuple[PlannedEpisode, str]]"
-    refused: list[BadEpisode]
+    kept: list["PlannedEpisode"]
+    dropped: list[tuple["PlannedEpisode", str]]
+    edit: DatasetEdit
 
 
 def carried_out(
-    planned: Sequence["PlannedEpisode"], edits: EditPlan, *, some: bool = False
+    planned: Sequence["PlannedEpisode"], plan: EditPlan, job: Job
 ) -> CarriedOut:
-    """Carry out a plan.
+    """The episodes as a plan wants them.
 
     Args:
-        planned: the episodes as they are recorded.
-        edits: the plan.
-        some: whether these are only some of the episodes that the plan is for.
+        planned: all of them, in order.
+        plan: what is to be done.
+        job: how they are converted.
 
     Raises:
         UsageError: the plan names what is not there, or nothing would be left.
+        BadEpisode: a recording has changed since the plan was made.
     """
-    _refuse_unknown(planned, edits, some=some)
-    result = CarriedOut([], [], [])
-    for episode in planned:
-        edit = edits.episodes.get(address(episode.source, episode.name))
-        try:
-            if edit is not None:
-                _refuse_changed(episode, edit)
-            if edit is not None and edit.drop:
-                reason = edit.reason or "the plan leaves it out"
-                result.dropped.append((episode, reason))
-            else:
-                edited = _edited(episode, edit, edits.drop_cameras)
-                result.kept.append(edited)
-        except BadEpisode as error:
-            result.refused.append(error)
-    if not some and len(result.dropped) == len(planned):
-        raise UsageError(
-            "the plan leaves no episode",
-            next_step="take entries with drop out of it",
-        )
-    return result
-
-
-def _refuse_unknown(
-    planned: Sequence["PlannedEpisode"], edits: EditPlan, *, some: bool
-) -> None:
-    known = {address(e.source, e.name) for e in planned}
-    missing = [
-        name for name in edits.episodes if not some and name not in known
+    check_dataset_edit(plan.dataset)
+    known = [KnownEpisode(e.length, e.source, e.name) for e in planned]
+    fitted = fit(plan, known, fps=job.settings.fps)
+    for index, edit in fitted.edits.items():
+        e = planned[index]
+        now = fingerprint(e.source, e.size, e.mtime_ns, e.name)
+        refuse_changed(edit, now, e.place)
+    check_renames(plan, (task for e in planned for task in e.tasks))
+    schema = _schema(planned[0], job)
+    SchemaEdit(plan.dataset, schema).modality(modality(schema))
+    gone = plan.dataset.drop_cameras
+    kept_cameras = [_without(episode, gone) for episode in planned]
+    thinned = _is_thinned(plan.dataset, job, planned[0])
+    staged = _thinned if thinned else _whole
+    kept: list[PlannedEpisode] = []
+    for index, pieces in _by_episode(fitted).items():
+        swapped = fitted.edits.get(index, EpisodeEdit()).swap_red_blue
+        episode = _with_colours(kept_cameras[index], swapped)
+        kept += staged(episode, pieces, plan.dataset.every)
+    dropped = [
+        (planned[index], edit.reason or "the plan leaves it out")
+        for index, edit in sorted(fitted.edits.items())
+        if edit.drop
     ]
-    cameras = set(planned[0].cameras)
-    unknown = [name for name in edits.drop_cameras if name not in cameras]
-    if missing or unknown:
-        found = ", ".join(map(printable, (*missing, *unknown)))
-        raise UsageError(
-            "the plan names episodes or cameras that are not among the recordings",
-            found=found[:500],
-            next_step="give the recordings that were reviewed, or take the entries out",
-        )
+    rest = replace(plan.dataset, drop_cameras=())
+    if thinned:
+        rest = replace(rest, every=1)
+    return CarriedOut(kept, dropped, rest)
 
 
-def _refuse_changed(episode: "PlannedEpisode", edit: EpisodeEdit) -> None:
-    now = fingerprint(
-        episode.source, episode.size, episode.mtime_ns, episode.name
+def _is_thinned(edit: DatasetEdit, job: Job, episode: "PlannedEpisode") -> bool:
+    """Whether only every n-th recorded image is encoded; JPEG that are kept are thinned later."""
+    encoded = job.settings.video.codec is not None or any(
+        header.depth for header in episode.cameras.values()
     )
-    if edit.made_of and edit.made_of != now:
-        raise BadEpisode(
-            "the recording has changed since the plan was made",
-            place=episode.place,
-            expected=f"the file that was reviewed ({edit.made_of})",
-            found=f"another size or time of change ({now})",
-            next_step="review the recordings again: `piperline review`",
+    return edit.every > 1 and encoded
+
+
+def _by_episode(fitted: Fit) -> Mapping[int, list[Piece]]:
+    found: dict[int, list[Piece]] = {}
+    for piece in fitted.pieces:
+        found.setdefault(piece.index, []).append(piece)
+    return found
+
+
+def _whole(
+    episode: "PlannedEpisode", pieces: Sequence[Piece], _every: int
+) -> Iterator["PlannedEpisode"]:
+    """An episode that is staged whole, and cut when the dataset is put together."""
+    plain = [replace(piece, index=0) for piece in pieces]
+    changed = len(plain) > 1 or plain[0].instruction or not plain[0].whole
+    yield replace(episode, pieces=tuple(plain) if changed else ())
+
+
+def _thinned(
+    episode: "PlannedEpisode", pieces: Sequence[Piece], every: int
+) -> Iterator["PlannedEpisode"]:
+    """An episode of which every n-th frame of each piece is staged."""
+    for piece in pieces:
+        taken = (piece.start, piece.stop, every)
+        length = len(range(*taken))
+        told = Piece(0, 0, length, whole=True, instruction=piece.instruction)
+        spans = _thinned_spans(episode, piece, every)
+        yield replace(
+            episode,
+            length=length,
+            taken=taken,
+            task=spans[0][1] if spans else episode.task,
+            spans=spans if len(spans) > 1 else (),
+            pieces=(told,) if piece.instruction else (),
         )
 
 
-def _edited(
-    episode: "PlannedEpisode",
-    edit: EpisodeEdit | None,
-    drop_cameras: Sequence[str],
+def _thinned_spans(
+    episode: "PlannedEpisode", piece: Piece, every: int
+) -> tuple[tuple[int, str], ...]:
+    """When the instruction changes among every n-th frame of a piece."""
+    spans = spans_from(episode.spans, piece.start, piece.stop - piece.start)
+    starts: dict[int, str] = {}
+    for (
+        start,
+        told,
+    ) in spans:  # of two that begin at one frame, the later one holds
+        starts[-(-start // every)] = told
+    rows = len(range(piece.start, piece.stop, every))
+    return tuple(
+        (start, told) for start, told in starts.items() if start < rows
+    )
+
+
+def _schema(episode: "PlannedEpisode", job: Job) -> Schema:
+    """The features of the dataset before it is edited, as far as names and sizes go."""
+    cameras = {
+        name: VideoInfo("", "", header.width, header.height, job.settings.fps)
+        for name, header in episode.cameras.items()
+    }
+    return layout_schema(
+        job.layout,
+        cameras=cameras,
+        depth={
+            name: header.depth
+            for name, header in episode.cameras.items()
+            if header.depth
+        },
+        fps=job.settings.fps,
+        robot_type=job.robot_type,
+    )
+
+
+def _without(
+    episode: "PlannedEpisode", gone: Sequence[str]
 ) -> "PlannedEpisode":
     cameras = {
-        name: c
-        for name, c in episode.cameras.items()
-        if name not in drop_cameras
+        name: header
+        for name, header in episode.cameras.items()
+        if name not in gone
     }
-    episode = replace(episode, cameras=cameras)
-    if edit is None:
-        return episode
-    start, end = edit.trim or (0, None)
-    stop = episode.length if end is None else end
-    if not 0 <= start < stop <= episode.length:
-        raise BadEpisode(
-            "the plan trims an episode to frames that it does not have",
-            place=episode.place,
-            expected=f"frames from 0 to {episode.length}",
-            found=f"{start}:{stop}",
-            next_step="correct the entry, or review the recordings again",
-        )
-    unknown = [
-        name for name in edit.swap_red_blue if name not in episode.cameras
-    ]
+    return replace(episode, cameras=cameras)
+
+
+def _with_colours(
+    episode: "PlannedEpisode", swapped: tuple[str, ...]
+) -> "PlannedEpisode":
+    unknown = [name for name in swapped if name not in episode.cameras]
     if unknown:
         raise UsageError(
             "the plan names cameras that the episode does not have",
@@ -228,18 +283,11 @@ def _edited(
             expected=", ".join(map(printable, episode.cameras)),
             found=", ".join(map(printable, unknown)),
         )
-    spans = spans_from(episode.spans, start, stop - start)
     put_right = {
         name: replace(header, color=_exchanged(header.color))
         for name, header in episode.cameras.items()
-        if name in edit.swap_red_blue
+        if name in swapped
     }
     return replace(
-        episode,
-        cameras={**episode.cameras, **put_right},
-        first=start,
-        length=stop - start,
-        task=edit.instruction or (spans[0][1] if spans else episode.task),
-        spans=spans if len(spans) > 1 and not edit.instruction else (),
-        swapped=edit.swap_red_blue,
+        episode, cameras={**episode.cameras, **put_right}, swapped=swapped
     )

@@ -94,10 +94,6 @@ def refuse_video(
         )
 
 
-_ENCODED = {"libx264": "h264", "libsvtav1": "av1"}
-"""What the encoders' videos are called."""
-
-
 def kept_packets(
     stream: ImageStream, header: CameraHeader, settings: EncodeSettings
 ) -> Clip | None:
@@ -111,11 +107,11 @@ def kept_packets(
     codec, fps = header.packets
     sizes = {None, (header.width, header.height)}
     changed = stream.color != "rgb" or any(stream.mirrored)
-    asked = settings.video.codec
-    as_asked = asked is None or _ENCODED[asked] == codec
+    keeps = settings.video.codec is None
+    as_asked = keeps or settings.video.mode == codec
     same = fps == settings.fps and settings.size in sizes and as_asked
     clip = stream.clip() if same and not changed else None
-    if clip is None and asked is None:
+    if clip is None and keeps:
         raise VideoError(
             "the packets of the video cannot be kept as they are",
             expected="a span that begins at a key frame",

@@ -117,6 +117,8 @@ class EpisodeFolder:
                 (int(start), str(text)) for start, text in record["tasks"]
             )
             tasks = texts_in(spans)
+        except MemoryError:  # of pyarrow as well: the episode may be whole
+            raise
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             return None
         return EncodedEpisode(

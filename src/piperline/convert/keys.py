@@ -1,4 +1,4 @@
-"""Keys of episodes: what their content and the bytes of their encoding follow from."""
+"""The keys of episodes: what is staged under one is what any run of the same key would make."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ MADE_BY = (__version__, LIBRARY)
 def keyed(
     planned: Sequence["PlannedEpisode"], job: Job
 ) -> Iterator["PlannedEpisode"]:
-    """Give episodes the keys that name their content and how they are encoded."""
+    """The episodes with their keys, each another."""
     settings = _what_makes_bytes(job)
     seen: set[str] = set()
     for episode in planned:
@@ -60,8 +60,8 @@ def _key(
         episode.length,
         episode.task,
     ]
-    if episode.first or episode.swapped:
-        identity += [episode.first, list(episode.swapped)]
+    if episode.taken or episode.swapped:
+        identity += [episode.taken, list(episode.swapped)]
     if episode.spans:
         identity.append(episode.spans)
     if episode.beside.fingerprint:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from piperline import __version__
 from piperline.convert.encode import EncodeSettings
 from piperline.convert.job import Job
-from piperline.convert.plan import LeftOut, Plan, PlannedEpisode
-from piperline.errors import DatasetError, Place
+from piperline.convert.plan import LeftOut, MadeEpisode, Plan
+from piperline.edits.plan import EditPlan, fingerprint, plan_of
+from piperline.errors import DatasetError, Place, UsageError
 from piperline.files import write_whole
 from piperline.lerobot.info import PROVENANCE
-from piperline.plan import NO_EDITS, EditPlan, fingerprint
 from piperline.seal.seal import left_out_order
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
@@ -27,46 +27,64 @@ if TYPE_CHECKING:
 
 _OF_JOB = ("robot_type", "task", "groot", "license")
 _LIMITS = ("data_mb", "video_mb")
-_OF_SETTINGS = ("video", "fps", "size", "verify")
+_OF_SETTINGS = ("video", "size", "verify")
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
     """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
     job = asdict(plan.job)
-    edits = plan.asked.edits
-    return {
+    record = {
         "made_by": f"piperline {__version__}",
         "encoded_by": LIBRARY,
         "format": plan.job.format,
         "layout": job["layout"],
         **{name: job["settings"][name] for name in _OF_SETTINGS},
+        "fps": plan.fps // plan.edit.every,
+        "recorded_fps": plan.job.settings.fps,
         **{name: job[name] for name in _OF_JOB},
         **{name: float(job[name]) for name in _LIMITS},
         "chosen": plan.asked.episodes,
-        "plan": None if edits == NO_EDITS else _json(EditPlan, edits),
-        "episodes": list(map(entry_of, plan.episodes)),
+        "episodes": [entry_of(made, plan.edit.every) for made in plan.made],
         "left_out": _left_out(plan),
     }
+    if plan.asked.edits:
+        edited_by = {
+            "by": f"piperline {__version__}",
+            "plan": json.loads(plan.asked.edits),
+        }
+        record["edited"] = [edited_by]
+    return record
 
 
-def entry_of(episode: PlannedEpisode) -> dict[str, Any]:
-    """What the record tells of an episode."""
+def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
+    """What the record tells of an episode: its recording, and what an edit plan left of it.
+
+    Args:
+        made: the episode.
+        every: of what is staged, each n-th frame was kept.
+    """
+    planned, piece = made.planned, made.piece
+    if planned.kept:
+        known: dict[str, Any] = json.loads(planned.kept)
+        return {**known, "missing": True} if planned.missing else known
     entry: dict[str, Any] = {
-        "source": episode.source,
-        "episode": episode.name,
-        "length": episode.length,
+        "source": planned.source,
+        "episode": planned.name,
+        "length": made.length,
     }
-    if episode.first:
-        entry["first_frame"] = episode.first
-    if episode.swapped:
-        entry["red_and_blue_exchanged"] = list(episode.swapped)
-    if episode.spans:
-        entry["instructions"] = [list(span) for span in episode.spans]
-    if episode.beside.fingerprint:
-        entry["beside"] = episode.beside.fingerprint
-    if episode.missing:
-        entry["missing"] = True
-    return {**entry, "made_of": episode.made_of}
+    if planned.swapped:
+        entry["red_and_blue_exchanged"] = list(planned.swapped)
+    frames = planned.frames[piece.start : piece.stop : every]
+    if planned.taken or not piece.whole or every > 1:
+        stop = planned.frames.stop if planned.taken else piece.stop
+        entry["frames"] = [frames.start, stop]
+    if frames.step > 1:
+        entry["every"] = frames.step
+    if planned.spans:
+        entry["instructions"] = [list(span) for span in planned.spans]
+    if planned.beside.fingerprint:
+        entry["beside"] = planned.beside.fingerprint
+    return {**entry, "made_of": planned.made_of}
 
 
 def _left_out(plan: Plan) -> list[dict[str, Any]]:
@@ -118,13 +136,14 @@ class Recipe:
     def takes_known(self) -> bool:
         """Whether a recording of the size and time that are known need not be looked at.
 
-        Not so where numbers count the episodes of all recordings, or where something beside them
-        tells their instructions or their rate.
+        Not so where numbers count the episodes of all recordings, in a plan too, or where something
+        beside them tells their instructions or their rate.
         """
         layout = self.job.layout
         folders = any(rule.folder for rule in layout.tasks)
         beside = layout.looks_beside or folders
-        return self.current and self.chosen is None and not beside
+        some = self.chosen is not None or self.edits
+        return self.current and not some and not beside
 
 
 def read_recipe(document: dict[str, Any], place: Place) -> Recipe:
@@ -139,21 +158,22 @@ def read_recipe(document: dict[str, Any], place: Place) -> Recipe:
     """
     try:
         settings = {name: document[name] for name in _OF_SETTINGS}
+        settings["fps"] = document["recorded_fps"]
         job = {
             "layout": document["layout"],
             "settings": _read(EncodeSettings, settings),
             "format": document["format"],
             **{name: document[name] for name in (*_OF_JOB, *_LIMITS)},
         }
-        edits = document["plan"]
         made_by = document["made_by"], document["encoded_by"]
+        (edited,) = document.get("edited") or [{}]
         return Recipe(
             _read(Job, job),
-            NO_EDITS if edits is None else _read(EditPlan, edits),
+            plan_of(edited.get("plan", {})),
             _read(str | None, document["chosen"]),
             made_by == (f"piperline {__version__}", LIBRARY),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, UsageError) as error:
         raise DatasetError(
             "the dataset does not tell how it was made",
             place=place,
@@ -168,10 +188,6 @@ def _brief(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"nothing about {error.args[0]}"
     return printable(str(error)).partition("\n")[0][:200]
-
-
-def _json(kind: type, value: object) -> Any:  # noqa: ANN401 - JSON
-    return _adapter(kind).dump_python(value, mode="json")
 
 
 def _read(kind: Any, value: object) -> Any:  # noqa: ANN401 - what the kind says

@@ -12,8 +12,8 @@ from piperline.convert.plan import (
     LeftOut,
     Plan,
     load_plan,
-    make_plan,
 )
+from piperline.convert.planning import make_plan
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.problems import NOTHING_LEFT, brief
 from piperline.convert.progress import (
@@ -24,6 +24,7 @@ from piperline.convert.progress import (
 )
 from piperline.convert.stage import PLAN, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
+from piperline.edits.plan import NO_EDITS, EditPlan
 from piperline.errors import (
     PiperlineError,
     Place,
@@ -35,7 +36,6 @@ from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
-from piperline.plan import NO_EDITS, EditPlan
 from piperline.recordings.find import Inputs, find_recordings
 
 
@@ -90,7 +90,7 @@ def plan_run(
         job: what is to be done, from `make_job`.
         episodes: which episodes; see `make_plan`.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         watch: called with the progress of the run when it changes.
         previous: a plan of an earlier run; it is taken as it is, without a look inside the
             recordings, if nothing has changed since.
@@ -144,7 +144,7 @@ def convert(
         workers: how many processes; None: as the work is worth, up to the CPUs that this process
             may use.
         skip_bad: leave out episodes that cannot be converted.
-        edits: what is done to single episodes first; see `piperline.plan.read_plan`.
+        edits: an edit plan; see `piperline.edits.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
         watch: told how far the run is.
@@ -213,13 +213,11 @@ def convert(
     return ConvertResult(
         output=output,
         format=job.format,
-        episodes=len(plan.episodes),
+        episodes=sum(1 for _ in plan.made),
         frames=plan.frames,
         cameras=len(made.cameras),
         tasks=tuple(
-            dict.fromkeys(
-                task for episode in plan.episodes for task in episode.tasks
-            )
+            dict.fromkeys(task for made in plan.made for task in made.tasks)
         ),
         reused=reused,
         left_out=plan.left_out,

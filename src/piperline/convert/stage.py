@@ -113,9 +113,9 @@ class Staging:
                     recording.episode(episode.name), episode, camera
                 )
                 header = episode.cameras[camera]
-                return encode_camera(
-                    stream, header, job.settings, path, progress
-                )
+                fps = job.settings.fps // episode.frames.step
+                settings = replace(job.settings, fps=fps)
+                return encode_camera(stream, header, settings, path, progress)
 
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)
@@ -143,7 +143,8 @@ class Staging:
         with Recording(episode.file, job.layout) as recording:
             _check_unchanged(episode, recording)
             vectors = vectors_of(recording.episode(episode.name), episode)
-        table = episode_table(vectors, episode.length, job.settings.fps)
+        fps = job.settings.fps // episode.frames.step
+        table = episode_table(vectors, episode.length, fps)
         folder = self._folder(episode.key)
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from piperline.convert.plan import Plan, PlannedEpisode
+from piperline.convert.plan import MadeEpisode, Plan
 from piperline.convert.provenance import entry_of, provenance
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import Dataset, open_dataset
@@ -28,34 +28,31 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     if dataset.missing_cameras:
         return None
     kept = _kept(plan, recorded)
-    expected = {**provenance(plan), **_told(kept, recorded)}
+    told = {
+        "episodes": [entry_of(made, plan.edit.every) for made in kept],
+        "left_out": recorded.get("left_out")
+        if isinstance(recorded, dict)
+        else None,
+    }
+    expected = {**provenance(plan), **told}
     if recorded != json.loads(json.dumps(expected)):
         return None
     tasks = [row.tasks for row in dataset.episodes]
     return dataset if tasks == [episode.tasks for episode in kept] else None
 
 
-def _kept(plan: Plan, recorded: Any) -> list[PlannedEpisode]:  # noqa: ANN401 - JSON
+def _kept(plan: Plan, recorded: Any) -> list[MadeEpisode]:  # noqa: ANN401 - JSON
     """The episodes of the plan that were not left out while they were encoded."""
     items = recorded.get("left_out", []) if isinstance(recorded, dict) else []
     if not plan.asked.skip_bad or not isinstance(items, list):
-        return list(plan.episodes)
+        return list(plan.made)
     gone = {
         (item.get("source"), item.get("episode"))
         for item in items
         if isinstance(item, dict)
     }
     return [
-        episode
-        for episode in plan.episodes
-        if (episode.source, episode.name) not in gone
+        made
+        for made in plan.made
+        if (made.planned.source, made.planned.name) not in gone
     ]
-
-
-def _told(
-    kept: list[PlannedEpisode],
-    recorded: Any,  # noqa: ANN401 - JSON
-) -> dict[str, Any]:
-    """What the record would say of the episodes that are kept."""
-    left_out = recorded.get("left_out") if isinstance(recorded, dict) else None
-    return {"episodes": list(map(entry_of, kept)), "left_out": left_out}

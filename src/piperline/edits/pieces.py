@@ -4,7 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from piperline.edits.plan import EditPlan, EpisodeEdit, joined_edits
+from piperline.edits.plan import (
+    EditPlan,
+    EpisodeEdit,
+    address,
+    joined_edits,
+)
 from piperline.episode import Clip
 from piperline.errors import UsageError
 from piperline.text import printable
@@ -18,11 +23,21 @@ class KnownEpisode:
 
     Attributes:
         length: how many frames.
-        source: what it was made of, as `FOLDER/FILE:EPISODE`; empty where that is not known.
+        source: the recording that it is of, as `FOLDER/FILE`; empty where that is not known.
+        name: its name there.
     """
 
     length: int
     source: str = ""
+    name: str = ""
+
+    @property
+    def addresses(self) -> set[str]:
+        """How a plan may name it: with the folder of its recording, and without."""
+        if not self.source:
+            return set()
+        file = self.source.rpartition("/")[2]
+        return {address(self.source, self.name), address(file, self.name)}
 
 
 @dataclass(frozen=True)
@@ -48,17 +63,35 @@ class Piece:
             return clip
         count = self.stop - self.start
         return replace(
-            clip, first=clip.first + self.start, count=count, whole=False
+            clip,
+            first=clip.first + self.start,
+            count=count,
+            whole=False,
+            proof=None,
         )
 
 
-def pieces_of(
+@dataclass(frozen=True)
+class Fit:
+    """A plan that fits some episodes.
+
+    Attributes:
+        pieces: what it leaves of them, in order.
+        edits: what it does to each, by the episode's number; those that stay as they are, are not
+            among them.
+    """
+
+    pieces: tuple[Piece, ...]
+    edits: Mapping[int, EpisodeEdit]
+
+
+def fit(
     plan: EditPlan,
     episodes: Sequence[KnownEpisode],
     *,
     fps: int,
     ignore_unknown: bool = False,
-) -> list[Piece]:
+) -> Fit:
     """Find out what a plan leaves of the episodes.
 
     Args:
@@ -86,7 +119,7 @@ def pieces_of(
         raise UsageError(
             "the plan leaves no episode", next_step="keep at least one"
         )
-    return pieces
+    return Fit(tuple(pieces), edits)
 
 
 def _edits_by_index(
@@ -99,28 +132,28 @@ def _edits_by_index(
     by_source = _indices_by_source(episodes)
     edits: dict[int, EpisodeEdit] = {}
 
-    def index_of(address: int | str) -> int | None:
-        found = _index(address, len(episodes), by_source)
+    def index_of(name: int | str) -> int | None:
+        found = _index(name, len(episodes), by_source)
         if isinstance(found, int):
             return found
         if not (ignore_unknown and found.startswith("there is no")):
             problems.append(found)
         return None
 
-    for address, edit in plan.episodes.items():
-        index = index_of(address)
+    for name, edit in plan.episodes.items():
+        index = index_of(name)
         if index is None:
             continue
         known = edits.get(index)
         try:
             edits[index] = (
-                edit if known is None else joined_edits(address, known, edit)
+                edit if known is None else joined_edits(name, known, edit)
             )
         except UsageError as error:
             problems.append(f"{error.message}: {error.found}")
     if plan.keep is not None:
         _keep_only(
-            {index_of(address) for address in plan.keep},
+            {index_of(name) for name in plan.keep},
             edits,
             len(episodes),
             problems,
@@ -151,28 +184,23 @@ def _keep_only(
 def _indices_by_source(
     episodes: Sequence[KnownEpisode],
 ) -> Mapping[str, list[int]]:
-    """By every way to name a source: with the folder of its file, and without."""
     found: dict[str, list[int]] = {}
     for index, episode in enumerate(episodes):
-        if episode.source:
-            for name in {
-                episode.source,
-                episode.source.rpartition("/")[2],
-            }:
-                found.setdefault(name, []).append(index)
+        for name in episode.addresses:
+            found.setdefault(name, []).append(index)
     return found
 
 
 def _index(
-    address: int | str, count: int, by_source: Mapping[str, list[int]]
+    given: int | str, count: int, by_source: Mapping[str, list[int]]
 ) -> int | str:
     """The number of an episode, or what is wrong with its address."""
-    if isinstance(address, int):
-        return address if address < count else f"there is no episode {address}"
-    indices = by_source.get(address, [])
+    if isinstance(given, int):
+        return given if given < count else f"there is no episode {given}"
+    indices = by_source.get(given, [])
     if len(indices) == 1:
         return indices[0]
-    name = printable(address)
+    name = printable(given)
     if not indices:
         return f"there is no episode {name}"
     return f"{name} names {len(indices)} episodes: {', '.join(map(str, indices[:_SHOWN]))}"

@@ -1,16 +1,23 @@
 """An edit plan: what is to be done to which episodes, and to all of them.
 
-The file that `review` writes and that `edit --plan` and `convert --plan` carry out:
+The file that `review` writes, that people edit, and that `convert --plan` and `edit --plan` carry
+out:
+
+    keep = [0, "day_1.hdf5:episode_3"]    # if given, all others are left out
 
     [[episode]]
-    episode = "day_1.hdf5:episode_3"      # or the number in a dataset
+    episode = "day_1.hdf5:episode_3"      # or its number
+    made_of = "5f0c0b8e3a..."             # what was reviewed: other content is refused
     drop = true
+    reason = "the episode is there twice"
+    finding = "episode-twice"
 
     [[episode]]
     episode = "day_1.hdf5:episode_4"
     trim = "30:"                          # frames, or seconds: "1s:9.5s"
     split = [120]
     instruction = "put the cup on the tray"
+    swap_red_blue = ["mid"]               # of recordings: red and blue are exchanged back
     reason = "stands still for the first second"
 
     [dataset]
@@ -23,18 +30,32 @@ The file that `review` writes and that `edit --plan` and `convert --plan` carry 
     every = 2
 """
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from piperline.edits.numbers import Moment, parse_moment, parse_span
-from piperline.errors import Place, UsageError
+from piperline.errors import BadEpisode, Place, UsageError
 from piperline.text import printable
 
-_OF_REVIEW = {"finding", "made_of"}
-"""What review notes: what it found, and the recording that it looked at."""
+_EPISODE_KEYS = frozenset(
+    {
+        "episode",
+        "made_of",
+        "drop",
+        "trim",
+        "split",
+        "instruction",
+        "swap_red_blue",
+        "reason",
+        "finding",
+    }
+)
 _LARGEST_PLAN = 16 * 2**20
 """Bytes: far more than a plan for 100,000 episodes needs."""
 
@@ -48,7 +69,10 @@ class EpisodeEdit:
         start, stop: keep only these frames, half-open; None where nothing is cut off.
         cuts: make several episodes of it; each moment begins a new one.
         instruction: its new instruction.
+        swap_red_blue: names of cameras of a recording whose red and blue are exchanged back.
+        made_of: `fingerprint` of what was reviewed; empty where nobody looked.
         reason: why, for people.
+        finding: the code of what a review found.
     """
 
     drop: bool = False
@@ -56,7 +80,10 @@ class EpisodeEdit:
     stop: Moment | None = None
     cuts: tuple[Moment, ...] = ()
     instruction: str | None = None
+    swap_red_blue: tuple[str, ...] = ()
+    made_of: str = ""
     reason: str = ""
+    finding: str = ""
 
     @property
     def keeps_all(self) -> bool:
@@ -120,6 +147,56 @@ class EditPlan:
         return replace(self, episodes={**self.episodes, address: joined})
 
 
+NO_EDITS = EditPlan()
+"""Nothing is to be done."""
+
+_FOR_PEOPLE = {"reason", "finding"}
+
+
+def address(source: str, name: str) -> str:
+    """How a plan names an episode: by its recording, as that is told from others, and its name."""
+    return f"{source}:{name}"
+
+
+def fingerprint(
+    source: str,
+    size: int,
+    mtime_ns: int,
+    name: str,
+) -> str:
+    """What tells whether a recording has changed since.
+
+    Args:
+        source: the file as it is told from others.
+        size: of the file, in bytes.
+        mtime_ns: when the file was changed, in nanoseconds.
+        name: of the episode.
+    """
+    text = json.dumps([source, size, mtime_ns, name])
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def refuse_changed(edit: EpisodeEdit, now: str, place: Place) -> None:
+    """See that a recording is the one for which an edit was made.
+
+    Args:
+        edit: of one of its episodes.
+        now: its `fingerprint`.
+        place: the recording and the episode.
+
+    Raises:
+        BadEpisode: it is another one.
+    """
+    if edit.made_of and edit.made_of != now:
+        raise BadEpisode(
+            "the recording has changed since the plan was made",
+            place=place,
+            expected=f"the file that was reviewed ({edit.made_of})",
+            found=f"another size or time of change ({now})",
+            next_step="review the recordings again: `piperline review`",
+        )
+
+
 def joined_edits(
     address: int | str, one: EpisodeEdit, other: EpisodeEdit
 ) -> EpisodeEdit:
@@ -133,7 +210,8 @@ def joined_edits(
     changes: dict[str, Any] = {}
     for name in (each.name for each in fields(EpisodeEdit)):
         first, second = getattr(one, name), getattr(other, name)
-        if first and second and first != second and name != "reason":
+        other_value = first and second and first != second
+        if other_value and name not in _FOR_PEOPLE:
             raise _contradiction(
                 address, f"two values for {name}: {first} and {second}"
             )
@@ -164,16 +242,25 @@ def read_plan(path: Path) -> EditPlan:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            "the plan cannot be read", place=place, found=printable(str(error))
+            "the plan cannot be read",
+            place=place,
+            expected="a TOML file",
+            found=printable(str(error)),
+            next_step="mend it, or write it anew with `piperline review`",
         ) from error
     try:
-        return _plan(document)
+        return plan_of(document)
     except UsageError as error:
         error.place = error.place or place
         raise
 
 
-def _plan(document: dict[str, Any]) -> EditPlan:
+def plan_of(document: dict[str, Any]) -> EditPlan:
+    """The plan that a document holds: that of a file, or of a record.
+
+    Raises:
+        UsageError: it says something that no plan can say.
+    """
     _known(document, {"episode", "dataset", "keep"}, "the plan")
     plan = EditPlan(
         dataset=_dataset(_table(document.get("dataset", {}), "dataset")),
@@ -186,43 +273,59 @@ def _plan(document: dict[str, Any]) -> EditPlan:
 
 
 def _episode(entry: dict[str, Any]) -> tuple[int | str, EpisodeEdit]:
-    names = {
-        "episode",
-        "drop",
-        "trim",
-        "split",
-        "instruction",
-        "reason",
-        *_OF_REVIEW,
-    }
-    _known(entry, names, "an entry of [[episode]]")
+    _known(entry, _EPISODE_KEYS, "an entry of [[episode]]")
     address = _address(entry.get("episode"))
-    start, stop = (
-        parse_span(_text(entry["trim"], "trim"))
-        if "trim" in entry
-        else (None, None)
-    )
-    cuts = tuple(
-        parse_moment(str(cut))
-        for cut in _list(
-            entry.get("split", []),
-            "split",
-        )
-    )
-    instruction = entry.get("instruction")
+    start, stop = _trim(entry, address)
+    cuts = _list(entry.get("split", []), "split")
     edit = EpisodeEdit(
         drop=_flag(entry.get("drop", False), "drop"),
         start=start,
         stop=stop,
-        cuts=cuts,
-        instruction=None
-        if instruction is None
-        else _text(instruction, "instruction"),
+        cuts=tuple(parse_moment(str(cut)) for cut in cuts),
+        instruction=_instruction(entry, address),
+        swap_red_blue=tuple(
+            _texts(entry.get("swap_red_blue", []), "swap_red_blue")
+        ),
+        made_of=_text(entry.get("made_of", ""), "made_of"),
         reason=_text(entry.get("reason", ""), "reason"),
+        finding=_text(entry.get("finding", ""), "finding"),
     )
     if edit.drop and not replace(edit, drop=False).keeps_all:
         raise _contradiction(address, "it is dropped, and cut too")
     return address, edit
+
+
+def _trim(
+    entry: Mapping[str, Any], address: int | str
+) -> tuple[Moment | None, Moment | None]:
+    if "trim" not in entry:
+        return None, None
+    start, stop = parse_span(_text(entry["trim"], "trim"))
+    if (
+        start
+        and stop
+        and start.in_seconds == stop.in_seconds
+        and stop.value <= start.value
+    ):
+        raise UsageError(
+            "a trim leaves nothing of an episode",
+            expected="a trim that leaves frames: START:STOP, the end not in it",
+            found=f"{start}:{stop} of episode {printable(str(address))}",
+        )
+    return start, stop
+
+
+def _instruction(entry: Mapping[str, Any], address: int | str) -> str | None:
+    if "instruction" not in entry:
+        return None
+    text = _text(entry["instruction"], "instruction")
+    if not text.strip():
+        raise UsageError(
+            "an instruction is empty",
+            expected="an instruction that is not empty",
+            found=f"none for episode {printable(str(address))}",
+        )
+    return text
 
 
 def _dataset(entry: dict[str, Any]) -> DatasetEdit:
@@ -291,7 +394,7 @@ def _address(value: object) -> int | str:
 
 def _known(
     entry: Mapping[str, Any],
-    names: set[str],
+    names: AbstractSet[str],
     where: str,
 ) -> None:
     unknown = sorted(set(entry) - names)

@@ -8,7 +8,7 @@ whether an action is relative or absolute stands in the modality config (see
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,17 @@ def is_depth(feature: Feature) -> bool:
     return bool(info.get("video.is_depth_map") or info.get("is_depth_map"))
 
 
-def write_modality(root: Path, schema: Schema) -> bool:
+def write_modality(
+    root: Path,
+    schema: Schema,
+    change: Callable[[Any], Any] = lambda content: content,
+) -> bool:
     """Write `meta/modality.json` into the dataset folder `root`, whole or not at all.
+
+    Args:
+        root: the dataset.
+        schema: of the dataset.
+        change: what an edit makes of it.
 
     Returns:
         Whether it was written: GR00T can use no dataset without a state or without an action.
@@ -74,7 +83,7 @@ def write_modality(root: Path, schema: Schema) -> bool:
         return False
     write_whole(
         root / MODALITY_FILE,
-        json.dumps(content, indent=4, ensure_ascii=False) + "\n",
+        json.dumps(change(content), indent=4, ensure_ascii=False) + "\n",
     )
     return True
 

@@ -14,7 +14,7 @@ from piperline.hdf5.split_repack import (
     repack_plan,
 )
 from piperline.recordings.layout import Layout
-from piperline.recordings.reader import Read, here, over_episodes
+from piperline.recordings.reader import Read, here, over_parts
 from piperline.text import printable
 
 
@@ -118,14 +118,14 @@ def _summary(
 ) -> FileSummary:
     size = path.stat().st_size
     try:
-        count = over_episodes(read, path, count_episodes, path, layout)
+        count = over_parts(read, path, count_episodes, path, layout)
     except RecordingError as error:
         return FileSummary(path, size, problem=_words(error))
     if count.layout is None or count.whole_file:
-        return FileSummary(path, size, count)
+        return FileSummary(path, size, count, problem=count.problem)
     try:
         groups = read(path, episodes, path, folder)
-        return FileSummary(path, size, count, groups)
+        return FileSummary(path, size, count, groups, count.problem)
     except RecordingError as error:
         return FileSummary(
             path, size, count, problem=f"repacking refuses it: {_words(error)}"

@@ -80,6 +80,7 @@ class EpisodeCount:
         episodes: how many fit.
         misfits: how many do not.
         frames: of those that fit.
+        problem: the first episode that crashes what reads it, and how.
     """
 
     layout: str | None = None
@@ -88,6 +89,7 @@ class EpisodeCount:
     episodes: int = 0
     misfits: int = 0
     frames: int = 0
+    problem: str | None = None
 
 
 @contextmanager
@@ -208,4 +210,7 @@ def count_episodes(
             episodes=len(lengths),
             misfits=len(headers) - len(lengths),
             frames=sum(lengths),
+            problem=next(
+                (f"{name}: {_problem(bad[name])}" for name in bad), None
+            ),
         )

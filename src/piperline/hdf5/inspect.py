@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from piperline.errors import RecordingError
+from piperline.errors import PiperlineError, Place, RecordingError
 from piperline.hdf5.describe import Facts, facts
 from piperline.hdf5.objects import (
     Dataset,
@@ -21,6 +21,7 @@ from piperline.hdf5.objects import (
 )
 from piperline.hdf5.values import Value, Values, attributes, image_in, preview
 from piperline.recordings.hdf5 import open_file
+from piperline.recordings.reader import reading_at
 from piperline.text import printable
 
 
@@ -116,6 +117,7 @@ def inspect(
     attrs: bool = False,
     previews: bool = False,
     max_level: int | None = None,
+    bad: Mapping[str, PiperlineError] | None = None,
 ) -> Report:
     """Describe a file; nothing but what is told is read from its datasets.
 
@@ -124,6 +126,8 @@ def inspect(
         attrs: tell the attributes too.
         previews: tell the first values too.
         max_level: list objects down to this level; the sums are of the whole file.
+        bad: why some datasets cannot be read, by their paths; unless it is None, each is announced
+            before it is read (see `reading_at`).
 
     Raises:
         RecordingError: the file cannot be opened.
@@ -131,8 +135,9 @@ def inspect(
     count: Counter[str] = Counter()
     nodes = []
     with open_file(path) as file:
-        for entry in walk(file.id):
-            is_listed = max_level is None or entry.level <= max_level
+        for met in walk(file.id):
+            is_listed = max_level is None or met.level <= max_level
+            entry = met if bad is None else _announced(met, path, bad)
             node = describe(
                 entry,
                 attrs=attrs and is_listed,
@@ -156,6 +161,18 @@ def inspect(
         stored_bytes=count["stored"],
         nodes=nodes,
     )
+
+
+def _announced(
+    entry: Entry, file: Path, bad: Mapping[str, PiperlineError]
+) -> Entry:
+    """An entry that is about to be read; what cannot be read is no object any more."""
+    if entry.path not in bad:
+        reading_at(Place(file=file, hdf5_path=entry.path))
+        return entry
+    why = bad[entry.path]
+    text = f"{why.message}: {why.found}"
+    return replace(entry, kind="unreadable", object=None, text=text)
 
 
 def describe(

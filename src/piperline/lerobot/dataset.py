@@ -36,7 +36,7 @@ from piperline.stats import FeatureStats
 from piperline.text import printable
 from piperline.video.decoder import probe
 from piperline.video.file import VideoFile
-from piperline.video.mp4 import is_whole
+from piperline.video.mp4 import is_whole, read_track
 
 _TOLERANCE_SECONDS = 1e-4  # lerobot's own tolerance_s
 _NUMBER = Feature("int64", (1,))
@@ -389,11 +389,7 @@ class Dataset:
             return known
         path = self.folder.path(name, "the video")
         place = Place(file=path, episode=str(index), camera=camera)
-        # The pixel format is that of the camera's first video; to look for it takes most of the
-        # time.
-        video = _Video(
-            path, *probe(path, pix_fmt=known.info.pix_fmt if known else None)
-        )
+        video = self._probed(path, known)
         if not is_whole(path):
             raise DatasetError(
                 "the video is cut short",
@@ -406,6 +402,26 @@ class Dataset:
             self._check_rate(path, place)
         self._videos[camera] = video
         return video
+
+    def _probed(self, path: Path, known: _Video | None) -> _Video:
+        """What a video is.
+
+        The pixel format is that of the camera's first one: to look for it takes most of the time.
+        """
+        if known is None:
+            return _Video(path, *probe(path))
+        track = read_track(path, self.info.fps)
+        if track is None or not track.on_time:
+            return _Video(path, *probe(path, pix_fmt=known.info.pix_fmt))
+        width, height = track.dimensions
+        info = VideoInfo(
+            codec=track.codec,
+            pix_fmt=known.info.pix_fmt,
+            width=width,
+            height=height,
+            fps=self.info.fps,
+        )
+        return _Video(path, info, len(track.sizes))
 
     def _check_rate(self, path: Path, place: Place) -> None:
         """See that a video has no steady rate but that of the dataset; others are put right."""
@@ -494,17 +510,17 @@ def _offsets(
         DatasetError: a number is not in the table.
     """
     seen = np.concatenate(list(numbers.values()))
-    known = {number for number, text in enumerate(texts) if text is not None}
-    unknown = sorted(set(seen.tolist()) - known)
-    if unknown:
-        raise DatasetError(
-            f"a row names a {name} that is not in the {name} table",
-            expected=f"{name}_index of the {len(known)} rows of the table",
-            found=str(unknown[0]),
-        )
-    _, first = np.unique(seen, return_index=True)
-    order = seen[np.sort(first)]
-    offset_of = np.zeros(len(texts), dtype=np.int64)
-    offset_of[order] = np.arange(len(order))
-    found = tuple(str(texts[number]) for number in order)
-    return found, {key: offset_of[values] for key, values in numbers.items()}
+    different, first = np.unique(seen, return_index=True)
+    for number in different.tolist():
+        if not 0 <= number < len(texts) or texts[number] is None:
+            raise DatasetError(
+                f"a row names a {name} that is not in the {name} table",
+                expected=f"{name}_index of the {len(texts)} rows of the table",
+                found=str(number),
+            )
+    order = np.argsort(np.argsort(first))
+    found = tuple(str(texts[number]) for number in seen[np.sort(first)])
+    return found, {
+        key: order[np.searchsorted(different, values)]
+        for key, values in numbers.items()
+    }

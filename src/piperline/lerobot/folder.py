@@ -36,6 +36,7 @@ class DatasetFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._real = os.path.realpath(root)
+        self._folders: dict[Path, str] = {}
 
     def path(
         self, path: Path | str, what: str = "a file of the dataset"
@@ -167,7 +168,7 @@ class DatasetFolder:
         Raises:
             DatasetError: a link leads out.
         """
-        real = os.path.realpath(path)
+        real = self._real_path(path)
         if not real.startswith(self._real.rstrip("/") + "/"):
             raise DatasetError(
                 "a link leads out of the dataset",
@@ -177,6 +178,16 @@ class DatasetFolder:
                 next_step="if those files are meant, copy them here: cp -rL DATASET COPY",
             )
         return Path(real)
+
+    def _real_path(self, path: Path) -> str:
+        """Where a path really leads to; thousands of files lie in a few folders."""
+        if path.is_symlink() or path.name == "..":
+            return os.path.realpath(path)
+        folder = self._folders.get(path.parent)
+        if folder is None:
+            folder = os.path.realpath(path.parent)
+            self._folders[path.parent] = folder
+        return os.path.join(folder, path.name)  # noqa: PTH118 - texts are compared
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from piperline.errors import DatasetError, Place
+from piperline.lerobot.parquet_pages import unfolded_size
 from piperline.text import printable, size_text
 
 _LARGEST_GROUP = 2 << 30
@@ -158,15 +160,33 @@ class ParquetRows:
     def _check_claims(self, number: int) -> bool:
         """See that a row group does not claim too much; whether it has columns of bytes."""
         group = self._file.metadata.row_group(number)
-        of_bytes = False
-        for index in range(group.num_columns):
-            column = group.column(index)
-            of_bytes |= column.physical_type == "BYTE_ARRAY"
-            claimed = max(
-                column.total_uncompressed_size, _VALUE_BYTES * column.num_values
-            )
-            self._check_size(claimed)
-        return of_bytes
+        columns = [group.column(index) for index in range(group.num_columns)]
+        for column in columns:
+            values = _VALUE_BYTES * column.num_values
+            self._check_size(max(column.total_uncompressed_size, values))
+        with self.path.open("rb") as file:
+            for column in columns:
+                self._check_size(self._claimed_by_pages(file, column))
+        return any(column.physical_type == "BYTE_ARRAY" for column in columns)
+
+    def _claimed_by_pages(
+        self, file: BinaryIO, column: pq.ColumnChunkMetaData
+    ) -> int:
+        if column.compression == "UNCOMPRESSED":
+            return 0
+        start = column.data_page_offset
+        if column.has_dictionary_page:
+            start = min(start, column.dictionary_page_offset)
+        try:
+            return unfolded_size(file, start, column.total_compressed_size)
+        except ValueError as error:
+            raise DatasetError(
+                "a Parquet file of the dataset is damaged",
+                place=self._place,
+                expected="pages that say how large they are",
+                found=str(error),
+                next_step="fetch the dataset again",
+            ) from error
 
     def _check_size(self, size: int) -> None:
         if size > _LARGEST_GROUP:

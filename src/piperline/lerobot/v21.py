@@ -55,6 +55,7 @@ class V21Writer(DatasetWriter):
     ) -> None:
         super().__init__(root, schema, options)
         self._readers = {key: ClipReader() for key in schema.cameras}
+        self._folders: set[Path] = set()
 
     def _write(self, episode: EncodedEpisode) -> pa.Table:
         index = self._numbering.episodes
@@ -102,7 +103,9 @@ class V21Writer(DatasetWriter):
 
     def _file(self, path: str) -> Path:
         file = self._root / path
-        make_below(self._root, file.parent)
+        if file.parent not in self._folders:
+            make_below(self._root, file.parent)
+            self._folders.add(file.parent)
         return file
 
     def _append(self, path: Path, text: str) -> None:

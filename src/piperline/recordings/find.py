@@ -143,3 +143,17 @@ def _matches(path: Path, pattern: str | None) -> bool:
         return True
     plain = pattern.removeprefix("**/").replace("/**/", "/*")
     return fnmatchcase(path.absolute().as_posix(), f"*/{plain}")
+
+
+def recording_near(source: str, dataset: Path) -> Path | None:
+    """The recording that a dataset tells of: here, or beside the dataset; None where it is not.
+
+    Args:
+        source: as the dataset tells it, which may be anything.
+        dataset: its folder.
+    """
+    told = Path(source)
+    if told.is_absolute() or ".." in told.parts or "\0" in source:
+        return None
+    near = [folder / told for folder in (Path(), dataset.resolve().parent)]
+    return next((path for path in near if path.is_file()), None)

@@ -33,6 +33,8 @@ _LFS = b"version https://git-lfs"
 _MAX_LINKS = 16
 _MAX_VALUE_BYTES = 64 << 20
 _MOST_OBJECTS = 1000
+_SLACK, _OVERHEAD = 16, 4096
+"""Data that compress badly grow a little: by a sixteenth, and so many bytes, at most."""
 _DEEPEST = 16
 
 
@@ -416,6 +418,8 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
             found="filters " + ", ".join(str(code) for code, *_ in used),
             next_step="leave the episode out with --skip-bad",
         )
+    if used and filters.get_layout() == h5py.h5d.CHUNKED:
+        _refuse_large_chunks(data, place)
     for code, _, _, name in used:
         if not h5py.h5z.filter_avail(code):
             named = printable(name.decode(errors="replace")) or "without a name"
@@ -426,6 +430,28 @@ def refuse_foreign_storage(data: h5py.Dataset, place: Place) -> None:
                 found=f"filter {code} ({named})",
                 next_step="install the HDF5 plugin of that filter and set HDF5_PLUGIN_PATH",
             )
+
+
+def _refuse_large_chunks(data: h5py.Dataset, place: Place) -> None:
+    """See that no compressed chunk takes more than it unfolds to: else it claims too little."""
+    most = math.prod(data.chunks) * data.dtype.itemsize
+    most += most // _SLACK + _OVERHEAD
+    largest = 0
+
+    def see(chunk: h5py.h5d.StoreInfo) -> None:
+        nonlocal largest
+        largest = max(largest, chunk.size)
+
+    with reading(place, BadEpisode):
+        data.id.chunk_iter(see)
+    if largest > most:
+        raise BadEpisode(
+            "a compressed chunk is larger than what it claims to hold",
+            place=place,
+            expected=f"at most {most} bytes in the file",
+            found=f"{largest} bytes, which may unfold to any size",
+            next_step="leave the episode out with --skip-bad",
+        )
 
 
 def _foreign(what: str, target: str, place: Place) -> BadEpisode:

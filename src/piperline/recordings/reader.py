@@ -3,6 +3,7 @@
 Light to import: the process is started before all else is loaded.
 """
 
+import importlib
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -224,19 +225,19 @@ class Reader(Caller):
         self._pool.end()
 
 
-def over_episodes(
+def over_parts(
     read: Read,
     path: Path,
     function: Callable[..., T],
     *arguments: object,
 ) -> T:
-    """Call a function that goes over the episodes of a file; one that crashes costs only itself.
+    """Call a function that goes over the parts of a file; one that crashes costs only itself.
 
     Args:
         read: calls it.
         path: the file.
-        function: its last argument is why some episodes cannot be read, by their names: those it
-            passes over.
+        function: its last argument is why some parts cannot be read, by their HDF5 paths, or of
+            episodes by their names: those it passes over.
         arguments: its others.
 
     Raises:
@@ -247,7 +248,8 @@ def over_episodes(
         try:
             return read(path, function, *arguments, dict(bad))
         except BadEpisode as error:
-            name = error.place.episode if error.place else None
+            place = error.place or Place()
+            name = place.hdf5_path or place.episode
             if name is None or name in bad or len(bad) >= _MOST_DEATHS:
                 raise
             bad[name] = error
@@ -259,7 +261,7 @@ _tell: ContextVar[Callable[[Place], None]] = ContextVar("_tell")
 
 
 def reading_at(place: Place) -> None:
-    """Say which episode is about to be read, so that a crash is told with its name."""
+    """Say what is about to be read, so that a crash is told with its name."""
     tell = _tell.get(None)
     if tell is not None:
         tell(place)
@@ -292,4 +294,6 @@ def answer(
 
 def main(descriptor: int) -> None:
     """Serve a reader over the socket `descriptor`, until it closes it."""
+    # What most functions need is loaded before the first is waited for.
+    importlib.import_module("piperline.recordings.recording")
     serve_units(descriptor, answer)

@@ -26,6 +26,7 @@ from piperline.recordings.hdf5 import (
     refuse_foreign_storage,
     resolve,
 )
+from piperline.recordings.reader import reading_at
 from piperline.recordings.vector_rules import MAX_DIMENSIONS
 from piperline.text import natural_key
 from piperline.video.image_header import is_png, png_header
@@ -103,6 +104,7 @@ def survey(path: Path) -> Survey:
         RecordingError: it cannot be opened or read.
     """
     place = Place(file=path)
+    reading_at(place)
     with open_file(path) as file:
         at, evidence, count, root, number = _episodes(file, place)
         found = []

@@ -3,7 +3,7 @@
 `review` writes a folder:
 
     review.json              the result: see below
-    plan.toml                what can be done about it, for a person to edit: see `piperline.plan`
+    plan.toml                what can be done, for a person to edit: see `piperline.edits.plan`
     index.html               the page, opened from the disk; page/ and data.js belong to it
     episodes/<key>.js        curves of one episode, for the page: see `write_page.curves_script`
     videos/<key>/<n>.mp4     a small video of camera n of one episode

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from piperline.edits.document import Proposal
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import EpisodeEdit
 from piperline.finding import Finding
-from piperline.plan import EpisodeEdit
 from piperline.signals.episode import EpisodeSignals
 
 SURE_TO_DROP = frozenset(
@@ -80,7 +82,7 @@ def propose(
     findings: Sequence[Finding],
     episodes: Sequence[EpisodeSignals],
     made_of: Mapping[int, tuple[str, str]],
-) -> list[EpisodeEdit]:
+) -> list[Proposal]:
     """The edits of a plan: for each episode a certain one, or a doubtful one for each finding.
 
     Args:
@@ -89,27 +91,24 @@ def propose(
         made_of: address and fingerprint of each, by the episode's number.
     """
     by_index = {episode.index: episode for episode in episodes}
-    certain: dict[int, EpisodeEdit] = {}
-    doubtful: dict[tuple[int, str], EpisodeEdit] = {}
+    certain: dict[int, Proposal] = {}
+    doubtful: dict[tuple[int, str], Proposal] = {}
     for finding in findings:
         for index in finding.numbers.get("episodes", by_index):
-            where = EpisodeEdit(
-                *made_of[index], reason=finding.message, finding=finding.code
-            )
-            edit = _edit(finding, by_index[index], where)
-            if edit is None:
+            proposal = _proposal(finding, by_index[index], *made_of[index])
+            if proposal is None:
                 continue
-            if edit.certain:
-                certain[index] = _joined(certain.get(index), edit)
+            if proposal.certain:
+                certain[index] = _joined(certain.get(index), proposal)
             else:
-                doubtful.setdefault((index, finding.code), edit)
-    edits = {(index, ""): edit for index, edit in certain.items()}
-    edits |= {
-        key: edit
-        for key, edit in doubtful.items()
+                doubtful.setdefault((index, finding.code), proposal)
+    found = {(index, ""): proposal for index, proposal in certain.items()}
+    found |= {
+        key: proposal
+        for key, proposal in doubtful.items()
         if not _dropped(certain.get(key[0]))
     }
-    return [edits[key] for key in sorted(edits)]
+    return [found[key] for key in sorted(found)]
 
 
 def cameras_to_drop(findings: Sequence[Finding]) -> dict[str, str]:
@@ -123,55 +122,52 @@ def cameras_to_drop(findings: Sequence[Finding]) -> dict[str, str]:
     }
 
 
-def _dropped(edit: EpisodeEdit | None) -> bool:
-    return edit is not None and edit.drop
+def _dropped(proposal: Proposal | None) -> bool:
+    return proposal is not None and proposal.edit.drop
 
 
-def _edit(
-    finding: Finding, episode: EpisodeSignals, where: EpisodeEdit
-) -> EpisodeEdit | None:
+def _proposal(
+    finding: Finding, episode: EpisodeSignals, where: str, made_of: str
+) -> Proposal | None:
     """What a finding proposes for an episode."""
     code, numbers = finding.code, finding.numbers
     camera = finding.place.camera if finding.place else None
+    noted = EpisodeEdit(
+        made_of=made_of, reason=finding.message, finding=finding.code
+    )
+    certain = True
     if code in SURE_TO_DROP | PERHAPS_TO_DROP:
-        return replace(
-            where,
-            drop=True,
-            certain=code in SURE_TO_DROP and numbers["scope"] != "all",
-        )
-    if code in {"idle-start", "idle-end", "first-frame"}:
+        edit = replace(noted, drop=True)
+        certain = code in SURE_TO_DROP and numbers["scope"] != "all"
+    elif code in {"idle-start", "idle-end", "first-frame"}:
         start, stop = numbers.get("keep", (1, len(episode)))
-        return replace(where, trim=(int(start), int(stop)))
-    if code in _NEW_TEXT:
-        return replace(
-            where,
-            instruction=str(numbers["instruction"]),
-            certain=_NEW_TEXT[code],
-        )
-    if code in _WITHOUT_TEXT:
-        return replace(where, instruction=_UNWRITTEN, certain=False)
-    if code != "colour-red-blue" or camera is None or not where.made_of:
+        edit = replace(noted, start=Moment(int(start)), stop=Moment(int(stop)))
+    elif code in _NEW_TEXT:
+        edit = replace(noted, instruction=str(numbers["instruction"]))
+        certain = _NEW_TEXT[code]
+    elif code in _WITHOUT_TEXT:
+        edit, certain = replace(noted, instruction=_UNWRITTEN), False
+    elif code == "colour-red-blue" and camera is not None and made_of:
+        edit = replace(noted, swap_red_blue=(camera,))
+    else:
         return None  # the videos of a dataset are encoded: its recordings are converted again
-    return replace(where, swap_red_blue=(camera,))
+    return Proposal(where if made_of else int(where), edit, certain)
 
 
-def _joined(one: EpisodeEdit | None, other: EpisodeEdit) -> EpisodeEdit:
+def _joined(one: Proposal | None, other: Proposal) -> Proposal:
     """Two certain edits of one episode as one: trims keep what both keep, a drop needs no other."""
-    if one is None or one.drop or other.drop:
-        return one if one is not None and one.drop else other
-    trim = one.trim or other.trim
-    if one.trim and other.trim:
-        ends = [end for _, end in (one.trim, other.trim) if end is not None]
-        trim = (
-            max(
-                one.trim[0],
-                other.trim[0],
-            ),
-            min(ends),
-        )
+    if one is None or one.edit.drop or other.edit.drop:
+        return one if one is not None and one.edit.drop else other
+    return replace(one, edit=_both(one.edit, other.edit))
+
+
+def _both(one: EpisodeEdit, other: EpisodeEdit) -> EpisodeEdit:
+    starts = [edit.start for edit in (one, other) if edit.start]
+    stops = [edit.stop for edit in (one, other) if edit.stop]
     return replace(
         one,
-        trim=trim,
+        start=max(starts, key=lambda start: start.value, default=None),
+        stop=min(stops, key=lambda stop: stop.value, default=None),
         instruction=one.instruction or other.instruction,
         swap_red_blue=tuple(
             dict.fromkeys((*one.swap_red_blue, *other.swap_red_blue))

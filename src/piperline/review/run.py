@@ -11,9 +11,10 @@ import numpy as np
 
 from piperline.detectors.codes import REMEDIES
 from piperline.detectors.detect import detect, notes
+from piperline.edits.document import plan_text
+from piperline.edits.plan import address
 from piperline.errors import PiperlineError, RecordingError, UsageError
 from piperline.finding import Finding
-from piperline.plan import address, plan_text
 from piperline.process import usable_cpus
 from piperline.recordings.layout import Layout, load_layout
 from piperline.review.folder import ReviewFolder
@@ -34,7 +35,7 @@ What is certain is active; what is doubtful is a comment: remove the # where you
 {form}"""
 _OF_RECORDINGS = _PLAN_HEAD.format(
     command="piperline convert RECORDINGS --plan plan.toml --output DATASET",
-    form="The form: `piperline.plan`. A recording that has changed since the review is refused.",
+    form="The form: `piperline.edits.plan`. A recording that has changed since is refused.",
 )
 _OF_A_DATASET = _PLAN_HEAD.format(
     command="piperline edit DATASET --plan plan.toml --output NEW",

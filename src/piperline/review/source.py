@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from piperline.edits.plan import fingerprint
 from piperline.errors import (
     BadEpisode,
     DatasetError,
@@ -15,7 +16,6 @@ from piperline.errors import (
     RecordingError,
 )
 from piperline.lerobot.dataset import open_dataset
-from piperline.plan import fingerprint
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout

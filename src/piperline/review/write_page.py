@@ -13,9 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from piperline.edits.document import Proposal
+from piperline.edits.plan import NO_EDITS, EditPlan, EpisodeEdit, read_plan
 from piperline.errors import UsageError
 from piperline.files import write_whole
-from piperline.plan import EditPlan, EpisodeEdit, read_plan
 from piperline.signals.episode import ACTION, STATE, EpisodeSignals
 from piperline.signals.robot import make_robot
 from piperline.signals.robust import Floats
@@ -64,7 +65,7 @@ def write_page(
     root: Path,
     document: Mapping[str, Any],
     sources: Sequence[tuple[str, str]],
-    edits: Sequence[EpisodeEdit],
+    edits: Sequence[Proposal],
     plan: Path,
 ) -> None:
     """Write the page of a review, `index.html` last.
@@ -107,14 +108,14 @@ def _standing(plan: Path) -> EditPlan:
     try:
         return read_plan(plan)
     except UsageError:
-        return EditPlan()
+        return NO_EDITS
 
 
 def _data(
     root: Path,
     document: Mapping[str, Any],
     sources: Sequence[tuple[str, str]],
-    edits: Sequence[EpisodeEdit],
+    edits: Sequence[Proposal],
     standing: EditPlan,
 ) -> dict[str, Any]:
     episodes = document["episodes"]
@@ -135,10 +136,11 @@ def _data(
     ]
     indices = {source: index for index, source in enumerate(sources)}
     certain = [
-        e
-        for e in standing.episodes.values()
-        if (e.episode, e.made_of) in indices
+        Proposal(name, edit)
+        for name, edit in standing.episodes.items()
+        if (str(name), edit.made_of) in indices
     ]
+    fps = int(document["robot"]["fps"])
     robot = document["robot"]
     return {
         "inputs": document["inputs"],
@@ -154,11 +156,11 @@ def _data(
         ],
         "remedies": {f["code"]: f["remedy"] for f in document["findings"]},
         "findings": [_finding(finding) for finding in document["findings"]],
-        "edits": [_edit(edit, indices) for edit in certain],
+        "edits": [_edit(each, indices, fps) for each in certain],
         "doubtful": [
-            _edit(edit, indices) for edit in edits if not edit.certain
+            _edit(each, indices, fps) for each in edits if not each.certain
         ],
-        "drop_cameras": list(standing.drop_cameras),
+        "drop_cameras": list(standing.dataset.drop_cameras),
     }
 
 
@@ -198,15 +200,24 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _edit(
-    edit: EpisodeEdit, indices: Mapping[tuple[str, str], int]
+    proposal: Proposal, indices: Mapping[tuple[str, str], int], fps: int
 ) -> dict[str, Any]:
+    edit = proposal.edit
     known = {
-        "episode": indices[edit.episode, edit.made_of],
+        "episode": indices[str(proposal.episode), edit.made_of],
         "drop": edit.drop or None,
-        "trim": edit.trim,
+        "trim": _frames(edit, fps),
         "instruction": edit.instruction,
         "swap": list(edit.swap_red_blue) or None,
         "reason": edit.reason,
         "finding": edit.finding,
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _frames(edit: EpisodeEdit, fps: int) -> tuple[int, int | None] | None:
+    """The frames that a trim keeps; None where it cuts nothing off."""
+    if not (edit.start or edit.stop):
+        return None
+    start = edit.start.frame(fps) if edit.start else 0
+    return start, edit.stop.frame(fps) if edit.stop else None

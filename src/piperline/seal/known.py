@@ -73,5 +73,6 @@ def _clips(dataset: Dataset, seal: Seal) -> Iterator[tuple[_Span, SealedClip]]:
             name, first = dataset.reader.span(row.episode_index, key)
             path = dataset.root / name
             if _SHA256.fullmatch(str(digest)):
-                clip = SealedClip(path, row.episode_index, key, str(digest))
+                where = (dataset.root, path, row.episode_index, key)
+                clip = SealedClip(*where, str(digest))
                 yield (path, first, row.length), clip

@@ -6,10 +6,9 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from piperline.seal.digests import (
 )
 from piperline.text import natural_key
 from piperline.video.encoder import LIBRARY
-from piperline.video.mp4 import Track, read_track
+from piperline.video.mp4 import read_track
 from piperline.video.packets import packets
 
 SEAL = Path("meta") / "piperline_seal.json"
@@ -37,8 +36,6 @@ LOOKED_AT = "looked_at"
 SIGNATURE = Path("meta") / "piperline_seal.json.sig"
 
 _FORM = 1
-_TRACKS = 32
-"""Files whose tables are kept: a thread's for each camera."""
 _GROOT = frozenset({STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE})
 _OWN = frozenset({str(SEAL), str(SIGNATURE)})
 _SETTINGS = ("made_by", "format", "video", "fps", "size")
@@ -165,11 +162,13 @@ class SealedClip:
     """A clip of a sealed dataset.
 
     Attributes:
+        root: the dataset.
         path: its video.
         episode, camera: the number of its episode there, and the feature key.
         packets: SHA-256 of its packets.
     """
 
+    root: Path
     path: Path
     episode: int
     camera: str
@@ -190,6 +189,8 @@ class Known:
 
 
 _NOTHING = Known()
+_Clip = tuple[int, str, int]
+"""An episode, the feature key of a camera, and the first frame in the video."""
 
 
 def is_sealed(name: str, version: str) -> bool:
@@ -238,17 +239,17 @@ def _episode_seals(
     known: Known,
     pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
-    clips = [
-        (episode, key)
-        for episode in range(len(contents.episodes))
-        for key in contents.cameras
-    ]
-    # Clips of a file follow one another: its tables are read once.
-    track_of = lru_cache(_TRACKS)(read_track)
-    found = pool.map(
-        lambda clip: _clip_digest(contents, known, track_of, *clip), clips
-    )
-    digests = dict(zip(clips, found, strict=True))
+    by_file: dict[Path, list[_Clip]] = {}
+    for episode in range(len(contents.episodes)):
+        for key in contents.cameras:
+            path, first = contents.span(episode, key)
+            by_file.setdefault(path, []).append((episode, key, first))
+    digests: dict[tuple[int, str], str] = {}
+    for found in pool.map(
+        lambda path: _file_digests(contents, known, path, by_file[path]),
+        by_file,
+    ):
+        digests |= found
     sources = sources_of(made, len(contents.episodes))
     # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
     alone = contents.info.version == "v3.0"
@@ -267,57 +268,54 @@ def _episode_seals(
     )
 
 
-def _written_packets(
-    contents: Contents,
-    track_of: Callable[[Path, int], Track | None],
-    episode: int,
-    camera: str,
-) -> str:
-    """As `packets_of`, of a dataset that was just written: by byte ranges where that is possible.
+def _file_digests(
+    contents: Contents, known: Known, path: Path, clips: Sequence[_Clip]
+) -> dict[tuple[int, str], str]:
+    """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
 
-    `verify` asks FFmpeg, so what it finds does not follow from our own reading.
-    """
-    path, first = contents.span(episode, camera)
-    track = track_of(path, contents.info.fps)
-    piece = track and track.piece(first, contents.episodes[episode].length)
-    return (
-        frames_digest(piece) if piece else packets_of(contents, episode, camera)
-    )
-
-
-def _clip_digest(
-    contents: Contents,
-    known: Known,
-    track_of: Callable[[Path, int], Track | None],
-    episode: int,
-    camera: str,
-) -> str:
-    """The SHA-256 of the packets of a clip, read where its file was not taken over whole.
+    They are not read where the file was taken over whole, else by byte ranges where that is
+    possible: `verify` asks FFmpeg, so what it finds does not follow from our own reading.
 
     Raises:
-        DatasetError: they are not those that were sealed.
+        DatasetError: the video cannot be read, or a clip is not what was sealed.
     """
-    sealed = known.clips.get((episode, camera))
-    if sealed is None:
-        return _written_packets(contents, track_of, episode, camera)
-    path, _ = contents.span(episode, camera)
-    if str(path.relative_to(contents.root)) in known.files:
-        return sealed.packets
-    found = _written_packets(contents, track_of, episode, camera)
-    if found != sealed.packets:
-        raise DatasetError(
-            "the video of an episode has changed since its dataset was sealed",
-            place=Place(
-                file=sealed.path,
-                episode=str(sealed.episode),
-                camera=sealed.camera,
-            ),
-            expected="the packets that the seal names",
-            found="others",
-            next_step="`piperline verify` tells all that changed; fetch the dataset again, or "
-            "leave the episode out. Where the change is meant, remove the seal",
+    sealed = {
+        (episode, key): known.clips.get((episode, key))
+        for episode, key, _ in clips
+    }
+    held = {place: clip.packets for place, clip in sealed.items() if clip}
+    taken = str(path.relative_to(contents.root)) in known.files
+    if taken and len(held) == len(clips):
+        return held
+    track = read_track(path, contents.info.fps)
+    found: dict[tuple[int, str], str] = {}
+    for episode, key, first in clips:
+        length = contents.episodes[episode].length
+        piece = track and track.piece(first, length)
+        found[episode, key] = (
+            frames_digest(piece)
+            if piece
+            else packets_of(contents, episode, key)
         )
+    if taken:
+        return found | held
+    for place, clip in sealed.items():
+        if clip and found[place] != clip.packets:
+            raise _changed(clip)
     return found
+
+
+def _changed(clip: SealedClip) -> DatasetError:
+    return DatasetError(
+        "the video of an episode has changed since its dataset was sealed",
+        place=Place(
+            file=clip.path, episode=str(clip.episode), camera=clip.camera
+        ),
+        expected="the packets that the seal names",
+        found="others",
+        next_step=f"see all that changed with `piperline verify {clip.root}`; fetch the dataset "
+        "again, or leave the episode out. Where the change is meant, remove the seal",
+    )
 
 
 def packets_of(contents: Contents, episode: int, camera: str) -> str:

@@ -13,11 +13,10 @@ from piperline.convert.job import Job
 from piperline.convert.messages import Look, LookSetup
 from piperline.convert.plan import (
     LeftOut,
-    Looker,
     Plan,
     PlannedEpisode,
-    plan_files,
 )
+from piperline.convert.planning import Looker, plan_files
 from piperline.convert.pool import Failure, WorkerPool
 from piperline.convert.progress import Counter, Progress, Watcher
 from piperline.convert.run import (
@@ -26,10 +25,10 @@ from piperline.convert.run import (
     without_failures,
 )
 from piperline.convert.stage import Staging, locked_staging, work_folder
+from piperline.edits.plan import address
 from piperline.errors import Place, RecordingError
 from piperline.output.ours import state
 from piperline.output.publish import REPLACED
-from piperline.plan import address
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.sync.standing import StandingDataset
 
@@ -171,7 +170,7 @@ class _Round:
         todo = [
             episode
             for episode in self.plan.episodes
-            if self.standing.number_of(episode) is None
+            if not self.standing.has(episode, self.plan)
         ]
         object.__setattr__(self, "todo", tuple(todo))
 
@@ -183,17 +182,20 @@ class _Round:
     def changes(self, plan: Plan) -> Changes:
         """What becomes of the episodes by the plan, or by what is left of it."""
         before = {entry.address for entry in self.standing.entries}
-        after = {address(each.source, each.name) for each in plan.episodes}
-        todo = {address(each.source, each.name) for each in self.todo}
-        missing = [each for each in plan.episodes if each.missing]
-        return Changes(
-            new=len((todo & after) - before),
-            changed=len(todo & after & before),
-            gone=len(before - after),
-            missing=len(missing),
-            taken=len(plan.episodes) - len(todo & after) - len(missing),
-            left_out=plan.left_out,
-        )
+        todo = {episode.key for episode in self.todo}
+        new = changed = taken = missing = 0
+        after = set()
+        for planned in (made.planned for made in plan.made):
+            name = address(planned.source, planned.name)
+            after.add(name)
+            encoded = planned.key in todo
+            new += encoded and name not in before
+            changed += encoded and name in before
+            missing += planned.missing
+            taken += not encoded and not planned.missing
+        entries = self.standing.entries
+        gone = sum(entry.address not in after for entry in entries)
+        return Changes(new, changed, gone, missing, taken, plan.left_out)
 
 
 def preview(
@@ -285,11 +287,12 @@ def _bring_into_step(
 
 
 def _result(output: Path, found: _Round, plan: Plan) -> SyncResult:
-    tasks = (episode.tasks for episode in plan.episodes)
+    made = list(plan.made)
+    tasks = (episode.tasks for episode in made)
     return SyncResult(
         output=output,
         format=plan.job.format,
-        episodes=len(plan.episodes),
+        episodes=len(made),
         frames=plan.frames,
         cameras=len(plan.episodes[0].cameras),
         tasks=tuple(dict.fromkeys(chain.from_iterable(tasks))),

@@ -7,16 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from piperline.convert.plan import KnownFile, LeftOut, Plan, PlannedEpisode
-from piperline.convert.provenance import provenance, read_recipe
+from piperline.convert.plan import LeftOut, MadeEpisode, Plan, PlannedEpisode
+from piperline.convert.planning import KnownFile
+from piperline.convert.provenance import entry_of, provenance, read_recipe
 from piperline.convert.verdict import looked_at
+from piperline.edits.plan import address, fingerprint
 from piperline.episode import EncodedEpisode, Proof
 from piperline.errors import DatasetError, Place
 from piperline.features import CAMERA_PREFIX, Feature
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import check_bytes, state
-from piperline.plan import address, fingerprint
 from piperline.recordings.beside import Beside
 from piperline.recordings.images import CameraHeader
 from piperline.seal.contents import Contents
@@ -39,11 +40,8 @@ class Entry:
     episode: str
     length: int
     made_of: str
-    first_frame: int = 0
-    red_and_blue_exchanged: tuple[str, ...] = ()
     instructions: tuple[tuple[int, str], ...] = ()
     beside: str = ""
-    missing: bool = False
 
     @property
     def address(self) -> str:
@@ -95,10 +93,11 @@ class StandingDataset:
             raise _not_ours(place, "a record of other episodes")
         self._tasks = [row.tasks for row in rows]
         self._numbers: dict[str, list[int]] = {}
-        self._made_of: dict[str, list[int]] = {}
+        self._places: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
             self._numbers.setdefault(entry.source, []).append(number)
-            self._made_of.setdefault(entry.made_of, []).append(number)
+            told = _as_text(self._record["episodes"][number])
+            self._places.setdefault(told, []).append(number)
         self._proofs = self._read_proofs() if self._is_verified else None
         self._contents: Contents | None = None
         self._seal: Seal | None = None
@@ -123,7 +122,7 @@ class StandingDataset:
         if some:
             wanted["left_out"] = self._record["left_out"]
         same = self._record == wanted and not self.dataset.missing_cameras
-        return same and self._tasks == [each.tasks for each in plan.episodes]
+        return same and self._tasks == [made.tasks for made in plan.made]
 
     def knows(self, path: Path, source: str) -> bool:
         """Whether a recording has not changed since."""
@@ -172,8 +171,6 @@ class StandingDataset:
             self._cameras,
             spans=entry.instructions,
             beside=Beside(entry.beside),
-            first=entry.first_frame,
-            swapped=entry.red_and_blue_exchanged,
         )
 
     @property
@@ -184,17 +181,25 @@ class StandingDataset:
             for key in schema.cameras
         }
 
-    def number_of(self, episode: PlannedEpisode) -> int | None:
-        """The number here of a planned episode; None where it is not here, or not just so."""
-        numbers = self._made_of.get(episode.made_of, [])
-        # two recordings of one name, size and time cannot be told apart
-        if len(numbers) != 1 or not (self.recipe.current or episode.kept):
-            return None
+    def has(self, planned: PlannedEpisode, plan: Plan) -> bool:
+        """Whether all that a plan makes of an episode is here, just so."""
+        if planned.kept:
+            return True
+        if not self.recipe.current or plan.edit:
+            return False  # what is done to all episodes is done to staged ones
         if self._is_verified and self._proofs is None:
+            return False
+        only = replace(plan, episodes=(planned,))
+        return all(self._number_of(made) is not None for made in only.made)
+
+    def _number_of(self, made: MadeEpisode) -> int | None:
+        """The number here of an episode that a plan makes; None where it is not here."""
+        numbers = self._places.get(_as_text(entry_of(made, 1)), [])
+        # two recordings of one name, size and time cannot be told apart
+        if len(numbers) != 1:
             return None
-        (number,) = numbers
-        same = self._planned(number, episode.file)
-        return number if _content(same) == _content(episode) else None
+        same = made.planned.kept or self._tasks[numbers[0]] == made.tasks
+        return numbers[0] if same else None
 
     def with_kept(
         self, plan: Plan, held: Collection[str], *, keep_missing: bool
@@ -222,9 +227,9 @@ class StandingDataset:
             elif gone and (keep_missing or entry.source in held):
                 kept = replace(
                     self._planned(number, Path(entry.source)),
-                    kept=entry.made_of,
+                    kept=_as_text(self._record["episodes"][number]),
                     missing=entry.source not in held,
-                    key=f"kept-{entry.made_of}",
+                    key=f"kept-{number}",
                 )
                 behind.setdefault(before, []).append(kept)
         episodes = behind.pop("", [])
@@ -248,15 +253,15 @@ class StandingDataset:
         check_bytes(root, unread=("data/", "videos/"))
         self._seal, self._contents = Seal.from_disk(root), Contents.open(root)
 
-    def encoded(self, episode: PlannedEpisode) -> EncodedEpisode | None:
-        """An episode, nothing decoded and nothing encoded; None where it is not here.
+    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+        """An episode, nothing decoded and nothing encoded.
 
         Raises:
             DatasetError: its rows are not those that were sealed.
         """
-        number = self.number_of(episode)
+        number = self._number_of(made)
         if number is None or self._seal is None or self._contents is None:
-            return None
+            raise AssertionError("only what is here, of a checked dataset")
         rows = self._contents.rows(number)
         if rows_digest(rows) != self._seal.episodes[number].rows:
             raise DatasetError(
@@ -281,17 +286,10 @@ class StandingDataset:
         return replace(episode, clips={**episode.clips, key: proved})
 
 
-def _content(episode: PlannedEpisode) -> tuple[object, ...]:
-    """What an episode holds beside what its recording tells by size and time."""
-    return (
-        episode.length,
-        episode.tasks,
-        episode.spans,
-        episode.first,
-        episode.swapped,
-        episode.beside.fingerprint,
-        list(episode.cameras),
-    )
+def _as_text(entry: dict[str, Any]) -> str:
+    """An entry of the record, without what does not tell what the episode is."""
+    told = {key: value for key, value in entry.items() if key != "missing"}
+    return json.dumps(told, sort_keys=True)
 
 
 def _header(feature: Feature) -> CameraHeader:
@@ -316,7 +314,10 @@ def _record(root: Path) -> dict[str, Any]:
         raise _not_ours(place, printable(str(error))[:200]) from error
     if not isinstance(found, dict):
         raise _not_ours(place, "no object")
-    if found.get("edited"):
+    edited = found.get("edited") or []
+    if not isinstance(edited, list) or any(
+        "applied_to" in str(each) for each in edited
+    ):
         raise DatasetError(
             "the dataset was edited after it was made: its recordings do not tell that",
             place=place,

@@ -4,19 +4,14 @@ All are the same loop: for each episode of some datasets, `writer.add`. Nothing 
 what a cut leaves without a key frame.
 """
 
-from piperline.transfer.edit import (
+from piperline.transfer.edit import Preview, edit, preview_edit
+from piperline.transfer.result import (
     EditOptions,
     EditResult,
-    Preview,
-    edit,
-    preview_edit,
-)
-from piperline.transfer.transfer import (
     Options,
     TransferResult,
-    aggregate,
-    migrate,
 )
+from piperline.transfer.transfer import aggregate, migrate
 
 __all__ = [
     "EditOptions",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,68 +11,38 @@ from typing import Any
 
 from piperline import __version__
 from piperline.edits.document import plan_document
-from piperline.edits.pieces import KnownEpisode, Piece, pieces_of
-from piperline.edits.plan import EditPlan, check_dataset_edit
+from piperline.edits.editor import Editor, check_renames
+from piperline.edits.pictures import Pictures
+from piperline.edits.pieces import KnownEpisode, Piece, fit
+from piperline.edits.plan import (
+    EditPlan,
+    EpisodeEdit,
+    check_dataset_edit,
+    fingerprint,
+    refuse_changed,
+)
 from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
-from piperline.files import sync_tree, syncing
+from piperline.features import CAMERA_PREFIX
+from piperline.files import snapshot, sync_tree, syncing
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.lerobot import Origins, WriterOptions
+from piperline.lerobot.columns import task_columns
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
+from piperline.recordings.find import recording_near
 from piperline.seal.known import known_parts
 from piperline.seal.seal import SEAL, write_seal
-from piperline.text import printable
+from piperline.text import plural, printable
 from piperline.transfer.carried import carry_files, common_schema, own_columns
 from piperline.transfer.compare import MODALITY, check_cameras, read_modality
 from piperline.transfer.edited import EditedEpisodes
-from piperline.transfer.images import Pictures
 from piperline.transfer.record import read_record, write_record
+from piperline.transfer.result import EditOptions, EditResult
 from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
+from piperline.video.clips import ClipReader
 from piperline.video.recut import Recutter, Work
-
-_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class EditOptions:
-    """How a dataset is edited.
-
-    Attributes:
-        reencode: encode whole pieces of videos again that cannot be cut otherwise.
-        overwrite: replace a dataset that piperline made, at the output.
-        watch: told how many episodes of how many are done.
-    """
-
-    reencode: bool = False
-    overwrite: bool = False
-    watch: Callable[[int, int], None] = lambda _done, _all: None
-
-
-@dataclass(frozen=True)
-class EditResult:
-    """What came of an edit.
-
-    Attributes:
-        output: the dataset's folder.
-        format: its LeRobot version.
-        episodes, frames: how many.
-        tasks: the instructions, in the order of their numbers.
-        notes: what a person should know, one line each.
-        work: how many packets were copied and frames encoded; None where an earlier process,
-            which was killed at its end, did all of it.
-        backup: where the dataset that was replaced is now.
-    """
-
-    output: Path
-    format: str
-    episodes: int
-    frames: int
-    tasks: tuple[str, ...]
-    notes: tuple[str, ...]
-    work: Work | None
-    backup: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +122,7 @@ def edit(
     # Before the dataset is opened: what a killed edit left at its path is put right.
     with workplace(target, request) as place:
         if place.finished:
-            return _existing(target, place.backup)
+            return EditResult.of_existing(target, (), place.backup)
         change = _Change(dataset, plan)
         if output is None:
             result = change.carry_out(place, options)
@@ -182,21 +152,6 @@ def preview_edit(
         return change.preview(recutter)
 
 
-def _existing(output: Path, backup: Path | None) -> EditResult:
-    """What came of the same command, which was killed when the dataset had just got its name."""
-    dataset = open_dataset(output)
-    return EditResult(
-        output=output,
-        format=dataset.version,
-        episodes=len(dataset),
-        frames=sum(row.length for row in dataset.episodes),
-        tasks=tuple(dataset.tasks),
-        notes=(),
-        work=None,
-        backup=backup,
-    )
-
-
 class _Change:
     """A plan that fits a dataset.
 
@@ -218,6 +173,7 @@ class _Change:
                 "the plan changes nothing", next_step="say what is to be done"
             )
         check_dataset_edit(plan.dataset)
+        self._before = snapshot(root)
         self._dataset, self._plan = open_dataset(root), plan
         check_cameras(self._dataset)
         self._notes: list[str] = []
@@ -225,32 +181,59 @@ class _Change:
         self._entries = _entries(self._dataset, self.record)
         schema = common_schema([self._dataset], self._notes)
         known = _known_episodes(self._dataset, self._entries)
-        self._pieces = pieces_of(plan, known, fps=schema.fps)
-        _check_instructions(self._dataset, plan)
+        fitted = fit(plan, known, fps=schema.fps)
+        self._pieces = fitted.pieces
+        _refuse_colours(fitted.edits)
+        self._notes += _check_recordings(root, known, fitted.edits)
+        check_renames(plan, self._dataset.tasks)
         self._schema = SchemaEdit(plan.dataset, schema)
         self._check_depth()
         self._old_modality = read_modality(self._dataset.folder)
         self._modality = self._schema.modality(self._old_modality)
 
     def _check_depth(self) -> None:
-        """See that no depth images are cut: their statistics, in metres, cannot be taken anew."""
+        """See that depth images are cut at key frames only: they are never encoded again.
+
+        Raises:
+            DatasetError: some would have to be.
+        """
+        every = self._plan.dataset.every
         features = self._schema.schema.features
-        depth = [key for key, feature in features.items() if feature.is_depth]
-        cut = [
-            piece
-            for piece in self._pieces
-            if not piece.whole or self._plan.dataset.every > 1
+        depth = [
+            old
+            for new, old in self._schema.keys.items()
+            if features[new].is_depth and features[new].is_video
         ]
-        if depth and cut:
-            raise DatasetError(
-                "episodes with depth images cannot be cut",
-                place=Place(
-                    file=self._dataset.root,
-                    episode=str(cut[0].index),
-                ),
-                found=printable(", ".join(depth)),
-                next_step="add `--drop-camera`, or drop whole episodes only",
-            )
+        cut = [piece for piece in self._pieces if not piece.whole or every > 1]
+        if not depth or not cut:
+            return
+        with closing(ClipReader()) as reader:
+            for piece in cut:
+                clips = self._dataset.episode(piece.index).clips
+                for key in depth:
+                    span = piece.span(clips[key])
+                    if every > 1 or not reader.is_cuttable(span):
+                        raise self._depth_error(piece, key)
+        pieces = plural(len(cut), "episode")
+        self._notes.append(
+            f"statistics of depth are left out of {pieces} that the plan cuts: "
+            "videos do not tell distances"
+        )
+
+    def _depth_error(self, piece: Piece, key: str) -> DatasetError:
+        return DatasetError(
+            "depth images cannot be cut inside of a group of pictures",
+            place=Place(
+                file=self._dataset.root,
+                episode=str(piece.index),
+                camera=key,
+                frame=piece.start,
+            ),
+            expected="a cut at key frames, and every frame: depth is not encoded again",
+            found=f"frames {piece.start} to {piece.stop}",
+            next_step="cut elsewhere, or leave the camera out: "
+            f"--drop-camera {key.removeprefix(CAMERA_PREFIX)}",
+        )
 
     def _length(self, piece: Piece) -> int:
         return len(
@@ -304,14 +287,14 @@ class _Change:
         recutter = Recutter(
             place.pieces, self.record, reencode=options.reencode
         )
-        episodes = EditedEpisodes(
-            dataset,
-            self._pieces,
+        editor = Editor(
             self._plan.dataset,
             schema,
             pictures=pictures,
             recutter=recutter,
+            instruction_columns=task_columns(dataset.schema),
         )
+        episodes = EditedEpisodes(dataset, self._pieces, editor)
         own = own_columns(episodes.parts, version, notes)
         longest = max(map(self._length, self._pieces))
         wanted = wants_groot_stats([dataset], version, [self.record], longest)
@@ -333,6 +316,7 @@ class _Change:
                 watch=options.watch,
             )
         self._complete(made, written, origins, notes)
+        self._refuse_changed()
         notes += [f"{dataset.root}: {note}" for note in dataset.notes]
         return EditResult(
             output=made,
@@ -343,6 +327,27 @@ class _Change:
             notes=(*notes, *told(pictures)),
             work=recutter.done,
         )
+
+    def _refuse_changed(self) -> None:
+        """See that nobody changed the dataset meanwhile.
+
+        Raises:
+            DatasetError: somebody did.
+        """
+        now = snapshot(self._dataset.root)
+        changed = {
+            name
+            for name in self._before.keys() | now.keys()
+            if self._before.get(name) != now.get(name)
+        }
+        if changed:
+            raise DatasetError(
+                "the dataset has changed while it was edited",
+                place=Place(file=self._dataset.root / min(changed)),
+                expected="a dataset that nothing writes to",
+                found=f"{plural(len(changed), 'file')} that came, went or changed",
+                next_step="run the same command again when nothing writes to it any more",
+            )
 
     def _complete(
         self,
@@ -428,18 +433,65 @@ def _known_episodes(
     dataset: Dataset, entries: list[dict[str, Any]]
 ) -> list[KnownEpisode]:
     return [
-        KnownEpisode(row.length, _source(entry))
+        KnownEpisode(row.length, *_source(entry))
         for row, entry in zip(dataset.episodes, entries, strict=True)
     ]
 
 
-def _source(entry: dict[str, Any]) -> str:
+def _source(entry: dict[str, Any]) -> tuple[str, str]:
+    """The recording of an episode and its name there; empty where they are not known."""
     source, name = entry.get("source"), entry.get("episode")
-    return (
-        f"{source}:{name}"
-        if isinstance(source, str) and isinstance(name, str)
-        else ""
-    )
+    known = isinstance(source, str) and isinstance(name, str)
+    return (str(source), str(name)) if known else ("", "")
+
+
+def _check_recordings(
+    root: Path,
+    episodes: Sequence[KnownEpisode],
+    edits: Mapping[int, EpisodeEdit],
+) -> list[str]:
+    """See that recordings that are here are those for which the plan was made.
+
+    Returns:
+        A note where some are not here.
+
+    Raises:
+        BadEpisode: one is another.
+    """
+    absent = 0
+    for index, edit in edits.items():
+        if not edit.made_of:
+            continue
+        source, name = episodes[index].source, episodes[index].name
+        path = recording_near(source, root) if source else None
+        if path is None:
+            absent += 1
+            continue
+        stat = path.stat()
+        now = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
+        refuse_changed(edit, now, Place(file=path, episode=name))
+    if not absent:
+        return []
+    told = f"the recordings of {plural(absent, 'episode')} of the plan are not here"
+    return [f"{told}: whether they have changed since was not looked at"]
+
+
+def _refuse_colours(edits: Mapping[int, EpisodeEdit]) -> None:
+    """See that no colours are to be put right: the frames of a dataset are encoded.
+
+    Raises:
+        UsageError: some are.
+    """
+    for index, edit in edits.items():
+        if edit.swap_red_blue:
+            raise UsageError(
+                "red and blue cannot be exchanged in the videos of a dataset",
+                place=Place(episode=str(index)),
+                expected="a plan without swap_red_blue: every frame would be encoded again",
+                found=printable(", ".join(edit.swap_red_blue)),
+                next_step="carry the plan out on the recordings: "
+                "`piperline convert RECORDINGS --plan PLAN`",
+            )
 
 
 def _first_frame(entry: dict[str, Any]) -> int:
@@ -452,24 +504,3 @@ def _first_frame(entry: dict[str, Any]) -> int:
 def _step(entry: dict[str, Any]) -> int:
     step = entry.get("every")
     return step if isinstance(step, int) else 1
-
-
-def _check_instructions(dataset: Dataset, plan: EditPlan) -> None:
-    """See that all instructions are there that get another text.
-
-    Raises:
-        UsageError: some are not.
-    """
-    new = {edit.instruction for edit in plan.episodes.values()}
-    unknown = plan.dataset.rename_instructions.keys() - {
-        *dataset.tasks,
-        *new,
-    }
-    if unknown:
-        shown = [printable(task) for task in dataset.tasks[:_SHOWN]]
-        raise UsageError(
-            "no episode has this instruction",
-            expected="one of: " + ", ".join(shown),
-            found=", ".join(map(printable, sorted(unknown))),
-            next_step="mend the text; nothing was changed",
-        )

@@ -1,20 +1,14 @@
 """The episodes of a dataset as a plan leaves them, one after the other."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from piperline.edits.episodes import edited
+from piperline.edits.editor import Editor
 from piperline.edits.pieces import Piece
-from piperline.edits.plan import DatasetEdit
-from piperline.edits.schema import SchemaEdit
-from piperline.episode import Clip, EncodedEpisode
-from piperline.errors import DatasetError, Place
-from piperline.lerobot.columns import task_columns
+from piperline.episode import EncodedEpisode
+from piperline.errors import Place
 from piperline.lerobot.dataset import Dataset
 from piperline.transfer.episodes import read_ahead
-from piperline.transfer.images import Pictures
 from piperline.transfer.selection import Part
-from piperline.video.recut import Recutter
 
 
 class EditedEpisodes:
@@ -23,10 +17,7 @@ class EditedEpisodes:
     Args:
         dataset: what is edited.
         pieces: what stays of its episodes, in order.
-        edit: what is done to all of them.
-        schema: the change of their features.
-        pictures: completes them.
-        recutter: makes clips of what is cut.
+        editor: changes and completes them.
 
     Attributes:
         parts: the episodes of which something stays.
@@ -38,18 +29,12 @@ class EditedEpisodes:
         self,
         dataset: Dataset,
         pieces: Sequence[Piece],
-        edit: DatasetEdit,
-        schema: SchemaEdit,
-        *,
-        pictures: Pictures,
-        recutter: Recutter,
+        editor: Editor,
     ) -> None:
-        self._dataset, self._edit, self._schema = dataset, edit, schema
-        self._pictures, self._recutter = pictures, recutter
+        self._dataset, self._editor = dataset, editor
         self._pieces: dict[int, list[Piece]] = {}
         for piece in pieces:
             self._pieces.setdefault(piece.index, []).append(piece)
-        self._columns = task_columns(dataset.schema)
         self.parts: Sequence[Part] = [
             Part(
                 dataset,
@@ -66,35 +51,10 @@ class EditedEpisodes:
             DatasetError: an episode cannot be read or cut.
         """
         for index, reading in read_ahead(self.parts[0]):
+            place = Place(file=self._dataset.root, episode=str(index))
             for piece in self._pieces[index]:
-                try:
-                    episode = self._piece(reading.result(), piece)
-                except DatasetError as error:
-                    place = error.place or Place(file=self._dataset.root)
-                    error.place = replace(place, episode=str(index))
-                    raise
+                episode = self._editor.piece(
+                    reading.result(), piece, place, self._dataset.version
+                )
                 self.kept[0].append(index)
                 yield episode
-
-    def _piece(self, episode: EncodedEpisode, piece: Piece) -> EncodedEpisode:
-        every = self._edit.every
-
-        def made(span: Clip) -> Clip:
-            if piece.whole and every == 1:
-                self._recutter.take_over(span)
-                return span
-            return self._recutter.made(span, every)
-
-        changed = edited(
-            episode,
-            piece,
-            self._edit,
-            self._schema,
-            made=made,
-            instruction_columns=self._columns,
-        )
-        place = Place(
-            file=self._dataset.root,
-            episode=str(piece.index),
-        )
-        return self._pictures.complete(changed, place, self._dataset.version)

@@ -5,10 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from piperline.edits.pictures import Pictures
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.lerobot.dataset import Dataset
-from piperline.transfer.images import Pictures
 from piperline.transfer.selection import Part
 
 

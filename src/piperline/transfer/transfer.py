@@ -4,11 +4,12 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from piperline.edits.pictures import Pictures
 from piperline.errors import DatasetError, Place, UnsupportedVersion, UsageError
 from piperline.features import Schema
 from piperline.files import sync_tree, syncing
@@ -20,7 +21,7 @@ from piperline.output.publish import check_output
 from piperline.output.workspace import Workplace, was_published, workplace
 from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
-from piperline.text import plural
+from piperline.text import plural, printable
 from piperline.transfer.carried import (
     carry_files,
     common_schema,
@@ -35,7 +36,6 @@ from piperline.transfer.compare import (
     without_cameras,
 )
 from piperline.transfer.episodes import Episodes, EpisodeSource
-from piperline.transfer.images import Pictures
 from piperline.transfer.record import (
     merged_records,
     read_record,
@@ -43,64 +43,8 @@ from piperline.transfer.record import (
     with_left_out,
     write_record,
 )
+from piperline.transfer.result import Options, TransferResult
 from piperline.transfer.selection import select
-
-
-@dataclass(frozen=True)
-class TransferResult:
-    """What came of it.
-
-    Attributes:
-        output: the dataset's folder.
-        format: its LeRobot version.
-        episodes, frames: how many.
-        tasks: the task texts, in the order of their numbers.
-        notes: what a person should know, one line each.
-        left_out: episodes that could not be taken over, and why, one line each.
-        backup: where the dataset that was replaced is now.
-    """
-
-    output: Path
-    format: str
-    episodes: int
-    frames: int
-    tasks: tuple[str, ...]
-    notes: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
-    backup: Path | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """How datasets are transferred.
-
-    Attributes:
-        drop_missing_cameras: leave out cameras that info.json declares and that have no videos.
-        reencode: encode again the pieces of videos that cannot be cut.
-        images_to_videos: make videos of images that lie in columns: GR00T reads no others.
-        episodes: numbers and half-open ranges, `0:10,15`, counted through all datasets; None for
-            all.
-        skip_bad: leave out episodes that cannot be taken over, instead of failing.
-        data_mb, video_mb: v3.0: MiB at which a new file is begun.
-        watch: told how many episodes of how many are done.
-        overwrite: replace a dataset that piperline made, at the output.
-        made_from: folders whose records of how they were made go into the new one's; None for the
-            datasets'.
-        ready: told of the new dataset when it is complete, before it gets its name.
-    """
-
-    drop_missing_cameras: bool = False
-    reencode: bool = False
-    images_to_videos: bool = False
-    episodes: str | None = None
-    skip_bad: bool = False
-    data_mb: float = 100
-    video_mb: float = 200
-    watch: Callable[[int, int], None] = lambda _done, _all: None
-    overwrite: bool = False
-    made_from: Sequence[Path] | None = None
-    ready: Callable[[Path], None] = lambda _made: None
-
 
 _DEFAULTS = Options()
 
@@ -157,7 +101,7 @@ def aggregate(
     ]
     with workplace(output, request) as place:
         if place.finished:
-            return _existing(output, notes)
+            return TransferResult.of_existing(output, notes)
         replaces = check_output(output, datasets, overwrite=options.overwrite)
         result = _transfer(filled, place, version, options)
         options.ready(place.dataset)
@@ -170,7 +114,7 @@ def migrate(
     to: str,
     *,
     output: Path | None = None,
-    options: Options = Options(),
+    options: Options = _DEFAULTS,
 ) -> TransferResult:
     """Make another version of a dataset.
 
@@ -201,7 +145,7 @@ def migrate(
     # Before the dataset is opened: what a killed migration left at its path is put right.
     with workplace(target, request) as place:
         if place.finished:
-            return _existing(target, [], place.backup)
+            return TransferResult.of_existing(target, [], place.backup)
         opened = _opened(dataset, options)
         _check_version(opened, to)
         if output is None:
@@ -238,20 +182,17 @@ def _request(
     )
 
 
-def _existing(
-    output: Path, notes: Sequence[str], backup: Path | None = None
-) -> TransferResult:
-    """What came of the same command, which was killed when the dataset had just got its name."""
-    dataset = open_dataset(output)
-    return TransferResult(
-        output=output,
-        format=dataset.version,
-        episodes=len(dataset),
-        frames=sum(row.length for row in dataset.episodes),
-        tasks=tuple(dataset.tasks),
-        notes=tuple(notes),
-        backup=backup,
+def _depth_note(version: str, schema: Schema) -> list[str]:
+    """What stands in the way of depth in the older format."""
+    depth = [key for key, one in schema.features.items() if one.is_depth]
+    if version == "v3.0" or not depth:
+        return []
+    names = printable(", ".join(depth))
+    note = (
+        f"{names}: depth is there for tools that know it; lerobot 0.3.3, which reads v2.1, "
+        "refuses its statistics of one channel"
     )
+    return [note]
 
 
 def _check_version(dataset: Dataset, to: str) -> None:
@@ -364,7 +305,7 @@ def _transfer(
         for dataset in datasets
         for note in dataset.notes
     ]
-    notes += told(pictures)
+    notes += [*told(pictures), *_depth_note(version, schema)]
     return TransferResult(
         output=made,
         format=version,

@@ -8,6 +8,7 @@ from typing import Any
 from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.finding import Finding
 from piperline.lerobot.info import PROVENANCE
+from piperline.recordings.find import recording_near
 from piperline.recordings.layout import Layout, load_layout, read_layout
 from piperline.seal.contents import Contents, files_below, is_special, leaves
 from piperline.seal.seal import (
@@ -285,13 +286,9 @@ def told_recordings(
     found: list[Path] = []
     absent: list[str] = []
     for source in told:
-        near = [folder / source for folder in (Path(), root.resolve().parent)]
-        below = (
-            not Path(source).is_absolute() and ".." not in Path(source).parts
-        )
-        here = [path for path in near if below and path.is_file()]
+        here = recording_near(source, root)
         if here:
-            found.append(here[0])
+            found.append(here)
         else:
             absent.append(source)
     return found, absent

@@ -120,7 +120,9 @@ def _image_decoder(codec: str) -> av.VideoCodecContext:
 
 def rgb(picture: Picture) -> Bytes:
     """The pixels of a picture: uint8 of shape (H, W, 3), RGB."""
-    return cast("Bytes", picture.to_ndarray(format="rgb24"))
+    # FFmpeg would start threads for each picture, which cost more than the conversion.
+    shown = picture.reformat(format="rgb24", threads=1)
+    return cast("Bytes", shown.to_ndarray())
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
-from piperline.video.jpeg_writer import JpegWriter
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -160,10 +159,6 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
-        self._kept: JpegWriter | None = None
-        if settings.codec is None:
-            self._kept = JpegWriter(path, fps)
-            return
         self._container = av.open(
             str(path), "w", format="mp4", options=MP4_OPTIONS
         )
@@ -177,12 +172,11 @@ class VideoWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._kept is not None:
-            if kind is None:
-                self._kept.close()
-            self._kept.discard()
-            return
-        if kind is None and self._stream is not None:
+        if (
+            kind is None
+            and self._stream is not None
+            and self._settings.codec is not None
+        ):
             self._encode(self._stream, None)
         self._container.close()
 
@@ -202,10 +196,21 @@ class VideoWriter:
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
-        if self._kept is None:
-            raise ValueError("this writer encodes, it does not keep JPEG")
-        self._kept.add(data, height, width)
+        if self._stream is None:
+            kept = self._container.add_mux_stream(
+                "mjpeg", rate=self._fps, width=width, height=height
+            )
+            self._stream = cast("av.VideoStream", kept)
+            # By default 1/90000, which not every rate divides.
+            self._stream.time_base = Fraction(1, self._fps)
+        packet = av.Packet(data)
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, self._fps)
+        packet.pts = packet.dts = self.frames
+        packet.duration = 1
+        packet.is_keyframe = True
         self.frames += 1
+        self._container.mux_one(packet)
 
     def _open(
         self,

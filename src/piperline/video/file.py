@@ -196,6 +196,11 @@ class VideoFile:
         Raises:
             DatasetError: the file cannot be read.
         """
+        if self.stream.codec_context.name == "mjpeg":
+            # Recorded JPEG, shown in the order in which they lie there: the index tells all.
+            index = self.stream.index_entries
+            if 0 < len(index) == self.stream.frames:
+                return sorted(entry.timestamp for entry in index)
         with reading(self.path):
             self.container.seek(0, stream=self.stream)
             packets = self.container.demux(self.stream)

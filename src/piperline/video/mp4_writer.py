@@ -62,7 +62,7 @@ def write_pieces(
     """
     sizes = np.concatenate([piece.sizes for piece in pieces])
     keys = np.concatenate([piece.keys for piece in pieces])
-    head = head_of(pieces[0], sizes, keys, fps)
+    head = _head(pieces[0], sizes, keys, fps)
     if link and _is_written(pieces, head):
         link_or_copy(pieces[0].path, path)
         return pieces[0].path
@@ -136,17 +136,10 @@ def _is_copy(copy: Track, piece: Track) -> bool:
     return same_sizes and copy.outer_frames() == piece.outer_frames()
 
 
-def head_of(
+def _head(
     first: Track, sizes: Numbers, keys: NDArray[np.bool_], fps: int
 ) -> bytes:
-    """Everything before the frames of a file.
-
-    Args:
-        first: what it is: its sample entry, its size, its maker.
-        sizes: bytes of each frame.
-        keys: whether decoding can begin at it.
-        fps: frames a second.
-    """
+    """Everything before the frames."""
     ftyp = box(
         b"ftyp", b"isom", struct.pack(">I", 512), _BRANDS[first.entry[4:8]]
     )

@@ -1,5 +1,5 @@
 "use strict";
-// What shall be done to the episodes, and plan.toml: the form is that of Python's `piperline.plan`.
+// What shall be done to the episodes, and plan.toml: the form is that of Python's `piperline.edits.plan`.
 
 const HEAD = (command) => `Made on the page of piperline review. Carry it out:
     ${command}

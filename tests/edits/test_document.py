@@ -4,7 +4,9 @@ import tomllib
 
 import pytest
 
-from piperline.plan import EpisodeEdit, address, plan_text, read_plan
+from piperline.edits.document import Proposal, plan_text
+from piperline.edits.numbers import Moment
+from piperline.edits.plan import EpisodeEdit, address, read_plan
 
 TEXTS = [
     "plain",
@@ -22,20 +24,26 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_come_back_as_they_were(tmp_path, text):
     edit = EpisodeEdit(
-        address(text, text), "abc", instruction=text, reason=text, finding="x"
+        made_of="abc",
+        instruction=text,
+        swap_red_blue=(text,),
+        reason=text,
+        finding="x",
     )
+    proposal = Proposal(address(text, text), edit)
     path = tmp_path / "plan.toml"
-    path.write_text(plan_text([edit], f"head {text!r}"), encoding="utf-8")
+    path.write_text(plan_text([proposal], f"head {text!r}"), encoding="utf-8")
     assert all(
         line.isprintable()
         for line in path.read_text(encoding="utf-8").splitlines()
     )
-    assert read_plan(path).episodes == {edit.episode: edit}
+    assert read_plan(path).episodes == {proposal.episode: edit}
 
 
 def test_what_is_doubtful_is_a_comment(tmp_path):
-    sure = EpisodeEdit("a:b", drop=True)
-    doubtful = EpisodeEdit("a:c", trim=(3, None), certain=False)
+    sure = Proposal("a:b", EpisodeEdit(drop=True))
+    trim = EpisodeEdit(start=Moment(3))
+    doubtful = Proposal("a:c", trim, certain=False)
     path = tmp_path / "plan.toml"
     path.write_text(
         plan_text([sure, doubtful], "", perhaps_drop_cameras={"mid": "black"})
@@ -45,23 +53,25 @@ def test_what_is_doubtful_is_a_comment(tmp_path):
     text = path.read_text().replace('"black"\n', "")
     path.write_text(text)
     plan = read_plan(path)
-    assert plan.episodes["a:c"].trim == (3, None)
-    assert plan.drop_cameras == ("mid",)
+    assert plan.episodes["a:c"] == trim
+    assert plan.dataset.drop_cameras == ("mid",)
 
 
 def test_two_entries_of_one_episode_are_one(tmp_path):
     edits = [
-        EpisodeEdit("a:b", trim=(0, 9)),
-        EpisodeEdit("a:b", instruction="fold"),
+        Proposal("a:b", EpisodeEdit(start=Moment(0), stop=Moment(9))),
+        Proposal("a:b", EpisodeEdit(instruction="fold")),
     ]
     path = tmp_path / "plan.toml"
     path.write_text(plan_text(edits, ""))
     found = read_plan(path).episodes["a:b"]
-    assert (found.trim, found.instruction) == ((0, 9), "fold")
+    assert found == EpisodeEdit(
+        start=Moment(0), stop=Moment(9), instruction="fold"
+    )
 
 
 def test_episodes_of_a_dataset_are_numbers(tmp_path):
     path = tmp_path / "plan.toml"
-    path.write_text(plan_text([EpisodeEdit("12", drop=True)], ""))
+    path.write_text(plan_text([Proposal(12, EpisodeEdit(drop=True))], ""))
     assert tomllib.loads(path.read_text())["episode"][0]["episode"] == 12
-    assert read_plan(path).episodes["12"].drop
+    assert read_plan(path).episodes[12].drop

@@ -1,0 +1,164 @@
+"""What an edit costs: `.venv/bin/python -m bench.edit [EPISODES]`.
+
+10 of 1,000 episodes are dropped, against `cp` of the files that this touches and against lerobot's
+own deletion, which encodes again. First the result is looked at: the packets of each episode that
+stays are those that were. Whole commands are timed, start-up included; what was written is synced
+in both ways. The table goes into bench/README.md.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.measure import Command, Cost, cost
+from bench.recordings import long
+from bench.results import publish
+from bench.run import CACHE, LOG, PIPERLINE
+from piperline.seal.seal import Seal
+from piperline.transfer import aggregate
+
+ROUNDS = 3
+EPISODES = 1000
+DROPPED = 10
+FRAMES = 300
+IN_A_PART = 4
+FOLDER = CACHE / "bench" / "edit"
+LEROBOT = CACHE / "newest" / "bin" / "python"
+"""LeRobot 0.6.1, where `make test-newest` has put it."""
+_DELETE = """
+import sys
+from pathlib import Path
+from lerobot.datasets.dataset_tools import delete_episodes
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+dataset = LeRobotDataset("bench/edit", root=sys.argv[1])
+numbers = [int(number) for number in sys.argv[3].split(",")]
+delete_episodes(dataset, numbers, output_dir=Path(sys.argv[2]), repo_id="bench/out")
+"""
+
+
+def dataset(version: str, episodes: int) -> Path:
+    """A dataset of so many episodes of 3 cameras."""
+    path = FOLDER / f"{episodes}_{version}"
+    part = FOLDER / f"part_{version}"
+    if not part.exists():
+        recording = long(FOLDER, episodes=IN_A_PART, frames=FRAMES)
+        words: Command = [PIPERLINE, "convert", recording, "-o", part]
+        cost([*words, "--format", version], LOG)
+    if not path.exists():
+        aggregate([part] * (episodes // IN_A_PART), path)
+    return path
+
+
+def dropped(episodes: int) -> list[int]:
+    """The numbers of the episodes that go, spread evenly."""
+    return [number * episodes // DROPPED + DROPPED for number in range(DROPPED)]
+
+
+def check(before: Path, after: Path, episodes: int) -> None:
+    """See that what stays is what was.
+
+    Raises:
+        SystemExit: it is not.
+    """
+    old, new = Seal.from_disk(before), Seal.from_disk(after)
+    gone = set(dropped(episodes))
+    if old is None or new is None:
+        raise SystemExit("a dataset is not sealed")
+    kept = [
+        episode.packets
+        for number, episode in enumerate(old.episodes)
+        if number not in gone
+    ]
+    if [episode.packets for episode in new.episodes] != kept:
+        raise SystemExit("the packets are not those that were")
+
+
+def touched(before: Path, after: Path) -> list[Path]:
+    """The files of the new dataset that are not the same file, of the same name, in the old one."""
+    files = [path for path in after.rglob("*") if path.is_file()]
+    return [
+        path
+        for path in files
+        if not (before / path.relative_to(after)).exists()
+        or not (before / path.relative_to(after)).samefile(path)
+    ]
+
+
+def copied(files: list[Path], source: Path) -> Cost:
+    """What it costs to copy files, and to bring them to the disk."""
+    listed, copy = FOLDER / "files.txt", FOLDER / "copy"
+    names = (str(path.relative_to(source)) for path in files)
+    listed.write_text("\n".join(names))
+    script = (
+        'mkdir "$2" && cd "$1" && xargs -d "\\n" cp --parents -t "$2" < "$0" && '
+        'find "$2" -type f -print0 | xargs -0 sync'
+    )
+    return measured(["sh", "-c", script, listed, source, copy], copy)
+
+
+def measured(command: Command, made: Path) -> Cost:
+    """What a command costs, medians of the rounds; what it made is removed before each."""
+    costs = []
+    for _ in range(ROUNDS):
+        shutil.rmtree(made, ignore_errors=True)
+        costs.append(cost(command, LOG))
+    return Cost(
+        statistics.median(each.seconds for each in costs),
+        statistics.median(each.cpu for each in costs),
+        0,
+    )
+
+
+def lines(episodes: int) -> Iterator[str]:
+    """The table, line by line."""
+    yield f"{DROPPED} of {episodes} episodes of {FRAMES} frames, 3 cameras\n"
+    yield "| format | files touched | `cp` of them | `piperline edit` | of `cp` | CPU of `cp` | CPU |"
+    yield "|---|---|---|---|---|---|---|"
+    numbers = ",".join(map(str, dropped(episodes)))
+    ours: dict[str, Cost] = {}
+    for version in ("v2.1", "v3.0"):
+        root, out = dataset(version, episodes), FOLDER / "out"
+        ours[version] = measured(
+            [PIPERLINE, "edit", root, "--drop", numbers, "-o", out], out
+        )
+        check(root, out, episodes)
+        files = touched(root, out)
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        copy, edit = copied(files, out), ours[version]
+        yield (
+            f"| {version} | {len(files)} ({megabytes:.0f} MB) | {copy.seconds:.1f} s | {edit.seconds:.1f} s "
+            f"| {edit.seconds / copy.seconds:.1f}x | {copy.cpu:.1f} s | {edit.cpu:.1f} s |"
+        )
+    yield ""
+    yield theirs(dataset("v3.0", episodes), numbers, ours["v3.0"])
+
+
+def theirs(root: Path, numbers: str, ours: Cost) -> str:
+    """What lerobot's own deletion costs, where it is there."""
+    if not LEROBOT.exists():
+        told = 220 / ours.seconds
+        return (
+            "LeRobot 0.6.1 is not here (`make test-newest` puts it there). lerobot PR 4498 tells of 220 s "
+            f"for its own deletion: {told:.0f}x of ours, on another machine and of another dataset."
+        )
+    out = FOLDER / "theirs"
+    shutil.rmtree(out, ignore_errors=True)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    words: Command = [LEROBOT, "-c", _DELETE, root, out, numbers]
+    cpu = cost(words, LOG, environment)
+    faster = cpu.seconds / ours.seconds
+    return f"LeRobot 0.6.1 takes {cpu.seconds:.0f} s for v3.0: {faster:.0f}x of ours."
+
+
+def main() -> None:
+    """Print the table and put it into the README."""
+    episodes = int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    publish("edit", lines(episodes))
+
+
+if __name__ == "__main__":
+    main()
