@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -172,12 +171,14 @@ def test_beside_a_recorder_until_ctrl_c(data, tmp_path):
     ) as watcher:
         recorder = [sys.executable, "-c", RECORDER, whole, data / "b.hdf5"]
         subprocess.run(recorder, check=True)
-        end = time.monotonic() + 60
-        while len(open_dataset(out)) < 3 and time.monotonic() < end:
-            assert watcher.poll() is None
-            time.sleep(0.05)
+        assert watcher.stdout
+        told = ""
+        while "taken over" not in told:
+            line = watcher.stdout.readline()
+            assert line, watcher.communicate()
+            told += line
         watcher.send_signal(signal.SIGINT)
-        told, errors = watcher.communicate(timeout=60)
+        _, errors = watcher.communicate(timeout=60)
     assert watcher.returncode == 130
     assert "up to date" in told
     assert "2 new, 0 changed, 0 gone, 1 taken over" in told

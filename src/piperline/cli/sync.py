@@ -1,6 +1,7 @@
 """`piperline sync`: a dataset kept in step with its recordings."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -176,6 +177,7 @@ def _watch(
             ) as error:  # the next change, or the next start, tries again
                 out.error(error)
         out.document(document)
+        sys.stdout.flush()  # somebody may wait for it
 
 
 def _tell(out: Output, told: "Told") -> None:
