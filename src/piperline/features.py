@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from piperline.episode import VideoInfo
 from piperline.recordings.layout import Layout
 from piperline.stats import COLOR_STEPS
-from piperline.video.depth_codes import LEROBOT, MILLIMETRES, DepthUnit
+from piperline.video.depth_codes import LEROBOT
+from piperline.video.depth_unit import MILLIMETRES, DepthUnit
 
 NO_DEPTH: Mapping[str, DepthUnit] = MappingProxyType({})
 CAMERA_PREFIX = "observation.images."

@@ -1,8 +1,8 @@
 """What a check finds: data, not an exception."""
 
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from piperline.errors import Place
@@ -51,6 +51,24 @@ class Finding:
             "numbers": dict(self.numbers),
             "remedy": self.remedy,
         }
+
+
+def grouped(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding of each code, the first of it; its message tells in how many places more."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    return [_with_count(group) for group in by_code.values()]
+
+
+def _with_count(group: Sequence[Finding]) -> Finding:
+    first, others = group[0], len(group) - 1
+    if not others:
+        return first
+    places = "place" if others == 1 else "places"
+    return replace(
+        first, message=f"{first.message} (and in {others} more {places})"
+    )
 
 
 def command(*words: object) -> str:

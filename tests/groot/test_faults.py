@@ -534,9 +534,6 @@ FAULTS = {
         [picture(0, 1, f, (64, 64))[:48] for f in range(40)],
         mode="av1",
     ),
-    "video-frozen": lambda root: video(
-        root, "mid", 1, [picture(1, 1, 0, (48, 64))] * 44
-    ),
     "video-black": lambda root: video(
         root, "left_wrist", 1, [np.zeros((48, 64, 3), dtype=np.uint8)] * 44
     ),
@@ -791,6 +788,30 @@ def test_timestamps_that_are_rounded_down_are_told(copy):
         repaired, version="n1.5", videos=False
     )
     assert codes(copy) == []
+
+
+def test_a_picture_that_stands_still_while_others_move_is_found(tmp_path):
+    root = make_dataset(tmp_path / "set", lengths=(90,) * 6, cameras=("mid",))
+    video(root, "mid", 2, [picture(2, 0, 0, (48, 64))] * 90)
+    (found,) = preflight(root).findings
+    assert (found.code, found.numbers["episodes"]) == ("camera-still", ["2"])
+    assert found.place is not None
+    assert found.place.file == str(root / VIDEO.format("mid", 2))
+
+
+def test_a_wrist_camera_of_an_arm_that_rests_sees_nothing_move(tmp_path):
+    """The left arm rests in one episode, and its camera stands still; the right arm moves."""
+    root = make_dataset(
+        tmp_path / "set", lengths=(90,) * 6, cameras=("left_wrist",)
+    )
+    for name in ("action", "observation.state"):
+        edit_column(root, name, rest_left, episodes=[2])
+    video(root, "left_wrist", 2, [picture(2, 0, 0, (48, 64))] * 90)
+    assert codes(root) == []
+
+
+def rest_left(values):
+    values[:, :7] = values[0, :7]
 
 
 def test_one_black_frame_is_enough(copy):

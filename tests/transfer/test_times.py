@@ -3,12 +3,16 @@
 from fractions import Fraction
 
 import av
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
 from piperline.transfer import Options, aggregate, migrate
+from piperline.verify import Options as VerifyOptions
+from piperline.verify import verify
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, make_episode, numbered_frame
 from tests.helpers.videos import packets_of, retime, times_of
@@ -141,3 +145,56 @@ def test_of_a_file_of_many_episodes_frames_are_told_apart_by_their_times(
     made = migrate(root, "v2.1", output=tmp_path / "out", options=options)
     assert made.episodes == 1
     assert_holds(open_dataset(made.output), episodes[:1])
+
+
+def moved_table(root, seconds):
+    """Let the episode table say that every episode begins and ends later in its video."""
+    (path,) = (root / "meta/episodes").rglob("*.parquet")
+    table = pq.read_table(path)
+    for name in ("from_timestamp", "to_timestamp"):
+        place = table.column_names.index(f"videos/{KEY}/{name}")
+        later = [each + seconds for each in table.column(place).to_pylist()]
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(later, field.type))
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("reencode", [False, True])
+def test_episodes_may_begin_as_late_as_their_video(count, reencode, tmp_path):
+    """LeRobot finds frames by their times, and reads such a dataset."""
+    episodes = [
+        make_episode(tmp_path / "in", number, 6) for number in range(count)
+    ]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
+    late = [0.2 + number / FPS for number in range(6 * count)]
+    retime(video, late, 90_000)
+    moved_table(root, 0.2)
+    shown = packets_of(video)
+    report = verify(root, VerifyOptions(frames=0))
+    assert [f for f in report.findings if f.code.startswith("video")] == []
+    assert report.looked.decoded == 6 * count
+    for version in ("v2.1", "v3.0"):
+        options = Options(reencode=reencode)
+        out = tmp_path / version
+        made = aggregate([root], out, format=version, options=options)
+        assert_holds(open_dataset(made.output), episodes)
+        paths = sorted(made.output.rglob("*.mp4"))
+        assert [packet for path in paths for packet in packets_of(path)] == (
+            shown
+        )
+        assert {times_of(path)[0] for path in paths} == {0}
+
+
+def test_a_table_that_is_not_as_late_as_the_video_is_refused(tmp_path):
+    episodes = [make_episode(tmp_path / "in", number, 6) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
+    retime(video, [0.2 + time for time in GRID], 90_000)
+    moved_table(root, 0.4)
+    with pytest.raises(
+        DatasetError, match="does not have the frames"
+    ) as caught:
+        aggregate([root], tmp_path / "out", options=Options(reencode=True))
+    assert "--reencode" not in str(caught.value)

@@ -10,8 +10,6 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
-from piperline.edits.numbers import Moment
-from piperline.edits.plan import EditPlan, EpisodeEdit
 from piperline.errors import (
     DatasetError,
     LayoutError,
@@ -21,7 +19,7 @@ from piperline.errors import (
 )
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.seal import SEAL
-from piperline.transfer import aggregate, edit, migrate
+from piperline.transfer import aggregate, migrate
 from piperline.verify import Options, verify
 from tests.helpers.recordings import write_aloha, write_piper
 from tests.verify.sets import (
@@ -285,15 +283,3 @@ def test_a_real_dataset_is_verified_in_itself():
         "rows-late",
     ]
     assert report.looked.rows == report.looked.decoded == 2096
-
-
-def test_episodes_that_were_cut_are_not_held_against_their_recordings(tmp_path):
-    (tmp_path / "data").mkdir()
-    write_piper(tmp_path / "data/a.hdf5", episodes=2, lengths=[12, 9])
-    convert([tmp_path / "data"], tmp_path / "set", make_job(), workers=1)
-    plan = EditPlan({0: EpisodeEdit(start=Moment(7))})
-    edit(tmp_path / "set", plan, output=tmp_path / "out")
-    report = verify(tmp_path / "out")
-    assert codes(report) == []
-    assert report.looked.episodes == 1
-    assert "recordings of episodes that were cut: 0" in report.not_looked_at

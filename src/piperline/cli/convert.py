@@ -19,14 +19,20 @@ from piperline.cli.jobs import (
 )
 from piperline.cli.progress import progress_bar
 from piperline.errors import HubError, OutputExists, UsageError
+from piperline.finding import grouped
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
     from piperline.convert.plan import LeftOut, Plan
+    from piperline.convert.review import Reviewed
     from piperline.convert.run import ConvertResult
 from piperline.cli.convert_flags import DatasetFlags, RecordingFlags, RunFlags
 
+_REVIEW = Path("review")
+"""Where `piperline review` writes, if it is not told otherwise."""
+
+_SHOWN_KINDS = 5
 _RECORDED, _DATASET, _RUN = RecordingFlags(), DatasetFlags(), RunFlags()
 
 
@@ -153,6 +159,7 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
         "--push": how.push,
         "--json": how.json,
         "--no-resume": not how.resume,
+        "--no-review": not how.review,
     }
     local["--sign"] = bool(how.sign)
     given = [name for name, value in local.items() if value]
@@ -282,6 +289,7 @@ def run_conversion(
                     edits=recorded.edits(),
                     overwrite=how.overwrite,
                     resume=how.resume,
+                    review=_REVIEW if how.review else None,
                     watch=watch,
                     pool=pool,
                 )
@@ -296,9 +304,12 @@ def run_conversion(
         from piperline.seal.signature import sign
 
         out.note(f"signed by {sign(target, how.sign)}")
-    for line in (*summary(result), _next(result)):
+    review = _review_command(inputs, target, recorded)
+    for line in (*summary(result), *_found(result, review), _next(result)):
         out.data(line)
     document = asdict(result)
+    if result.review:
+        document["review"] = review_document(result.review, review)
     if push_to:
         document["pushed"] = _push(out, target, push_to)
     out.document(document)
@@ -352,6 +363,47 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     yield (
         f"LeRobot {result.format} dataset: {result.output} ({made}, from {source} of recordings)"
     )
+
+
+def _review_command(
+    inputs: Sequence[Path], target: Path, recorded: RecordingFlags
+) -> str:
+    """The command that shows what a review found, as it runs."""
+    from piperline.review.folder import ReviewFolder
+
+    words = ["piperline", "review", *map(str, inputs)]
+    if recorded.layout:
+        words += ["--layout", recorded.layout]
+    if ReviewFolder(_REVIEW).is_foreign:
+        words += ["--output", str(target.with_name(f"{target.name}.review"))]
+    return printable(shlex.join(words))
+
+
+def _found(result: "ConvertResult", command: str) -> Iterator[str]:
+    """What the review of the recordings found, in few lines for people."""
+    if result.review is None:
+        return
+    findings = result.review.findings
+    errors = sum(finding.severity == "error" for finding in findings)
+    counts = f"{plural(errors, 'error')}, {plural(len(findings) - errors, 'warning')}"
+    yield f"review of the recordings: {counts if findings else 'nothing found'}"
+    kinds = grouped(findings)
+    yield from map(str, kinds[:_SHOWN_KINDS])
+    if len(kinds) > _SHOWN_KINDS:
+        others = ", ".join(finding.code for finding in kinds[_SHOWN_KINDS:])
+        yield f"... and of other kinds: {others}"
+    yield from _notes(result.review.notes)
+    if findings:
+        yield f"to see all of it, and what can be done: {command}"
+
+
+def review_document(review: "Reviewed", command: str) -> dict[str, object]:
+    """What a review found, for programs."""
+    return {
+        "findings": [finding.document() for finding in review.findings],
+        "notes": list(review.notes),
+        "next": command,
+    }
 
 
 def _next(result: "ConvertResult") -> str:

@@ -148,6 +148,8 @@ class RunFlags:
             with --video copy, hold every byte against the recorded JPEG. The verdict goes into the
             dataset's seal.
         sign: sign the dataset's seal with this SSH key.
+        review: end with what a review of the recordings finds, by the way: see `piperline review`.
+            It changes neither the dataset nor the exit code.
         push: upload the dataset to the Hugging Face Hub as --repo-id.
         json: print the result as JSON.
     """
@@ -159,6 +161,7 @@ class RunFlags:
     dry_run: Flag = False
     verify: Flag = False
     sign: Path | None = None
+    review: bool = True
     push: Flag = False
     json: Flag = False
 

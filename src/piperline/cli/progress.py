@@ -11,6 +11,7 @@ from piperline.text import size_text
 
 if TYPE_CHECKING:
     from piperline.convert.progress import Progress
+    from piperline.verify.progress import Progress as Verified
 
 
 _LINE_SECONDS = 5.0
@@ -21,11 +22,75 @@ _ETA_SECONDS = 5.0
 @contextmanager
 def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
     """Gives a function to call with the state of a run; the bar goes when the context is left."""
+    rate = _Rate()
+
+    with _shown(out) as show:
+
+        def watch(state: "Progress") -> None:
+            done, total = state.images_done, state.images
+            if state.phase == "plan":
+                done, total = state.files_done, state.files
+            if state.phase == "check":
+                done, total = state.size_done, state.size
+            text = rate.describe(state)
+            show(state.phase, lambda: text + rate.remaining(state), done, total)
+
+        yield watch
+
+
+@contextmanager
+def verify_bar(out: Output) -> "Iterator[Callable[[Verified], None]]":
+    """The same for the state of a verification."""
+    began: dict[str, float] = {}
+
+    with _shown(out, _LINE_SECONDS) as show:
+
+        def watch(state: "Verified") -> None:
+            now = time.monotonic()
+            passed = now - began.setdefault(state.phase, now)
+            done, total = min(state.done, state.total), state.total
+            show(
+                state.phase,
+                lambda: _verified(state.phase, done, total, passed),
+                done,
+                total,
+            )
+
+        yield watch
+
+
+_PHASES = {
+    "seal": "the seal",
+    "itself": "the dataset in itself",
+    "recordings": "against the recordings",
+    "videos": "decoding what is left",
+}
+_UNITS = {"itself": "episodes"}
+
+
+def _verified(phase: str, done: int, total: int, passed: float) -> str:
+    speed = done / max(passed, 1e-3)
+    if phase == "seal":
+        text = f"{size_text(done)} of {size_text(total)}, {size_text(speed)}/s"
+    else:
+        unit = _UNITS.get(phase, "frames")
+        text = f"{done} of {total} {unit}, {speed:.0f} {unit}/s"
+    return f"{_PHASES[phase]}: {text}{_left(done, total, passed)}"
+
+
+@contextmanager
+def _shown(
+    out: Output, silence: float = 0.0
+) -> "Iterator[Callable[[str, Callable[[], str], int, int], None]]":
+    """Gives a function that shows a phase, a text, and how much of how much is done.
+
+    Where lines tell it, the first one comes after so many seconds of `silence`.
+    """
     if out.volume == "quiet":
-        yield lambda _state: None
+        yield lambda _phase, _text, _done, _total: None
         return
     if not sys.stderr.isatty():
-        yield _Lines(out)
+        yield _Lines(out, silence)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
@@ -39,26 +104,21 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
         transient=True,
     ) as bar:
         task = bar.add_task("starting", total=None)
-        rate = _Rate()
         shown = ""
 
-        def watch(state: "Progress") -> None:
+        def show(
+            phase: str, text: Callable[[], str], done: int, total: int
+        ) -> None:
             nonlocal shown
-            done, total = state.images_done, state.images
-            if state.phase == "plan":
-                done, total = state.files_done, state.files
-            if state.phase == "check":
-                done, total = state.size_done, state.size
-            text = rate.describe(state) + rate.remaining(state)
             bar.update(
-                task, description=text, completed=done, total=total or None
+                task, description=text(), completed=done, total=total or None
             )
             # a phase may end before the bar draws itself again
-            if shown != state.phase:
+            if shown != phase:
                 bar.refresh()
-                shown = state.phase
+                shown = phase
 
-        yield watch
+        yield show
 
 
 class _Rate:
@@ -95,27 +155,29 @@ class _Rate:
         ):
             return ""
         passed = time.monotonic() - self._began
-        if passed < _ETA_SECONDS:
-            return ""
-        seconds = (
-            passed * (state.images - state.images_done) / state.images_done
-        )
-        minutes, rest = divmod(round(seconds), 60)
-        if not minutes:
-            return f", {rest} s left"
-        return f", {minutes} min {rest} s left"
+        return _left(state.images_done, state.images, passed)
+
+
+def _left(done: int, total: int, passed: float) -> str:
+    """The time that is left, once the rate can be told."""
+    if not done or passed < _ETA_SECONDS:
+        return ""
+    minutes, rest = divmod(round(passed * (total - done) / done), 60)
+    if not minutes:
+        return f", {rest} s left"
+    return f", {minutes} min {rest} s left"
 
 
 class _Lines:
-    """A line at the beginning, and one every few seconds."""
+    """A line at the beginning, or after a silence, and one every few seconds."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, silence: float) -> None:
         self._out = out
-        self._rate = _Rate()
-        self._next = 0.0
+        self._next = time.monotonic() + silence
 
-    def __call__(self, state: "Progress") -> None:
-        text = self._rate.describe(state)
+    def __call__(
+        self, _phase: str, text: Callable[[], str], _done: int, _total: int
+    ) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
-            self._out.note(text + self._rate.remaining(state))
+            self._out.note(text())

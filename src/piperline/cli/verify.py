@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
+from piperline.cli.progress import verify_bar
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
 
 if TYPE_CHECKING:
@@ -68,10 +69,16 @@ def verify(
             next_step="name another file",
         )
     frames = 0 if all else sample
-    options = Options(
-        tuple(source or ()), layout, frames, html is not None, signed_by
-    )
-    report = run(dataset, options)
+    with verify_bar(out) as watch:
+        options = Options(
+            tuple(source or ()),
+            layout,
+            frames,
+            html is not None,
+            signed_by,
+            watch,
+        )
+        report = run(dataset, options)
     if html is not None:
         _write_page(report, html)
     for line in report.lines():

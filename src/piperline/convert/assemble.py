@@ -57,6 +57,8 @@ def assemble(
 ) -> Schema:
     """Make the dataset of a plan whose episodes are all at hand: one ordered pass, then one rename.
 
+    What is staged stays; a run that begins when the dataset has its name removes it (`sweep`).
+
     Args:
         staging: where the episodes are.
         plan: which episodes, in which order.
@@ -77,7 +79,6 @@ def assemble(
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
     publish(folder, output, replaces=replaces)
-    staging.remove()
     return schema
 
 

@@ -16,10 +16,10 @@ from piperline.video.decoder import probe
 from piperline.video.depth import PIX_FMT, SETTINGS, codes_of, picture_of
 from piperline.video.depth_codes import (
     LEROBOT,
-    MILLIMETRES,
     Codes,
     DepthMeter,
 )
+from piperline.video.depth_unit import MILLIMETRES
 from piperline.video.encoder import VideoWriter
 from piperline.video.packets import pictures
 

@@ -7,8 +7,6 @@ recorded images: nothing is encoded twice.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,90 +24,25 @@ from piperline.edits.plan import (
     refuse_changed,
 )
 from piperline.edits.schema import SchemaEdit
-from piperline.episode import Clip, VideoInfo
-from piperline.errors import BadEpisode, UsageError
+from piperline.episode import VideoInfo
+from piperline.errors import UsageError
 from piperline.features import Schema, layout_schema
 from piperline.groot.modality import modality
-from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.images import ImageSpan, exchanged
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
-from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
 
 if TYPE_CHECKING:
     from piperline.convert.plan import PlannedEpisode
 
 
-@dataclass(frozen=True)
-class EditedImages:
-    """Some of the images of a camera, perhaps with red and blue exchanged back.
-
-    Attributes:
-        stream: the recorded images, up to the last one that is taken.
-        frames: the numbers of those that are taken.
-        swap: whether red and blue are exchanged.
-    """
-
-    stream: ImageStream
-    frames: range
-    swap: bool
-
-    @property
-    def length(self) -> int:
-        """How many frames."""
-        return len(self.frames)
-
-    @property
-    def color(self) -> Color:
-        """How the colours are meant: exchanged once more where they are to be put right."""
-        return _exchanged(self.stream.color) if self.swap else self.stream.color
-
-    @property
-    def mirrored(self) -> Mirrored:
-        """How the recorded images are mirrored."""
-        return self.stream.mirrored
-
-    def header(self) -> CameraHeader:
-        """How the images are stored and how large they are."""
-        return replace(self.stream.header(), color=self.color)
-
-    def clip(self) -> Clip | None:
-        """The span of a video whose packets are the images, and stand alone, if there is one."""
-        every = self.frames == range(self.stream.length)
-        return self.stream.clip() if every else None
-
-    def files(self) -> Iterator[Path]:
-        """The files beside the recording that hold the images, if such do."""
-        return self.stream.files()
-
-    def __iter__(self) -> Iterator[Payload]:
-        """The images in order; those between them are read and passed over."""
-        frames = self.frames
-        return islice(self.stream, frames.start, frames.stop, frames.step)
-
-    def jpeg(
-        self,
-        frame: int,
-        data: bytes,
-    ) -> tuple[bytes, int, int]:
-        """Check a JPEG; see `ImageStream.jpeg`."""
-        return self.stream.jpeg(self.frames[frame], data)
-
-    def bad(self, frame: int, found: str) -> BadEpisode:
-        """The error for an image that cannot be used; it tells the frame of the recording."""
-        return self.stream.bad(self.frames[frame], found)
-
-
-def _exchanged(color: Color) -> Color:
-    return "swapped-jpeg" if color == "rgb" else "rgb"
-
-
 def images_of(
     episode: Episode, planned: "PlannedEpisode", camera: str
-) -> EditedImages:
+) -> ImageSpan:
     """The images of a camera that are staged of an episode."""
     stream = episode.stream(camera, planned.frames.stop)
-    return EditedImages(stream, planned.frames, camera in planned.swapped)
+    return ImageSpan(stream, planned.frames, swap=camera in planned.swapped)
 
 
 def vectors_of(
@@ -284,7 +217,7 @@ def _with_colours(
             found=", ".join(map(printable, unknown)),
         )
     put_right = {
-        name: replace(header, color=_exchanged(header.color))
+        name: replace(header, color=exchanged(header.color))
         for name, header in episode.cameras.items()
         if name in swapped
     }

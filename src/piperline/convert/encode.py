@@ -17,8 +17,15 @@ from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.signals.camera import CameraMeter
 from piperline.stats import FeatureStats, image_stride, sample_frames
-from piperline.video.decoder import Picture, PictureDecoder, probe, resized
+from piperline.video.decoder import (
+    Picture,
+    PictureDecoder,
+    probe,
+    raw_picture,
+    resized,
+)
 from piperline.video.encoder import VideoSettings, VideoWriter
 from piperline.video.image_header import check_playable
 from piperline.video.pixel_counts import count_pixels
@@ -127,6 +134,8 @@ def encode_camera(
     settings: EncodeSettings,
     path: Path,
     progress: Progress,
+    *,
+    meter: CameraMeter | None = None,
 ) -> tuple[Clip, FeatureStats]:
     """Make the video of one camera of one episode and take its statistics.
 
@@ -136,6 +145,7 @@ def encode_camera(
         settings: how to encode.
         path: the mp4 file to make.
         progress: told now and then how much is done.
+        meter: measures the recorded images; all are decoded for the video.
 
     Returns:
         The clip, as many frames as the stream is long, and the statistics of LeRobot's sample of
@@ -162,7 +172,7 @@ def encode_camera(
     histogram = np.zeros((3, 256), dtype=np.int64)
     witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
-        reader = _PictureReader(stream, header, settings, writer)
+        reader = _PictureReader(stream, header, settings, writer, meter)
         pix_fmt = "yuv420p"
         for number, payload in counted(stream, progress):
             picture = reader.take(number, payload, wanted=number in samples)
@@ -225,6 +235,7 @@ class _PictureReader:
         header: CameraHeader,
         settings: EncodeSettings,
         writer: VideoWriter,
+        meter: CameraMeter | None,
     ) -> None:
         self._stream, self._header, self._settings, self._writer = (
             stream,
@@ -232,6 +243,7 @@ class _PictureReader:
             settings,
             writer,
         )
+        self._meter = meter
         self._decoder = PictureDecoder(
             swap=stream.color != "rgb", mirrored=stream.mirrored
         )
@@ -241,6 +253,7 @@ class _PictureReader:
         self, number: int, payload: bytes | np.ndarray, *, wanted: bool
     ) -> Picture | None:
         """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""
+        recorded = payload
         if self._header.storage == "jpeg" and isinstance(payload, bytes):
             payload, height, width = self._stream.jpeg(number, payload)
             self._same_size(number, height, width)
@@ -249,10 +262,20 @@ class _PictureReader:
                 self._writer.add_jpeg(payload, height, width)
                 return self._decode(number, payload) if wanted else None
         picture = self._decode(number, payload)
+        if self._meter:
+            self._measure(self._meter, recorded)
         if self._settings.size:
             picture = resized(picture, *self._settings.size)
         self._writer.add(picture)
         return picture
+
+    def _measure(self, meter: CameraMeter, payload: Payload) -> None:
+        """Measure the image that was decoded last, its colours as recorded."""
+        raw = None if isinstance(payload, bytes) else raw_picture(payload)
+        picture = raw or self._decoder.recorded
+        if picture is None:
+            raise RuntimeError("an image was decoded a moment ago")
+        meter.add_picture(payload, picture, swap=self._stream.color != "rgb")
 
     def _playable(self, number: int, payload: bytes) -> None:
         try:

@@ -3,6 +3,8 @@
     <camera>.mp4         the video of a camera
     <camera>.mp4.json    what the video is, and the statistics of its images
     table.parquet        the rows
+    <camera>.mp4.npz     what was measured of the images of a camera
+    episode.npz          what was measured of the episode
     episode.json         number of rows, instructions, cameras, and the size of every other file
 
 Several processes may fill one folder, also on several machines: what they write is equal, and each
@@ -24,6 +26,12 @@ from piperline.episode import Clip, EncodedEpisode, Proof, VideoInfo
 from piperline.features import camera_key
 from piperline.files import own_name, sync, write_whole
 from piperline.recordings.instructions import Spans, texts_in
+from piperline.signals.camera import CameraSignals
+from piperline.signals.episode import (
+    EpisodeSignals,
+    load_signals,
+    save_signals,
+)
 from piperline.stats import FeatureStats
 
 RECORD = "episode.json"
@@ -72,6 +80,22 @@ class EpisodeFolder:
             own.unlink(missing_ok=True)
         record = _clip_record(clip, stats) | {"size": video.stat().st_size}
         write_whole(_record_of(video), json.dumps(record))
+
+    def signals_file(self, camera: str | None = None) -> Path:
+        """Where the signals of the episode are kept, or before, those of one camera."""
+        return self.path / f"{camera or 'episode'}.npz"
+
+    def add_signals(self, camera: str, signals: CameraSignals) -> None:
+        """Keep what was measured of the images of a camera, until the episode is complete."""
+        alone = EpisodeSignals(
+            "", "", "", 0, "", vectors={}, cameras={camera: signals}
+        )
+        save_signals(self.signals_file(f"{camera}.mp4"), alone)
+
+    def signals_of(self, camera: str) -> CameraSignals | None:
+        """What was measured of the images of a camera."""
+        kept = load_signals(self.signals_file(f"{camera}.mp4"))
+        return None if kept is None else kept.cameras[camera]
 
     def complete(
         self, table: pa.Table, cameras: list[str], spans: Spans

@@ -17,6 +17,8 @@ class WorkerSetup:
 
     job: "Job"
     staging: Path
+    measured: frozenset[str] = frozenset()
+    """The keys of the episodes whose signals are kept too."""
 
 
 @dataclass(frozen=True)

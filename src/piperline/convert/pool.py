@@ -167,6 +167,7 @@ class WorkerPool:
         *,
         moved: Callable[[int, int], None],
         done: "Callable[[PlannedEpisode], None]",
+        measured: frozenset[str] = frozenset(),
     ) -> list[Failure]:
         """Stage `episodes` below `root`; once, the workers end with it.
 
@@ -176,6 +177,7 @@ class WorkerPool:
             root: the staging folder.
             moved: told the frames and recorded bytes that were gone through since the last call.
             done: told of each episode that is complete.
+            measured: keys of the episodes whose signals are kept too, for a review.
 
         Returns:
             The episodes that could not be staged, in their order; all others are.
@@ -187,7 +189,7 @@ class WorkerPool:
         queue = _Queue(episodes)
         self._pool.start(self._count_for(episodes, job))
         for unit, message in self._pool.run(
-            queue.take, WorkerSetup(job, root), WORKER_SECONDS
+            queue.take, WorkerSetup(job, root, measured), WORKER_SECONDS
         ):
             if isinstance(message, Moved):
                 moved(message.frames, message.size)

@@ -14,10 +14,12 @@ from piperline import __version__
 from piperline.convert.encode import EncodeSettings
 from piperline.convert.job import Job
 from piperline.convert.plan import LeftOut, MadeEpisode, Plan
-from piperline.edits.plan import EditPlan, fingerprint, plan_of
+from piperline.edits.plan import DatasetEdit, EditPlan, fingerprint, plan_of
 from piperline.errors import DatasetError, Place, UsageError
+from piperline.features import camera_key
 from piperline.files import write_whole
 from piperline.lerobot.info import PROVENANCE
+from piperline.recordings.layout import Layout
 from piperline.seal.seal import left_out_order
 from piperline.text import printable
 from piperline.video.encoder import LIBRARY
@@ -44,7 +46,9 @@ def provenance(plan: Plan) -> dict[str, Any]:
         **{name: job[name] for name in _OF_JOB},
         **{name: float(job[name]) for name in _LIMITS},
         "chosen": plan.asked.episodes,
-        "episodes": [entry_of(made, plan.edit.every) for made in plan.made],
+        "episodes": [
+            entry_of(made, plan.edit, plan.job.layout) for made in plan.made
+        ],
         "left_out": _left_out(plan),
     }
     if plan.asked.edits:
@@ -56,14 +60,17 @@ def provenance(plan: Plan) -> dict[str, Any]:
     return record
 
 
-def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
+def entry_of(
+    made: MadeEpisode, edit: DatasetEdit, layout: Layout
+) -> dict[str, Any]:
     """What the record tells of an episode: its recording, and what an edit plan left of it.
 
     Args:
         made: the episode.
-        every: of what is staged, each n-th frame was kept.
+        edit: what was done to all of them.
+        layout: of the recordings.
     """
-    planned, piece = made.planned, made.piece
+    planned, piece, every = made.planned, made.piece, edit.every
     if planned.kept:
         known: dict[str, Any] = json.loads(planned.kept)
         return {**known, "missing": True} if planned.missing else known
@@ -84,7 +91,35 @@ def entry_of(made: MadeEpisode, every: int) -> dict[str, Any]:
         entry["instructions"] = [list(span) for span in planned.spans]
     if planned.beside.fingerprint:
         entry["beside"] = planned.beside.fingerprint
+    changes = _changes(made, edit, layout)
+    if changes:
+        entry["edited"] = changes
     return {**entry, "made_of": planned.made_of}
+
+
+def _changes(
+    made: MadeEpisode, edit: DatasetEdit, layout: Layout
+) -> dict[str, Any]:
+    """What is not as it was recorded, beside the frames; see `edits.recorded`."""
+    told = made.planned.tasks
+    given = (
+        told if made.piece.instruction is None else (made.piece.instruction,)
+    )
+    names = edit.rename_instructions
+    new = list(dict.fromkeys(names.get(text, text) for text in given))
+    order = {}
+    for key, dimensions in edit.reorder_dimensions.items():
+        known = layout.vectors[key].dimension_names
+        order[key] = [known.index(name) for name in dimensions]
+    changes = {
+        "instructions": [] if new == list(told) else new,
+        "cameras": {
+            camera_key(after): camera_key(before)
+            for before, after in edit.rename_cameras.items()
+        },
+        "order": order,
+    }
+    return {name: change for name, change in changes.items() if change}
 
 
 def _left_out(plan: Plan) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
@@ -38,6 +39,9 @@ from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
 from piperline.recordings.find import Inputs, find_recordings
 
+if TYPE_CHECKING:
+    from piperline.convert.review import Reviewed, Reviewer
+
 
 @dataclass(frozen=True)
 class ConvertResult:
@@ -55,6 +59,7 @@ class ConvertResult:
         seconds: how long the run took.
         up_to_date: nothing was to be done: the dataset was there, and no recording has changed
             since.
+        review: what a review of the recordings found; None where there was none.
     """
 
     output: Path
@@ -70,6 +75,7 @@ class ConvertResult:
     dataset_bytes: int
     seconds: float
     up_to_date: bool = False
+    review: "Reviewed | None" = None
 
 
 def plan_run(
@@ -130,6 +136,7 @@ def convert(
     edits: EditPlan = NO_EDITS,
     overwrite: bool = False,
     resume: bool = True,
+    review: Path | None = None,
     watch: Watcher = lambda _: None,
     pool: WorkerPool | None = None,
 ) -> ConvertResult:
@@ -147,6 +154,9 @@ def convert(
         edits: an edit plan; see `piperline.edits.plan.read_plan`.
         overwrite: replace a dataset that piperline made.
         resume: use what an earlier run has staged.
+        review: review the recordings too, in the same pass; where there is a review's folder of
+            this name, what it has measured is reused, and what is new is added. With `edits` they
+            were reviewed before.
         watch: told how far the run is.
         pool: worker processes that were started beforehand, instead of `workers`.
 
@@ -193,12 +203,14 @@ def convert(
         # another run has changed it meanwhile, or a killed replacement was undone
         if state(output) != (replaces or ""):
             replaces = check_free(output, overwrite=overwrite)
+        reviewer = _reviewer(plan, review) if review else None
+        measured = reviewer.unmeasured(staging) if reviewer else frozenset()
+        staged = {e.key for e in plan.episodes if staging.is_staged(e)}
         todo = [
             episode
             for episode in plan.episodes
-            if not staging.is_staged(episode)
+            if episode.key in measured or episode.key not in staged
         ]
-        reused = len(plan.episodes) - len(todo)
         counter = Counter(todo, watch)
         failures = pool.stage(
             todo,
@@ -206,10 +218,16 @@ def convert(
             staging.root,
             moved=counter.moved,
             done=lambda _: counter.staged(),
+            measured=measured,
         )
         plan = without_failures(plan, failures, skip_bad=skip_bad)
         counter.assembling()
         made = assemble(staging, plan, output, replaces=replaces)
+        # The dataset has its name: whatever a detector does, it is there.
+        try:
+            reviewed = reviewer.look(plan, staging) if reviewer else None
+        finally:
+            staging.remove()
     return ConvertResult(
         output=output,
         format=job.format,
@@ -219,13 +237,21 @@ def convert(
         tasks=tuple(
             dict.fromkeys(task for made in plan.made for task in made.tasks)
         ),
-        reused=reused,
+        reused=len(staged),
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
         dataset_bytes=bytes_below(output),
         seconds=time.monotonic() - started,
+        review=reviewed,
     )
+
+
+def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
+    # Detectors take a while to load, and are not always wanted.
+    from piperline.convert.review import Reviewer
+
+    return Reviewer(plan, folder)
 
 
 def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:

@@ -9,7 +9,7 @@ OUT.work/shard_world_*/    the shards of a conversion on SLURM
 
 import contextlib
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,24 @@ from piperline.convert.episode_folder import RECORD, EpisodeFolder
 from piperline.convert.job import Job
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.episode import Clip, EncodedEpisode
-from piperline.errors import BadEpisode, TaskFailed, VideoError
+from piperline.errors import (
+    BadEpisode,
+    RecordingError,
+    TaskFailed,
+    VideoError,
+)
 from piperline.files import make_below, sweep_removed, write_whole
 from piperline.output.publish import restore_replaced
 from piperline.output.workspace import remove_workspace, workspace
+from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
+from piperline.signals.camera import CameraMeter, CameraSignals
+from piperline.signals.episode import (
+    EpisodeSignals,
+    load_signals,
+    save_signals,
+)
+from piperline.signals.recorded import measured_cameras, signals_of
 from piperline.stats import FeatureStats
 
 Progress = Callable[[int, int], None]
@@ -92,10 +105,27 @@ class Staging:
         """Whether an episode is complete, with as many rows as planned; its rows are not read."""
         return self._folder(episode.key).is_complete(episode.length)
 
+    def signals(self, key: str) -> EpisodeSignals | None:
+        """What was measured of an episode; None where it was not, or not all of it."""
+        return load_signals(self._folder(key).signals_file())
+
     def stage_camera(
-        self, episode: PlannedEpisode, job: Job, camera: str, progress: Progress
+        self,
+        episode: PlannedEpisode,
+        job: Job,
+        camera: str,
+        progress: Progress,
+        *,
+        measured: bool = False,
     ) -> None:
         """Encode one camera of an episode, unless that is done.
+
+        Args:
+            episode: what is planned.
+            job: how.
+            camera: its name.
+            progress: told how much is done.
+            measured: keep the signals of its images too, where they are decoded for the video.
 
         Raises:
             BadEpisode: an image is damaged, or the file has changed since the run was planned.
@@ -113,9 +143,20 @@ class Staging:
                     recording.episode(episode.name), episode, camera
                 )
                 header = episode.cameras[camera]
+                wanted = measured and decodes_all(episode, job)
+                meter = (
+                    CameraMeter(header.height, header.width)
+                    if wanted and header.depth is None
+                    else None
+                )
                 fps = job.settings.fps // episode.frames.step
                 settings = replace(job.settings, fps=fps)
-                return encode_camera(stream, header, settings, path, progress)
+                made = encode_camera(
+                    stream, header, settings, path, progress, meter=meter
+                )
+            if meter:
+                folder.add_signals(camera, meter.result())
+            return made
 
         with self._while_it_exists(episode):
             make_below(self.root, folder.path)
@@ -126,20 +167,42 @@ class Staging:
                 raise
 
     def stage_episode(
-        self, episode: PlannedEpisode, job: Job, progress: Progress
+        self,
+        episode: PlannedEpisode,
+        job: Job,
+        progress: Progress,
+        *,
+        measured: bool = False,
     ) -> None:
         """Encode an episode, or what is left to do of it.
+
+        Args:
+            episode: what is planned.
+            job: how.
+            progress: told how much is done.
+            measured: keep its signals too.
 
         Raises:
             BadEpisode: it cannot be converted, or the file has changed since the run was planned.
             VideoError: the encoder fails.
             TaskFailed: the staging folder was removed meanwhile.
         """
-        if self.is_staged(episode):
-            return
+        if not self.is_staged(episode):
+            self._complete(episode, job, progress, measured=measured)
+        if measured:
+            self._measure(episode, job)
+
+    def _complete(
+        self,
+        episode: PlannedEpisode,
+        job: Job,
+        progress: Progress,
+        *,
+        measured: bool,
+    ) -> None:
         # Cameras first, as several workers do it: of several errors the same one is told.
         for camera in episode.cameras:
-            self.stage_camera(episode, job, camera, progress)
+            self.stage_camera(episode, job, camera, progress, measured=measured)
         with Recording(episode.file, job.layout) as recording:
             _check_unchanged(episode, recording)
             vectors = vectors_of(recording.episode(episode.name), episode)
@@ -150,6 +213,20 @@ class Staging:
             make_below(self.root, folder.path)
             spans = episode.spans or ((0, episode.task),)
             folder.complete(table, list(episode.cameras), spans)
+
+    def _measure(self, episode: PlannedEpisode, job: Job) -> None:
+        """Keep the signals of an episode; what a review cannot read is not looked at."""
+        folder = self._folder(episode.key)
+        try:
+            with Recording(episode.file, job.layout) as recording:
+                _check_unchanged(episode, recording)
+                recorded = recording.episode(episode.name)
+                known = _measured_cameras(episode, recorded, job, folder)
+                signals = signals_of(recorded, known)
+        except RecordingError:
+            return
+        with self._while_it_exists(episode):
+            save_signals(folder.signals_file(), signals)
 
     @contextlib.contextmanager
     def _while_it_exists(self, episode: PlannedEpisode) -> Iterator[None]:
@@ -168,6 +245,31 @@ class Staging:
 
     def _folder(self, key: str) -> EpisodeFolder:
         return EpisodeFolder(self._episodes / key)
+
+
+def decodes_all(episode: PlannedEpisode, job: Job) -> bool:
+    """Whether all pictures are decoded: what is copied as it is recorded is not looked at."""
+    packets = [camera.packets for camera in episode.cameras.values()]
+    return job.settings.video.codec is not None and not any(packets)
+
+
+def _measured_cameras(
+    episode: PlannedEpisode, recorded: Episode, job: Job, folder: EpisodeFolder
+) -> Mapping[str, CameraSignals]:
+    """The signals of the cameras: as kept, or measured where an earlier run did not.
+
+    There are none where not all pictures are decoded.
+    """
+    if not decodes_all(episode, job):
+        return {}
+    pictures = [name for name, c in episode.cameras.items() if c.depth is None]
+    kept = {
+        camera: signals
+        for camera in pictures
+        if (signals := folder.signals_of(camera)) is not None
+    }
+    missing = len(kept) < len(pictures)
+    return measured_cameras(recorded, job.layout) if missing else kept
 
 
 def _check_unchanged(episode: PlannedEpisode, recording: Recording) -> None:

@@ -29,7 +29,9 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
         return None
     kept = _kept(plan, recorded)
     told = {
-        "episodes": [entry_of(made, plan.edit.every) for made in kept],
+        "episodes": [
+            entry_of(made, plan.edit, plan.job.layout) for made in kept
+        ],
         "left_out": recorded.get("left_out")
         if isinstance(recorded, dict)
         else None,

@@ -98,10 +98,14 @@ def _of_system(
 
 def _stage(setup: WorkerSetup, unit: Unit, report: Reporter) -> None:
     staging = Staging(setup.staging)
+    episode, job = unit.episode, setup.job
+    measured = episode.key in setup.measured
     if unit.camera is None:
-        staging.stage_episode(unit.episode, setup.job, report)
+        staging.stage_episode(episode, job, report, measured=measured)
     else:
-        staging.stage_camera(unit.episode, setup.job, unit.camera, report)
+        staging.stage_camera(
+            episode, job, unit.camera, report, measured=measured
+        )
     report.flush()
 
 

@@ -400,7 +400,9 @@ def _arms(collection: Collection) -> Iterator[Fault]:
         (left, right) = collection.robot.arms
         crossed = max(likeness[left, right], likeness[right, left])
         own = max(likeness[left, left], likeness[right, right])
-        if crossed > 0.5 and own < 0.3:
+        # Arms that move in turn with each other are alike, but each follows its own commands best.
+        both = min(likeness[left, right], likeness[right, left])
+        if (crossed > 0.5 and own < 0.3) or (both > 0.7 and own < both - 0.2):
             swapped.append(episode)
         elif own > 0.5:
             straight.append(episode)

@@ -31,7 +31,7 @@ _LATE = 3
 _BOTH_MOVE = 0.15  # radians: what holds still shows what others do
 _FEWEST_ROWS = 70
 _LIKE = 0.5
-_GAIN = 0.08
+_GAIN, _GAIN_FAR, _FAR = 0.08, 0.01, 10
 _ITERATIONS = 150
 _COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
 
@@ -328,10 +328,10 @@ def _off(
 
     def sure(episode: EpisodeSignals) -> bool:
         delay = delays[episode.index]
-        return (
-            abs(delay.lag - usual) >= _LATE
-            and delay.likeness - delay.at_zero > _GAIN
-        )
+        off = abs(delay.lag - usual)
+        # Motions repeat: the further off, the likelier it is by chance.
+        least = _GAIN + _GAIN_FAR * max(0, off - _FAR)
+        return off >= _LATE and delay.likeness - delay.at_zero > least
 
     late = {e.index for e in good if sure(e)}
     numbers = {e.index for e in good}

@@ -22,6 +22,7 @@ from piperline.errors import DatasetError, Place
 from piperline.features import Feature, Schema
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
+from piperline.lerobot.columns import unfolded
 from piperline.text import is_utf8
 
 DATA_GLOB = "data/*/*.parquet"
@@ -304,7 +305,7 @@ def matrix(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     array = column.combine_chunks()
     lists = pa.types.is_list(array.type) or pa.types.is_large_list(array.type)
     flat = (
-        array.flatten()
+        unfolded(column)
         if lists or pa.types.is_fixed_size_list(array.type)
         else array
     )

@@ -26,7 +26,8 @@ from piperline.recordings.recording import Recording
 from piperline.recordings.rules import Color, Mirrored
 from piperline.text import printable
 from piperline.video.decoder import PictureDecoder, rgb
-from piperline.video.depth_codes import DepthUnit, gray, upright
+from piperline.video.depth_codes import gray, upright
+from piperline.video.depth_unit import DepthUnit
 from piperline.video.images import (
     contact_sheet,
     encode_jpeg,

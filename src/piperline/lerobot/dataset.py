@@ -37,6 +37,7 @@ from piperline.text import printable
 from piperline.video.decoder import probe
 from piperline.video.file import VideoFile
 from piperline.video.mp4 import is_whole, read_track
+from piperline.video.packets import first_number
 
 _TOLERANCE_SECONDS = 1e-4  # lerobot's own tolerance_s
 _NUMBER = Feature("int64", (1,))
@@ -438,8 +439,12 @@ class Dataset:
     def _clip(self, index: int, camera: str, length: int) -> Clip:
         _, first = self._reader.span(index, camera)
         video = self._video(index, camera)
-        whole = first == 0 and video.frames == length
-        if first + length > video.frames or (
+        late = 0
+        if self.version == "v3.0" and first + length > video.frames:
+            # LeRobot finds frames by their times: episodes begin as late as their file
+            late = first_number(video.path, self.info.fps)
+        whole = first == late and video.frames == length
+        if not late <= first <= late + video.frames - length or (
             self.version != "v3.0" and not whole
         ):
             raise DatasetError(
@@ -454,7 +459,7 @@ class Dataset:
             )
         return Clip(
             video.path,
-            first,
+            0 if whole else first,
             length,
             replace(video.info, fps=self.info.fps),
             whole=whole,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
 from piperline.features import Feature
+from piperline.lerobot.columns import unfolded
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows, TableWriter
 from piperline.stats import FeatureStats
@@ -125,7 +126,7 @@ class Histograms:
         self, column: pa.ChunkedArray, camera: Feature, episode: int
     ) -> NDArray[np.int64]:
         shape = camera.histogram_shape
-        counted = column.chunk(0).flatten().to_numpy()
+        counted = unfolded(column).to_numpy()
         if column.type != _type_of(camera) or len(counted) > math.prod(shape):
             raise self._unfit(episode, f"{len(counted)} of {column.type}")
         counts = np.zeros(shape, dtype=np.int64)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.video.decoder import PictureDecoder
-from piperline.video.depth_codes import DepthUnit, upright
+from piperline.video.depth_codes import upright
+from piperline.video.depth_unit import DepthUnit
 
 
 class DepthFrames:

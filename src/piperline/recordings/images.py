@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,8 @@ from piperline.recordings.rules import (
     Mirrored,
     Storage,
 )
-from piperline.video.depth_codes import DepthUnit
+from piperline.video.clips import ClipReader
+from piperline.video.depth_unit import DepthUnit
 from piperline.video.image_header import (
     PngHeader,
     check_png,
@@ -105,6 +107,78 @@ class ImageStream(Protocol):
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
+
+
+@dataclass(frozen=True)
+class ImageSpan:
+    """Some of the images of a camera, counted from the first of them.
+
+    Attributes:
+        stream: all of them.
+        frames: which.
+        swap: whether red and blue are exchanged.
+    """
+
+    stream: ImageStream
+    frames: range
+    swap: bool = False
+
+    @property
+    def length(self) -> int:
+        """How many."""
+        return len(self.frames)
+
+    @property
+    def color(self) -> Color:
+        """How the colours are meant: exchanged once more where they are to be put right."""
+        return exchanged(self.stream.color) if self.swap else self.stream.color
+
+    @property
+    def mirrored(self) -> Mirrored:
+        """How the recorded images are mirrored."""
+        return self.stream.mirrored
+
+    def files(self) -> Iterator[Path]:
+        """The files beside the recording that hold the images, if such do."""
+        return self.stream.files()
+
+    def clip(self) -> Clip | None:
+        """The span of a video whose packets are the images, and stand alone, if there is one."""
+        clip, first = self.stream.clip(), self.frames.start
+        if clip is None or self.frames == range(self.stream.length):
+            return clip
+        if self.frames.step > 1:
+            return None
+        span = replace(
+            clip, first=clip.first + first, count=self.length, whole=False
+        )
+        return span if ClipReader().piece(span) else None
+
+    def header(self) -> CameraHeader:
+        """How the images are stored and how large they are."""
+        return replace(self.stream.header(), color=self.color)
+
+    def __iter__(self) -> Iterator[Payload]:
+        """The images in order; those before and between them are read and passed over."""
+        frames = self.frames
+        return islice(self.stream, frames.start, frames.stop, frames.step)
+
+    def jpeg(
+        self,
+        frame: int,
+        data: bytes,
+    ) -> tuple[bytes, int, int]:
+        """Check a JPEG; see `ImageStream.jpeg`."""
+        return self.stream.jpeg(self.frames[frame], data)
+
+    def bad(self, frame: int, found: str) -> BadEpisode:
+        """The error for an image that cannot be used; it tells the frame of the recording."""
+        return self.stream.bad(self.frames[frame], found)
+
+
+def exchanged(color: Color) -> Color:
+    """The colour order of images in which red and blue are exchanged once more."""
+    return "swapped-jpeg" if color == "rgb" else "rgb"
 
 
 class FrameStream:

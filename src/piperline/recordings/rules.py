@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from piperline.video.depth_codes import DepthUnit
+from piperline.video.depth_unit import DepthUnit
 
 Color = Literal["rgb", "bgr", "swapped-jpeg"]
 """How the colours of recorded images are to be understood.

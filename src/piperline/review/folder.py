@@ -36,6 +36,17 @@ class ReviewFolder:
         self.result = root / RESULT
         self.plan = root / PLAN
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether a review made it."""
+        return (self.root / _MARK).is_file()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether there is something in its place that no review made."""
+        there = self.root.exists() and not self.is_ours
+        return there and _holds_anything(self.root)
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         """Make the folder, or see that an earlier review made it.
@@ -46,11 +57,7 @@ class ReviewFolder:
         """
         try:
             mark = self.root / _MARK
-            if (
-                self.root.exists()
-                and not mark.is_file()
-                and _holds_anything(self.root)
-            ):
+            if self.is_foreign:
                 raise OutputExists(
                     "there is something that no review made",
                     place=Place(file=self.root),

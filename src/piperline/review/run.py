@@ -135,8 +135,8 @@ def review(
         ]
         if not episodes:
             raise _nothing(errors)
-        collection = _collection(episodes, subject, pictures=pictures)
-        found = [*map(_unreadable, errors), *_detected(collection, subject)]
+        collection = collected(episodes, subject, pictures=pictures)
+        found = [*map(_unreadable, errors), *detected(collection, subject)]
         findings = sorted(
             found, key=lambda finding: finding.severity != "error"
         )
@@ -179,23 +179,24 @@ def _loaded(
                 f"the signals of {unit.name} were kept a moment ago"
             )
         folder.show(signals)
-        cameras = {
-            name: replace(
-                camera,
-                shown=np.empty(
-                    (0, 0, 0, 0),
-                    np.uint8,
-                ),
-            )
-            for name, camera in signals.cameras.items()
-        }
-        yield replace(
-            signals,
-            index=index,
-            session=unit.session,
-            file=str(unit.file),
-            cameras=cameras,
-        )
+        yield numbered(signals, unit, index)
+
+
+def numbered(signals: EpisodeSignals, unit: Unit, index: int) -> EpisodeSignals:
+    """Kept signals as those of an episode at hand, without what only a page shows."""
+    nothing = np.empty((0, 0, 0, 0), np.uint8)
+    cameras = {
+        name: replace(camera, shown=nothing)
+        for name, camera in signals.cameras.items()
+    }
+    return replace(
+        signals,
+        index=index,
+        session=unit.session,
+        file=str(unit.file),
+        key=unit.key,
+        cameras=cameras,
+    )
 
 
 def _sources(
@@ -213,7 +214,7 @@ def _sources(
     ]
 
 
-def _collection(
+def collected(
     episodes: Sequence[EpisodeSignals], subject: Subject, *, pictures: bool
 ) -> Collection:
     """The episodes as one collection; without a state the first vector is taken for it."""
@@ -232,7 +233,7 @@ def _collection(
     return Collection(tuple(episodes), robot, subject.fps, pictures)
 
 
-def _detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
+def detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
     """What detectors find; where a layout has no instruction, `convert --task` gives it."""
     told = subject.has_instructions
     return (

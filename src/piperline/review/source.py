@@ -3,13 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from piperline.edits.plan import fingerprint
 from piperline.errors import (
-    BadEpisode,
     DatasetError,
     PiperlineError,
     Place,
@@ -20,13 +18,11 @@ from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
 from piperline.recordings.reader import Read, here
-from piperline.recordings.recorded_episode import Episode
 from piperline.recordings.recording import Recording
 from piperline.review.videos import whole_folder
-from piperline.signals.camera import CameraSignals, measure
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
-from piperline.video.preview import PreviewWriter, video_file
+from piperline.signals.recorded import measured_cameras, signals_of
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,14 @@ def find_subject(
     if len(inputs) == 1 and is_dataset(Path(inputs[0])):
         return _dataset(Path(inputs[0]), pictures=pictures)
     layout = settle(named or find_layout(inputs, read), inputs, read)
+    found = _recordings(inputs, layout, read, pictures=pictures)
+    return subject_of(layout), *found
+
+
+def subject_of(layout: Layout) -> Subject:
+    """Recordings of a layout, as what is reviewed."""
     state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
-    subject = Subject(
+    return Subject(
         layout.name,
         layout.robot_type,
         layout.vectors[state].dimension_names,
@@ -113,7 +115,6 @@ def find_subject(
         bool(layout.tasks),
         layout,
     )
-    return subject, *_recordings(inputs, layout, read, pictures=pictures)
 
 
 def _dataset(
@@ -196,7 +197,7 @@ def _recordings(
             units += _units(path, source, names, layout, pictures=pictures)
         except RecordingError as error:
             unread.append(Unread(Place(file=path), error))
-    return _with_sessions(units, layout), unread
+    return with_sessions(units, layout), unread
 
 
 def _names(path: Path, layout: Layout) -> list[str]:
@@ -214,24 +215,30 @@ def _units(
 ) -> Iterator[Unit]:
     stat = path.stat()
     for name in names:
-        identity = [
-            FORM,
-            source,
-            stat.st_size,
-            stat.st_mtime_ns,
-            name,
-            pictures,
-            asdict(layout),
-        ]
-        text = json.dumps(identity, sort_keys=True)
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[
-            :32
-        ]
-        made_of = fingerprint(source, stat.st_size, stat.st_mtime_ns, name)
-        yield Unit(path, source, path.name, name, key, made_of)
+        of = (source, stat.st_size, stat.st_mtime_ns, name)
+        yield recorded_unit(path, of, layout, pictures=pictures)
 
 
-def _with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
+def recorded_unit(
+    path: Path, of: tuple[str, int, int, str], layout: Layout, *, pictures: bool
+) -> Unit:
+    """An episode of a recording, by itself: see `with_sessions`.
+
+    Args:
+        path: the recording.
+        of: as it is told from others; its size in bytes and time of change in nanoseconds; the
+            episode's name.
+        layout: of the recording.
+        pictures: whether images are looked at.
+    """
+    source, _, _, name = of
+    text = json.dumps([FORM, *of, pictures, asdict(layout)], sort_keys=True)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    key = digest.hexdigest()[:32]
+    return Unit(path, source, path.name, name, key, fingerprint(*of))
+
+
+def with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
     """Sessions are files; where files hold an episode each, they are folders.
 
     Keys that are there twice become unlike.
@@ -292,49 +299,6 @@ def _measured(
         return replace(found, session=unit.session, key=unit.key)
     with Recording(unit.file, layout) as recording:
         episode = recording.episode(unit.name)
-        header = episode.header()
-        vectors = episode.vectors(header.length)
-        cameras = _cameras(episode, layout, films) if pictures else {}
-        marks = episode.marks(header.length)
-    return EpisodeSignals(
-        file=str(unit.file),
-        session=unit.session,
-        name=unit.name,
-        index=0,
-        instruction=header.task or "",
-        vectors=vectors,
-        cameras=cameras,
-        labels=marks.labels,
-        times=marks.times,
-        rows_behind=marks.behind,
-        key=unit.key,
-    )
-
-
-def _cameras(
-    episode: Episode, layout: Layout, films: Path | None
-) -> dict[str, CameraSignals]:
-    header = episode.header()
-    found = {}
-    pictures = [
-        (name, camera)
-        for name, camera in header.cameras.items()
-        if camera.depth is None
-    ]
-    for number, (name, camera) in enumerate(pictures):
-        size, swap = (camera.height, camera.width), camera.color != "rgb"
-        video = video_file(films, number) if films else None
-        with (
-            PreviewWriter(video, *size, fps=layout.fps, swap=swap)
-            if video
-            else nullcontext() as w
-        ):
-            stream = episode.stream(name, header.length)
-            measured = measure(stream, *size, swap=swap, film=w)
-        if len(measured.damaged) == header.length:
-            raise BadEpisode(
-                "no image of a camera decodes",
-                place=replace(episode.place, camera=name),
-            )
-        found[name] = measured
-    return found
+        cameras = measured_cameras(episode, layout, films) if pictures else {}
+        found = signals_of(episode, cameras)
+    return replace(found, session=unit.session, key=unit.key)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from piperline.lerobot.columns import is_number
+from piperline.lerobot.columns import is_number, unfolded
 from piperline.video.mp4 import Track
 
 
@@ -36,8 +36,7 @@ def _bytes(column: pa.ChunkedArray) -> bytes:
         return repr(column.to_pylist()).encode()
     values = column
     while pa.types.is_nested(values.type):
-        flat = [chunk.flatten() for chunk in values.chunks]
-        values = pa.chunked_array(flat, values.type.value_type)
+        values = unfolded(values)
     return np.ascontiguousarray(values.to_numpy()).tobytes()
 
 

@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.signals.robust import Floats
+from piperline.video.decoder import Picture
 from piperline.video.preview import PreviewWriter
-from piperline.video.thumbnails import HEIGHT, WIDTH, ThumbnailDecoder
+from piperline.video.thumbnails import (
+    HEIGHT,
+    WIDTH,
+    ThumbnailDecoder,
+    luma_of,
+    thumbnail_of,
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -115,7 +122,8 @@ class CameraMeter:
     def __init__(self, height: int, width: int) -> None:
         self._size = np.array([height, width])
         self._hashes: list[int] = []
-        self._thumbnails: list[NDArray[np.float16]] = []
+        self._lumas: list[NDArray[np.float16]] = []
+        self._colored: list[NDArray[np.float16]] = []
         self._sharpness: list[float] = []
         self._qualities: list[float] = []
         self._damaged: list[int] = []
@@ -124,6 +132,12 @@ class CameraMeter:
     def wants_luma(self) -> bool:
         """Whether the next image is one of those of which `add` wants the whole luma."""
         return len(self._hashes) % SHARPNESS_EVERY == 0
+
+    @property
+    def wants_color(self) -> bool:
+        """Whether `add` wants the colours of the next image too."""
+        number = len(self._hashes)
+        return number < _FIRST or number % _SAMPLED == 0
 
     def add(
         self,
@@ -135,7 +149,7 @@ class CameraMeter:
 
         Args:
             payload: as it is stored.
-            thumbnail: see `ThumbnailDecoder.small`.
+            thumbnail: see `ThumbnailDecoder.small`; its luma is enough, unless `wants_color`.
             luma: uint8 (H, W), where `wants_luma`.
         """
         if luma is not None:
@@ -143,37 +157,49 @@ class CameraMeter:
             self._qualities.append(
                 jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
             )
+        small = thumbnail.astype(np.float16)
+        self._lumas.append(small[0])
+        if self.wants_color:
+            self._colored.append(small)
         self._hashes.append(_hash(payload))
-        self._thumbnails.append(thumbnail.astype(np.float16))
+
+    def add_picture(
+        self, payload: bytes | Bytes, picture: Picture, *, swap: bool = False
+    ) -> None:
+        """Take the next image, decoded whole.
+
+        Args:
+            payload: as it is stored.
+            picture: of it, its colours as recorded.
+            swap: red and blue were exchanged when it was recorded.
+        """
+        luma = luma_of(picture) if self.wants_luma else None
+        color = self.wants_color
+        self.add(payload, thumbnail_of(picture, swap=swap, color=color), luma)
 
     def add_damaged(self, payload: bytes | Bytes) -> None:
         """Take the next image, which does not decode: the one before stands for it."""
+        grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float16)
         self._damaged.append(len(self._hashes))
-        grey = np.full(
-            (3, HEIGHT, WIDTH),
-            128,
-            dtype=np.float16,
-        )
+        self._lumas.append(self._lumas[-1] if self._lumas else grey[0])
+        if self.wants_color:
+            self._colored.append(self._colored[-1] if self._colored else grey)
         self._hashes.append(_hash(payload))
-        self._thumbnails.append(
-            self._thumbnails[-1] if self._thumbnails else grey
-        )
 
     def result(self) -> CameraSignals:
         """What was measured of all images that were taken; at least one was."""
-        thumbnails = np.stack(self._thumbnails)
-        luma = thumbnails[:, 0].astype(np.float32)
-        some = thumbnails[::_SAMPLED].astype(np.float32)
-        shown = np.linspace(
-            0,
-            len(luma) - 1,
-            min(_SHOWN, len(luma)),
-        ).astype(int)
-        level = np.clip(
-            np.round(thumbnails[shown].astype(np.float32)),
-            0,
-            255,
+        luma = np.stack(self._lumas).astype(np.float32)
+        colored = np.stack(self._colored).astype(np.float32)
+        sampled = [
+            place
+            for place, number in enumerate(_with_colors(len(luma)))
+            if number % _SAMPLED == 0
+        ]
+        some = colored[sampled]
+        shown = np.linspace(0, len(some) - 1, min(_SHOWN, len(some))).astype(
+            int
         )
+        level = np.clip(np.round(some[shown]), 0, 255)
         return CameraSignals(
             size=self._size,
             hashes=np.array(self._hashes, dtype=np.uint64),
@@ -197,10 +223,7 @@ class CameraMeter:
                     )
                 )
             ),
-            view=np.median(
-                thumbnails[:_FIRST].astype(np.float32),
-                axis=0,
-            ),
+            view=np.median(colored[:_FIRST], axis=0),
             shown=level.astype(np.uint8),
             damaged=np.array(self._damaged, dtype=np.int64),
         )
@@ -228,7 +251,8 @@ def measure(
     for payload in payloads:
         try:
             luma = decoder.luma(payload) if meter.wants_luma else None
-            meter.add(payload, decoder.small(payload), luma)
+            small = decoder.small(payload, color=meter.wants_color)
+            meter.add(payload, small, luma)
         except ValueError:
             meter.add_damaged(payload)
             decoder.picture = None
@@ -239,15 +263,15 @@ def measure(
 
 def sharpness(luma: Bytes) -> float:
     """The log of the variance of the Laplacian of an image, uint8 (H, W)."""
-    values = luma.astype(np.int16)
-    middle, step = values[1:-1, 1:-1], _LAPLACIAN_STEP
+    values, step = luma.astype(np.int16), _LAPLACIAN_STEP
+    middle = values[1:-1:step]
     around = (
-        values[:-2, 1:-1]
-        + values[2:, 1:-1]
-        + values[1:-1, :-2]
-        + values[1:-1, 2:]
+        values[:-2:step, 1:-1]
+        + values[2::step, 1:-1]
+        + middle[:, :-2]
+        + middle[:, 2:]
     )
-    laplacian = (around - 4 * middle)[::step]
+    laplacian = around - 4 * middle[:, 1:-1]
     return float(
         np.log(
             max(
@@ -307,6 +331,11 @@ def _by_frame(luma: Floats) -> dict[str, Any]:
         "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
         "tear": np.stack([_middle(upper), _middle(lower)]),
     }
+
+
+def _with_colors(count: int) -> list[int]:
+    """The numbers of the images whose colours are taken, of `count`."""
+    return [n for n in range(count) if n < _FIRST or n % _SAMPLED == 0]
 
 
 def _middle(blocks: Floats) -> Floats:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.signals.camera import CameraMeter, CameraSignals
 from piperline.signals.episode import EpisodeSignals
 from piperline.video.preview import PreviewWriter, video_file
-from piperline.video.thumbnails import luma_of, thumbnail_of, video_pictures
+from piperline.video.thumbnails import video_pictures
 
 _CAMERA = "observation.images."
 
@@ -73,7 +72,7 @@ def measure_episode(
         episode.clips.items() if pictures else ()
     ):
         video = video_file(films, number) if films else None
-        cameras[key.removeprefix(_CAMERA)] = _camera(
+        cameras[key.removeprefix(_CAMERA)] = measure_clip(
             clip, f"{root} {index} {key}", video, _opened(root).info.fps
         )
     return EpisodeSignals(
@@ -117,12 +116,21 @@ def _vectors(table: pa.Table) -> Mapping[str, NDArray[np.float32]]:
     return found
 
 
-def _camera(
-    clip: Clip, name: str, video: Path | None, fps: int
+def measure_clip(
+    clip: Clip, name: str, video: Path | None = None, fps: int = 0
 ) -> CameraSignals:
     """The signals of a clip.
 
     Lossy frames may be equal though the scene is not: each has a hash of its own.
+
+    Args:
+        clip: all of its frames are decoded.
+        name: tells it from all others.
+        video: where a small video of it is made, if it is wanted.
+        fps: of that video.
+
+    Raises:
+        DatasetError: it does not decode.
     """
     meter = CameraMeter(clip.info.height, clip.info.width)
     size = (clip.info.height, clip.info.width)
@@ -135,9 +143,6 @@ def _camera(
         for number, picture in enumerate(pictures):
             if writer is not None:
                 writer.add(picture)
-            luma: NDArray[Any] | None = (
-                luma_of(picture) if meter.wants_luma else None
-            )
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
-            meter.add(payload, thumbnail_of(picture), luma)
+            meter.add_picture(payload, picture)
     return meter.result()

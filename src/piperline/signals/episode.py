@@ -17,7 +17,7 @@ from piperline.signals.robust import Floats
 
 STATE, ACTION = "observation.state", "action"
 
-FORM = 2
+FORM = 3
 """Of the signals: raised where they are measured otherwise, so that older ones are not reused."""
 
 

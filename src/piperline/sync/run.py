@@ -278,6 +278,7 @@ def _bring_into_step(
         replaces=found.standing.state,
         standing=found.standing,
     )
+    staging.remove()
     return replace(
         _result(output, found, plan),
         reused=len(found.todo) - len(todo),

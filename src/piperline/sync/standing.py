@@ -11,7 +11,7 @@ from piperline.convert.plan import LeftOut, MadeEpisode, Plan, PlannedEpisode
 from piperline.convert.planning import KnownFile
 from piperline.convert.provenance import entry_of, provenance, read_recipe
 from piperline.convert.verdict import looked_at
-from piperline.edits.plan import address, fingerprint
+from piperline.edits.plan import DatasetEdit, address, fingerprint
 from piperline.episode import EncodedEpisode, Proof
 from piperline.errors import DatasetError, Place
 from piperline.features import CAMERA_PREFIX, Feature
@@ -194,12 +194,15 @@ class StandingDataset:
 
     def _number_of(self, made: MadeEpisode) -> int | None:
         """The number here of an episode that a plan makes; None where it is not here."""
-        numbers = self._places.get(_as_text(entry_of(made, 1)), [])
+        numbers = self._places.get(_as_text(self._entry_of(made)), [])
         # two recordings of one name, size and time cannot be told apart
         if len(numbers) != 1:
             return None
         same = made.planned.kept or self._tasks[numbers[0]] == made.tasks
         return numbers[0] if same else None
+
+    def _entry_of(self, made: MadeEpisode) -> dict[str, Any]:
+        return entry_of(made, DatasetEdit(), self.recipe.job.layout)
 
     def with_kept(
         self, plan: Plan, held: Collection[str], *, keep_missing: bool

@@ -21,6 +21,7 @@ from piperline.edits.plan import (
     fingerprint,
     refuse_changed,
 )
+from piperline.edits.recorded import changes_of, edited_of
 from piperline.edits.schema import SchemaEdit
 from piperline.errors import DatasetError, Place, UsageError
 from piperline.features import CAMERA_PREFIX
@@ -391,17 +392,27 @@ class _Change:
     def _entry(self, piece: Piece) -> dict[str, Any]:
         """How a new episode was made: which frames of its source it has, and of those each n-th."""
         entry = dict(self._entries[piece.index])
-        every = self._plan.dataset.every
+        known, every = edited_of(entry), self._plan.dataset.every
         entry["length"] = self._length(piece)
         if not piece.whole or every > 1:
-            first, step = _first_frame(entry), _step(entry)
+            first, step = known.first, known.every
             entry["frames"] = [
                 first + piece.start * step,
                 first + (piece.stop - 1) * step + 1,
             ]
             if every * step > 1:
                 entry["every"] = every * step
-        return entry
+        entry.pop("edited", None)
+        changes = changes_of(known, self._schema, self._instructions(piece))
+        return {**entry, "edited": changes} if changes else entry
+
+    def _instructions(self, piece: Piece) -> list[str] | None:
+        """The instructions that a piece was given; None where it keeps its own."""
+        old = self._dataset.episodes[piece.index].tasks
+        given = old if piece.instruction is None else (piece.instruction,)
+        names = self._plan.dataset.rename_instructions
+        new = list(dict.fromkeys(names.get(text, text) for text in given))
+        return None if new == list(old) else new
 
     def _edited(self) -> dict[str, Any]:
         """The plan, and what it was applied to."""
@@ -492,15 +503,3 @@ def _refuse_colours(edits: Mapping[int, EpisodeEdit]) -> None:
                 next_step="carry the plan out on the recordings: "
                 "`piperline convert RECORDINGS --plan PLAN`",
             )
-
-
-def _first_frame(entry: dict[str, Any]) -> int:
-    frames = entry.get("frames")
-    if isinstance(frames, list) and frames and isinstance(frames[0], int):
-        return frames[0]
-    return 0
-
-
-def _step(entry: dict[str, Any]) -> int:
-    step = entry.get("every")
-    return step if isinstance(step, int) else 1

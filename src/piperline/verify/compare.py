@@ -1,6 +1,7 @@
 """A dataset against its recordings, episode by episode: rows, instructions, packets and frames."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import DatasetError, Place, RecordingError
 from piperline.features import camera_key
 from piperline.finding import Finding
 from piperline.recordings.instructions import Spans
 from piperline.seal.contents import Contents
+from piperline.verify.decoded import DecodedFrames
 from piperline.verify.depth import ComparedDepth, compare_depth
 from piperline.verify.frames import (
     Candidate,
@@ -24,6 +27,7 @@ from piperline.verify.frames import (
     spread,
 )
 from piperline.verify.packets import Held, compare_packets, may_be_kept
+from piperline.verify.progress import Tally
 from piperline.verify.recorded import (
     OpenEpisode,
     RecordedEpisode,
@@ -61,6 +65,9 @@ class Comparison:
         looked: counts what is looked at.
         strips: keep pictures of the worst frames, or None.
         broken: files that are known to be damaged.
+        edits: what was done to each episode since it was recorded; none if not given.
+        decoded: takes down what was decoded.
+        progress: told of what was passed.
     """
 
     contents: Contents
@@ -71,7 +78,11 @@ class Comparison:
     looked: Looked
     strips: dict[str, list[Strip]] | None = None
     broken: frozenset[Path] = field(default=frozenset())
+    edits: Sequence[Edited] = ()
+    decoded: DecodedFrames = field(default_factory=DecodedFrames)
+    progress: Tally = field(default_factory=Tally)
     _recorded: set[str] = field(default_factory=set)
+    _held_against: set[str] = field(default_factory=set)
 
     def episode(self, episode: int) -> Iterator[Finding]:
         """Hold an episode against its recorded one."""
@@ -83,7 +94,7 @@ class Comparison:
             )
             return
         try:
-            with open_episode(self.sources, recorded, self._sizes()) as opened:
+            with self._open(episode, recorded) as opened:
                 yield from self._episode(episode, opened)
             self.looked.episodes += 1
         except RecordingError as error:
@@ -91,12 +102,19 @@ class Comparison:
             place = error.place or Place(file=recorded.path)
             yield Finding("recording-unreadable", "error", message, place)
 
-    def _sizes(self) -> dict[str, tuple[int, int]]:
-        features = self.contents.info.features
-        return {
-            key.removeprefix(camera_key("")): frame_size(features[key])
+    def _edited(self, episode: int) -> Edited:
+        return self.edits[episode] if self.edits else UNEDITED
+
+    def _open(
+        self, episode: int, recorded: RecordedEpisode
+    ) -> AbstractContextManager[OpenEpisode]:
+        """The recorded episode of an episode, as edits left it, in the sizes of the videos."""
+        edited, features = self._edited(episode), self.contents.info.features
+        sizes = {
+            _name(edited, key): frame_size(features[key])
             for key in self.contents.cameras
         }
+        return open_episode(self.sources, recorded, edited, sizes)
 
     def _place(self, episode: int) -> Place:
         return Place(
@@ -105,9 +123,11 @@ class Comparison:
 
     def _episode(self, episode: int, opened: OpenEpisode) -> Iterator[Finding]:
         length = self.contents.episodes[episode].length
-        if length != opened.header.length:
-            message = f"the episode has {length} rows, the recorded one {opened.header.length}"
-            numbers_ = {"rows": length, "recorded": opened.header.length}
+        if length != opened.length:
+            what = "what edits left of the recorded one"
+            what = what if self._edited(episode).is_cut else "the recorded one"
+            message = f"the episode has {length} rows, {what} {opened.length}"
+            numbers_ = {"rows": length, "recorded": opened.length}
             yield Finding(
                 "length-differs",
                 "error",
@@ -172,17 +192,23 @@ class Comparison:
     def _instruction(
         self, episode: int, table: pa.Table, opened: OpenEpisode
     ) -> Iterator[Finding]:
-        recorded = opened.header.task
-        if recorded is None:  # there is nothing to hold it against
-            return
+        given, recorded = (
+            self._edited(episode).instructions,
+            opened.header.task,
+        )
+        if given is None and recorded is None:
+            return  # there is nothing to hold it against
         self.looked.instructions += 1
-        spans = opened.header.spans
-        if spans:
+        spans = opened.spans
+        if spans and given is None:
             yield from self._changes(episode, table, spans)
             return
         used = instructions(self.contents, table)
-        if used is not None and used != [recorded]:
-            message = f"the instruction is {' / '.join(used)!r}, recorded was {recorded!r}"
+        wanted = {recorded} if given is None else set(given)
+        if used is not None and not (used and wanted.issuperset(used)):
+            was = "recorded was" if given is None else "an edit made it"
+            text = " / ".join(sorted(map(str, wanted)))
+            message = f"the instruction is {' / '.join(used)!r}, {was} {text!r}"
             yield Finding(
                 "instruction-differs", "error", message, self._place(episode)
             )
@@ -218,7 +244,8 @@ class Comparison:
             if opened.header.cameras[clip.camera].depth:
                 yield from self._depth(episode, opened, clip)
                 continue
-            if self.copied and not may_be_kept(opened, clip):
+            put_right = clip.camera in self._edited(episode).exchanged
+            if self.copied and not (put_right or may_be_kept(opened, clip)):
                 message = f"the video is {clip.codec}, and recorded images were to be kept"
                 yield Finding(
                     "video-not-copied",
@@ -259,6 +286,9 @@ class Comparison:
             yield Finding("depth-differs", "error", str(error), place)
             return
         self.looked.frames += compared.looked
+        for frame in set(frames).difference(compared.absent):
+            self.decoded.add(clip.path, clip.first + frame)
+        self.progress.moved(self._length(episode, opened))
         if compared.wrong:
             yield _wrong_depth(compared, place)
         if compared.absent and clip.path not in self.broken:
@@ -280,7 +310,11 @@ class Comparison:
         if jpeg_encoded or not may_be_kept(opened, clip):
             return None
         held = compare_packets(
-            opened, clip, self._length(episode, opened), self.contents.info
+            opened,
+            clip,
+            self._length(episode, opened),
+            self.contents.info,
+            self.progress.moved,
         )
         if not (self.copied or held.first_equal):
             return None
@@ -298,7 +332,9 @@ class Comparison:
     def _undecodable(
         self, episode: int, error: DatasetError
     ) -> Iterator[Finding]:
-        """A finding for a video that cannot be read, unless there is one already."""
+        """A finding for a video that cannot be read, unless there is one already or to come."""
+        if self.frames == 0:  # decoding what is left to be decoded finds it
+            return
         path = Path(str(error.place.file)) if error.place else None
         if path not in self.broken:
             message = f"the video cannot be read to its end: {error.found or error.message}"
@@ -317,9 +353,8 @@ class Comparison:
             "cameras that the recordings do not have": set(
                 self.contents.cameras
             )
-            - self._recorded,
-            "cameras that the dataset does not have": self._recorded
-            - set(self.contents.cameras),
+            - self._held_against,
+            "cameras that the dataset does not have": self._recorded,
             "columns that the recordings do not have": set(columns)
             - vectors.keys(),
             "vectors that the dataset does not have": vectors.keys()
@@ -330,16 +365,19 @@ class Comparison:
                 yield f"{kind}: {', '.join(sorted(names))}"
 
     def _length(self, episode: int, opened: OpenEpisode) -> int:
-        return min(self.contents.episodes[episode].length, opened.header.length)
+        return min(self.contents.episodes[episode].length, opened.length)
 
     def _clips(self, episode: int, opened: OpenEpisode) -> list[Clip]:
         """The clips that were recorded and can be read; the others are found in itself."""
         clips = []
+        edited = self._edited(episode)
+        names = {_name(edited, key): key for key in self.contents.cameras}
         for camera in opened.header.cameras:
-            key = camera_key(camera)
-            self._recorded.add(key)
-            if key not in self.contents.cameras:
+            if camera not in names:
+                self._recorded.add(camera_key(camera))
                 continue
+            key = names[camera]
+            self._held_against.add(key)
             path, first = self.contents.span(episode, key)
             try:
                 info, _ = probe(path, pix_fmt="unknown")
@@ -372,6 +410,8 @@ class Comparison:
                 fps=self.contents.info.fps,
                 looked=self.looked,
                 strips=self.strips is not None,
+                moved=self.progress.moved,
+                decoded=self.decoded,
             )
         except DatasetError as error:
             yield from self._undecodable(episode, error)
@@ -434,18 +474,21 @@ class Comparison:
             if recorded is None:
                 continue
             try:
-                with open_episode(
-                    self.sources, recorded, self._sizes()
-                ) as opened:
+                with self._open(other, recorded) as opened:
                     if (
                         clip.camera in opened.header.cameras
-                        and frame < opened.header.length
+                        and frame < opened.length
                     ):
                         view = opened.pictures(clip.camera).view(frame)
                         text = f"shows episode {other}"
                         yield Candidate("frame-episode", text, view.blocks)
             except RecordingError:  # it has a finding of its own
                 continue
+
+
+def _name(edited: Edited, key: str) -> str:
+    """The name that a camera of the dataset has in the recordings."""
+    return edited.recorded_key(key).removeprefix(camera_key(""))
 
 
 def _wrong_depth(compared: ComparedDepth, place: Place) -> Finding:

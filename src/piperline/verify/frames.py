@@ -1,11 +1,12 @@
 """The frames of an episode against recorded pictures: which does each show, and how well."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from piperline.verify.decoded import DecodedFrames
 from piperline.verify.recorded import OpenEpisode, RecordedPictures
 from piperline.verify.report import Looked, Strip
 from piperline.video.decoder import Picture, rgb
@@ -99,6 +100,8 @@ def compare_frames(
     fps: int,
     looked: Looked,
     strips: bool,
+    moved: Callable[[int], None],
+    decoded: DecodedFrames,
 ) -> list[Compared]:
     """Hold decoded frames against the recorded ones, the frames beside them and the other cameras.
 
@@ -110,19 +113,22 @@ def compare_frames(
         fps: frames a second.
         looked: counts what is looked at.
         strips: keep pictures of the worst frames.
+        moved: told of how many frames of all cameras more were passed.
+        decoded: takes down what was decoded.
 
     Raises:
         DatasetError: a video does not decode.
         BadEpisode: a recorded image is damaged.
     """
     recorded = {clip.camera: opened.pictures(clip.camera) for clip in clips}
-    decoded = {
+    shown = {
         clip.camera: _Decoded(
             pictures(clip.path, fps, [clip.first + frame for frame in frames])
         )
         for clip in clips
     }
     results = [Compared(clip) for clip in clips]
+    passed = 0
     for frame in frames:
         around = {
             camera: _Around.of(source, frame)
@@ -130,10 +136,12 @@ def compare_frames(
         }
         for result in results:
             camera = result.clip.camera
-            picture = decoded[camera].at(result.clip.first + frame)
+            number = result.clip.first + frame
+            picture = shown[camera].at(number)
             if picture is None:
                 result.absent.append(frame)
                 continue
+            decoded.add(result.clip.path, number)
             others = [
                 other.own for name, other in around.items() if name != camera
             ]
@@ -144,6 +152,8 @@ def compare_frames(
                 result.keep(
                     Strip(result.clip.key, episode, frame, decibels, *pair)
                 )
+        moved((frame + 1 - passed) * len(clips))
+        passed = frame + 1
     return results
 
 

@@ -15,6 +15,8 @@ from piperline.groot.loader import Meta
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.contents import Contents, files_below
+from piperline.verify.decoded import DecodedFrames
+from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
 from piperline.verify.rows import RowCheck, check_totals
 from piperline.verify.statistics import StatisticsCheck
@@ -22,23 +24,30 @@ from piperline.verify.videos import (
     VideoFile,
     check_videos,
     missing_cameras,
-    video_files,
 )
 
 
 def check_itself(
-    contents: Contents, looked: Looked, *, every_frame: bool
+    contents: Contents,
+    files: Sequence[VideoFile],
+    looked: Looked,
+    progress: Tally,
+    *,
+    ends: DecodedFrames | None,
 ) -> Iterator[Finding]:
     """Rows, frames and lengths agree, statistics are those of the rows, and nothing is left over.
 
     Args:
         contents: the dataset.
+        files: its video files.
         looked: counts what is looked at.
-        every_frame: decode all frames; else the first and the last of each video.
+        progress: told of what was passed.
+        ends: the first and the last frame of each video are decoded, and taken down here; None
+            leaves that to `check_the_rest`.
     """
+    progress.begin("itself", len(contents.episodes))
     yield from check_totals(contents)
-    yield from _check_rows(contents, looked)
-    files = video_files(contents)
+    yield from _check_rows(contents, looked, progress)
     absent = missing_cameras(files)
     for camera in absent:
         message = f"info.json declares the camera {camera}, and there is no video of it"
@@ -46,12 +55,14 @@ def check_itself(
             "camera-without-videos", "warning", message, Place(camera=camera)
         )
     there = [file for file in files if file.camera not in absent]
-    yield from check_videos(contents, there, looked, every_frame=every_frame)
+    yield from check_videos(contents, there, looked, ends)
     yield from _check_leftovers(contents, files)
     yield from _check_modality(contents)
 
 
-def _check_rows(contents: Contents, looked: Looked) -> Iterator[Finding]:
+def _check_rows(
+    contents: Contents, looked: Looked, progress: Tally
+) -> Iterator[Finding]:
     ours = (contents.root / PROVENANCE).is_file()
     rows = RowCheck(contents, looked, ours=ours)
     statistics = StatisticsCheck(contents, looked, ours=ours)
@@ -64,6 +75,7 @@ def _check_rows(contents: Contents, looked: Looked) -> Iterator[Finding]:
             whole = False
         else:
             yield from statistics.take(episode, table)
+        progress.moved()
     yield from rows.odd()
     left_over = list(_check_row_counts(contents))
     yield from left_over

@@ -41,27 +41,6 @@ def match(
     return found
 
 
-def cut_episodes(
-    made: Mapping[str, Any],
-    episodes: int,
-) -> list[int]:
-    """The numbers of episodes that were cut by `edit`: they begin at other frames than recorded.
-
-    Args:
-        made: how the dataset was made.
-        episodes: how many it has.
-    """
-    entries = made.get("episodes")
-    if not isinstance(entries, list) or len(entries) != episodes:
-        return []
-    told = enumerate(entries)
-    return [
-        number
-        for number, entry in told
-        if isinstance(entry, dict) and "frames" in entry
-    ]
-
-
 def _as_told(
     told: tuple[str | None, str | None], episodes: Sequence[RecordedEpisode]
 ) -> RecordedEpisode | None:

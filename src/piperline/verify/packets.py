@@ -1,6 +1,6 @@
 """The packets of an episode against its recorded JPEG, byte for byte."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -29,7 +29,11 @@ class Held:
 
 
 def compare_packets(
-    opened: OpenEpisode, clip: Clip, length: int, info: Info
+    opened: OpenEpisode,
+    clip: Clip,
+    length: int,
+    info: Info,
+    moved: Callable[[int], None],
 ) -> Held:
     """Hold the packets of a clip against the recorded images of its camera.
 
@@ -38,6 +42,7 @@ def compare_packets(
         clip: of the dataset.
         length: how many frames are compared.
         info: of the dataset.
+        moved: told of how many frames more were passed.
 
     Raises:
         DatasetError: the video cannot be read.
@@ -56,6 +61,7 @@ def compare_packets(
         )
     ):
         compared += 1
+        moved(1)
         if packet != jpeg:
             strange = strange or packet
             differing.append(number)

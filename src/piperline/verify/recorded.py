@@ -10,10 +10,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import RecordingError
 from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
-from piperline.recordings.images import ImageStream, Payload
+from piperline.recordings.images import ImageSpan, ImageStream, Payload
+from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
@@ -93,22 +95,39 @@ def _check_any(recording: Recording, names: Sequence[str]) -> None:
 
 
 class OpenEpisode:
-    """An episode of an open recording, with the pictures of its cameras.
+    """An episode of an open recording as edits left it, with the pictures of its cameras.
 
     Args:
         episode: of the recording.
         header: what is known of it.
+        edited: what was done to it.
         size: width and height of the videos by camera name: pictures of other sizes are scaled.
+
+    Attributes:
+        header: what is known of the recorded episode.
+        length: how many frames edits left.
+        spans: the recorded instructions of these, where they change.
     """
 
     def __init__(
         self,
         episode: Episode,
         header: EpisodeHeader,
+        edited: Edited,
         size: Mapping[str, tuple[int, int]],
     ) -> None:
         self.header = header
-        self._episode, self._size = episode, size
+        self._episode, self._edited, self._size = episode, edited, size
+        stop = header.length if edited.stop is None else edited.stop
+        self._frames = range(
+            edited.first, min(stop, header.length), edited.every
+        )
+        self.length = len(self._frames)
+        first, stop = self._frames.start, self._frames.stop
+        spans = spans_from(header.spans, first, stop - first)
+        self.spans = tuple(
+            (-(-start // edited.every), told) for start, told in spans
+        )
 
     def vectors(self) -> Mapping[str, NDArray[np.float32]]:
         """The vectors by feature key, float32 of shape (length, D).
@@ -116,11 +135,25 @@ class OpenEpisode:
         Raises:
             BadEpisode: a value is not finite, or cannot be read.
         """
-        return self._episode.vectors(self.header.length)
+        frames = self._frames
+        kept = slice(frames.start, frames.stop, frames.step)
+        whole = self._episode.vectors(self.header.length)
+        return {
+            key: self._ordered(key, rows[kept]) for key, rows in whole.items()
+        }
+
+    def _ordered(
+        self, key: str, rows: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        order = self._edited.order.get(key)
+        known = order is not None and len(order) == rows.shape[1]
+        return rows[:, order] if known else rows
 
     def stream(self, camera: str) -> ImageStream:
         """The recorded images of a camera, as bytes or arrays."""
-        return self._episode.stream(camera, self.header.length)
+        whole = self._episode.stream(camera, self.header.length)
+        swap = camera in self._edited.exchanged
+        return ImageSpan(whole, self._frames, swap=swap)
 
     def depth(self, camera: str) -> DepthFrames:
         """Makes distances of the recorded images of a depth camera."""
@@ -213,13 +246,14 @@ def jpegs(stream: ImageStream) -> Iterator[bytes]:
 def open_episode(
     sources: Sources,
     episode: RecordedEpisode,
+    edited: Edited = UNEDITED,
     size: Mapping[str, tuple[int, int]] = MappingProxyType({}),
 ) -> Iterator[OpenEpisode]:
-    """An episode of a recording, open while the context is.
+    """An episode of a recording as edits left it, open while the context is.
 
     Raises:
         RecordingError: it is not what the layout says.
     """
     with Recording(episode.path, sources.layout) as recording:
         found = recording.episode(episode.name)
-        yield OpenEpisode(found, found.header(), size)
+        yield OpenEpisode(found, found.header(), edited, size)

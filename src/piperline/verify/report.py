@@ -93,6 +93,7 @@ class Report:
         signature: the fingerprint of the key that signed the seal, where its signature is good.
         recordings: the recorded episode that each episode was held against, if there is one.
         when_made: the verdict of `convert --verify`, as the seal has it.
+        edited: what edits did to episodes: no differences, where they hold it.
         strips: the worst frames of each camera.
     """
 
@@ -106,6 +107,7 @@ class Report:
     signature: str | None = None
     recordings: tuple[RecordedEpisode | None, ...] = ()
     when_made: Mapping[str, Any] | None = None
+    edited: tuple[str, ...] = ()
     strips: tuple[Strip, ...] = field(default=(), repr=False)
 
     @property
@@ -128,6 +130,7 @@ class Report:
             "sealed": self.sealed,
             "signed_by": self.signature,
             "when_made": self.when_made,
+            "edited": list(self.edited),
             "findings": [finding.document() for finding in self.findings],
             "worst_frames": [_strip_document(strip) for strip in self.strips],
         }
@@ -168,6 +171,8 @@ class Report:
             frames = f"{looked.packets} packets and {looked.frames} decoded of {size.frames} frames"
             told = f"{looked.episodes} of {size.episodes} episodes, {rows}, {frames}"
             yield "recordings", f"{told}{self._untold()}"
+            for edit in self.edited:
+                yield "edited", edit
 
     def _signed(self) -> str:
         return (

@@ -205,8 +205,8 @@ def instructions(
     found = numbers(table, "task_index", BOOKKEEPING["task_index"])
     if found is None:
         return []
-    used = np.unique(found)
-    if len(used) and not 0 <= used[0] <= used[-1] < len(contents.tasks):
+    used = sorted(set(found.tolist()))
+    if used and not 0 <= used[0] <= used[-1] < len(contents.tasks):
         return None
     return [contents.tasks[index] or "" for index in used]
 

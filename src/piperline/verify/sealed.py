@@ -10,13 +10,18 @@ from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
 from piperline.seal.digests import file_digest, rows_digest
 from piperline.seal.seal import Seal, packets_of
+from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
 
 _REMEDY = "fetch the dataset again, or put the file back from a copy"
 
 
 def check_seal(
-    root: Path, seal: Seal, contents: Contents | None, looked: Looked
+    root: Path,
+    seal: Seal,
+    contents: Contents | None,
+    looked: Looked,
+    progress: Tally,
 ) -> list[Finding]:
     """Every sealed file is there, and holds what it held.
 
@@ -25,10 +30,17 @@ def check_seal(
         seal: what it held.
         contents: the dataset, if it can be read: then changes are told by episode.
         looked: counts what is looked at.
+        progress: told of what was passed.
     """
+    progress.begin("seal", sum(file.bytes for file in seal.files.values()))
+    found: dict[str, str | None] = {}
     with ThreadPoolExecutor(usable_cpus()) as pool:
         digests = pool.map(lambda name: _digest(root / name), seal.files)
-        found = dict(zip(seal.files, digests, strict=True))
+        for (name, file), digest in zip(
+            seal.files.items(), digests, strict=True
+        ):
+            found[name] = digest
+            progress.moved(file.bytes)
     changed: list[str] = []
     findings: list[Finding] = []
     for name, sealed in seal.files.items():

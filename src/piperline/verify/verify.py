@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from piperline.edits.recorded import edits_of, told
 from piperline.errors import DatasetError, Place, UnsupportedVersion
 from piperline.finding import Finding
 from piperline.lerobot.info import PROVENANCE
@@ -21,11 +22,14 @@ from piperline.seal.seal import (
 )
 from piperline.seal.signature import fingerprint, signer
 from piperline.verify.compare import Comparison, copied_by
+from piperline.verify.decoded import DecodedFrames
 from piperline.verify.itself import check_itself
-from piperline.verify.match import cut_episodes, match
+from piperline.verify.match import match
+from piperline.verify.progress import Tally, Watcher
 from piperline.verify.recorded import RecordedEpisode, Sources
 from piperline.verify.report import Looked, Report, Size, Strip
 from piperline.verify.sealed import check_seal
+from piperline.verify.videos import check_the_rest, video_files
 
 _NAMED = 3
 
@@ -41,6 +45,7 @@ class Options:
             one in 30, 0 for all.
         strips: keep pictures of the worst frames.
         signed_by: a public SSH key that must have signed the seal.
+        watch: told how far it is.
     """
 
     sources: Sequence[Path] = ()
@@ -48,6 +53,7 @@ class Options:
     frames: int | None = None
     strips: bool = False
     signed_by: Path | None = None
+    watch: Watcher = lambda _state: None
 
 
 DEFAULTS = Options()
@@ -78,6 +84,8 @@ class _Verification:
     def __init__(self, root: Path, options: Options) -> None:
         self._root, self._options = root, options
         self._looked = Looked()
+        self._decoded, self._progress = DecodedFrames(), Tally(options.watch)
+        self._edited: tuple[str, ...] = ()
         self._findings: list[Finding] = []
         self._not_looked_at: list[str] = []
         self._contents: Contents | None = None
@@ -99,11 +107,21 @@ class _Verification:
         self._check_seal()
         if self._contents is None:
             return
+        contents, files = self._contents, video_files(self._contents)
         every = self._options.frames == 0
         self._findings += check_itself(
-            self._contents, self._looked, every_frame=every
+            contents,
+            files,
+            self._looked,
+            self._progress,
+            ends=None if every else self._decoded,
         )
-        self._check_recordings(self._contents)
+        self._check_recordings(contents)
+        if every:
+            self._findings += check_the_rest(
+                contents, files, self._decoded, self._progress
+            )
+        self._looked.decoded = self._decoded.count
 
     def _open(self) -> None:
         try:
@@ -144,7 +162,11 @@ class _Verification:
                 if name != LOOKED_AT
             }
             self._findings += check_seal(
-                self._root, seal, self._contents, self._looked
+                self._root,
+                seal,
+                self._contents,
+                self._looked,
+                self._progress,
             )
             self._findings += self._check_signature()
 
@@ -202,11 +224,13 @@ class _Verification:
         named: bool,
     ) -> None:
         matched = self._matched = match(contents, sources, made)
+        edits = edits_of(made, len(contents.episodes))
         broken = frozenset(
             Path(finding.place.file)
             for finding in self._findings
             if finding.place and finding.place.file
         )
+        self._edited = tuple(told(edits))
         comparison = Comparison(
             contents,
             sources,
@@ -216,18 +240,32 @@ class _Verification:
             self._looked,
             self._strips,
             broken,
+            edits,
+            self._decoded,
+            self._progress,
         )
-        cut = cut_episodes(made, len(contents.episodes))
-        if cut:
-            listed = ", ".join(map(str, cut[:_NAMED])) + (
-                ", ..." if len(cut) > _NAMED else ""
+        strange = [
+            number
+            for number, edited in enumerate(edits)
+            if edited.is_cut and not edited.from_recording
+        ]
+        if strange:
+            listed = ", ".join(map(str, strange[:_NAMED])) + (
+                ", ..." if len(strange) > _NAMED else ""
             )
             self._not_looked_at.append(
-                f"recordings of episodes that were cut: {listed}"
+                "recordings of episodes that were cut, of which is not told what of: "
+                + listed
             )
-        for episode in range(len(contents.episodes)):
-            if episode not in cut and (matched[episode] is not None or named):
-                self._findings += comparison.episode(episode)
+        episodes = [
+            number
+            for number, recorded in enumerate(matched)
+            if number not in strange and (recorded is not None or named)
+        ]
+        rows = sum(contents.episodes[number].length for number in episodes)
+        self._progress.begin("recordings", rows * len(contents.cameras))
+        for number in episodes:
+            self._findings += comparison.episode(number)
         self._not_looked_at += comparison.not_compared()
 
     def _layout(self, made: Mapping[str, Any]) -> Layout:
@@ -259,6 +297,7 @@ class _Verification:
             self._signature,
             tuple(self._matched),
             self._when_made,
+            self._edited,
             tuple(strips),
         )
 

@@ -10,10 +10,12 @@ from piperline.features import Feature
 from piperline.finding import Finding
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
+from piperline.verify.decoded import DecodedFrames
+from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
 from piperline.video.decoder import probe
 from piperline.video.mp4 import is_whole
-from piperline.video.packets import pictures
+from piperline.video.packets import first_number, pictures
 
 _CHANNELS = (1, 3)
 _REMEDY = "fetch the dataset again, or make it anew"
@@ -93,36 +95,66 @@ def check_videos(
     contents: Contents,
     files: Sequence[VideoFile],
     looked: Looked,
-    *,
-    every_frame: bool,
+    ends: DecodedFrames | None,
 ) -> Iterator[Finding]:
-    """Every video is there, whole, has the frames of its episodes, and decodes.
+    """Every video is there, whole, has the frames of its episodes, and decodes at its ends.
 
     Args:
         contents: the dataset.
         files: its video files.
         looked: counts what is looked at.
-        every_frame: decode all frames; else the first and the last of each file.
+        ends: takes down the first and the last frame of each; None decodes nothing.
     """
 
-    def look(file: VideoFile) -> tuple[list[Finding], int]:
-        return _look(contents, file, every_frame=every_frame)
+    def look(file: VideoFile) -> list[Finding]:
+        return _look(contents, file, ends)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        for findings, decoded in pool.map(look, files):
+        for findings in pool.map(look, files):
             looked.videos += 1
-            looked.decoded += decoded
+            yield from findings
+
+
+def check_the_rest(
+    contents: Contents,
+    files: Sequence[VideoFile],
+    decoded: DecodedFrames,
+    progress: Tally,
+) -> Iterator[Finding]:
+    """Every video decodes to its end; what was decoded already is not decoded again.
+
+    Args:
+        contents: the dataset.
+        files: its video files.
+        decoded: what was decoded.
+        progress: told of what was passed.
+    """
+    every = sum(row.length for row in contents.episodes) * len(contents.cameras)
+    progress.begin("videos", every)
+    progress.moved(min(every, decoded.count))
+
+    def decode(file: VideoFile) -> tuple[list[Finding], int]:
+        try:
+            info, frames = probe(file.path, pix_fmt="unknown")
+        except DatasetError:  # found already
+            return [], 0
+        fps = info.fps or contents.info.fps
+        numbers = _numbers(file, frames, fps)
+        missing = decoded.missing(file.path, numbers)
+        return _decode(file, fps, missing, decoded), len(missing)
+
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for findings, count in pool.map(decode, files):
+            progress.moved(count)
             yield from findings
 
 
 def _look(
-    contents: Contents, file: VideoFile, *, every_frame: bool
-) -> tuple[list[Finding], int]:
-    """What is wrong with a file, and how many frames of it were decoded."""
+    contents: Contents, file: VideoFile, ends: DecodedFrames | None
+) -> list[Finding]:
+    """What is wrong with a file."""
     if not file.path.exists():
-        return [
-            _error("video-missing", "the video is missing", file.place())
-        ], 0
+        return [_error("video-missing", "the video is missing", file.place())]
     declared = (contents.info.features[file.camera].info or {}).get(
         "video.pix_fmt"
     )
@@ -130,7 +162,7 @@ def _look(
         info, frames = probe(file.path, pix_fmt=str(declared or "unknown"))
     except DatasetError as error:
         message = f"{error.message}: {error.found or ''}".rstrip(": ")
-        return [_error("video-unreadable", message, file.place())], 0
+        return [_error("video-unreadable", message, file.place())]
     found = []
     if not is_whole(file.path):
         message = "the video is not as long as its boxes say: cut short, or something was appended"
@@ -145,24 +177,26 @@ def _look(
     if (info.height, info.width) != (height, width):
         message = f"the video is {info.width}x{info.height}, info.json says {width}x{height}"
         found.append(_error("video-size", message, file.place()))
-    found += _check_spans(file, frames)
-    wanted = (
-        range(frames)
-        if every_frame
-        else sorted(
-            {
-                0,
-                max(0, frames - 1),
-            }
-        )
-    )
-    undecodable, decoded = _decode(file, info.fps or contents.info.fps, wanted)
-    return [*found, *undecodable], decoded
+    fps = info.fps or contents.info.fps
+    numbers = _numbers(file, frames, fps)
+    found += _check_spans(file, numbers)
+    if ends is None:
+        return found
+    wanted = sorted({numbers.start, max(numbers.start, numbers.stop - 1)})
+    return [*found, *_decode(file, fps, wanted, ends)]
 
 
-def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
+def _numbers(file: VideoFile, frames: int, fps: int) -> range:
+    """The numbers of the frames of a file: a v3.0 dataset's episodes may begin as late as it."""
+    if not min(span.first for span in file.spans):
+        return range(frames)
+    first = first_number(file.path, fps)
+    return range(first, first + frames)
+
+
+def _check_spans(file: VideoFile, held: range) -> Iterator[Finding]:
     """The spans lie behind one another from the first to the last frame of the file."""
-    reached = 0
+    reached = held.start
     for span in sorted(file.spans, key=lambda span: span.first):
         if span.first != reached:
             numbers = {"begins": span.first, "before_ends": reached}
@@ -172,31 +206,33 @@ def _check_spans(file: VideoFile, frames: int) -> Iterator[Finding]:
             )
             yield _error("video-span", message, place, **numbers)
         reached = span.stop
-    if reached != frames:
+    if reached != held.stop:
+        frames, rows = len(held), reached - held.start
         message = (
-            f"the video has {frames} frames, its episodes have {reached} rows"
+            f"the video has {frames} frames, its episodes have {rows} rows"
         )
         yield _error(
-            "video-frames", message, file.place(), frames=frames, rows=reached
+            "video-frames", message, file.place(), frames=frames, rows=rows
         )
 
 
 def _decode(
-    file: VideoFile, fps: int, wanted: Sequence[int]
-) -> tuple[list[Finding], int]:
-    """What does not decode of the wanted frames, and how many do."""
+    file: VideoFile, fps: int, wanted: Sequence[int], decoded: DecodedFrames
+) -> list[Finding]:
+    """What does not decode of the wanted frames; `decoded` takes down what does."""
     count = 0
     try:
-        for _ in pictures(file.path, fps, wanted):
+        for number, _ in pictures(file.path, fps, wanted):
+            decoded.add(file.path, number)
             count += 1
     except DatasetError as error:
         message = f"the video does not decode: {error.found or error.message}"
         bad = wanted[count] if count < len(wanted) else None
-        return [_error("video-undecodable", message, file.place(bad))], count
+        return [_error("video-undecodable", message, file.place(bad))]
     if count != len(wanted):
         message = f"{len(wanted) - count} of {len(wanted)} frames do not decode"
-        return [_error("video-undecodable", message, file.place())], count
-    return [], count
+        return [_error("video-undecodable", message, file.place())]
+    return []
 
 
 def _error(

@@ -37,6 +37,8 @@ class PictureDecoder:
     ) -> None:
         self._swap, self._mirrored = swap, mirrored
         self._mjpeg = _image_decoder("mjpeg")
+        self.recorded: Picture | None = None
+        """The last image that `encoded` decoded, as it was recorded."""
 
     def encoded(self, data: bytes) -> Picture:
         """Decode a JPEG or PNG.
@@ -49,7 +51,7 @@ class PictureDecoder:
         Raises:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
-        picture = self._decode(data)
+        picture = self.recorded = self._decode(data)
         if not self._swap and not any(self._mirrored):
             return picture
         packed = picture.reformat(format="rgb24", threads=1)
@@ -106,6 +108,11 @@ class PictureDecoder:
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
+
+
+def raw_picture(pixels: Bytes) -> Picture:
+    """An image of shape (H, W, 3), uint8, taken for RGB."""
+    return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
 
 
 def _image_decoder(codec: str) -> av.VideoCodecContext:

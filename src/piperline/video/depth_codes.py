@@ -8,16 +8,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-DepthUnit = Literal["mm", "m"]
+from piperline.video.depth_unit import MILLIMETRES, DepthUnit
+
 Codes = NDArray[np.uint16]
 
-MILLIMETRES: Mapping[DepthUnit, float] = {"mm": 1.0, "m": 1000.0}
-"""How many there are in a unit of depth."""
 HIGHEST_CODE = 4095
 
 

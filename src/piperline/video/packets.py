@@ -42,6 +42,17 @@ def packets(
                 yield bytes(packet)
 
 
+def first_number(path: Path, fps: int) -> int:
+    """The number of the first frame of a video: more than 0 where it begins late.
+
+    Raises:
+        DatasetError: the video is missing, not a video, or cannot be read.
+    """
+    with reading(path), VideoFile(path) as file:
+        base = file.stream.time_base or 0
+        return round(min(file.times(), default=0) * base * fps)
+
+
 def pictures(
     path: Path, fps: int, numbers: Iterable[int]
 ) -> Iterator[tuple[int, Picture]]:

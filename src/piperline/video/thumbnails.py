@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
+from piperline.video.decoder import raw_picture
 from piperline.video.image_header import is_png, is_whole_png
 
 Bytes = NDArray[np.uint8]
@@ -24,6 +25,7 @@ HEIGHT, WIDTH = 30, 40
 DECODED_WIDTH = 320
 """Images are decoded at least so wide, if they are, so that small videos can be made too."""
 
+_MOST_ROWS = 256  # whose sum fits 16 bits
 _MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
 
 
@@ -46,18 +48,18 @@ class ThumbnailDecoder:
         self.picture: VideoFrame | None = None
         """What the last thumbnail was made of, its colours as recorded."""
 
-    def small(self, data: bytes | Bytes) -> Floats:
+    def small(self, data: bytes | Bytes, *, color: bool = True) -> Floats:
         """The thumbnail of an image: luma, blue and red difference, float32 (3, HEIGHT, WIDTH).
+
+        Args:
+            data: as it is recorded.
+            color: else luma alone, float32 (1, HEIGHT, WIDTH).
 
         Raises:
             ValueError: it does not decode.
         """
         self.picture = self._picture(data, self._small)
-        planes = _planes(self.picture)
-        thumbnail = np.stack(
-            [_shrunk(plane, HEIGHT, WIDTH) for plane in planes]
-        )
-        return thumbnail[[0, 2, 1]] if self._swap else thumbnail
+        return thumbnail_of(self.picture, swap=self._swap, color=color)
 
     def luma(self, data: bytes | Bytes) -> Bytes:
         """The luma of an image in its own size: uint8 (H, W).
@@ -71,9 +73,7 @@ class ThumbnailDecoder:
         self, data: bytes | Bytes, jpeg: av.VideoCodecContext
     ) -> VideoFrame:
         if not isinstance(data, bytes):
-            return VideoFrame.from_ndarray(
-                np.ascontiguousarray(data), format="rgb24"
-            )
+            return raw_picture(data)
         if is_png(data) and not is_whole_png(data):
             raise ValueError("PNG cut short")
         # FFmpeg's PNG decoder adds an image to the one before it: each gets a decoder of its own.
@@ -87,11 +87,17 @@ class ThumbnailDecoder:
         return pictures[0]
 
 
-def thumbnail_of(picture: VideoFrame) -> Floats:
-    """The thumbnail of a decoded picture; see `ThumbnailDecoder.small`."""
-    return np.stack(
-        [_shrunk(plane, HEIGHT, WIDTH) for plane in _planes(picture)]
-    )
+def thumbnail_of(
+    picture: VideoFrame, *, swap: bool = False, color: bool = True
+) -> Floats:
+    """The thumbnail of a decoded picture of any size; see `ThumbnailDecoder.small`.
+
+    Of a JPEG decoded whole and small it is the same within half a level of 255: both are means of
+    whole blocks.
+    """
+    planes = _planes(picture)[: 3 if color else 1]
+    thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+    return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
 @contextmanager
@@ -156,7 +162,12 @@ def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
     context = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     context.thread_count = 1
     # Without "explode" FFmpeg conceals damage: a truncated JPEG would pass.
-    context.options = {"err_detect": "explode", "lowres": str(reduction)}
+    # "xvid": as whole images are decoded elsewhere, so that their luma is the same.
+    context.options = {
+        "err_detect": "explode",
+        "idct": "xvid",
+        "lowres": str(reduction),
+    }
     return context
 
 
@@ -184,12 +195,26 @@ def _plane(picture: VideoFrame, number: int) -> Bytes:
 
 def _shrunk(plane: Bytes, height: int, width: int) -> Floats:
     """The plane scaled to (height, width), each place the mean of what it covers."""
+    tall, wide = plane.shape[0] // height, plane.shape[1] // width
+    whole = plane.shape == (tall * height, wide * width)
+    if whole and 0 < tall <= _MOST_ROWS:
+        return _block_means(plane, tall, wide)
     rows, columns = (
         _weights(plane.shape[0], height),
         _weights(plane.shape[1], width),
     )
     shrunk: Floats = rows @ plane.astype(np.float32) @ columns.T
     return shrunk
+
+
+def _block_means(plane: Bytes, tall: int, wide: int) -> Floats:
+    """The mean of each block of pixels, `tall` x `wide`; several times as fast as weights are."""
+    height, width = plane.shape[0] // tall, plane.shape[1]
+    rows = plane.reshape(height, tall, width).sum(axis=1, dtype=np.uint16)
+    starts = np.arange(0, width, wide)
+    sums = np.add.reduceat(rows, starts, axis=1, dtype=np.uint32)
+    means: Floats = sums.astype(np.float32) / np.float32(tall * wide)
+    return means
 
 
 @lru_cache(maxsize=64)

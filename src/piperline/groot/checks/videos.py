@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.finding import Finding, Severity
 from piperline.groot.checks.inputs import Subject
+from piperline.groot.checks.still import VideoClip, check_still
 from piperline.video.decoder import decode_at, probe
 
 _CODECS = frozenset({"h264", "hevc", "mjpeg", "av1", "vp9", "mpeg4"})
@@ -33,19 +32,7 @@ A pixel has a colour if its channels differ by the first number, of 255 levels.
 """
 
 
-@dataclass(frozen=True)
-class _Clip:
-    """A video that training will open, the number of frames it uses, and the number of rows."""
-
-    camera: str
-    key: str
-    episode: int
-    path: Path
-    length: int
-    rows: int
-
-
-def _clips(subject: Subject) -> list[_Clip]:
+def _clips(subject: Subject) -> list[VideoClip]:
     if not subject.meta.info.get("video_path"):
         return []
     spans = subject.rows.spans
@@ -55,7 +42,7 @@ def _clips(subject: Subject) -> list[_Clip]:
         for camera in subject.choice.cameras
     ]
     return [
-        _Clip(
+        VideoClip(
             camera,
             key,
             episode,
@@ -95,7 +82,7 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
                 strict=True,
             )
         )
-    cameras: dict[str, list[tuple[_Clip, VideoInfo]]] = {}
+    cameras: dict[str, list[tuple[VideoClip, VideoInfo]]] = {}
     for clip, result in probed:
         if isinstance(result, Finding):
             yield result
@@ -128,7 +115,7 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _probe(clip: _Clip) -> tuple[VideoInfo, int] | Finding:
+def _probe(clip: VideoClip) -> tuple[VideoInfo, int] | Finding:
     place = Place(
         file=clip.path,
         episode=str(clip.episode),
@@ -156,7 +143,7 @@ def _probe(clip: _Clip) -> tuple[VideoInfo, int] | Finding:
         )
 
 
-def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
+def _check_count(clip: VideoClip, frames: int) -> Iterator[Finding]:
     place = Place(
         file=clip.path,
         episode=str(clip.episode),
@@ -192,7 +179,7 @@ def _check_count(clip: _Clip, frames: int) -> Iterator[Finding]:
 
 
 def _check_kind(
-    subject: Subject, camera: str, entries: list[tuple[_Clip, VideoInfo]]
+    subject: Subject, camera: str, entries: list[tuple[VideoClip, VideoInfo]]
 ) -> Iterator[Finding]:
     severity: Severity = (
         "error" if subject.target.version == "n1.5" else "warning"
@@ -258,7 +245,10 @@ def _check_kind(
 
 
 def check_images(subject: Subject) -> Iterator[Finding]:
-    """Three frames of up to 300 videos: frozen while the robot moves, black, swapped colours."""
+    """Three frames of up to 300 videos: black, swapped colours, still while the robot moves.
+
+    What stands still is looked at frame by frame: a wrist camera may have nothing to see.
+    """
     clips = [clip for clip in _clips(subject) if clip.length]
     chosen = [
         clip
@@ -271,6 +261,7 @@ def check_images(subject: Subject) -> Iterator[Finding]:
         if not isinstance(_probe(clip), Finding)
     ]
     blue: dict[str, list[NDArray[np.float64]]] = {}
+    still: dict[str, list[VideoClip]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for clip, frames in zip(
             chosen,
@@ -307,15 +298,10 @@ def check_images(subject: Subject) -> Iterator[Finding]:
                     "check the camera",
                 )
             elif _frozen(frames) and _moves(subject, clip):
-                message = "the image stands still while the robot moves"
-                yield Finding(
-                    "video-frozen",
-                    "warning",
-                    message,
-                    place,
-                    {},
-                    "check the recording of this episode",
-                )
+                still.setdefault(clip.camera, []).append(clip)
+    for camera, suspects in still.items():
+        others = [c for c in chosen if c.camera == camera and c not in suspects]
+        yield from check_still(subject, suspects, others)
     for camera, shares in blue.items():
         blues, oranges = np.mean(shares, axis=0)
         if blues > _BLUE_SHARE and blues > _BLUE_TO_ORANGE * oranges:
@@ -338,7 +324,7 @@ def check_images(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _frames(clip: _Clip) -> list[NDArray[np.uint8]]:
+def _frames(clip: VideoClip) -> list[NDArray[np.uint8]]:
     numbers = sorted({int(moment * (clip.length - 1)) for moment in _MOMENTS})
     try:
         return list(decode_at(clip.path, numbers))
@@ -356,7 +342,7 @@ def _frozen(frames: list[NDArray[np.uint8]]) -> bool:
     return all(changed.mean() < _SAME_SHARE for changed in apart)
 
 
-def _moves(subject: Subject, clip: _Clip) -> bool:
+def _moves(subject: Subject, clip: VideoClip) -> bool:
     start, stop = subject.rows.episodes(subject.meta)[clip.episode]
     for name in subject.choice.state:
         values = subject.group("state", name)

@@ -1,0 +1,116 @@
+"""The recordings reviewed by the conversion that reads them: the same signals and detectors."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from piperline.convert.plan import Plan
+from piperline.convert.stage import Staging, decodes_all
+from piperline.detectors.detect import notes
+from piperline.finding import Finding
+from piperline.review.folder import ReviewFolder
+from piperline.review.run import collected, detected, numbered
+from piperline.review.source import (
+    Unit,
+    recorded_unit,
+    subject_of,
+    with_sessions,
+)
+from piperline.review.worker import signals_file
+from piperline.signals.episode import EpisodeSignals, save_signals
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a review of the recordings found.
+
+    Attributes:
+        findings: the gravest first.
+        notes: what was not looked for, and why.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+class Reviewer:
+    """Reviews the episodes of a plan.
+
+    Args:
+        plan: what the run does; episodes that it edits are no longer those that were recorded.
+        folder: where a review may have kept signals; nothing is written where none did.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._pictures = all(decodes_all(e, plan.job) for e in plan.episodes)
+        self._kept = ReviewFolder(folder)
+        self._units = _units(plan, pictures=self._pictures)
+
+    def unmeasured(self, staging: Staging) -> frozenset[str]:
+        """The keys of the episodes whose signals are neither kept by a review nor staged."""
+        return frozenset(
+            key
+            for key, unit in self._units.items()
+            if self._load(key, unit, staging) is None
+        )
+
+    def look(self, plan: Plan, staging: Staging) -> Reviewed | None:
+        """What is wrong with the episodes that are left; None where none was measured."""
+        episodes = list(self._measured(plan, staging))
+        if not episodes:
+            return None
+        subject = subject_of(plan.job.layout)
+        collection = collected(episodes, subject, pictures=self._pictures)
+        told = notes(collection)
+        if len(episodes) < len(plan.episodes):
+            missing = len(plan.episodes) - len(episodes)
+            told.append(f"{missing} episodes could not be looked at")
+        return Reviewed(tuple(detected(collection, subject)), tuple(told))
+
+    def _measured(
+        self, plan: Plan, staging: Staging
+    ) -> Iterator[EpisodeSignals]:
+        """The signals of the episodes, numbered; those that are new are kept with the review's."""
+        index = 0
+        for planned in plan.episodes:
+            unit = self._units.get(planned.key)
+            signals = self._load(planned.key, unit, staging) if unit else None
+            if unit is None or signals is None:
+                continue
+            if not self._pictures:
+                signals = replace(signals, cameras={})
+            self._keep(replace(signals, key=unit.key))
+            yield numbered(signals, unit, index)
+            index += 1
+
+    def _load(
+        self, key: str, unit: Unit, staging: Staging
+    ) -> EpisodeSignals | None:
+        kept = self._kept.load(unit.key)
+        return staging.signals(key) if kept is None else kept
+
+    def _keep(self, signals: EpisodeSignals) -> None:
+        file = signals_file(self._kept.signals, signals.key)
+        if self._kept.is_ours and not file.exists():
+            # The dataset does not depend on whether the next review has to measure again.
+            with contextlib.suppress(OSError):
+                save_signals(file, signals)
+
+
+def _units(plan: Plan, *, pictures: bool) -> dict[str, Unit]:
+    """The episodes of a plan as a review names them, by their keys; none of an edited plan."""
+    if plan.asked.edits:
+        return {}
+    layout = plan.job.layout
+    found = [
+        recorded_unit(
+            episode.file,
+            (episode.source, episode.size, episode.mtime_ns, episode.name),
+            layout,
+            pictures=pictures,
+        )
+        for episode in plan.episodes
+    ]
+    keys = [episode.key for episode in plan.episodes]
+    return dict(zip(keys, with_sessions(found, layout), strict=True))

@@ -1,0 +1,171 @@
+"""convert ends with a review of the recordings: the same signals, and nothing else is changed."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from piperline.cli.app import app, run
+from piperline.convert.job import make_job
+from piperline.convert.pool import WorkerPool
+from piperline.convert.run import convert, plan_run
+from piperline.convert.stage import staging_area
+from piperline.review.run import review
+from piperline.signals.episode import load_signals
+from tests.helpers.recordings import write_piper
+from tests.helpers.sessions import Style, clean_set, write_sessions
+
+SMALL = Style(sessions=2, episodes=2, frames=(75, 90), texts=2)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A set in which one episode is marked as a failure."""
+    first, *others = clean_set(SMALL)
+    failed = replace(first, attributes={"success": False})
+    folder = tmp_path_factory.mktemp("recorded") / "data"
+    write_sessions(folder, [failed, *others])
+    return folder
+
+
+def files(root):
+    return {
+        path.relative_to(root): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def converted(recordings, output, review=None, **options):
+    job = make_job(inputs=[recordings], **options)
+    return convert([recordings], output, job, workers=1, review=review)
+
+
+def kept_signals(folder):
+    found = {}
+    for path in folder.glob("*/*.npz"):
+        signals = load_signals(path)
+        assert signals is not None
+        found[path.name] = signals
+    return found
+
+
+def test_the_dataset_is_the_same_and_nothing_else_is_left(recordings, tmp_path):
+    plain = converted(recordings, tmp_path / "plain")
+    ended = converted(recordings, tmp_path / "ended", tmp_path / "review")
+    assert plain.review is None
+    assert [f.code for f in ended.review.findings] == ["label-failure"]
+    assert files(tmp_path / "plain") == files(tmp_path / "ended")
+    assert {path.name for path in tmp_path.iterdir()} == {"plain", "ended"}
+
+
+def test_signals_are_those_of_a_review(recordings, tmp_path):
+    """Pictures decoded whole and small: the means of blocks are the same but for rounding."""
+    folder = tmp_path / "review"
+    own = review([recordings], folder, videos=False, workers=1)
+    kept = kept_signals(folder)
+    for path in folder.glob("*/*.npz"):
+        path.unlink()
+    made = converted(recordings, tmp_path / "out", folder)
+    assert made.review.findings == own.findings
+    again = kept_signals(folder)
+    assert len(kept) == 4
+    assert again.keys() == kept.keys()
+    for name, signals in kept.items():
+        for key, rows in signals.vectors.items():
+            assert np.array_equal(again[name].vectors[key], rows)
+        for camera, measured in signals.cameras.items():
+            other = again[name].cameras[camera]
+            assert np.array_equal(other.hashes, measured.hashes)
+            assert other.sharpness == measured.sharpness
+            assert np.allclose(other.view, measured.view, atol=0.6)
+            assert np.allclose(other.motion, measured.motion, atol=0.1)
+
+
+def test_what_one_measured_the_other_reuses(recordings, tmp_path, monkeypatch):
+    folder = tmp_path / "review"
+    write_piper(tmp_path / "other.hdf5", episodes=1, lengths=5)
+    review([tmp_path / "other.hdf5"], folder, videos=False, workers=1)
+    first = converted(recordings, tmp_path / "out", folder)
+    second = review([recordings], folder, videos=False, workers=1)
+    assert (second.reused, second.findings) == (4, first.review.findings)
+    monkeypatch.setattr(
+        "piperline.convert.stage.Staging.signals", lambda *_: None
+    )
+    third = converted(recordings, tmp_path / "again", folder)
+    assert third.review == first.review
+
+
+def test_a_bug_in_a_detector_leaves_the_dataset(
+    recordings, tmp_path, monkeypatch
+):
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("piperline.convert.review.detected", broken)
+    with pytest.raises(ZeroDivisionError):
+        converted(recordings, tmp_path / "out", tmp_path / "review")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert converted(recordings, tmp_path / "out").up_to_date
+
+
+def test_what_was_staged_without_signals_is_measured(recordings, tmp_path):
+    job = make_job(inputs=[recordings])
+    with WorkerPool(1) as pool:
+        plan = plan_run([recordings], job, pool=pool)
+        with staging_area(tmp_path / "out", plan) as staging:
+            pool.stage(
+                plan.episodes,
+                job,
+                staging.root,
+                moved=lambda *_: None,
+                done=lambda _: None,
+            )
+    made = converted(recordings, tmp_path / "out", tmp_path / "review")
+    assert made.reused == 4
+    assert [f.code for f in made.review.findings] == ["label-failure"]
+    assert not any("could not" in note for note in made.review.notes)
+
+
+def test_copied_pictures_are_not_looked_at(recordings, tmp_path):
+    made = converted(
+        recordings, tmp_path / "out", tmp_path / "review", video="copy"
+    )
+    assert [f.code for f in made.review.findings] == ["label-failure"]
+    assert "pictures were not looked at" in made.review.notes
+
+
+def test_the_command_line_ends_with_what_was_found(
+    tmp_path, monkeypatch, capsys
+):
+    marked = [
+        replace(take, attributes={"success": number == 3})
+        for number, take in enumerate(clean_set(SMALL))
+    ]
+    write_sessions(tmp_path / "data", marked)
+    monkeypatch.chdir(tmp_path)
+    assert run(app, ["convert", "data", "-o", "out", "-w", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "review of the recordings: 0 errors, 3 warnings" in said
+    assert said.count("[label-failure]") == 1
+    assert "(and in 2 more places) [label-failure]" in said
+    lines = said.splitlines()
+    (told,) = [line for line in lines if line.startswith("to see all of it")]
+    words = shlex.split(told.partition(": ")[2])
+    assert words == ["piperline", "review", "data"]
+    assert run(app, [*words[1:], "--no-videos"]) == 0
+    capsys.readouterr()
+    plan = ["--plan", "review/plan.toml"]
+    assert run(app, ["convert", "data", "-o", "planned", *plan]) == 0
+    assert "review of the recordings" not in capsys.readouterr().out
+    quiet = ["--no-review", "--json", "--overwrite"]
+    assert run(app, ["convert", "data", "-o", "out", *quiet]) == 0
+    assert json.loads(capsys.readouterr().out)["review"] is None
+    again = ["--json", "--overwrite"]
+    assert run(app, ["convert", "data", "-o", "out", *again]) == 0
+    document = json.loads(capsys.readouterr().out)["review"]
+    assert [f["code"] for f in document["findings"]] == ["label-failure"] * 3
+    assert document["next"] == "piperline review data"
