@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +91,9 @@ class InThisProcess:
         *,
         moved: Callable[[int, int], None],
         done: Callable[[PlannedEpisode], None],
+        measured: Collection[str] = frozenset(),
     ) -> list[Failure]:
+        assert not measured
         failures = []
         for episode in episodes:
             try:
