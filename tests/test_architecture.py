@@ -13,6 +13,7 @@ FLOORS = (
     "cluster",
     "verify",
     "hub",
+    "sync",
     "transfer",
     "convert",
     "review",
@@ -46,7 +47,7 @@ DOORS = {
     "huggingface_hub": ("hub",),
     "cyclopts": ("cli",),
     "rich": ("cli",),
-    "pydantic": ("recordings.layout", "convert", "cluster"),
+    "pydantic": ("recordings.layout", "convert", "sync", "cluster"),
 }
 
 FORBIDDEN = ("torch", "lerobot", "pandas", "cv2", "PIL")

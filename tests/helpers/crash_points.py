@@ -13,11 +13,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 from unittest.mock import patch
 
 from piperline.cluster import launch, shards_work
@@ -25,14 +25,15 @@ from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.ranks import run_rank
 from piperline.convert.job import Job, make_job
 from piperline.convert.look import look
-from piperline.convert.messages import Done, Look, LookSetup
-from piperline.convert.plan import PlannedEpisode
+from piperline.convert.messages import Done, Failed, Look, LookSetup
+from piperline.convert.plan import PlannedEpisode, load_plan
 from piperline.convert.pool import Failure
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.errors import (
+    PiperlineError,
     RecordingError,
     TaskFailed,
     VideoError,
@@ -49,6 +50,9 @@ from piperline.hdf5.split_repack import (
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.reader import here
+from piperline.sync import SyncOptions, sync
+from piperline.sync.run import Workers
+from piperline.sync.standing import StandingDataset
 from piperline.transfer import Options, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
@@ -72,9 +76,12 @@ class InThisProcess:
 
     def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
         messages: list[object] = []
-        look(setup, unit, messages.append)
-        yield from messages
-        yield Done()
+        end: Done | Failed = Done()
+        try:
+            look(setup, unit, messages.append)
+        except PiperlineError as error:
+            end = Failed(error)
+        yield from (*messages, end)
 
     def stage(
         self,
@@ -84,7 +91,9 @@ class InThisProcess:
         *,
         moved: Callable[[int, int], None],
         done: Callable[[PlannedEpisode], None],
+        measured: Collection[str] = frozenset(),
     ) -> list[Failure]:
+        assert not measured
         failures = []
         for episode in episodes:
             try:
@@ -114,7 +123,7 @@ class WritersInThisProcess:
             yield new
 
 
-def _one_camera() -> Layout:
+def one_camera() -> Layout:
     layout = load_layout("piper")
     return replace(layout, cameras={"mid": layout.cameras["mid"]})
 
@@ -123,13 +132,13 @@ def _convert(site: Path) -> None:
     convert(
         [site / "data"],
         site / "out",
-        make_job(layout=_one_camera()),
+        make_job(layout=one_camera()),
         pool=InThisProcess(),  # type: ignore[arg-type]
     )
 
 
 def _overwrite(site: Path) -> None:
-    job = make_job(layout=_one_camera(), video="copy")
+    job = make_job(layout=one_camera(), video="copy")
     convert(
         [site / "data"],
         site / "out",
@@ -166,13 +175,18 @@ def _edit(site: Path) -> None:
     edit(site / "a", plan)
 
 
+def _sync(site: Path) -> None:
+    pool = cast("Workers", InThisProcess())
+    sync([site / "data"], site / "out", SyncOptions(pool=pool))
+
+
 def _shards(site: Path) -> None:
     """Without datatrove, which does the ranks in processes of its own."""
     folder = JobFolder(site / "logs/job")
     work = launch.plan_shards(
         [site / "data"],
         site / "home/set",
-        make_job(layout=_one_camera()),
+        make_job(layout=one_camera()),
         folder,
         world=1,
         pool=InThisProcess(),  # type: ignore[arg-type]
@@ -206,6 +220,7 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "migrate": _migrate,
     "migrate-in-place": _migrate_in_place,
     "edit": _edit,
+    "sync": _sync,
     "shards": _shards,
     "repack": _repack,
 }
@@ -213,6 +228,11 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
 
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
+    if (
+        command == "sync"
+    ):  # what it makes of types once, the forks need not make again
+        StandingDataset(folder / "start/out")
+        load_plan(folder / "nowhere")
     before: dict[str, str] = {}
     for number in itertools.count():
         shutil.copytree(folder / "start", site)

@@ -24,7 +24,7 @@ from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import contents, tree
-from tests.hub.hub_server import READ, WRITE, Fault, HubServer
+from tests.hub.hub_server import READ, WRITE, Fault
 
 REPO = "lab/apples"
 
@@ -32,22 +32,6 @@ REPO = "lab/apples"
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Use 'content:DeprecationWarning"
 )
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    with HubServer() as server:
-        constants = huggingface_hub.constants
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(
-            constants, "HF_TOKEN_PATH", str(tmp_path / "no token")
-        )
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        hub.show_progress(wanted=False)
-        yield server
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from piperline.convert.run import convert
 from piperline.errors import OutputExists, UsageError
 from piperline.output import publish
 from piperline.transfer import Options, aggregate
+from tests.helpers.crash_points import one_camera
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
 MAKING = ("convert", "aggregate", "migrate", "shards")
-REPLACING = ("overwrite", "aggregate-over", "migrate-in-place", "edit")
+REPLACING = ("overwrite", "aggregate-over", "migrate-in-place", "edit", "sync")
 OF_HDF5 = ("repack",)
 """Their files are opened by HDF5 itself: only names are seen here."""
 LEAST = 20
@@ -33,14 +34,20 @@ def start(folder: Path, command: str) -> None:
     write_piper(data / "one.hdf5", episodes=1, lengths=[4])
     if command == "overwrite":
         convert([data], folder / "out", make_job(), workers=1)
+    if command == "sync":
+        write_piper(data / "two.hdf5", episodes=1, first=1, lengths=[4])
+        job = make_job(layout=one_camera())
+        convert([data], folder / "out", job, workers=1)
+        (data / "one.hdf5").unlink()
+        write_piper(data / "three.hdf5", episodes=1, first=2, lengths=[4])
     if command == "shards":
-        job = folder / "logs/job"
-        job.mkdir(parents=True)
-        (job / "id").write_text("the same in each try")
+        job_folder = folder / "logs/job"
+        job_folder.mkdir(parents=True)
+        (job_folder / "id").write_text("the same in each try")
         (folder / "home").mkdir()
     if command == "repack":
         write_piper(data / "two.hdf5", episodes=1, first=1, lengths=[4])
-    of_recordings = {"convert", "overwrite", "shards", "repack"}
+    of_recordings = {"convert", "overwrite", "sync", "shards", "repack"}
     for name in () if command in of_recordings else ("a", "b"):
         convert([data], folder / name, make_job(video="copy"), workers=1)
     if command == "aggregate-over":

@@ -15,7 +15,7 @@ from piperline.cli.console import Output, as_typed, system_error
 from piperline.errors import PiperlineError
 from piperline.text import printable
 
-_RESUMABLE = frozenset({"convert", "pull", "push", "shards"})
+_RESUMABLE = frozenset({"convert", "pull", "push", "shards", "sync"})
 """Commands that go on from where they were interrupted."""
 
 
@@ -92,6 +92,21 @@ _add(
     'piperline convert ./aloha --layout aloha --task "fold it" --output out/towel',
     "piperline convert ./data --output out/apples --slurm --workers 50 --wait",
     usage="[OPTIONS] IN...",
+)
+
+_add(
+    app,
+    "sync",
+    "piperline.cli.sync:sync",
+    "Bring a dataset into step with its recordings: what is new or changed is encoded, what has "
+    "gone leaves, the rest is taken over. The result is what a conversion from nothing would make, "
+    "byte for byte, by the settings that the dataset was made with.",
+    "piperline sync ./data out/apples",
+    "piperline sync ./data out/apples --dry-run",
+    "piperline sync ./data out/apples --keep-missing",
+    "piperline sync ./data out/apples --watch",
+    "piperline sync ./data out/apples --push --repo-id my-lab/pick-apples",
+    usage="[OPTIONS] IN... DATASET",
 )
 
 _add(

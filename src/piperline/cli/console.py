@@ -17,7 +17,10 @@ from piperline.text import printable
 
 Volume = Literal["quiet", "normal", "verbose"]
 
-_COMMANDS = "convert|migrate|aggregate|push|pull|demo|layout|hdf5|shards|groot"
+_COMMANDS = (
+    "convert|review|sync|migrate|edit|aggregate|verify|push|pull|demo|layout|"
+    "hdf5|shards|groot"
+)
 _OWN_COMMAND = re.compile(
     rf"(?<![\w./-])piperline(?= (?:{_COMMANDS}|--help)\b)"
 )

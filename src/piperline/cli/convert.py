@@ -134,7 +134,7 @@ def _convert_on_slurm(
             watch=watch,
             pool=pool,
         )
-    for line in _left_out(shards.plan.left_out):
+    for line in left_out_lines(shards.plan.left_out):
         out.data(line)
     launched = submit_conversion(folder, shards, aggregation, flags)
     afresh = f"; and add --overwrite, or move {aggregation.output(0)} away"
@@ -244,7 +244,7 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
             f"  {number:6} {where}: {plural(episode.length, 'frame')}, "
             f"{', then '.join(map(repr, episode.tasks))}"
         )
-    yield from _left_out(plan.left_out)
+    yield from left_out_lines(plan.left_out)
     yield from _notes(plan.notes)
 
 
@@ -354,7 +354,7 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     yield f"{text} in {result.seconds:.1f} s ({rate:.0f} images/s)"
     if result.reused:
         yield f"{plural(result.reused, 'episode')} had been encoded by an earlier run"
-    yield from _left_out(result.left_out)
+    yield from left_out_lines(result.left_out)
     yield from _notes(result.notes)
     made, source = (
         size_text(result.dataset_bytes),
@@ -417,7 +417,8 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
     yield from (printable(f"note: {note}") for note in notes)
 
 
-def _left_out(left_out: Sequence["LeftOut"]) -> Iterator[str]:
+def left_out_lines(left_out: Sequence["LeftOut"]) -> Iterator[str]:
+    """What was left out, and why, a line each."""
     for item in left_out:
         where = (
             f"{item.file}: {item.episode}" if item.episode else str(item.file)

@@ -16,9 +16,11 @@ from piperline.cluster.shards import (
     shard_folder,
     sizes,
 )
-from piperline.convert.assemble import write_dataset, write_provenance
-from piperline.convert.plan import Plan, PlannedEpisode, brief
+from piperline.convert.assemble import write_dataset
+from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.pool import Failure, WorkerPool
+from piperline.convert.problems import brief
+from piperline.convert.provenance import write_provenance
 from piperline.convert.run import without_failures
 from piperline.convert.stage import Staging
 from piperline.errors import (

@@ -1,6 +1,5 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -8,39 +7,64 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from piperline import __version__
 from piperline.convert.plan import MadeEpisode, Plan, PlannedEpisode
+from piperline.convert.provenance import write_provenance
 from piperline.convert.stage import Staging, work_folder
 from piperline.convert.verdict import verdict_of
 from piperline.edits.editor import Editor
 from piperline.edits.episodes import edited
 from piperline.edits.pictures import Pictures
-from piperline.edits.plan import DatasetEdit
 from piperline.edits.schema import SchemaEdit
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import TaskFailed
-from piperline.features import Schema, camera_key, layout_schema
+from piperline.features import Schema, layout_schema
 from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
 from piperline.lerobot import WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
-from piperline.lerobot.info import PROVENANCE
+from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
-from piperline.recordings.layout import Layout
+from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
 from piperline.video.recut import Recutter
 
 
+class Standing(Protocol):
+    """A dataset whose episodes are taken over as they are."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset."""
+
+    def has(self, planned: PlannedEpisode, plan: Plan) -> bool:
+        """Whether it has all that a plan makes of an episode."""
+
+    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+        """An episode that it has."""
+
+
 def assemble(
-    staging: Staging, plan: Plan, output: Path, *, replaces: str | None = None
+    staging: Staging,
+    plan: Plan,
+    output: Path,
+    *,
+    replaces: str | None = None,
+    standing: Standing | None = None,
 ) -> Schema:
-    """Make the dataset of a plan whose episodes are all staged: one ordered pass, then one rename.
+    """Make the dataset of a plan whose episodes are all at hand: one ordered pass, then one rename.
 
     What is staged stays; a run that begins when the dataset has its name removes it (`sweep`).
+
+    Args:
+        staging: where the episodes are.
+        plan: which episodes, in which order.
+        output: the name that the dataset gets.
+        replaces: the state of the dataset that it replaces; see `give_name`.
+        standing: has the episodes that are not staged.
 
     Returns:
         The dataset's schema.
@@ -51,7 +75,7 @@ def assemble(
     """
     # another attempt may be at work as well
     folder = staging.root / f"dataset-{own_name()}"
-    schema = write_dataset(staging, plan, folder)
+    schema = write_dataset(staging, plan, folder, standing)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
     publish(folder, output, replaces=replaces)
@@ -69,13 +93,16 @@ def sweep(output: Path) -> None:
     sweep_removed(staging.root)
 
 
-def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
-    """Write the dataset of a plan whose episodes are all staged.
+def write_dataset(
+    staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
+) -> Schema:
+    """Write the dataset of a plan whose episodes are all at hand.
 
     Args:
         staging: where the episodes are.
         plan: which episodes, in which order.
         folder: is made; the caller gives it its final name with `publish`.
+        standing: has the episodes that are not staged.
 
     Returns:
         The dataset's schema.
@@ -84,7 +111,8 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         TaskFailed: an episode is not staged.
     """
     folder.mkdir()
-    staged = _schema(plan, _staged(staging, plan.episodes[0]))
+    at_hand = _AtHand(staging, plan, standing)
+    staged = _schema(plan, *at_hand.first())
     change = SchemaEdit(plan.edit, staged)
     wanted = _wants_groot_stats(plan, staged)
     written = WrittenRows(folder) if wanted else None
@@ -93,7 +121,7 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
         link=True, data_mb=job.data_mb, video_mb=job.video_mb
     )
     with _carrying_out(plan, change, folder) as (editor, pictures):
-        coming = _episodes(staging, plan, editor)
+        coming = _episodes(at_hand, plan, editor)
         first = next(coming)
         schema = pictures.schema_of(first)
         with closing(
@@ -104,14 +132,17 @@ def write_dataset(staging: Staging, plan: Plan, folder: Path) -> Schema:
                 if written:
                     written.add(rows)
             writer.finish()
+            origins = writer.origins
     if job.license:
         declare_license(folder / "README.md", job.license)
     if write_modality(folder, staged, change.modality) and written:
         write_groot_stats(folder, written=written)
     write_provenance(plan, folder)
-    expected = _expected(staging, plan, change)
+    expected = _expected(at_hand, plan, change)
     write_seal(
-        folder, verdict_of(folder, expected) if job.settings.verify else None
+        folder,
+        verdict_of(folder, expected) if job.settings.verify else None,
+        known=known_parts([standing.dataset] if standing else [], origins),
     )
     return schema
 
@@ -140,12 +171,50 @@ def _carrying_out(
         yield editor, pictures
 
 
+class _AtHand:
+    """The episodes of a plan: staged, or those of a dataset that has them as they are to be."""
+
+    def __init__(
+        self, staging: Staging, plan: Plan, standing: Standing | None
+    ) -> None:
+        self._staging, self._plan, self._standing = staging, plan, standing
+
+    def first(self) -> tuple[PlannedEpisode, EncodedEpisode]:
+        """One whose cameras are those of all before they are edited."""
+        planned, taken = min(self, key=lambda each: bool(each[0].kept))
+        return planned, next(taken) if taken else self.staged(planned)
+
+    def __iter__(
+        self,
+    ) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]]:
+        """Each planned episode, and what is taken over of it; None where it is staged."""
+        standing = self._standing
+        made = self._plan.made
+        for planned in self._plan.episodes:
+            pieces = [next(made) for _ in planned.made]
+            if standing and standing.has(planned, self._plan):
+                yield planned, map(standing.encoded, pieces)
+            else:
+                yield planned, None
+
+    def staged(self, planned: PlannedEpisode) -> EncodedEpisode:
+        """A staged episode.
+
+        Raises:
+            TaskFailed: it is not there.
+        """
+        return _staged(self._staging, planned)
+
+
 def _episodes(
-    staging: Staging, plan: Plan, editor: Editor
+    at_hand: _AtHand, plan: Plan, editor: Editor
 ) -> Iterator[EncodedEpisode]:
     """The episodes of the dataset, in order."""
-    for planned in plan.episodes:
-        episode = _staged(staging, planned)
+    for planned, taken in at_hand:
+        if taken:
+            yield from taken
+            continue
+        episode = at_hand.staged(planned)
         for piece in planned.made:
             if plan.edit or planned.pieces:
                 yield editor.piece(
@@ -156,11 +225,14 @@ def _episodes(
 
 
 def _expected(
-    staging: Staging, plan: Plan, change: SchemaEdit
+    at_hand: _AtHand, plan: Plan, change: SchemaEdit
 ) -> Iterator[EncodedEpisode]:
     """The rows that the episodes of the dataset must have, and what is known of their videos."""
-    for planned in plan.episodes:
-        episode = _staged(staging, planned)
+    for planned, taken in at_hand:
+        if taken:
+            yield from taken
+            continue
+        episode = at_hand.staged(planned)
         for piece in planned.made:
             yield edited(
                 episode, piece, plan.edit, change, made=partial(_seen, plan)
@@ -183,12 +255,6 @@ def _wants_groot_stats(plan: Plan, schema: Schema) -> bool:
     )
 
 
-def write_provenance(plan: Plan, folder: Path) -> None:
-    """Record how the dataset in `folder` was made: layout, settings, sources, what was left out."""
-    text = json.dumps(provenance(plan), indent=2, ensure_ascii=False)
-    write_whole(folder / PROVENANCE, text + "\n")
-
-
 def _staged(staging: Staging, planned: PlannedEpisode) -> EncodedEpisode:
     episode = staging.load(planned.key)
     if episode is None or episode.length != planned.length:
@@ -201,11 +267,13 @@ def _staged(staging: Staging, planned: PlannedEpisode) -> EncodedEpisode:
     return episode
 
 
-def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
+def _schema(
+    plan: Plan, planned: PlannedEpisode, first: EncodedEpisode
+) -> Schema:
     cameras = {
         name: clip.info
         for name, clip in zip(
-            plan.episodes[0].cameras, first.clips.values(), strict=True
+            planned.cameras, first.clips.values(), strict=True
         )
     }
     return layout_schema(
@@ -213,94 +281,9 @@ def _schema(plan: Plan, first: EncodedEpisode) -> Schema:
         cameras=cameras,
         depth={
             name: header.depth
-            for name, header in plan.episodes[0].cameras.items()
+            for name, header in planned.cameras.items()
             if header.depth
         },
         fps=plan.fps,
         robot_type=plan.job.robot_type,
     )
-
-
-def entry_of(
-    made: MadeEpisode, edit: DatasetEdit, layout: Layout
-) -> dict[str, Any]:
-    """What the record tells of an episode: its recording, and what an edit plan left of it.
-
-    Args:
-        made: the episode.
-        edit: what was done to all of them.
-        layout: of the recordings.
-    """
-    planned, piece, every = made.planned, made.piece, edit.every
-    entry: dict[str, Any] = {
-        "source": planned.source,
-        "episode": planned.name,
-        "length": made.length,
-    }
-    if planned.swapped:
-        entry["red_and_blue_exchanged"] = list(planned.swapped)
-    frames = planned.frames[piece.start : piece.stop : every]
-    if planned.taken or not piece.whole or every > 1:
-        stop = planned.frames.stop if planned.taken else piece.stop
-        entry["frames"] = [frames.start, stop]
-    if frames.step > 1:
-        entry["every"] = frames.step
-    changes = _changes(made, edit, layout)
-    return {**entry, "edited": changes} if changes else entry
-
-
-def _changes(
-    made: MadeEpisode, edit: DatasetEdit, layout: Layout
-) -> dict[str, Any]:
-    """What is not as it was recorded, beside the frames; see `edits.recorded`."""
-    told = made.planned.tasks
-    given = (
-        told if made.piece.instruction is None else (made.piece.instruction,)
-    )
-    names = edit.rename_instructions
-    new = list(dict.fromkeys(names.get(text, text) for text in given))
-    order = {}
-    for key, dimensions in edit.reorder_dimensions.items():
-        known = layout.vectors[key].dimension_names
-        order[key] = [known.index(name) for name in dimensions]
-    changes = {
-        "instructions": [] if new == list(told) else new,
-        "cameras": {
-            camera_key(after): camera_key(before)
-            for before, after in edit.rename_cameras.items()
-        },
-        "order": order,
-    }
-    return {name: change for name, change in changes.items() if change}
-
-
-def provenance(plan: Plan) -> dict[str, Any]:
-    """How a dataset is made: what `meta/piperline.json` holds, as JSON."""
-    settings = plan.job.settings
-    record = {
-        "made_by": f"piperline {__version__}",
-        "format": plan.job.format,
-        "layout": asdict(plan.job.layout),
-        "video": asdict(settings.video),
-        "fps": plan.fps // plan.edit.every,
-        "size": settings.size,
-        "groot": plan.job.groot,
-        "episodes": [
-            entry_of(made, plan.edit, plan.job.layout) for made in plan.made
-        ],
-        "left_out": [
-            {
-                "source": left.file.name,
-                "episode": left.episode,
-                "reason": left.reason,
-            }
-            for left in plan.left_out
-        ],
-    }
-    if plan.asked.edits:
-        edited_by = {
-            "by": f"piperline {__version__}",
-            "plan": json.loads(plan.asked.edits),
-        }
-        record["edited"] = [edited_by]
-    return record

@@ -1,54 +1,27 @@
 """The plan of a run: which episodes, in which order, under which keys; what is left out."""
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piperline.convert.edits import carried_out
-from piperline.convert.encode import refuse_video
 from piperline.convert.job import Job
-from piperline.convert.keys import MADE_BY, keyed
-from piperline.convert.messages import (
-    Done,
-    Look,
-    LookSetup,
-    Names,
-    Planned,
-    Refused,
-)
-from piperline.convert.pool import WorkerPool, error_of
-from piperline.convert.selection import Selection
-from piperline.edits.document import plan_document
 from piperline.edits.pieces import Piece
-from piperline.edits.plan import NO_EDITS, DatasetEdit, EditPlan
+from piperline.edits.plan import (
+    DatasetEdit,
+    fingerprint,
+)
 from piperline.errors import (
-    LayoutMismatch,
-    PiperlineError,
     Place,
-    RecordingError,
-    UsageError,
-    VideoError,
 )
 from piperline.recordings.beside import Beside
-from piperline.recordings.detect import settle
-from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
 from piperline.recordings.instructions import Spans, spans_from, texts_in
-from piperline.text import printable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-NOTHING_LEFT = (
-    "repair the recordings: if all bad episodes are left out, none is left"
-)
-
-_SHOWN = 10
-_MOST_DEATHS = 8  # of workers, over one file
 
 
 @dataclass(frozen=True)
@@ -70,6 +43,8 @@ class PlannedEpisode:
         pieces: what an edit plan leaves of what is staged; none for all of it.
         beside: the files beside the recording that hold its images, if such do.
         spans: when its task text changes, where it does; `task` is the first.
+        kept: of an episode that stays in a dataset as it is: what the record tells of it, as JSON.
+        missing: whether it stays though its recording is gone.
     """
 
     file: Path
@@ -86,6 +61,13 @@ class PlannedEpisode:
     pieces: tuple[Piece, ...] = ()
     beside: Beside = field(default=Beside())
     spans: Spans = ()
+    kept: str = ""
+    missing: bool = False
+
+    @property
+    def made_of(self) -> str:
+        """What tells whether its recording has changed since; see `edits.plan`."""
+        return fingerprint(self.source, self.size, self.mtime_ns, self.name)
 
     @property
     def frames(self) -> range:
@@ -186,7 +168,8 @@ class Plan:
         names = self.edit.rename_instructions
         for planned in self.episodes:
             for piece in planned.made:
-                frames = range(piece.start, piece.stop, self.edit.every)
+                every = 1 if planned.kept else self.edit.every
+                frames = range(piece.start, piece.stop, every)
                 told = [names.get(task, task) for task in _told(planned, piece)]
                 tasks = tuple(dict.fromkeys(told))
                 yield MadeEpisode(planned, piece, len(frames), tasks)
@@ -194,8 +177,8 @@ class Plan:
     @property
     def fps(self) -> int:
         """Frames a second of what is staged."""
-        step = self.episodes[0].frames.step if self.episodes else 1
-        return self.job.settings.fps // step
+        steps = [each.frames.step for each in self.episodes if not each.kept]
+        return self.job.settings.fps // (steps[0] if steps else 1)
 
     @property
     def key(self) -> str:
@@ -252,285 +235,3 @@ def load_plan(path: Path) -> Plan | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return plan
-
-
-def make_plan(
-    inputs: Inputs,
-    job: Job,
-    *,
-    pool: WorkerPool,
-    episodes: str | None = None,
-    skip_bad: bool = False,
-    edits: EditPlan = NO_EDITS,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-    previous: Plan | None = None,
-) -> Plan:
-    """Look at every episode, without reading its frames, and decide what a run does.
-
-    Args:
-        inputs: files and folders.
-        job: what is to be done.
-        pool: of workers; one of them looks.
-        episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
-            (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
-        skip_bad: leave out what cannot be converted, instead of raising.
-        edits: an edit plan.
-        progress: told how many of how many files were looked at.
-        previous: a plan of an earlier run; used if it was made for the same job and files.
-
-    Raises:
-        RecordingError: something cannot be converted and is not to be left out, or nothing is left;
-            or a recording has changed since `edits` were made.
-        UsageError: `edits` name what is not there, or leave nothing.
-    """
-    files = find_recordings(inputs, job.layout.episodes.files)
-    job = replace(
-        job,
-        layout=replace(
-            settle(job.layout, inputs, pool.read),
-            fps=job.layout.fps,
-        ),
-    )
-    asked = Asked(
-        tuple(_identity(path, source) for path, source in files),
-        episodes,
-        skip_bad,
-        MADE_BY,
-        json.dumps(plan_document(edits), sort_keys=True) if edits else "",
-    )
-    if previous and _still_holds(previous, job, asked):
-        return previous
-    planner = _Planner(job, episodes, pool)
-    for count, (path, source) in enumerate(files, 1):
-        planner.take(path, source)
-        progress(count, len(files))
-    planned, problems = planner.planned, planner.problems
-    dropped: list[LeftOut] = []
-    edit = DatasetEdit()
-    if edits and planned:
-        done = carried_out(planned, edits, job)
-        planned, edit = done.kept, done.edit
-        _refuse_exchanged(planned, job)
-        dropped = [
-            LeftOut(episode.file, printable(episode.name), reason)
-            for episode, reason in done.dropped
-        ]
-    if problems and not (skip_bad and planned):
-        raise _all_problems(
-            problems, len(planned) + len(problems), skip_bad=skip_bad
-        )
-    if planner.selection.unmatched and planner.seen:
-        raise UsageError(
-            "a part of --episodes matches no episode",
-            expected=f"numbers from 0 to {planner.seen - 1}, half-open ranges of them, or names",
-            found=printable(", ".join(planner.selection.unmatched)),
-            next_step="see which there are: the same command with --dry-run and without --episodes",
-        )
-    left_out = (*planner.filtered, *dropped, *map(_left_out, problems))
-    return Plan(
-        job,
-        tuple(keyed(planned, job)),
-        left_out,
-        asked,
-        tuple(planner.notes),
-        edit,
-    )
-
-
-def _still_holds(plan: Plan, job: Job, asked: Asked) -> bool:
-    """Whether a look would find the same. Files beside recordings tell only when looked at."""
-    looks_beside = job.layout.looks_beside or any(
-        episode.beside != Beside() for episode in plan.episodes
-    )
-    return (plan.job, plan.asked) == (job, asked) and not looks_beside
-
-
-def _refuse_exchanged(planned: Sequence[PlannedEpisode], job: Job) -> None:
-    """See that cameras whose colours are put right can become the video that is asked for."""
-    for episode in planned:
-        for camera in episode.swapped:
-            place = replace(episode.place, camera=camera)
-            refuse_video(job.settings, place, episode.cameras[camera])
-
-
-def _identity(
-    path: Path,
-    source: str,
-) -> tuple[Path, str, int, int]:
-    stat = path.stat()
-    return path, source, stat.st_size, stat.st_mtime_ns
-
-
-class _Planner:
-    """Collects the episodes of file after file, and what is wrong with others."""
-
-    def __init__(
-        self, job: Job, episodes: str | None, pool: WorkerPool
-    ) -> None:
-        self.planned: list[PlannedEpisode] = []
-        self.problems: list[PiperlineError] = []
-        self.filtered: list[LeftOut] = []
-        self.notes: list[str] = []
-        self.seen = 0
-        self.selection = Selection(episodes)
-        self._job, self._pool = job, pool
-        self._setup = LookSetup(job, episodes)
-
-    def take(self, path: Path, source: str) -> None:
-        """Look at a file, in a worker: if it crashes or hangs, that costs one episode."""
-        before, chosen, answered, known = self.seen, list[str](), 0, 0
-        for _ in range(_MOST_DEATHS):
-            end: object = None
-            for message in self._pool.look(
-                Look(path, source, before, answered), self._setup
-            ):
-                if isinstance(message, Names):
-                    chosen = self._chosen(message.names, before)
-                    self.filtered += [
-                        LeftOut(path, *item)
-                        for item in message.filtered[known:]
-                    ]
-                    known = len(message.filtered)
-                elif isinstance(message, Planned | Refused):
-                    answered += 1
-                    self._answer(message)
-                else:
-                    end = message
-            if isinstance(end, Done):
-                return
-            at = chosen[answered] if answered < len(chosen) else None
-            self._problem(error_of(end, Place(file=path, episode=at)))
-            answered += 1
-            if answered >= len(chosen):
-                return
-        self._problem(_crashes_again_and_again(path))
-
-    def _chosen(
-        self,
-        names: Sequence[str],
-        before: int,
-    ) -> list[str]:
-        self.seen = before + len(names)
-        return [
-            name
-            for i, name in enumerate(names, before)
-            if self.selection(i, name)
-        ]
-
-    def _answer(self, message: Planned | Refused) -> None:
-        if isinstance(message, Refused):
-            self._problem(message.error)
-            return
-        try:
-            if self.planned:
-                _same_cameras(message.episode, self.planned[0], self._job)
-            notes = (
-                message.notes
-                if self.planned
-                else (*message.unused, *message.notes)
-            )
-            self.notes += [note for note in notes if note not in self.notes]
-            self.planned.append(message.episode)
-        except LayoutMismatch as error:
-            self._problem(error)
-
-    def _problem(self, error: PiperlineError) -> None:
-        if not isinstance(error, RecordingError | VideoError):
-            raise error
-        self.problems.append(error)
-
-
-def _crashes_again_and_again(path: Path) -> RecordingError:
-    return RecordingError(
-        "reading the file crashes again and again",
-        place=Place(file=path),
-        expected="an undamaged file",
-        found=f"{_MOST_DEATHS} crashes; the rest of it was not looked at",
-        next_step="copy or record it again",
-    )
-
-
-def _left_out(error: PiperlineError) -> LeftOut:
-    place = error.place or Place()
-    return LeftOut(
-        Path(place.file or ""),
-        printable(place.episode) if place.episode else None,
-        brief(error),
-    )
-
-
-def _same_cameras(
-    episode: PlannedEpisode, first: PlannedEpisode, job: Job
-) -> None:
-    def described(cameras: dict[str, CameraHeader]) -> str:
-        sizes = {
-            name: f" {c.width}x{c.height}" if job.settings.size is None else ""
-            for name, c in cameras.items()
-        }
-        kinds = {
-            name: f" depth in {c.depth}" if c.depth else ""
-            for name, c in cameras.items()
-        }
-        known = [name + size + kinds[name] for name, size in sizes.items()]
-        return ", ".join(known) or "none"
-
-    if described(episode.cameras) != described(first.cameras):
-        raise LayoutMismatch(
-            "the cameras differ from those of the first episode",
-            place=episode.place,
-            expected=described(first.cameras),
-            found=described(episode.cameras),
-            next_step="convert them into a dataset of their own, or scale all with --resize WxH",
-        )
-
-
-def brief(error: PiperlineError) -> str:
-    """An error in one line: what is wrong, where in the episode, and what was found."""
-    inside = (
-        replace(error.place, file=None, episode=None)
-        if error.place
-        else Place()
-    )
-    where = f" ({inside})" if str(inside) else ""
-    return printable(
-        error.message + where + (f": {error.found}" if error.found else "")
-    )
-
-
-def _episode_of(error: PiperlineError) -> Place:
-    place = error.place or Place()
-    return Place(file=place.file, episode=place.episode)
-
-
-def _all_problems(
-    problems: Sequence[PiperlineError], total: int, *, skip_bad: bool
-) -> PiperlineError:
-    first = problems[0]
-    step = NOTHING_LEFT if skip_bad else first.next_step
-    error = type(first)(
-        first.message,
-        place=first.place,
-        expected=first.expected,
-        found=first.found,
-        next_step=step,
-    )
-    if len(problems) > 1:
-        lines = [
-            f"{_episode_of(error)}: {brief(error)}"
-            for error in problems[1:_SHOWN]
-        ]
-        more = (
-            [f"... and {len(problems) - _SHOWN} more"]
-            if len(problems) > _SHOWN
-            else []
-        )
-        error.add_note(
-            "\n".join(
-                [
-                    f"{len(problems)} of {total} cannot be converted; the others:",
-                    *lines,
-                    *more,
-                ]
-            )
-        )
-    return error

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from piperline.convert.assemble import assemble, sweep
 from piperline.convert.job import Job
 from piperline.convert.plan import (
-    NOTHING_LEFT,
     LeftOut,
     Plan,
-    brief,
     load_plan,
-    make_plan,
 )
+from piperline.convert.planning import make_plan
 from piperline.convert.pool import Failure, WorkerPool
+from piperline.convert.problems import NOTHING_LEFT, brief
 from piperline.convert.progress import (
     Counter,
     Progress,
@@ -185,7 +184,7 @@ def convert(
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
-    _refuse_recordings_inside(inputs, output)
+    refuse_recordings_inside(inputs, output)
     replaces = check_free(output, overwrite=overwrite, watch=checking(watch))
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(WorkerPool(workers))
@@ -242,7 +241,7 @@ def convert(
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
-        dataset_bytes=_bytes_below(output),
+        dataset_bytes=bytes_below(output),
         seconds=time.monotonic() - started,
         review=reviewed,
     )
@@ -267,7 +266,7 @@ def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
-        dataset_bytes=_bytes_below(dataset.root),
+        dataset_bytes=bytes_below(dataset.root),
         seconds=seconds,
         up_to_date=True,
     )
@@ -279,13 +278,14 @@ def _recorded_bytes(plan: Plan) -> int:
     )
 
 
-def _bytes_below(folder: Path) -> int:
+def bytes_below(folder: Path) -> int:
+    """How many bytes the files below a folder have."""
     return sum(
         path.stat().st_size for path in folder.rglob("*") if path.is_file()
     )
 
 
-def _refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
+def refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
     """See that no recording would be replaced together with the output, or taken for staged work.
 
     Raises:

@@ -78,6 +78,11 @@ class Staging:
         """Remove a damaged episode, so that it is made again."""
         shutil.rmtree(self._folder(key).path, ignore_errors=True)
 
+    def begin(self, plan: Plan) -> None:
+        """Take down the plan; what was staged for others is removed."""
+        write_whole(self.plan_file, plan.to_json())
+        self.keep_only({episode.key for episode in plan.episodes})
+
     def keep_only(self, keys: Collection[str]) -> None:
         """Remove what was staged for other settings, or of recordings that have changed."""
         for path in self._episodes.glob("*"):
@@ -290,6 +295,25 @@ def _check_unchanged(episode: PlannedEpisode, recording: Recording) -> None:
 
 
 @contextlib.contextmanager
+def locked_staging(output: Path, root: Path | None = None) -> Iterator[Staging]:
+    """The staging folder of `output`, for this process alone.
+
+    Args:
+        output: what is made with it; a replacement of it that was killed is finished.
+        root: another folder than `OUT.work`.
+
+    Raises:
+        OutputExists: piperline did not make the folder, or another process is at work in it.
+        OutputError: it cannot be written.
+    """
+    staging = Staging(root or work_folder(output))
+    sweep_removed(staging.root)
+    with workspace(staging.root, output, NAMES):
+        restore_replaced(staging.root, output)
+        yield staging
+
+
+@contextlib.contextmanager
 def staging_area(
     output: Path, plan: Plan, *, root: Path | None = None, resume: bool = True
 ) -> Iterator[Staging]:
@@ -305,12 +329,8 @@ def staging_area(
         OutputExists: piperline did not make the folder, or another process is at work in it.
         OutputError: it cannot be written.
     """
-    staging = Staging(root or work_folder(output))
-    sweep_removed(staging.root)
-    with workspace(staging.root, output, NAMES):
-        restore_replaced(staging.root, output)
+    with locked_staging(output, root) as staging:
         if not resume:
             staging.clear()
-        write_whole(staging.plan_file, plan.to_json())
-        staging.keep_only({episode.key for episode in plan.episodes})
+        staging.begin(plan)
         yield staging

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from piperline.convert.assemble import entry_of, provenance
-from piperline.convert.plan import MadeEpisode, Plan, PlannedEpisode
+from piperline.convert.plan import MadeEpisode, Plan
+from piperline.convert.provenance import entry_of, provenance
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
@@ -20,17 +20,12 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     Returns:
         The dataset; None if there is none, or another one.
     """
-    file = output / PROVENANCE
     try:
-        recorded = json.loads(file.read_text(encoding="utf-8"))
-        made = file.stat().st_mtime_ns
+        recorded = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
         dataset = open_dataset(output)
     except (OSError, ValueError, DatasetError):
         return None
-    if (
-        any(_newest(episode) > made for episode in plan.episodes)
-        or dataset.missing_cameras
-    ):
+    if dataset.missing_cameras:
         return None
     kept = _kept(plan, recorded)
     told = {
@@ -48,11 +43,6 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     return dataset if tasks == [episode.tasks for episode in kept] else None
 
 
-def _newest(episode: PlannedEpisode) -> int:
-    """When the recording, or a file beside it that holds images, last changed."""
-    return max(episode.mtime_ns, episode.beside.newest_ns)
-
-
 def _kept(plan: Plan, recorded: Any) -> list[MadeEpisode]:  # noqa: ANN401 - JSON
     """The episodes of the plan that were not left out while they were encoded."""
     items = recorded.get("left_out", []) if isinstance(recorded, dict) else []
@@ -66,5 +56,5 @@ def _kept(plan: Plan, recorded: Any) -> list[MadeEpisode]:  # noqa: ANN401 - JSO
     return [
         made
         for made in plan.made
-        if (made.planned.file.name, made.planned.name) not in gone
+        if (made.planned.source, made.planned.name) not in gone
     ]

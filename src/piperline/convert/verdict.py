@@ -1,15 +1,17 @@
 """The verdict of `convert --verify`, which goes into the seal: what was looked at, and right."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import numpy as np
 
 from piperline import __version__
-from piperline.episode import EncodedEpisode
+from piperline.episode import EncodedEpisode, Proof
 from piperline.errors import DatasetError, Place
 from piperline.lerobot.columns import column_values
 from piperline.seal.contents import Contents
+from piperline.seal.seal import LOOKED_AT, Seal
 
 
 def verdict_of(
@@ -25,30 +27,42 @@ def verdict_of(
         DatasetError: a row is not what was read from the recording.
     """
     contents = Contents.open(folder)
-    counts = {
-        "rows": 0,
-        "instructions": 0,
-        "packets": 0,
-        "frames": 0,
-        "cannot_tell": 0,
-    }
+    read = instructions = 0
+    proofs: list[Proof] = []
     for index, episode in enumerate(staged):
         _check_rows(contents, index, episode)
-        counts["rows"] += episode.length
-        counts["instructions"] += len(contents.episodes[index].tasks)
-        for clip in episode.clips.values():
-            if clip.proof:
-                counts["packets"] += clip.proof.packets
-                counts["frames"] += clip.proof.frames
-                counts["cannot_tell"] += clip.proof.cannot_tell
+        read += episode.length
+        instructions += len(contents.episodes[index].tasks)
+        clips = episode.clips.values()
+        proofs.append(sum_of(clip.proof for clip in clips if clip.proof))
     rows = sum(row.length for row in contents.episodes)
     every = {"all_rows": rows, "all_frames": rows * len(contents.cameras)}
     return {
         "verdict": "verified",
         "by": f"piperline {__version__}",
-        **counts,
+        "rows": read,
+        "instructions": instructions,
+        **asdict(sum_of(proofs)),
         **every,
+        LOOKED_AT: [list(astuple(proof)) for proof in proofs],
     }
+
+
+def sum_of(proofs: Iterable[Proof]) -> Proof:
+    """What was looked at in all."""
+    total = [0, 0, 0]
+    for proof in proofs:
+        total = [a + b for a, b in zip(total, astuple(proof), strict=True)]
+    return Proof(*total)
+
+
+def looked_at(seal: Seal | None) -> list[Proof] | None:
+    """What was looked at of each episode when a dataset was made; None where that is not known."""
+    entries = (seal.verdict or {}).get(LOOKED_AT) if seal else None
+    try:
+        return [Proof(*map(int, entry)) for entry in entries or ()] or None
+    except (TypeError, ValueError):
+        return None
 
 
 def _check_rows(

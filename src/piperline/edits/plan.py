@@ -249,13 +249,18 @@ def read_plan(path: Path) -> EditPlan:
             next_step="mend it, or write it anew with `piperline review`",
         ) from error
     try:
-        return _plan(document)
+        return plan_of(document)
     except UsageError as error:
         error.place = error.place or place
         raise
 
 
-def _plan(document: dict[str, Any]) -> EditPlan:
+def plan_of(document: dict[str, Any]) -> EditPlan:
+    """The plan that a document holds: that of a file, or of a record.
+
+    Raises:
+        UsageError: it says something that no plan can say.
+    """
     _known(document, {"episode", "dataset", "keep"}, "the plan")
     plan = EditPlan(
         dataset=_dataset(_table(document.get("dataset", {}), "dataset")),

@@ -10,10 +10,17 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_token, snapshot_download
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    get_token,
+    snapshot_download,
+)
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -22,6 +29,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import (
     disable_progress_bars,
     enable_progress_bars,
@@ -29,12 +37,19 @@ from huggingface_hub.utils.tqdm import (
 
 from piperline.errors import DatasetError, HubError, PiperlineError
 from piperline.files import sync_tree
+from piperline.hub.changes import (
+    Difference,
+    RemoteFile,
+    difference,
+    is_of_others,
+)
 from piperline.hub.download import LEADING_OUT, announced_files, check_arrived
 from piperline.hub.repo_id import check_repo_id
 from piperline.lerobot.card import card_text
 from piperline.lerobot.dataset import open_dataset
 from piperline.output.publish import check_free
 from piperline.output.workspace import downloading, workplace
+from piperline.seal.contents import files_below
 from piperline.text import printable
 
 # Hidden files too: `.env` is not for the world.
@@ -70,6 +85,18 @@ class PushResult:
     url: str
     commit: str
     tag: str
+
+
+@dataclass(frozen=True)
+class PushedChanges(PushResult):
+    """Where a dataset was pushed to, and what of it.
+
+    Attributes:
+        uploaded, deleted: how many files.
+    """
+
+    uploaded: int
+    deleted: int
 
 
 def show_progress(*, wanted: bool) -> None:
@@ -165,16 +192,89 @@ def push(
             delete_patterns=_CONTENT if prune else None,
             commit_message=message,
         )
-        # An existing tag does not move, so it is made anew.
-        with suppress(RevisionNotFoundError):
-            api.delete_tag(repo_id, tag=dataset.version, repo_type="dataset")
-        api.create_tag(
-            repo_id,
-            tag=dataset.version,
-            revision=commit.oid,
-            repo_type="dataset",
-        )
+        _move_tag(api, repo_id, dataset.version, commit.oid)
     return PushResult(str(url), commit.oid, dataset.version)
+
+
+def _move_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
+    """Put a tag on a commit; one that exists does not move, so it is made anew."""
+    with suppress(RevisionNotFoundError):
+        api.delete_tag(repo_id, tag=tag, repo_type="dataset")
+    api.create_tag(repo_id, tag=tag, revision=commit, repo_type="dataset")
+
+
+def push_changes(root: Path, repo_id: str) -> PushedChanges:
+    """Make a repository hold a dataset: what differs is uploaded, what is too much is deleted.
+
+    Args:
+        root: the folder of a dataset that piperline made.
+        repo_id: owner/name; made if there is none.
+
+    Raises:
+        DatasetError: there is no dataset at `root`.
+        PiperlineError: the repository id is malformed.
+        HubError: the repository holds a dataset of others; the Hub refused, or cannot be reached.
+    """
+    check_repo_id(repo_id)
+    dataset = open_dataset(root)
+    dataset.folder.check_links()  # their targets would be uploaded
+    api = HfApi(library_name="piperline")
+    with _hub(repo_id):
+        url = api.create_repo(repo_id, repo_type="dataset", exist_ok=True)
+        there = _remote_files(api, repo_id)
+    if is_of_others(there):
+        raise HubError(
+            f"{repo_id} holds a dataset that piperline did not make (not changed)",
+            expected="an empty repository, or one that this dataset was pushed to",
+            found=printable(min(there)),
+            next_step="push to another --repo-id",
+        )
+    names = [str(path) for path in files_below(root)]
+    meant = [name for name in names if not _is_temporary(name)]
+    found = difference(root, meant, there)
+    with _hub(repo_id):
+        commit = _commit(api, repo_id, root, found, len(dataset))
+        _move_tag(api, repo_id, dataset.version, commit)
+    return PushedChanges(
+        str(url), commit, dataset.version, len(found.add), len(found.delete)
+    )
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether `upload_folder` would pass over a file: a pattern of a folder is of all below it."""
+    patterns = (f"{p}*" if p.endswith("/") else p for p in _TEMPORARY)
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _remote_files(api: HfApi, repo_id: str) -> dict[str, RemoteFile]:
+    listed = api.list_repo_tree(repo_id, repo_type="dataset", recursive=True)
+    return {
+        entry.path: RemoteFile(
+            entry.size,
+            entry.lfs.sha256 if entry.lfs else None,
+            entry.blob_id,
+        )
+        for entry in listed
+        if isinstance(entry, RepoFile)
+    }
+
+
+def _commit(
+    api: HfApi, repo_id: str, root: Path, found: Difference, episodes: int
+) -> str:
+    """Carry out what differs, in one commit; the last one where nothing does."""
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(name, root / name) for name in found.add
+    ]
+    operations += map(CommitOperationDelete, found.delete)
+    if not operations:
+        return str(api.dataset_info(repo_id).sha)
+    return api.create_commit(
+        repo_id,
+        operations,
+        commit_message=f"Sync: {episodes} episodes",
+        repo_type="dataset",
+    ).oid
 
 
 def _refuse_mixture(

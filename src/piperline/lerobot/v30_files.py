@@ -16,6 +16,9 @@ from piperline.lerobot.parquet import TableWriter
 from piperline.video.clips import ClipReader
 from piperline.video.splice import Joiner, Splicer, new_file
 
+_HEAD_BYTES, _FRAME_BYTES = 1024, 8
+"""About what an mp4 takes beside its frames: in all, and for each of them."""
+
 
 class _Numbers:
     """The numbers of the files of one kind: file 0, 1, ... of chunk 0, then chunk 1."""
@@ -128,10 +131,12 @@ class VideoFiles:
         }
 
     def _fits(self, joiner: Joiner | Splicer, clip: Clip) -> bool:
-        seconds = (joiner.frames + clip.count) / clip.info.fps
-        if seconds > LONGEST_SECONDS["v3.0"]:
+        frames = joiner.frames + clip.count
+        if frames / clip.info.fps > LONGEST_SECONDS["v3.0"]:
             return False
-        if joiner.bytes + self._reader.size(clip) >= self._limit:
+        # by what follows from the clips alone, wherever they lie now
+        size = joiner.bytes + self._reader.size(clip)
+        if size + _HEAD_BYTES + frames * _FRAME_BYTES >= self._limit:
             return False
         return self._reader.form(clip) == joiner.form
 

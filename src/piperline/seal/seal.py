@@ -25,11 +25,14 @@ from piperline.seal.digests import (
     payloads_digest,
     rows_digest,
 )
+from piperline.text import natural_key
 from piperline.video.encoder import LIBRARY
 from piperline.video.mp4 import read_track
 from piperline.video.packets import packets
 
 SEAL = Path("meta") / "piperline_seal.json"
+LOOKED_AT = "looked_at"
+"""In a verdict: of each episode how many packets and frames were looked at, and cannot be told."""
 SIGNATURE = Path("meta") / "piperline_seal.json.sig"
 
 _FORM = 1
@@ -333,6 +336,13 @@ def provenance(root: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def left_out_order(entry: object) -> tuple[Any, ...]:
+    """By which a record sorts what was left out: so it does not tell when that was seen."""
+    known = entry if isinstance(entry, dict) else {}
+    source, episode = known.get("source"), known.get("episode")
+    return natural_key(str(source)), natural_key(str(episode))
 
 
 def sources_of(

@@ -8,6 +8,7 @@ from typing import Any
 from piperline.errors import DatasetError
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
+from piperline.seal.seal import left_out_order
 from piperline.transfer.episodes import LeftOut
 from piperline.transfer.selection import Part
 
@@ -64,7 +65,10 @@ def merged_records(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [document.get(key) for document in documents]
         if key in _OF_EPISODES:
             lists = [value for value in values if isinstance(value, list)]
-            merged[key] = [item for value in lists for item in value]
+            joined = [item for value in lists for item in value]
+            if key == "left_out":
+                joined.sort(key=left_out_order)
+            merged[key] = joined
         elif any(value != values[0] for value in values):
             merged[key] = values
     return merged

@@ -12,7 +12,14 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.find import recording_near
 from piperline.recordings.layout import Layout, load_layout, read_layout
 from piperline.seal.contents import Contents, files_below, is_special, leaves
-from piperline.seal.seal import SEAL, SIGNATURE, Seal, provenance, sources_of
+from piperline.seal.seal import (
+    LOOKED_AT,
+    SEAL,
+    SIGNATURE,
+    Seal,
+    provenance,
+    sources_of,
+)
 from piperline.seal.signature import fingerprint, signer
 from piperline.verify.compare import Comparison, copied_by
 from piperline.verify.decoded import DecodedFrames
@@ -149,7 +156,11 @@ class _Verification:
                 "whether files changed since it was made: there is no seal"
             )
         else:
-            self._when_made = seal.verdict
+            self._when_made = seal.verdict and {
+                name: value
+                for name, value in seal.verdict.items()
+                if name != LOOKED_AT
+            }
             self._findings += check_seal(
                 self._root,
                 seal,

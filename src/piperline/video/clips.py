@@ -117,11 +117,14 @@ class ClipReader:
             delay=file.delay,
         )
 
-    def size(self, clip: Clip) -> float:
-        """About how many bytes the clip takes: its share of its file."""
+    def size(self, clip: Clip) -> int:
+        """How many bytes the frames of the clip take, whatever else its file holds."""
+        frames = slice(clip.first, clip.first + clip.count)
         track = self._track(clip)
-        frames = len(track.sizes) if track else self._file(clip).stream.frames
-        return clip.path.stat().st_size * clip.count / (frames or clip.count)
+        if track:
+            return int(track.sizes[frames].sum())
+        entries = self._file(clip).stream.index_entries
+        return sum(entries[i].size for i in range(len(entries))[frames])
 
     def template(self, clip: Clip) -> av.VideoStream:
         """The clip's stream: what a new one is modelled on."""

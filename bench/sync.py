@@ -1,0 +1,74 @@
+"""Measure sync: 20 new episodes into many, against encoding the 20 alone.
+
+    python bench/sync.py [EPISODES]
+
+CPU seconds of whole commands, start-up included, in turn; the ratio of their medians is printed, and
+what a dataset that is in step costs. The old videos are small, so that what each episode costs
+beside its bytes shows.
+"""
+
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+from bench.measure import Command, cost
+from bench.run import CACHE, LOG, PIPERLINE
+from tests.helpers.recordings import write_piper
+
+FOLDER = CACHE / "bench" / "sync"
+EPISODES, NEW, LENGTH, ROUNDS = 1000, 20, 60, 3
+PER_FILE = 20
+
+
+def record(folder: Path, first: int, episodes: int) -> None:
+    """Recordings of small images, of 20 episodes each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + episodes, PER_FILE):
+        path = folder / f"day_{number:06d}.hdf5"
+        if not path.exists():
+            write_piper(path, episodes=PER_FILE, lengths=LENGTH)
+
+
+def convert(data: Path, output: Path, version: str) -> float:
+    """Seconds of CPU of a conversion."""
+    command: Command = [PIPERLINE, "convert", data, "--output", output]
+    options: Command = ["--format", version, "--overwrite", "--no-resume"]
+    return cost([*command, *options], LOG).cpu
+
+
+def sync(data: Path, output: Path) -> float:
+    """Seconds of CPU of a sync."""
+    return cost([PIPERLINE, "sync", data, output], LOG).cpu
+
+
+def measure(version: str, episodes: int) -> None:
+    """Print a line for a format."""
+    old, new = FOLDER / f"old_{episodes}", FOLDER / "new"
+    record(old, 0, episodes)
+    record(new, episodes, NEW)
+    start = FOLDER / f"start_{version}"
+    shutil.rmtree(start, ignore_errors=True)
+    convert(old, start, version)
+    alone, synced, in_step = [], [], []
+    for _ in range(ROUNDS):
+        out, data = FOLDER / "out", FOLDER / old.name / "."
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(start, out)
+        added = shutil.copy2(next(new.iterdir()), old)
+        synced.append(sync(data, out))
+        in_step.append(sync(data, out))
+        Path(added).unlink()
+        alone.append(convert(new, FOLDER / "alone", version))
+    a, s = statistics.median(alone), statistics.median(synced)
+    told = (
+        f"{version}: {NEW} alone {a:.1f} s, into {episodes} {s:.1f} s: {s / a:.2f} times "
+        f"({1000 * (s - a) / episodes:.1f} ms for each old episode); "
+        f"in step {statistics.median(in_step):.1f} s of CPU"
+    )
+    sys.stdout.write(told + "\n")
+
+
+if __name__ == "__main__":
+    for each in ("v2.1", "v3.0"):
+        measure(each, int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES)

@@ -1,0 +1,14 @@
+"""A dataset kept in step with its recordings."""
+
+from piperline.sync.run import Changes, SyncOptions, SyncResult, preview, sync
+from piperline.sync.watch import Told, watch
+
+__all__ = [
+    "Changes",
+    "SyncOptions",
+    "SyncResult",
+    "Told",
+    "preview",
+    "sync",
+    "watch",
+]

@@ -1,0 +1,361 @@
+"""A dataset as it stands: how it was made, of what, and its episodes, taken over as they are."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from piperline.convert.plan import LeftOut, MadeEpisode, Plan, PlannedEpisode
+from piperline.convert.planning import KnownFile
+from piperline.convert.provenance import entry_of, provenance, read_recipe
+from piperline.convert.verdict import looked_at
+from piperline.edits.plan import DatasetEdit, address, fingerprint
+from piperline.episode import EncodedEpisode, Proof
+from piperline.errors import DatasetError, Place
+from piperline.features import CAMERA_PREFIX, Feature
+from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.info import PROVENANCE
+from piperline.output.ours import check_bytes, state
+from piperline.recordings.beside import Beside
+from piperline.recordings.images import CameraHeader
+from piperline.seal.contents import Contents
+from piperline.seal.digests import rows_digest
+from piperline.seal.seal import Seal
+from piperline.text import printable
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_AGAIN = "piperline convert RECORDINGS --output DATASET --overwrite"
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the record tells of an episode; see `convert.provenance.entry_of`."""
+
+    source: str
+    episode: str
+    length: int
+    made_of: str
+    instructions: tuple[tuple[int, str], ...] = ()
+    beside: str = ""
+
+    @property
+    def address(self) -> str:
+        """The episode as plans name it."""
+        return address(self.source, self.episode)
+
+
+@dataclass(frozen=True)
+class LeftEntry:
+    """What the record tells of something that was left out."""
+
+    source: str
+    episode: str | None
+    reason: str
+    made_of: str
+
+
+class StandingDataset:
+    """A dataset that a conversion made, and what it was made of.
+
+    Args:
+        root: its folder.
+
+    Attributes:
+        dataset: it.
+        recipe: how it was made.
+        entries: what each episode was made of.
+        state: tells it from one that comes to have its name.
+
+    Raises:
+        DatasetError: there is none, or it does not tell enough.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.state = state(root)
+        place = Place(file=root / PROVENANCE)
+        self._record = _record(root)
+        self.recipe = read_recipe(self._record, place)
+        self.dataset = open_dataset(root)
+        self.entries = _read(Entry, self._record["episodes"], place)
+        self._left: dict[str, list[LeftEntry]] = {}
+        for left in _read(LeftEntry, self._record["left_out"], place):
+            self._left.setdefault(left.source, []).append(left)
+        rows = self.dataset.episodes
+        lengths = [row.length for row in rows]
+        if lengths != [each.length for each in self.entries] or not all(
+            row.tasks for row in rows
+        ):
+            raise _not_ours(place, "a record of other episodes")
+        self._tasks = [row.tasks for row in rows]
+        self._numbers: dict[str, list[int]] = {}
+        self._places: dict[str, list[int]] = {}
+        for number, entry in enumerate(self.entries):
+            self._numbers.setdefault(entry.source, []).append(number)
+            told = _as_text(self._record["episodes"][number])
+            self._places.setdefault(told, []).append(number)
+        self._proofs = self._read_proofs() if self._is_verified else None
+        self._contents: Contents | None = None
+        self._seal: Seal | None = None
+
+    @property
+    def _is_verified(self) -> bool:
+        return self.recipe.job.settings.verify
+
+    def _read_proofs(self) -> list[Proof] | None:
+        """What was looked at of each episode; None where the seal does not tell."""
+        proofs = looked_at(Seal.from_disk(self.dataset.root))
+        return proofs if len(proofs or ()) == len(self.entries) else None
+
+    def is_made_by(self, plan: Plan, *, some: bool) -> bool:
+        """Whether a conversion by `plan` would make just this dataset.
+
+        Args:
+            plan: of the recordings.
+            some: whether it is only of some of them: what is left out of others is not known.
+        """
+        wanted = json.loads(json.dumps(provenance(plan)))
+        if some:
+            wanted["left_out"] = self._record["left_out"]
+        same = self._record == wanted and not self.dataset.missing_cameras
+        return same and self._tasks == [made.tasks for made in plan.made]
+
+    def knows(self, path: Path, source: str) -> bool:
+        """Whether a recording has not changed since."""
+        stat = path.stat()
+        found = self.known(path, source, stat.st_size, stat.st_mtime_ns)
+        return found is not None
+
+    def known(
+        self, path: Path, source: str, size: int, mtime_ns: int
+    ) -> KnownFile | None:
+        """What is known of a recording that has not changed since; see `convert.plan.Known`."""
+        numbers, left = self._numbers.get(source, []), self._left.get(source)
+        entries = [self.entries[number] for number in numbers]
+        found = [(entry.episode, entry.made_of) for entry in entries]
+        found += [(entry.episode or "", entry.made_of) for entry in left or ()]
+        if not found or any(
+            made_of != fingerprint(source, size, mtime_ns, name)
+            for name, made_of in found
+        ):
+            return None
+        if any(entry.beside for entry in entries):
+            return None  # the files beside it tell only when looked at
+        return KnownFile(
+            tuple(
+                self._planned(number, path, size, mtime_ns)
+                for number in numbers
+            ),
+            tuple(
+                LeftOut(path, entry.episode, entry.reason)
+                for entry in left or ()
+            ),
+        )
+
+    def _planned(
+        self, number: int, path: Path, size: int = 0, mtime_ns: int = 0
+    ) -> PlannedEpisode:
+        entry = self.entries[number]
+        return PlannedEpisode(
+            path,
+            entry.source,
+            size,
+            mtime_ns,
+            entry.episode,
+            entry.length,
+            self._tasks[number][0],
+            self._cameras,
+            spans=entry.instructions,
+            beside=Beside(entry.beside),
+        )
+
+    @property
+    def _cameras(self) -> dict[str, CameraHeader]:
+        schema = self.dataset.info.schema
+        return {
+            key.removeprefix(CAMERA_PREFIX): _header(schema.features[key])
+            for key in schema.cameras
+        }
+
+    def has(self, planned: PlannedEpisode, plan: Plan) -> bool:
+        """Whether all that a plan makes of an episode is here, just so."""
+        if planned.kept:
+            return True
+        if not self.recipe.current or plan.edit:
+            return False  # what is done to all episodes is done to staged ones
+        if self._is_verified and self._proofs is None:
+            return False
+        only = replace(plan, episodes=(planned,))
+        return all(self._number_of(made) is not None for made in only.made)
+
+    def _number_of(self, made: MadeEpisode) -> int | None:
+        """The number here of an episode that a plan makes; None where it is not here."""
+        numbers = self._places.get(_as_text(self._entry_of(made)), [])
+        # two recordings of one name, size and time cannot be told apart
+        if len(numbers) != 1:
+            return None
+        same = made.planned.kept or self._tasks[numbers[0]] == made.tasks
+        return numbers[0] if same else None
+
+    def _entry_of(self, made: MadeEpisode) -> dict[str, Any]:
+        return entry_of(made, DatasetEdit(), self.recipe.job.layout)
+
+    def with_kept(
+        self, plan: Plan, held: Collection[str], *, keep_missing: bool
+    ) -> Plan:
+        """A plan with those episodes of this dataset, too, that stay without being looked at.
+
+        Args:
+            plan: of the recordings.
+            held: names of recordings that were not looked at.
+            keep_missing: whether episodes stay whose recordings are gone.
+        """
+        planned = {address(each.source, each.name) for each in plan.episodes}
+        files = {path: source for path, source, _, _ in plan.asked.files}
+        left = {
+            address(files[each.file], each.episode or "")
+            for each in plan.left_out
+            if each.file in files
+        }
+        behind: dict[str, list[PlannedEpisode]] = {}
+        before = ""
+        for number, entry in enumerate(self.entries):
+            gone = not left & {entry.address, address(entry.source, "")}
+            if entry.address in planned:
+                before = entry.address
+            elif gone and (keep_missing or entry.source in held):
+                kept = replace(
+                    self._planned(number, Path(entry.source)),
+                    kept=_as_text(self._record["episodes"][number]),
+                    missing=entry.source not in held,
+                    key=f"kept-{number}",
+                )
+                behind.setdefault(before, []).append(kept)
+        episodes = behind.pop("", [])
+        for episode in plan.episodes:
+            name = address(episode.source, episode.name)
+            episodes += [episode, *behind.pop(name, [])]
+        return replace(plan, episodes=tuple(episodes))
+
+    # --- taking over -----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """See that the dataset is what was sealed, as far as that can be told without its videos.
+
+        Their sizes are looked at; the rows and packets that are read again are held against the
+        seal, and what is not read keeps what was sealed of it.
+
+        Raises:
+            OutputExists: it is not, or has no seal.
+        """
+        root = self.dataset.root
+        check_bytes(root, unread=("data/", "videos/"))
+        self._seal, self._contents = Seal.from_disk(root), Contents.open(root)
+
+    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+        """An episode, nothing decoded and nothing encoded.
+
+        Raises:
+            DatasetError: its rows are not those that were sealed.
+        """
+        number = self._number_of(made)
+        if number is None or self._seal is None or self._contents is None:
+            raise AssertionError("only what is here, of a checked dataset")
+        rows = self._contents.rows(number)
+        if rows_digest(rows) != self._seal.episodes[number].rows:
+            raise DatasetError(
+                "the rows of an episode have changed since they were sealed",
+                place=Place(
+                    file=self._contents.data_path(number), episode=str(number)
+                ),
+                expected="the rows that the seal names",
+                found="others",
+                next_step=f"make the dataset anew: {_AGAIN}",
+            )
+        return self._with_proof(self.dataset.episode(number), number)
+
+    def _with_proof(
+        self, episode: EncodedEpisode, number: int
+    ) -> EncodedEpisode:
+        """An episode that tells what was looked at of it when it was encoded, in its first clip."""
+        if self._proofs is None or not episode.clips:
+            return episode
+        key, clip = next(iter(episode.clips.items()))
+        proved = replace(clip, proof=self._proofs[number])
+        return replace(episode, clips={**episode.clips, key: proved})
+
+
+def _as_text(entry: dict[str, Any]) -> str:
+    """An entry of the record, without what does not tell what the episode is."""
+    told = {key: value for key, value in entry.items() if key != "missing"}
+    return json.dumps(told, sort_keys=True)
+
+
+def _header(feature: Feature) -> CameraHeader:
+    height, width, _ = feature.camera_size
+    unit = (feature.info or {}).get("depth_unit") if feature.is_depth else None
+    return CameraHeader("video", height, width, depth=unit)
+
+
+def _record(root: Path) -> dict[str, Any]:
+    place = Place(file=root / PROVENANCE)
+    try:
+        found = json.loads((root / PROVENANCE).read_bytes())
+    except FileNotFoundError as error:
+        if root.is_dir():
+            raise _not_ours(place, "none") from error
+        raise DatasetError(
+            "there is no dataset to keep in step",
+            place=Place(file=root),
+            next_step=f"make it first: piperline convert RECORDINGS --output {root}",
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _not_ours(place, printable(str(error))[:200]) from error
+    if not isinstance(found, dict):
+        raise _not_ours(place, "no object")
+    edited = found.get("edited") or []
+    if not isinstance(edited, list) or any(
+        "applied_to" in str(each) for each in edited
+    ):
+        raise DatasetError(
+            "the dataset was edited after it was made: its recordings do not tell that",
+            place=place,
+            expected="a dataset as `piperline convert` makes it",
+            found="one that `piperline edit` changed",
+            next_step="convert the recordings with a plan (convert --plan), and sync that",
+        )
+    return found
+
+
+def _not_ours(place: Place, found: str) -> DatasetError:
+    return DatasetError(
+        "the dataset does not tell what it was made of",
+        place=place,
+        expected="what `piperline convert` notes",
+        found=found,
+        next_step=f"convert the recordings into a dataset, and sync that: {_AGAIN}",
+    )
+
+
+def _read(kind: type[_Kind], value: object, place: Place) -> list[_Kind]:
+    from pydantic import ValidationError
+
+    try:
+        found: list[_Kind] = _adapters()[kind].validate_python(value)
+    except ValidationError as error:
+        raise _not_ours(place, printable(error.errors()[0]["msg"])) from error
+    return found
+
+
+@cache
+def _adapters() -> "dict[object, TypeAdapter[Any]]":
+    from pydantic import TypeAdapter
+
+    return {
+        Entry: TypeAdapter(list[Entry]),
+        LeftEntry: TypeAdapter(list[LeftEntry]),
+    }
