@@ -124,7 +124,12 @@ def _seals(root: Path) -> dict[str, FileSeal]:
     except DatasetError as error:
         raise _unknown(root, error.message) from error
     if seal is not None:
-        return dict(seal.files)
+        # training may write statistics anew, whatever the format
+        return {
+            name: file
+            for name, file in seal.files.items()
+            if is_sealed(name, "")
+        }
     if set(_files(root)) <= {str(PROVENANCE), _SHARD}:
         return {}
     raise _unknown(root, "it has no seal")
@@ -132,6 +137,8 @@ def _seals(root: Path) -> dict[str, FileSeal]:
 
 def _may_be_ours(root: Path, name: str, seals: dict[str, FileSeal]) -> bool:
     path = root / name
+    if path.is_dir() and not path.is_symlink():
+        return any(sealed.startswith(f"{name}/") for sealed in seals)
     if path.is_symlink() or not path.is_file():
         return False
     if name in seals:
