@@ -16,6 +16,7 @@ CLEAN = {
     "other-paces": Style(paces=(1.3, 0.85, 1.0), texts=3),
     "one-task": Style(texts=1, sessions=5, episodes=2),
     "no-noise": Style(noise=0.0, sessions=3),
+    "simulated": Style(noise=0.0, simulated=True, still_arm=True, episodes=2),
     "slow-followers": Style(lag=5, texts=2, tables=4),
     "a-task-a-session": Style(texts=3, episodes=3, sessions=3, tables=1),
     "warm-light": Style(lights=((1, 1.1), (1, 0.92), (1.2, 1.05)), sessions=3),

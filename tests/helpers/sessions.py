@@ -47,6 +47,7 @@ class Style:
         pause: frames without motion in the middle of each episode, as the task has them.
         lag: frames by which the arms follow.
         noise: of the encoders, radians.
+        simulated: whether the pictures of cameras are without noise.
     """
 
     sessions: int = 4
@@ -65,6 +66,7 @@ class Style:
     pause: int = 0
     lag: float = 2.5
     noise: float = 4e-4
+    simulated: bool = False
     size: tuple[int, int] = SIZE
 
 
@@ -118,7 +120,9 @@ def _takes(style: Style, seed: int) -> Iterator[Take]:
             motion = _motion(style, rng, (seed, task), pace, offsets)
             scene = tables[session % style.tables]
             light = style.lights[session % len(style.lights)]
-            images = render(scene, motion, light, rng)
+            images = render(
+                scene, motion, light, rng, simulated=style.simulated
+            )
             yield Take(
                 f"session_{session + 1}",
                 f"episode_{number}",
@@ -135,11 +139,15 @@ def render(
     motion: demo.Motion,
     light: tuple[float, float],
     rng: np.random.Generator,
+    *,
+    simulated: bool = False,
 ) -> dict[str, list[bytes]]:
     """The pictures of an episode in some light."""
     gain = np.array([light[0] * light[1], light[0], light[0] / light[1]])
     images: dict[str, list[bytes]] = {name: [] for name in CAMERAS}
     for time in range(len(motion.state)):
+        if simulated:
+            rng = np.random.default_rng(0)
         for name, view in scene.frame(motion, time, rng).items():
             lit = np.clip(view * gain, 0, 255).astype(np.uint8)
             images[name].append(jpeg(lit, quality=88))

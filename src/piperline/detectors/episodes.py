@@ -182,8 +182,15 @@ def _speeds(
     level = max(4 * width, float(np.log(2.2)))
     found = {e.index: e for e in whole if abs(relative[e.index]) > level}
     for session, episodes in collection.sessions.items():
-        own = [e for e in episodes if e.index in pace]
-        rest = [relative[e.index] for e in whole if e.session != session]
+        others = [e for e in whole if e.session != session]
+        elsewhere = {e.instruction for e in others}
+        # another task may have another pace
+        own = [
+            e
+            for e in episodes
+            if e.index in pace and e.instruction in elsewhere
+        ]
+        rest = [relative[e.index] for e in others]
         if len(own) < 2 or len(rest) < 4:
             continue
         off = float(np.median([relative[e.index] for e in own])) - float(

@@ -183,6 +183,23 @@ def _moving_rows(
     return {row.tobytes() for row in states[moving.sum(axis=1) >= 2]}
 
 
+def _own_pictures(
+    collection: Collection, episode: EpisodeSignals
+) -> set[object]:
+    """The pictures, as camera and hash, that an episode shows once.
+
+    Where nothing moves and a camera has no noise, as in a simulation, pictures may be equal by
+    chance, to each other and to those of other episodes.
+    """
+    own: set[object] = set()
+    for camera in collection.cameras:
+        signals = episode.cameras[camera]
+        seen = signals.hashes[signals.contrast > 1]
+        keys, counts = np.unique(seen, return_counts=True)
+        own |= {(camera, key) for key in keys[counts == 1].tolist()}
+    return own
+
+
 def _shared(collection: Collection) -> Iterator[Fault]:
     """Rows, or pictures, in two episodes."""
     episodes = collection.episodes
@@ -204,16 +221,7 @@ def _shared(collection: Collection) -> Iterator[Fault]:
                 of=f"{episodes[a].session} {episodes[a].name}",
                 share=round(share, 3),
             )
-    pictures: list[set[object]] = [
-        {
-            (camera, key)
-            for camera in collection.cameras
-            for key in e.cameras[camera]
-            .hashes[e.cameras[camera].contrast > 1]
-            .tolist()
-        }
-        for e in episodes
-    ]
+    pictures = [_own_pictures(collection, episode) for episode in episodes]
     starts = []
     for (a, b), count in sorted(_pairs(pictures).items()):
         if {a, b} & {later for _, later in twice}:
