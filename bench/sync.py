@@ -44,21 +44,22 @@ def sync(data: Path, output: Path) -> float:
 
 def measure(version: str, episodes: int) -> None:
     """Print a line for a format."""
-    old, new = FOLDER / f"old_{episodes}", FOLDER / "new"
-    record(old, 0, episodes)
+    data, new = FOLDER / f"data_{episodes}", FOLDER / f"new_{episodes}"
+    record(data, 0, episodes)
     record(new, episodes, NEW)
-    start = FOLDER / f"start_{version}"
-    shutil.rmtree(start, ignore_errors=True)
-    convert(old, start, version)
+    (recorded,) = new.iterdir()
+    added = data / recorded.name
+    added.unlink(missing_ok=True)
+    start, out = FOLDER / f"start_{version}", FOLDER / "out"
+    convert(data, start, version)
     alone, synced, in_step = [], [], []
     for _ in range(ROUNDS):
-        out, data = FOLDER / "out", FOLDER / old.name / "."
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(start, out)
-        added = shutil.copy2(next(new.iterdir()), old)
+        shutil.copy2(recorded, added)
         synced.append(sync(data, out))
         in_step.append(sync(data, out))
-        Path(added).unlink()
+        added.unlink()
         alone.append(convert(new, FOLDER / "alone", version))
     a, s = statistics.median(alone), statistics.median(synced)
     told = (
