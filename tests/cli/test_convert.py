@@ -170,6 +170,8 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):
         "file10.hdf5 episode_2: 5 frames"
     )
     assert "camera mid: 64x48, recorded as jpeg" in said
+    expected = "LeRobot v2.1, --video h264, 30 frames a second: about "
+    assert expected in said
     assert (
         run(
             app,

@@ -24,6 +24,7 @@ from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
+    from piperline.convert.forecast import Forecast
     from piperline.convert.plan import LeftOut, Plan
     from piperline.convert.review import Reviewed
     from piperline.convert.run import ConvertResult
@@ -188,8 +189,10 @@ def _show_plan(
 
     # The worker loads its libraries while this process loads its own.
     with WorkerPool(1) as pool, progress_bar(out) as watch:
+        from piperline.convert.forecast import forecast
         from piperline.convert.run import plan_run
         from piperline.output.publish import check_free
+        from piperline.process import usable_cpus
 
         target = dataset.folder()
         check_free(target, overwrite=how.overwrite, thorough=False)
@@ -202,8 +205,11 @@ def _show_plan(
             watch=watch,
             pool=pool,
         )
+    workers = how.workers or usable_cpus()
+    expected = forecast(plan, workers)
     for line in _plan_lines(plan, target):
         out.data(line)
+    out.data(_forecast_line(plan, expected, workers))
     episodes = [
         {
             "source": made.planned.source,
@@ -219,10 +225,24 @@ def _show_plan(
             "layout": plan.job.layout.name,
             "notes": plan.notes,
             "output": str(target),
+            "format": plan.job.format,
+            "video": plan.job.settings.video.mode,
+            "fps": plan.job.settings.fps,
+            "expected_bytes": expected.bytes,
+            "expected_seconds": round(expected.seconds, 1),
             "frames": plan.frames,
             "episodes": episodes,
             "left_out": [asdict(item) for item in plan.left_out],
         }
+    )
+
+
+def _forecast_line(plan: "Plan", expected: "Forecast", workers: int) -> str:
+    settings = plan.job.settings
+    return (
+        f"it becomes LeRobot {plan.job.format}, --video {settings.video.mode}, "
+        f"{settings.fps} frames a second: about {size_text(expected.bytes)}, in about "
+        f"{max(1, expected.seconds):,.0f} s with {plural(workers, 'worker')}"
     )
 
 
