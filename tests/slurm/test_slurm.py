@@ -196,12 +196,12 @@ def test_more_tasks_than_an_array_may_have(tmp_path, slurm):
 
 def test_a_rank_that_fails_stops_what_depends_on_it(tmp_path, slurm):
     site = Site(tmp_path, slurm, [2, 2])
-    expected = site.local()
     changed = site.data / "file1.hdf5"
     site.shards(
         "--workers", 4, "--env-command", f"touch {changed}; {path_line()}"
     )
     slurm.wait_until_empty()
+    expected = site.local()  # of the recordings as they are now
     states = site.states()
     assert (states[2], states[3]) == ("failed", "failed")
     assert (
@@ -223,11 +223,11 @@ def test_a_rank_that_fails_stops_what_depends_on_it(tmp_path, slurm):
 
 def test_a_rank_that_fails_cancels_the_aggregation(tmp_path, slurm):
     site = Site(tmp_path, slurm, [2, 2])
-    expected = site.local("v2.1")
     words = ("convert", "data", "--output", "out", "--slurm", "--workers", 4)
     changed = site.data / "file1.hdf5"
     site.piperline(*words, "--env-command", f"touch {changed}; {path_line()}")
     slurm.wait_until_empty()
+    expected = site.local("v2.1")  # of the recordings as they are now
     status = ("shards", "status", "--job-name", "convert_out", "--json")
     shown = json.loads(site.piperline(*status).stdout)
     states = {(state["step"], state["rank"]): state["state"] for state in shown}

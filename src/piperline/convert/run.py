@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from piperline.convert.progress import (
     Watcher,
     checking,
 )
-from piperline.convert.stage import PLAN, staging_area, work_folder
+from piperline.convert.stage import PLAN, Staging, staging_area, work_folder
 from piperline.convert.up_to_date import existing_dataset
 from piperline.edits.plan import NO_EDITS, EditPlan
 from piperline.errors import (
@@ -171,16 +172,17 @@ def convert(
     output = Path(output)
     check_name(output)
     sweep(output)
+    planned = partial(
+        plan_run,
+        inputs,
+        job,
+        episodes=episodes,
+        skip_bad=skip_bad,
+        edits=edits,
+        watch=watch,
+    )
     if resume and not overwrite and (output / PROVENANCE).is_file():
-        plan = plan_run(
-            inputs,
-            job,
-            episodes=episodes,
-            skip_bad=skip_bad,
-            edits=edits,
-            watch=watch,
-            pool=pool,
-        )
+        plan = planned(pool=pool)
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
@@ -189,39 +191,16 @@ def convert(
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(WorkerPool(workers))
         previous = load_plan(work_folder(output) / PLAN) if resume else None
-        plan = plan_run(
-            inputs,
-            job,
-            episodes=episodes,
-            skip_bad=skip_bad,
-            edits=edits,
-            watch=watch,
-            previous=previous,
-            pool=pool,
-        )
+        plan = planned(previous=previous, pool=pool)
         staging = stack.enter_context(staging_area(output, plan, resume=resume))
         # another run has changed it meanwhile, or a killed replacement was undone
         if state(output) != (replaces or ""):
             replaces = check_free(output, overwrite=overwrite)
         reviewer = _reviewer(plan, review) if review else None
-        measured = reviewer.unmeasured(staging) if reviewer else frozenset()
-        staged = {e.key for e in plan.episodes if staging.is_staged(e)}
-        todo = [
-            episode
-            for episode in plan.episodes
-            if episode.key in measured or episode.key not in staged
-        ]
-        counter = Counter(todo, watch)
-        failures = pool.stage(
-            todo,
-            job,
-            staging.root,
-            moved=counter.moved,
-            done=lambda _: counter.staged(),
-            measured=measured,
+        reused = sum(staging.is_staged(episode) for episode in plan.episodes)
+        plan = _stage(
+            plan, staging, reviewer, pool, watch=watch, skip_bad=skip_bad
         )
-        plan = without_failures(plan, failures, skip_bad=skip_bad)
-        counter.assembling()
         made = assemble(staging, plan, output, replaces=replaces)
         # The dataset has its name: whatever a detector does, it is there.
         try:
@@ -237,7 +216,7 @@ def convert(
         tasks=tuple(
             dict.fromkeys(task for made in plan.made for task in made.tasks)
         ),
-        reused=len(staged),
+        reused=reused,
         left_out=plan.left_out,
         notes=plan.notes,
         recorded_bytes=_recorded_bytes(plan),
@@ -245,6 +224,43 @@ def convert(
         seconds=time.monotonic() - started,
         review=reviewed,
     )
+
+
+def _stage(
+    plan: Plan,
+    staging: Staging,
+    reviewer: "Reviewer | None",
+    pool: WorkerPool,
+    *,
+    watch: Watcher,
+    skip_bad: bool,
+) -> Plan:
+    """Stage the episodes that are missing, or not measured for a review.
+
+    Returns:
+        The plan less the episodes that failed.
+
+    Raises:
+        PiperlineError: they are not to be left out, or nothing would be left.
+    """
+    measured = reviewer.unmeasured(staging) if reviewer else frozenset()
+    todo = [
+        episode
+        for episode in plan.episodes
+        if episode.key in measured or not staging.is_staged(episode)
+    ]
+    counter = Counter(todo, watch)
+    failures = pool.stage(
+        todo,
+        plan.job,
+        staging.root,
+        moved=counter.moved,
+        done=lambda _: counter.staged(),
+        measured=measured,
+    )
+    plan = without_failures(plan, failures, skip_bad=skip_bad)
+    counter.assembling()
+    return plan
 
 
 def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
