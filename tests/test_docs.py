@@ -84,6 +84,8 @@ NOT_RUN = {
     "piperline demo": "renders pictures for minutes: tests/demo runs it in small",
     "piperline convert ./data --output out/apples --slurm": "needs SLURM",
     "piperline verify out/apples --sign": "needs an SSH key: tests/verify makes one",
+    "piperline sync ./data out/apples --watch": "goes on until Ctrl-C: tests/sync ends it",
+    "piperline sync ./data out/apples --push": "needs the Hub: tests/hub/test_push_changes.py",
     "piperline edit out/apples --rename-task": "for those who have this instruction",
     "piperline edit out/apples --plan": "needs a plan: tests/cli/test_edit.py writes one",
     "piperline push": "needs the Hub: tests/cli/test_dataset.py runs it against a server",
