@@ -382,6 +382,8 @@ def play(page, capfd, *, compare=True):
                     code, said = do(line, capfd)
                     assert code == 0, f"{line}\n{said}"
         elif fence.language == "text" and compare:
+            # the demo has more sessions than the recordings here
+            said = re.sub(r"note: with fewer than .*\n", "", said)
             assert normal(said) == normal(fence.text)
         elif fence.language == "toml":
             Path("my_robot.toml").write_text(fence.text, encoding="utf-8")

@@ -104,8 +104,11 @@ def test_what_was_meant(call, line, message, step):
 
 def test_all_commands_are_named(call):
     _, _, err = call("xyzzy")
-    expected = "convert, review, migrate, edit, aggregate, verify, push, pull, demo, layout, hdf5"
-    assert f"expected: {expected}, shards, groot\n" in err
+    expected = (
+        "convert, sync, review, migrate, edit, aggregate, verify, push, pull, "
+        "demo, layout, hdf5, shards, groot"
+    )
+    assert f"expected: {expected}\n" in err
 
 
 @pytest.mark.parametrize(
