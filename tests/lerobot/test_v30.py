@@ -262,17 +262,18 @@ def test_clips_that_cannot_share_a_file_get_their_own(root, tmp_path):
 
 
 def test_pieces_of_files_are_appended_too(root, tmp_path):
-    source = make_episode(tmp_path / "in", 0, 20)
+    source = make_episode(tmp_path / "in", 0, 24)
     clip = source.clips[KEY]
+    key_frame = 8
     piece = replace(
         source,
-        table=source.table.slice(0, 10),
-        clips={KEY: Clip(clip.path, 10, 10, clip.info, whole=False)},
+        table=source.table.slice(0, 16),
+        clips={KEY: Clip(clip.path, key_frame, 16, clip.info, whole=False)},
     )
     write(root, [piece, piece])
     assert (
         codes_of(root / f"videos/{KEY}/chunk-000/file-000.mp4")
-        == [*range(10, 20)] * 2
+        == [*range(key_frame, 24)] * 2
     )
 
 
