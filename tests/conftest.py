@@ -89,3 +89,10 @@ def convert(
         return code, out, err[err.find("error:") :] if "error:" in err else ""
 
     return command
+
+
+@pytest.fixture(autouse=True)
+def no_real_time() -> Iterator[None]:
+    """Nothing makes this process a real-time one: what it starts would leave no CPU to others."""
+    yield
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -11,6 +11,7 @@ from typing import cast
 import av
 
 from piperline.episode import Clip
+from piperline.video.priority import usual_priority
 from tests.helpers.episodes import FPS
 from tests.helpers.recordings import Pixels
 
@@ -82,7 +83,10 @@ def write_video(
 ) -> Path:
     """Encode frames as a robot's recorder might: options of the encoder, times in frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format="mp4") as container:
+    with (
+        usual_priority(),
+        av.open(str(path), "w", format="mp4") as container,
+    ):
         stream = cast(
             "av.VideoStream",
             container.add_stream(codec, rate=fps, options=options),

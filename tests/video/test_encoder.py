@@ -1,6 +1,8 @@
 """Video: what goes in comes out, frame by frame, in its colours."""
 
 import io
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -300,3 +302,29 @@ def test_what_is_no_video_is_named(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
     with pytest.raises(DatasetError, match="cannot be read"):
         probe(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("mode", ["h264", "av1"])
+def test_an_encoder_takes_no_higher_priority(tmp_path, mode):
+    """SVT-AV1 makes all threads real-time ones where root runs it."""
+    program = """
+import os, sys
+import av
+import numpy as np
+from pathlib import Path
+from piperline.video.encoder import MODES, VideoWriter
+
+def policies():
+    return {os.sched_getscheduler(int(t)) for t in os.listdir("/proc/self/task")}
+
+before = policies()
+with VideoWriter(Path(sys.argv[1]), MODES[sys.argv[2]], fps=30) as writer:
+    for _ in range(3):
+        pixels = np.zeros((96, 64), np.uint8)
+        writer.add(av.VideoFrame.from_ndarray(pixels, format="yuv420p"))
+        assert policies() == before, policies()
+"""
+    path = tmp_path / "a.mp4"
+    subprocess.run(
+        [sys.executable, "-c", program, path, mode], check=True, timeout=60
+    )

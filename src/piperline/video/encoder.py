@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
+from piperline.video.priority import usual_priority
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
@@ -186,13 +187,16 @@ class VideoWriter:
             raise ValueError("this writer keeps JPEG, it does not encode")
         if self._settings.pix_fmt == "yuv420p":
             picture = for_encoder(picture)
-        if self._stream is None:
-            self._stream = self._open(
-                self._settings.codec, picture.width, picture.height
-            )
         picture.pts = self.frames
         self.frames += 1
-        self._encode(self._stream, picture)
+        if self._stream is not None:
+            self._encode(self._stream, picture)
+            return
+        self._stream = self._open(
+            self._settings.codec, picture.width, picture.height
+        )
+        with usual_priority():  # the first picture opens the encoder
+            self._encode(self._stream, picture)
 
     def add_jpeg(self, data: bytes, height: int, width: int) -> None:
         """Keep one recorded JPEG as it is, for `height` x `width` pixels."""
@@ -269,4 +273,5 @@ def _open_again(stream: av.VideoStream) -> None:
         known.pix_fmt,
     )
     context.time_base, context.options = Fraction(1, 30), known.options
-    context.open()
+    with usual_priority():
+        context.open()
