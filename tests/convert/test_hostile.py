@@ -53,7 +53,7 @@ def test_a_crash_costs_the_episode(path, tmp_path):
 
 
 def test_a_file_that_crashes_again_and_again_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("piperline.convert.planning._MOST_DEATHS", 2)
+    monkeypatch.setattr("piperline.convert.planning.MOST_DEATHS", 2)
     bad = write_piper(tmp_path / "a.hdf5", episodes=4, lengths=2)
     write_piper(tmp_path / "b.hdf5", episodes=1, lengths=2)
     with h5py.File(bad, "r+") as file:

@@ -41,9 +41,8 @@ from piperline.recordings.beside import Beside
 from piperline.recordings.detect import settle
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.recordings.images import CameraHeader
+from piperline.recordings.limits import MOST_DEATHS
 from piperline.text import printable
-
-_MOST_DEATHS = 8  # of workers, over one file
 
 
 class Looker(Protocol):
@@ -281,7 +280,7 @@ class _Planner:
     def take(self, path: Path, source: str) -> None:
         """Look at a file, in a worker: if it crashes or hangs, that costs one episode."""
         before, chosen, answered, known = self.seen, list[str](), 0, 0
-        for _ in range(_MOST_DEATHS):
+        for _ in range(MOST_DEATHS):
             end: object = None
             for message in self._pool.look(
                 Look(path, source, before, answered), self._setup
@@ -362,7 +361,7 @@ def _crashes_again_and_again(path: Path) -> RecordingError:
         "reading the file crashes again and again",
         place=Place(file=path),
         expected="an undamaged file",
-        found=f"{_MOST_DEATHS} crashes; the rest of it was not looked at",
+        found=f"{MOST_DEATHS} crashes; the rest of it was not looked at",
         next_step="copy or record it again",
     )
 

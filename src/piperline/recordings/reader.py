@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 from piperline.errors import BadEpisode, PiperlineError, Place
 from piperline.process import Died, Pool, Silent, serve_units
 from piperline.recordings.limits import (
+    MOST_DEATHS,
     READER_MEMORY,
     READER_SECONDS,
     lost,
@@ -23,8 +24,6 @@ from piperline.recordings.limits import (
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_MOST_DEATHS = 8  # of processes, over one file
 
 
 class Read(Protocol):
@@ -250,7 +249,7 @@ def over_parts(
         except BadEpisode as error:
             place = error.place or Place()
             name = place.hdf5_path or place.episode
-            if name is None or name in bad or len(bad) >= _MOST_DEATHS:
+            if name is None or name in bad or len(bad) >= MOST_DEATHS:
                 raise
             bad[name] = error
 
