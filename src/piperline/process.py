@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from piperline.garbage import about_to_end, loading
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -148,7 +151,10 @@ def serve(
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             sys.exit(0)
-    importlib.import_module(module).main(descriptor)
+    with loading():
+        main = importlib.import_module(module).main
+    main(descriptor)
+    about_to_end()
 
 
 def _limit_memory(size: int) -> None:
@@ -157,6 +163,18 @@ def _limit_memory(size: int) -> None:
         limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
     )
     resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
+
+
+@contextmanager
+def limited_memory(more: int) -> Iterator[None]:
+    """Let this process take so many bytes of address space more than it has, and no more."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _limit_memory(pages * resource.getpagesize() + more)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager
@@ -268,6 +286,7 @@ class Pool(Generic[Unit]):
         take: Callable[[], Unit | None],
         setup: object = None,
         patience: float | None = None,
+        watched: Callable[[Unit], bool] = lambda _unit: True,
     ) -> Iterator[tuple[Unit, Any]]:
         """Work on units until there are no more.
 
@@ -277,6 +296,7 @@ class Pool(Generic[Unit]):
             setup: sent to each process before its first unit of this run.
             patience: for how many seconds a process that is at work may say nothing; None: for
                 ever. While this process is stopped no time passes.
+            watched: whether that holds for a unit, now.
 
         Yields:
             A unit and what is told of it: messages on the way, at the end the result, or `Died`, or
@@ -296,6 +316,7 @@ class Pool(Generic[Unit]):
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
                 silent = worker.has_begun and worker not in heard
+                silent &= any(map(watched, worker.units.values()))
                 worker.waited = worker.waited + passed if silent else 0
             for worker in heard:
                 yield from self._messages(worker)
