@@ -32,6 +32,7 @@ FLOORS = (
     "episode",
     "errors",
     "process",
+    "garbage",
     "files",
     "stats",
     "spill",

@@ -12,6 +12,7 @@ from piperline.recordings.images import (
     Payload,
     kept_clip,
 )
+from piperline.recordings.reader import still_reading
 from piperline.verify.frames import Clip
 from piperline.verify.recorded import OpenEpisode, jpegs
 from piperline.video.image_header import is_padded
@@ -102,6 +103,7 @@ def _digests(
     for camera in (clip.camera, *others):
         if opened.header.cameras[camera].storage == "jpeg":
             for number, jpeg in enumerate(jpegs(opened.stream(camera))):
+                still_reading()
                 yield camera, number, sha256(jpeg).digest()
 
 

@@ -17,7 +17,7 @@ from piperline.recordings.find import find_recordings
 from piperline.recordings.images import ImageSpan, ImageStream, Payload
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
-from piperline.recordings.reader import reading_at
+from piperline.recordings.reader import reading_at, still_reading
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.video.decoder import Picture, PictureDecoder, resized
@@ -249,6 +249,7 @@ class RecordedPictures:
             BadEpisode: the image is damaged.
         """
         while not self._held or self._held[-1][0] < frame:
+            still_reading()
             self._held.append(next(self._payloads))
         payload = next(
             payload for number, payload in self._held if number == frame
