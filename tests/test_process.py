@@ -10,6 +10,8 @@ import pytest
 
 from piperline.process import Child, ChildDied, Died, Pool, Silent, heard_from
 
+pytestmark = pytest.mark.measured
+
 ECHO = """
 from piperline.process import parent
 def main(descriptor):

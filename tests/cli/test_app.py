@@ -13,6 +13,8 @@ from piperline.cli.app import app, run
 from piperline.cli.console import as_typed
 from tests.helpers.documents import REPOSITORY
 
+pytestmark = pytest.mark.measured
+
 PIPERLINE = Path(sys.executable).with_name("piperline")
 SCRIPTS = [
     "hdf2lerobotv21.py",

@@ -7,6 +7,8 @@ from piperline.cli.progress import progress_bar, verify_bar
 from piperline.convert.progress import Progress
 from piperline.verify.progress import Progress as Verified
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 def clock(monkeypatch):
