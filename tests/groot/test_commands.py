@@ -105,6 +105,22 @@ def test_stats_names_the_files(call, copy):
     )
 
 
+def test_what_n17_does_with_the_statistics_is_told(call, copy, tmp_path):
+    """It computes them once more and marks them; N1.6 stops at the mark, and `stats` removes it."""
+    code, _, err = call("stats", copy)
+    assert (code, err.count("N1.7 of June 2026 and later")) == (0, 1)
+    checkout = make_checkout(tmp_path, "n1.7")
+    for words in (
+        ("preflight", copy, "--version", "n1.7"),
+        ("launch", copy, "--checkout", checkout, "--version", "n1.7"),
+    ):
+        code, _, err = call(*words)
+        assert code == 0
+        assert f"to change back: piperline groot stats {copy}" in err
+    for version in ("n1.5", "n1.6", "n1.7-april"):
+        assert call("preflight", copy, "--version", version)[2] == ""
+
+
 def test_preflight_of_a_clean_dataset(call, good):
     code, out, err = call("preflight", good, "--fail-on", "warning")
     assert (code, err) == (0, "")

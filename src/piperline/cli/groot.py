@@ -103,6 +103,10 @@ def stats(
     console = Output()
     for name in (groot.STATS_FILE, groot.RELATIVE_FILE, groot.FINGERPRINT_FILE):
         console.data(str(dataset / name))
+    console.note(
+        "GR00T N1.7 of June 2026 and later computes both once more, to equal values, and marks "
+        "them so that N1.6 stops at them: run this command again before you change back"
+    )
 
 
 def check(
@@ -159,6 +163,7 @@ def check(
     )
     console = Output(json_wanted=json)
     _show(console, report)
+    _tell_of_stats(console, dataset, version)
     console.document(report.document())
     return int(fails(report.findings, fail_on))
 
@@ -204,6 +209,7 @@ def launch(
     )
     _show(console, plan.report)
     console.data(plan.line)
+    _tell_of_stats(console, dataset, version)
     if fails(plan.report.findings, "error"):
         console.note("not started: correct the errors first")
         return 1
@@ -218,6 +224,15 @@ def _show(console: Output, report: "Report") -> None:
     if report.forecast is not None:
         for line in _forecast(report.forecast):
             console.data(line)
+
+
+def _tell_of_stats(console: Output, dataset: Path, version: Version) -> None:
+    if target(version).computes_stats_again:
+        again = command("piperline", "groot", "stats", dataset)
+        console.note(
+            "this version computes the statistics once more, to equal values, and marks them so "
+            f"that N1.6 stops at them; to change back: {again}"
+        )
 
 
 def _forecast(values: "Forecast") -> Iterator[str]:
