@@ -1,7 +1,6 @@
 """Recordings that are made to crash, to hang or to fill the memory cost one episode."""
 
 import os
-import struct
 import subprocess
 import sys
 import zlib
@@ -26,6 +25,7 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
 from piperline.video.encoder import Mode
 from piperline.video.images import decode_image, encode_png
+from tests.helpers.bombs import TEXTS, jpeg_of, png_of
 from tests.helpers.fatal import MID, crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
@@ -267,55 +267,16 @@ def test_a_compound_type_is_no_image(path):
         plan_run(path, make_job(video="copy"))
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(body))
-        + kind
-        + body
-        + struct.pack(">I", zlib.crc32(kind + body))
-    )
-
-
-def png(width: int, height: int, *more: bytes) -> bytes:
-    header = chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    )
-    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + header
-        + b"".join(more)
-        + pixels
-        + chunk(b"IEND", b"")
-    )
-
-
 def keep_png(path: Path) -> None:
     """Make the first image of the episode a PNG: its camera is one of PNG then."""
     set_image(path, 1, 0, encode_png(decode_image(image_of(path))))
-
-
-def huge_jpeg(path: Path, width: int, height: int) -> bytes:
-    data = bytearray(image_of(path))
-    at = data.find(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-BOMB = zlib.compress(b"\0" * (100 << 20), 9)
-TEXTS = {
-    "zTXt": chunk(b"zTXt", b"a\0\0" + BOMB),
-    "iTXt": chunk(b"iTXt", b"a\0\1\0en\0a\0" + BOMB),
-    "iCCP": chunk(b"iCCP", b"a\0\0" + BOMB),
-    "many": chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (1 << 20), 9)) * 9,
-}
 
 
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
     keep_png(path)
-    set_image(path, 1, 2, png(96, 72, TEXTS[name]))
+    set_image(path, 1, 2, png_of(96, 72, TEXTS[name]))
     said = reason(path, tmp_path / "out")
     assert said.endswith(
         "frame 2): a PNG with text and profiles of more than 8 MiB"
@@ -326,10 +287,10 @@ def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
 @pytest.mark.parametrize("frame", [0, 2])
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_an_image_may_not_claim_an_absurd_size(path, tmp_path, kind, frame):
-    huge = huge_jpeg(path, 16000, 16000)
+    huge = jpeg_of(image_of(path), 16000, 16000)
     if kind == "png":
         keep_png(path)
-        huge = png(16000, 16000)
+        huge = png_of(16000, 16000)
     set_image(path, 1, frame, huge)
     said = reason(path, tmp_path / "out")
     assert (
@@ -349,7 +310,7 @@ def test_how_many_pixels_an_image_may_claim_can_be_set(path, monkeypatch):
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("frame", [0, 2])
 def test_a_jpeg_of_no_pixels_is_damaged(path, tmp_path, frame):
-    set_image(path, 1, frame, huge_jpeg(path, 0, 0))
+    set_image(path, 1, frame, jpeg_of(image_of(path), 0, 0))
     assert "it has 0x0 pixels" in reason(path, tmp_path / "out", video="copy")
 
 
