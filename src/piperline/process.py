@@ -10,16 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from threading import Lock
+from threading import Lock, RLock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
+_PAGE = resource.getpagesize()
 
 
 class ChildDied(Exception):
@@ -151,12 +157,59 @@ def serve(
     importlib.import_module(module).main(descriptor)
 
 
+class _MemoryLimit:
+    """How much address space this process may take.
+
+    Args:
+        size: in bytes; less where the user has set less.
+    """
+
+    def __init__(self, size: int) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limits = [
+            limit
+            for limit in (size, soft, hard)
+            if limit != resource.RLIM_INFINITY
+        ]
+        self._most, self._hard = min(limits), hard
+        self._sizes = os.open("/proc/self/statm", os.O_RDONLY)
+        self._lock = RLock()
+        self._set(self._most)
+
+    @contextmanager
+    def lowered(self, more: int) -> Iterator[None]:
+        """While the body runs: at most `more` bytes more than the process has."""
+        with self._lock:
+            before, _ = resource.getrlimit(resource.RLIMIT_AS)
+            self._set(min(self._most, self._taken() + more))
+            try:
+                yield
+            finally:
+                self._set(before)
+
+    def _set(self, size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (size, self._hard))
+
+    def _taken(self) -> int:
+        return int(os.pread(self._sizes, 64, 0).split()[0]) * _PAGE
+
+
+_memory_limit: _MemoryLimit | None = None
+
+
 def _limit_memory(size: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    lowest = min(
-        limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
+    global _memory_limit  # noqa: PLW0603 - a process has one
+    _memory_limit = _MemoryLimit(size)
+
+
+def at_most_more(size: int) -> AbstractContextManager[None]:
+    """While the body runs, this process may take at most `size` bytes more than it has.
+
+    Only a process of ours that was started with a limit: that of the user is left as it is.
+    """
+    return (
+        nullcontext() if _memory_limit is None else _memory_limit.lowered(size)
     )
-    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
 
 
 @contextmanager
