@@ -33,6 +33,8 @@ _FEWEST_ROWS = 70
 _LIKE = 0.5
 _GAIN, _GAIN_FAR, _FAR = 0.08, 0.01, 10
 _ITERATIONS = 150
+_NOISE, _NOISE_FLOOR = 1.2, 0.05  # of motion between two frames; levels of 255
+_GOES, _NEVER = 0.3, 0.02  # radians; share of windows
 _COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
 
 
@@ -83,7 +85,19 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     for camera, fit in fits.items():
         yield from _late(collection, camera, delays[camera], drifted)
         yield from _unrelated(collection, camera, fit, delays[camera])
-        yield from _still(collection, camera, fit)
+        frozen = yield from _still_everywhere(collection, camera)
+        if not frozen:
+            yield from _still(collection, camera, fit)
+
+
+def own_joints(collection: Collection, camera: str) -> NDArray[np.int64]:
+    """The joints that surely move a camera's picture: for a wrist camera those of its arm."""
+    arms = collection.robot.arms
+    side = next(
+        (side for side in arms if side in camera.lower()),
+        None,
+    )
+    return collection.robot.joints_of(side) if side else collection.robot.joints
 
 
 def _motion(episode: EpisodeSignals, camera: str) -> Floats:
@@ -473,6 +487,53 @@ def _is_calm(
 # --- standing still ------------------------------------------------------------------------------
 
 
+def _still_everywhere(
+    collection: Collection, camera: str
+) -> Generator[Fault, None, bool]:
+    """A camera of which no picture changes in any episode, while the robot moves in all."""
+    joints = own_joints(collection, camera)
+    long = [e for e in collection.episodes if len(e) >= 3 * WINDOW]
+    goes = [
+        np.ptp(collection.state(e)[:, joints], axis=0) / collection.unit[joints]
+        for e in long
+    ]
+    frozen = bool(long) and all(
+        far.max() > _GOES and _changes(e, camera) < _NEVER
+        for e, far in zip(long, goes, strict=True)
+    )
+    if frozen:
+        yield from fault(
+            "camera-still",
+            "warning",
+            long,
+            "the picture never changes while the robot moves: the camera has stopped, or does not "
+            "see the robot",
+            camera=camera,
+        )
+    return frozen
+
+
+def _changes(episode: EpisodeSignals, camera: str) -> float:
+    """The share of the windows whose last picture differs from its first by more than noise."""
+    change, noise = _change_and_noise(episode, camera)
+    return float((change > _NOISE * noise + _NOISE_FLOOR).mean())
+
+
+def _change_and_noise(
+    episode: EpisodeSignals, camera: str
+) -> tuple[Floats, Floats]:
+    """By how much the pictures of each window differ, and how much pictures in a row do."""
+    own = episode.cameras[camera]
+    change, motion = (
+        own.change.astype(np.float64),
+        own.motion.astype(np.float64),
+    )
+    noise = np.median(
+        np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1
+    )
+    return change, noise[1 : len(change) + 1]
+
+
 def _still(
     collection: Collection, camera: str, expected: _Expected
 ) -> Iterator[Fault]:
@@ -528,18 +589,11 @@ def _windows(
     Returns:
         bool (windows,), and how far the joints went, float64 (windows,).
     """
-    own = episode.cameras[camera]
-    change, motion = (
-        own.change.astype(np.float64),
-        own.motion.astype(np.float64),
-    )
-    noise = np.median(
-        np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1
-    )[1 : len(change) + 1]
+    change, noise = _change_and_noise(episode, camera)
     scaled = (
         collection.state(episode)[:, collection.robot.joints]
         / collection.joint_scale
     )
     spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
     gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
-    return change < 1.2 * noise + 0.05, gone[: len(change)]
+    return change < _NOISE * noise + _NOISE_FLOOR, gone[: len(change)]

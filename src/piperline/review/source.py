@@ -145,7 +145,7 @@ def _dataset(
     stat = (root / "meta" / "info.json").stat()
     units = []
     for row, session in zip(
-        dataset.episodes, sessions_of(dataset), strict=True
+        dataset.episodes, sessions_of(root, len(dataset)), strict=True
     ):
         number = str(row.episode_index)
         identity = [
