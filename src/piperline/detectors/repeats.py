@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
-from piperline.detectors.synchrony import own_joints
+from piperline.detectors.still import own_joints
 from piperline.signals.collection import Collection
 from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robust import correlation, runs, steps

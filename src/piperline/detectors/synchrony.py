@@ -1,4 +1,4 @@
-"""Pictures against rows: late, drifting, unrelated, of the other arm, standing still.
+"""Pictures against rows: late, drifting, unrelated, of the other arm.
 
 How much a picture changes is compared with how fast the joints move, weighted by what each joint
 does to the picture of
@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault, with_sessions
-from piperline.signals.camera import WINDOW
+from piperline.detectors.still import find_still
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import (
     correlation,
     lag_correlations,
-    runs,
     shifted,
     smooth,
 )
@@ -33,8 +32,6 @@ _FEWEST_ROWS = 70
 _LIKE = 0.5
 _GAIN, _GAIN_FAR, _FAR = 0.08, 0.01, 10
 _ITERATIONS = 150
-_NOISE, _NOISE_FLOOR = 1.2, 0.05  # of motion between two frames; levels of 255
-_GOES, _NEVER = 0.3, 0.02  # radians; share of windows
 _COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
 
 
@@ -85,19 +82,7 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     for camera, fit in fits.items():
         yield from _late(collection, camera, delays[camera], drifted)
         yield from _unrelated(collection, camera, fit, delays[camera])
-        frozen = yield from _still_everywhere(collection, camera)
-        if not frozen:
-            yield from _still(collection, camera, fit)
-
-
-def own_joints(collection: Collection, camera: str) -> NDArray[np.int64]:
-    """The joints that surely move a camera's picture: for a wrist camera those of its arm."""
-    arms = collection.robot.arms
-    side = next(
-        (side for side in arms if side in camera.lower()),
-        None,
-    )
-    return collection.robot.joints_of(side) if side else collection.robot.joints
+        yield from find_still(collection, camera, fit.weights)
 
 
 def _motion(episode: EpisodeSignals, camera: str) -> Floats:
@@ -482,118 +467,3 @@ def _is_calm(
     return bool(sure) and all(
         abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure
     )
-
-
-# --- standing still ------------------------------------------------------------------------------
-
-
-def _still_everywhere(
-    collection: Collection, camera: str
-) -> Generator[Fault, None, bool]:
-    """A camera of which no picture changes in any episode, while the robot moves in all."""
-    joints = own_joints(collection, camera)
-    long = [e for e in collection.episodes if len(e) >= 3 * WINDOW]
-    goes = [
-        np.ptp(collection.state(e)[:, joints], axis=0) / collection.unit[joints]
-        for e in long
-    ]
-    frozen = bool(long) and all(
-        far.max() > _GOES and _changes(e, camera) < _NEVER
-        for e, far in zip(long, goes, strict=True)
-    )
-    if frozen:
-        yield from fault(
-            "camera-still",
-            "warning",
-            long,
-            "the picture never changes while the robot moves: the camera has stopped, or does not "
-            "see the robot",
-            camera=camera,
-        )
-    return frozen
-
-
-def _changes(episode: EpisodeSignals, camera: str) -> float:
-    """The share of the windows whose last picture differs from its first by more than noise."""
-    change, noise = _change_and_noise(episode, camera)
-    return float((change > _NOISE * noise + _NOISE_FLOOR).mean())
-
-
-def _change_and_noise(
-    episode: EpisodeSignals, camera: str
-) -> tuple[Floats, Floats]:
-    """By how much the pictures of each window differ, and how much pictures in a row do."""
-    own = episode.cameras[camera]
-    change, motion = (
-        own.change.astype(np.float64),
-        own.motion.astype(np.float64),
-    )
-    noise = np.median(
-        np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1
-    )
-    return change, noise[1 : len(change) + 1]
-
-
-def _still(
-    collection: Collection, camera: str, expected: _Expected
-) -> Iterator[Fault]:
-    """A picture that stands still though it should move, also where each is encoded anew."""
-    windows = {
-        e.index: _windows(collection, e, camera, expected)
-        for e in collection.episodes
-        if len(e) >= 3 * WINDOW
-    }
-    if len(windows) < 4:
-        return
-    typical = float(
-        np.percentile(
-            np.concatenate([gone for _, gone in windows.values()]), 50
-        )
-    )
-    usual = {
-        index: float(np.percentile(gone[still], 95))
-        if still.sum() >= 5
-        else 0.0
-        for index, (still, gone) in windows.items()
-    }
-    for episode in collection.episodes:
-        if episode.index not in windows:
-            continue
-        still, gone = windows[episode.index]
-        most = max(
-            value for index, value in usual.items() if index != episode.index
-        )
-        hit = still & (gone > max(1.5 * most, 0.5 * typical))
-        for start, stop in runs(smooth(hit, 5) > 0.5):
-            if stop - start >= 8:
-                seconds = (stop - 1 + WINDOW - start) / collection.fps
-                yield from fault(
-                    "camera-still",
-                    "warning",
-                    episode,
-                    f"the picture stands still for {seconds:.1f} s while the robot moves as "
-                    "it does where pictures change",
-                    camera=camera,
-                    span=(start, stop - 1 + WINDOW),
-                )
-
-
-def _windows(
-    collection: Collection,
-    episode: EpisodeSignals,
-    camera: str,
-    expected: _Expected,
-) -> tuple[NDArray[np.bool_], Floats]:
-    """Of each window whether its last picture differs from its first by noise alone.
-
-    Returns:
-        bool (windows,), and how far the joints went, float64 (windows,).
-    """
-    change, noise = _change_and_noise(episode, camera)
-    scaled = (
-        collection.state(episode)[:, collection.robot.joints]
-        / collection.joint_scale
-    )
-    spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
-    gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
-    return change < _NOISE * noise + _NOISE_FLOOR, gone[: len(change)]
