@@ -69,9 +69,13 @@ def measure_episode(
             expected="observation.state",
         )
     cameras = {}
-    for number, (key, clip) in enumerate(
-        episode.clips.items() if pictures else ()
-    ):
+    features = _opened(root).schema.features
+    clips = [
+        (key, clip)
+        for key, clip in episode.clips.items()
+        if pictures and not features[key].is_depth
+    ]
+    for number, (key, clip) in enumerate(clips):
         video = video_file(films, number) if films else None
         cameras[key.removeprefix(_CAMERA)] = measure_clip(
             clip, f"{root} {index} {key}", video, _opened(root).info.fps
