@@ -24,7 +24,7 @@ ROUNDS = 3
 EPISODES = 1000
 DROPPED = 10
 FRAMES = 300
-IN_A_PART = 4
+IN_A_PART = 2
 FOLDER = CACHE / "bench" / "edit"
 LEROBOT = CACHE / "newest" / "bin" / "python"
 """LeRobot 0.6.1, where `make test-newest` has put it."""
