@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -238,11 +239,11 @@ def edit_of(path: Path, name: str, **changes: Any) -> tuple[str, EpisodeEdit]:
 
 
 def planned(
-    folder: Path, *, format: str = "v2.1", video: str = "copy", **dataset: Any
+    folder: Path, *, job: Mapping[str, Any] | None = None, **dataset: Any
 ) -> tuple[Site, EditPlan]:
     """Recordings, and a plan for them that a conversion carried out."""
-    job = make_job(format=format, video=video, task="in general")
-    site = Site(folder, job)
+    how = job or {"video": "copy"}
+    site = Site(folder, make_job(task="in general", **how))
     one, two = site.record("b", 0, 8, 8), site.record("d", 2, 8)
     edits = (
         edit_of(one, "episode_0", drop=True, reason="too slow"),
@@ -283,8 +284,9 @@ def test_a_plan_for_the_whole_dataset_goes_on_applying(
     tmp_path, format_, video
 ):
     job = {"format": format_, "video": video}
-    changes = {"rename_cameras": {"mid": "top"}, "every": 2}
-    site, plan = planned(tmp_path, **job, **changes)
+    site, plan = planned(
+        tmp_path, job=job, rename_cameras={"mid": "top"}, every=2
+    )
     site.record("a", 3, 6)
     assert site.sync() == (1, 0, 0, 0, 3)
     assert tree(site.out) == site.from_nothing(edits=plan)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -169,7 +169,7 @@ class StandingDataset:
             beside=Beside(entry.beside),
         )
 
-    @property
+    @cached_property
     def _cameras(self) -> dict[str, CameraHeader]:
         schema = self.dataset.info.schema
         return {
