@@ -98,9 +98,7 @@ class Comparison:
                 yield from self._episode(episode, opened)
             self.looked.episodes += 1
         except RecordingError as error:
-            message = f"the recording cannot be read: {error.message}"
-            place = error.place or Place(file=recorded.path)
-            yield Finding("recording-unreadable", "error", message, place)
+            yield unreadable(error, error.place or Place(file=recorded.path))
 
     def _edited(self, episode: int) -> Edited:
         return self.edits[episode] if self.edits else UNEDITED
@@ -484,6 +482,13 @@ class Comparison:
                         yield Candidate("frame-episode", text, view.blocks)
             except RecordingError:  # it has a finding of its own
                 continue
+
+
+def unreadable(error: RecordingError, place: Place | None) -> Finding:
+    """The finding for a recording that cannot be read, or not all of it."""
+    found = f": {error.found}" if error.found else ""
+    message = f"the recording cannot be read: {error.message}{found}"
+    return Finding("recording-unreadable", "error", message, place)
 
 
 def _name(edited: Edited, key: str) -> str:
