@@ -118,6 +118,38 @@ class ImageStream(Protocol):
 
 
 @dataclass(frozen=True)
+class AskedVideo:
+    """The videos that are asked for of recorded images.
+
+    Attributes:
+        mode: `h264`, `av1`, or `copy`: of recorded packets all are taken.
+        fps: frames a second.
+        size: (width, height) of the frames; None keeps those that were recorded.
+    """
+
+    mode: str
+    fps: int
+    size: tuple[int, int] | None = None
+
+
+def kept_clip(
+    stream: ImageStream, header: CameraHeader, asked: AskedVideo
+) -> Clip | None:
+    """The span of a recorded video whose packets are the video that is asked for, if there is one.
+
+    That is the rule by which packets are kept, and by which it is known that they were.
+    """
+    if header.packets is None:
+        return None
+    codec, fps = header.packets
+    changed = stream.color != "rgb" or any(stream.mirrored)
+    sizes = {None, (header.width, header.height)}
+    same = fps == asked.fps and asked.size in sizes
+    same = same and asked.mode in {codec, "copy"}
+    return stream.clip() if same and not changed else None
+
+
+@dataclass(frozen=True)
 class ImageSpan:
     """Some of the images of a camera, counted from the first of them.
 

@@ -198,7 +198,8 @@ class Caller:
                 call.found = message
                 if isinstance(message, Died | Silent):
                     call.found = lost(message, call.place)
-                if isinstance(message, Silent):
+                hung = isinstance(message, Silent)
+                if hung and str(call.place.file) == str(call.path):
                     self._hung[call.path] = lost(message, call.place)
         except BaseException:
             self._waiting = []

@@ -186,9 +186,13 @@ class OpenEpisode:
 
     def stream(self, camera: str) -> ImageStream:
         """The recorded images of a camera, as bytes or arrays."""
-        whole = self._episode.stream(camera, self.header.length)
+        whole = self.whole(camera)
         swap = camera in self._edited.exchanged
         return ImageSpan(whole, self._frames, swap=swap)
+
+    def whole(self, camera: str) -> ImageStream:
+        """All recorded images of a camera, whatever edits left of them."""
+        return self._episode.stream(camera, self.header.length)
 
     def depth(self, camera: str) -> DepthFrames:
         """Makes distances of the recorded images of a depth camera."""

@@ -26,7 +26,7 @@ from piperline.seal.seal import (
     sources_of,
 )
 from piperline.seal.signature import fingerprint, signer
-from piperline.verify.compare import Comparison, copied_by, unreadable
+from piperline.verify.compare import Comparison, asked_by, unreadable
 from piperline.verify.decoded import DecodedFrames
 from piperline.verify.itself import check_itself
 from piperline.verify.match import match
@@ -242,7 +242,7 @@ class _Verification:
             contents,
             sources,
             matched,
-            copied_by(made),
+            asked_by(made, contents.info.fps),
             self._options.frames,
             self._looked,
             self._strips,
