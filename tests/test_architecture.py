@@ -32,6 +32,7 @@ FLOORS = (
     "episode",
     "errors",
     "process",
+    "memory",
     "garbage",
     "files",
     "stats",

@@ -3,22 +3,24 @@
 import ctypes
 import importlib
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import (
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from piperline.garbage import about_to_end, loading
+from piperline.memory import limit_memory
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -146,7 +148,7 @@ def serve(
 ) -> None:
     """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if memory is not None:
-        _limit_memory(memory)
+        limit_memory(memory)
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
@@ -155,26 +157,6 @@ def serve(
         main = importlib.import_module(module).main
     main(descriptor)
     about_to_end()
-
-
-def _limit_memory(size: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    lowest = min(
-        limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
-    )
-    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
-
-
-@contextmanager
-def limited_memory(more: int) -> Iterator[None]:
-    """Let this process take so many bytes of address space more than it has, and no more."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    _limit_memory(pages * resource.getpagesize() + more)
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from piperline.cli.console import Output
 from piperline.cli.progress import progress_bar, verify_bar
 from piperline.convert.progress import Progress
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 def clock(monkeypatch):
