@@ -3,7 +3,6 @@
 import ctypes
 import importlib
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -11,21 +10,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import (
-    AbstractContextManager,
     contextmanager,
-    nullcontext,
     suppress,
 )
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from threading import Lock, RLock
+from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from piperline.garbage import about_to_end, loading
+from piperline.memory import limit_memory
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
-_PAGE = resource.getpagesize()
 
 
 class ChildDied(Exception):
@@ -149,67 +148,15 @@ def serve(
 ) -> None:
     """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if memory is not None:
-        _limit_memory(memory)
+        limit_memory(memory)
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             sys.exit(0)
-    importlib.import_module(module).main(descriptor)
-
-
-class _MemoryLimit:
-    """How much address space this process may take.
-
-    Args:
-        size: in bytes; less where the user has set less.
-    """
-
-    def __init__(self, size: int) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limits = [
-            limit
-            for limit in (size, soft, hard)
-            if limit != resource.RLIM_INFINITY
-        ]
-        self._most, self._hard = min(limits), hard
-        self._sizes = os.open("/proc/self/statm", os.O_RDONLY)
-        self._lock = RLock()
-        self._set(self._most)
-
-    @contextmanager
-    def lowered(self, more: int) -> Iterator[None]:
-        """While the body runs: at most `more` bytes more than the process has."""
-        with self._lock:
-            before, _ = resource.getrlimit(resource.RLIMIT_AS)
-            self._set(min(self._most, self._taken() + more))
-            try:
-                yield
-            finally:
-                self._set(before)
-
-    def _set(self, size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (size, self._hard))
-
-    def _taken(self) -> int:
-        return int(os.pread(self._sizes, 64, 0).split()[0]) * _PAGE
-
-
-_memory_limit: _MemoryLimit | None = None
-
-
-def _limit_memory(size: int) -> None:
-    global _memory_limit  # noqa: PLW0603 - a process has one
-    _memory_limit = _MemoryLimit(size)
-
-
-def at_most_more(size: int) -> AbstractContextManager[None]:
-    """While the body runs, this process may take at most `size` bytes more than it has.
-
-    Only a process of ours that was started with a limit: that of the user is left as it is.
-    """
-    return (
-        nullcontext() if _memory_limit is None else _memory_limit.lowered(size)
-    )
+    with loading():
+        main = importlib.import_module(module).main
+    main(descriptor)
+    about_to_end()
 
 
 @contextmanager
@@ -321,6 +268,7 @@ class Pool(Generic[Unit]):
         take: Callable[[], Unit | None],
         setup: object = None,
         patience: float | None = None,
+        watched: Callable[[Unit], bool] = lambda _unit: True,
     ) -> Iterator[tuple[Unit, Any]]:
         """Work on units until there are no more.
 
@@ -330,6 +278,7 @@ class Pool(Generic[Unit]):
             setup: sent to each process before its first unit of this run.
             patience: for how many seconds a process that is at work may say nothing; None: for
                 ever. While this process is stopped no time passes.
+            watched: whether that holds for a unit, now.
 
         Yields:
             A unit and what is told of it: messages on the way, at the end the result, or `Died`, or
@@ -349,6 +298,7 @@ class Pool(Generic[Unit]):
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
                 silent = worker.has_begun and worker not in heard
+                silent &= any(map(watched, worker.units.values()))
                 worker.waited = worker.waited + passed if silent else 0
             for worker in heard:
                 yield from self._messages(worker)

@@ -14,6 +14,8 @@ from piperline.cli.console import as_typed
 from piperline.cli.memory import is_of_memory, out_of_memory
 from tests.helpers.documents import REPOSITORY
 
+pytestmark = pytest.mark.measured
+
 PIPERLINE = Path(sys.executable).with_name("piperline")
 SCRIPTS = [
     "hdf2lerobotv21.py",
