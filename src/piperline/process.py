@@ -3,19 +3,24 @@
 import ctypes
 import importlib
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import (
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from piperline.garbage import about_to_end, loading
+from piperline.memory import limit_memory
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -143,20 +148,15 @@ def serve(
 ) -> None:
     """In the process: run `main(descriptor)` of `module`. The kernel ends it with `parent`."""
     if memory is not None:
-        _limit_memory(memory)
+        limit_memory(memory)
     if parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             sys.exit(0)
-    importlib.import_module(module).main(descriptor)
-
-
-def _limit_memory(size: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    lowest = min(
-        limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
-    )
-    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
+    with loading():
+        main = importlib.import_module(module).main
+    main(descriptor)
+    about_to_end()
 
 
 @contextmanager
@@ -268,6 +268,7 @@ class Pool(Generic[Unit]):
         take: Callable[[], Unit | None],
         setup: object = None,
         patience: float | None = None,
+        watched: Callable[[Unit], bool] = lambda _unit: True,
     ) -> Iterator[tuple[Unit, Any]]:
         """Work on units until there are no more.
 
@@ -277,6 +278,7 @@ class Pool(Generic[Unit]):
             setup: sent to each process before its first unit of this run.
             patience: for how many seconds a process that is at work may say nothing; None: for
                 ever. While this process is stopped no time passes.
+            watched: whether that holds for a unit, now.
 
         Yields:
             A unit and what is told of it: messages on the way, at the end the result, or `Died`, or
@@ -296,6 +298,7 @@ class Pool(Generic[Unit]):
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
                 silent = worker.has_begun and worker not in heard
+                silent &= any(map(watched, worker.units.values()))
                 worker.waited = worker.waited + passed if silent else 0
             for worker in heard:
                 yield from self._messages(worker)

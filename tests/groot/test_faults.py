@@ -25,8 +25,11 @@ from piperline.groot.settings import Launch
 from piperline.groot.stats import write_groot_stats
 from piperline.groot.versions import VERSIONS, target
 from piperline.recordings.layout import load_layout
+from piperline.seal.seal import SEAL
+from piperline.transfer import aggregate
 from tests.groot.datasets import make_dataset, picture, write_clip
 from tests.helpers.pinned import assert_golden
+from tests.helpers.videos import retime
 
 VIDEO = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
 DATA = "data/chunk-000/episode_{:06d}.parquet"
@@ -812,6 +815,25 @@ def test_more_dimensions_than_the_checkpoint_takes(tmp_path):
     )
     assert codes(root, version="n1.5") == ["too-wide"]
     assert codes(root) == []
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [lambda _: 0.2, lambda frame: 0.015 * (frame % 3)],
+    ids=["late", "variable"],
+)
+def test_times_of_videos_matter_to_n15_alone(moved, copy, tmp_path):
+    for episode, length in enumerate((40, 44, 36)):
+        times = [frame / 30 + moved(frame) for frame in range(length)]
+        retime(copy / VIDEO.format("mid", episode), times, 90_000)
+    assert codes(copy) == []
+    (found,) = preflight(copy, version="n1.5").findings
+    assert (found.code, found.severity) == ("video-times", "error")
+    assert found.numbers["episodes"] == ["0", "1", "2"]
+    assert found.remedy == f"piperline aggregate {copy} --output {copy}-times"
+    (copy / SEAL).unlink(missing_ok=True)
+    aggregate([copy], tmp_path / "out")
+    assert codes(tmp_path / "out", version="n1.5") == []
 
 
 def test_timestamps_matter_to_n15_alone(copy):

@@ -564,6 +564,7 @@ def test_small_videos_hold_every_frame(reviewed):
     }
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("version", "video"), [("v2.1", "h264"), ("v3.0", "av1")]
 )

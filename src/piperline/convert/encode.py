@@ -16,6 +16,7 @@ from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
+from piperline.recordings.image_spans import AskedVideo, kept_clip
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.signals.camera import CameraMeter
 from piperline.stats import FeatureStats, image_stride, sample_frames
@@ -111,14 +112,9 @@ def kept_packets(
     """
     if header.packets is None:
         return None
-    codec, fps = header.packets
-    sizes = {None, (header.width, header.height)}
-    changed = stream.color != "rgb" or any(stream.mirrored)
-    keeps = settings.video.codec is None
-    as_asked = keeps or settings.video.mode == codec
-    same = fps == settings.fps and settings.size in sizes and as_asked
-    clip = stream.clip() if same and not changed else None
-    if clip is None and keeps:
+    asked = AskedVideo(settings.video.mode, settings.fps, settings.size)
+    clip = kept_clip(stream, header, asked)
+    if clip is None and settings.video.codec is None:
         raise VideoError(
             "the packets of the video cannot be kept as they are",
             expected="a span that begins at a key frame",

@@ -15,6 +15,7 @@ from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
 from piperline.review.source import (
     Unit,
+    layout_text,
     recorded_unit,
     subject_of,
     with_sessions,
@@ -151,11 +152,12 @@ def _units(plan: Plan, *, pictures: bool) -> dict[str, Unit]:
     if any(episode.taken for episode in plan.episodes):
         return {}
     layout = plan.job.layout
+    text = layout_text(layout)
     found = [
         recorded_unit(
             episode.file,
             (episode.source, episode.size, episode.mtime_ns, episode.name),
-            layout,
+            text,
             pictures=pictures,
         )
         for episode in plan.episodes

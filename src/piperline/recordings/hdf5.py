@@ -13,12 +13,13 @@ from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401 - its import registers blosc, zstd and other filters
-import numpy as np
-from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, Place, RecordingError
+from piperline.memory import at_most_more
+from piperline.recordings.limits import READ_MEMORY, out_of_memory
 from piperline.text import natural_key, printable
 
+_NO_MEMORY = "memory allocation failed"
 READ_ERRORS = (
     OSError,
     RuntimeError,
@@ -36,6 +37,8 @@ _MOST_OBJECTS = 1000
 _SLACK, _OVERHEAD = 16, 4096
 """Data that compress badly grow a little: by a sixteenth, and so many bytes, at most."""
 _DEEPEST = 16
+MAX_CHUNK_BYTES = 512 << 20
+"""Chunks are unfolded whole; no recording has larger ones."""
 
 
 def open_file(path: Path) -> h5py.File:
@@ -124,8 +127,12 @@ def reading(
     """Turn what h5py raises into an error with a place."""
     try:
         yield
+    except MemoryError as error:
+        raise out_of_memory(place) from error
     except READ_ERRORS as error:
         words = printable(str(error))
+        if _NO_MEMORY in words:
+            raise out_of_memory(place) from error
         step = "copy or record it again, or leave it out with --skip-bad"
         message, expected = "the file cannot be read here", "undamaged data"
         raise kind(
@@ -189,7 +196,7 @@ def attribute(node: h5py.HLObject, name: str, place: Place) -> object:
     Raises:
         BadEpisode: it cannot be read.
     """
-    with reading(place, BadEpisode):
+    with reading(place, BadEpisode), at_most_more(READ_MEMORY):
         value = node.attrs.get(name)
     return None if isinstance(value, h5py.Empty) else value
 
@@ -230,7 +237,7 @@ def lookup(root: h5py.Group, reference: str, place: Place) -> object:
         size = node.dtype.itemsize * math.prod(node.shape)
     if size > _MAX_VALUE_BYTES:
         raise absurd(node, place, size, _MAX_VALUE_BYTES)
-    with reading(place, BadEpisode):
+    with reading(place, BadEpisode), at_most_more(READ_MEMORY):
         value: object = node[()]
     return value
 
@@ -462,24 +469,6 @@ def _foreign(what: str, target: str, place: Place) -> BadEpisode:
         found=f"{what} to {printable(target)}",
         next_step="copy the data into the file, or leave the episode out with --skip-bad",
     )
-
-
-def read_rows(
-    data: h5py.h5d.DatasetID, dtype: np.dtype[Any], start: int, stop: int
-) -> NDArray[Any]:
-    """Some rows of a dataset of `dtype`, by HDF5's own calls.
-
-    They are several times faster than h5py's indexing, which counts with thousands of cameras.
-    """
-    count = (stop - start, *data.shape[1:])
-    space = data.get_space()
-    space.select_hyperslab(
-        (start, *[0] * (len(count) - 1)),
-        count,
-    )
-    values = np.empty(count, dtype)
-    data.read(h5py.h5s.create_simple(count), space, values)
-    return values
 
 
 def describe(node: h5py.Group | h5py.Dataset | h5py.Datatype | None) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,16 +12,18 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip
 from piperline.errors import BadEpisode, LayoutMismatch, Place
+from piperline.memory import at_most_more
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
-from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
+from piperline.recordings.hdf5 import MAX_CHUNK_BYTES, absurd, describe, reading
+from piperline.recordings.hdf5_rows import read_rows
+from piperline.recordings.limits import READ_MEMORY
 from piperline.recordings.rules import (
     CameraRule,
     Color,
     Mirrored,
     Storage,
 )
-from piperline.video.clips import ClipReader
 from piperline.video.depth_unit import DepthUnit
 from piperline.video.image_header import (
     PngHeader,
@@ -36,7 +37,7 @@ from piperline.video.image_header import (
 Payload = bytes | NDArray[Any]
 
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
-_MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 256 << 20, 512 << 20
+_MAX_IMAGE_BYTES = 256 << 20
 _JPEG_START = b"\xff\xd8"
 
 
@@ -107,78 +108,6 @@ class ImageStream(Protocol):
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
-
-
-@dataclass(frozen=True)
-class ImageSpan:
-    """Some of the images of a camera, counted from the first of them.
-
-    Attributes:
-        stream: all of them.
-        frames: which.
-        swap: whether red and blue are exchanged.
-    """
-
-    stream: ImageStream
-    frames: range
-    swap: bool = False
-
-    @property
-    def length(self) -> int:
-        """How many."""
-        return len(self.frames)
-
-    @property
-    def color(self) -> Color:
-        """How the colours are meant: exchanged once more where they are to be put right."""
-        return exchanged(self.stream.color) if self.swap else self.stream.color
-
-    @property
-    def mirrored(self) -> Mirrored:
-        """How the recorded images are mirrored."""
-        return self.stream.mirrored
-
-    def files(self) -> Iterator[Path]:
-        """The files beside the recording that hold the images, if such do."""
-        return self.stream.files()
-
-    def clip(self) -> Clip | None:
-        """The span of a video whose packets are the images, and stand alone, if there is one."""
-        clip, first = self.stream.clip(), self.frames.start
-        if clip is None or self.frames == range(self.stream.length):
-            return clip
-        if self.frames.step > 1:
-            return None
-        span = replace(
-            clip, first=clip.first + first, count=self.length, whole=False
-        )
-        return span if ClipReader().piece(span) else None
-
-    def header(self) -> CameraHeader:
-        """How the images are stored and how large they are."""
-        return replace(self.stream.header(), color=self.color)
-
-    def __iter__(self) -> Iterator[Payload]:
-        """The images in order; those before and between them are read and passed over."""
-        frames = self.frames
-        return islice(self.stream, frames.start, frames.stop, frames.step)
-
-    def jpeg(
-        self,
-        frame: int,
-        data: bytes,
-    ) -> tuple[bytes, int, int]:
-        """Check a JPEG; see `ImageStream.jpeg`."""
-        return self.stream.jpeg(self.frames[frame], data)
-
-    def bad(self, frame: int, found: str) -> BadEpisode:
-        """The error for an image that cannot be used; it tells the frame of the recording."""
-        return self.stream.bad(self.frames[frame], found)
-
-
-def exchanged(color: Color) -> Color:
-    """The colour order of images in which red and blue are exchanged once more."""
-    return "swapped-jpeg" if color == "rgb" else "rgb"
 
 
 class FrameStream:
@@ -399,7 +328,7 @@ class FrameStream:
         chunk = dtype.itemsize * math.prod(data.chunks or (0,))
         for size, limit in (
             (image, _MAX_IMAGE_BYTES),
-            (chunk, _MAX_CHUNK_BYTES),
+            (chunk, MAX_CHUNK_BYTES),
         ):
             if size > limit:
                 raise absurd(data, self._place, size, limit)
@@ -425,11 +354,7 @@ class FrameStream:
         try:
             with reading(place, BadEpisode):
                 slab = read_rows(self._data.id, self._dtype, start, stop)
-                lengths = (
-                    self._lengths[:, start:stop]
-                    if self._lengths is not None
-                    else None
-                )
+                lengths = self._lengths_of(start, stop)
         except BadEpisode:
             if stop - start == 1:
                 raise
@@ -440,6 +365,13 @@ class FrameStream:
             index = int(row) - start
             column = lengths[:, index] if lengths is not None else None
             yield self._payload(int(row), slab[index], column)
+
+    def _lengths_of(self, start: int, stop: int) -> NDArray[Any] | None:
+        if self._lengths is None:
+            return None
+        with at_most_more(READ_MEMORY):
+            lengths: NDArray[Any] = self._lengths[:, start:stop]
+        return lengths
 
     def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
         """The bytes of rows that are no arrays, without zeros behind them."""

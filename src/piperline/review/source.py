@@ -228,14 +228,19 @@ def _units(
     *,
     pictures: bool,
 ) -> Iterator[Unit]:
-    stat = path.stat()
+    stat, text = path.stat(), layout_text(layout)
     for name in names:
         of = (source, stat.st_size, stat.st_mtime_ns, name)
-        yield recorded_unit(path, of, layout, pictures=pictures)
+        yield recorded_unit(path, of, text, pictures=pictures)
+
+
+def layout_text(layout: Layout) -> str:
+    """All of a layout, for `recorded_unit`."""
+    return json.dumps(asdict(layout), sort_keys=True)
 
 
 def recorded_unit(
-    path: Path, of: tuple[str, int, int, str], layout: Layout, *, pictures: bool
+    path: Path, of: tuple[str, int, int, str], layout: str, *, pictures: bool
 ) -> Unit:
     """An episode of a recording, by itself: see `with_sessions`.
 
@@ -243,11 +248,12 @@ def recorded_unit(
         path: the recording.
         of: as it is told from others; its size in bytes and time of change in nanoseconds; the
             episode's name.
-        layout: of the recording.
+        layout: of the recording, see `layout_text`.
         pictures: whether images are looked at.
     """
     source, _, _, name = of
-    text = json.dumps([FORM, *of, pictures, asdict(layout)], sort_keys=True)
+    measured = json.dumps([FORM, *of, pictures])
+    text = f"{measured[:-1]}, {layout}]"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     key = digest.hexdigest()[:32]
     return Unit(path, source, path.name, name, key, fingerprint(*of))

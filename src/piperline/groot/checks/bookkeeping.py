@@ -6,7 +6,7 @@ import numpy as np
 
 from piperline.errors import Place
 from piperline.features import frame_times
-from piperline.finding import Finding, command
+from piperline.finding import Finding
 from piperline.groot.checks.inputs import Subject, Values
 
 COLUMNS = ("frame_index", "timestamp", "task_index")
@@ -64,13 +64,13 @@ def check_timestamps(subject: Subject) -> Iterator[Finding]:
             f"{early} timestamps are rounded to just before their frame: N1.5 with torchcodec "
             "gets the frame before it"
         )
-        root = subject.meta.root
-        again = command(
-            "piperline", "aggregate", root, "--output", f"{root}-times"
-        )
-        place, numbers = Place(file=root), {"frames": early}
         yield Finding(
-            "timestamps-early", "warning", message, place, numbers, again
+            "timestamps-early",
+            "warning",
+            message,
+            Place(file=subject.meta.root),
+            {"frames": early},
+            subject.anew(),
         )
 
 
