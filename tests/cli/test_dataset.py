@@ -56,6 +56,7 @@ def test_migrate_tells_where_the_datasets_are(tmp_path, episodes, capsys):
         "2 episodes, 6 frames, 1 task",
         f"the old dataset is kept: {tmp_path / 'set_v30'}",
         f"LeRobot v2.1 dataset: {root}",
+        f"next: piperline groot preflight {root}",
     ]
     assert (
         run(

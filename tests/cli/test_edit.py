@@ -53,6 +53,7 @@ def test_all_operations_at_once(root, capsys):
         "4 episodes, 41 frames, 3 tasks",
         "32 packets copied, 9 frames encoded",
         f"LeRobot v2.1 dataset: {root.parent / 'out'}",
+        f"next: piperline groot preflight {root.parent / 'out'}",
     ]
     schema = open_dataset(root.parent / "out").schema
     assert schema.cameras == ("observation.images.top",)

@@ -91,6 +91,22 @@ def test_config_says_that_it_guessed(call, copy, tmp_path):
     assert json.loads((copy / "meta/modality.json").read_text()) == before
 
 
+def test_config_says_what_is_relative_and_what_is_left_out(
+    call, copy, tmp_path
+):
+    (copy / "meta/modality.json").unlink()
+    path = copy / "meta/info.json"
+    told = json.loads(path.read_text())
+    told["features"]["observation.images.mid"]["info"]["is_depth_map"] = True
+    path.write_text(json.dumps(told))
+    chosen = ["--version", "n1.7", "--horizon", 8]
+    code, _, err = call("config", copy, "--output", tmp_path / "c", *chosen)
+    assert code == 0
+    assert "relative to the state: left_arm, right_arm; --relative" in err
+    assert "left out: observation.images.mid: depth" in err
+    assert f"preflight {copy} --version n1.7 --horizon 8\n" in err
+
+
 def test_stats_names_the_files(call, copy):
     code, out, _ = call("stats", copy, "--horizon", 8)
     assert code == 0
@@ -103,6 +119,22 @@ def test_stats_names_the_files(call, copy):
         )
         == 8
     )
+
+
+def test_what_n17_does_with_the_statistics_is_told(call, copy, tmp_path):
+    """It computes them once more and marks them; N1.6 stops at the mark, and `stats` removes it."""
+    code, _, err = call("stats", copy)
+    assert (code, err.count("N1.7 of June 2026 and later")) == (0, 1)
+    checkout = make_checkout(tmp_path, "n1.7")
+    for words in (
+        ("preflight", copy, "--version", "n1.7"),
+        ("launch", copy, "--checkout", checkout, "--version", "n1.7"),
+    ):
+        code, _, err = call(*words)
+        assert code == 0
+        assert f"to change back: piperline groot stats {copy}" in err
+    for version in ("n1.5", "n1.6", "n1.7-april"):
+        assert call("preflight", copy, "--version", version)[2] == ""
 
 
 def test_preflight_of_a_clean_dataset(call, good):

@@ -198,3 +198,31 @@ def test_a_table_that_is_not_as_late_as_the_video_is_refused(tmp_path):
     ) as caught:
         aggregate([root], tmp_path / "out", options=Options(reencode=True))
     assert "--reencode" not in str(caught.value)
+    assert "found:    frames 6 to 17" in str(caught.value)
+
+
+def test_encoding_again_is_not_advised_where_frames_are_missing(tmp_path):
+    """The table is late, but less than the video: half of the first episode is not there."""
+    episodes = [make_episode(tmp_path / "in", number, 6) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
+    retime(video, [0.2 + time for time in GRID], 90_000)
+    moved_table(root, 0.1)
+    for options in (Options(episodes="0"), Options(reencode=True)):
+        with pytest.raises(DatasetError, match="lacks frames") as caught:
+            aggregate([root], tmp_path / "out", options=options)
+        told = str(caught.value)
+        assert "found:    3 of 6" in told
+        assert "--reencode" not in told
+        assert told.endswith("or leave this episode out with `--skip-bad`")
+
+
+def test_leaving_out_is_not_advised_to_those_who_do(tmp_path):
+    episodes = [make_episode(tmp_path / "in", number, 6) for number in range(2)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
+    retime(video, [0.2 + time for time in GRID], 90_000)
+    moved_table(root, 0.1)
+    with pytest.raises(DatasetError, match="2 episodes") as caught:
+        aggregate([root], tmp_path / "out", options=Options(skip_bad=True))
+    assert "--skip-bad" not in str(caught.value)

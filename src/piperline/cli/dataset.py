@@ -1,5 +1,6 @@
 """`piperline migrate`, `aggregate`, `push` and `pull`: whole datasets."""
 
+import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -169,6 +170,8 @@ def show_result(
     if result.backup:
         out.data(f"the old dataset is kept: {result.backup}")
     out.data(f"LeRobot {result.format} dataset: {result.output}")
+    check = "groot preflight" if result.format == "v2.1" else "verify"
+    out.data(f"next: piperline {check} {shlex.quote(str(result.output))}")
     out.document(asdict(result))
 
 

@@ -19,6 +19,8 @@ from piperline.text import plural
 
 if TYPE_CHECKING:
     from piperline.groot.checks.sampling import Forecast
+    from piperline.groot.loader import Meta
+    from piperline.groot.modality_config import Choice
     from piperline.groot.preflight import Report
 
 
@@ -57,7 +59,6 @@ def config(
         shipped_files,
         write_files,
     )
-    from piperline.groot.modality import MODALITY_FILE
 
     console, goal = Output(), target(version)
     meta, choice, guessed = prepare(
@@ -69,22 +70,44 @@ def config(
     write_files(folder, texts, overwrite=overwrite, unedited=unedited)
     if guessed:
         write_files(dataset / "meta", {"modality.json": texts["modality.json"]})
-        groups = meta.groups("action").items()
-        spans = ", ".join(
-            f"{name} {span['start']}:{span['end']}" for name, span in groups
-        )
-        console.note(
-            f"guessed the groups from the names of the dimensions: {spans}; correct them in "
-            f"{MODALITY_FILE}"
-        )
+    _tell_of_choice(console, meta, choice, guessed=guessed)
     for name in texts:
         console.data(str(folder / name))
     chosen = ["--relative", *choice.relative] if relative else []
     stats = command(
         "piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen
     )
-    preflight = command("piperline", "groot", "preflight", dataset)
+    given = ["--version", version] if version != DEFAULT_VERSION else []
+    if horizon != DEFAULT_HORIZON:
+        given += ["--horizon", str(horizon)]
+    preflight = command("piperline", "groot", "preflight", dataset, *given)
     console.note(f"next: {stats} && {preflight}")
+
+
+def _tell_of_choice(
+    console: Output, meta: "Meta", choice: "Choice", *, guessed: bool
+) -> None:
+    """What nobody asked for by name: groups that were guessed, cameras that are left out."""
+    from piperline.groot.modality import MODALITY_FILE, depth_cameras
+
+    groups = meta.groups("action").items()
+    spans = ", ".join(
+        f"{name} {span['start']}:{span['end']}" for name, span in groups
+    )
+    if guessed:
+        console.note(
+            f"guessed the groups from the names of the dimensions: {spans}; correct them in "
+            f"{MODALITY_FILE}"
+        )
+        relative = ", ".join(choice.relative) or "none"
+        console.note(
+            f"relative to the state: {relative}; --relative names them"
+        )
+    depth = ", ".join(depth_cameras(meta.schema))
+    if depth:
+        console.note(
+            f"left out: {depth}: depth, which GR00T would take for colours"
+        )
 
 
 def stats(
@@ -103,6 +126,10 @@ def stats(
     console = Output()
     for name in (groot.STATS_FILE, groot.RELATIVE_FILE, groot.FINGERPRINT_FILE):
         console.data(str(dataset / name))
+    console.note(
+        "GR00T N1.7 of June 2026 and later computes both once more, to equal values, and marks "
+        "them so that N1.6 stops at them: run this command again before you change back"
+    )
 
 
 def check(
@@ -159,6 +186,7 @@ def check(
     )
     console = Output(json_wanted=json)
     _show(console, report)
+    _tell_of_stats(console, dataset, version)
     console.document(report.document())
     return int(fails(report.findings, fail_on))
 
@@ -204,6 +232,7 @@ def launch(
     )
     _show(console, plan.report)
     console.data(plan.line)
+    _tell_of_stats(console, dataset, version)
     if fails(plan.report.findings, "error"):
         console.note("not started: correct the errors first")
         return 1
@@ -218,6 +247,15 @@ def _show(console: Output, report: "Report") -> None:
     if report.forecast is not None:
         for line in _forecast(report.forecast):
             console.data(line)
+
+
+def _tell_of_stats(console: Output, dataset: Path, version: Version) -> None:
+    if target(version).computes_stats_again:
+        again = command("piperline", "groot", "stats", dataset)
+        console.note(
+            "this version computes the statistics once more, to equal values, and marks them so "
+            f"that N1.6 stops at them; to change back: {again}"
+        )
 
 
 def _forecast(values: "Forecast") -> Iterator[str]:

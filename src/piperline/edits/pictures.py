@@ -155,7 +155,6 @@ class Pictures:
                 "and its pixels have more than the 8 bits that encoding again would keep",
                 place=place,
                 found=f"{clip.info.codec}, {clip.info.pix_fmt}",
-                next_step="leave this episode out with `--skip-bad`",
             )
         if not self._reencode:
             raise DatasetError(
@@ -170,9 +169,6 @@ class Pictures:
             return encode_clip(self._reader, clip, self._next_file(), settings)
         except DatasetError as error:
             error.place = place
-            error.next_step = (
-                error.next_step or "leave this episode out with `--skip-bad`"
-            )
             raise
 
     def _next_file(self) -> Path:

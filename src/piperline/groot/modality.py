@@ -57,6 +57,11 @@ def rgb_cameras(schema: Schema) -> list[str]:
     return [key for key in schema.cameras if not is_depth(schema.features[key])]
 
 
+def depth_cameras(schema: Schema) -> list[str]:
+    """The keys of the cameras that are left out."""
+    return [key for key in schema.cameras if is_depth(schema.features[key])]
+
+
 def is_depth(feature: Feature) -> bool:
     """Whether a video is a depth map, as LeRobot marks it (`is_depth_map`, or with `video.`)."""
     info = feature.info or {}

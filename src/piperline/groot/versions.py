@@ -62,6 +62,11 @@ class Target:
         return self.version in {"n1.6", "n1.7-april"}
 
     @property
+    def computes_stats_again(self) -> bool:
+        """Whether it takes no statistics but those with its own `__fingerprints__`."""
+        return self.version == "n1.7"
+
+    @property
     def folder(self) -> str:
         """The usual name of the folder with config and script: `config_for_gr00tn16`."""
         return "config_for_gr00t" + self.family.replace(".", "")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Literal
 
 import h5py
@@ -19,6 +18,7 @@ from piperline.errors import (
     UsageError,
     output_error,
 )
+from piperline.finding import command
 from piperline.hdf5.copy import (
     GroupCopy,
     NewFile,
@@ -194,15 +194,14 @@ def split_plan(
 
 
 def _left_out(top: FileTop, known: Sequence[str]) -> RecordingError:
-    groups = " ".join(quote(name) for name in known[:_MOST_IN_A_COMMAND])
-    if len(known) > _MOST_IN_A_COMMAND:
-        groups = "NAME ..."
+    groups = known if len(known) <= _MOST_IN_A_COMMAND else ["NAME", "..."]
+    words = ["piperline", "hdf5", "split", top.path, "--groups", *groups]
     return RecordingError(
         "something lies beside the groups of this file, and would be in none of the new files",
         place=Place(file=top.path),
         expected="groups, and nothing else; a file that is one episode needs no splitting",
         found=listed(top.others),
-        next_step=f"to split off groups alone, name them: --groups {groups}",
+        next_step=command(*words),
     )
 
 

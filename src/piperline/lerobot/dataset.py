@@ -455,7 +455,8 @@ class Dataset:
                     camera=camera,
                 ),
                 expected=f"frames {first} to {first + length - 1}",
-                found=f"{video.frames} frames",
+                found=f"frames {late} to {late + video.frames - 1}",
+                next_step="fetch the dataset again, or make it anew",
             )
         return Clip(
             video.path,

@@ -109,22 +109,23 @@ class Episodes:
             return None
 
     def _all_errors(self) -> DatasetError:
-        first, *others = (left.error for left in self.left_out)
+        """What is wrong with all of them; the next step is one that was not taken yet."""
+        first, *others = self.left_out
+        error, whom, mend = first.error, "this episode", None
         if others:
             bad = "\n".join(f"  - {left}" for left in self.left_out)
-            return DatasetError(
+            whom, mend = "the episodes", "mend these datasets"
+            advised = [left for left in self.left_out if left.error.next_step]
+            error = DatasetError(
                 f"{len(self.left_out)} episodes cannot be taken over",
                 found="\n" + bad,
-                next_step="mend these datasets, or leave the episodes out with `--skip-bad`"
-                + (
-                    f"; of the first: {first.next_step}"
-                    if first.next_step
-                    else ""
-                ),
             )
-        if not self._skip_bad:
-            first.add_note("or leave this episode out with `--skip-bad`")
-        return first
+            for left in advised[:1]:
+                mend += f" (of episode {left.index}: {left.error.next_step})"
+        leave = f"leave {whom} out with `--skip-bad`"
+        steps = [mend or error.next_step, None if self._skip_bad else leave]
+        error.next_step = "; or ".join(step for step in steps if step) or None
+        return error
 
 
 def read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:

@@ -145,7 +145,7 @@ class ClipReader:
                 if not seen and (
                     number != clip.first or not packet.is_keyframe
                 ):
-                    raise _not_cuttable(clip, number)
+                    raise self._refusal(clip, number)
                 reordered |= number != clip.first + seen
                 wanted.remove(number)
                 yield number - clip.first, packet
@@ -156,9 +156,21 @@ class ClipReader:
                     raise _not_cuttable(clip, number)
                 return
             elif seen:
-                raise _not_cuttable(clip, number)
+                raise self._refusal(clip, number)
         if wanted:
             raise _lacking(clip, wanted)
+
+    def _refusal(self, clip: Clip, number: int) -> DatasetError:
+        """Why `clip` cannot be cut at a frame: encoding again makes no frames that are missing."""
+        stop = clip.first + clip.count
+        missing = set(range(clip.first, stop))
+        for held, packet in self._file(clip).packets(clip.first):
+            if held >= stop and packet.is_keyframe:
+                break
+            missing.discard(held)
+        return (
+            _lacking(clip, missing) if missing else _not_cuttable(clip, number)
+        )
 
     def pictures(self, clip: Clip) -> Iterator[VideoFrame]:
         """The decoded frames of `clip`, in order.
@@ -269,4 +281,5 @@ def _lacking(clip: Clip, missing: set[int]) -> DatasetError:
         place=Place(file=clip.path, frame=min(missing)),
         expected=f"frames {clip.first} to {clip.first + clip.count - 1}",
         found=f"{clip.count - len(missing)} of {clip.count}",
+        next_step="fetch the dataset again, or make it anew",
     )

@@ -30,7 +30,10 @@ OFFLINE = {
     not (PYTHON and SOURCE), reason="GR00T's environment: make test-gr00t"
 )
 def test_the_trainer_learns_which_actions_belong_to_which_rows(tmp_path):
-    """At the same noise, real actions have a lower loss than those of other rows."""
+    """At the same noise, real actions have a lower loss than those of other rows.
+
+    Before the training they have not. All that is random is seeded: weights, order, noise.
+    """
     recordings = write_recordings(
         tmp_path / "data", files=2, episodes=3, size=(120, 160)
     )
@@ -42,7 +45,7 @@ def test_the_trainer_learns_which_actions_belong_to_which_rows(tmp_path):
     program = Path(__file__).with_name("tiny.py")
     words = [PYTHON, program, SOURCE, tmp_path / "set", modality]
     run = subprocess.run(
-        [*map(str, words), str(tmp_path / "out")],
+        [*map(str, words), str(tmp_path / "out"), "1"],
         env={**os.environ, **OFFLINE},
         capture_output=True,
         text=True,
@@ -51,5 +54,9 @@ def test_the_trainer_learns_which_actions_belong_to_which_rows(tmp_path):
     assert run.returncode == 0, run.stderr[-5000:]
     told = json.loads((tmp_path / "out/losses.json").read_text())
     assert told["steps"] == 60
-    assert told["logged"][-1] < 0.8 * told["logged"][0]
-    assert told["real"] < 0.9 * told["shuffled"]
+    assert told["logged"][-1] < 0.6 * told["logged"][0]
+    for losses in told["before"]:
+        assert abs(losses["errors"]) < 3
+    for losses in told["after"]:
+        assert losses["real"] < 0.8 * losses["shuffled"]
+        assert losses["errors"] > 5

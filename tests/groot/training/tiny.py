@@ -2,7 +2,7 @@
 
 A program of GR00T's own environment (`make test-gr00t`): its loader, processor, model classes and
 trainer; the model has the real parts, Eagle included, with few and small layers, and nothing that
-was trained before. Usage: `python tiny.py SOURCE DATASET CONFIG.py OUTPUT`.
+was trained before. Usage: `python tiny.py SOURCE DATASET CONFIG.py OUTPUT SEED`.
 """
 
 import importlib
@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STEPS, BATCH, COMPARED = 60, 16, 128
-_WIDTH = 512
+STEPS, BATCH = 60, 16
+NOISES = (1, 2, 3)
+_WIDTH = 256
 _TEXT = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -77,6 +78,22 @@ def shrink_eagle() -> None:
     eagle_backbone.AutoModel = SmallModel
 
 
+def wake_action_head() -> None:
+    """Let the random weights of the action head be as large as its width asks for.
+
+    They begin at 0.02, whatever the width. In a narrow head hardly anything of state and actions
+    then comes out, and 60 steps teach it no more than the mean.
+    """
+    from gr00t.model.modules import embodiment_conditioned_mlp as layers
+
+    class Awake(layers.CategorySpecificLinear):  # type: ignore[misc]
+        def __init__(self, *sizes: Any, **words: Any) -> None:
+            super().__init__(*sizes, **words)
+            self.W.data *= self.W.shape[1] ** -0.5 / self.W.data.std()
+
+    layers.CategorySpecificLinear = Awake
+
+
 def attend_each_image(
     _module: object,
     query: Any,
@@ -121,7 +138,6 @@ def configuration(dataset: str, output: str) -> Any:
     model.reproject_vision = False
     model.max_state_dim = model.max_action_dim = 32
     model.backbone_embedding_dim = _TEXT["hidden_size"]
-    # narrower ones hardly pass anything on: weights begin at 0.02, whatever the width
     model.hidden_size = model.input_embedding_dim = _WIDTH
     model.max_num_embodiments = 11
     model.state_dropout_prob = 0.0
@@ -146,63 +162,91 @@ def configuration(dataset: str, output: str) -> Any:
     return config
 
 
-def trained(config: Any) -> Any:
-    """GR00T's trainer after its training."""
+def trained(config: Any) -> dict[str, Any]:
+    """What came of a training by GR00T's own code: compared before it, and after it."""
     from gr00t.experiment import experiment
 
-    made = []
+    told: dict[str, Any] = {}
 
-    class Kept(experiment.Gr00tTrainer):  # type: ignore[misc]
-        def __init__(self, *args: Any, **words: Any) -> None:
-            super().__init__(*args, **words)
-            made.append(self)
+    class Compared(experiment.Gr00tTrainer):  # type: ignore[misc]
+        def train(self, *args: Any, **words: Any) -> Any:
+            inputs = some_rows(self)
+            told["before"] = compared(self.model, inputs)
+            result = super().train(*args, **words)
+            told["after"] = compared(self.model, inputs)
+            told["steps"] = self.state.global_step
+            told["logged"] = [
+                entry["loss"]
+                for entry in self.state.log_history
+                if "loss" in entry
+            ]
+            return result
 
-    experiment.Gr00tTrainer = Kept
+    experiment.Gr00tTrainer = Compared
     experiment.run(config)
-    return made[0]
+    return told
 
 
-def losses(trainer: Any) -> dict[str, float]:
-    """The loss at the same noise and times, with the actions of each step and with another's."""
-    import torch
-
+def some_rows(trainer: Any) -> Any:
+    """Every fourth sample of the dataset, as the model takes them."""
     (shards,) = trainer.train_dataset.datasets
     items = [
         item
         for number in range(len(shards))
         for item in shards.get_shard(number)
-    ][:COMPARED]
-    inputs = trainer.data_collator(items)["inputs"]
-    order = torch.randperm(
-        len(items), generator=torch.Generator().manual_seed(0)
-    )
-    model = trainer.model.eval()
-    found = {}
-    for name, action in (
-        ("real", inputs["action"]),
-        ("shuffled", inputs["action"][order]),
-    ):
-        torch.manual_seed(1)
-        with torch.no_grad():
-            result = model({**inputs, "action": action})
-        found[name] = float(result["loss"])
+    ]
+    return trainer.data_collator(items[::4])["inputs"]
+
+
+def compared(model: Any, inputs: Any) -> list[dict[str, float]]:
+    """Of each noise: the mean loss with the actions of each row, and with those of another.
+
+    The noise and its times are the same for both. `errors` says how many standard errors lie
+    between them.
+    """
+    import torch
+
+    actions, training = inputs["action"], model.training
+    model.eval()
+    found = []
+    for noise in NOISES:
+        chance = torch.Generator().manual_seed(noise)
+        order = torch.randperm(len(actions), generator=chance)
+        real = _loss_of_each(model, inputs, actions, noise)
+        shuffled = _loss_of_each(model, inputs, actions[order], noise)
+        more = shuffled - real
+        error = more.std() / len(more) ** 0.5
+        told = {
+            "real": real.mean(),
+            "shuffled": shuffled.mean(),
+            "errors": more.mean() / error,
+        }
+        found.append({name: float(value) for name, value in told.items()})
+    model.train(training)
     return found
+
+
+def _loss_of_each(model: Any, inputs: Any, actions: Any, noise: int) -> Any:
+    import torch
+
+    torch.manual_seed(noise)
+    with torch.no_grad():
+        result = model({**inputs, "action": actions})
+    counted = result["action_mask"].sum((1, 2))
+    return result["action_loss"].sum((1, 2)) / counted
 
 
 def main() -> None:
     """Train and tell."""
-    source, dataset, modality, output = sys.argv[1:]
+    source, dataset, modality, output, seed = sys.argv[1:]
     sys.path[:0] = [source, str(Path(modality).parent)]
     shrink_eagle()
+    wake_action_head()
     importlib.import_module(Path(modality).stem)
-    trainer = trained(configuration(dataset, output))
-    logged = [
-        entry["loss"] for entry in trainer.state.log_history if "loss" in entry
-    ]
-    told = {"steps": trainer.state.global_step, "logged": logged}
-    Path(output, "losses.json").write_text(
-        json.dumps({**told, **losses(trainer)})
-    )
+    config = configuration(dataset, output)
+    config.data.seed = int(seed)
+    told = trained(config)
+    Path(output, "losses.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

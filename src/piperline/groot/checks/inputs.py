@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place
+from piperline.finding import command
 from piperline.groot.loader import Meta, Rows
 from piperline.groot.modality_config import Choice
 from piperline.groot.settings import Launch
@@ -42,6 +43,13 @@ class Subject:
             stop - start
             for start, stop in self.rows.episodes(self.meta).values()
         ]
+
+    def anew(self) -> str:
+        """The command that makes a dataset of this one, whose times are where they belong."""
+        root = self.meta.root
+        return command(
+            "piperline", "aggregate", root, "--output", f"{root}-times"
+        )
 
     def group(
         self,

@@ -10,8 +10,9 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.finding import Finding, Severity
 from piperline.groot.checks.inputs import Subject
-from piperline.groot.checks.still import VideoClip, check_still
+from piperline.groot.checks.reviewed import VideoClip, check_still
 from piperline.video.decoder import decode_at, probe
+from piperline.video.file import VideoFile
 
 _CODECS = frozenset({"h264", "hevc", "mjpeg", "av1", "vp9", "mpeg4"})
 _THREADS = 2
@@ -91,6 +92,9 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
         cameras.setdefault(clip.camera, []).append((clip, result[0]))
     for camera, entries in cameras.items():
         yield from _check_kind(subject, camera, entries)
+    if subject.target.version == "n1.5":
+        for entries in cameras.values():
+            yield from _check_times(subject, [clip for clip, _ in entries])
     sizes = {
         camera: (entries[0][1].width, entries[0][1].height)
         for camera, entries in cameras.items()
@@ -231,7 +235,7 @@ def _check_kind(
             place,
             remedy="convert all episodes with one --resize",
         )
-    if first.fps != fps:
+    if first.fps != fps and _steady(clip, fps):
         message = f"{camera}: the video runs at {first.fps} frames a second, info.json says {fps}"
         numbers = {"video": first.fps, "info": fps}
         yield Finding(
@@ -242,6 +246,33 @@ def _check_kind(
             numbers,
             "convert again with the right --fps",
         )
+
+
+def _check_times(subject: Subject, clips: list[VideoClip]) -> Iterator[Finding]:
+    """N1.5 asks for the frame that is shown at the time of a row; the others count frames."""
+    fps = subject.meta.schema.fps
+    for clip in clips:
+        with VideoFile(clip.path, fps) as file:
+            on_time = file.is_on_time()
+        if not on_time:
+            yield Finding(
+                "video-times",
+                "error",
+                "the frames are not at frame / fps, and N1.5 reads them by time: it gets others, "
+                "or stops; in a dataset that is made of this one they are",
+                Place(
+                    file=clip.path,
+                    episode=str(clip.episode),
+                    camera=clip.camera,
+                ),
+                {},
+                subject.anew(),
+            )
+
+
+def _steady(clip: VideoClip, fps: int) -> bool:
+    with VideoFile(clip.path, fps) as file:
+        return file.steady_rate() is not None
 
 
 def check_images(subject: Subject) -> Iterator[Finding]:
