@@ -769,6 +769,21 @@ def test_times_of_videos_matter_to_n15_alone(moved, copy, tmp_path):
     assert codes(tmp_path / "out", version="n1.5") == []
 
 
+def test_units_of_many_dimensions_are_one_finding(copy):
+    """A recorder that commands in degrees is one mistake, not one for each joint."""
+    edit_column(copy, "action", lambda values: values * 57.3)
+    found = [
+        finding
+        for finding in preflight(copy, videos=False).findings
+        if finding.code == "action-units"
+    ]
+    assert len(found) == 1
+    wrong = found[0].numbers["dimensions"]
+    assert len(wrong) > 4
+    for name in wrong:
+        assert name in found[0].message
+
+
 def test_timestamps_matter_to_n15_alone(copy):
     edit_column(copy, "timestamp", lambda values: values + 0.01)
     assert codes(copy, version="n1.5") == ["timestamps"]

@@ -1,6 +1,7 @@
 """Checks: how the robot moves. Commands that are none train without a word, and badly."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -198,6 +199,8 @@ def _mean_distance(
 def _check_units(
     names: list[str], actions: Values, states: Values, place: Place
 ) -> Iterator[Finding]:
+    units: list[tuple[str, Finding]] = []
+    inverted: list[tuple[str, Finding]] = []
     for index, name in enumerate(names):
         a, s = (
             np.clip(
@@ -217,7 +220,7 @@ def _check_units(
                 f"{s.min():.4g} to {s.max():.4g}: "
                 "the units differ"
             )
-            yield Finding(
+            finding = Finding(
                 "action-units",
                 "warning",
                 message,
@@ -225,20 +228,38 @@ def _check_units(
                 {"ratio": ratio},
                 "record both in the same unit",
             )
+            units.append((name, finding))
         elif (correlation := float(np.corrcoef(a, s)[0, 1])) < -_CLEARLY:
             message = (
                 f"{name}: actions go against the states (correlation {correlation:.2f}): one is "
                 "upside down"
             )
-            remedy = "give both the same sign"
-            yield Finding(
+            finding = Finding(
                 "action-inverted",
                 "warning",
                 message,
                 place,
                 {"correlation": correlation},
-                remedy,
+                "give both the same sign",
             )
+            inverted.append((name, finding))
+    yield from _together(units)
+    yield from _together(inverted)
+
+
+def _together(found: list[tuple[str, Finding]]) -> Iterator[Finding]:
+    """One finding for one cause, whatever the number of dimensions that have it."""
+    if not found:
+        return
+    _, first = found[0]
+    others = [name for name, _ in found[1:]]
+    message = first.message
+    if others:
+        message += f"; so it is in {', '.join(others)}"
+    names = [name for name, _ in found]
+    yield replace(
+        first, message=message, numbers={**first.numbers, "dimensions": names}
+    )
 
 
 def _check_idle(
