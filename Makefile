@@ -64,7 +64,7 @@ test: setup system-packages
 	$(MAKE) --no-print-directory --jobs 2 --output-sync oracle-env lint
 	.venv/bin/python -m compileall -q src tests
 	.venv/bin/coverage erase
-	.venv/bin/coverage run -m pytest -n 2 --dist worksteal
+	.venv/bin/coverage run -m pytest -n 3 --dist worksteal
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
 

@@ -1,7 +1,7 @@
 """What an image costs by preset: the same 100 pictures, stored as each recorder stores them.
 
-Measured is what a worker does with a camera: read, decode, put right, encode, take statistics. The
-rounds take all cases in turn, so that what else the machine does falls on all alike.
+Measured is what a worker does with a camera: read, decode, put right, encode, take statistics,
+measure for the review. The rounds take all cases in turn, so that what else the machine does falls on all alike.
 """
 
 import io
@@ -23,6 +23,7 @@ from piperline.errors import Place
 from piperline.recordings.images import FrameStream
 from piperline.recordings.layout import load_layout
 from piperline.recordings.rules import CameraRule, Storage
+from piperline.signals.camera import CameraMeter
 from piperline.video.encoder import MODES
 
 FRAMES, ROUNDS = 100, 7
@@ -72,9 +73,14 @@ class Case:
                 suggestion=None,
             )
             start = time.process_time()
-            video = folder / "video.mp4"
+            header = stream.header()
             encode_camera(
-                stream, stream.header(), settings, video, lambda _f, _b: None
+                stream,
+                header,
+                settings,
+                folder / "video.mp4",
+                lambda _f, _b: None,
+                meter=CameraMeter(header.height, header.width),
             )
             return (time.process_time() - start) / FRAMES
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from piperline.process import Child, ChildDied, Died, Pool, Silent, heard_from
+from piperline.process import (
+    Child,
+    ChildDied,
+    Died,
+    Pool,
+    Silent,
+    at_most_more,
+    heard_from,
+)
+
+pytestmark = pytest.mark.measured
 
 ECHO = """
 from piperline.process import parent
@@ -180,6 +190,25 @@ def test_a_process_has_a_limit_of_memory(module):
         pool.start(1)
         ((_, _), (_, limit)) = pool.run(lambda: next(units, None))
     assert limit <= 1 << 32
+
+
+def test_a_process_may_take_less_for_a_while(module):
+    """200 MB are too much only while 100 MB more are allowed."""
+    text = WORK.replace("AT_ONCE", "1").replace(
+        "return setup + unit",
+        """from piperline.process import at_most_more
+    try:
+        with at_most_more(100 << 20):
+            bytearray(200 << 20)
+    except MemoryError:
+        return len(bytearray(200 << 20))""",
+    )
+    units = iter(["a"])
+    with Pool[str](module("work_lowered", text), memory=8 << 30) as pool:
+        pool.start(1)
+        assert list(pool.run(lambda: next(units, None)))[-1] == ("a", 200 << 20)
+    with at_most_more(1):  # this process has no limit of ours
+        assert len(bytearray(50 << 20)) == 50 << 20
 
 
 def test_each_run_of_a_pool_has_its_setup(module):

@@ -4,13 +4,18 @@ import signal
 import sys
 from types import FrameType
 
+from piperline.garbage import about_to_end, loading
+
 
 def main() -> None:
     """Start the command line; its imports take a while, and Ctrl-C may come first."""
     signal.signal(signal.SIGINT, _interrupted)
-    from piperline.cli.app import main as command_line
-
-    command_line()
+    with loading():
+        from piperline.cli.app import main as command_line
+    try:
+        command_line()
+    finally:
+        about_to_end()
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:

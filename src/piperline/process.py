@@ -10,16 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from threading import Lock
+from threading import Lock, RLock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from piperline.garbage import about_to_end, loading
 
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
+_PAGE = resource.getpagesize()
 
 
 class ChildDied(Exception):
@@ -148,15 +156,88 @@ def serve(
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             sys.exit(0)
-    importlib.import_module(module).main(descriptor)
+    with loading():
+        main = importlib.import_module(module).main
+    main(descriptor)
+    about_to_end()
+
+
+class _MemoryLimit:
+    """How much address space this process may take.
+
+    Args:
+        size: in bytes; less where the user has set less.
+    """
+
+    def __init__(self, size: int) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limits = [
+            limit
+            for limit in (size, soft, hard)
+            if limit != resource.RLIM_INFINITY
+        ]
+        self._most, self._hard = min(limits), hard
+        self._lock = RLock()
+        self._set(self._most)
+
+    @contextmanager
+    def lowered(self, more: int) -> Iterator[None]:
+        """While the body runs: at most `more` bytes more than the process has."""
+        with self._lock:
+            before, _ = resource.getrlimit(resource.RLIMIT_AS)
+            self._set(min(self._most, _taken() + more))
+            try:
+                yield
+            finally:
+                self._set(before)
+
+    def _set(self, size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (size, self._hard))
+
+
+def _taken() -> int:
+    """How much address space this process has taken, in bytes."""
+    descriptor = os.open(
+        "/proc/self/statm", os.O_RDONLY
+    )  # a tenth of Path's time
+    try:
+        return int(os.read(descriptor, 64).split()[0]) * _PAGE
+    finally:
+        os.close(descriptor)
+
+
+_memory_limit: _MemoryLimit | None = None
 
 
 def _limit_memory(size: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    lowest = min(
-        limit for limit in (size, soft, hard) if limit != resource.RLIM_INFINITY
+    global _memory_limit  # noqa: PLW0603 - a process has one
+    _memory_limit = _MemoryLimit(size)
+
+
+def at_most_more(size: int) -> AbstractContextManager[None]:
+    """While the body runs, this process may take at most `size` bytes more than it has.
+
+    Only a process of ours that was started with a limit: that of the user is left as it is.
+    """
+    return (
+        nullcontext() if _memory_limit is None else _memory_limit.lowered(size)
     )
-    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
+
+
+@contextmanager
+def limited_memory(more: int) -> Iterator[None]:
+    """While the body runs, this process may take at most `more` bytes more than it has.
+
+    As in a process that was started with that limit, `at_most_more` holds there.
+    """
+    global _memory_limit  # noqa: PLW0603 - a process has one
+    outer, before = _memory_limit, resource.getrlimit(resource.RLIMIT_AS)
+    _memory_limit = _MemoryLimit(_taken() + more)
+    try:
+        yield
+    finally:
+        _memory_limit = outer
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager
@@ -268,6 +349,7 @@ class Pool(Generic[Unit]):
         take: Callable[[], Unit | None],
         setup: object = None,
         patience: float | None = None,
+        watched: Callable[[Unit], bool] = lambda _unit: True,
     ) -> Iterator[tuple[Unit, Any]]:
         """Work on units until there are no more.
 
@@ -277,6 +359,7 @@ class Pool(Generic[Unit]):
             setup: sent to each process before its first unit of this run.
             patience: for how many seconds a process that is at work may say nothing; None: for
                 ever. While this process is stopped no time passes.
+            watched: whether that holds for a unit, now.
 
         Yields:
             A unit and what is told of it: messages on the way, at the end the result, or `Died`, or
@@ -296,6 +379,7 @@ class Pool(Generic[Unit]):
             passed = min(time.monotonic() - began, _TICK)
             for worker in busy:
                 silent = worker.has_begun and worker not in heard
+                silent &= any(map(watched, worker.units.values()))
                 worker.waited = worker.waited + passed if silent else 0
             for worker in heard:
                 yield from self._messages(worker)

@@ -11,7 +11,10 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.cli.console import as_typed
+from piperline.cli.memory import is_of_memory, out_of_memory
 from tests.helpers.documents import REPOSITORY
+
+pytestmark = pytest.mark.measured
 
 PIPERLINE = Path(sys.executable).with_name("piperline")
 SCRIPTS = [
@@ -284,3 +287,27 @@ def test_ctrl_c_says_what_is_kept(call, monkeypatch):
     assert call("layout list")[2].startswith(
         "interrupted: no output is left incomplete"
     )
+
+
+# --- memory ---
+
+
+def test_a_limit_of_memory_that_is_too_low_is_told_at_once(tmp_path):
+    script = 'ulimit -v 400000; "$0" convert "$1"; "$0" --version'
+    done = started("sh", "-c", script, PIPERLINE, tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error: the limit of memory is too low"
+    assert lines[1].endswith("2 GiB of address space or more")
+    assert lines[2] == "found:    390 MiB (ulimit -v)"
+    assert lines[3].startswith("next:     see `ulimit -v`")
+
+
+def test_what_a_process_of_ours_says_of_memory_is_told_in_a_line():
+    error = RuntimeError(
+        "a fault\nTraceback\nRuntimeError: can't start new thread"
+    )
+    assert is_of_memory(error)
+    assert out_of_memory(error).found == "RuntimeError: can't start new thread"
+    assert not is_of_memory(RuntimeError("a fault of ours"))

@@ -5,7 +5,8 @@ import pytest
 from piperline.cli.console import Output
 from piperline.cli.progress import progress_bar, verify_bar
 from piperline.convert.progress import Progress
-from piperline.verify.progress import Progress as Verified
+
+pytestmark = pytest.mark.measured
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ def test_quiet_is_quiet(clock, capsys, monkeypatch):
 
 def test_a_verification_tells_its_rate_and_the_time_that_is_left(clock, capsys):
     with verify_bar(Output()) as watch:
-        watch(Verified("seal", 0, 5_000_000))
+        watch(("seal", 0, 5_000_000))
         clock["seconds"] += 6
-        watch(Verified("seal", 4_500_000, 5_000_000))
-        watch(Verified("recordings", 0, 900))
+        watch(("seal", 4_500_000, 5_000_000))
+        watch(("recordings", 0, 900))
         clock["seconds"] += 10
-        watch(Verified("recordings", 300, 900))
+        watch(("recordings", 300, 900))
     assert capsys.readouterr().err.splitlines() == [
         "the seal: 4.5 MB of 5.0 MB, 750.0 kB/s, 1 s left",
         "against the recordings: 300 of 900 frames, 30 frames/s, 20 s left",
@@ -78,5 +79,5 @@ def test_a_verification_tells_its_rate_and_the_time_that_is_left(clock, capsys):
 def test_a_quiet_verification_says_nothing(capsys, monkeypatch):
     monkeypatch.setattr(Output, "volume", "quiet")
     with verify_bar(Output()) as watch:
-        watch(Verified("itself", 1, 3))
+        watch(("itself", 1, 3))
     assert capsys.readouterr().err == ""

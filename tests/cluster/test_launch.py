@@ -196,6 +196,7 @@ def test_what_is_bad_fails_its_rank_only(site):
     assert done_by(site, 2) == (1,)
 
 
+@pytest.mark.measured
 def test_a_rank_that_is_killed_costs_only_itself(site):
     """Told by its record which process is at work on it, it is killed as it stages its episodes."""
     write_piper(site / "data/file9.hdf5", episodes=1, first=9, lengths=[200])
@@ -231,6 +232,7 @@ def test_all_that_fails_is_told(site):
         launch(JobFolder(site / "logs/job"), work)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     "workers", [2, 3]
 )  # of three shards, one has nothing but the bad episode

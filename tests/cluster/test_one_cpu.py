@@ -13,6 +13,8 @@ from piperline.lerobot.dataset import open_dataset
 from tests.helpers.fatal import MID
 from tests.helpers.recordings import write_piper
 
+pytestmark = pytest.mark.measured
+
 
 def crash_behind_the_first_image(path, episode):
     """Planning looks at the first; HDF5 falls over the checksum of the second."""

@@ -41,6 +41,7 @@ def shards(*words: str) -> int:
     return run(app, ["shards", "convert", *ON_SLURM, *words])
 
 
+@pytest.mark.measured
 def test_shards_end_to_end(tmp_path, standin, capsys):
     assert shards("--workers", "3", "--wait") == 0
     assert "submitted SLURM jobs: 1 2 (3 tasks)" in capsys.readouterr().out
@@ -75,6 +76,7 @@ def expected(site: Path, version: str = "v2.1") -> dict[str, str]:
     )
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_a_conversion_makes_the_bytes_of_a_local_run(
     tmp_path, standin, version

@@ -12,6 +12,7 @@ from PIL import Image
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
+from piperline.edits.numbers import Moment
 from piperline.edits.plan import EditPlan, EpisodeEdit
 from piperline.errors import (
     BadEpisode,
@@ -310,3 +311,18 @@ def test_without_a_logarithm_codes_are_evenly_spaced():
 def test_what_is_no_reading_is_the_lowest_code():
     depth = np.array([np.nan, 0.0, -5.0, 0.005, np.inf], np.float32)
     assert LEROBOT.codes(depth, "m").tolist() == [0, 0, 0, 0, 4095]
+
+
+def test_a_trim_inside_a_group_of_pictures_encodes_a_frame_and_no_bit_is_lost(
+    tmp_path,
+):
+    made = converted(tmp_path).output
+    before = shown(made)
+    plan = EditPlan({0: EpisodeEdit(start=Moment(1))})
+    result = edit(made, plan, output=tmp_path / "cut")
+    depth, colours = result.work, len(open_dataset(made).schema.cameras) - 1
+    assert depth is not None
+    assert depth.encoded == 1 + colours * (LENGTHS[0] - 1)
+    after = shown(tmp_path / "cut")
+    np.testing.assert_array_equal(after[0], before[0][1:])
+    np.testing.assert_array_equal(after[1], before[1])

@@ -1,8 +1,10 @@
 """Recordings that are made to crash, to hang or to fill the memory cost one episode."""
 
 import os
-import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.recording import Recording
 from piperline.video.encoder import Mode
 from piperline.video.images import decode_image, encode_png
+from tests.helpers.bombs import TEXTS, jpeg_of, png_of
 from tests.helpers.fatal import MID, crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
@@ -98,29 +101,84 @@ def test_a_crash_under_a_worker_costs_the_episode(path, tmp_path):
     ]
 
 
-def test_a_worker_has_a_limit_of_memory(tmp_path, monkeypatch):
-    """A chunk of 4 MiB that is stored as 2 GiB of zeros, compressed to two megabytes."""
-    monkeypatch.setattr("piperline.convert.pool.WORKER_MEMORY", 2 << 30)
-    path = write_piper(tmp_path / "a.hdf5", episodes=2, lengths=4)
+def peak_memory(*command: object) -> int:
+    """What the largest process of a `piperline` command took, in bytes; it must end well."""
+    program = Path(sys.executable).with_name("piperline")
+    started = subprocess.Popen([program, *map(str, command)])
+    _, status, usage = os.wait4(started.pid, 0)
+    started.returncode = os.waitstatus_to_exitcode(status)
+    assert started.returncode == 0
+    return usage.ru_maxrss << 10
+
+
+def folded_zeros(size: int) -> bytes:
+    """So many zeros as gzip would store them; blocks of 16 MiB that stand alone."""
+    block = 16 << 20
     squeeze = zlib.compressobj(9)
-    block = b"\0" * (1 << 24)
-    bomb = (
-        b"".join(squeeze.compress(block) for _ in range(128)) + squeeze.flush()
+    first = squeeze.compress(bytes(block)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    other = squeeze.compress(bytes(block)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    return first + other * (size // block - 1)
+
+
+def chunk_that_unfolds(group: h5py.Group, name: str, frame: int) -> None:
+    """From `frame` on: a chunk of 2 MiB that is 2 GB of zeros, compressed to two megabytes."""
+    images = [bytes(image) for image in group[MID][:]]
+    del group[name]
+    width = 2 << 20
+    data = group.create_dataset(
+        name, (4, width), "u1", chunks=(1, width), compression=1
     )
+    for row, image in enumerate(images[:frame]):
+        data[row] = np.frombuffer(image.ljust(width, b"\0"), "u1")
+    data.id.write_direct_chunk((frame, 0), folded_zeros(2 << 30), 0)
+
+
+def vector_that_unfolds(group: h5py.Group) -> None:
+    """A chunk of 112 MiB, of which four rows are used, that is 2 GB of zeros."""
+    del group["state"]
+    data = group.create_dataset(
+        *("state", (4, 14), "f4"),
+        maxshape=(None, 14),
+        chunks=(2 << 20, 14),
+        compression=1,
+    )
+    data.id.write_direct_chunk((0, 0), folded_zeros(2 << 30), 0)
+
+
+BOMBS: dict[str, Callable[[h5py.Group], None]] = {
+    "first image": lambda group: chunk_that_unfolds(group, MID, 0),
+    "last image": lambda group: chunk_that_unfolds(group, MID, 3),
+    "vector": vector_that_unfolds,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_chunk_that_unfolds_to_gigabytes_costs_the_episode(
+    path, tmp_path, name
+):
+    """A sound episode of such chunks takes 0.2 GB, and 0.5 GB with such vectors."""
     with h5py.File(path, "r+") as file:
-        group = file["episode_1"]
-        del group[MID]
-        data = group.create_dataset(
-            MID,
-            shape=(4, 1 << 20),
-            chunks=(4, 1 << 20),
-            dtype="u1",
-            compression=9,
-        )
-        data.id.write_direct_chunk((0, 0), bomb, 0)
-    plan = plan_run(path, make_job(), skip_bad=True)
-    assert [episode.name for episode in plan.episodes] == ["episode_0"]
-    assert [left.episode for left in plan.left_out] == ["episode_1"]
+        BOMBS[name](file["episode_1"])
+    output = tmp_path / "out"
+    options = ("--skip-bad", "--workers", 1, "--output", output)
+    assert peak_memory("convert", path, *options) < 1 << 30
+    assert len(open_dataset(output)) == 2
+
+
+def test_rows_that_are_all_one_object_do_not_add_up(tmp_path):
+    """32 images, all of them the same 20 MB of a file."""
+    path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=32)
+    with h5py.File(path, "r+") as file:
+        images = file["episode_0"][MID]
+        image = bytes(images[0]).ljust(20 << 20, b"\0")
+        images[0] = np.frombuffer(image, "u1")
+        at = images.id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[at : at + 32 * 16] = data[at : at + 16] * 32
+    path.write_bytes(data)
+    options = ("--workers", 1, "--output", tmp_path / "out")
+    assert peak_memory("convert", path, *options) < 750 << 20
+    assert len(open_dataset(tmp_path / "out")) == 1
 
 
 @pytest.mark.usefixtures("workers_in_threads")
@@ -209,55 +267,16 @@ def test_a_compound_type_is_no_image(path):
         plan_run(path, make_job(video="copy"))
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(body))
-        + kind
-        + body
-        + struct.pack(">I", zlib.crc32(kind + body))
-    )
-
-
-def png(width: int, height: int, *more: bytes) -> bytes:
-    header = chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    )
-    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + header
-        + b"".join(more)
-        + pixels
-        + chunk(b"IEND", b"")
-    )
-
-
 def keep_png(path: Path) -> None:
     """Make the first image of the episode a PNG: its camera is one of PNG then."""
     set_image(path, 1, 0, encode_png(decode_image(image_of(path))))
-
-
-def huge_jpeg(path: Path, width: int, height: int) -> bytes:
-    data = bytearray(image_of(path))
-    at = data.find(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-BOMB = zlib.compress(b"\0" * (100 << 20), 9)
-TEXTS = {
-    "zTXt": chunk(b"zTXt", b"a\0\0" + BOMB),
-    "iTXt": chunk(b"iTXt", b"a\0\1\0en\0a\0" + BOMB),
-    "iCCP": chunk(b"iCCP", b"a\0\0" + BOMB),
-    "many": chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (1 << 20), 9)) * 9,
-}
 
 
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
     keep_png(path)
-    set_image(path, 1, 2, png(96, 72, TEXTS[name]))
+    set_image(path, 1, 2, png_of(96, 72, TEXTS[name]))
     said = reason(path, tmp_path / "out")
     assert said.endswith(
         "frame 2): a PNG with text and profiles of more than 8 MiB"
@@ -268,10 +287,10 @@ def test_text_and_profiles_of_a_png_are_bounded(path, tmp_path, name):
 @pytest.mark.parametrize("frame", [0, 2])
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_an_image_may_not_claim_an_absurd_size(path, tmp_path, kind, frame):
-    huge = huge_jpeg(path, 16000, 16000)
+    huge = jpeg_of(image_of(path), 16000, 16000)
     if kind == "png":
         keep_png(path)
-        huge = png(16000, 16000)
+        huge = png_of(16000, 16000)
     set_image(path, 1, frame, huge)
     said = reason(path, tmp_path / "out")
     assert (
@@ -291,7 +310,7 @@ def test_how_many_pixels_an_image_may_claim_can_be_set(path, monkeypatch):
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("frame", [0, 2])
 def test_a_jpeg_of_no_pixels_is_damaged(path, tmp_path, frame):
-    set_image(path, 1, frame, huge_jpeg(path, 0, 0))
+    set_image(path, 1, frame, jpeg_of(image_of(path), 0, 0))
     assert "it has 0x0 pixels" in reason(path, tmp_path / "out", video="copy")
 
 

@@ -12,8 +12,10 @@ from piperline.convert.job import make_job
 from piperline.convert.pool import WorkerPool
 from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import staging_area
+from piperline.edits.plan import plan_of
 from piperline.review.run import review
 from piperline.signals.episode import load_signals
+from tests.helpers.faults import idle_start
 from tests.helpers.recordings import write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
 
@@ -98,6 +100,34 @@ def test_what_one_measured_the_other_reuses(recordings, tmp_path, monkeypatch):
     assert third.review == first.review
 
 
+def test_what_a_plan_leaves_is_reviewed(tmp_path):
+    """A start that is cut off is no longer idle; what the plan leaves wrong is told."""
+    first, idle, third, last = clean_set(SMALL)
+    idle, last = idle_start(idle, 2), replace(last, text="test")
+    write_sessions(tmp_path / "data", [first, idle, third, last])
+    job = make_job(inputs=[tmp_path / "data"])
+
+    def found(name, *entries):
+        made = convert(
+            [tmp_path / "data"],
+            tmp_path / name,
+            job,
+            workers=1,
+            edits=plan_of({"episode": list(entries)}),
+            review=tmp_path / "review",
+        )
+        assert made.review
+        return [finding.code for finding in made.review.findings]
+
+    names = [f"{take.session}.hdf5:{take.name}" for take in (idle, last)]
+    trimmed = {"episode": names[0], "trim": "130:"}
+    named = {"episode": names[1], "instruction": "fold the towel"}
+    assert found("plain") == ["text-placeholder", "idle-start"]
+    assert found("trimmed", trimmed) == ["text-placeholder"]
+    assert found("both", trimmed, named) == []
+    assert found("dropped", {"episode": names[0], "drop": True}, named) == []
+
+
 def test_a_bug_in_a_detector_leaves_the_dataset(
     recordings, tmp_path, monkeypatch
 ):
@@ -160,7 +190,7 @@ def test_the_command_line_ends_with_what_was_found(
     capsys.readouterr()
     plan = ["--plan", "review/plan.toml"]
     assert run(app, ["convert", "data", "-o", "planned", *plan]) == 0
-    assert "review of the recordings" not in capsys.readouterr().out
+    assert "review of the recordings: nothing found" in capsys.readouterr().out
     quiet = ["--no-review", "--json", "--overwrite"]
     assert run(app, ["convert", "data", "-o", "out", *quiet]) == 0
     assert json.loads(capsys.readouterr().out)["review"] is None

@@ -199,3 +199,23 @@ def test_packets_that_are_not_the_recorded_ones_are_found(tmp_path):
     report = verify(root, Options([folder]))
     codes = {found.code for found in report.findings}
     assert "packets-differ" in codes
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_recorded_video_whose_first_frame_changed_is_found(tmp_path, edited):
+    """A little, so that the pictures alone would not tell it; and nothing else is found."""
+    folder = write(tmp_path / "in", **PLAIN)
+    edits = None
+    if edited:
+        trim = EpisodeEdit(start=Moment(0), stop=Moment(10))
+        edits = EditPlan({address("in/a.hdf5", "a"): trim})
+    root = converted(folder, edits=edits).output
+    assert verify(root, Options([folder], frames=0)).findings == ()
+    frames = [paint(0, 0, t) for t in range(LENGTHS["a"])]
+    frames[0] = np.maximum(frames[0], 6)
+    write_video(folder / "a_front.mp4", frames, **PLAIN)
+    (finding,) = verify(root, Options([folder], frames=0)).findings
+    assert finding.code == "packets-differ"
+    assert finding.place is not None
+    assert (finding.place.episode, finding.place.frame) == ("0", 0)
+    assert finding.place.camera == KEY

@@ -33,6 +33,8 @@ def motion(
     time = np.arange(length + LEAD)[:, None] / 30
     dimension = np.arange(len(names))[None]
     waves = np.sin(2 * time * (1 + dimension % 3) + dimension + 0.7 * episode)
+    # as far as a Piper can reach: its second joint goes up from 0, its third down
+    waves += np.choose(dimension % 7, [0, 1.2, -1.2, 0, 0, 0, 0])
     shut = (np.sin(3 * time + dimension + episode) > 0) * 0.07
     values = np.where(["gripper" in name for name in names], shut, waves)
     noise = np.random.default_rng(episode).normal(

@@ -18,6 +18,8 @@ from piperline.recordings.reader import Reader, reading_at
 from tests.helpers.fatal import MID, crashing, make_hang
 from tests.helpers.recordings import write_piper
 
+pytestmark = pytest.mark.measured
+
 PIPERLINE = Path(sys.executable).with_name("piperline")
 
 

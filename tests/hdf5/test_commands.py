@@ -165,6 +165,7 @@ def test_list_groups(data):
     assert run(data, PIPERLINE, "hdf5", "groups", "data.h5").stdout == listed
 
 
+@pytest.mark.measured
 def test_split(data):
     run(
         data,
@@ -478,6 +479,7 @@ def test_analyze_as_json_and_of_a_ruin(data):
     assert (found["episodes"], len(found["proposed"])) == (26, 1)
 
 
+@pytest.mark.measured
 def test_repack(data):
     command = (REPACK, "repack", *REPACKED)
     run(data, *command, "5")
@@ -637,6 +639,7 @@ def test_repack_refuses_what_it_would_lose(data):
     assert not (data / "repacked").exists()
 
 
+@pytest.mark.measured
 def test_what_recorders_say_of_a_file_is_kept(data):
     for number in (1, 2):
         with h5py.File(data / "data" / f"file{number}.hdf5", "r+") as file:
@@ -764,6 +767,7 @@ def test_the_process_that_writes_dies(data, monkeypatch):
     assert not list(data.glob(".piperline*"))
 
 
+@pytest.mark.measured
 def test_several_processes_write_what_one_writes(data, monkeypatch):
     top = read_top(data / "data/file2.hdf5")
     monkeypatch.setattr(copy_workers, "usable_cpus", lambda: 3)
@@ -787,6 +791,7 @@ def test_two_at_once_do_not_write_one_file(data):
     assert new.path.read_bytes() == b"ours"
 
 
+@pytest.mark.measured
 def test_frames(data):
     frames = (PIPERLINE, "hdf5", "frames", "data.h5")
     said = run(
@@ -873,6 +878,7 @@ def test_a_picture_that_finds_no_room_leaves_nothing(data):
     assert sorted(path.name for path in data.iterdir()) == ["data", "data.h5"]
 
 
+@pytest.mark.measured
 def test_shell_from_a_pipe(data):
     lines = "cd episode_1\npwd\n\nls\nfly\npreview action[1:2]\nexit\npwd\n"
     done = run(data, READ, "data.h5", "--interactive", text=lines, code=1)
@@ -891,6 +897,7 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.measured
 def test_shell_on_a_terminal(data):
     with h5py.File(data / "data.h5", "r+") as file:
         file["a b/c d"] = 1
@@ -927,6 +934,7 @@ def test_shell_on_a_terminal(data):
     assert shell.exitstatus == 0
 
 
+@pytest.mark.measured
 def test_read_on_a_terminal_has_colours(data):
     shown = pexpect.run(
         f"{PIPERLINE} hdf5 inspect data.h5",

@@ -19,6 +19,8 @@ from piperline.hdf5.split_repack import (
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 
+pytestmark = pytest.mark.measured
+
 names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\0."),
     min_size=1,

@@ -372,6 +372,49 @@ def test_the_page_begins_with_the_plan_that_stands(browser, thousand, tmp_path):
         )
 
 
+def test_what_the_page_does_not_show_of_a_plan_is_saved_as_it_was(
+    browser, tmp_path
+):
+    own, other = "pick/session_0.hdf5:episode_1", "day_9.hdf5:episode_0"
+    (tmp_path / "plan.toml").write_text(
+        f"""
+        keep = ["{own}", "{other}", 7]
+
+        [[episode]]
+        episode = "{other}"
+        drop = true
+
+        [[episode]]
+        episode = "{own}"
+        made_of = "{1:032x}"
+        trim = "0.5s:9.5s"
+        split = ["100", "5s"]
+
+        [dataset]
+        drop_cameras = ["mid"]
+        every = 2
+        rename_cameras = {{ left_wrist = "a \\"table\\"" }}
+        rename_instructions = {{ "Put cup" = "put the cup down" }}
+        reorder_dimensions = {{ action = ["b", "a"] }}
+        """
+    )
+    plan = read_plan(tmp_path / "plan.toml")
+    sources = [
+        (f"pick/session_0.hdf5:episode_{n}", f"{n:032x}") for n in range(3)
+    ]
+    shown = {**document(3), "findings": []}
+    write_page(tmp_path, shown, sources, [], tmp_path / "plan.toml")
+    (tmp_path / "saved").mkdir()
+    with opened(browser, tmp_path) as page:
+        assert saved_plan(page, tmp_path / "saved") == plan
+        open_episode(page, 1)
+        page.keyboard.press("d")
+        page.keyboard.press("d")
+        changed = saved_plan(page, tmp_path / "saved")
+        assert (changed.keep, changed.dataset) == (plan.keep, plan.dataset)
+        assert changed.episodes[other] == plan.episodes[other]
+
+
 def test_findings_stand_by_severity_then_scope_and_lead_to_their_frames(
     browser, thousand
 ):
@@ -521,6 +564,7 @@ def test_small_videos_hold_every_frame(reviewed):
     }
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("version", "video"), [("v2.1", "h264"), ("v3.0", "av1")]
 )

@@ -28,6 +28,7 @@ def recordings(tmp_path):
     return tmp_path / "data"
 
 
+@pytest.mark.measured
 def test_recordings_without_faults_have_no_findings(recordings, tmp_path):
     result = review([recordings], tmp_path / "out", workers=1)
     assert (result.findings, result.episodes, result.reused) == ((), 4, 0)
@@ -97,6 +98,7 @@ def test_tables_only_reads_no_image(recordings, tmp_path):
     assert "pictures were not looked at" in result.notes
 
 
+@pytest.mark.measured
 def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(
     recordings, tmp_path
 ):
@@ -160,6 +162,7 @@ def test_a_layout_without_instructions_leaves_them_to_convert(tmp_path):
     assert "text-empty" not in {finding.code for finding in result.findings}
 
 
+@pytest.mark.measured
 def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
     takes = clean_set(SMALL, 3)
     takes = (replace(takes[0], text="todo"), *takes[1:])

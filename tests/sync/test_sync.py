@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -237,9 +238,12 @@ def edit_of(path: Path, name: str, **changes: Any) -> tuple[str, EpisodeEdit]:
     return f"{source}:{name}", EpisodeEdit(made_of=made_of, **changes)
 
 
-def planned(folder: Path, **dataset: Any) -> tuple[Site, EditPlan]:
+def planned(
+    folder: Path, *, job: Mapping[str, Any] | None = None, **dataset: Any
+) -> tuple[Site, EditPlan]:
     """Recordings, and a plan for them that a conversion carried out."""
-    site = Site(folder, make_job(video="copy", task="in general"))
+    how = job or {"video": "copy"}
+    site = Site(folder, make_job(task="in general", **how))
     one, two = site.record("b", 0, 8, 8), site.record("d", 2, 8)
     edits = (
         edit_of(one, "episode_0", drop=True, reason="too slow"),
@@ -274,12 +278,25 @@ def test_a_plan_goes_on_applying(tmp_path):
     assert tree(site.out) == before
 
 
-def test_a_plan_for_the_whole_dataset_encodes_all_again(tmp_path):
-    site, plan = planned(tmp_path, rename_cameras={"mid": "top"}, every=2)
+@pytest.mark.parametrize("format_", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("video", ["copy", "h264"])
+def test_a_plan_for_the_whole_dataset_goes_on_applying(
+    tmp_path, format_, video
+):
+    job = {"format": format_, "video": video}
+    site, plan = planned(
+        tmp_path, job=job, rename_cameras={"mid": "top"}, every=2
+    )
     site.record("a", 3, 6)
-    assert site.sync() == (1, 3, 0, 0, 0)
+    assert site.sync() == (1, 0, 0, 0, 3)
     assert tree(site.out) == site.from_nothing(edits=plan)
     assert sync(site.data, site.out, site.options()).up_to_date
+    site.record("e", 4, 9)
+    assert site.sync() == (1, 0, 0, 0, 4)
+    assert tree(site.out) == site.from_nothing(edits=plan)
+    (site.data / "a.hdf5").unlink()
+    assert site.sync()[2] == 1
+    assert tree(site.out) == site.from_nothing(edits=plan)
 
 
 def test_episodes_that_were_chosen_are_chosen_again(tmp_path):
@@ -461,8 +478,9 @@ def test_damaged_rows_are_refused(site):
     at = data.index(np.array(values, dtype=np.float32).tobytes()[:8])
     flip(path, at + 1)
     site.record("g", 3, 4)
-    with pytest.raises(DatasetError, match="rows of an episode have changed"):
+    with pytest.raises(OutputExists, match="did not write into it") as told:
         site.sync()
+    assert "episode_000001.parquet" in str(told.value)
 
 
 def test_damage_of_a_file_that_is_written_anew_is_refused(tmp_path):

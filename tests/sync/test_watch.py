@@ -21,6 +21,8 @@ from tests.helpers.crash_points import InThisProcess, one_camera
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.measured
+
 SOON = 0.01
 JOB = make_job(layout=one_camera(), video="copy")
 

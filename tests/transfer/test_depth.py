@@ -15,7 +15,13 @@ from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.stats import FeatureStats
-from piperline.transfer import Options, aggregate, edit, migrate
+from piperline.transfer import (
+    EditOptions,
+    Options,
+    aggregate,
+    edit,
+    migrate,
+)
 from piperline.video.decoder import probe
 from tests.helpers.episodes import FPS, HEIGHT, WIDTH, make_episode, schema_of
 
@@ -43,18 +49,17 @@ def values(number):
     )
 
 
-def write_depth(path, numbers, *, key_frames=1):
+def write_depth(path, numbers, *, key_frames=1, pix_fmt="gray12le"):
     """A lossless video of `values`."""
     with av.open(str(path), "w", format="mp4") as container:
         options = f"lossless=1:bframes=0:keyint={key_frames}:log-level=none"
         stream = container.add_stream(
             "libx265", rate=FPS, options={"x265-params": options}
         )
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray12le"
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
         for number in numbers:
-            frame = av.VideoFrame.from_ndarray(
-                values(number), format="gray12le"
-            )
+            gray = values(number) % (1 << int(pix_fmt[4:6]))
+            frame = av.VideoFrame.from_ndarray(gray, format=pix_fmt)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -72,7 +77,14 @@ def stats_of(number):
 
 
 def depth_set(
-    root, numbers, version="v3.0", info=INFO, *, with_stats=True, key_frames=1
+    root,
+    numbers,
+    version="v3.0",
+    info=INFO,
+    *,
+    with_stats=True,
+    key_frames=1,
+    pix_fmt="gray12le",
 ):
     """A dataset of episodes of three frames with a depth camera."""
     root.mkdir()
@@ -81,7 +93,7 @@ def depth_set(
         made = make_episode(root.parent / "in", number, 3)
         path = root.parent / "in" / f"depth-{number}.mp4"
         frames = range(number * 3, number * 3 + 3)
-        write_depth(path, frames, key_frames=key_frames)
+        write_depth(path, frames, key_frames=key_frames, pix_fmt=pix_fmt)
         video, _ = probe(path)
         stats = dict(made.camera_stats)
         if with_stats:
@@ -235,8 +247,28 @@ def test_depth_is_cut_at_key_frames(version, tmp_path):
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 @pytest.mark.parametrize("every", [1, 2])
-def test_depth_is_not_cut_between_key_frames(version, every, tmp_path):
+def test_depth_that_is_cut_between_key_frames_keeps_every_bit(
+    version, every, tmp_path
+):
     root = depth_set(tmp_path / "set", [0, 1], version, key_frames=3)
+    cut: dict[int | str, EpisodeEdit] = {1: EpisodeEdit(start=Moment(1))}
+    edits = cut if every == 1 else {}
+    edit(
+        root,
+        EditPlan(edits, dataset=DatasetEdit(every=every)),
+        output=tmp_path / "out",
+        options=EditOptions(reencode=True),
+    )
+    left = [0, 1, 2, 4, 5] if every == 1 else [0, 2, 3, 5]
+    for found, number in zip(shown(tmp_path / "out"), left, strict=True):
+        np.testing.assert_array_equal(found, values(number))
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_depth_that_would_lose_bits_is_not_cut_between_key_frames(
+    every, tmp_path
+):
+    root = depth_set(tmp_path / "set", [0, 1], key_frames=3, pix_fmt="gray10le")
     cut: dict[int | str, EpisodeEdit] = {1: EpisodeEdit(start=Moment(1))}
     edits = cut if every == 1 else {}
     with pytest.raises(

@@ -11,6 +11,7 @@ from piperline.video.thumbnails import (
     thumbnail_of,
     video_pictures,
 )
+from tests.helpers.bombs import TEXTS, jpeg_of, png_of
 from tests.helpers.recordings import jpeg, paint, png, read_code
 
 LARGE = (480, 640)
@@ -81,3 +82,17 @@ def test_a_span_of_a_video_begins_at_its_first_frame(tmp_path):
         assert codes == [*range(first, first + count)]
     with video_pictures(tmp_path / "a.mp4", 5, 1) as pictures:
         assert thumbnail_of(next(pictures)).shape == (3, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("name", ["size", "jpeg", *TEXTS])
+def test_what_would_unfold_to_gigabytes_is_damaged(name):
+    small = jpeg(paint(3, 1, 200))
+    bombs = {
+        "size": png_of(16000, 16000),
+        "jpeg": jpeg_of(small, 16000, 16000),
+        **{kind: png_of(96, 72, text) for kind, text in TEXTS.items()},
+    }
+    decoder = ThumbnailDecoder(640)
+    with pytest.raises(ValueError, match=r"pixels|MiB|decode"):
+        decoder.small(bombs[name])
+    assert decoder.small(small).shape == (3, HEIGHT, WIDTH)

@@ -12,11 +12,16 @@ from cyclopts import App, CycloptsError, Parameter
 from piperline import __version__
 from piperline.cli.command_line import caller, prepare, usage_error
 from piperline.cli.console import Output, as_typed, system_error
+from piperline.cli.memory import (
+    is_of_memory,
+    out_of_memory,
+    see_that_libraries_fit,
+)
 from piperline.errors import PiperlineError
-from piperline.text import printable
 
 _RESUMABLE = frozenset({"convert", "pull", "push", "shards", "sync"})
 """Commands that go on from where they were interrupted."""
+_ASKS_ONLY = frozenset({"--help", "-h", "--version", "-V"})
 
 
 def _default_text(value: object) -> str | None:
@@ -369,6 +374,8 @@ def run(
     words = list(sys.argv[1:] if tokens is None else tokens)
     output = Output()
     try:
+        if not _ASKS_ONLY.intersection(words):
+            see_that_libraries_fit()
         words = prepare(tree, words)
         return _call(tree, words)
     except PiperlineError as error:
@@ -383,31 +390,14 @@ def run(
     except OSError as error:
         output.error(system_error(error))
         return 1
-    except (MemoryError, ImportError) as error:
-        if not _is_of_memory(error):
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not is_of_memory(error):
             raise
-        output.error(_out_of_memory(error))
+        output.error(out_of_memory(error))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(_interrupted(tree, words) + "\n")
         return 130
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """Whether no memory is left: libraries cannot be loaded then either."""
-    words = ("failed to map", "cannot allocate", "cannot map")
-    return isinstance(error, MemoryError) or any(
-        word in str(error).lower() for word in words
-    )
-
-
-def _out_of_memory(error: Exception) -> PiperlineError:
-    return PiperlineError(
-        "there is no memory left",
-        expected="memory for the libraries and for some images: 1 GB of address space or more",
-        found=printable(str(error)) or "an allocation that failed",
-        next_step="see `ulimit -v` and what else runs here; with fewer --workers less is needed",
-    )
 
 
 def _prepare_process() -> None:

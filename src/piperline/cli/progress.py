@@ -11,8 +11,6 @@ from piperline.text import size_text
 
 if TYPE_CHECKING:
     from piperline.convert.progress import Progress
-    from piperline.verify.progress import Progress as Verified
-
 
 _LINE_SECONDS = 5.0
 _ETA_SECONDS = 5.0
@@ -39,19 +37,22 @@ def progress_bar(out: Output) -> "Iterator[Callable[[Progress], None]]":
 
 
 @contextmanager
-def verify_bar(out: Output) -> "Iterator[Callable[[Verified], None]]":
-    """The same for the state of a verification."""
+def verify_bar(
+    out: Output,
+) -> Iterator[Callable[[tuple[str, int, int]], None]]:
+    """The same for the state of a verification: a phase, and how much of how much is done."""
     began: dict[str, float] = {}
 
     with _shown(out, _LINE_SECONDS) as show:
 
-        def watch(state: "Verified") -> None:
+        def watch(state: tuple[str, int, int]) -> None:
+            phase, told, total = state
             now = time.monotonic()
-            passed = now - began.setdefault(state.phase, now)
-            done, total = min(state.done, state.total), state.total
+            passed = now - began.setdefault(phase, now)
+            done = min(told, total)
             show(
-                state.phase,
-                lambda: _verified(state.phase, done, total, passed),
+                phase,
+                lambda: _verified(phase, done, total, passed),
                 done,
                 total,
             )

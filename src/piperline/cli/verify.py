@@ -1,16 +1,16 @@
 """`piperline verify`: a dataset against its recordings, its seal, and itself."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
 from piperline.cli.progress import verify_bar
+from piperline.cli.verify_shown import Wanted, verified
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
-
-if TYPE_CHECKING:
-    from piperline.verify import Report
+from piperline.files import write_new
+from piperline.recordings.reader import Reader
 
 Several = Annotated[
     list[Path] | None, Parameter(negative=(), consume_multiple=True)
@@ -50,9 +50,6 @@ def verify(
         html: write the report as a page with the worst frames beside the recorded ones.
         json: print the report as JSON.
     """
-    from piperline.verify import Options
-    from piperline.verify import verify as run
-
     out = Output(json_wanted=json)
     if all and sample is not None:
         raise UsageError(
@@ -69,33 +66,20 @@ def verify(
             next_step="name another file",
         )
     frames = 0 if all else sample
-    with verify_bar(out) as watch:
-        options = Options(
-            tuple(source or ()),
-            layout,
-            frames,
-            html is not None,
-            signed_by,
-            watch,
-        )
-        report = run(dataset, options)
-    if html is not None:
-        _write_page(report, html)
-    for line in report.lines():
+    sources, paged = tuple(source or ()), html is not None
+    wanted = Wanted(dataset, sources, layout, frames, paged, signed_by)
+    with verify_bar(out) as watch, Reader(memory=None, heard=watch) as read:
+        shown = verified(read, wanted)
+    if html is not None and shown.page is not None:
+        write_new(html, shown.page.encode())
+    for line in shown.lines:
         out.data(line)
-    out.document(report.document())
-    if report.verdict != "verified":
+    out.document(shown.document)
+    if not shown.verified:
         return 1
     if sign is not None:
         _sign(out, dataset, sign)
     return 0
-
-
-def _write_page(report: "Report", path: Path) -> None:
-    from piperline.files import write_new
-    from piperline.verify.page import page
-
-    write_new(path, page(report).encode())
 
 
 def _sign(out: Output, dataset: Path, key: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from piperline.convert.verdict import verdict_of
 from piperline.edits.editor import Editor
 from piperline.edits.episodes import edited
 from piperline.edits.pictures import Pictures
+from piperline.edits.plan import DatasetEdit
 from piperline.edits.schema import SchemaEdit
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import TaskFailed
@@ -24,7 +25,7 @@ from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import WriterOptions, open_writer
+from piperline.lerobot import DatasetWriter, WriterOptions, open_writer
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
@@ -43,8 +44,11 @@ class Standing(Protocol):
     def has(self, planned: PlannedEpisode, plan: Plan) -> bool:
         """Whether it has all that a plan makes of an episode."""
 
-    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+    def encoded(self, made: MadeEpisode, edit: DatasetEdit) -> EncodedEpisode:
         """An episode that it has."""
+
+    def leading(self, plan: Plan) -> tuple[int, int]:
+        """How many planned episodes, from the first on, are its first; how many it has of them."""
 
 
 def assemble(
@@ -122,12 +126,19 @@ def write_dataset(
     )
     with _carrying_out(plan, change, folder) as (editor, pictures):
         coming = _episodes(at_hand, plan, editor)
-        first = next(coming)
-        schema = pictures.schema_of(first)
+        if standing and standing.has(plan.episodes[0], plan):
+            schema = _as_it_stands(change.schema, standing, plan)
+        else:
+            first = next(coming)
+            schema = pictures.schema_of(first)
+            coming = chain([first], coming)
         with closing(
             open_writer(job.format, folder, schema, options)
         ) as writer:
-            for episode in chain([first], coming):
+            taken = _take_first(writer, standing, plan, written)
+            if taken:
+                coming = _episodes(at_hand, plan, editor, behind=taken)
+            for episode in coming:
                 rows = writer.add(episode)
                 if written:
                     written.add(rows)
@@ -181,6 +192,9 @@ class _AtHand:
 
     def first(self) -> tuple[PlannedEpisode, EncodedEpisode]:
         """One whose cameras are those of all before they are edited."""
+        if self._plan.edit:
+            planned = next(filter(self._staging.is_staged, self._plan.episodes))
+            return planned, self.staged(planned)
         planned, taken = min(self, key=lambda each: bool(each[0].kept))
         return planned, next(taken) if taken else self.staged(planned)
 
@@ -193,7 +207,8 @@ class _AtHand:
         for planned in self._plan.episodes:
             pieces = [next(made) for _ in planned.made]
             if standing and standing.has(planned, self._plan):
-                yield planned, map(standing.encoded, pieces)
+                edit = self._plan.edit
+                yield planned, (standing.encoded(each, edit) for each in pieces)
             else:
                 yield planned, None
 
@@ -206,11 +221,38 @@ class _AtHand:
         return _staged(self._staging, planned)
 
 
+def _as_it_stands(schema: Schema, standing: Standing, plan: Plan) -> Schema:
+    """A schema whose cameras are those of a dataset: an edit may have encoded its first videos."""
+    if not plan.edit:
+        return schema
+    known = standing.dataset.info.features
+    cameras = {key: known[key] for key in schema.cameras}
+    return replace(schema, features={**schema.features, **cameras})
+
+
+def _take_first(
+    writer: DatasetWriter,
+    standing: Standing | None,
+    plan: Plan,
+    written: WrittenRows | None,
+) -> int:
+    """Take over the episodes that have the numbers that they had; how many planned ones."""
+    if standing is None:
+        return 0
+    planned, made = standing.leading(plan)
+    if not made or not writer.take_first(standing.dataset, made):
+        return 0
+    if written:
+        for index in range(made):
+            written.add(standing.dataset.reader.table(index))
+    return planned
+
+
 def _episodes(
-    at_hand: _AtHand, plan: Plan, editor: Editor
+    at_hand: _AtHand, plan: Plan, editor: Editor, *, behind: int = 0
 ) -> Iterator[EncodedEpisode]:
-    """The episodes of the dataset, in order."""
-    for planned, taken in at_hand:
+    """The episodes of the dataset, in order, behind some planned ones."""
+    for planned, taken in islice(at_hand, behind, None):
         if taken:
             yield from taken
             continue

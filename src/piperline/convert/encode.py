@@ -16,7 +16,13 @@ from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
-from piperline.recordings.images import CameraHeader, ImageStream, Payload
+from piperline.recordings.images import (
+    AskedVideo,
+    CameraHeader,
+    ImageStream,
+    Payload,
+    kept_clip,
+)
 from piperline.signals.camera import CameraMeter
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import (
@@ -111,14 +117,9 @@ def kept_packets(
     """
     if header.packets is None:
         return None
-    codec, fps = header.packets
-    sizes = {None, (header.width, header.height)}
-    changed = stream.color != "rgb" or any(stream.mirrored)
-    keeps = settings.video.codec is None
-    as_asked = keeps or settings.video.mode == codec
-    same = fps == settings.fps and settings.size in sizes and as_asked
-    clip = stream.clip() if same and not changed else None
-    if clip is None and keeps:
+    asked = AskedVideo(settings.video.mode, settings.fps, settings.size)
+    clip = kept_clip(stream, header, asked)
+    if clip is None and settings.video.codec is None:
         raise VideoError(
             "the packets of the video cannot be kept as they are",
             expected="a span that begins at a key frame",

@@ -1,24 +1,31 @@
 """The recordings reviewed by the conversion that reads them: the same signals and detectors."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from piperline.convert.plan import Plan
+from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.stage import Staging, decodes_all
 from piperline.detectors.detect import notes
+from piperline.edits.plan import NO_EDITS, EditPlan, plan_of
 from piperline.finding import Finding
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
 from piperline.review.source import (
     Unit,
+    layout_text,
     recorded_unit,
     subject_of,
     with_sessions,
 )
 from piperline.review.worker import signals_file
-from piperline.signals.episode import EpisodeSignals, save_signals
+from piperline.signals.episode import (
+    EpisodeSignals,
+    part_of,
+    save_signals,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Reviewer:
     """Reviews the episodes of a plan.
 
     Args:
-        plan: what the run does; episodes that it edits are no longer those that were recorded.
+        plan: what the run does; what its edits leave of an episode is reviewed.
         folder: where a review may have kept signals; nothing is written where none did.
     """
 
@@ -46,6 +53,14 @@ class Reviewer:
         self._pictures = all(decodes_all(e, plan.job) for e in plan.episodes)
         self._kept = ReviewFolder(folder)
         self._units = _units(plan, pictures=self._pictures)
+        self._cameras = {
+            episode.key: _pictured(episode)
+            for episode in plan.episodes
+            if self._pictures
+        }
+        # What an edit changed in the pictures is not what a review would measure.
+        asked = plan.asked.edits
+        self._edits = plan_of(json.loads(asked)) if asked else NO_EDITS
 
     def unmeasured(self, staging: Staging) -> frozenset[str]:
         """The keys of the episodes whose signals are neither kept by a review nor staged."""
@@ -62,9 +77,9 @@ class Reviewer:
             return None
         subject = subject_of(plan.job.layout)
         collection = collected(episodes, subject, pictures=self._pictures)
-        told = notes(collection)
-        if len(episodes) < len(plan.episodes):
-            missing = len(plan.episodes) - len(episodes)
+        told = [*notes(collection), *subject.notes]
+        found = {signals.key for signals in episodes}
+        if missing := len(plan.episodes) - len(found):
             told.append(f"{missing} episodes could not be looked at")
         return Reviewed(tuple(detected(collection, subject)), tuple(told))
 
@@ -80,15 +95,26 @@ class Reviewer:
                 continue
             if not self._pictures:
                 signals = replace(signals, cameras={})
-            self._keep(replace(signals, key=unit.key))
-            yield numbered(signals, unit, index)
-            index += 1
+            if not self._edits:
+                self._keep(replace(signals, key=unit.key))
+            for part in _parts(signals, planned, self._edits):
+                yield numbered(part, unit, index)
+                index += 1
 
     def _load(
         self, key: str, unit: Unit, staging: Staging
     ) -> EpisodeSignals | None:
-        kept = self._kept.load(unit.key)
-        return staging.signals(key) if kept is None else kept
+        kept = None if self._edits else self._kept.load(unit.key)
+        found = staging.signals(key) if kept is None else kept
+        wanted = self._cameras.get(key, frozenset())
+        if found is None or not wanted <= found.cameras.keys():
+            return None
+        cameras = {
+            name: camera
+            for name, camera in found.cameras.items()
+            if name in wanted
+        }
+        return replace(found, cameras=cameras)
 
     def _keep(self, signals: EpisodeSignals) -> None:
         file = signals_file(self._kept.signals, signals.key)
@@ -98,16 +124,40 @@ class Reviewer:
                 save_signals(file, signals)
 
 
+def _parts(
+    signals: EpisodeSignals, planned: PlannedEpisode, edits: EditPlan
+) -> Iterator[EpisodeSignals]:
+    """What a plan leaves of an episode: the whole of it, or pieces; with their instructions."""
+    told = signals.instruction
+    told = edits.dataset.rename_instructions.get(told, told)
+    if not planned.pieces:
+        yield replace(signals, instruction=told)
+    for piece in planned.pieces:
+        part = part_of(signals, piece.start, piece.stop)
+        yield replace(part, instruction=piece.instruction or told)
+
+
+def _pictured(episode: PlannedEpisode) -> frozenset[str]:
+    """The cameras of an episode that are measured: those of distances are not."""
+    return frozenset(
+        name for name, header in episode.cameras.items() if not header.depth
+    )
+
+
 def _units(plan: Plan, *, pictures: bool) -> dict[str, Unit]:
-    """The episodes of a plan as a review names them, by their keys; none of an edited plan."""
-    if plan.asked.edits:
+    """The episodes of a plan as a review names them, by their keys.
+
+    There are none where only every n-th recorded image is read.
+    """
+    if any(episode.taken for episode in plan.episodes):
         return {}
     layout = plan.job.layout
+    text = layout_text(layout)
     found = [
         recorded_unit(
             episode.file,
             (episode.source, episode.size, episode.mtime_ns, episode.name),
-            layout,
+            text,
             pictures=pictures,
         )
         for episode in plan.episodes

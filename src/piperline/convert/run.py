@@ -38,7 +38,7 @@ from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import state
 from piperline.output.publish import check_free, check_name
-from piperline.recordings.find import Inputs, find_recordings
+from piperline.recordings.find import Inputs, find_recordings, resolved
 
 if TYPE_CHECKING:
     from piperline.convert.review import Reviewed, Reviewer
@@ -308,8 +308,12 @@ def refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
         UsageError: one lies in the output, or where it is prepared.
     """
     taken = {output.resolve(), work_folder(output).resolve()}
-    for path in (found.resolve() for found, _ in find_recordings(inputs)):
-        if taken & {path, *path.parents}:
+    folders: dict[Path, bool] = {}
+    for path in (resolved(found) for found, _ in find_recordings(inputs)):
+        parent = path.parent
+        if parent not in folders:
+            folders[parent] = bool(taken & {parent, *parent.parents})
+        if folders[parent] or path in taken:
             raise UsageError(
                 "recordings lie in the output's folder",
                 place=Place(file=path),

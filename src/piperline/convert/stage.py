@@ -268,8 +268,10 @@ def _measured_cameras(
         for camera in pictures
         if (signals := folder.signals_of(camera)) is not None
     }
-    missing = len(kept) < len(pictures)
-    return measured_cameras(recorded, job.layout) if missing else kept
+    if len(kept) == len(pictures):
+        return kept
+    found = measured_cameras(recorded, job.layout, swapped=episode.swapped)
+    return {camera: found[camera] for camera in pictures}
 
 
 def _check_unchanged(episode: PlannedEpisode, recording: Recording) -> None:

@@ -58,7 +58,7 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
             ).sum(axis=1)
             > 0
         )
-        for lag in (0, 1, 2, 3, -1):
+        for lag in (0, 1, 2, 3, -1, -2, -3):
             late, early = shifted(state, action, lag)
             rows = moving[max(-lag, 0) : len(moving) - max(lag, 0)]
             equal = np.abs((late - early) / collection.unit).max(axis=1) <= 1e-6
@@ -249,23 +249,24 @@ def _stands(
         )
         for e in collection.episodes
     }
+    # What is told at the end is followed behind it, what moves at the start was told before it.
+    told = {
+        e.index: np.ptp(collection.action(e)[: max(len(e) - _LATEST, 1), d])
+        for e in collection.episodes
+    }
+    moved = {
+        e.index: np.ptp(collection.state(e)[min(_LATEST, len(e) - 1) :, d])
+        for e in collection.episodes
+    }
     stuck = [
         e
         for e in collection.episodes
-        if _only(
-            spans[e.index][1],
-            spans[e.index][0],
-            big,
-        )
+        if _only(told[e.index], spans[e.index][0], big)
     ]
     mute = [
         e
         for e in collection.episodes
-        if _only(
-            spans[e.index][0],
-            spans[e.index][1],
-            big,
-        )
+        if _only(moved[e.index], spans[e.index][1], big)
     ]
     yield from fault(
         "not-following",

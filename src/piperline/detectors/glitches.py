@@ -17,6 +17,7 @@ _SPIKE = 8  # times the ordinary distance from the line between the neighbours
 _SPIKE_FLOOR, _GRIPPER_FLOOR = 0.04, 0.01  # radians, metres
 _TURN, _TURN_TOLERANCE = 2 * np.pi, 0.3
 _JUMP, _JUMP_FLOOR = 5.0, 0.06
+_FASTER = 1.5  # than the rows before and behind
 _HELD_ROWS, _HELD_MOVES = 6, 0.05
 _LATEST, _SOON = 12, 3  # rows by which states follow
 _SLOW_SHARE = (0.25, 0.95)
@@ -207,14 +208,21 @@ def _time_jumps(
     )
     many = (sudden > 3 * noise).sum(axis=1)
     level = max(_JUMP * float(np.percentile(rows, 95)), _JUMP_FLOOR)
+    # A motion that begins at once goes on as fast: it is no jump.
+    size, around = (
+        np.linalg.norm(moved, axis=1),
+        np.maximum(*(np.linalg.norm(v, axis=1) for v in (before, after))),
+    )
     hits = (rows > level) & (many >= 4) & (lasting > 0.5 * rows)
+    hits &= size > _FASTER * around
+    pictures = " and the pictures" if collection.cameras else ""
     for t in np.flatnonzero(hits):
         if _pictures_jump(collection, episode, int(t) + 1):
             yield from fault(
                 "time-jump",
                 "error",
                 episode,
-                "all joints and the pictures jump at once: rows are missing",
+                f"all joints{pictures} jump at once: rows are missing",
                 span=(int(t), int(t) + 2),
             )
 

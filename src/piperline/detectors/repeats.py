@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
+from piperline.detectors.still import own_joints
 from piperline.signals.collection import Collection
 from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robust import correlation, runs, steps
@@ -36,16 +37,6 @@ def find_repeats(collection: Collection) -> Iterator[Fault]:
     yield from _stale_start(collection)
 
 
-def _own_joints(collection: Collection, camera: str) -> NDArray[np.int64]:
-    """The joints that surely move a camera's picture: for a wrist camera those of its arm."""
-    arms = collection.robot.arms
-    side = next(
-        (side for side in arms if side in camera.lower()),
-        None,
-    )
-    return collection.robot.joints_of(side) if side else collection.robot.joints
-
-
 def _repeated(episode: EpisodeSignals, camera: str) -> NDArray[np.bool_]:
     hashes = episode.cameras[camera].hashes
     return np.concatenate(
@@ -58,7 +49,7 @@ def _repeated(episode: EpisodeSignals, camera: str) -> NDArray[np.bool_]:
 
 def _frozen(collection: Collection) -> Iterator[Fault]:
     for camera in collection.cameras:
-        joints = _own_joints(collection, camera)
+        joints = own_joints(collection, camera)
         for episode in collection.episodes:
             states = (
                 collection.state(episode)[:, joints] / collection.unit[joints]
@@ -88,7 +79,7 @@ def _frozen(collection: Collection) -> Iterator[Fault]:
 
 def _slow(collection: Collection) -> Iterator[Fault]:
     for camera in collection.cameras:
-        joints = _own_joints(collection, camera)
+        joints = own_joints(collection, camera)
         found: list[EpisodeSignals] = []
         shares: list[float] = []
         for episode in collection.episodes:

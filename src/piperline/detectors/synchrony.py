@@ -1,4 +1,4 @@
-"""Pictures against rows: late, drifting, unrelated, of the other arm, standing still.
+"""Pictures against rows: late, drifting, unrelated, of the other arm.
 
 How much a picture changes is compared with how fast the joints move, weighted by what each joint
 does to the picture of
@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault, with_sessions
-from piperline.signals.camera import WINDOW
+from piperline.detectors.still import find_still
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import (
     correlation,
     lag_correlations,
-    runs,
     shifted,
     smooth,
 )
@@ -83,7 +82,7 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     for camera, fit in fits.items():
         yield from _late(collection, camera, delays[camera], drifted)
         yield from _unrelated(collection, camera, fit, delays[camera])
-        yield from _still(collection, camera, fit)
+        yield from find_still(collection, camera, fit.weights)
 
 
 def _motion(episode: EpisodeSignals, camera: str) -> Floats:
@@ -468,78 +467,3 @@ def _is_calm(
     return bool(sure) and all(
         abs(d.halves[1][0] - d.halves[0][0]) < _LATE for d in sure
     )
-
-
-# --- standing still ------------------------------------------------------------------------------
-
-
-def _still(
-    collection: Collection, camera: str, expected: _Expected
-) -> Iterator[Fault]:
-    """A picture that stands still though it should move, also where each is encoded anew."""
-    windows = {
-        e.index: _windows(collection, e, camera, expected)
-        for e in collection.episodes
-        if len(e) >= 3 * WINDOW
-    }
-    if len(windows) < 4:
-        return
-    typical = float(
-        np.percentile(
-            np.concatenate([gone for _, gone in windows.values()]), 50
-        )
-    )
-    usual = {
-        index: float(np.percentile(gone[still], 95))
-        if still.sum() >= 5
-        else 0.0
-        for index, (still, gone) in windows.items()
-    }
-    for episode in collection.episodes:
-        if episode.index not in windows:
-            continue
-        still, gone = windows[episode.index]
-        most = max(
-            value for index, value in usual.items() if index != episode.index
-        )
-        hit = still & (gone > max(1.5 * most, 0.5 * typical))
-        for start, stop in runs(smooth(hit, 5) > 0.5):
-            if stop - start >= 8:
-                seconds = (stop - 1 + WINDOW - start) / collection.fps
-                yield from fault(
-                    "camera-still",
-                    "warning",
-                    episode,
-                    f"the picture stands still for {seconds:.1f} s while the robot moves as "
-                    "it does where pictures change",
-                    camera=camera,
-                    span=(start, stop - 1 + WINDOW),
-                )
-
-
-def _windows(
-    collection: Collection,
-    episode: EpisodeSignals,
-    camera: str,
-    expected: _Expected,
-) -> tuple[NDArray[np.bool_], Floats]:
-    """Of each window whether its last picture differs from its first by noise alone.
-
-    Returns:
-        bool (windows,), and how far the joints went, float64 (windows,).
-    """
-    own = episode.cameras[camera]
-    change, motion = (
-        own.change.astype(np.float64),
-        own.motion.astype(np.float64),
-    )
-    noise = np.median(
-        np.lib.stride_tricks.sliding_window_view(motion, WINDOW), axis=1
-    )[1 : len(change) + 1]
-    scaled = (
-        collection.state(episode)[:, collection.robot.joints]
-        / collection.joint_scale
-    )
-    spans = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW + 1, axis=0)
-    gone = np.abs(spans - spans[..., :1]).max(axis=2) @ expected.weights
-    return change < 1.2 * noise + 0.05, gone[: len(change)]

@@ -217,7 +217,7 @@ def _languages(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
     }
     usual = max(counts, key=lambda name: counts[name])
     for name, texts in scripts.items():
-        if name != usual and counts[name] < 0.4 * sum(counts.values()):
+        if name != usual and counts[name] < 0.3 * sum(counts.values()):
             message = f"the instruction {_short(texts[0])} is in another script than the others"
             yield from fault(
                 "text-language",

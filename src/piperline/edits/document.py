@@ -98,9 +98,24 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield f"{key} = {_value(value)}"
 
 
+def entry_lines(address: int | str, edit: EpisodeEdit) -> list[str]:
+    """The lines of a plan that tell what is done to an episode."""
+    return list(_lines(Proposal(address, edit)))
+
+
+def value_lines(values: Mapping[str, Any]) -> list[str]:
+    """Keys of a plan and their values, a line for each."""
+    return [f"{key} = {_value(value)}" for key, value in values.items()]
+
+
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        pairs = (f"{quoted(key)} = {_value(own)}" for key, own in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, tuple):
+        value = list(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     return quoted(value) if isinstance(value, str) else str(value)

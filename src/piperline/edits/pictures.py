@@ -69,7 +69,7 @@ class Pictures:
         """
         features = dict(self._schema.features)
         for key, clip in first.clips.items():
-            if clip.path.parent == self._folder:
+            if clip.path.parent == self._folder and not self._is_depth(key):
                 features[key] = replace(
                     camera_feature(clip.info), own=_kept(features[key])
                 )

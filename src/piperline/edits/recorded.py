@@ -5,9 +5,10 @@ It stands in the record of a dataset (`meta/piperline.json`), in the entry of ea
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from piperline.edits.schema import SchemaEdit
+if TYPE_CHECKING:
+    from piperline.edits.schema import SchemaEdit
 
 _NAMED = 3
 
@@ -87,7 +88,7 @@ def edited_of(entry: Mapping[str, Any]) -> Edited:
 
 
 def changes_of(
-    known: Edited, schema: SchemaEdit, instructions: Sequence[str] | None
+    known: Edited, schema: "SchemaEdit", instructions: Sequence[str] | None
 ) -> dict[str, Any]:
     """What of an episode is not as it was recorded, beside its frames, after one more edit.
 
@@ -105,7 +106,7 @@ def changes_of(
 
 
 def _recorded_names(
-    known: Mapping[str, str], schema: SchemaEdit
+    known: Mapping[str, str], schema: "SchemaEdit"
 ) -> dict[str, str]:
     """The keys under which cameras were recorded, by those that they have now."""
     before = {key: schema.keys[key] for key in schema.schema.cameras}
@@ -114,7 +115,7 @@ def _recorded_names(
 
 
 def _recorded_order(
-    known: Mapping[str, Sequence[int]], schema: SchemaEdit
+    known: Mapping[str, Sequence[int]], schema: "SchemaEdit"
 ) -> dict[str, list[int]]:
     """The recorded offsets of dimensions in their order now, by feature key."""
     orders = {key: list(known[key]) for key in known if key in schema.keys}

@@ -15,6 +15,7 @@ from piperline.groot.checks.modality import (
     check_target,
 )
 from piperline.groot.checks.motion import check_motion, check_rotations
+from piperline.groot.checks.reviewed import check_reviewed, unexplained
 from piperline.groot.checks.rows import (
     check_language,
     check_lengths,
@@ -46,11 +47,15 @@ TABLE_CHECKS: tuple[Check, ...] = (
     bookkeeping.check_frame_index,
     bookkeeping.check_timestamps,
     bookkeeping.check_episode_tasks,
-    bookkeeping.check_equal_episodes,
     check_arithmetic,
     check_writable,
 )
-GROUP_CHECKS: tuple[Check, ...] = (check_motion, check_rotations, check_stats)
+GROUP_CHECKS: tuple[Check, ...] = (
+    check_reviewed,
+    check_motion,
+    check_rotations,
+    check_stats,
+)
 """Of use only where groups and rows are right: otherwise they would find the same fault again."""
 VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_images)
 
@@ -121,12 +126,13 @@ def preflight(
     groups = () if fails(found, "error") else GROUP_CHECKS
     for check in (*TABLE_CHECKS, *groups, *(VIDEO_CHECKS if videos else ())):
         found += check(subject)
+    found = unexplained(subject, found)
     found.sort(key=lambda finding: finding.severity)
     return Report(tuple(_grouped(found)), forecast(subject))
 
 
 def _grouped(found: Sequence[Finding]) -> list[Finding]:
-    """One finding for each cause and camera, with the episodes that have it.
+    """One finding for each cause, camera and dimension, with the episodes that have it.
 
     A camera that was covered all day is one mistake, not one for each episode.
     """
@@ -134,8 +140,9 @@ def _grouped(found: Sequence[Finding]) -> list[Finding]:
     for number, finding in enumerate(found):
         place = finding.place
         key: tuple[str, ...] = (str(number),)
-        if place and place.camera and place.episode:
-            key = (finding.code, place.camera)
+        if place and place.episode:
+            dimensions = finding.numbers.get("dimensions", ())
+            key = (finding.code, place.camera or "", *dimensions)
         groups.setdefault(key, []).append(finding)
     return [_merged(group) for group in groups.values()]
 
@@ -147,7 +154,11 @@ def _merged(group: Sequence[Finding]) -> Finding:
     episodes = [
         str(finding.place.episode) for finding in group if finding.place
     ]
-    message = f"{first.message} (and in {len(group) - 1} more episodes)"
+    others = len({*episodes}) - 1
+    if not others:
+        message = f"{first.message} (and {len(group) - 1} times more)"
+    else:
+        message = f"{first.message} (and in {others} more episodes)"
     return replace(
         first, message=message, numbers={**first.numbers, "episodes": episodes}
     )

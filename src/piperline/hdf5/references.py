@@ -28,6 +28,8 @@ from piperline.hdf5.objects import (
     walk,
 )
 from piperline.hdf5.values import MOST_BYTES, Value
+from piperline.process import at_most_more
+from piperline.recordings.limits import READ_MEMORY
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 Holder: TypeAlias = tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]
@@ -96,7 +98,8 @@ def _attribute(thing: Thing, name: bytes) -> NDArray[Any] | None:
         if not _refers(attribute.get_type(), attribute.get_space()):
             return None
         value = np.empty(attribute.shape, attribute.dtype)
-        attribute.read(value)
+        with at_most_more(READ_MEMORY):
+            attribute.read(value)
     return value
 
 
@@ -124,7 +127,8 @@ def _values(dataset: Dataset) -> NDArray[Any] | None:
         )
     with reading_h5py():
         value = np.empty(dataset.shape, dataset.dtype)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
+        with at_most_more(READ_MEMORY):
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
     return value
 
 

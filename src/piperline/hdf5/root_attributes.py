@@ -17,7 +17,9 @@ from piperline.hdf5.objects import (
     attribute_names,
     reading_h5py,
 )
+from piperline.process import at_most_more
 from piperline.recordings.hdf5 import open_file
+from piperline.recordings.limits import READ_MEMORY
 
 SOURCES = "piperline_sources"
 """The root attribute that tells where each group of an output came from.
@@ -108,7 +110,8 @@ def _read(root: Thing, name: bytes) -> Attribute | None:
         if space.get_simple_extent_type() == h5py.h5s.NULL:
             return Attribute(dtype.encode(), space.encode(), None, 0)
         value = np.empty(attribute.shape, attribute.dtype)
-        attribute.read(value)
+        with at_most_more(READ_MEMORY):
+            attribute.read(value)
         size = dtype.get_size() * math.prod(attribute.shape)
         return Attribute(dtype.encode(), space.encode(), value, size)
 

@@ -19,7 +19,9 @@ from piperline.hdf5.objects import (
     reading_h5py,
     shown,
 )
+from piperline.process import at_most_more
 from piperline.recordings.hdf5 import read_rows
+from piperline.recordings.limits import READ_MEMORY
 from piperline.text import printable, size_text
 from piperline.video.image_header import ImageHeader, read_header
 
@@ -371,5 +373,6 @@ def _attribute(thing: Thing, name: bytes) -> Values:
         raise Unreadable(f"not read: it claims {size_text(size)}")
     with reading_h5py():
         value = np.empty(shape, dtype)
-        attribute.read(value)
+        with at_most_more(READ_MEMORY):
+            attribute.read(value)
     return _values(value if value.ndim else cast("Value", value[()]))

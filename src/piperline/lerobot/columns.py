@@ -337,6 +337,12 @@ class Numbering:
         self.frames += episode.length
         return numbered
 
+    def skip(self, length: int, tasks: Iterable[str]) -> None:
+        """Count an episode that has its numbers already."""
+        _numbers_of(tasks, self.tasks)
+        self.episodes += 1
+        self.frames += length
+
     def _arrow_schema(self, table: pa.Table) -> pa.Schema:
         """The schema of all data files; the first episode tells the types that are carried."""
         needed = (*self.schema.columns, *EPISODE_LOCAL)

@@ -55,6 +55,20 @@ class HistogramFile:
         if len(self._rows) == _ROWS_PER_GROUP:
             self._flush()
 
+    def take_first(self, folder: DatasetFolder, count: int) -> None:
+        """Take over the first episodes of a dataset that has the same cameras."""
+        if self._writer is None:
+            return
+        known = ParquetRows(folder.path(HISTOGRAMS))
+        whole = count - count % _ROWS_PER_GROUP
+        for start in range(0, whole, _ROWS_PER_GROUP):
+            rows = known.rows(start, start + _ROWS_PER_GROUP)
+            self._writer.write_table(rows.cast(self._schema).combine_chunks())
+        rest = known.rows(whole, count).to_pylist()
+        self._rows = [
+            {key: _counts_of(row[key]) for key in self._cameras} for row in rest
+        ]
+
     def finish(self) -> None:
         """Write the rest and close the file."""
         if self._writer:
@@ -76,6 +90,10 @@ def _flat(stats: FeatureStats | None) -> NDArray[np.int32] | None:
     if len(counts) == 1:
         return counts[0, : np.flatnonzero(counts[0])[-1] + 1]
     return counts.reshape(-1)
+
+
+def _counts_of(stored: list[int] | None) -> NDArray[np.int32] | None:
+    return None if stored is None else np.array(stored, dtype=np.int32)
 
 
 def _type_of(camera: Feature) -> pa.DataType:

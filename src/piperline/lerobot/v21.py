@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,9 @@ from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
 from piperline.video.clips import ClipReader
 from piperline.video.splice import cut
+
+if TYPE_CHECKING:
+    from piperline.lerobot.dataset import Dataset
 
 _META = Path("meta")
 EPISODES, TASKS = _META / "episodes.jsonl", _META / "tasks.jsonl"
@@ -85,6 +89,27 @@ class V21Writer(DatasetWriter):
         self._append(EPISODES, row.to_disk())
         return numbered.table
 
+    def take_first(self, dataset: "Dataset", count: int) -> int:
+        """Give the files of the first episodes a second name; see `DatasetWriter`."""
+        for row in dataset.episodes[:count]:
+            index = row.episode_index
+            self._take_file(dataset, dataset.reader.data_path(index))
+            for key in self._readers:
+                self._take_file(dataset, dataset.reader.span(index, key)[0])
+            self._numbering.skip(row.length, row.tasks)
+            self.origins.clips.append({})
+        for path in (EPISODES, STATS):
+            with dataset.folder.path(path).open(encoding="utf-8") as lines:
+                self._append(path, "".join(islice(lines, count)))
+        self._histograms.take_first(dataset.folder, count)
+        self.origins.leading = count
+        return count
+
+    def _take_file(self, dataset: "Dataset", name: str) -> None:
+        source = dataset.root / name
+        self._take_over(source, self._file(name))
+        self.origins.files[name] = source
+
     def _finish(self) -> None:
         self._lanes.wait()
         for reader in self._readers.values():
@@ -112,12 +137,15 @@ class V21Writer(DatasetWriter):
         with (self._root / path).open("a", encoding="utf-8") as file:
             file.write(text)
 
+    def _take_over(self, source: Path, target: Path) -> None:
+        take_over = link_or_copy if self._options.link else copy_file
+        take_over(source, target)
+
     def _write_clip(self, reader: ClipReader, clip: Clip, target: Path) -> None:
         if not (clip.whole and reader.is_on_time(clip)):
             cut(clip, target, reader)
             return
-        take_over = link_or_copy if self._options.link else copy_file
-        take_over(clip.path, target)
+        self._take_over(clip.path, target)
         name = str(target.relative_to(self._root))
         self.origins.files[name] = clip.path
 

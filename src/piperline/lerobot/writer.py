@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from piperline.lerobot.card import card_text
 from piperline.lerobot.columns import Numbering, VectorName
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import Info
+
+if TYPE_CHECKING:
+    from piperline.lerobot.dataset import Dataset
 
 _Result = TypeVar("_Result")
 
@@ -47,17 +50,19 @@ class WriterOptions:
 DEFAULTS = WriterOptions()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Origins:
     """Where the videos of a new dataset come from.
 
     Attributes:
         files: by path below the dataset: the file that it is, byte for byte.
         clips: of each episode, by feature key: the span of a video that it shows.
+        leading: how many episodes, from the first on, are those of another dataset, rows and all.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     clips: list[Mapping[str, Clip]] = field(default_factory=list)
+    leading: int = 0
 
 
 class Lanes:
@@ -167,6 +172,22 @@ class DatasetWriter(ABC):
         self._histograms.add(episode.camera_stats)
         self.origins.clips.append(episode.clips)
         return rows
+
+    def take_first(
+        self,
+        dataset: "Dataset",  # noqa: ARG002 - for writers of an episode a file
+        count: int,  # noqa: ARG002 - likewise
+    ) -> int:
+        """Take over the first episodes of a dataset, their files as they are; before any other.
+
+        Args:
+            dataset: this writer's own, of the same schema, where no episode has other numbers.
+            count: how many.
+
+        Returns:
+            How many it took: none where files hold many episodes. The others are to be added.
+        """
+        return 0
 
     @abstractmethod
     def _write(self, episode: EncodedEpisode) -> pa.Table:

@@ -32,10 +32,15 @@ def check_names(root: Path) -> None:
     Raises:
         OutputExists: something else is in it.
     """
+    _checked_names(root)
+
+
+def _checked_names(root: Path) -> dict[str, FileSeal]:
     files, seals = _files(root), _seals(root)
     foreign = [name for name in files if not _may_be_ours(root, name, seals)]
     if foreign:
         raise _not_ours(root, foreign)
+    return seals
 
 
 def check_bytes(
@@ -57,8 +62,8 @@ def check_bytes(
     Raises:
         OutputExists: something else is in it.
     """
-    check_names(root)
-    found, seals = state(root), _seals(root)
+    seals = _checked_names(root)
+    found = state(root)
     there = [
         name
         for name in seals
@@ -89,7 +94,7 @@ def state(root: Path) -> str:
     for name in _files(root):
         if name.startswith("meta/") and not is_sealed(name, ""):
             continue  # GR00T may write its statistics at any time
-        stat = (root / name).lstat()
+        stat = os.lstat(f"{root}/{name}")
         line = f"{name}\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n"
         digest.update(os.fsencode(line))
     return f"{folder} {digest.hexdigest()}"
@@ -101,9 +106,9 @@ def _files(root: Path) -> list[str]:
     for folder, folders, files in os.walk(root, onerror=_raise):
         here = Path(folder)
         links = [name for name in folders if (here / name).is_symlink()]
-        found += [
-            str((here / name).relative_to(root)) for name in (*files, *links)
-        ]
+        below = os.path.relpath(folder, root)
+        prefix = "" if below == "." else f"{below}/"
+        found += [prefix + name for name in (*files, *links)]
         if not folders and not files and here != root:
             found.append(str(here.relative_to(root)))
     return sorted(found)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from piperline.errors import Place, RecordingError
@@ -41,17 +42,26 @@ def find_recordings(
         folder = given if given.is_dir() else None
         for path in _hdf5_files(given, pattern) if folder else [given]:
             _check(path)
-            found.setdefault(
-                path.resolve(),
-                (path, _source(path, folder)),
-            )
+            found.setdefault(resolved(path), (path, _source(path, folder)))
     return list(found.values())
+
+
+def resolved(path: Path) -> Path:
+    """A path without links: those of its folder are followed once for all files in it."""
+    if path.is_symlink():
+        return path.resolve()
+    return _resolved_folder(path.parent, Path.cwd()) / path.name
+
+
+@lru_cache(64)
+def _resolved_folder(folder: Path, _here: Path) -> Path:
+    return folder.resolve()
 
 
 def _source(path: Path, folder: Path | None) -> str:
     """The path from the folder that was named, with its name in front."""
     if folder is None or path.parent == folder:
-        return f"{path.resolve().parent.name}/{path.name}"
+        return f"{resolved(path).parent.name}/{path.name}"
     return f"{folder.resolve().name}/{path.relative_to(folder)}"
 
 

@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode, Place, RecordingError
+from piperline.process import at_most_more
+from piperline.recordings.limits import READ_MEMORY, out_of_memory
 from piperline.text import natural_key, printable
 
+_NO_MEMORY = "memory allocation failed"
 READ_ERRORS = (
     OSError,
     RuntimeError,
@@ -36,6 +39,8 @@ _MOST_OBJECTS = 1000
 _SLACK, _OVERHEAD = 16, 4096
 """Data that compress badly grow a little: by a sixteenth, and so many bytes, at most."""
 _DEEPEST = 16
+MAX_CHUNK_BYTES = 512 << 20
+"""Chunks are unfolded whole; no recording has larger ones."""
 
 
 def open_file(path: Path) -> h5py.File:
@@ -124,8 +129,12 @@ def reading(
     """Turn what h5py raises into an error with a place."""
     try:
         yield
+    except MemoryError as error:
+        raise out_of_memory(place) from error
     except READ_ERRORS as error:
         words = printable(str(error))
+        if _NO_MEMORY in words:
+            raise out_of_memory(place) from error
         step = "copy or record it again, or leave it out with --skip-bad"
         message, expected = "the file cannot be read here", "undamaged data"
         raise kind(
@@ -189,7 +198,7 @@ def attribute(node: h5py.HLObject, name: str, place: Place) -> object:
     Raises:
         BadEpisode: it cannot be read.
     """
-    with reading(place, BadEpisode):
+    with reading(place, BadEpisode), at_most_more(READ_MEMORY):
         value = node.attrs.get(name)
     return None if isinstance(value, h5py.Empty) else value
 
@@ -230,7 +239,7 @@ def lookup(root: h5py.Group, reference: str, place: Place) -> object:
         size = node.dtype.itemsize * math.prod(node.shape)
     if size > _MAX_VALUE_BYTES:
         raise absurd(node, place, size, _MAX_VALUE_BYTES)
-    with reading(place, BadEpisode):
+    with reading(place, BadEpisode), at_most_more(READ_MEMORY):
         value: object = node[()]
     return value
 
@@ -469,9 +478,30 @@ def read_rows(
 ) -> NDArray[Any]:
     """Some rows of a dataset of `dtype`, by HDF5's own calls.
 
-    They are several times faster than h5py's indexing, which counts with thousands of cameras.
+    They are several times faster than h5py's indexing, which counts with thousands of cameras. In a
+    process of ours it may take the memory that the dataset claims, and little more.
     """
     count = (stop - start, *data.shape[1:])
+    claim = dtype.itemsize * math.prod(count) + _room_for_chunks(data, dtype)
+    with at_most_more(claim + READ_MEMORY):
+        return _read(data, dtype, start, count)
+
+
+def _room_for_chunks(data: h5py.h5d.DatasetID, dtype: np.dtype[Any]) -> int:
+    """What HDF5 may take for a chunk: stored, unfolded, and in a filter that unfolds it."""
+    filters = data.get_create_plist()
+    if filters.get_layout() != h5py.h5d.CHUNKED:
+        return 0
+    chunk: int = dtype.itemsize * math.prod(filters.get_chunk())
+    return 3 * min(chunk, MAX_CHUNK_BYTES)
+
+
+def _read(
+    data: h5py.h5d.DatasetID,
+    dtype: np.dtype[Any],
+    start: int,
+    count: tuple[int, ...],
+) -> NDArray[Any]:
     space = data.get_space()
     space.select_hyperslab(
         (start, *[0] * (len(count) - 1)),

@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip
 from piperline.errors import BadEpisode, LayoutMismatch, Place
+from piperline.process import at_most_more
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
-from piperline.recordings.hdf5 import absurd, describe, read_rows, reading
+from piperline.recordings.hdf5 import (
+    MAX_CHUNK_BYTES,
+    absurd,
+    describe,
+    read_rows,
+    reading,
+)
+from piperline.recordings.limits import READ_MEMORY
 from piperline.recordings.rules import (
     CameraRule,
     Color,
@@ -36,7 +44,7 @@ from piperline.video.image_header import (
 Payload = bytes | NDArray[Any]
 
 _SLAB_FRAMES, _SLAB_BYTES = 32, 32 << 20
-_MAX_IMAGE_BYTES, _MAX_CHUNK_BYTES = 256 << 20, 512 << 20
+_MAX_IMAGE_BYTES = 256 << 20
 _JPEG_START = b"\xff\xd8"
 
 
@@ -107,6 +115,38 @@ class ImageStream(Protocol):
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
+
+
+@dataclass(frozen=True)
+class AskedVideo:
+    """The videos that are asked for of recorded images.
+
+    Attributes:
+        mode: `h264`, `av1`, or `copy`: of recorded packets all are taken.
+        fps: frames a second.
+        size: (width, height) of the frames; None keeps those that were recorded.
+    """
+
+    mode: str
+    fps: int
+    size: tuple[int, int] | None = None
+
+
+def kept_clip(
+    stream: ImageStream, header: CameraHeader, asked: AskedVideo
+) -> Clip | None:
+    """The span of a recorded video whose packets are the video that is asked for, if there is one.
+
+    That is the rule by which packets are kept, and by which it is known that they were.
+    """
+    if header.packets is None:
+        return None
+    codec, fps = header.packets
+    changed = stream.color != "rgb" or any(stream.mirrored)
+    sizes = {None, (header.width, header.height)}
+    same = fps == asked.fps and asked.size in sizes
+    same = same and asked.mode in {codec, "copy"}
+    return stream.clip() if same and not changed else None
 
 
 @dataclass(frozen=True)
@@ -399,7 +439,7 @@ class FrameStream:
         chunk = dtype.itemsize * math.prod(data.chunks or (0,))
         for size, limit in (
             (image, _MAX_IMAGE_BYTES),
-            (chunk, _MAX_CHUNK_BYTES),
+            (chunk, MAX_CHUNK_BYTES),
         ):
             if size > limit:
                 raise absurd(data, self._place, size, limit)
@@ -425,11 +465,7 @@ class FrameStream:
         try:
             with reading(place, BadEpisode):
                 slab = read_rows(self._data.id, self._dtype, start, stop)
-                lengths = (
-                    self._lengths[:, start:stop]
-                    if self._lengths is not None
-                    else None
-                )
+                lengths = self._lengths_of(start, stop)
         except BadEpisode:
             if stop - start == 1:
                 raise
@@ -440,6 +476,13 @@ class FrameStream:
             index = int(row) - start
             column = lengths[:, index] if lengths is not None else None
             yield self._payload(int(row), slab[index], column)
+
+    def _lengths_of(self, start: int, stop: int) -> NDArray[Any] | None:
+        if self._lengths is None:
+            return None
+        with at_most_more(READ_MEMORY):
+            lengths: NDArray[Any] = self._lengths[:, start:stop]
+        return lengths
 
     def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
         """The bytes of rows that are no arrays, without zeros behind them."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piperline.errors import LayoutError, Place
+from piperline.recordings.document import of_type
 from piperline.recordings.rules import (
     HIGHEST_RATE,
     CameraRule,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 _MAX_LAYOUT_BYTES = 1 << 20
+_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,17 +220,16 @@ def read_layout(document: object, place: Place) -> Layout:
     Raises:
         LayoutError: they are not a layout.
     """
-    from pydantic import ValidationError
-
     try:
-        return _adapter().validate_python(document)
-    except ValidationError as error:
+        layout: Layout = of_type(document, Layout)
+    except (ValueError, RecursionError) as error:
         raise LayoutError(
             "this is not a layout",
             place=place,
-            found=printable(str(error.errors()[0]["msg"])),
+            found=printable(str(error))[:_SHOWN],
             next_step="name the layout of the recordings: add --layout",
         ) from error
+    return layout
 
 
 @cache

@@ -13,6 +13,8 @@ READER_MEMORY = 2 << 30
 """As WORKER_MEMORY, of a process that reads structure, numbers and single images."""
 READER_SECONDS = 60
 """As WORKER_SECONDS, for such a process: it speaks when it comes to an episode."""
+READ_MEMORY = 512 << 20
+"""What reading some values may take, in bytes, beside what their dataset claims."""
 MOST_DEATHS = 8
 """Of processes over one file: then the rest of it is not looked at."""
 _CRASHES = {

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
+from piperline.process import at_most_more
 from piperline.recordings.hdf5 import (
     READ_ERRORS,
     refuse_foreign_storage,
     resolve,
 )
+from piperline.recordings.limits import READ_MEMORY
 
 LABELS = (
     "success",
@@ -76,8 +78,11 @@ def read_marks(
     behind = None
     if vector is not None and vector.shape[0] > length:
         try:
-            behind = vector[length : length + _MOST_BEHIND].astype(np.float32)
-        except READ_ERRORS:
+            with at_most_more(READ_MEMORY):
+                behind = vector[length : length + _MOST_BEHIND].astype(
+                    np.float32
+                )
+        except (MemoryError, *READ_ERRORS):
             behind = None
     return Marks(labels, times, behind)
 
@@ -89,8 +94,9 @@ def _label(root: h5py.Group, name: str) -> bool | None:
             (1,),
         }:
             return None
-        value = np.asarray(root.attrs[name]).reshape(-1)
-    except READ_ERRORS:
+        with at_most_more(READ_MEMORY):
+            value = np.asarray(root.attrs[name]).reshape(-1)
+    except (MemoryError, *READ_ERRORS):
         return None
     if value.dtype.kind in "biu":
         return bool(value[0])
@@ -119,8 +125,9 @@ def _times(
             return None
         if data.ndim != 1 and data.shape[1] != 1:
             return None
-        times = data[:length].astype(np.float64).reshape(length)
-    except (RecordingError, *READ_ERRORS):
+        with at_most_more(READ_MEMORY):
+            times = data[:length].astype(np.float64).reshape(length)
+    except (RecordingError, MemoryError, *READ_ERRORS):
         return None
     if not np.isfinite(times).all() or length <= 1:
         return None

@@ -5,7 +5,8 @@ Light to import: the process is started before all else is loaded.
 
 import importlib
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,19 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from piperline.errors import BadEpisode, PiperlineError, Place
-from piperline.process import Died, Pool, Silent, serve_units
+from piperline.garbage import loading
+from piperline.process import (
+    Died,
+    Pool,
+    Silent,
+    limited_memory,
+    serve_units,
+)
 from piperline.recordings.limits import (
     MOST_DEATHS,
     READER_MEMORY,
     READER_SECONDS,
+    WORKER_MEMORY,
     lost,
     out_of_memory,
 )
@@ -60,6 +69,7 @@ class Call:
         arguments: for it.
         options: for it.
         place: where it is at work.
+        watched: whether it may hang there.
         found: what came of it.
     """
 
@@ -68,14 +78,23 @@ class Call:
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     place: Place
+    watched: bool = True
     found: object = None
 
 
 @dataclass(frozen=True)
 class _At:
-    """What the process is about to read."""
+    """What the process is about to read, or reads; whether it may hang over it."""
 
     place: Place
+    watched: bool = True
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a function says before it returns."""
+
+    message: object
 
 
 @dataclass(frozen=True)
@@ -105,10 +124,15 @@ class Caller:
 
     Args:
         pool: of processes whose work is `answer`, or that leave a `Call` to it.
+        heard: told of what functions say; see `say`.
     """
 
-    def __init__(self, pool: Pool[Any]) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        pool: Pool[Any],
+        heard: Callable[[Any], None] = lambda _message: None,
+    ) -> None:
+        self._pool, self._heard = pool, heard
         self._waiting: list[Call] = []
         self._hung: dict[Path, PiperlineError] = {}
 
@@ -161,15 +185,21 @@ class Caller:
         """Do all calls that wait."""
         try:
             for call, message in self._pool.run(
-                self._take, patience=READER_SECONDS
+                self._take,
+                patience=READER_SECONDS,
+                watched=lambda call: call.watched,
             ):
                 if isinstance(message, _At):
-                    call.place = message.place
+                    call.place, call.watched = message.place, message.watched
+                    continue
+                if isinstance(message, _Said):
+                    self._heard(message.message)
                     continue
                 call.found = message
                 if isinstance(message, Died | Silent):
                     call.found = lost(message, call.place)
-                if isinstance(message, Silent):
+                hung = isinstance(message, Silent)
+                if hung and str(call.place.file) == str(call.path):
                     self._hung[call.path] = lost(message, call.place)
         except BaseException:
             self._waiting = []
@@ -205,12 +235,20 @@ class Reader(Caller):
 
     Args:
         processes: how many, for calls side by side.
+        memory: how many bytes of address space each may take; None: what `untrusted` says.
+        heard: told of what functions say; see `say`.
     """
 
-    def __init__(self, processes: int = 1) -> None:
-        pool = Pool[Call](__name__, memory=READER_MEMORY)
+    def __init__(
+        self,
+        processes: int = 1,
+        *,
+        memory: int | None = READER_MEMORY,
+        heard: Callable[[Any], None] = lambda _message: None,
+    ) -> None:
+        pool = Pool[Call](__name__, memory=memory)
         pool.start(processes)
-        super().__init__(pool)
+        super().__init__(pool, heard)
 
     def __enter__(self) -> Self:
         return self
@@ -256,27 +294,63 @@ def over_parts(
 
 # --- in the process -------------------------------------------------------------------------------
 
-_tell: ContextVar[Callable[[Place], None]] = ContextVar("_tell")
+_tell: ContextVar[Callable[[_At | _Said], None]] = ContextVar("_tell")
 
 
 def reading_at(place: Place) -> None:
     """Say what is about to be read, so that a crash is told with its name."""
+    _send(_At(place))
+
+
+def say(message: object) -> None:
+    """Say something to `heard` of the reader; as every word, it tells that nothing hangs."""
+    _send(_Said(message))
+
+
+def _send(message: _At | _Said) -> None:
     tell = _tell.get(None)
     if tell is not None:
-        tell(place)
+        tell(message)
+
+
+@contextmanager
+def untrusted(trusted: Path) -> Iterator[None]:
+    """The body reads untrusted files: only there a reader's process may hang, and is limited.
+
+    For functions that do much else, which takes what time and memory it needs.
+
+    Args:
+        trusted: what is read before and afterwards.
+    """
+    if _tell.get(None) is None:
+        yield
+        return
+    reading_at(Place(file=trusted))
+    try:
+        with limited_memory(WORKER_MEMORY):
+            yield
+    finally:
+        elsewhere(trusted)
+
+
+def elsewhere(trusted: Path) -> None:
+    """Say that no untrusted file is read: it takes as long as it takes."""
+    _send(_At(Place(file=trusted), watched=False))
 
 
 def answer(
     _setup: object, call: Call, send: Callable[[object], None]
 ) -> object:
     """Do a call; what is said of it, for `Caller`."""
-    place = call.place
+    at = _At(call.place)
 
-    def tell(at: Place) -> None:
-        nonlocal place
-        if at != place:
-            place = at
-            send(_At(at))
+    def tell(message: _At | _Said) -> None:
+        nonlocal at
+        if message == at:
+            return
+        if isinstance(message, _At):
+            at = message
+        send(message)
 
     token = _tell.set(tell)
     try:
@@ -284,7 +358,7 @@ def answer(
     except (PiperlineError, OSError) as error:
         return error
     except MemoryError:
-        return out_of_memory(place)
+        return out_of_memory(at.place)
     except Exception:  # noqa: BLE001 - it is told with its traceback
         return Crashed(traceback.format_exc())
     finally:
@@ -294,5 +368,6 @@ def answer(
 def main(descriptor: int) -> None:
     """Serve a reader over the socket `descriptor`, until it closes it."""
     # What most functions need is loaded before the first is waited for.
-    importlib.import_module("piperline.recordings.recording")
+    with loading():
+        importlib.import_module("piperline.recordings.recording")
     serve_units(descriptor, answer)

@@ -6,6 +6,7 @@ virtual datasets), and sizes are checked before anything is read.
 
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,22 @@ from piperline.text import is_utf8, natural_key, printable
 _TRIED = 20
 
 
+@dataclass
+class _Advice:
+    """What was found out last about something that does not fit.
+
+    Attributes:
+        file: the path, its time of change, and the layout.
+        text: the advice.
+    """
+
+    file: tuple[Path, int, Layout] | None = None
+    text: str = ""
+
+
+_advice = _Advice()
+
+
 class Recording:
     """An open HDF5 file; a context manager.
 
@@ -55,7 +72,6 @@ class Recording:
         self._file = file or open_file(path)
         self._place = Place(file=path)
         self._left_out: dict[str, str] = {}
-        self._advice: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -221,10 +237,15 @@ class Recording:
     # --- other layouts ----------------------------------------------------------------------------
 
     def _suggestion(self) -> str:
-        """What to do about something that does not fit the layout; found out once."""
-        if self._advice is None:
-            self._advice = self._find_advice()
-        return self._advice
+        """What to do about something that does not fit the layout; found out once for a file.
+
+        Also where each episode opens the file anew: with thousands of bad ones it would take hours.
+        """
+        file = (self.path, self.path.stat().st_mtime_ns, self.layout)
+        if _advice.file != file:
+            _advice.text = self._find_advice()
+            _advice.file = file
+        return _advice.text
 
     def _find_advice(self) -> str:
         if self.fits(self.layout):

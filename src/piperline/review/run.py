@@ -147,7 +147,7 @@ def review(
         plan = folder.write_plan(
             plan_text(edits, head, perhaps_drop_cameras=dropped)
         )
-        told = notes(collection)
+        told = [*notes(collection), *subject.notes]
         document = _document(inputs, subject, collection, findings, told)
         folder.write_result(document)
         write_page(folder.root, document, sources, edits, folder.plan)

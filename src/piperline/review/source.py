@@ -23,6 +23,7 @@ from piperline.review.videos import whole_folder
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
 from piperline.signals.episode import FORM, STATE, EpisodeSignals
 from piperline.signals.recorded import measured_cameras, signals_of
+from piperline.text import printable
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Subject:
         fps: frames a second.
         state: the feature that is taken for the state.
         has_instructions: whether episodes should tell one.
+        depth: names of depth cameras: they are not looked at.
         layout: of recordings; None for a dataset.
     """
 
@@ -75,6 +77,13 @@ class Subject:
     state: str
     has_instructions: bool
     layout: Layout | None = None
+    depth: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not looked at."""
+        names = ", ".join(map(printable, self.depth))
+        return [f"depth was not looked at: {names}"] if names else []
 
 
 def find_subject(
@@ -114,6 +123,7 @@ def subject_of(layout: Layout) -> Subject:
         state,
         bool(layout.tasks),
         layout,
+        tuple(name for name, rule in layout.cameras.items() if rule.depth),
     )
 
 
@@ -141,11 +151,16 @@ def _dataset(
         schema.fps,
         state,
         has_instructions=True,
+        depth=tuple(
+            key.removeprefix("observation.images.")
+            for key in schema.cameras
+            if schema.features[key].is_depth
+        ),
     )
     stat = (root / "meta" / "info.json").stat()
     units = []
     for row, session in zip(
-        dataset.episodes, sessions_of(dataset), strict=True
+        dataset.episodes, sessions_of(root, len(dataset)), strict=True
     ):
         number = str(row.episode_index)
         identity = [
@@ -213,14 +228,19 @@ def _units(
     *,
     pictures: bool,
 ) -> Iterator[Unit]:
-    stat = path.stat()
+    stat, text = path.stat(), layout_text(layout)
     for name in names:
         of = (source, stat.st_size, stat.st_mtime_ns, name)
-        yield recorded_unit(path, of, layout, pictures=pictures)
+        yield recorded_unit(path, of, text, pictures=pictures)
+
+
+def layout_text(layout: Layout) -> str:
+    """All of a layout, for `recorded_unit`."""
+    return json.dumps(asdict(layout), sort_keys=True)
 
 
 def recorded_unit(
-    path: Path, of: tuple[str, int, int, str], layout: Layout, *, pictures: bool
+    path: Path, of: tuple[str, int, int, str], layout: str, *, pictures: bool
 ) -> Unit:
     """An episode of a recording, by itself: see `with_sessions`.
 
@@ -228,11 +248,12 @@ def recorded_unit(
         path: the recording.
         of: as it is told from others; its size in bytes and time of change in nanoseconds; the
             episode's name.
-        layout: of the recording.
+        layout: of the recording, see `layout_text`.
         pictures: whether images are looked at.
     """
     source, _, _, name = of
-    text = json.dumps([FORM, *of, pictures, asdict(layout)], sort_keys=True)
+    measured = json.dumps([FORM, *of, pictures])
+    text = f"{measured[:-1]}, {layout}]"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     key = digest.hexdigest()[:32]
     return Unit(path, source, path.name, name, key, fingerprint(*of))

@@ -13,7 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from piperline.edits.document import Proposal
+from piperline.edits.document import (
+    Proposal,
+    entry_lines,
+    plan_document,
+    value_lines,
+)
 from piperline.edits.plan import NO_EDITS, EditPlan, EpisodeEdit, read_plan
 from piperline.errors import UsageError
 from piperline.files import write_whole
@@ -161,6 +166,27 @@ def _data(
             _edit(each, indices, fps) for each in edits if not each.certain
         ],
         "drop_cameras": list(standing.dataset.drop_cameras),
+        "kept": _kept(standing, indices),
+    }
+
+
+def _kept(
+    standing: EditPlan, indices: Mapping[tuple[str, str], int]
+) -> dict[str, Any]:
+    """What the page does not show of a plan, as lines of its file: they are saved as they are."""
+    document = plan_document(standing)
+    dataset = document.get("dataset", {})
+    dataset.pop("drop_cameras", None)
+    return {
+        "head": value_lines({"keep": document["keep"]})
+        if "keep" in document
+        else [],
+        "episodes": [
+            entry_lines(name, edit)
+            for name, edit in standing.episodes.items()
+            if (str(name), edit.made_of) not in indices
+        ],
+        "dataset": value_lines(dataset),
     }
 
 
@@ -207,6 +233,10 @@ def _edit(
         "episode": indices[str(proposal.episode), edit.made_of],
         "drop": edit.drop or None,
         "trim": _frames(edit, fps),
+        "trim_as": f"{edit.start or ''}:{edit.stop or ''}"
+        if edit.start or edit.stop
+        else None,
+        "split": [str(cut) for cut in edit.cuts] or None,
         "instruction": edit.instruction,
         "swap": list(edit.swap_red_blue) or None,
         "reason": edit.reason,

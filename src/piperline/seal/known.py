@@ -7,12 +7,13 @@ sealed as good that was not good before.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
 from piperline.lerobot.dataset import Dataset
-from piperline.seal.seal import FileSeal, Known, Seal, SealedClip
+from piperline.seal.seal import EpisodeSeal, FileSeal, Known, Seal, SealedClip
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _Span = tuple[Path, int, int]
@@ -27,11 +28,13 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> Known:
     """
     files: dict[Path, FileSeal] = {}
     clips: dict[_Span, SealedClip] = {}
+    episodes: tuple[EpisodeSeal, ...] = ()
     for dataset in {each.root: each for each in datasets}.values():
         seal = _seal_of(dataset)
         if seal is not None:
             files.update(_files(dataset, seal))
-            clips.update(_clips(dataset, seal))
+            clips.update(_clips(dataset, seal, origins.leading))
+            episodes = seal.episodes[: origins.leading]
     return Known(
         files={
             name: files[path]
@@ -44,6 +47,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> Known:
             for key, clip in held.items()
             if (span := (clip.path, clip.first, clip.count)) in clips
         },
+        episodes=episodes,
     )
 
 
@@ -63,8 +67,11 @@ def _files(dataset: Dataset, seal: Seal) -> Iterator[tuple[Path, FileSeal]]:
             yield dataset.root / name, file
 
 
-def _clips(dataset: Dataset, seal: Seal) -> Iterator[tuple[_Span, SealedClip]]:
-    for row, sealed in zip(dataset.episodes, seal.episodes, strict=True):
+def _clips(
+    dataset: Dataset, seal: Seal, behind: int
+) -> Iterator[tuple[_Span, SealedClip]]:
+    rows = zip(dataset.episodes, seal.episodes, strict=True)
+    for row, sealed in islice(rows, behind, None):
         if sealed.length != row.length:
             continue
         for key, digest in sealed.packets.items():

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,13 @@ class Seal:
 
     def to_disk(self, root: Path) -> None:
         """Write the seal of the dataset at `root`, whole."""
-        document = {"seal": _FORM, **asdict(self)}
+        document = {
+            "seal": _FORM,
+            "made_from": self.made_from,
+            "files": {name: vars(file) for name, file in self.files.items()},
+            "episodes": [vars(episode) for episode in self.episodes],
+            "verdict": self.verdict,
+        }
         document["digest"] = _digest(document)
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         write_whole(root / SEAL, text)
@@ -182,10 +188,12 @@ class Known:
     Attributes:
         files: seals of files that were taken over whole, by path below the dataset.
         clips: by number of the episode and feature key: what was sealed of the clip.
+        episodes: seals of the first episodes, whose files were all taken over.
     """
 
     files: Mapping[str, FileSeal] = field(default_factory=dict)
     clips: Mapping[tuple[int, str], SealedClip] = field(default_factory=dict)
+    episodes: tuple[EpisodeSeal, ...] = ()
 
 
 _NOTHING = Known()
@@ -240,7 +248,8 @@ def _episode_seals(
     pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
     by_file: dict[Path, list[_Clip]] = {}
-    for episode in range(len(contents.episodes)):
+    numbers = range(len(known.episodes), len(contents.episodes))
+    for episode in numbers:
         for key in contents.cameras:
             path, first = contents.span(episode, key)
             by_file.setdefault(path, []).append((episode, key, first))
@@ -253,11 +262,10 @@ def _episode_seals(
     sources = sources_of(made, len(contents.episodes))
     # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
     alone = contents.info.version == "v3.0"
-    numbers = range(len(contents.episodes))
     rows = (map if alone else pool.map)(
         lambda episode: rows_digest(contents.rows(episode)), numbers
     )
-    return tuple(
+    read = (
         EpisodeSeal(
             contents.episodes[episode].length,
             digest,
@@ -266,6 +274,7 @@ def _episode_seals(
         )
         for episode, digest in zip(numbers, rows, strict=True)
     )
+    return (*known.episodes, *read)
 
 
 def _file_digests(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,24 @@ class CameraSignals:
                 for name, a in known.items()
             }
         )
+
+
+def part_of_camera(
+    camera: CameraSignals, start: int, stop: int
+) -> CameraSignals:
+    """What was measured of some frames, half-open; means over the episode stay those of all."""
+    damaged = camera.damaged - start
+    inside = (damaged >= 0) & (damaged < stop - start)
+    return replace(
+        camera,
+        hashes=camera.hashes[start:stop],
+        mean=camera.mean[start:stop],
+        contrast=camera.contrast[start:stop],
+        motion=camera.motion[start:stop],
+        change=camera.change[start : max(stop - WINDOW, start)],
+        tear=camera.tear[:, start : max(stop - 2, start)],
+        damaged=damaged[inside],
+    )
 
 
 class CameraMeter:

@@ -28,20 +28,21 @@ def is_dataset(path: Path) -> bool:
     return (path / "meta" / "info.json").is_file()
 
 
-def sessions_of(dataset: Dataset) -> list[str]:
-    """The recording of each episode, where the dataset tells it; else all are one session."""
+def sessions_of(root: Path, episodes: int) -> list[str]:
+    """The recording of each episode, where the dataset tells it; else all are one session.
+
+    Args:
+        root: of the dataset.
+        episodes: how many it has.
+    """
     try:
-        known = json.loads(
-            (dataset.root / PROVENANCE).read_text(encoding="utf-8")
-        )["episodes"]
+        known = json.loads((root / PROVENANCE).read_text(encoding="utf-8"))[
+            "episodes"
+        ]
         found = [str(episode["source"]) for episode in known]
     except (OSError, ValueError, KeyError, TypeError):
         found = []
-    return (
-        found
-        if len(found) == len(dataset)
-        else [dataset.root.name] * len(dataset)
-    )
+    return found if len(found) == episodes else [root.name] * episodes
 
 
 def measure_episode(
@@ -68,9 +69,13 @@ def measure_episode(
             expected="observation.state",
         )
     cameras = {}
-    for number, (key, clip) in enumerate(
-        episode.clips.items() if pictures else ()
-    ):
+    features = _opened(root).schema.features
+    clips = [
+        (key, clip)
+        for key, clip in episode.clips.items()
+        if pictures and not features[key].is_depth
+    ]
+    for number, (key, clip) in enumerate(clips):
         video = video_file(films, number) if films else None
         cameras[key.removeprefix(_CAMERA)] = measure_clip(
             clip, f"{root} {index} {key}", video, _opened(root).info.fps

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.files import own_name
-from piperline.signals.camera import CameraSignals
+from piperline.signals.camera import CameraSignals, part_of_camera
 from piperline.signals.robust import Floats
 
 STATE, ACTION = "observation.state", "action"
@@ -53,6 +53,24 @@ class EpisodeSignals:
 
     def __len__(self) -> int:
         return len(next(iter(self.vectors.values())))
+
+
+def part_of(signals: EpisodeSignals, start: int, stop: int) -> EpisodeSignals:
+    """The signals of some frames of an episode, half-open."""
+    if (start, stop) == (0, len(signals)):
+        return signals
+    return replace(
+        signals,
+        vectors={
+            name: rows[start:stop] for name, rows in signals.vectors.items()
+        },
+        cameras={
+            name: part_of_camera(camera, start, stop)
+            for name, camera in signals.cameras.items()
+        },
+        times=None if signals.times is None else signals.times[start:stop],
+        rows_behind=None,
+    )
 
 
 def save_signals(path: Path, signals: EpisodeSignals) -> None:

@@ -1,6 +1,6 @@
 """Episodes of recordings, measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,11 @@ def signals_of(
 
 
 def measured_cameras(
-    episode: Episode, layout: Layout, films: Path | None = None
+    episode: Episode,
+    layout: Layout,
+    films: Path | None = None,
+    *,
+    swapped: Sequence[str] = (),
 ) -> dict[str, CameraSignals]:
     """Measure the images of an episode, each read once.
 
@@ -46,6 +50,7 @@ def measured_cameras(
         episode: as recorded.
         layout: of the recording.
         films: the folder for small videos of it, if they are wanted.
+        swapped: cameras whose red and blue are exchanged once more.
 
     Raises:
         RecordingError: they cannot be read, or none of a camera decodes.
@@ -58,7 +63,8 @@ def measured_cameras(
         if camera.depth is None
     ]
     for number, (name, camera) in enumerate(pictures):
-        size, swap = (camera.height, camera.width), camera.color != "rgb"
+        size = camera.height, camera.width
+        swap = (camera.color != "rgb") is not (name in swapped)
         video = video_file(films, number) if films else None
         with (
             PreviewWriter(video, *size, fps=layout.fps, swap=swap)

@@ -172,6 +172,9 @@ class _Round:
             for episode in self.plan.episodes
             if not self.standing.has(episode, self.plan)
         ]
+        if self.plan.edit and not todo:
+            # What an edit of all is done to has to be seen as it was before: of one episode.
+            todo = [each for each in self.plan.episodes if not each.kept][:1]
         object.__setattr__(self, "todo", tuple(todo))
 
     @property
@@ -326,8 +329,11 @@ def _plan(
     standing = StandingDataset(output)
     recipe = standing.recipe
     found = find_recordings(inputs, recipe.job.layout.episodes.files)
-    held = {source for path, source in found if options.held(path)}
-    held -= {source for path, source in found if standing.knows(path, source)}
+    held = {
+        source
+        for path, source in found
+        if options.held(path) and not standing.knows(path, source)
+    }
     waiting = tuple(path for path, source in found if source in held)
     progress = Progress()
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +20,6 @@ from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import check_bytes, state
 from piperline.recordings.beside import Beside
 from piperline.recordings.images import CameraHeader
-from piperline.seal.contents import Contents
-from piperline.seal.digests import rows_digest
 from piperline.seal.seal import Seal
 from piperline.text import printable
 
@@ -99,8 +97,6 @@ class StandingDataset:
             told = _as_text(self._record["episodes"][number])
             self._places.setdefault(told, []).append(number)
         self._proofs = self._read_proofs() if self._is_verified else None
-        self._contents: Contents | None = None
-        self._seal: Seal | None = None
 
     @property
     def _is_verified(self) -> bool:
@@ -173,7 +169,7 @@ class StandingDataset:
             beside=Beside(entry.beside),
         )
 
-    @property
+    @cached_property
     def _cameras(self) -> dict[str, CameraHeader]:
         schema = self.dataset.info.schema
         return {
@@ -185,24 +181,34 @@ class StandingDataset:
         """Whether all that a plan makes of an episode is here, just so."""
         if planned.kept:
             return True
-        if not self.recipe.current or plan.edit:
-            return False  # what is done to all episodes is done to staged ones
+        if not self.recipe.current:
+            return False
         if self._is_verified and self._proofs is None:
             return False
         only = replace(plan, episodes=(planned,))
-        return all(self._number_of(made) is not None for made in only.made)
+        numbers = [self._number_of(made, plan.edit) for made in only.made]
+        return None not in numbers
 
-    def _number_of(self, made: MadeEpisode) -> int | None:
+    def leading(self, plan: Plan) -> tuple[int, int]:
+        """How many planned episodes, from the first on, are the first here; how many that makes."""
+        made, count = plan.made, 0
+        for planned, episode in enumerate(plan.episodes):
+            wanted = range(count, count + len(episode.made))
+            numbers = [self._number_of(next(made), plan.edit) for _ in wanted]
+            if numbers != [*wanted] or not self.has(episode, plan):
+                return planned, count
+            count = wanted.stop
+        return len(plan.episodes), count
+
+    def _number_of(self, made: MadeEpisode, edit: DatasetEdit) -> int | None:
         """The number here of an episode that a plan makes; None where it is not here."""
-        numbers = self._places.get(_as_text(self._entry_of(made)), [])
+        entry = entry_of(made, edit, self.recipe.job.layout)
+        numbers = self._places.get(_as_text(entry), [])
         # two recordings of one name, size and time cannot be told apart
         if len(numbers) != 1:
             return None
         same = made.planned.kept or self._tasks[numbers[0]] == made.tasks
         return numbers[0] if same else None
-
-    def _entry_of(self, made: MadeEpisode) -> dict[str, Any]:
-        return entry_of(made, DatasetEdit(), self.recipe.job.layout)
 
     def with_kept(
         self, plan: Plan, held: Collection[str], *, keep_missing: bool
@@ -246,36 +252,25 @@ class StandingDataset:
     def check(self) -> None:
         """See that the dataset is what was sealed, as far as that can be told without its videos.
 
-        Their sizes are looked at; the rows and packets that are read again are held against the
+        Rows are read, of videos their sizes: packets that are read again are held against the
         seal, and what is not read keeps what was sealed of it.
 
         Raises:
             OutputExists: it is not, or has no seal.
         """
         root = self.dataset.root
-        check_bytes(root, unread=("data/", "videos/"))
-        self._seal, self._contents = Seal.from_disk(root), Contents.open(root)
+        check_bytes(root, unread=("videos/",))
 
-    def encoded(self, made: MadeEpisode) -> EncodedEpisode:
+    def encoded(self, made: MadeEpisode, edit: DatasetEdit) -> EncodedEpisode:
         """An episode, nothing decoded and nothing encoded.
 
-        Raises:
-            DatasetError: its rows are not those that were sealed.
+        Args:
+            made: of which plan.
+            edit: what that does to all episodes.
         """
-        number = self._number_of(made)
-        if number is None or self._seal is None or self._contents is None:
-            raise AssertionError("only what is here, of a checked dataset")
-        rows = self._contents.rows(number)
-        if rows_digest(rows) != self._seal.episodes[number].rows:
-            raise DatasetError(
-                "the rows of an episode have changed since they were sealed",
-                place=Place(
-                    file=self._contents.data_path(number), episode=str(number)
-                ),
-                expected="the rows that the seal names",
-                found="others",
-                next_step=f"make the dataset anew: {_AGAIN}",
-            )
+        number = self._number_of(made, edit)
+        if number is None:
+            raise AssertionError("only what is here")
         return self._with_proof(self.dataset.episode(number), number)
 
     def _with_proof(

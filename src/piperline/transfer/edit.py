@@ -43,7 +43,7 @@ from piperline.transfer.record import read_record, write_record
 from piperline.transfer.result import EditOptions, EditResult
 from piperline.transfer.transfer import told, wants_groot_stats, write_episodes
 from piperline.video.clips import ClipReader
-from piperline.video.recut import Recutter, Work
+from piperline.video.recut import Recutter, Work, is_lossless_depth
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class _Change:
         self._modality = self._schema.modality(self._old_modality)
 
     def _check_depth(self) -> None:
-        """See that depth images are cut at key frames only: they are never encoded again.
+        """See that depth images that would be encoded again keep every bit.
 
         Raises:
             DatasetError: some would have to be.
@@ -213,7 +213,8 @@ class _Change:
                 clips = self._dataset.episode(piece.index).clips
                 for key in depth:
                     span = piece.span(clips[key])
-                    if every > 1 or not reader.is_cuttable(span):
+                    kept = every == 1 and reader.is_cuttable(span)
+                    if not kept and not is_lossless_depth(span.info):
                         raise self._depth_error(piece, key)
         pieces = plural(len(cut), "episode")
         self._notes.append(
@@ -230,7 +231,7 @@ class _Change:
                 camera=key,
                 frame=piece.start,
             ),
-            expected="a cut at key frames, and every frame: depth is not encoded again",
+            expected="a cut at key frames, and every frame; or lossless depth: HEVC, gray12le",
             found=f"frames {piece.start} to {piece.stop}",
             next_step="cut elsewhere, or leave the camera out: "
             f"--drop-camera {key.removeprefix(CAMERA_PREFIX)}",

@@ -13,6 +13,7 @@ from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import DatasetError, Place, RecordingError
 from piperline.features import camera_key
 from piperline.finding import Finding
+from piperline.recordings.images import AskedVideo
 from piperline.recordings.instructions import Spans
 from piperline.seal.contents import Contents
 from piperline.verify.decoded import DecodedFrames
@@ -26,7 +27,12 @@ from piperline.verify.frames import (
     most_like,
     spread,
 )
-from piperline.verify.packets import Held, compare_packets, may_be_kept
+from piperline.verify.packets import (
+    Held,
+    compare_packets,
+    may_be_kept,
+    were_kept,
+)
 from piperline.verify.progress import Tally
 from piperline.verify.recorded import (
     OpenEpisode,
@@ -60,7 +66,8 @@ class Comparison:
         contents: the dataset.
         sources: the recordings.
         matched: the recorded episode of each episode.
-        copied: the dataset was made with recorded JPEG kept; None where that is not known.
+        asked: the videos that were asked for when the dataset was made; None where that is not
+            known.
         frames: how many frames of each clip are decoded; None for the usual share, 0 for all.
         looked: counts what is looked at.
         strips: keep pictures of the worst frames, or None.
@@ -73,7 +80,7 @@ class Comparison:
     contents: Contents
     sources: Sources
     matched: Sequence[RecordedEpisode | None]
-    copied: bool | None
+    asked: AskedVideo | None
     frames: int | None
     looked: Looked
     strips: dict[str, list[Strip]] | None = None
@@ -98,9 +105,7 @@ class Comparison:
                 yield from self._episode(episode, opened)
             self.looked.episodes += 1
         except RecordingError as error:
-            message = f"the recording cannot be read: {error.message}"
-            place = error.place or Place(file=recorded.path)
-            yield Finding("recording-unreadable", "error", message, place)
+            yield unreadable(error, error.place or Place(file=recorded.path))
 
     def _edited(self, episode: int) -> Edited:
         return self.edits[episode] if self.edits else UNEDITED
@@ -245,7 +250,7 @@ class Comparison:
                 yield from self._depth(episode, opened, clip)
                 continue
             put_right = clip.camera in self._edited(episode).exchanged
-            if self.copied and not (put_right or may_be_kept(opened, clip)):
+            if self._copied and not (put_right or may_be_kept(opened, clip)):
                 message = f"the video is {clip.codec}, and recorded images were to be kept"
                 yield Finding(
                     "video-not-copied",
@@ -302,11 +307,17 @@ class Comparison:
         count = usual if self.frames is None else self.frames or length
         return spread(length, count)
 
+    @property
+    def _copied(self) -> bool:
+        """The dataset was made with recorded images kept."""
+        return self.asked is not None and self.asked.mode == "copy"
+
     def _held(
         self, episode: int, opened: OpenEpisode, clip: Clip
     ) -> Held | None:
         """The packets of a clip beside recorded ones; None where they are others by intent."""
-        jpeg_encoded = clip.codec == "mjpeg" and self.copied is False
+        others = self.asked is not None and not self._copied
+        jpeg_encoded = clip.codec == "mjpeg" and others
         if jpeg_encoded or not may_be_kept(opened, clip):
             return None
         held = compare_packets(
@@ -316,7 +327,8 @@ class Comparison:
             self.contents.info,
             self.progress.moved,
         )
-        if not (self.copied or held.first_equal):
+        asked = self.asked and were_kept(opened, clip, self.asked)
+        if not (self._copied or held.first_equal or asked):
             return None
         self.looked.packets += held.compared
         return held
@@ -486,6 +498,13 @@ class Comparison:
                 continue
 
 
+def unreadable(error: RecordingError, place: Place | None) -> Finding:
+    """The finding for a recording that cannot be read, or not all of it."""
+    found = f": {error.found}" if error.found else ""
+    message = f"the recording cannot be read: {error.message}{found}"
+    return Finding("recording-unreadable", "error", message, place)
+
+
 def _name(edited: Edited, key: str) -> str:
     """The name that a camera of the dataset has in the recordings."""
     return edited.recorded_key(key).removeprefix(camera_key(""))
@@ -511,7 +530,17 @@ def _wrong_depth(compared: ComparedDepth, place: Place) -> Finding:
     return Finding("depth-differs", "error", message, place, values)
 
 
-def copied_by(made: Mapping[str, Any]) -> bool | None:
-    """Whether a dataset was made with recorded JPEG kept; None where that is not known."""
-    video = made.get("video")
-    return video.get("mode") == "copy" if isinstance(video, dict) else None
+def asked_by(made: Mapping[str, Any], fps: int) -> AskedVideo | None:
+    """The videos that were asked for when a dataset was made; None where that is not known.
+
+    Args:
+        made: the dataset's record.
+        fps: of the dataset.
+    """
+    video, size = made.get("video"), made.get("size")
+    if not isinstance(video, dict):
+        return None
+    known = None
+    if isinstance(size, list) and list(map(type, size)) == [int, int]:
+        known = (size[0], size[1])
+    return AskedVideo(str(video.get("mode")), fps, known)

@@ -1,13 +1,20 @@
 """The packets of an episode against its recorded JPEG, byte for byte."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 
 from piperline.lerobot.info import Info
+from piperline.recordings.images import (
+    AskedVideo,
+    ImageStream,
+    Payload,
+    kept_clip,
+)
 from piperline.verify.frames import Clip
 from piperline.verify.recorded import OpenEpisode, jpegs
+from piperline.video.image_header import is_padded
 from piperline.video.packets import packets
 
 
@@ -49,20 +56,27 @@ def compare_packets(
         BadEpisode: a recorded image is damaged.
     """
     there = packets(clip.path, info.fps, clip.first, length)
-    recorded = islice(_recorded(opened, clip, info.fps), length)
+    stream = opened.stream(clip.camera)
+    source = stream.clip()
+    recorded: Iterable[Payload] = (
+        packets(source.path, info.fps, source.first, source.count)
+        if source
+        else stream
+    )
     differing: list[int] = []
     compared = 0
     strange = b""
-    for number, (packet, jpeg) in enumerate(
-        zip(
-            there,
-            recorded,
-            strict=False,
-        )
+    for number, (packet, payload) in enumerate(
+        zip(there, islice(recorded, length), strict=False)
     ):
         compared += 1
         moved(1)
-        if packet != jpeg:
+        same = (
+            packet == payload
+            if source
+            else _is_jpeg(packet, stream, number, payload)
+        )
+        if not same:
             strange = strange or packet
             differing.append(number)
     text = _described(opened, clip, strange) if differing else ""
@@ -91,19 +105,35 @@ def _digests(
                 yield camera, number, sha256(jpeg).digest()
 
 
+def _is_jpeg(
+    packet: bytes, stream: ImageStream, frame: int, payload: Payload
+) -> bool:
+    """Whether a packet is the recorded JPEG of a frame.
+
+    Raises:
+        BadEpisode: the recorded image is not JPEG, or cut short.
+    """
+    if not isinstance(payload, bytes):
+        raise stream.bad(frame, "a raw array, not JPEG")
+    return is_padded(payload, packet) or (
+        stream.jpeg(frame, payload)[0] == packet
+    )
+
+
 def may_be_kept(opened: OpenEpisode, clip: Clip) -> bool:
     """Whether the packets of a clip can be recorded ones: JPEG, or those of a video."""
     header = opened.header.cameras[clip.camera]
     if header.packets:
-        return header.packets[0] == clip.codec
+        same = header.packets[0] == clip.codec
+        return same and opened.stream(clip.camera).clip() is not None
     return header.storage == "jpeg" and clip.codec == "mjpeg"
 
 
-def _recorded(opened: OpenEpisode, clip: Clip, fps: int) -> Iterator[bytes]:
-    """The recorded JPEG, or the packets of the recorded video."""
-    stream = opened.stream(clip.camera)
-    source = stream.clip()
-    if source is None:
-        yield from jpegs(stream)
-    else:
-        yield from packets(source.path, fps, source.first, source.count)
+def were_kept(opened: OpenEpisode, clip: Clip, asked: AskedVideo) -> bool:
+    """Whether the packets of a clip have to be those of a recorded video.
+
+    A piece was cut while it was converted, or later: then both it and the whole must be kept.
+    """
+    header = opened.header.cameras[clip.camera]
+    streams = opened.stream(clip.camera), opened.whole(clip.camera)
+    return all(kept_clip(stream, header, asked) for stream in streams)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.edits.recorded import UNEDITED, Edited
-from piperline.errors import RecordingError
+from piperline.errors import Place, RecordingError
 from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
 from piperline.recordings.images import ImageSpan, ImageStream, Payload
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
+from piperline.recordings.reader import reading_at
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.video.decoder import Picture, PictureDecoder, resized
@@ -24,6 +25,10 @@ from piperline.video.image_header import is_png
 from piperline.video.likeness import View
 
 _TRIED = 3
+
+Bad = Mapping[tuple[str, str | None], RecordingError]
+"""Why files, and episodes of them by name, are not to be read: reading them crashes."""
+_NOTHING_BAD: Bad = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,27 @@ class Sources:
         layout: what they hold.
         episodes: all of them, in order.
         problems: files that cannot be read, or are not what the layout says.
+        bad: why files, and episodes of them by name, are not to be read: they crash.
     """
 
     layout: Layout
     episodes: tuple[RecordedEpisode, ...]
     problems: tuple[RecordingError, ...]
+    bad: Bad = field(default_factory=dict)
 
     @classmethod
-    def open(cls, inputs: Sequence[Path], layout: Layout) -> "Sources":
+    def open(
+        cls,
+        inputs: Sequence[Path],
+        layout: Layout,
+        bad: Bad = _NOTHING_BAD,
+    ) -> "Sources":
         """The episodes of the files and folders `inputs`.
+
+        Args:
+            inputs: the files and folders.
+            layout: what they hold.
+            bad: what of them is not to be read, and why.
 
         Raises:
             RecordingError: an input is missing, or a folder holds no recordings.
@@ -66,14 +83,32 @@ class Sources:
         problems: list[RecordingError] = []
         for path, source in find_recordings(inputs):
             try:
-                with Recording(path, layout) as recording:
-                    names = recording.episodes()
-                    _check_any(recording, names)
+                names = _names(path, layout, bad)
             except RecordingError as error:
                 problems.append(error)
                 continue
             episodes += [RecordedEpisode(path, source, name) for name in names]
-        return cls(layout, tuple(episodes), tuple(problems))
+        return cls(layout, tuple(episodes), tuple(problems), bad)
+
+
+def _names(
+    path: Path,
+    layout: Layout,
+    bad: Bad,
+) -> list[str]:
+    """The names of the episodes of a recording.
+
+    Raises:
+        RecordingError: it cannot be read, or is not what the layout says.
+    """
+    if (str(path), None) in bad:
+        raise bad[str(path), None]
+    reading_at(Place(file=path))
+    with Recording(path, layout) as recording:
+        names = recording.episodes()
+        known = [name for name in names if (str(path), name) not in bad]
+        _check_any(recording, known)
+    return names
 
 
 def _check_any(recording: Recording, names: Sequence[str]) -> None:
@@ -151,9 +186,13 @@ class OpenEpisode:
 
     def stream(self, camera: str) -> ImageStream:
         """The recorded images of a camera, as bytes or arrays."""
-        whole = self._episode.stream(camera, self.header.length)
+        whole = self.whole(camera)
         swap = camera in self._edited.exchanged
         return ImageSpan(whole, self._frames, swap=swap)
+
+    def whole(self, camera: str) -> ImageStream:
+        """All recorded images of a camera, whatever edits left of them."""
+        return self._episode.stream(camera, self.header.length)
 
     def depth(self, camera: str) -> DepthFrames:
         """Makes distances of the recorded images of a depth camera."""
@@ -254,6 +293,13 @@ def open_episode(
     Raises:
         RecordingError: it is not what the layout says.
     """
+    file = str(episode.path)
+    problem = sources.bad.get((file, episode.name)) or sources.bad.get(
+        (file, None)
+    )
+    if problem:
+        raise problem
+    reading_at(Place(file=episode.path, episode=episode.name))
     with Recording(episode.path, sources.layout) as recording:
         found = recording.episode(episode.name)
         yield OpenEpisode(found, found.header(), edited, size)

@@ -1,16 +1,21 @@
 """verify: a dataset against its seal, in itself, and against its recordings."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from piperline.edits.recorded import edits_of, told
-from piperline.errors import DatasetError, Place, UnsupportedVersion
+from piperline.errors import (
+    DatasetError,
+    Place,
+    UnsupportedVersion,
+)
 from piperline.finding import Finding
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.find import recording_near
 from piperline.recordings.layout import Layout, load_layout, read_layout
+from piperline.recordings.reader import elsewhere, untrusted
 from piperline.seal.contents import Contents, files_below, is_special, leaves
 from piperline.seal.seal import (
     LOOKED_AT,
@@ -21,12 +26,12 @@ from piperline.seal.seal import (
     sources_of,
 )
 from piperline.seal.signature import fingerprint, signer
-from piperline.verify.compare import Comparison, copied_by
+from piperline.verify.compare import Comparison, asked_by, unreadable
 from piperline.verify.decoded import DecodedFrames
 from piperline.verify.itself import check_itself
 from piperline.verify.match import match
 from piperline.verify.progress import Tally, Watcher
-from piperline.verify.recorded import RecordedEpisode, Sources
+from piperline.verify.recorded import Bad, RecordedEpisode, Sources
 from piperline.verify.report import Looked, Report, Size, Strip
 from piperline.verify.sealed import check_seal
 from piperline.verify.videos import check_the_rest, video_files
@@ -46,6 +51,7 @@ class Options:
         strips: keep pictures of the worst frames.
         signed_by: a public SSH key that must have signed the seal.
         watch: told how far it is.
+        bad: why recordings, and episodes of them by name, are not to be read: they crash.
     """
 
     sources: Sequence[Path] = ()
@@ -54,6 +60,7 @@ class Options:
     strips: bool = False
     signed_by: Path | None = None
     watch: Watcher = lambda _state: None
+    bad: Bad = field(default_factory=dict)
 
 
 DEFAULTS = Options()
@@ -97,6 +104,7 @@ class _Verification:
         )
 
     def run(self) -> None:
+        elsewhere(self._root)
         self._findings += _unsafe(self._root)
         if self._findings:
             self._not_looked_at.append(
@@ -116,7 +124,8 @@ class _Verification:
             self._progress,
             ends=None if every else self._decoded,
         )
-        self._check_recordings(contents)
+        with untrusted(self._root):
+            self._check_recordings(contents)
         if every:
             self._findings += check_the_rest(
                 contents, files, self._decoded, self._progress
@@ -205,14 +214,12 @@ class _Verification:
                 )
             if not inputs:
                 return
-        sources = Sources.open(inputs, self._layout(made))
+        layout = self._layout(made)
+        sources = Sources.open(inputs, layout, self._options.bad)
         for error in sources.problems:
             if named and not sources.episodes:
                 raise error
-            message = f"the recording cannot be read: {error.message}"
-            self._findings.append(
-                Finding("recording-unreadable", "error", message, error.place)
-            )
+            self._findings.append(unreadable(error, error.place))
         self._compare(contents, sources, made, named=named)
 
     def _compare(
@@ -235,7 +242,7 @@ class _Verification:
             contents,
             sources,
             matched,
-            copied_by(made),
+            asked_by(made, contents.info.fps),
             self._options.frames,
             self._looked,
             self._strips,

@@ -191,6 +191,12 @@ def _unpadded(data: bytes) -> bytes:
     return data
 
 
+def is_padded(data: bytes, jpeg: bytes) -> bool:
+    """Whether `data` is a whole JPEG, `jpeg`, and zero padding, if any: no header is looked at."""
+    same = jpeg.endswith(_END) and data.startswith(jpeg)
+    return same and not data[len(jpeg) :].strip(b"\0")
+
+
 def check_playable(data: bytes) -> None:
     """See that players of Motion JPEG can decode a JPEG: `jpeg_payload` has taken it.
 

@@ -4,6 +4,7 @@ A frame's number is its time in the file times the frame rate, rounded, as in `s
 """
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -32,10 +33,13 @@ def packets(
     with reading(path), VideoFile(path) as file:
         container, stream = file.container, file.stream
         _seek(container, stream, first, fps)
+        base = stream.time_base or Fraction(0)
+        ticks, scale = base.numerator * fps, base.denominator
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            number = _number(packet, stream, fps)
+            # rounded in whole numbers: fractions would cost as much as reading the packets
+            number = (2 * (packet.pts or 0) * ticks + scale) // (2 * scale)
             if number >= first + count and packet.is_keyframe:
                 return
             if first <= number < first + count:
@@ -83,7 +87,7 @@ def pictures(
 
 
 def _number(
-    timed: "av.Packet[av.VideoStream] | Picture",
+    timed: Picture,
     stream: av.VideoStream,
     fps: int,
 ) -> int:

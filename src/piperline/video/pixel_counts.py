@@ -29,10 +29,22 @@ def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
             for channel in sampled
         ]
         return np.stack([_clipped(count) for count in counts])
-    channels = rgb(picture)[::stride, ::stride].transpose(2, 0, 1)
+    channels = _packed(picture)[::stride, ::stride].transpose(2, 0, 1)
     return np.stack(
         [np.bincount(channel.ravel(), minlength=256) for channel in channels]
     )
+
+
+def _packed(picture: Picture) -> Bytes:
+    """The pixels of a picture, RGB: in their place where they lie so, or blue first."""
+    orders = {"rgb24": slice(None), "bgr24": slice(None, None, -1)}
+    order = orders.get(picture.format.name)
+    if order is None:
+        return rgb(picture)
+    plane = picture.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8)
+    pixels = rows.reshape(plane.height, -1)[:, : 3 * plane.width]
+    return pixels.reshape(plane.height, plane.width, 3)[..., order]
 
 
 def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:

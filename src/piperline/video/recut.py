@@ -11,13 +11,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from piperline.episode import Clip
+from piperline.episode import Clip, VideoInfo
 from piperline.errors import DatasetError, Place
+from piperline.video import depth
 from piperline.video.clips import ClipReader
 from piperline.video.decoder import probe
 from piperline.video.encoder import MODES, VideoSettings, VideoWriter
 from piperline.video.splice import new_file
 
+_NEAR = 9
+"""Frames before which a key frame of depth is looked for."""
 _X264 = "x264-params"
 _PLAIN = re.compile(r"[a-z0-9]{1,12}")
 _SWITCH = r"(cabac|no-deblock|weightp|aq-mode|psy)=\d"
@@ -76,6 +79,11 @@ def settings_of(record: Mapping[str, Any], codec: str) -> VideoSettings:
         if name not in left_out
     }
     return replace(usual, options=merged)
+
+
+def is_lossless_depth(video: VideoInfo) -> bool:
+    """Whether our encoder of depth keeps every bit of a video, and can go on with its packets."""
+    return (video.codec, video.pix_fmt) == ("hevc", depth.PIX_FMT)
 
 
 def encode_clip(
@@ -159,10 +167,22 @@ class Recutter:
         if self._reader.is_cuttable(clip):
             return Work(kept, 0)
         head = self._reader.first_key(clip)
+        if head is None and is_lossless_depth(clip.info):
+            head = self._to_next_key(clip)
         if head is None:
             self._refuse_or_go_on(clip)
             head = clip.count
         return Work(clip.count - head, head)
+
+    def _to_next_key(self, clip: Clip) -> int:
+        """How many frames of depth lie before a key frame: our own has one every two frames."""
+        for head in range(1, min(_NEAR, clip.count)):
+            rest = replace(
+                clip, first=clip.first + head, count=clip.count - head
+            )
+            if self._reader.is_cuttable(rest):
+                return head
+        return clip.count
 
     def take_over(self, clip: Clip) -> None:
         """Count a clip that stays as it is."""
@@ -225,6 +245,14 @@ class Recutter:
         return Clip(path, 0, clip.count, encoded.info)
 
     def _encoded(self, clip: Clip, every: int = 1) -> Clip:
+        if is_lossless_depth(clip.info):
+            return encode_clip(
+                self._reader,
+                clip,
+                self._next_file(),
+                depth.SETTINGS,
+                every=every,
+            )
         if MORE_THAN_8_BITS.fullmatch(clip.info.pix_fmt):
             raise DatasetError(
                 "the frames have to be encoded again, "
@@ -239,7 +267,7 @@ class Recutter:
         )
 
     def _refuse_or_go_on(self, clip: Clip) -> None:
-        if not self._reencode:
+        if not self._reencode and not is_lossless_depth(clip.info):
             raise DatasetError(
                 "the video cannot be cut here by encoding only the frames before a key frame",
                 place=Place(file=clip.path, frame=clip.first),

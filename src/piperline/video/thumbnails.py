@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
 from piperline.video.decoder import raw_picture
-from piperline.video.image_header import is_png, is_whole_png
+from piperline.video.image_header import check_png, is_png, most_pixels
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -74,8 +74,8 @@ class ThumbnailDecoder:
     ) -> VideoFrame:
         if not isinstance(data, bytes):
             return raw_picture(data)
-        if is_png(data) and not is_whole_png(data):
-            raise ValueError("PNG cut short")
+        if is_png(data):
+            check_png(data)
         # FFmpeg's PNG decoder adds an image to the one before it: each gets a decoder of its own.
         context = _decoder("png", 0) if is_png(data) else jpeg
         try:
@@ -167,6 +167,7 @@ def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
         "err_detect": "explode",
         "idct": "xvid",
         "lowres": str(reduction),
+        "max_pixels": str(most_pixels()),
     }
     return context
 

@@ -1,6 +1,5 @@
-"""Checks: the columns that number rows and name tasks, and episodes that are there twice."""
+"""Checks: the columns that number rows and name tasks."""
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +8,6 @@ from piperline.errors import Place
 from piperline.features import frame_times
 from piperline.finding import Finding
 from piperline.groot.checks.inputs import Subject, Values
-from piperline.groot.checks.rows import used_columns
 
 COLUMNS = ("frame_index", "timestamp", "task_index")
 _TIME_TOLERANCE = 0.01
@@ -120,37 +118,5 @@ def check_episode_tasks(subject: Subject) -> Iterator[Finding]:
             message,
             place,
             {"episodes": wrong},
-            remedy,
-        )
-
-
-def check_equal_episodes(subject: Subject) -> Iterator[Finding]:
-    """Two episodes with the same rows: copied, or recorded once and counted twice."""
-    columns = used_columns(subject.meta, subject.choice)
-    values = [
-        subject.rows.columns[name]
-        for name in columns
-        if name in subject.rows.columns
-    ]
-    seen: dict[bytes, int] = {}
-    twice: list[tuple[int, int]] = []
-    for index, (start, stop) in subject.rows.episodes(subject.meta).items():
-        digest = hashlib.blake2b(digest_size=16)
-        for column in values:
-            digest.update(np.ascontiguousarray(column[start:stop]).data)
-        first = seen.setdefault(digest.digest(), index)
-        if first != index and stop > start:
-            twice.append((first, index))
-    if twice:
-        first, second = twice[0]
-        message = f"episode {second} has the rows of episode {first}; {len(twice)} such pairs"
-        place = Place(subject.meta.data_file(second), episode=str(second))
-        remedy = "leave one of them out, unless it is there twice on purpose"
-        yield Finding(
-            "episodes-equal",
-            "warning",
-            message,
-            place,
-            {"pairs": twice},
             remedy,
         )

@@ -10,7 +10,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.finding import Finding, Severity
 from piperline.groot.checks.inputs import Subject
-from piperline.groot.checks.still import VideoClip, check_still
+from piperline.groot.checks.reviewed import VideoClip, check_still
 from piperline.video.decoder import decode_at, probe
 from piperline.video.file import VideoFile
 

@@ -6,7 +6,8 @@ const HEAD = (command) => `Made on the page of piperline review. Carry it out:
 What is not decided yet is a comment.`;
 
 const plan = {
-  /** By the episode's number: {drop, trim: [first, end or null], instruction, swap: [cameras], reason, finding}. */
+  /** By the episode's number: {drop, trim: [first, end or null], instruction, swap: [cameras], split, reason, finding}.
+   * `trim_as` is the trim as it was written; `split` is not shown, but kept. */
   edits: new Map(),
   /** Episodes that somebody decided about here: what was proposed for them is settled. */
   settled: new Set(),
@@ -41,12 +42,15 @@ const plan = {
 
   change(index, changes) {
     const edit = { reason: "decided on the page", finding: "", ...this.of(index), ...changes, episode: index };
-    for (const name of ["drop", "trim", "instruction", "swap"]) {
+    if ("trim" in changes && !("trim_as" in changes)) {
+      delete edit.trim_as;
+    }
+    for (const name of ["drop", "trim", "instruction", "swap", "split"]) {
       if (!edit[name] || edit[name].length === 0) {
         delete edit[name];
       }
     }
-    if (edit.drop || edit.trim || edit.instruction || edit.swap) {
+    if (edit.drop || edit.trim || edit.instruction || edit.swap || edit.split) {
       this.edits.set(index, edit);
     } else {
       this.edits.delete(index);
@@ -100,6 +104,11 @@ const plan = {
       ? "piperline convert RECORDINGS --plan plan.toml --output DATASET"
       : "piperline edit DATASET --plan plan.toml --output NEW";
     const parts = [HEAD(command).split("\n").map((line) => `# ${line}`.trimEnd())];
+    const { kept } = review;
+    if (kept.head.length) {
+      parts.push(kept.head);
+    }
+    parts.push(...kept.episodes);
     for (const { index } of episodes) {
       if (this.edits.has(index)) {
         parts.push(tomlLines(this.of(index)));
@@ -107,8 +116,10 @@ const plan = {
       const doubtful = this.of(index).drop ? [] : this.proposed(index);
       parts.push(...doubtful.map((edit) => tomlLines(edit).map((line) => `# ${line}`)));
     }
-    if (this.cameras.size) {
-      parts.push(["[dataset]", `drop_cameras = [${[...this.cameras].map(quoted).join(", ")}]`]);
+    const cameras = [...this.cameras].map(quoted).join(", ");
+    const dataset = [...(cameras ? [`drop_cameras = [${cameras}]`] : []), ...kept.dataset];
+    if (dataset.length) {
+      parts.push(["[dataset]", ...dataset]);
     }
     return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
   },
@@ -131,7 +142,10 @@ function tomlLines(edit) {
     lines.push("drop = true");
   } else {
     if (edit.trim) {
-      lines.push(`trim = "${edit.trim[0]}:${edit.trim[1] ?? ""}"`);
+      lines.push(`trim = "${edit.trim_as ?? `${edit.trim[0]}:${edit.trim[1] ?? ""}`}"`);
+    }
+    if (edit.split) {
+      lines.push(`split = [${edit.split.map(quoted).join(", ")}]`);
     }
     if (edit.instruction) {
       lines.push(`instruction = ${quoted(edit.instruction)}`);

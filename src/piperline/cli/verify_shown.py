@@ -1,0 +1,131 @@
+"""What `verify` shows, found and laid out in a process of its own: recordings are untrusted.
+
+Light to import: the process of the command loads no library for it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piperline.errors import BadEpisode, DatasetError, Place, RecordingError
+from piperline.garbage import loading
+from piperline.recordings.limits import MOST_DEATHS
+from piperline.recordings.reader import Read, say
+
+if TYPE_CHECKING:
+    from piperline.verify.progress import Progress
+
+_BEAT = 0.1  # seconds
+
+Bad = dict[tuple[str, str | None], RecordingError]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be verified, and how: see `piperline.verify.Options`.
+
+    Attributes:
+        dataset: its folder.
+        page: whether the page for people is wanted, too.
+    """
+
+    dataset: Path
+    sources: tuple[Path, ...]
+    layout: str | None
+    frames: int | None
+    page: bool
+    signed_by: Path | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What came of it.
+
+    Attributes:
+        verified: whether nothing is wrong.
+        lines: for people.
+        document: for programs.
+        page: for people, if it was wanted.
+    """
+
+    verified: bool
+    lines: tuple[str, ...]
+    document: Mapping[str, Any]
+    page: str | None
+
+
+def verified(read: Read, wanted: Wanted) -> Shown:
+    """Verify a dataset; recordings that crash, hang or take too much memory are findings.
+
+    Raises:
+        DatasetError: the dataset crashes it.
+        PiperlineError: what `piperline.verify.verify` raises.
+    """
+    bad: Bad = {}
+    while True:
+        try:
+            return read(wanted.dataset, _shown, wanted, dict(bad))
+        except BadEpisode as error:
+            part = _part(error.place or Place(), bad)
+            if part[0] == str(wanted.dataset):
+                raise _broken(wanted.dataset, error) from error
+            if part in bad:
+                raise
+            bad[part] = error
+
+
+def _part(place: Place, bad: Bad) -> tuple[str, str | None]:
+    """What is not read again: an episode, or the recording of which many crashed."""
+    file = str(place.file)
+    deaths = sum(name == file for name, _ in bad)
+    return file, place.episode if deaths < MOST_DEATHS else None
+
+
+def _broken(dataset: Path, error: BadEpisode) -> DatasetError:
+    return DatasetError(
+        "reading this dataset crashes",
+        place=Place(file=dataset),
+        expected="an undamaged dataset",
+        found=error.found,
+        next_step="fetch it again, or make it anew",
+    )
+
+
+def _shown(wanted: Wanted, bad: Bad) -> Shown:
+    with loading():
+        from piperline.verify import Options, verify
+    options = Options(
+        wanted.sources,
+        wanted.layout,
+        wanted.frames,
+        wanted.page,
+        wanted.signed_by,
+        _Beat().watch,
+        bad,
+    )
+    report = verify(wanted.dataset, options)
+    page = None
+    if wanted.page:
+        from piperline.verify.page import page as laid_out
+
+        page = laid_out(report)
+    lines = tuple(report.lines())
+    is_good = report.verdict == "verified"
+    return Shown(is_good, lines, report.document(), page)
+
+
+class _Beat:
+    """Says how far a verification is, some times a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._phase = ""
+
+    def watch(self, state: "Progress") -> None:
+        now = time.monotonic()
+        ends = state.phase != self._phase or state.done == state.total
+        if ends or now >= self._next:
+            self._next, self._phase = now + _BEAT, state.phase
+            say((state.phase, state.done, state.total))

@@ -1,0 +1,80 @@
+"""Recordings that crash HDF5, or make it hang, are findings of `verify`; the rest is looked at."""
+
+import json
+
+import h5py
+import pytest
+
+from piperline.cli.app import app, run
+from piperline.convert.job import make_job
+from piperline.convert.run import convert
+from tests.helpers.fatal import crashing, make_hang
+from tests.helpers.recordings import write_piper
+from tests.verify.sets import LENGTHS, Case
+
+
+@pytest.fixture
+def command(capsys):
+    """Run `piperline verify --json`: exit code, document, standard error."""
+
+    def typed(*words):
+        code = run(app, ["verify", *map(str, words), "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else None, err
+
+    return typed
+
+
+def findings(document):
+    return [
+        (found["code"], found["message"], found["place"]["episode"])
+        for found in document["findings"]
+    ]
+
+
+def test_a_crash_costs_the_episode(tmp_path, command):
+    case = Case(tmp_path / "set", tmp_path / "recordings")
+    case.recordings.mkdir()
+    write_piper(case.recordings / "a.hdf5", episodes=3, lengths=4)
+    job = make_job(video="copy")
+    convert([case.recordings], case.root, job, workers=1)
+    with h5py.File(case.recordings / "a.hdf5", "a") as file:
+        crashing(file, "episode_1")
+    code, document, _ = command(case.root, "--source", case.recordings)
+    assert code == 1
+    text = "the recording cannot be read: reading this crashes or hangs: a crash (SIGSEGV)"
+    assert findings(document) == [("recording-unreadable", text, "episode_1")]
+    place = document["findings"][0]["place"]
+    assert place["file"] == str(case.recordings / "a.hdf5")
+    looked = document["looked_at"]
+    assert looked["episodes"] == 2
+    assert looked["packets"] == 3 * (4 + 4)
+    assert looked["rows"] == 12
+
+
+def test_a_hang_costs_the_recording(copy, command, monkeypatch):
+    monkeypatch.setattr("piperline.recordings.reader.READER_SECONDS", 3)
+    case = copy("copy")
+    write_piper(case.recordings / "b.hdf5", episodes=1, first=2, lengths=4)
+    make_hang(case.recordings / "b.hdf5")
+    code, document, _ = command(case.root, "--source", case.recordings)
+    text = "the recording cannot be read: reading this crashes or hangs: nothing for 3 seconds"
+    assert code == 1
+    assert findings(document)[0][:2] == ("recording-unreadable", text)
+    assert document["looked_at"]["episodes"] == 2
+
+
+def test_what_is_no_recording_takes_as_long_as_it_takes(
+    good, command, monkeypatch
+):
+    """Only where recordings are read may a process not be silent: seals are of any size."""
+    monkeypatch.setattr("piperline.recordings.reader.READER_SECONDS", 0.0)
+    code, document, _ = command(good("copy").root, "--source", "nothing-here")
+    assert (code, document) == (3, None)
+
+
+def test_a_dataset_that_is_good_is_verified_apart(good, command):
+    case = good("copy")
+    code, document, _ = command(case.root, "--source", case.recordings)
+    assert (code, document["findings"]) == (0, [])
+    assert document["looked_at"]["packets"] == 3 * sum(LENGTHS)
