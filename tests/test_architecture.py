@@ -32,6 +32,8 @@ FLOORS = (
     "episode",
     "errors",
     "process",
+    "memory",
+    "garbage",
     "files",
     "stats",
     "spill",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from piperline.memory import at_most_more
 from piperline.process import (
     Child,
     ChildDied,
     Died,
     Pool,
     Silent,
-    at_most_more,
     heard_from,
 )
 
@@ -196,7 +196,7 @@ def test_a_process_may_take_less_for_a_while(module):
     """200 MB are too much only while 100 MB more are allowed."""
     text = WORK.replace("AT_ONCE", "1").replace(
         "return setup + unit",
-        """from piperline.process import at_most_more
+        """from piperline.memory import at_most_more
     try:
         with at_most_more(100 << 20):
             bytearray(200 << 20)

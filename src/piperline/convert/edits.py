@@ -28,7 +28,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import UsageError
 from piperline.features import Schema, layout_schema
 from piperline.groot.modality import modality
-from piperline.recordings.images import ImageSpan, exchanged
+from piperline.recordings.image_spans import ImageSpan, exchanged
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.recorded_episode import Episode
 from piperline.text import printable

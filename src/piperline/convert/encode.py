@@ -16,13 +16,8 @@ from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
 from piperline.features import frame_times
-from piperline.recordings.images import (
-    AskedVideo,
-    CameraHeader,
-    ImageStream,
-    Payload,
-    kept_clip,
-)
+from piperline.recordings.image_spans import AskedVideo, kept_clip
+from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.signals.camera import CameraMeter
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.decoder import (

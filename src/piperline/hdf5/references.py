@@ -28,7 +28,7 @@ from piperline.hdf5.objects import (
     walk,
 )
 from piperline.hdf5.values import MOST_BYTES, Value
-from piperline.process import at_most_more
+from piperline.memory import at_most_more
 from piperline.recordings.limits import READ_MEMORY
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference

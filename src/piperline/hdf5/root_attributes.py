@@ -17,7 +17,7 @@ from piperline.hdf5.objects import (
     attribute_names,
     reading_h5py,
 )
-from piperline.process import at_most_more
+from piperline.memory import at_most_more
 from piperline.recordings.hdf5 import open_file
 from piperline.recordings.limits import READ_MEMORY
 

@@ -19,8 +19,8 @@ from piperline.hdf5.objects import (
     reading_h5py,
     shown,
 )
-from piperline.process import at_most_more
-from piperline.recordings.hdf5 import read_rows
+from piperline.memory import at_most_more
+from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.limits import READ_MEMORY
 from piperline.text import printable, size_text
 from piperline.video.image_header import ImageHeader, read_header

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,16 +12,11 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip
 from piperline.errors import BadEpisode, LayoutMismatch, Place
-from piperline.process import at_most_more
+from piperline.memory import at_most_more
 from piperline.recordings.beside import names_image, read_image
 from piperline.recordings.datasets import REPAIR, mismatch
-from piperline.recordings.hdf5 import (
-    MAX_CHUNK_BYTES,
-    absurd,
-    describe,
-    read_rows,
-    reading,
-)
+from piperline.recordings.hdf5 import MAX_CHUNK_BYTES, absurd, describe, reading
+from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.limits import READ_MEMORY
 from piperline.recordings.rules import (
     CameraRule,
@@ -30,7 +24,6 @@ from piperline.recordings.rules import (
     Mirrored,
     Storage,
 )
-from piperline.video.clips import ClipReader
 from piperline.video.depth_unit import DepthUnit
 from piperline.video.image_header import (
     PngHeader,
@@ -115,110 +108,6 @@ class ImageStream(Protocol):
 
     def bad(self, frame: int, found: str) -> BadEpisode:
         """The error for an image that cannot be used."""
-
-
-@dataclass(frozen=True)
-class AskedVideo:
-    """The videos that are asked for of recorded images.
-
-    Attributes:
-        mode: `h264`, `av1`, or `copy`: of recorded packets all are taken.
-        fps: frames a second.
-        size: (width, height) of the frames; None keeps those that were recorded.
-    """
-
-    mode: str
-    fps: int
-    size: tuple[int, int] | None = None
-
-
-def kept_clip(
-    stream: ImageStream, header: CameraHeader, asked: AskedVideo
-) -> Clip | None:
-    """The span of a recorded video whose packets are the video that is asked for, if there is one.
-
-    That is the rule by which packets are kept, and by which it is known that they were.
-    """
-    if header.packets is None:
-        return None
-    codec, fps = header.packets
-    changed = stream.color != "rgb" or any(stream.mirrored)
-    sizes = {None, (header.width, header.height)}
-    same = fps == asked.fps and asked.size in sizes
-    same = same and asked.mode in {codec, "copy"}
-    return stream.clip() if same and not changed else None
-
-
-@dataclass(frozen=True)
-class ImageSpan:
-    """Some of the images of a camera, counted from the first of them.
-
-    Attributes:
-        stream: all of them.
-        frames: which.
-        swap: whether red and blue are exchanged.
-    """
-
-    stream: ImageStream
-    frames: range
-    swap: bool = False
-
-    @property
-    def length(self) -> int:
-        """How many."""
-        return len(self.frames)
-
-    @property
-    def color(self) -> Color:
-        """How the colours are meant: exchanged once more where they are to be put right."""
-        return exchanged(self.stream.color) if self.swap else self.stream.color
-
-    @property
-    def mirrored(self) -> Mirrored:
-        """How the recorded images are mirrored."""
-        return self.stream.mirrored
-
-    def files(self) -> Iterator[Path]:
-        """The files beside the recording that hold the images, if such do."""
-        return self.stream.files()
-
-    def clip(self) -> Clip | None:
-        """The span of a video whose packets are the images, and stand alone, if there is one."""
-        clip, first = self.stream.clip(), self.frames.start
-        if clip is None or self.frames == range(self.stream.length):
-            return clip
-        if self.frames.step > 1:
-            return None
-        span = replace(
-            clip, first=clip.first + first, count=self.length, whole=False
-        )
-        return span if ClipReader().piece(span) else None
-
-    def header(self) -> CameraHeader:
-        """How the images are stored and how large they are."""
-        return replace(self.stream.header(), color=self.color)
-
-    def __iter__(self) -> Iterator[Payload]:
-        """The images in order; those before and between them are read and passed over."""
-        frames = self.frames
-        return islice(self.stream, frames.start, frames.stop, frames.step)
-
-    def jpeg(
-        self,
-        frame: int,
-        data: bytes,
-    ) -> tuple[bytes, int, int]:
-        """Check a JPEG; see `ImageStream.jpeg`."""
-        return self.stream.jpeg(self.frames[frame], data)
-
-    def bad(self, frame: int, found: str) -> BadEpisode:
-        """The error for an image that cannot be used; it tells the frame of the recording."""
-        return self.stream.bad(self.frames[frame], found)
-
-
-def exchanged(color: Color) -> Color:
-    """The colour order of images in which red and blue are exchanged once more."""
-    return "swapped-jpeg" if color == "rgb" else "rgb"
 
 
 class FrameStream:

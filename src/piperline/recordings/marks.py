@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import Place, RecordingError
-from piperline.process import at_most_more
+from piperline.memory import at_most_more
 from piperline.recordings.hdf5 import (
     READ_ERRORS,
     refuse_foreign_storage,

@@ -15,11 +15,11 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from piperline.errors import BadEpisode, PiperlineError, Place
 from piperline.garbage import loading
+from piperline.memory import limited_memory
 from piperline.process import (
     Died,
     Pool,
     Silent,
-    limited_memory,
     serve_units,
 )
 from piperline.recordings.limits import (

@@ -21,11 +21,11 @@ from piperline.recordings.hdf5 import (
     lookup,
     member_names,
     open_file,
-    read_rows,
     reading,
     refuse_foreign_storage,
     resolve,
 )
+from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.reader import reading_at
 from piperline.recordings.vector_rules import MAX_DIMENSIONS
 from piperline.text import natural_key

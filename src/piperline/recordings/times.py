@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from piperline.errors import BadEpisode, Place
 from piperline.recordings.beside import find_beside, read_beside, value_at
 from piperline.recordings.datasets import REPAIR, Datasets, OpenDataset
-from piperline.recordings.hdf5 import describe, lookup, read_rows, reading
+from piperline.recordings.hdf5 import describe, lookup, reading
+from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.rules import HIGHEST_RATE, TimeRule
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from piperline.errors import BadEpisode
 from piperline.recordings.datasets import REPAIR, Datasets, OpenDataset
-from piperline.recordings.hdf5 import describe, read_rows, reading
+from piperline.recordings.hdf5 import describe, reading
+from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.vector_rules import (
     MAX_DIMENSIONS,
     ROTATIONS,

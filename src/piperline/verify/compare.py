@@ -13,7 +13,7 @@ from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import DatasetError, Place, RecordingError
 from piperline.features import camera_key
 from piperline.finding import Finding
-from piperline.recordings.images import AskedVideo
+from piperline.recordings.image_spans import AskedVideo
 from piperline.recordings.instructions import Spans
 from piperline.seal.contents import Contents
 from piperline.verify.decoded import DecodedFrames

@@ -6,12 +6,8 @@ from hashlib import sha256
 from itertools import islice
 
 from piperline.lerobot.info import Info
-from piperline.recordings.images import (
-    AskedVideo,
-    ImageStream,
-    Payload,
-    kept_clip,
-)
+from piperline.recordings.image_spans import AskedVideo, kept_clip
+from piperline.recordings.images import ImageStream, Payload
 from piperline.verify.frames import Clip
 from piperline.verify.recorded import OpenEpisode, jpegs
 from piperline.video.image_header import is_padded

@@ -14,7 +14,8 @@ from piperline.edits.recorded import UNEDITED, Edited
 from piperline.errors import Place, RecordingError
 from piperline.recordings.depth import DepthFrames
 from piperline.recordings.find import find_recordings
-from piperline.recordings.images import ImageSpan, ImageStream, Payload
+from piperline.recordings.image_spans import ImageSpan
+from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
 from piperline.recordings.reader import reading_at
