@@ -206,6 +206,21 @@ def test_several_bad_episodes_are_named_at_once(tmp_path, convert):
     assert_golden("errors/several_bad", err.replace(str(tmp_path), "<dir>"))
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_numbers_that_are_none_are_told_before_any_work(
+    more, tmp_path, convert
+):
+    path = write_piper(tmp_path / "day.hdf5", episodes=3, lengths=4)
+    with h5py.File(path, "r+") as file:
+        file["episode_2/state"][3, 5] = np.nan
+    before = tree(tmp_path)
+    code, _, err = convert(path, "--output", tmp_path / "dataset", *more)
+    assert code == 3
+    assert "/episode_2/state, episode episode_2, frame 3" in err
+    assert "are done" not in err
+    assert tree(tmp_path) == before
+
+
 def test_nothing_is_left(tmp_path, convert):
     path = write_piper(tmp_path / "day.hdf5", episodes=2, lengths=1)
     with h5py.File(path, "r+") as file:

@@ -60,6 +60,7 @@ def _looked(
         episode = recording.episode(name)
         header = episode.header()
         planned = _planned(recording, name, source, job, header)
+        episode.vectors(header.length)  # numbers that are none are told now
         unused = tuple(unused_notes(episode, job.layout)) if first else ()
     except (RecordingError, VideoError) as error:
         return Refused(error)
