@@ -5,6 +5,7 @@ does to the picture of
 that camera. The weights come from all episodes together.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,6 +160,7 @@ def _sides(
             wrong = list(collection.episodes)
         else:
             wrong = with_sessions(collection, wrong, right)
+            wrong = _not_alone(collection, wrong)
             exchanged |= {e.index: e for e in wrong}
         yield from fault(
             "arm-of-camera",
@@ -169,6 +171,19 @@ def _sides(
             camera=camera,
         )
     return list(exchanged.values())
+
+
+def _not_alone(
+    collection: Collection, found: Sequence[EpisodeSignals]
+) -> list[EpisodeSignals]:
+    """Episodes less those that are alone in their session: nobody exchanges cables for one."""
+    counts = Counter(episode.session for episode in found)
+    return [
+        episode
+        for episode in found
+        if counts[episode.session]
+        >= min(2, len(collection.sessions[episode.session]))
+    ]
 
 
 def _moves_with(
