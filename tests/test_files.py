@@ -1,6 +1,10 @@
 """What is removed is what we made, and nothing that a link leads to."""
 
-from piperline.files import remove_tree
+import os
+
+import pytest
+
+from piperline.files import read_json, read_plain, remove_tree
 
 
 def test_a_tree_goes_and_what_its_links_lead_to_stays(tmp_path):
@@ -18,3 +22,15 @@ def test_a_tree_goes_and_what_its_links_lead_to_stays(tmp_path):
     remove_tree(root)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
     assert (other / "inside" / "file").is_file()
+
+
+def test_only_plain_files_of_a_size_are_read(tmp_path):
+    (tmp_path / "deep").write_text("[" * 1_000_000)
+    with pytest.raises(ValueError, match="nested too deep"):
+        read_json(tmp_path / "deep")
+    with pytest.raises(OSError, match="larger than such a file can be"):
+        read_plain(tmp_path / "deep", 999_999)
+    assert len(read_plain(tmp_path / "deep", 1_000_000)) == 1_000_000
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a plain file"):
+        read_plain(tmp_path / "pipe")

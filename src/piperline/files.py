@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import glob
+import json
 import os
 import re
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 _CANNOT_COPY = {
     errno.EXDEV,
@@ -27,6 +30,11 @@ _BATCH = 32
 _ESCAPED = re.compile(
     rb"\\([0-7]{3})"
 )  # proc_pid_mountinfo(5): a space is \040
+
+LARGEST_DOCUMENT = 64 << 20
+"""Bytes of a file that describes a dataset."""
+LARGEST_TABLE = 1 << 30
+"""Bytes of a file that tells something of each of its episodes, or files."""
 
 
 def sync(path: Path | str) -> None:
@@ -223,6 +231,33 @@ def _copy_some(source: int, target: int, offset: int, length: int) -> int:
         if error.errno not in _CANNOT_COPY:
             raise
     return os.sendfile(target, source, offset, length)
+
+
+def read_plain(path: Path, largest: int = LARGEST_DOCUMENT) -> bytes:
+    """All of a file that somebody else wrote.
+
+    Raises:
+        OSError: it is not there, no plain file (a pipe would be waited for), or larger.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    if status.st_size > largest:
+        raise OSError(errno.EFBIG, "larger than such a file can be", str(path))
+    return path.read_bytes()
+
+
+def read_json(path: Path, largest: int = LARGEST_DOCUMENT) -> Any:  # noqa: ANN401 - whatever it is
+    """The JSON of a file that somebody else wrote.
+
+    Raises:
+        OSError: as `read_plain`.
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(read_plain(path, largest))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """`piperline groot`: what is printed where, and the exit codes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def test_config_writes_and_names_the_files(call, good, tmp_path):
         "bi_piper_config.py",
         "finetune_bi_piper.sh",
     ]
-    assert "piperline groot preflight" in err
+    chosen = tmp_path / "c/bi_piper_config.py"
+    assert err.endswith(f"piperline groot preflight {good} --config {chosen}\n")
     code, _, err = call("config", good, "--output", tmp_path / "c", "--gpus", 1)
     assert code == 5
     assert "--overwrite" in err
@@ -217,3 +219,31 @@ def test_help_imports_nothing_heavy():
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("meta/info.json", "meta-syntax"),
+        ("meta/modality.json", "meta-syntax"),
+        ("meta/episodes.jsonl", "meta-missing"),
+        ("data/chunk-000/episode_000000.parquet", "data-unreadable"),
+        ("videos/chunk-000/*/episode_000000.mp4", "video-unreadable"),
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    call, copy, name, code
+):
+    file = next(copy.glob(name))
+    file.unlink()
+    os.mkfifo(file)
+    status, out, _ = call("preflight", copy, "--json")
+    assert status == 1
+    assert code in {finding["code"] for finding in json.loads(out)["findings"]}
+
+
+@pytest.mark.parametrize("words", [["groot", "preflight"], ["verify"]])
+def test_json_that_is_nested_too_deep_is_told(copy, capsys, words):
+    (copy / "meta" / "modality.json").write_text("[" * 1_000_000)
+    assert run(app, [*words, str(copy)]) == 1
+    assert "modality.json" in "".join(capsys.readouterr())

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
 from piperline.features import Feature, Schema
+from piperline.files import LARGEST_TABLE, read_json, read_plain
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
+from piperline.lerobot.parquet import ParquetRows
 from piperline.text import is_utf8
 
 DATA_GLOB = "data/*/*.parquet"
@@ -237,24 +238,20 @@ def read_rows(
     row = 0
     for path in sorted(meta.root.glob(DATA_GLOB)):
         try:
-            with pq.ParquetFile(path) as file:
-                table = file.read(
-                    [
-                        name
-                        for name in columns
-                        if name in file.schema_arrow.names
-                    ],
-                    use_threads=False,
-                )
-                length = file.metadata.num_rows
+            if path.exists() and not path.is_file():
+                raise ValueError("it is no plain file")  # noqa: TRY301 - told like the others
+            rows = ParquetRows(path)
+            length = len(rows)
             if not length:
                 raise ValueError("it holds no rows")  # noqa: TRY301 - told like the others
+            table = rows.all([name for name in columns if name in rows.columns])
             values = {
                 name: matrix(name, table.column(name))
                 for name in table.column_names
             }
-        except (pa.ArrowException, OSError, ValueError) as error:
-            message = f"Parquet file cannot be read: {error}"
+        except (DatasetError, pa.ArrowException, ValueError) as error:
+            words = getattr(error, "found", None) or str(error)
+            message = f"Parquet file cannot be read: {words}"
             found.append(
                 Finding(
                     "data-unreadable",
@@ -340,7 +337,7 @@ def _json(
     path: Path, found: list[Finding], missing: str
 ) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except FileNotFoundError:
         message = f"{path.name} is missing: this is no LeRobot dataset"
         found.append(
@@ -465,7 +462,8 @@ def _json_lines(
 ) -> list[dict[str, Any]] | None:
     """The lines of a JSONL file; a blank line is an error, for training's reader too."""
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        text = read_plain(path, LARGEST_TABLE).decode()
+        lines = text.removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path.name} cannot be read: {error}"
         found.append(

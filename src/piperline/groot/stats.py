@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from piperline import spill
 from piperline.errors import DatasetError, Place
-from piperline.files import write_whole
+from piperline.files import read_json, read_plain, write_whole
 from piperline.finding import Finding
 from piperline.groot.checks.modality import check_modality
 from piperline.groot.loader import (
@@ -139,11 +139,9 @@ def write_groot_stats(
 def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
     """Whether both files are what `write_groot_stats` wrote for these rows and this choice."""
     try:
-        recorded = json.loads(
-            (meta.root / FINGERPRINT_FILE).read_text(encoding="utf-8")
-        )
+        recorded = read_json(meta.root / FINGERPRINT_FILE)
         texts = [
-            (meta.root / name).read_text(encoding="utf-8")
+            read_plain(meta.root / name).decode()
             for name in (STATS_FILE, RELATIVE_FILE)
         ]
     except (OSError, ValueError):

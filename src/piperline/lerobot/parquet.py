@@ -36,6 +36,14 @@ def reading_parquet(path: Path) -> Iterator[None]:
         raise DatasetError(
             "a file of the dataset is missing", place=Place(file=path)
         ) from error
+    except PermissionError as error:
+        raise DatasetError(
+            "there is no permission to read a file of the dataset",
+            place=Place(file=path),
+            expected="a file that this user can read",
+            found=printable(str(error)),
+            next_step="give the permission, or run this as its owner",
+        ) from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(
             "a Parquet file of the dataset cannot be read: it is damaged, or its writer was "

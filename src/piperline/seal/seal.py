@@ -14,7 +14,7 @@ from typing import Any
 
 from piperline import __version__
 from piperline.errors import DatasetError, Place
-from piperline.files import sync, write_whole
+from piperline.files import LARGEST_TABLE, read_json, sync, write_whole
 from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
@@ -106,7 +106,7 @@ class Seal:
         """
         path = root / SEAL
         try:
-            document = json.loads(path.read_bytes())
+            document = read_json(path, LARGEST_TABLE)
             return cls._of_document(document)
         except FileNotFoundError:
             return None
@@ -341,8 +341,8 @@ def packets_of(contents: Contents, episode: int, camera: str) -> str:
 def provenance(root: Path) -> dict[str, Any]:
     """How the dataset at `root` was made, by `meta/piperline.json`; empty where it is not known."""
     try:
-        found = json.loads((root / PROVENANCE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(root / PROVENANCE, LARGEST_TABLE)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

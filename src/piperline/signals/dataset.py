@@ -1,7 +1,6 @@
 """Episodes of a LeRobot dataset (v2.0, v2.1, v3.0), measured; also of such that others made."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place
+from piperline.files import LARGEST_TABLE, read_json
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.signals.camera import CameraMeter, CameraSignals
@@ -36,9 +36,7 @@ def sessions_of(root: Path, episodes: int) -> list[str]:
         episodes: how many it has.
     """
     try:
-        known = json.loads((root / PROVENANCE).read_text(encoding="utf-8"))[
-            "episodes"
-        ]
+        known = read_json(root / PROVENANCE, LARGEST_TABLE)["episodes"]
         found = [str(episode["source"]) for episode in known]
     except (OSError, ValueError, KeyError, TypeError):
         found = []

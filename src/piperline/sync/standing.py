@@ -15,6 +15,7 @@ from piperline.edits.plan import DatasetEdit, address, fingerprint
 from piperline.episode import EncodedEpisode, Proof
 from piperline.errors import DatasetError, Place
 from piperline.features import CAMERA_PREFIX, Feature
+from piperline.files import LARGEST_TABLE, read_json
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import check_bytes, state
@@ -299,7 +300,7 @@ def _header(feature: Feature) -> CameraHeader:
 def _record(root: Path) -> dict[str, Any]:
     place = Place(file=root / PROVENANCE)
     try:
-        found = json.loads((root / PROVENANCE).read_bytes())
+        found = read_json(root / PROVENANCE, LARGEST_TABLE)
     except FileNotFoundError as error:
         if root.is_dir():
             raise _not_ours(place, "none") from error

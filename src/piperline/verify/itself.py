@@ -1,6 +1,5 @@
 """A dataset in itself, without its recordings."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from piperline.errors import Place
+from piperline.files import read_json
 from piperline.finding import Finding
 from piperline.groot.checks.modality import check_modality
 from piperline.groot.loader import Meta
@@ -159,7 +159,7 @@ def _check_modality(contents: Contents) -> Iterator[Finding]:
 
 def _object(path: Path) -> dict[str, object] | None:
     try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
+        found = read_json(path)
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -1,6 +1,5 @@
 """The statistics of a dataset, computed again from its rows and its image histograms."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, PiperlineError, Place
 from piperline.features import BOOKKEEPING, Feature
+from piperline.files import read_json
 from piperline.finding import Finding
 from piperline.groot.checks.inputs import Subject
 from piperline.groot.checks.stats import check_stats
@@ -165,9 +165,9 @@ class StatisticsCheck:
     def _of_v30(self, data: list[Path]) -> Iterator[Finding]:
         path = self._contents.root / STATS_FILE
         try:
-            told = json.loads(path.read_bytes())
+            told = read_json(path)
             entries = {key: told[key] for key in self._merged if key in told}
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             message = f"stats.json cannot be read: {error}"
             yield Finding("stats-syntax", "error", message, Place(file=path))
             return

@@ -74,9 +74,12 @@ def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: A
     """Open a file. What it tells of itself need not be UTF-8.
 
     Raises:
-        DatasetError: it is of a kind that tells no streams before it is read.
+        DatasetError: it is no plain file, which FFmpeg might wait for for ever, or of a kind that
+            tells no streams before it is read.
         av.FFmpegError: it is missing, or damaged.
     """
+    if path.exists() and not path.is_file():
+        raise DatasetError("the video is no plain file", place=Place(file=path))
     try:
         return av.open(
             str(path), stream_options=options, metadata_errors="replace"

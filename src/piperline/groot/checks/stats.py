@@ -1,6 +1,5 @@
 """Checks: `stats.json` and `relative_stats.json` against the data. GR00T reuses what it finds."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
+from piperline.files import read_json
 from piperline.finding import Finding, Severity, command
 from piperline.groot.checks.inputs import Subject
 from piperline.groot.stats import (
@@ -39,7 +39,7 @@ def check_stats(subject: Subject) -> Iterator[Finding]:
         if not path.exists():
             continue
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
+            recorded = read_json(path)
             if not isinstance(recorded, dict):
                 recorded = {}
         except (OSError, ValueError) as error:
