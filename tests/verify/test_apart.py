@@ -4,13 +4,14 @@ import json
 import time
 
 import h5py
+import numpy as np
 import pytest
 
 from piperline.cli.app import app, run
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
-from piperline.errors import BadEpisode
-from piperline.recordings.reader import Reader, elsewhere, untrusted
+from piperline.errors import BadEpisode, Place
+from piperline.recordings.reader import Reader, elsewhere, reading_at, untrusted
 from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, Case
@@ -88,6 +89,25 @@ def test_only_where_recordings_are_read_may_a_process_not_be_silent(
         assert read(tmp_path, slow, tmp_path, "elsewhere", 9) == "elsewhere"
         with pytest.raises(BadEpisode, match="nothing for 4 seconds"):
             read(tmp_path, slow, tmp_path, "recordings", 60)
+
+
+def large(path, recording):
+    """A recording takes more memory than it may, and then something else does."""
+    elsewhere(path)
+    if recording:
+        with untrusted(path):
+            reading_at(recording)
+            np.empty(12 << 30, np.uint8)
+    return np.empty(12 << 30, np.uint8).size
+
+
+def test_only_where_recordings_are_read_is_memory_short(tmp_path):
+    place = Place(file=tmp_path / "a.hdf5", episode="episode_1")
+    with Reader(memory=None) as read:
+        assert read(tmp_path, large, tmp_path, None) == 12 << 30
+        with pytest.raises(BadEpisode, match="more memory") as caught:
+            read(tmp_path, large, tmp_path, place)
+    assert caught.value.place == place
 
 
 def test_a_dataset_that_is_good_is_verified_apart(good, command):

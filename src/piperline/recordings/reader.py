@@ -334,11 +334,11 @@ def untrusted(trusted: Path) -> Iterator[None]:
         yield
         return
     reading_at(Place(file=trusted))
-    try:
-        with limited_memory(WORKER_MEMORY):
-            yield
-    finally:
-        elsewhere(trusted)
+    with limited_memory(WORKER_MEMORY):
+        yield
+    elsewhere(
+        trusted
+    )  # what is raised is told with the place where it was raised
 
 
 def elsewhere(trusted: Path) -> None:
