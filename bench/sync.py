@@ -1,23 +1,25 @@
 """Measure sync: 20 new episodes into many, against encoding the 20 alone.
 
-    python bench/sync.py [EPISODES]
+    .venv/bin/python -m bench.sync [EPISODES]
 
-CPU seconds of whole commands, start-up included, in turn; the ratio of their medians is printed, and
-what a dataset that is in step costs. The old videos are small, so that what each episode costs
+CPU seconds of whole commands, start-up included, in turn; medians, and what a dataset that is in
+step costs. The table goes into bench/README.md. The old videos are small, so that what each episode costs
 beside its bytes shows.
 """
 
 import shutil
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Command, cost
+from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from tests.helpers.recordings import write_piper
 
 FOLDER = CACHE / "bench" / "sync"
-EPISODES, NEW, LENGTH, ROUNDS = 1000, 20, 60, 3
+EPISODES, NEW, LENGTH, ROUNDS = 1000, 20, 20, 3
 PER_FILE = 20
 
 
@@ -42,9 +44,11 @@ def sync(data: Path, output: Path) -> float:
     return cost([PIPERLINE, "sync", data, output], LOG).cpu
 
 
-def measure(version: str, episodes: int) -> None:
-    """Print a line for a format."""
-    data, new = FOLDER / f"data_{episodes}", FOLDER / f"new_{episodes}"
+def measure(version: str, episodes: int) -> str:
+    """A line of the table."""
+    data, new = (
+        FOLDER / f"{name}_{episodes}x{LENGTH}" for name in ("data", "new")
+    )
     record(data, 0, episodes)
     record(new, episodes, NEW)
     (recorded,) = new.iterdir()
@@ -62,14 +66,19 @@ def measure(version: str, episodes: int) -> None:
         added.unlink()
         alone.append(convert(new, FOLDER / "alone", version))
     a, s = statistics.median(alone), statistics.median(synced)
-    told = (
-        f"{version}: {NEW} alone {a:.1f} s, into {episodes} {s:.1f} s: {s / a:.2f} times "
-        f"({1000 * (s - a) / episodes:.1f} ms for each old episode); "
-        f"in step {statistics.median(in_step):.1f} s of CPU"
-    )
-    sys.stdout.write(told + "\n")
+    each = 1000 * (s - a) / episodes
+    in_step_cpu = statistics.median(in_step)
+    return f"| {version} | {a:.1f} s | {s:.1f} s | {each:.1f} ms | {in_step_cpu:.1f} s |"
+
+
+def lines(episodes: int) -> Iterator[str]:
+    """The table, line by line."""
+    yield f"{NEW} into {episodes} episodes of {LENGTH} frames, 3 cameras\n"
+    yield "| format | the new ones alone | sync | for each old episode | in step |"
+    yield "|---|---|---|---|---|"
+    for version in ("v2.1", "v3.0"):
+        yield measure(version, episodes)
 
 
 if __name__ == "__main__":
-    for each in ("v2.1", "v3.0"):
-        measure(each, int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES)
+    publish("sync", lines(int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES))

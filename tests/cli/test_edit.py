@@ -4,6 +4,7 @@ import pytest
 
 from piperline.cli.app import app, run
 from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.folder import DatasetFolder
 from tests.helpers.datasets import write_dataset
 from tests.helpers.episodes import codes_of, make_episode
 from tests.helpers.trees import tree
@@ -75,9 +76,11 @@ def test_episodes_by_number_and_range(root, arguments, left):
 
 
 def test_a_plan_and_options_together(root):
+    made_of = DatasetFolder(root).made_of(2)
     (root.parent / "plan.toml").write_text(
         '[[episode]]\nepisode = 1\ndrop = true\nreason = "twice"\nfinding = "episode-twice"\n'
-        '[[episode]]\nepisode = 2\ntrim = "10:"\ninstruction = "wave"\nmade_of = "77aa31"\n'
+        '[[episode]]\nepisode = 2\ntrim = "10:"\ninstruction = "wave"\n'
+        f'made_of = "{made_of}"\n'
     )
     codes, tasks = edited(
         root, "--plan", str(root.parent / "plan.toml"), "--drop", "3"

@@ -41,7 +41,8 @@ def test_config_writes_and_names_the_files(call, good, tmp_path):
         "bi_piper_config.py",
         "finetune_bi_piper.sh",
     ]
-    assert "piperline groot preflight" in err
+    chosen = tmp_path / "c/bi_piper_config.py"
+    assert err.endswith(f"piperline groot preflight {good} --config {chosen}\n")
     code, _, err = call("config", good, "--output", tmp_path / "c", "--gpus", 1)
     assert code == 5
     assert "--overwrite" in err

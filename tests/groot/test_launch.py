@@ -22,8 +22,8 @@ def make_checkout(folder: Path, version: str) -> Path:
     goal = target(version)
     (folder / goal.launcher).parent.mkdir(parents=True)
     text = (
-        "import json, os, sys\njson.dump([sys.argv, os.getcwd()], open('called.json', "
-        "'w'))\nsys.exit(3)\n"
+        "import json, os, sys\nif __name__ == '__main__':\n"
+        "    json.dump([sys.argv, os.getcwd()], open('called.json', 'w'))\n    sys.exit(3)\n"
     )
     (folder / goal.launcher).write_text(text)
     if goal.marker != goal.launcher:
@@ -176,18 +176,24 @@ def test_it_starts_in_the_checkout_and_returns_its_exit_code(
     assert arguments[arguments.index("--global_batch_size") + 1] == "8"
 
 
+@pytest.mark.parametrize("module", ["gr00t", "no_such_module"])
 def test_a_python_without_gr00t_starts_nothing(
-    good, checkout, tmp_path, monkeypatch
+    module, good, checkout, tmp_path, monkeypatch
 ):
+    """The checkout has a folder gr00t, which is no environment that GR00T was installed into."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/torchrun").touch(mode=0o755)
     (tmp_path / "bin/python").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     plan = plan_launch(good, checkout, videos=False)
-    shutil.rmtree(checkout / "gr00t")
-    with pytest.raises(PiperlineError, match="cannot import gr00t") as caught:
+    launcher = checkout / target("n1.6").launcher
+    launcher.write_text(f"import {module}\n{launcher.read_text()}")
+    with pytest.raises(PiperlineError, match="what GR00T needs") as caught:
         start(plan)
-    assert caught.value.found == "ModuleNotFoundError: No module named 'gr00t'"
+    assert (
+        caught.value.found == f"ModuleNotFoundError: No module named '{module}'"
+    )
+    assert not (checkout / "called.json").exists()
     assert caught.value.next_step == f"source '{checkout}/.venv/bin/activate'"
 
 

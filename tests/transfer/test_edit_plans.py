@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -95,7 +96,12 @@ def test_recordings_that_are_not_here_are_told(converted, tmp_path):
     recording.rename(hidden)
     try:
         entry = EpisodeEdit(start=Moment(5), made_of="0" * 32)
-        result = edit(root, EditPlan({1: entry}), output=tmp_path / "out")
+        plan = EditPlan({f"{SOURCE}:episode_1": entry})
+        with pytest.raises(BadEpisode, match="since the plan was made"):
+            edit(root, plan, output=tmp_path / "out")
+        shutil.copytree(root, tmp_path / "untold")
+        without(tmp_path / "untold", "made_of")
+        result = edit(tmp_path / "untold", plan, output=tmp_path / "out")
     finally:
         hidden.rename(recording)
     told = "the recordings of 1 episode of the plan are not here"
@@ -110,8 +116,39 @@ def test_a_source_that_leads_elsewhere_is_not_looked_at(root, tmp_path):
         entry |= {"source": str(outside), "episode": "episode_0"}
     (root / "meta/piperline.json").write_text(json.dumps(record))
     entry = EpisodeEdit(drop=True, made_of="0" * 32)
-    result = edit(root, EditPlan({0: entry}), output=tmp_path / "out")
+    for each in record["episodes"]:
+        each["episode"] = "episode_0" if each is record["episodes"][0] else "x"
+    (root / "meta/piperline.json").write_text(json.dumps(record))
+    plan = EditPlan({f"{outside}:episode_0": entry})
+    result = edit(root, plan, output=tmp_path / "out")
     assert any("are not here" in note for note in result.notes)
+
+
+def without(root, name):
+    """Take a key out of what the record tells of episodes."""
+    path = root / "meta/piperline.json"
+    record = json.loads(path.read_text())
+    for entry in record["episodes"]:
+        entry.pop(name)
+    path.write_text(json.dumps(record))
+
+
+def test_a_plan_for_a_dataset_that_has_changed(root, tmp_path):
+    made_of = open_dataset(root).folder.made_of(1)
+    plan = EditPlan({1: EpisodeEdit(drop=True, made_of=made_of)})
+    moved = shutil.copytree(root, tmp_path / "moved")
+    edit(moved, plan, output=tmp_path / "out")
+    assert [
+        each.length for each in open_dataset(tmp_path / "out").episodes
+    ] == [
+        6,
+        8,
+    ]
+    edit(root, plan)
+    before = tree(tmp_path)
+    with pytest.raises(DatasetError, match="has changed since the plan"):
+        edit(root, plan)
+    assert tree(tmp_path) == before
 
 
 def test_colours_are_put_right_in_recordings_only(root, tmp_path):

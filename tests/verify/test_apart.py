@@ -1,6 +1,7 @@
 """Recordings that crash HDF5, or make it hang, are findings of `verify`; the rest is looked at."""
 
 import json
+import time
 
 import h5py
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from piperline.cli.app import app, run
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
+from piperline.errors import BadEpisode
+from piperline.recordings.reader import Reader, elsewhere, untrusted
 from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, Case
@@ -64,13 +67,27 @@ def test_a_hang_costs_the_recording(copy, command, monkeypatch):
     assert document["looked_at"]["episodes"] == 2
 
 
-def test_what_is_no_recording_takes_as_long_as_it_takes(
-    good, command, monkeypatch
+def slow(path, how, seconds):
+    """A function that says nothing for long, where it reads recordings or elsewhere."""
+    elsewhere(path)
+    if how == "elsewhere":
+        time.sleep(seconds)
+    else:
+        with untrusted(path):
+            time.sleep(seconds)
+    return how
+
+
+def test_only_where_recordings_are_read_may_a_process_not_be_silent(
+    tmp_path, monkeypatch
 ):
-    """Only where recordings are read may a process not be silent: seals are of any size."""
-    monkeypatch.setattr("piperline.recordings.reader.READER_SECONDS", 0.0)
-    code, document, _ = command(good("copy").root, "--source", "nothing-here")
-    assert (code, document) == (3, None)
+    """Hashing a large file of a dataset takes as long as it takes."""
+    with Reader(memory=None) as read:
+        assert read(tmp_path, slow, tmp_path, "elsewhere", 0) == "elsewhere"
+        monkeypatch.setattr("piperline.recordings.reader.READER_SECONDS", 4)
+        assert read(tmp_path, slow, tmp_path, "elsewhere", 9) == "elsewhere"
+        with pytest.raises(BadEpisode, match="nothing for 4 seconds"):
+            read(tmp_path, slow, tmp_path, "recordings", 60)
 
 
 def test_a_dataset_that_is_good_is_verified_apart(good, command):

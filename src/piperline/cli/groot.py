@@ -78,7 +78,12 @@ def config(
         "piperline", "groot", "stats", dataset, "--horizon", horizon, *chosen
     )
     given = ["--version", version] if version != DEFAULT_VERSION else []
-    if horizon != DEFAULT_HORIZON:
+    if (relative or cameras) and goal.family != "n1.5":
+        given += [
+            "--config",
+            *(str(folder / name) for name in texts if name.endswith(".py")),
+        ]
+    elif horizon != DEFAULT_HORIZON:
         given += ["--horizon", str(horizon)]
     preflight = command("piperline", "groot", "preflight", dataset, *given)
     console.note(f"next: {stats} && {preflight}")

@@ -309,9 +309,10 @@ def _against(
         ):
             if correlation(action[:-2], state[2:]) < -0.5:
                 inverted.append(episode)
+            # What is told at the end is not followed any more.
             sizes = [
                 np.ptp(np.percentile(values, [2, 98]))
-                for values in (state, action)
+                for values in (state, action[:-_LATEST])
             ]
             gains[episode.index] = sizes[0] / max(sizes[1], 1e-9)
     yield from fault(

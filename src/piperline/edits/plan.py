@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from piperline.edits.numbers import Moment, parse_moment, parse_span
-from piperline.errors import BadEpisode, Place, UsageError
+from piperline.errors import BadEpisode, DatasetError, Place, UsageError
 from piperline.text import printable
 
 _EPISODE_KEYS = frozenset(
@@ -194,6 +194,27 @@ def refuse_changed(edit: EpisodeEdit, now: str, place: Place) -> None:
             expected=f"the file that was reviewed ({edit.made_of})",
             found=f"another size or time of change ({now})",
             next_step="review the recordings again: `piperline review`",
+        )
+
+
+def refuse_other_dataset(edit: EpisodeEdit, now: str, place: Place) -> None:
+    """See that a dataset is the one for which an edit was made.
+
+    Args:
+        edit: of one of its episodes, which it numbers.
+        now: what tells whether the dataset has changed since.
+        place: the dataset and the episode.
+
+    Raises:
+        DatasetError: it is another one.
+    """
+    if edit.made_of != now:
+        raise DatasetError(
+            "the dataset has changed since the plan was made, or the plan is for another one",
+            place=place,
+            expected=f"the dataset that was reviewed ({edit.made_of})",
+            found=f"other contents ({now})",
+            next_step="review the dataset again: `piperline review`",
         )
 
 

@@ -52,6 +52,16 @@ class Plan:
         return f"cd {shlex.quote(str(self.checkout))} && {shlex.join(self.command)}"
 
 
+_IMPORTS = """import os, runpy, sys
+sys.path[0] = os.path.dirname(sys.argv[1])
+runpy.run_path(sys.argv[1], run_name="imports")
+"""
+"""What the training script imports, from where it is found when the script is started.
+
+`import gr00t` alone says nothing: the checkout has a folder of that name.
+"""
+
+
 def checkout_version(checkout: Path) -> Target:
     """Which version of GR00T a checkout is, told by its files: branches may have any name.
 
@@ -206,7 +216,7 @@ def start(plan: Plan) -> int:
 
     Raises:
         PiperlineError: GR00T's environment is not active: there is no such program, or its Python
-            cannot import gr00t.
+            cannot import what the training script imports.
     """
     program = next(
         word for word in plan.command if word in {"python", "torchrun"}
@@ -222,8 +232,9 @@ def start(plan: Plan) -> int:
             next_step=activate,
         )
     python = Path(found).with_name("python")
+    launcher = next(word for word in plan.command if word.endswith(".py"))
     asked = subprocess.run(
-        [python, "-c", "import gr00t"],
+        [python, "-c", _IMPORTS, launcher],
         cwd=plan.checkout,
         capture_output=True,
         text=True,
@@ -232,7 +243,7 @@ def start(plan: Plan) -> int:
     if asked.returncode:
         last = asked.stderr.strip().splitlines()[-1:]
         raise PiperlineError(
-            "the Python that would start the training cannot import gr00t",
+            "the Python that would start the training cannot import what GR00T needs",
             place=Place(file=python),
             found=printable(" ".join(last)),
             next_step=activate,

@@ -5,11 +5,14 @@ takes more memory than its kind can need.
 """
 
 import errno
+import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +24,10 @@ _MIB = 1 << 20
 _LARGEST_DOCUMENT = 64 * _MIB
 _LONGEST_LINE = 64 * _MIB
 _LARGEST_TABLE = 1024 * _MIB
+_TABLES = re.compile(
+    r"info\.json|tasks\..*|episodes(\.jsonl|/.*)|piperline_seal\.json"
+)
+"""Files of `meta/` that tell of the episodes."""
 
 
 class DatasetFolder:
@@ -58,6 +65,28 @@ class DatasetFolder:
                 found=_kind(mode),
             )
         return path
+
+    def made_of(self, episode: int) -> str:
+        """What tells whether the dataset of an episode has changed since; stays when it is moved.
+
+        Raises:
+            DatasetError: a file that tells of the episodes cannot be read.
+        """
+        text = f"{self._tables} {episode}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @cached_property
+    def _tables(self) -> str:
+        """SHA-256 of the files that tell of the episodes, and of the seal."""
+        digest = hashlib.sha256()
+        meta = self.root / "meta"
+        for path in sorted(meta.glob("**/*")):
+            name = str(path.relative_to(meta))
+            if _TABLES.fullmatch(name) and not path.is_dir():
+                with self.open(Path("meta") / name, _LARGEST_TABLE) as file:
+                    content = hashlib.sha256(file.read())
+                digest.update(f"{name!r} {content.hexdigest()}\n".encode())
+        return digest.hexdigest()
 
     def has(self, path: Path | str) -> bool:
         """Whether there is something of this name that can be looked at."""

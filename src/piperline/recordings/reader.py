@@ -4,6 +4,7 @@ Light to import: the process is started before all else is loaded.
 """
 
 import importlib
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from piperline.recordings.limits import (
     lost,
     out_of_memory,
 )
+
+_BEAT = 1.0  # seconds
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -294,7 +297,7 @@ def over_parts(
 
 # --- in the process -------------------------------------------------------------------------------
 
-_tell: ContextVar[Callable[[_At | _Said], None]] = ContextVar("_tell")
+_tell: ContextVar[Callable[[_At | _Said | None], None]] = ContextVar("_tell")
 
 
 def reading_at(place: Place) -> None:
@@ -302,12 +305,17 @@ def reading_at(place: Place) -> None:
     _send(_At(place))
 
 
+def still_reading() -> None:
+    """Say that what is read is long, and does not hang."""
+    _send(None)
+
+
 def say(message: object) -> None:
     """Say something to `heard` of the reader; as every word, it tells that nothing hangs."""
     _send(_Said(message))
 
 
-def _send(message: _At | _Said) -> None:
+def _send(message: _At | _Said | None) -> None:
     tell = _tell.get(None)
     if tell is not None:
         tell(message)
@@ -342,15 +350,17 @@ def answer(
     _setup: object, call: Call, send: Callable[[object], None]
 ) -> object:
     """Do a call; what is said of it, for `Caller`."""
-    at = _At(call.place)
+    at, told = _At(call.place), time.monotonic()
 
-    def tell(message: _At | _Said) -> None:
-        nonlocal at
-        if message == at:
+    def tell(message: _At | _Said | None) -> None:
+        nonlocal at, told
+        quiet = time.monotonic() - told < _BEAT
+        if message == at or (message is None and quiet):
             return
         if isinstance(message, _At):
             at = message
-        send(message)
+        told = time.monotonic()
+        send(message or at)
 
     token = _tell.set(tell)
     try:

@@ -132,6 +132,7 @@ def _proposal(
     """What a finding proposes for an episode."""
     code, numbers = finding.code, finding.numbers
     camera = finding.place.camera if finding.place else None
+    numbered = where.isdecimal()  # of a dataset: recordings are named
     noted = EpisodeEdit(
         made_of=made_of, reason=finding.message, finding=finding.code
     )
@@ -147,11 +148,11 @@ def _proposal(
         certain = _NEW_TEXT[code]
     elif code in _WITHOUT_TEXT:
         edit, certain = replace(noted, instruction=_UNWRITTEN), False
-    elif code == "colour-red-blue" and camera is not None and made_of:
+    elif code == "colour-red-blue" and camera is not None and not numbered:
         edit = replace(noted, swap_red_blue=(camera,))
     else:
         return None  # the videos of a dataset are encoded: its recordings are converted again
-    return Proposal(where if made_of else int(where), edit, certain)
+    return Proposal(int(where) if numbered else where, edit, certain)
 
 
 def _joined(one: Proposal | None, other: Proposal) -> Proposal:

@@ -24,6 +24,7 @@ from piperline.review.source import Subject, Unit, find_subject
 from piperline.review.worker import Setup
 from piperline.review.write_page import write_page
 from piperline.signals.collection import Collection
+from piperline.signals.dataset import is_dataset
 from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robot import make_robot
 
@@ -207,7 +208,9 @@ def _sources(
     named = [by_key[episode.key] for episode in episodes]
     return [
         (
-            address(unit.source, unit.name) if unit.made_of else unit.name,
+            unit.name
+            if unit.name.isdecimal() and is_dataset(unit.file)
+            else address(unit.source, unit.name),
             unit.made_of,
         )
         for unit in named

@@ -179,7 +179,7 @@ def _dataset(
                 session,
                 number,
                 key,
-                "",
+                dataset.folder.made_of(row.episode_index),
             )
         )
     missing = [

@@ -17,7 +17,7 @@ from piperline.signals.robust import Floats
 
 STATE, ACTION = "observation.state", "action"
 
-FORM = 3
+FORM = 4
 """Of the signals: raised where they are measured otherwise, so that older ones are not reused."""
 
 

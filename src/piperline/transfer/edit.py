@@ -17,9 +17,11 @@ from piperline.edits.pieces import KnownEpisode, Piece, fit
 from piperline.edits.plan import (
     EditPlan,
     EpisodeEdit,
+    address,
     check_dataset_edit,
     fingerprint,
     refuse_changed,
+    refuse_other_dataset,
 )
 from piperline.edits.recorded import changes_of, edited_of
 from piperline.edits.schema import SchemaEdit
@@ -185,7 +187,9 @@ class _Change:
         fitted = fit(plan, known, fps=schema.fps)
         self._pieces = fitted.pieces
         _refuse_colours(fitted.edits)
-        self._notes += _check_recordings(root, known, fitted.edits)
+        self._notes += _check_made_of(
+            self._dataset, self._entries, plan, fitted.edits
+        )
         check_renames(plan, self._dataset.tasks)
         self._schema = SchemaEdit(plan.dataset, schema)
         self._check_depth()
@@ -457,25 +461,37 @@ def _source(entry: dict[str, Any]) -> tuple[str, str]:
     return (str(source), str(name)) if known else ("", "")
 
 
-def _check_recordings(
-    root: Path,
-    episodes: Sequence[KnownEpisode],
+def _check_made_of(
+    dataset: Dataset,
+    entries: Sequence[dict[str, Any]],
+    plan: EditPlan,
     edits: Mapping[int, EpisodeEdit],
 ) -> list[str]:
-    """See that recordings that are here are those for which the plan was made.
+    """See that the plan was made for this dataset, or for the recordings that it was made of.
 
     Returns:
-        A note where some are not here.
+        A note where recordings are not here, and the dataset does not tell what they were.
 
     Raises:
-        BadEpisode: one is another.
+        BadEpisode: a recording is another.
+        DatasetError: the dataset is another.
     """
     absent = 0
     for index, edit in edits.items():
-        if not edit.made_of:
+        now, recorded = (
+            dataset.folder.made_of(index),
+            entries[index].get("made_of"),
+        )
+        if edit.made_of in {"", now, recorded}:
             continue
-        source, name = episodes[index].source, episodes[index].name
-        path = recording_near(source, root) if source else None
+        place = Place(file=dataset.root, episode=str(index))
+        source, name = _source(entries[index])
+        if index in plan.episodes or not source:
+            refuse_other_dataset(edit, now, place)
+        if isinstance(recorded, str):
+            place = Place(file=dataset.root, episode=address(source, name))
+            refuse_changed(edit, recorded, place)
+        path = recording_near(source, dataset.root)
         if path is None:
             absent += 1
             continue

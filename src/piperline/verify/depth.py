@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from piperline.features import Feature
+from piperline.recordings.reader import still_reading
 from piperline.verify.frames import Clip
 from piperline.verify.recorded import OpenEpisode
 from piperline.video.depth import codes_of
@@ -88,6 +89,7 @@ def _codes(
     images = opened.depth(clip.camera)
     wanted = None if frames is None else frozenset(frames)
     for number, payload in enumerate(opened.stream(clip.camera)):
+        still_reading()
         if wanted is None or number in wanted:
             depth = images.distances(number, payload)
             yield number, scale.codes(depth, images.unit)

@@ -8,6 +8,7 @@ from itertools import islice
 from piperline.lerobot.info import Info
 from piperline.recordings.image_spans import AskedVideo, kept_clip
 from piperline.recordings.images import ImageStream, Payload
+from piperline.recordings.reader import still_reading
 from piperline.verify.frames import Clip
 from piperline.verify.recorded import OpenEpisode, jpegs
 from piperline.video.image_header import is_padded
@@ -98,6 +99,7 @@ def _digests(
     for camera in (clip.camera, *others):
         if opened.header.cameras[camera].storage == "jpeg":
             for number, jpeg in enumerate(jpegs(opened.stream(camera))):
+                still_reading()
                 yield camera, number, sha256(jpeg).digest()
 
 

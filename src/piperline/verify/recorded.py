@@ -18,7 +18,7 @@ from piperline.recordings.image_spans import ImageSpan
 from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.instructions import spans_from
 from piperline.recordings.layout import Layout
-from piperline.recordings.reader import reading_at
+from piperline.recordings.reader import reading_at, still_reading
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.video.decoder import Picture, PictureDecoder, resized
@@ -250,6 +250,7 @@ class RecordedPictures:
             BadEpisode: the image is damaged.
         """
         while not self._held or self._held[-1][0] < frame:
+            still_reading()
             self._held.append(next(self._payloads))
         payload = next(
             payload for number, payload in self._held if number == frame

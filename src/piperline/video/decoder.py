@@ -86,10 +86,7 @@ class PictureDecoder:
             rows = np.ascontiguousarray(pixels).reshape(height, width * 3)
             pixels = rows[:: -1 if down else 1, :: -1 if across else 1]
         pixels = np.ascontiguousarray(pixels).reshape(height, width, 3)
-        form = "bgr24" if self._swap != across else "rgb24"
-        if not pixels.flags.writeable:
-            return VideoFrame.from_ndarray(pixels, format=form)
-        return VideoFrame.from_numpy_buffer(pixels, format=form)
+        return _picture_of(pixels, "bgr24" if self._swap != across else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data):
@@ -112,7 +109,14 @@ class PictureDecoder:
 
 def raw_picture(pixels: Bytes) -> Picture:
     """An image of shape (H, W, 3), uint8, taken for RGB."""
-    return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    return _picture_of(np.ascontiguousarray(pixels), "rgb24")
+
+
+def _picture_of(pixels: Bytes, form: str) -> Picture:
+    """A picture of contiguous pixels, which it shares where it may."""
+    if not pixels.flags.writeable:
+        return VideoFrame.from_ndarray(pixels, format=form)
+    return VideoFrame.from_numpy_buffer(pixels, format=form)
 
 
 def _image_decoder(codec: str) -> av.VideoCodecContext:

@@ -25,6 +25,16 @@ HEIGHT, WIDTH = 30, 40
 DECODED_WIDTH = 320
 """Images are decoded at least so wide, if they are, so that small videos can be made too."""
 
+_TO_YCC = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168736, -0.331264, 0.5],
+        [0.5, -0.418688, -0.081312],
+    ],
+    dtype=np.float32,
+)
+"""BT.601, full range, as JFIF has it."""
+
 _MOST_ROWS = 256  # whose sum fits 16 bits
 _MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
 
@@ -95,9 +105,35 @@ def thumbnail_of(
     Of a JPEG decoded whole and small it is the same within half a level of 255: both are means of
     whole blocks.
     """
+    if picture.format.name == "rgb24" and not swap:
+        return _of_pixels(picture)[: 3 if color else 1]
     planes = _planes(picture)[: 3 if color else 1]
     thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
     return thumbnail[[0, 2, 1]] if swap and color else thumbnail
+
+
+def _of_pixels(picture: VideoFrame) -> Floats:
+    """The thumbnail of packed pixels, float32 (3, HEIGHT, WIDTH): colours of their means."""
+    plane = picture.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8)
+    pixels = rows.reshape(plane.height, -1)[:, : 3 * plane.width]
+    tall, wide = plane.height // HEIGHT, plane.width // WIDTH
+    whole = (plane.height, plane.width) == (tall * HEIGHT, wide * WIDTH)
+    if whole and 0 < tall <= _MOST_ROWS:
+        tops = pixels.reshape(HEIGHT, tall, -1).sum(axis=1, dtype=np.uint16)
+        sums = tops.reshape(HEIGHT, WIDTH, wide, 3).sum(axis=2, dtype=np.uint32)
+        means = sums.astype(np.float32) / np.float32(tall * wide)
+    else:
+        shape = plane.height, plane.width, 3
+        channels = pixels.reshape(shape).transpose(2, 0, 1)
+        means = np.stack(
+            [_shrunk(channel, HEIGHT, WIDTH) for channel in channels], axis=2
+        )
+    thumbnail: Floats = (_TO_YCC @ means.reshape(-1, 3).T).reshape(
+        3, HEIGHT, WIDTH
+    )
+    thumbnail[1:] += 128
+    return thumbnail
 
 
 @contextmanager

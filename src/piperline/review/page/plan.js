@@ -99,7 +99,7 @@ const plan = {
 
   /** plan.toml as a text. */
   text() {
-    const recorded = episodes.some((episode) => episode.madeOf);
+    const recorded = episodes.some((episode) => !/^\d+$/.test(episode.address));
     const command = recorded
       ? "piperline convert RECORDINGS --plan plan.toml --output DATASET"
       : "piperline edit DATASET --plan plan.toml --output NEW";
@@ -131,10 +131,10 @@ const plan = {
   },
 };
 
-/** An entry of the plan; the episodes of a dataset, which have no fingerprint, are numbers. */
+/** An entry of the plan; the episodes of a dataset are numbers. */
 function tomlLines(edit) {
   const { address, madeOf } = episodes[edit.episode];
-  const lines = ["[[episode]]", `episode = ${madeOf ? quoted(address) : address}`];
+  const lines = ["[[episode]]", `episode = ${/^\d+$/.test(address) ? address : quoted(address)}`];
   if (madeOf) {
     lines.push(`made_of = ${quoted(madeOf)}`);
   }
