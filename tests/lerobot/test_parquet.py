@@ -176,3 +176,16 @@ def test_pipes_in_the_place_of_files_do_not_hang(tmp_path, version, name):
     os.mkfifo(path)
     with pytest.raises(DatasetError, match="no plain file"):
         open_dataset(root).episode(0)
+
+
+def test_many_small_groups_of_zeros_do_not_add_up(tmp_path):
+    """Each unfolds to 1.6 MB, all of them to 160 MB; a hundredth as many are no bomb."""
+    path = tmp_path / "zeros.parquet"
+    for count, refused in ((100, True), (1, False)):
+        zeros = pa.table({"a": np.zeros(200_000 * count)})
+        pq.write_table(zeros, path, row_group_size=200_000)
+        if refused:
+            with pytest.raises(DatasetError, match="unfolds to more"):
+                table_of(path)
+        else:
+            assert len(table_of(path)) == 200_000

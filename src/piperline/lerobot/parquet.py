@@ -17,6 +17,10 @@ from piperline.text import printable, size_text
 _LARGEST_GROUP = 2 << 30
 """Bytes that a row group may have in memory: files of LeRobot hold 100 to 500 MB altogether."""
 
+_ALWAYS, _MOST_FOLDED = 64 << 20, 100
+"""What all numbers of a file may take: so many bytes, and so many times what the file has. Numbers
+of robots fold to a third, zeros to a thousandth."""
+
 _VALUE_BYTES = 8  # the widest number
 _BATCH = 256
 """Rows that are read at a time where there are texts or bytes: one that all rows share is small in
@@ -79,6 +83,7 @@ class ParquetRows:
                 for number in groups
             ]
             self._empty = self._file.schema_arrow.empty_table()
+            self._check_all()
         self._check_names(names)
         self.columns = [name for name in names if name.startswith(prefix)]
         self._starts: list[int] = [0, *accumulate(sizes)]
@@ -165,6 +170,19 @@ class ParquetRows:
             table.validate(full=True)  # texts are UTF-8
         return table.combine_chunks()
 
+    def _check_all(self) -> None:
+        """See that the file does not claim many times what it holds."""
+        metadata, size = self._file.metadata, self.path.stat().st_size
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        values = sum(
+            group.column(index).num_values
+            for group in groups
+            for index in range(group.num_columns)
+        )
+        most = _ALWAYS + _MOST_FOLDED * size
+        if values * _VALUE_BYTES > most:
+            raise self._too_large(values * _VALUE_BYTES, size_text(most))
+
     def _check_claims(self, number: int) -> bool:
         """See that a row group does not claim too much; whether it has columns of bytes."""
         group = self._file.metadata.row_group(number)
@@ -198,12 +216,16 @@ class ParquetRows:
 
     def _check_size(self, size: int) -> None:
         if size > _LARGEST_GROUP:
-            raise DatasetError(
-                "a Parquet file of the dataset unfolds to more than such a file can hold",
-                place=self._place,
-                expected=f"at most {size_text(_LARGEST_GROUP)} in a row group",
-                found=size_text(size),
-            )
+            most = f"{size_text(_LARGEST_GROUP)} in a row group"
+            raise self._too_large(size, most)
+
+    def _too_large(self, size: int, most: str) -> DatasetError:
+        return DatasetError(
+            "a Parquet file of the dataset unfolds to more than such a file can hold",
+            place=self._place,
+            expected=f"at most {most}",
+            found=size_text(size),
+        )
 
 
 def table_of(
