@@ -13,7 +13,7 @@ from bench.measure import Command, cost
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from piperline.demo import write_recordings
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 
 ROUNDS = 3
 FRAMES = 200
@@ -27,7 +27,7 @@ def prove(dataset: Path, recordings: list[Path]) -> None:
     Raises:
         SystemExit: it is not.
     """
-    report = verify(dataset, Options(sources=recordings, frames=0))
+    report = verify(dataset, VerifyOptions(sources=recordings, frames=0))
     if (
         report.verdict != "verified"
         or report.looked.episodes != report.size.episodes

@@ -124,6 +124,17 @@ def test_modules_stay_small():
     assert [name for name, length in lengths.items() if length > LONGEST] == []
 
 
+def test_a_name_means_one_class():
+    owners: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(name_of(path))
+    assert {
+        name: owners[name] for name in owners if len(owners[name]) > 1
+    } == {}
+
+
 def test_the_test_sees_an_arrow_that_goes_up(tmp_path, monkeypatch):
     (tmp_path / "video").mkdir()
     (tmp_path / "video/new.py").write_text(

@@ -22,7 +22,7 @@ def test_rows_come_back(tmp_path):
         for start in range(0, 900, 30)
     ]
     first, *others = parts
-    rows = spill.Rows(first, tmp_path)
+    rows = spill.SpilledRows(first, tmp_path)
     for part in others:
         rows.add(part)
     found = rows.array()
@@ -54,7 +54,7 @@ def test_large_arrays_take_no_memory(tmp_path, monkeypatch):
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        rows = spill.Rows(np.zeros((1000, 10), np.float32), tmp_path)
+        rows = spill.SpilledRows(np.zeros((1000, 10), np.float32), tmp_path)
         for _ in range(count):
             rows.add(np.ones((1000, 10), np.float32))
         assert rows.array().sum() == 10_000 * count

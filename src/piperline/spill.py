@@ -49,7 +49,7 @@ def scratch(
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))
 
 
-class Rows:
+class SpilledRows:
     """Rows of one width that come a few at a time.
 
     Args:

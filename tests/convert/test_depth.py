@@ -25,7 +25,7 @@ from piperline.hdf5.contact_sheet import frames_sheet
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.layout import parse_layout
 from piperline.transfer import aggregate, edit, migrate
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from piperline.video.depth_codes import LEROBOT, DepthScale
 from tests.helpers.depth import (
     DEPTH,
@@ -150,14 +150,14 @@ def test_it_is_verified_and_a_wrong_frame_is_found(tmp_path):
     seal = json.loads((result.output / "meta/piperline_seal.json").read_text())
     assert seal["verdict"]["verdict"] == "verified"
     source = tmp_path / "a.hdf5"
-    report = verify(result.output, Options([source], frames=0))
+    report = verify(result.output, VerifyOptions([source], frames=0))
     assert (report.verdict, report.findings) == ("verified", ())
     assert report.looked.frames == 2 * sum(LENGTHS)
     with h5py.File(source, "r+") as file:
         depth = file["take_0/depth/top"]
         depth[2], depth[3] = depth[3], depth[2]
         file["take_1/depth/top"][1, 7, 9] += 60
-    found = verify(result.output, Options([source], frames=0)).findings
+    found = verify(result.output, VerifyOptions([source], frames=0)).findings
     (shifted, other) = (one for one in found if one.code == "depth-differs")
     assert "frame 2 has distances that are those of the recorded frame 3" in (
         shifted.message
@@ -209,7 +209,7 @@ def test_scaled_depth_holds_distances_that_were_there(tmp_path):
     root = converted(tmp_path, resize=(32, 24)).output
     wanted = LEROBOT.codes(distances(0, 5)[1::2, 1::2], "mm")
     np.testing.assert_array_equal(shown(root)[0][5], wanted)
-    report = verify(root, Options([tmp_path / "a.hdf5"], frames=0))
+    report = verify(root, VerifyOptions([tmp_path / "a.hdf5"], frames=0))
     assert report.findings == ()
 
 

@@ -12,7 +12,7 @@ from piperline.errors import Place
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.layout import parse_layout
 from piperline.transfer import aggregate, edit, migrate
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import paint, states, write_images
 
 pytestmark = pytest.mark.usefixtures("workers_in_threads")
@@ -80,7 +80,7 @@ def test_each_row_has_the_instruction_of_its_frame(tmp_path, version):
     ]
     assert not [note for note in result.notes if "instruction" in note]
     source = tmp_path / "a.hdf5"
-    report = verify(result.output, Options([source]))
+    report = verify(result.output, VerifyOptions([source]))
     assert (report.verdict, report.looked.instructions) == ("verified", 3)
 
 
@@ -115,7 +115,7 @@ def test_a_wrong_instruction_of_a_row_is_found(tmp_path):
     source = tmp_path / "a.hdf5"
     with h5py.File(source, "r+") as file:
         file["take_0/said"][7] = "reach"
-    found = verify(result.output, Options([source])).findings
+    found = verify(result.output, VerifyOptions([source])).findings
     (finding,) = [one for one in found if one.code == "instruction-differs"]
     assert finding.place is not None
     assert (finding.place.episode, finding.place.frame) == ("0", 7)

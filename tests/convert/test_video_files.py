@@ -15,7 +15,7 @@ from piperline.edits.plan import EditPlan, EpisodeEdit, address
 from piperline.errors import Place, VideoError
 from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.layout import parse_layout
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from piperline.video.decoder import decode
 from piperline.video.hardware import NVENC
 from tests.helpers.recordings import (
@@ -97,7 +97,7 @@ def test_packets_that_fit_are_kept(tmp_path, version, video, codec):
     root = converted(folder, format=version, video=video, verify=True).output
     assert kept(root, folder)
     assert_numbered(root)
-    report = verify(root, Options([folder]))
+    report = verify(root, VerifyOptions([folder]))
     assert (report.verdict, report.looked.packets) == ("verified", 19)
     seal = json.loads((root / "meta/piperline_seal.json").read_text())
     assert seal["verdict"]["packets"] == 19
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_encoded_again(tmp_path, case):
     assert not kept(root, folder)
     if case != "mirrored":
         assert_numbered(root)
-    report = verify(root, Options([folder], frames=0))
+    report = verify(root, VerifyOptions([folder], frames=0))
     assert (report.verdict, report.looked.packets) == ("verified", 0)
     assert report.looked.frames == sum(LENGTHS.values())
 
@@ -196,7 +196,7 @@ def test_packets_that_are_not_the_recorded_ones_are_found(tmp_path):
     frames = [paint(0, 0, t) for t in range(LENGTHS["a"])]
     frames[8] = paint(0, 0, 9)
     write_video(folder / "a_front.mp4", frames, **PLAIN)
-    report = verify(root, Options([folder]))
+    report = verify(root, VerifyOptions([folder]))
     codes = {found.code for found in report.findings}
     assert "packets-differ" in codes
 
@@ -210,11 +210,11 @@ def test_a_recorded_video_whose_first_frame_changed_is_found(tmp_path, edited):
         trim = EpisodeEdit(start=Moment(0), stop=Moment(10))
         edits = EditPlan({address("in/a.hdf5", "a"): trim})
     root = converted(folder, edits=edits).output
-    assert verify(root, Options([folder], frames=0)).findings == ()
+    assert verify(root, VerifyOptions([folder], frames=0)).findings == ()
     frames = [paint(0, 0, t) for t in range(LENGTHS["a"])]
     frames[0] = np.maximum(frames[0], 6)
     write_video(folder / "a_front.mp4", frames, **PLAIN)
-    (finding,) = verify(root, Options([folder], frames=0)).findings
+    (finding,) = verify(root, VerifyOptions([folder], frames=0)).findings
     assert finding.code == "packets-differ"
     assert finding.place is not None
     assert (finding.place.episode, finding.place.frame) == ("0", 0)

@@ -53,7 +53,7 @@ from piperline.recordings.reader import here
 from piperline.sync import SyncOptions, sync
 from piperline.sync.run import Workers
 from piperline.sync.standing import StandingDataset
-from piperline.transfer import Options, aggregate, edit, migrate
+from piperline.transfer import TransferOptions, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
 _CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
@@ -154,7 +154,9 @@ def _aggregate(site: Path) -> None:
 
 def _aggregate_over(site: Path) -> None:
     aggregate(
-        [site / "a", site / "b"], site / "out", options=Options(overwrite=True)
+        [site / "a", site / "b"],
+        site / "out",
+        options=TransferOptions(overwrite=True),
     )
 
 

@@ -14,7 +14,7 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.errors import OutputExists, UsageError
 from piperline.output import publish
-from piperline.transfer import Options, aggregate
+from piperline.transfer import TransferOptions, aggregate
 from tests.helpers.crash_points import one_camera
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
@@ -112,7 +112,7 @@ def test_what_came_to_be_there_meanwhile_is_kept(tmp_path):
         aggregate(
             [tmp_path / "a"],
             tmp_path / "out",
-            options=Options(ready=make_something),
+            options=TransferOptions(ready=make_something),
         )
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
 
@@ -129,7 +129,7 @@ def test_another_dataset_that_came_meanwhile_is_not_replaced(
         (tmp_path / "out").rename(tmp_path / "moved")
         shutil.copytree(tmp_path / "b", tmp_path / "out")
 
-    options = Options(ready=finish_another, overwrite=True)
+    options = TransferOptions(ready=finish_another, overwrite=True)
     with pytest.raises(OutputExists, match="while the dataset was made"):
         aggregate([tmp_path / "a"], tmp_path / "out", options=options)
     assert tree(tmp_path / "out") == tree(tmp_path / "b")
@@ -159,7 +159,7 @@ def test_a_file_that_comes_into_the_working_folder_meanwhile_is_kept(tmp_path):
     aggregate(
         [tmp_path / "a"],
         tmp_path / "out",
-        options=Options(ready=lambda _: note.write_text("x")),
+        options=TransferOptions(ready=lambda _: note.write_text("x")),
     )
     assert [path.name for path in (tmp_path / "out.partial").iterdir()] == [
         "my_notes.txt"

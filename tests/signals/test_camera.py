@@ -7,7 +7,7 @@ import pytest
 
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import load_layout
-from piperline.review.source import Unit, measure_unit
+from piperline.review.source import ReviewUnit, measure_unit
 from piperline.signals.camera import CameraSignals, jpeg_quality, measure
 from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import jpeg, paint, png
@@ -91,7 +91,7 @@ def test_red_and_blue_are_where_the_layout_says_for_this_way_of_storing(
         name: replace(rule, color="rgb")
         for name, rule in layout.cameras.items()
     }
-    unit = Unit(path, "source", "session", path.stem, "key", "made of")
+    unit = ReviewUnit(path, "source", "session", path.stem, "key", "made of")
     by_storage, told = (
         measure_unit(unit, rules, pictures=True).cameras["head"].red_blue
         for rules in (layout, replace(layout, cameras=plain))

@@ -34,7 +34,7 @@ from piperline.seal.seal import SEAL, write_seal
 from piperline.sync import Changes, SyncOptions, preview, sync
 from piperline.sync import run as sync_run
 from piperline.sync.run import Workers
-from piperline.verify.verify import Options, verify
+from piperline.verify.verify import VerifyOptions, verify
 from piperline.video.decoder import decode
 from tests.helpers.crash_points import InThisProcess, one_camera
 from tests.helpers.recordings import read_code, write_piper
@@ -128,7 +128,7 @@ def test_every_change_gives_what_a_conversion_gives(tmp_path, format_, video):
     assert site.sync() == (2, 1, 2, 0, 3)
     assert tree(site.out) == site.from_nothing()
 
-    report = verify(site.out, Options(sources=[site.data]))
+    report = verify(site.out, VerifyOptions(sources=[site.data]))
     assert report.verdict == "verified"
     numbers = [6, 0, 1, 7, 8, 5]
     dataset = open_dataset(site.out)

@@ -19,7 +19,7 @@ from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.output import publish
 from piperline.stats import FeatureStats
-from piperline.transfer import Options, aggregate
+from piperline.transfer import TransferOptions, aggregate
 from piperline.video.images import encode_png
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode, schema_of
@@ -181,7 +181,9 @@ def test_a_camera_that_is_dropped_leaves_modality_too(tmp_path):
     )
     shutil.rmtree(root / "videos/chunk-000/observation.images.top")
     aggregate(
-        [root], tmp_path / "out", options=Options(drop_missing_cameras=True)
+        [root],
+        tmp_path / "out",
+        options=TransferOptions(drop_missing_cameras=True),
     )
     modality = json.loads((tmp_path / "out/meta/modality.json").read_text())
     assert modality == {"state": {}, "video": {"mid": {"original_key": KEY}}}
@@ -196,11 +198,15 @@ def test_a_dataset_of_ours_is_replaced_if_asked(
     ]
     aggregate(parts[:1], tmp_path / "out")
     with pytest.raises(OutputExists, match="--overwrite"):
-        aggregate(parts, tmp_path / "out", options=Options(overwrite=False))
-    aggregate(parts[:2], tmp_path / "out", options=Options(overwrite=True))
+        aggregate(
+            parts, tmp_path / "out", options=TransferOptions(overwrite=False)
+        )
+    aggregate(
+        parts[:2], tmp_path / "out", options=TransferOptions(overwrite=True)
+    )
     assert_holds(open_dataset(tmp_path / "out"), episodes[:2])
     monkeypatch.setattr(publish, "_exchange", lambda _one, _other: False)
-    aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
+    aggregate(parts, tmp_path / "out", options=TransferOptions(overwrite=True))
     assert_holds(open_dataset(tmp_path / "out"), episodes[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "0",
@@ -211,7 +217,9 @@ def test_a_dataset_of_ours_is_replaced_if_asked(
     ]
     (tmp_path / "out/meta/piperline.json").unlink()
     with pytest.raises(OutputExists):
-        aggregate(parts, tmp_path / "out", options=Options(overwrite=True))
+        aggregate(
+            parts, tmp_path / "out", options=TransferOptions(overwrite=True)
+        )
 
 
 def test_images_in_columns_get_quantiles_whatever_they_come_from(

@@ -13,7 +13,7 @@ from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.v30 import text_table
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import TransferOptions, aggregate, migrate
 from tests.helpers.datasets import write_dataset
 from tests.helpers.episodes import make_episode, schema_of
 
@@ -168,7 +168,7 @@ def test_splits_are_renumbered(tmp_path, episodes):
     assert info_of(made.output)["splits"] == {"val": "0:1,3:4", "train": "1:3"}
     assert "val" in made.notes[0]
     made = aggregate(
-        [one, other], tmp_path / "some", options=Options(episodes="1,3")
+        [one, other], tmp_path / "some", options=TransferOptions(episodes="1,3")
     )
     assert info_of(made.output)["splits"] == {"train": "0:1", "val": "1:2"}
     back = migrate(tmp_path / "turned", "v3.0", output=tmp_path / "back").output

@@ -17,7 +17,7 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.stats import FeatureStats
 from piperline.transfer import (
     EditOptions,
-    Options,
+    TransferOptions,
     aggregate,
     edit,
     migrate,
@@ -196,7 +196,7 @@ def test_depth_is_not_encoded_again(tmp_path):
             root,
             "v2.1",
             output=tmp_path / "out",
-            options=Options(reencode=True),
+            options=TransferOptions(reencode=True),
         )
     assert "gray12le" in str(caught.value)
     assert "episode 1" in str(caught.value)

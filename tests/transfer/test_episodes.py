@@ -6,7 +6,7 @@ import pytest
 
 from piperline.errors import DatasetError, UsageError
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import TransferOptions, aggregate, migrate
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import make_episode
 from tests.helpers.trees import tree
@@ -44,7 +44,10 @@ def spoil(root, *numbers):
 )
 def test_chosen_episodes(chosen, numbers, tmp_path, root, episodes):
     result = migrate(
-        root, "v3.0", output=tmp_path / "out", options=Options(episodes=chosen)
+        root,
+        "v3.0",
+        output=tmp_path / "out",
+        options=TransferOptions(episodes=chosen),
     )
     assert result.episodes == len(numbers)
     assert_holds(
@@ -56,7 +59,9 @@ def test_chosen_episodes(chosen, numbers, tmp_path, root, episodes):
 
 def test_numbers_count_through_all_datasets(tmp_path, root, episodes):
     other = write_dataset(tmp_path / "other", episodes[:2], "v3.0")
-    aggregate([root, other], tmp_path / "out", options=Options(episodes="4:6"))
+    aggregate(
+        [root, other], tmp_path / "out", options=TransferOptions(episodes="4:6")
+    )
     assert_holds(open_dataset(tmp_path / "out"), [episodes[4], episodes[0]])
 
 
@@ -70,7 +75,7 @@ def test_what_chooses_nothing(chosen, tmp_path, root):
             root,
             "v3.0",
             output=tmp_path / "out",
-            options=Options(episodes=chosen),
+            options=TransferOptions(episodes=chosen),
         )
     assert tree(tmp_path) == before
 
@@ -107,7 +112,10 @@ def test_one_bad_episode_is_told_as_it_is(tmp_path, root):
 def test_bad_episodes_are_left_out_if_asked(bad, tmp_path, root, episodes):
     spoil(root, *bad)
     result = migrate(
-        root, "v3.0", output=tmp_path / "out", options=Options(skip_bad=True)
+        root,
+        "v3.0",
+        output=tmp_path / "out",
+        options=TransferOptions(skip_bad=True),
     )
     good = [number for number in range(5) if number not in bad]
     assert result.episodes == len(good)
@@ -128,6 +136,6 @@ def test_of_nothing_but_bad_episodes_nothing_is_made(tmp_path, root):
             root,
             "v3.0",
             output=tmp_path / "out",
-            options=Options(skip_bad=True),
+            options=TransferOptions(skip_bad=True),
         )
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from piperline.errors import DatasetError
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import TransferOptions, aggregate, migrate
 from tests.helpers.episodes import (
     codes_of,
     make_episode,
@@ -23,7 +23,7 @@ from tests.helpers.episodes import (
 
 KEY = "observation.images.top"
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-OPTIONS = Options(images_to_videos=True)
+OPTIONS = TransferOptions(images_to_videos=True)
 
 
 def encoded(code, kind="PNG", size=(48, 64)):

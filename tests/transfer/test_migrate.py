@@ -28,7 +28,7 @@ from piperline.lerobot.v21 import V21Writer
 from piperline.output import publish
 from piperline.output import workspace as place
 from piperline.seal.seal import SEAL
-from piperline.transfer import Options, aggregate, migrate
+from piperline.transfer import TransferOptions, aggregate, migrate
 from piperline.video.decoder import probe
 from piperline.video.images import encode_png
 from tests.helpers.datasets import assert_holds, write_dataset
@@ -309,7 +309,10 @@ def test_what_cannot_be_cut_is_named_and_encoded_only_when_asked(tmp_path):
     assert f"camera {KEY}" in str(caught.value)
     assert "--reencode" in str(caught.value)
     result = migrate(
-        root, "v2.1", output=tmp_path / "out", options=Options(reencode=True)
+        root,
+        "v2.1",
+        output=tmp_path / "out",
+        options=TransferOptions(reencode=True),
     )
     assert result.notes == ("1 piece of videos encoded again",)
     assert_holds(open_dataset(tmp_path / "out"), episodes)
@@ -354,7 +357,7 @@ def test_limits_of_v30_files_are_options(tmp_path, episodes):
         root,
         "v3.0",
         output=tmp_path / "out",
-        options=Options(data_mb=1e-6, video_mb=1e-6),
+        options=TransferOptions(data_mb=1e-6, video_mb=1e-6),
     )
     assert len(list((tmp_path / "out").glob("data/*/*"))) == 3
     assert len(list((tmp_path / "out").glob(f"videos/{KEY}/*/*"))) == 3
@@ -387,7 +390,7 @@ def test_the_real_v20_dataset(tmp_path):
     with pytest.raises(DatasetError, match="egoview") as caught:
         migrate(root, "v2.1", output=tmp_path / "v21")
     assert "--drop-missing-cameras" in str(caught.value)
-    options = Options(drop_missing_cameras=True)
+    options = TransferOptions(drop_missing_cameras=True)
     migrate(root, "v2.1", output=tmp_path / "v21", options=options)
     migrate(tmp_path / "v21", "v3.0", output=tmp_path / "v30", options=options)
     migrate(

@@ -10,9 +10,8 @@ import pytest
 from piperline.errors import DatasetError
 from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
-from piperline.transfer import Options, aggregate, migrate
-from piperline.verify import Options as VerifyOptions
-from piperline.verify import verify
+from piperline.transfer import TransferOptions, aggregate, migrate
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.datasets import assert_holds, write_dataset
 from tests.helpers.episodes import FPS, make_episode, numbered_frame
 from tests.helpers.videos import packets_of, retime, times_of
@@ -117,7 +116,9 @@ def test_a_video_of_another_rate_is_still_refused(tmp_path):
     )
     retime(root / VIDEO, [number / 15 for number in range(LENGTH)], 90_000)
     with pytest.raises(DatasetError, match="another frame rate"):
-        aggregate([root], tmp_path / "out", options=Options(reencode=True))
+        aggregate(
+            [root], tmp_path / "out", options=TransferOptions(reencode=True)
+        )
 
 
 @pytest.mark.parametrize("reencode", [False, True])
@@ -138,10 +139,10 @@ def test_of_a_file_of_many_episodes_frames_are_told_apart_by_their_times(
             root,
             "v2.1",
             output=tmp_path / "out",
-            options=Options(reencode=reencode),
+            options=TransferOptions(reencode=reencode),
         )
     assert "episode 1" in str(caught.value)
-    options = Options(reencode=reencode, skip_bad=True)
+    options = TransferOptions(reencode=reencode, skip_bad=True)
     made = migrate(root, "v2.1", output=tmp_path / "out", options=options)
     assert made.episodes == 1
     assert_holds(open_dataset(made.output), episodes[:1])
@@ -176,7 +177,7 @@ def test_episodes_may_begin_as_late_as_their_video(count, reencode, tmp_path):
     assert [f for f in report.findings if f.code.startswith("video")] == []
     assert report.looked.decoded == 6 * count
     for version in ("v2.1", "v3.0"):
-        options = Options(reencode=reencode)
+        options = TransferOptions(reencode=reencode)
         out = tmp_path / version
         made = aggregate([root], out, format=version, options=options)
         assert_holds(open_dataset(made.output), episodes)
@@ -196,7 +197,9 @@ def test_a_table_that_is_not_as_late_as_the_video_is_refused(tmp_path):
     with pytest.raises(
         DatasetError, match="does not have the frames"
     ) as caught:
-        aggregate([root], tmp_path / "out", options=Options(reencode=True))
+        aggregate(
+            [root], tmp_path / "out", options=TransferOptions(reencode=True)
+        )
     assert "--reencode" not in str(caught.value)
     assert "found:    frames 6 to 17" in str(caught.value)
 
@@ -208,7 +211,10 @@ def test_encoding_again_is_not_advised_where_frames_are_missing(tmp_path):
     video = root / f"videos/{KEY}/chunk-000/file-000.mp4"
     retime(video, [0.2 + time for time in GRID], 90_000)
     moved_table(root, 0.1)
-    for options in (Options(episodes="0"), Options(reencode=True)):
+    for options in (
+        TransferOptions(episodes="0"),
+        TransferOptions(reencode=True),
+    ):
         with pytest.raises(DatasetError, match="lacks frames") as caught:
             aggregate([root], tmp_path / "out", options=options)
         told = str(caught.value)
@@ -224,5 +230,7 @@ def test_leaving_out_is_not_advised_to_those_who_do(tmp_path):
     retime(video, [0.2 + time for time in GRID], 90_000)
     moved_table(root, 0.1)
     with pytest.raises(DatasetError, match="2 episodes") as caught:
-        aggregate([root], tmp_path / "out", options=Options(skip_bad=True))
+        aggregate(
+            [root], tmp_path / "out", options=TransferOptions(skip_bad=True)
+        )
     assert "--skip-bad" not in str(caught.value)

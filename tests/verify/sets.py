@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.seal.seal import SEAL
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from piperline.video.decoder import PictureDecoder, decode
 from piperline.video.encoder import MODES, Mode, VideoSettings, VideoWriter
 from piperline.video.packets import packets
@@ -79,7 +79,7 @@ Found = set[tuple[str, str | None, str | None, str | None, int | None]]
 def found(case: Case, *, against: bool = True, frames: int | None = 0) -> Found:
     """What verify finds, with the recordings, or without them."""
     sources = (case.recordings,) if against else ()
-    report = verify(case.root, Options(sources=sources, frames=frames))
+    report = verify(case.root, VerifyOptions(sources=sources, frames=frames))
     folder = case.root.parent
     places = set()
     for finding in report.findings:

@@ -4,7 +4,7 @@ import pytest
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import STORAGES, write_aloha, write_piper
 from tests.verify.sets import FPS, LENGTHS
 
@@ -15,7 +15,9 @@ ROWS = sum(LENGTHS)
 @pytest.mark.parametrize("video", ["h264", "av1", "copy"])
 def test_every_codec_and_version(good, video, version):
     case = good(video, version)
-    report = verify(case.root, Options(sources=(case.recordings,), frames=0))
+    report = verify(
+        case.root, VerifyOptions(sources=(case.recordings,), frames=0)
+    )
     assert report.findings == ()
     assert report.verdict == "verified"
     assert report.not_looked_at == ()
@@ -35,12 +37,12 @@ def test_every_codec_and_version(good, video, version):
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_a_sample_is_counted(good, version):
     case = good("h264", version)
-    report = verify(case.root, Options(sources=(case.recordings,)))
+    report = verify(case.root, VerifyOptions(sources=(case.recordings,)))
     assert report.verdict == "verified"
     assert report.looked.frames == 3 * 3 * 4
     assert (
         verify(
-            case.root, Options(sources=(case.recordings,), frames=2)
+            case.root, VerifyOptions(sources=(case.recordings,), frames=2)
         ).looked.frames
         == 18
     )
@@ -89,7 +91,7 @@ def test_every_storage_and_color(tmp_path, storage, color, version):
     )
     job = make_job(color=color, format=version)
     convert([path], tmp_path / "set", job, workers=1)
-    report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(path,), frames=0))
     assert report.findings == ()
     assert report.looked.frames == 36
     assert report.looked.cannot_tell == 0
@@ -102,7 +104,7 @@ def test_every_storage_and_color(tmp_path, storage, color, version):
 def test_other_sizes(tmp_path, size, video):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=9, size=size)
     convert([path], tmp_path / "set", make_job(video=video), workers=1)
-    report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(path,), frames=0))
     assert report.findings == ()
     assert report.looked.cannot_tell == 0
 
@@ -112,7 +114,7 @@ def test_scaled(tmp_path):
         tmp_path / "a.hdf5", episodes=1, lengths=9, size=(96, 128)
     )
     convert([path], tmp_path / "set", make_job(resize=(64, 48)), workers=1)
-    report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(path,), frames=0))
     assert report.findings == ()
     assert report.looked.frames == 27
 
@@ -124,7 +126,9 @@ def test_aloha(tmp_path, compressed):
         write_aloha(path, episode=episode, length=8, compressed=compressed)
     job = make_job(layout="aloha", task="fold the towel")
     convert([tmp_path], tmp_path / "set", job, workers=1)
-    report = verify(tmp_path / "set", Options(sources=(tmp_path,), frames=0))
+    report = verify(
+        tmp_path / "set", VerifyOptions(sources=(tmp_path,), frames=0)
+    )
     assert report.findings == ()
     assert report.looked.instructions == 0
     assert report.looked.recorded_rows == 16
@@ -134,6 +138,6 @@ def test_aloha(tmp_path, compressed):
 def test_equal_frames_cannot_be_told(tmp_path):
     path = write_piper(tmp_path / "a.hdf5", episodes=1, lengths=1)
     convert([path], tmp_path / "set", make_job(), workers=1)
-    report = verify(tmp_path / "set", Options(sources=(path,), frames=0))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(path,), frames=0))
     assert report.findings == ()
     assert report.looked.frames == 3

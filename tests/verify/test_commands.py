@@ -11,7 +11,7 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.seal.seal import SEAL, SIGNATURE
 from piperline.seal.signature import fingerprint
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, MID, edit_frames
 
@@ -200,7 +200,7 @@ def test_verified_while_converted(tmp_path, keys, video, packets, frames):
         frames,
         126,
     )
-    report = verify(tmp_path / "set", Options(sources=(recording,)))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(recording,)))
     assert report.verdict == "verified"
     assert report.signature == fingerprint(keys[0])
     assert (

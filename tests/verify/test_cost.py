@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from piperline.verify import frames as against
 from piperline.verify import videos as alone
 from tests.verify.sets import LENGTHS
@@ -34,7 +34,7 @@ def seen(monkeypatch):
 @pytest.mark.parametrize("video", ["h264", "copy"])
 def test_every_frame_is_decoded_once(good, seen, video, version):
     case = good(video, version)
-    report = verify(case.root, Options((case.recordings,), frames=0))
+    report = verify(case.root, VerifyOptions((case.recordings,), frames=0))
     assert len(seen) == len(set(seen)) == FRAMES
     assert report.looked.decoded == FRAMES
 
@@ -43,7 +43,7 @@ def test_without_recordings_too(copy, seen, tmp_path, monkeypatch):
     case = copy("h264", "v3.0")
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(case.recordings)
-    report = verify(case.root, Options(frames=0))
+    report = verify(case.root, VerifyOptions(frames=0))
     assert report.looked.frames == 0
     assert len(seen) == len(set(seen)) == report.looked.decoded == FRAMES
 
@@ -51,7 +51,7 @@ def test_without_recordings_too(copy, seen, tmp_path, monkeypatch):
 def test_frames_are_counted_once(good, seen):
     """A sample has the ends of clips, which are decoded to see that they can be, too."""
     case = good("h264", "v2.1")
-    report = verify(case.root, Options((case.recordings,), frames=4))
+    report = verify(case.root, VerifyOptions((case.recordings,), frames=4))
     assert report.looked.frames == 3 * 3 * 4
     assert report.looked.decoded == len(set(seen)) == 3 * 3 * 4
 
@@ -65,7 +65,9 @@ def test_all_that_is_to_be_done_is_told_as_done(good, video, frames):
         states.append((state.phase, state.done, state.total))
 
     case = good(video, "v3.0")
-    verify(case.root, Options((case.recordings,), frames=frames, watch=watch))
+    verify(
+        case.root, VerifyOptions((case.recordings,), frames=frames, watch=watch)
+    )
     last = {phase: (done, total) for phase, done, total in states}
     assert (
         list(last)

@@ -7,7 +7,7 @@ import pytest
 from piperline.errors import PiperlineError
 from piperline.seal.contents import files_below
 from piperline.seal.seal import is_sealed
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 
 KINDS = ("some bytes", "cut short", "emptied")
 
@@ -41,7 +41,7 @@ def test_damage_is_noticed(copy, video, version, kind):
         (case.root / name).write_bytes(data)
         try:
             verdict = verify(
-                case.root, Options(sources=(case.recordings,))
+                case.root, VerifyOptions(sources=(case.recordings,))
             ).verdict
         except PiperlineError:
             verdict = "not verified"

@@ -12,7 +12,7 @@ from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.seal import SEAL
 from piperline.transfer import aggregate, edit, migrate
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, MID, edit_json, edit_rows, exchange
 
@@ -35,7 +35,7 @@ def edited(case, plan, tmp_path):
 def report_on(case, root=None):
     """What verify says of it, every frame compared."""
     return verify(
-        root or case.root, Options(sources=(case.recordings,), frames=0)
+        root or case.root, VerifyOptions(sources=(case.recordings,), frames=0)
     )
 
 
@@ -176,7 +176,9 @@ def test_a_conversion_by_a_plan_is_held_against_what_it_kept(tmp_path):
         ),
     )
     convert([recording], tmp_path / "set", make_job(), edits=plan, workers=1)
-    report = verify(tmp_path / "set", Options(sources=(recording,), frames=0))
+    report = verify(
+        tmp_path / "set", VerifyOptions(sources=(recording,), frames=0)
+    )
     assert report.findings == ()
     assert report.looked.recorded_rows == 7 + 12 + 8
     assert report.looked.frames == 2 * (7 + 12 + 8)
@@ -228,7 +230,7 @@ def test_a_record_that_was_tampered_with_is_no_traceback(good, tmp_path, entry):
 
     edit_json(edited_case.root / PROVENANCE, change)
     report = verify(
-        edited_case.root, Options(sources=(case.recordings,), frames=2)
+        edited_case.root, VerifyOptions(sources=(case.recordings,), frames=2)
     )
     assert report.verdict == "not verified"
     once_more = EditPlan({0: EpisodeEdit(start=Moment(1))})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import SIZE, actions, paint, states, write_piper
 
 pytestmark = pytest.mark.oracle
@@ -73,7 +73,7 @@ def test_what_lerobot_recorded_is_verified(
     episodes = [recorded(number, (RGB,) * 3) for number in (1, 0)]
     official_reader.write(root, episodes, version=version, features=FEATURES)
     report = verify(
-        root, Options(sources=(recording,), layout="piper", frames=0)
+        root, VerifyOptions(sources=(recording,), layout="piper", frames=0)
     )
     assert [str(finding) for finding in report.findings] == []
     assert report.looked.recorded_rows == sum(LENGTHS)
@@ -88,7 +88,7 @@ def test_red_and_blue_that_a_converter_exchanged_are_found(
     episodes = [recorded(number, (RGB, BGR, RGB)) for number in (0, 1)]
     official_reader.write(root, episodes, version="v2.1", features=FEATURES)
     report = verify(
-        root, Options(sources=(recording,), layout="piper", frames=0)
+        root, VerifyOptions(sources=(recording,), layout="piper", frames=0)
     )
     told = [
         (f.code, f.place and (f.place.episode, f.place.camera))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from piperline.verify.chinese import CODES
 from piperline.verify.page import page as laid_out
 from tests.helpers.browser import chromium
@@ -20,7 +20,7 @@ def test_it_speaks_english_and_chinese(copy, browser, tmp_path):
     case = copy()
     case.video(MID, 1).unlink()
     set_instruction(case, 0, "<b>other</b>")
-    report = verify(case.root, Options((case.recordings,), strips=True))
+    report = verify(case.root, VerifyOptions((case.recordings,), strips=True))
     file = tmp_path / "page.html"
     file.write_text(laid_out(report))
     for language, first, then, other in (

@@ -20,7 +20,7 @@ from piperline.errors import (
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.seal import SEAL
 from piperline.transfer import aggregate, migrate
-from piperline.verify import Options, verify
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import write_aloha, write_piper
 from tests.verify.sets import (
     LENGTHS,
@@ -50,7 +50,8 @@ def test_a_foreign_dataset_is_matched_by_its_rows(copy, video, version):
     # the order is another now
     (case.recordings / "a.hdf5").rename(case.recordings / "z.hdf5")
     report = verify(
-        case.root, Options(sources=(case.recordings,), layout="piper", frames=0)
+        case.root,
+        VerifyOptions(sources=(case.recordings,), layout="piper", frames=0),
     )
     assert report.findings == ()
     names = [
@@ -88,7 +89,9 @@ def test_a_part_of_a_recording_is_matched_too(copy):
     (case.root / "meta/stats.json").unlink()
     table = pq.read_table(case.data(2)).slice(0, 12)
     pq.write_table(table, case.data(2))
-    report = verify(case.root, Options(sources=(case.recordings,), frames=0))
+    report = verify(
+        case.root, VerifyOptions(sources=(case.recordings,), frames=0)
+    )
     assert "length-differs" not in codes(report)
     assert "rows-count" in codes(report)
     assert "recording-missing" not in codes(report)
@@ -98,7 +101,7 @@ def test_recordings_of_something_else_are_not_matched(copy, tmp_path):
     case = copy()
     make_foreign(case)
     other = write_piper(tmp_path / "other.hdf5", first=50, lengths=17)
-    report = verify(case.root, Options(sources=(other,)))
+    report = verify(case.root, VerifyOptions(sources=(other,)))
     assert codes(report) == ["recording-missing"] * 3
     assert report.verdict == "not verified"
     assert report.looked.episodes == report.looked.frames == 0
@@ -109,7 +112,7 @@ def test_recordings_may_have_moved(copy, tmp_path):
     moved = tmp_path / "archive/2026"
     moved.parent.mkdir()
     case.recordings.rename(moved)
-    assert verify(case.root, Options(sources=(moved,))).findings == ()
+    assert verify(case.root, VerifyOptions(sources=(moved,))).findings == ()
 
 
 def test_some_recordings_are_not_here(copy, monkeypatch, tmp_path):
@@ -147,36 +150,41 @@ def test_the_layout_of_the_conversion_is_taken(tmp_path):
         make_job(layout="aloha", task="fold"),
         workers=1,
     )
-    report = verify(tmp_path / "set", Options(sources=(path,)))
+    report = verify(tmp_path / "set", VerifyOptions(sources=(path,)))
     assert report.findings == ()
     with pytest.raises(LayoutMismatch) as caught:
-        verify(tmp_path / "set", Options(sources=(path,), layout="piper"))
+        verify(tmp_path / "set", VerifyOptions(sources=(path,), layout="piper"))
     assert "--layout aloha" in str(caught.value)
 
 
 def test_layouts_that_are_none(copy):
     case = copy()
     with pytest.raises(LayoutError, match="no layout"):
-        verify(case.root, Options(sources=(case.recordings,), layout="pipper"))
+        verify(
+            case.root,
+            VerifyOptions(sources=(case.recordings,), layout="pipper"),
+        )
     edit_json(
         case.root / PROVENANCE,
         lambda document: document.update(layout={"name": 3}),
     )
     with pytest.raises(LayoutError) as caught:
-        verify(case.root, Options(sources=(case.recordings,)))
+        verify(case.root, VerifyOptions(sources=(case.recordings,)))
     assert "add --layout" in str(caught.value)
 
 
 def test_a_path_may_go_up(good, monkeypatch):
     case = good()
     monkeypatch.chdir(case.recordings)
-    report = verify(Path("../set"), Options(sources=(Path("../recordings"),)))
+    report = verify(
+        Path("../set"), VerifyOptions(sources=(Path("../recordings"),))
+    )
     assert report.findings == ()
 
 
 def test_there_are_no_such_recordings(good, tmp_path):
     with pytest.raises(RecordingError, match="no such file"):
-        verify(good().root, Options(sources=(tmp_path / "nothing.hdf5",)))
+        verify(good().root, VerifyOptions(sources=(tmp_path / "nothing.hdf5",)))
 
 
 def test_it_is_no_dataset(tmp_path, copy):
@@ -206,7 +214,7 @@ def test_a_camera_that_was_not_recorded_is_named(copy):
         case.video(MID, 0).parent,
         case.video("observation.images.extra", 0).parent,
     )
-    report = verify(case.root, Options(sources=(case.recordings,)))
+    report = verify(case.root, VerifyOptions(sources=(case.recordings,)))
     assert report.findings == ()
     assert (
         "cameras that the recordings do not have: observation.images.extra"
@@ -220,7 +228,9 @@ def test_what_is_moved_stays_verified(good, tmp_path, video):
     migrate(case.root, "v3.0", output=tmp_path / "v30")
     aggregate([case.root, tmp_path / "v30"], tmp_path / "both")
     for root, count in ((tmp_path / "v30", 3), (tmp_path / "both", 6)):
-        report = verify(root, Options(sources=(case.recordings,), frames=0))
+        report = verify(
+            root, VerifyOptions(sources=(case.recordings,), frames=0)
+        )
         assert report.findings == ()
         assert report.looked.episodes == count
         assert report.looked.files > 0
@@ -275,7 +285,7 @@ def test_a_real_dataset_is_verified_in_itself():
     """It declares a camera without videos, has no frame_index, and its times begin at 0.05 s."""
     source = real_dataset()
     assert source is not None
-    report = verify(source, Options(frames=0))
+    report = verify(source, VerifyOptions(frames=0))
     assert report.verdict == "verified"
     assert sorted(codes(report)) == [
         "camera-without-videos",

@@ -24,7 +24,7 @@ from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
-    from piperline.convert.forecast import Forecast
+    from piperline.convert.forecast import ConversionForecast
     from piperline.convert.plan import LeftOut, Plan
     from piperline.convert.review import Reviewed
     from piperline.convert.run import ConvertResult
@@ -237,7 +237,9 @@ def _show_plan(
     )
 
 
-def _forecast_line(plan: "Plan", expected: "Forecast", workers: int) -> str:
+def _forecast_line(
+    plan: "Plan", expected: "ConversionForecast", workers: int
+) -> str:
     settings = plan.job.settings
     return (
         f"it becomes LeRobot {plan.job.format}, --video {settings.video.mode}, "

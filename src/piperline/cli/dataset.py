@@ -15,7 +15,7 @@ from piperline.hub.repo_id import check_repo_id, repo_folder
 from piperline.text import plural, printable
 
 if TYPE_CHECKING:
-    from piperline.transfer import EditResult, Options, TransferResult
+    from piperline.transfer import EditResult, TransferOptions, TransferResult
 
 
 Version = Literal["v2.1", "v3.0"]
@@ -63,13 +63,13 @@ class TransferFlags:
     video_mb: float = 200
     overwrite: Flag = False
 
-    def options(self, out: Output) -> "Options":
+    def options(self, out: Output) -> "TransferOptions":
         """As the library takes them."""
         from piperline.output.publish import check_limits
-        from piperline.transfer import Options
+        from piperline.transfer import TransferOptions
 
         check_limits(self.data_mb, self.video_mb)
-        return Options(
+        return TransferOptions(
             drop_missing_cameras=self.drop_missing_cameras,
             reencode=self.reencode,
             images_to_videos=self.images_to_videos,
@@ -281,7 +281,7 @@ def lerobot_v30_to_v21(
             those.
     """
     from piperline.hub import push_pull as hub
-    from piperline.transfer import Options
+    from piperline.transfer import TransferOptions
     from piperline.transfer import migrate as run
 
     out = Output()
@@ -292,6 +292,8 @@ def lerobot_v30_to_v21(
     show_result(
         out,
         run(
-            folder, "v2.1", options=Options(reencode=reencode, watch=Lines(out))
+            folder,
+            "v2.1",
+            options=TransferOptions(reencode=reencode, watch=Lines(out)),
         ),
     )

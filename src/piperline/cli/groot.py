@@ -18,10 +18,10 @@ from piperline.groot.versions import (
 from piperline.text import plural
 
 if TYPE_CHECKING:
-    from piperline.groot.checks.sampling import Forecast
+    from piperline.groot.checks.sampling import TrainingForecast
     from piperline.groot.loader import Meta
     from piperline.groot.modality_config import Choice
-    from piperline.groot.preflight import Report
+    from piperline.groot.preflight import PreflightReport
 
 
 Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True)]
@@ -244,7 +244,7 @@ def launch(
     return start(plan) if run else 0
 
 
-def _show(console: Output, report: "Report") -> None:
+def _show(console: Output, report: "PreflightReport") -> None:
     for finding in report.findings:
         console.data(str(finding))
     if not report.findings:
@@ -263,7 +263,7 @@ def _tell_of_stats(console: Output, dataset: Path, version: Version) -> None:
         )
 
 
-def _forecast(values: "Forecast") -> Iterator[str]:
+def _forecast(values: "TrainingForecast") -> Iterator[str]:
     """What training will take, in lines for people."""
     size = f"{plural(values.episodes, 'episode')}, {plural(values.frames, 'frame')}"
     samples = [plural(values.usable_steps, "usable sample")]

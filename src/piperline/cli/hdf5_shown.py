@@ -150,7 +150,7 @@ def sheet(
 
 
 @dataclass(frozen=True)
-class Told:
+class ShellAnswer:
     """What the shell answered, and where it is then."""
 
     lines: tuple[str, ...]
@@ -169,14 +169,14 @@ def _shell(path: Path) -> "Shell":
 
 def shell_told(
     path: Path, here: tuple[str, ...], line: str, screen: Screen
-) -> Told:
+) -> ShellAnswer:
     """Do a command of the shell in the group `here`."""
     from piperline.cli.prompt import answer_lines
 
     shell = _shell(path)
     shell.here, shell.images = here, screen.is_terminal
     lines = tuple(answer_lines(shell.run(line), screen.width))
-    return Told(lines, shell.here, shell.closed)
+    return ShellAnswer(lines, shell.here, shell.closed)
 
 
 def shell_completed(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from piperline.cli.hdf5_text import name_text
 from piperline.hdf5.analysis import Analysis, FileSummary
-from piperline.hdf5.episode_table import EpisodeRow, EpisodeTable
+from piperline.hdf5.episode_table import EpisodeSummary, EpisodeTable
 from piperline.hdf5.split_repack import TopGroup
 from piperline.text import plural, printable, size_text
 
@@ -58,7 +58,7 @@ def _camera_lines(table: EpisodeTable) -> Iterator[str]:
 
 
 def _vector_lines(
-    rows: Sequence[EpisodeRow], vectors: Sequence[str]
+    rows: Sequence[EpisodeSummary], vectors: Sequence[str]
 ) -> Iterator[str]:
     """The ranges, over all episodes, of vectors that have no column in the table."""
     for key in vectors:
@@ -71,7 +71,7 @@ def _vector_lines(
 
 
 def _episodes(
-    rows: Sequence[EpisodeRow], fps: int, vectors: Sequence[str]
+    rows: Sequence[EpisodeSummary], fps: int, vectors: Sequence[str]
 ) -> Table:
     table = _table()
     table.add_column("episode")

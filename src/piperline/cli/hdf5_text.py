@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from piperline.hdf5.describe import Facts
-from piperline.hdf5.inspect import Node, Report
-from piperline.hdf5.values import MOST_VALUES, Values
+from piperline.hdf5.inspect import Inspection, Node
+from piperline.hdf5.values import MOST_VALUES, SampledValues
 from piperline.text import plural, printable, size_text
 
 _NARROWEST = 40
@@ -27,7 +27,7 @@ def name_text(name: bytes) -> str:
 # --- the tree of objects --------------------------------------------------------------------------
 
 
-def report_lines(report: Report, width: int) -> Iterator[str]:
+def report_lines(report: Inspection, width: int) -> Iterator[str]:
     """The sums, then the tree."""
     yield f"{printable(report.file.name)}: {size_text(report.file_bytes)}"
     parts = [
@@ -112,7 +112,12 @@ def facts_parts(facts: Facts) -> Iterator[str]:
 
 
 def _attribute_lines(
-    name: str, value: Values | str, indent: str, width: int, *, whole: bool
+    name: str,
+    value: SampledValues | str,
+    indent: str,
+    width: int,
+    *,
+    whole: bool,
 ) -> Iterator[str]:
     text = attribute_text(value, whole=whole)
     yield from _wrapped(
@@ -120,7 +125,7 @@ def _attribute_lines(
     )
 
 
-def attribute_text(value: Values | str, *, whole: bool = False) -> str:
+def attribute_text(value: SampledValues | str, *, whole: bool = False) -> str:
     """An attribute on one line; a long one is cut with a sign, unless it is wanted whole."""
     if isinstance(value, str):
         return f"({value})"
@@ -174,7 +179,7 @@ def _wrapped(
 
 
 def values_lines(
-    values: Values | str, width: int, *, whole: bool = False
+    values: SampledValues | str, width: int, *, whole: bool = False
 ) -> Iterator[str]:
     """Values, and a sign if there are more of them.
 

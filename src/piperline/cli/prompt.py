@@ -15,7 +15,7 @@ from piperline.cli.hdf5_text import attribute_text, node_lines, values_lines
 from piperline.errors import PiperlineError
 from piperline.hdf5.inspect import Node
 from piperline.hdf5.shell import Answer, Listing, Usage, WrittenImage
-from piperline.hdf5.values import Values
+from piperline.hdf5.values import SampledValues
 from piperline.recordings.reader import Read, Reader
 from piperline.text import printable
 from piperline.video.images import contact_sheet
@@ -136,7 +136,7 @@ def answer_lines(answer: Answer, width: int) -> Iterator[str]:
     elif isinstance(answer, Node):
         yield answer.path
         yield from node_lines(answer, width, level=0, whole=True)
-    elif isinstance(answer, Values):
+    elif isinstance(answer, SampledValues):
         yield from values_lines(answer, width - 4, whole=True)
     elif isinstance(answer, WrittenImage):
         yield f"{answer.path}: {answer.width}x{answer.height}"
@@ -166,12 +166,14 @@ def _listing_lines(listing: Listing, width: int) -> Iterator[str]:
             )
 
 
-def _all_attributes(attributes: Mapping[str, Values | str]) -> Iterator[str]:
+def _all_attributes(
+    attributes: Mapping[str, SampledValues | str],
+) -> Iterator[str]:
     """Attributes, whole; a text keeps its lines."""
     if not attributes:
         yield "no attributes"
     for name, value in attributes.items():
-        if isinstance(value, Values) and len(value.texts) == 1:
+        if isinstance(value, SampledValues) and len(value.texts) == 1:
             first, *rest = value.texts[0].splitlines() or [""]
             yield f"@{name} = {printable(first)}"
             yield from map(printable, rest)

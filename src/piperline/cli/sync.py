@@ -17,7 +17,7 @@ from piperline.errors import HubError, UsageError
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
-    from piperline.sync import Changes, SyncOptions, SyncResult, Told
+    from piperline.sync import Changes, SyncOptions, SyncResult, WatchRound
 
 _LEAST_PATHS = 2
 
@@ -180,7 +180,7 @@ def _watch(
         sys.stdout.flush()  # somebody may wait for it
 
 
-def _tell(out: Output, told: "Told") -> None:
+def _tell(out: Output, told: "WatchRound") -> None:
     if told.error:
         out.error(told.error)
     for path in told.waiting:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from piperline.cli.console import Output
 from piperline.cli.progress import verify_bar
-from piperline.cli.verify_shown import Wanted, verified
+from piperline.cli.verify_shown import WantedVerification, verified
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
 from piperline.files import write_new
 from piperline.recordings.reader import Reader
@@ -67,7 +67,9 @@ def verify(
         )
     frames = 0 if all else sample
     sources, paged = tuple(source or ()), html is not None
-    wanted = Wanted(dataset, sources, layout, frames, paged, signed_by)
+    wanted = WantedVerification(
+        dataset, sources, layout, frames, paged, signed_by
+    )
     with verify_bar(out) as watch, Reader(memory=None, heard=watch) as read:
         shown = verified(read, wanted)
     if html is not None and shown.page is not None:

@@ -15,7 +15,7 @@ from piperline.recordings.limits import MOST_DEATHS
 from piperline.recordings.reader import Read, say
 
 if TYPE_CHECKING:
-    from piperline.verify.progress import Progress
+    from piperline.verify.progress import VerifyProgress
 
 _BEAT = 0.1  # seconds
 
@@ -23,7 +23,7 @@ Bad = dict[tuple[str, str | None], RecordingError]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedVerification:
     """What is to be verified, and how: see `piperline.verify.Options`.
 
     Attributes:
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownVerification:
     """What came of it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Shown:
     page: str | None
 
 
-def verified(read: Read, wanted: Wanted) -> Shown:
+def verified(read: Read, wanted: WantedVerification) -> ShownVerification:
     """Verify a dataset; recordings that crash, hang or take too much memory are findings.
 
     Raises:
@@ -93,10 +93,10 @@ def _broken(dataset: Path, error: BadEpisode) -> DatasetError:
     )
 
 
-def _shown(wanted: Wanted, bad: Bad) -> Shown:
+def _shown(wanted: WantedVerification, bad: Bad) -> ShownVerification:
     with loading():
-        from piperline.verify import Options, verify
-    options = Options(
+        from piperline.verify import VerifyOptions, verify
+    options = VerifyOptions(
         wanted.sources,
         wanted.layout,
         wanted.frames,
@@ -113,7 +113,7 @@ def _shown(wanted: Wanted, bad: Bad) -> Shown:
         page = laid_out(report)
     lines = tuple(report.lines())
     is_good = report.verdict == "verified"
-    return Shown(is_good, lines, report.document(), page)
+    return ShownVerification(is_good, lines, report.document(), page)
 
 
 class _Beat:
@@ -123,7 +123,7 @@ class _Beat:
         self._next = 0.0
         self._phase = ""
 
-    def watch(self, state: "Progress") -> None:
+    def watch(self, state: "VerifyProgress") -> None:
         now = time.monotonic()
         ends = state.phase != self._phase or state.done == state.total
         if ends or now >= self._next:

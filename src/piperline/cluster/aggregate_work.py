@@ -14,7 +14,7 @@ from piperline.convert.stage import Staging
 from piperline.errors import PiperlineError, TaskFailed
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free
-from piperline.transfer import Options, aggregate
+from piperline.transfer import TransferOptions, aggregate
 
 _CONTENT = (
     "data/**/*",
@@ -140,7 +140,7 @@ class AggregateWork:
             raise TaskFailed(
                 "none of the episodes can be converted", found=f"\n{reasons}"
             )
-        options = Options(
+        options = TransferOptions(
             data_mb=self.data_mb,
             video_mb=self.video_mb,
             overwrite=self.overwrite,

@@ -13,7 +13,7 @@ _START_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Forecast:
+class ConversionForecast:
     """What a conversion will take.
 
     Attributes:
@@ -25,7 +25,7 @@ class Forecast:
     bytes: int
 
 
-def forecast(plan: Plan, workers: int) -> Forecast:
+def forecast(plan: Plan, workers: int) -> ConversionForecast:
     """Estimate time and size.
 
     Args:
@@ -43,7 +43,7 @@ def forecast(plan: Plan, workers: int) -> Forecast:
     whole = pixels / _MEASURED_PIXELS
     recorded = {episode.file: episode.size for episode in plan.episodes}
     kept = sum(recorded.values())
-    return Forecast(
+    return ConversionForecast(
         seconds=_START_SECONDS + whole * _CPU_MS[mode] / 1000 / workers,
         bytes=round(whole * _BYTES[mode]) if mode in _BYTES else kept,
     )

@@ -22,7 +22,7 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True)
-class Unit:
+class StageUnit:
     """Stage an episode, or with `camera`, that part of it."""
 
     episode: "PlannedEpisode"

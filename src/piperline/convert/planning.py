@@ -108,7 +108,7 @@ class KnownFile:
     left_out: tuple[LeftOut, ...]
 
 
-class Known(Protocol):
+class KnownRecordings(Protocol):
     """Knows recordings that need not be looked at."""
 
     def __call__(
@@ -127,7 +127,7 @@ def plan_files(
     edits: EditPlan = NO_EDITS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     previous: Plan | None = None,
-    known: Known | None = None,
+    known: KnownRecordings | None = None,
 ) -> Plan:
     """As `make_plan`, of files that were found.
 

@@ -12,7 +12,7 @@ from piperline.convert.messages import (
     Look,
     LookSetup,
     Moved,
-    Unit,
+    StageUnit,
     WorkerSetup,
 )
 from piperline.errors import (
@@ -60,12 +60,12 @@ class _Queue:
     def __init__(self, episodes: "Sequence[PlannedEpisode]") -> None:
         ordered = sorted(episodes, key=lambda episode: -episode.length)
         self._units = deque(
-            Unit(episode, camera)
+            StageUnit(episode, camera)
             for episode in ordered
             for camera in episode.cameras
         )
         self._units.extend(
-            Unit(episode) for episode in ordered if not episode.cameras
+            StageUnit(episode) for episode in ordered if not episode.cameras
         )
         self._cameras_left = {
             episode.key: len(episode.cameras) for episode in ordered
@@ -73,7 +73,7 @@ class _Queue:
         self.failures: dict[str, Failure] = {}
         self._failed_at: dict[str, int] = {}
 
-    def take(self) -> Unit | None:
+    def take(self) -> StageUnit | None:
         """The next unit; those of an episode that failed are passed over."""
         while self._units:
             unit = self._units.popleft()
@@ -81,17 +81,17 @@ class _Queue:
                 return unit
         return None
 
-    def done(self, unit: Unit) -> bool:
+    def done(self, unit: StageUnit) -> bool:
         """Take note that a unit is done; whether its episode is."""
         if unit.camera is None:
             return True
         key = unit.episode.key
         self._cameras_left[key] -= 1
         if not self._cameras_left[key]:
-            self._units.appendleft(Unit(unit.episode))
+            self._units.appendleft(StageUnit(unit.episode))
         return False
 
-    def fail(self, unit: Unit, error: PiperlineError) -> None:
+    def fail(self, unit: StageUnit, error: PiperlineError) -> None:
         """Take note that an episode cannot be staged.
 
         Cameras are begun in their order and end in any; of several errors the first by that order

@@ -14,7 +14,7 @@ from piperline.finding import Finding
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
 from piperline.review.source import (
-    Unit,
+    ReviewUnit,
     layout_text,
     recorded_unit,
     subject_of,
@@ -102,7 +102,7 @@ class Reviewer:
                 index += 1
 
     def _load(
-        self, key: str, unit: Unit, staging: Staging
+        self, key: str, unit: ReviewUnit, staging: Staging
     ) -> EpisodeSignals | None:
         kept = None if self._edits else self._kept.load(unit.key)
         found = staging.signals(key) if kept is None else kept
@@ -144,7 +144,7 @@ def _pictured(episode: PlannedEpisode) -> frozenset[str]:
     )
 
 
-def _units(plan: Plan, *, pictures: bool) -> dict[str, Unit]:
+def _units(plan: Plan, *, pictures: bool) -> dict[str, ReviewUnit]:
     """The episodes of a plan as a review names them, by their keys.
 
     There are none where only every n-th recorded image is read.

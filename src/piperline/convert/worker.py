@@ -15,7 +15,7 @@ from piperline.convert.messages import (
     Look,
     LookSetup,
     Moved,
-    Unit,
+    StageUnit,
     WorkerSetup,
 )
 from piperline.convert.stage import Staging
@@ -56,7 +56,7 @@ class Reporter:
 
 def _work(
     setup: WorkerSetup | LookSetup,
-    unit: Unit | Look,
+    unit: StageUnit | Look,
     send: Callable[[object], None],
 ) -> Done | Failed | Crashed:
     place = (
@@ -66,7 +66,7 @@ def _work(
         match setup, unit:
             case LookSetup(), Look():
                 look(setup, unit, send)
-            case WorkerSetup(), Unit():
+            case WorkerSetup(), StageUnit():
                 _stage(setup, unit, Reporter(send))
     except PiperlineError as error:
         return Failed(error)
@@ -96,7 +96,7 @@ def _of_system(
     )
 
 
-def _stage(setup: WorkerSetup, unit: Unit, report: Reporter) -> None:
+def _stage(setup: WorkerSetup, unit: StageUnit, report: Reporter) -> None:
     staging = Staging(setup.staging)
     episode, job = unit.episode, setup.job
     measured = episode.key in setup.measured
@@ -114,7 +114,7 @@ def main(descriptor: int) -> None:
 
     def work(
         setup: WorkerSetup | LookSetup,
-        unit: Unit | Look | Call,
+        unit: StageUnit | Look | Call,
         send: Callable[[object], None],
     ) -> object:
         if isinstance(unit, Call):

@@ -14,7 +14,7 @@ from piperline.groot.config_files import config_name, config_text, write_files
 from piperline.groot.launch_scripts import class_name
 from piperline.groot.loader import Meta, require_meta
 from piperline.groot.modality_config import default_choice, read_choice
-from piperline.groot.preflight import Report, preflight
+from piperline.groot.preflight import PreflightReport, preflight
 from piperline.groot.settings import (
     Launch,
     Settings,
@@ -33,7 +33,7 @@ from piperline.text import printable
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """A launch that could be started.
 
     Attributes:
@@ -44,7 +44,7 @@ class Plan:
 
     checkout: Path
     command: tuple[str, ...]
-    report: Report
+    report: PreflightReport
 
     @property
     def line(self) -> str:
@@ -101,7 +101,7 @@ def plan_launch(
     config: Path | None = None,
     settings: Settings | None = None,
     videos: bool = True,
-) -> Plan:
+) -> LaunchPlan:
     """Check everything and make the command; nothing is started.
 
     Args:
@@ -156,7 +156,7 @@ def plan_launch(
     ]
     # N1.5 imports the config by its module name.
     before = ["env", f"PYTHONPATH={config.parent.resolve()}"] if n15 else []
-    return Plan(
+    return LaunchPlan(
         checkout, (*before, *launcher(goal, settings.gpus), *options), report
     )
 
@@ -211,7 +211,7 @@ def _n15_horizon(config: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def start(plan: Plan) -> int:
+def start(plan: LaunchPlan) -> int:
     """Run the command in the checkout, its words going where ours go; its exit code.
 
     Raises:

@@ -114,7 +114,7 @@ class Meta:
 
 
 @dataclass(frozen=True)
-class Rows:
+class LoaderRows:
     """The rows of all Parquet files of a dataset, file after file.
 
     Attributes:
@@ -225,7 +225,7 @@ def read_rows(
     meta: Meta,
     wanted: Iterable[str],
     found: list[Finding],
-) -> Rows:
+) -> LoaderRows:
     """Read columns of every Parquet file under `data/`, leftovers too: GR00T's statistics take all.
 
     Args:
@@ -269,7 +269,7 @@ def read_rows(
         }
         spans[path] = (row, row + length)
         row += length
-    return Rows(
+    return LoaderRows(
         {
             name: column
             for name, column in columns.items()

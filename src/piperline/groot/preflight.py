@@ -25,7 +25,7 @@ from piperline.groot.checks.rows import (
     used_columns,
 )
 from piperline.groot.checks.sampling import (
-    Forecast,
+    TrainingForecast,
     check_arithmetic,
     check_writable,
     forecast,
@@ -61,7 +61,7 @@ VIDEO_CHECKS: tuple[Check, ...] = (check_headers, check_images)
 
 
 @dataclass(frozen=True)
-class Report:
+class PreflightReport:
     """What a preflight found.
 
     Attributes:
@@ -70,7 +70,7 @@ class Report:
     """
 
     findings: tuple[Finding, ...]
-    forecast: Forecast | None
+    forecast: TrainingForecast | None
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -87,7 +87,7 @@ def preflight(
     config: Path | None = None,
     launch: Launch | None = None,
     videos: bool = True,
-) -> Report:
+) -> PreflightReport:
     """Check a dataset for a training run with GR00T.
 
     Args:
@@ -103,7 +103,7 @@ def preflight(
     meta = read_meta(root, found)
     choice = _choice(meta, config, horizon, found) if meta else None
     if meta is None or choice is None:
-        return Report(tuple(found), None)
+        return PreflightReport(tuple(found), None)
     place = Place(file=config or meta.root / MODALITY_FILE)
     found += [
         *check_choice(meta, choice, place),
@@ -128,7 +128,7 @@ def preflight(
         found += check(subject)
     found = unexplained(subject, found)
     found.sort(key=lambda finding: finding.severity)
-    return Report(tuple(_grouped(found)), forecast(subject))
+    return PreflightReport(tuple(_grouped(found)), forecast(subject))
 
 
 def _grouped(found: Sequence[Finding]) -> list[Finding]:

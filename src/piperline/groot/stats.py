@@ -25,8 +25,8 @@ from piperline.files import read_json, read_plain, write_whole
 from piperline.finding import Finding
 from piperline.groot.checks.modality import check_modality
 from piperline.groot.loader import (
+    LoaderRows,
     Meta,
-    Rows,
     matrix,
     read_rows,
     require,
@@ -53,7 +53,7 @@ class WrittenRows:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._columns: dict[str, spill.Rows] = {}
+        self._columns: dict[str, spill.SpilledRows] = {}
         self._ends: list[int] = []
 
     @property
@@ -75,12 +75,14 @@ class WrittenRows:
                 values = matrix(field.name, table.column(field.name))
                 known = self._columns.get(field.name)
                 if known is None:
-                    self._columns[field.name] = spill.Rows(values, self._folder)
+                    self._columns[field.name] = spill.SpilledRows(
+                        values, self._folder
+                    )
                 else:
                     known.add(values)
         self._ends.append((self._ends or [0])[-1] + table.num_rows)
 
-    def rows(self, meta: Meta) -> Rows:
+    def rows(self, meta: Meta) -> LoaderRows:
         """All rows, as `read_rows` would read them."""
         starts = [0, *self._ends]
         spans = {
@@ -89,7 +91,7 @@ class WrittenRows:
         }
         wanted = [name for name in float_columns(meta) if name in self._columns]
         columns = {name: self._columns[name].array() for name in wanted}
-        return Rows(columns, spans)
+        return LoaderRows(columns, spans)
 
 
 def write_groot_stats(
@@ -136,7 +138,7 @@ def write_groot_stats(
     )
 
 
-def is_fresh(meta: Meta, rows: Rows, choice: Choice) -> bool:
+def is_fresh(meta: Meta, rows: LoaderRows, choice: Choice) -> bool:
     """Whether both files are what `write_groot_stats` wrote for these rows and this choice."""
     try:
         recorded = read_json(meta.root / FINGERPRINT_FILE)
@@ -158,7 +160,7 @@ def float_columns(meta: Meta) -> list[str]:
     ]
 
 
-def dataset_stats(meta: Meta, rows: Rows) -> dict[str, Stats]:
+def dataset_stats(meta: Meta, rows: LoaderRows) -> dict[str, Stats]:
     """`stats.json`: six numbers for each dimension of each float feature, over all rows.
 
     Raises:
@@ -204,7 +206,7 @@ def _copied(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def relative_stats(
     meta: Meta,
-    rows: Rows,
+    rows: LoaderRows,
     choice: Choice,
 ) -> dict[str, Stats]:
     """`relative_stats.json`: six arrays of shape (horizon, dimensions) for each relative group.
@@ -269,7 +271,7 @@ def _of_differences(
 
 def _first_rows(
     meta: Meta,
-    rows: Rows,
+    rows: LoaderRows,
     choice: Choice,
 ) -> NDArray[np.intp]:
     """The rows at which a whole action chunk of an episode begins."""
@@ -377,7 +379,7 @@ def _between(values: NDArray[np.float32], position: float) -> float:
 
 def _group(
     meta: Meta,
-    rows: Rows,
+    rows: LoaderRows,
     part: str,
     group: str,
 ) -> NDArray[Any]:
@@ -391,7 +393,7 @@ def _group(
 
 
 def _fingerprint(
-    meta: Meta, rows: Rows, choice: Choice, stats: str, relative: str
+    meta: Meta, rows: LoaderRows, choice: Choice, stats: str, relative: str
 ) -> dict[str, Any]:
     """What the numbers follow from, and the files themselves, as hashes."""
     data = hashlib.blake2b(digest_size=16)

@@ -15,7 +15,7 @@ from piperline.text import printable
 
 
 @dataclass(frozen=True)
-class EpisodeRow:
+class EpisodeSummary:
     """One episode.
 
     Attributes:
@@ -47,7 +47,7 @@ class EpisodeTable:
 
     layout: str
     fps: int
-    rows: Sequence[EpisodeRow]
+    rows: Sequence[EpisodeSummary]
 
     @property
     def frames(self) -> int:
@@ -152,7 +152,7 @@ def episode_table(
 
 def _row(
     recording: Recording, name: str, bad: Mapping[str, PiperlineError]
-) -> EpisodeRow:
+) -> EpisodeSummary:
     try:
         if name in bad:
             raise bad[name]
@@ -160,9 +160,9 @@ def _row(
         header = episode.header()
         vectors = episode.vectors(header.length)
     except PiperlineError as error:
-        return EpisodeRow(name, problem=_problem(error))
+        return EpisodeSummary(name, problem=_problem(error))
     stored = header.cameras.items()
-    return EpisodeRow(
+    return EpisodeSummary(
         name=name,
         instruction=header.task,
         frames=header.length,

@@ -12,14 +12,20 @@ from piperline.errors import PiperlineError, Place, RecordingError
 from piperline.hdf5.describe import Facts, facts
 from piperline.hdf5.objects import (
     Dataset,
-    Entry,
     Kind,
     Unreadable,
+    WalkedObject,
     reading_h5py,
     shown,
     walk,
 )
-from piperline.hdf5.values import Value, Values, attributes, image_in, preview
+from piperline.hdf5.values import (
+    SampledValues,
+    Value,
+    attributes,
+    image_in,
+    preview,
+)
 from piperline.recordings.hdf5 import open_file
 from piperline.recordings.reader import reading_at
 from piperline.text import printable
@@ -50,8 +56,8 @@ class Node:
     members: int | None = None
     facts: Facts | None = None
     image: str | None = None
-    attributes: Mapping[str, Values | str] | None = None
-    preview: Values | str | None = None
+    attributes: Mapping[str, SampledValues | str] | None = None
+    preview: SampledValues | str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what is not known or was not asked for is left out."""
@@ -75,14 +81,14 @@ class Node:
         return {key: value for key, value in known.items() if value is not None}
 
 
-def _to_json(values: Values | str) -> Value:
+def _to_json(values: SampledValues | str) -> Value:
     return (
         {"unreadable": values} if isinstance(values, str) else values.to_json()
     )
 
 
 @dataclass(frozen=True)
-class Report:
+class Inspection:
     """What is in a file.
 
     Attributes:
@@ -118,7 +124,7 @@ def inspect(
     previews: bool = False,
     max_level: int | None = None,
     bad: Mapping[str, PiperlineError] | None = None,
-) -> Report:
+) -> Inspection:
     """Describe a file; nothing but what is told is read from its datasets.
 
     Args:
@@ -150,7 +156,7 @@ def inspect(
                 count["stored"] += node.facts.stored_bytes
             if is_listed:
                 nodes.append(node)
-    return Report(
+    return Inspection(
         file=path,
         file_bytes=path.stat().st_size,
         groups=count["group"] - 1,
@@ -164,8 +170,8 @@ def inspect(
 
 
 def _announced(
-    entry: Entry, file: Path, bad: Mapping[str, PiperlineError]
-) -> Entry:
+    entry: WalkedObject, file: Path, bad: Mapping[str, PiperlineError]
+) -> WalkedObject:
     """An entry that is about to be read; what cannot be read is no object any more."""
     if entry.path not in bad:
         reading_at(Place(file=file, hdf5_path=entry.path))
@@ -176,7 +182,7 @@ def _announced(
 
 
 def describe(
-    entry: Entry,
+    entry: WalkedObject,
     *,
     attrs: bool = False,
     previews: bool = False,
@@ -208,7 +214,7 @@ def describe(
 
 
 def _contents(
-    entry: Entry,
+    entry: WalkedObject,
     *,
     previews: bool,
     images: bool,
@@ -228,7 +234,7 @@ def _contents(
     }
 
 
-def _preview(dataset: Dataset) -> Values | str:
+def _preview(dataset: Dataset) -> SampledValues | str:
     try:
         return preview(dataset)
     except RecordingError as error:

@@ -73,7 +73,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Entry:
+class WalkedObject:
     """An object or link that a walk came by.
 
     Attributes:
@@ -150,7 +150,7 @@ def attribute_names(
 
 def walk(
     start: Thing, path: str = "/", *, deepest: int | None = None
-) -> Iterator[Entry]:
+) -> Iterator[WalkedObject]:
     """Pass every object below `start` once, parents first, siblings in natural order.
 
     Links are not followed.
@@ -162,7 +162,7 @@ def walk(
     """
     seen: dict[int, str] = {}
     name = path.rsplit("/", 1)[-1].encode("utf-8", "surrogateescape")
-    waiting = [Entry(path, name, 0, _kind(start), start)]
+    waiting = [WalkedObject(path, name, 0, _kind(start), start)]
     while waiting:
         entry = waiting.pop()
         if entry.object is not None:
@@ -192,11 +192,11 @@ def open_member(group: Thing, name: bytes) -> Thing:
         return h5py.h5o.open(group, name)
 
 
-def _once(entry: Entry, seen: dict[int, str]) -> Entry:
+def _once(entry: WalkedObject, seen: dict[int, str]) -> WalkedObject:
     try:
         first = seen.setdefault(address(entry.object), entry.path)
     except Unreadable as error:
-        return Entry(
+        return WalkedObject(
             entry.path,
             entry.name,
             entry.level,
@@ -205,7 +205,7 @@ def _once(entry: Entry, seen: dict[int, str]) -> Entry:
         )
     if first == entry.path:
         return entry
-    return Entry(
+    return WalkedObject(
         entry.path,
         entry.name,
         entry.level,
@@ -214,27 +214,29 @@ def _once(entry: Entry, seen: dict[int, str]) -> Entry:
     )
 
 
-def _below(entry: Entry) -> list[Entry]:
+def _below(entry: WalkedObject) -> list[WalkedObject]:
     try:
         found = members(entry.object)
     except Unreadable as error:
         path = entry.path.rstrip("/") + "/?"
         return [
-            Entry(path, b"?", entry.level + 1, "unreadable", text=error.message)
+            WalkedObject(
+                path, b"?", entry.level + 1, "unreadable", text=error.message
+            )
         ]
     return [_entry(entry, member) for member in found]
 
 
-def _entry(parent: Entry, member: Member) -> Entry:
+def _entry(parent: WalkedObject, member: Member) -> WalkedObject:
     path, level = (
         f"{parent.path.rstrip('/')}/{shown(member.name)}",
         parent.level + 1,
     )
     if member.is_path:
         text = "the name of this link is a path: tampered with"
-        return Entry(path, member.name, level, "unreadable", text=text)
+        return WalkedObject(path, member.name, level, "unreadable", text=text)
     if member.kind != "hard":
-        return Entry(
+        return WalkedObject(
             path,
             member.name,
             level,
@@ -244,8 +246,10 @@ def _entry(parent: Entry, member: Member) -> Entry:
     try:
         opened = open_member(parent.object, member.name)
     except Unreadable as error:
-        return Entry(path, member.name, level, "unreadable", text=error.message)
-    return Entry(path, member.name, level, _kind(opened), opened)
+        return WalkedObject(
+            path, member.name, level, "unreadable", text=error.message
+        )
+    return WalkedObject(path, member.name, level, _kind(opened), opened)
 
 
 def _kind(opened: Thing) -> Kind:

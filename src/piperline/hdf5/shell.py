@@ -15,9 +15,9 @@ from piperline.hdf5.contact_sheet import check_image_name, write_image
 from piperline.hdf5.inspect import Node, describe
 from piperline.hdf5.objects import (
     Dataset,
-    Entry,
     Member,
     Thing,
+    WalkedObject,
     lookup,
     members,
     reading_h5py,
@@ -25,7 +25,7 @@ from piperline.hdf5.objects import (
     walk,
 )
 from piperline.hdf5.values import (
-    Values,
+    SampledValues,
     image_bytes,
     is_raw_images,
     preview,
@@ -62,12 +62,12 @@ class WrittenImage:
     height: int
 
 
-Attributes: TypeAlias = Mapping[str, Values | str]
+Attributes: TypeAlias = Mapping[str, SampledValues | str]
 Answer: TypeAlias = (
     Listing
     | Node
     | Attributes
-    | Values
+    | SampledValues
     | Image
     | WrittenImage
     | Usage
@@ -201,7 +201,7 @@ class Shell:
         entry = self._link(argument) or next(self._walk(argument, deepest=0))
         return describe(entry, attrs=True, previews=True)
 
-    def _link(self, argument: str) -> Entry | None:
+    def _link(self, argument: str) -> WalkedObject | None:
         """The link that a path names, where it leads to nothing that can be shown."""
         folder, _, name = _unquoted(argument).rstrip("/").rpartition("/")
         if not folder and argument.startswith("/"):
@@ -263,7 +263,7 @@ class Shell:
 
     def _walk(
         self, argument: str, *, deepest: int | None = None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[WalkedObject]:
         path, thing = self._resolve(argument)
         return walk(thing, _joined(path), deepest=deepest)
 

@@ -43,7 +43,7 @@ _SELECTIONS = "like 5, 10:20 or 0:3, 2"
 
 
 @dataclass(frozen=True)
-class Values:
+class SampledValues:
     """Some values of a dataset, or those of an attribute.
 
     Attributes:
@@ -90,7 +90,7 @@ def _finite(value: Value) -> Value:
     return str(value)
 
 
-_NOTHING = Values(None, (), None, None)
+_NOTHING = SampledValues(None, (), None, None)
 
 
 def elsewhere(dataset: Dataset) -> str | None:
@@ -237,7 +237,7 @@ def is_raw_images(
     return bool(dtype == np.uint8) and shape[-1] in _COLORS
 
 
-def preview(dataset: Dataset, selection: str = "") -> Values:
+def preview(dataset: Dataset, selection: str = "") -> SampledValues:
     """A few values of a dataset.
 
     Args:
@@ -301,22 +301,22 @@ def _values(
     value: Value,
     shape: tuple[int, ...] | None = None,
     taken: tuple[int, ...] | None = None,
-) -> Values:
+) -> SampledValues:
     """Values as they were read; all that there are, unless `shape` and `taken` say otherwise."""
     array = value if isinstance(value, np.ndarray) else None
     own = array.shape if array is not None else ()
     if shape is None:
         shape = taken = own
     if array is not None and _are_padded_images(array):
-        return Values(
+        return SampledValues(
             None, tuple(map(_text, np.atleast_2d(array))), shape, taken
         )
     if array is not None and _are_numbers(array.dtype):
-        return Values(array, (), shape, taken)
+        return SampledValues(array, (), shape, taken)
     if isinstance(value, np.number | np.bool_ | bool | int | float):
-        return Values(np.asarray(value), (), shape, taken)
+        return SampledValues(np.asarray(value), (), shape, taken)
     items = array.ravel() if array is not None else [value]
-    return Values(None, tuple(map(_text, items)), shape, taken)
+    return SampledValues(None, tuple(map(_text, items)), shape, taken)
 
 
 def _are_numbers(dtype: np.dtype[Any]) -> bool:
@@ -347,13 +347,13 @@ def _bytes(value: Value) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def attributes(thing: Thing) -> dict[str, Values | str]:
+def attributes(thing: Thing) -> dict[str, SampledValues | str]:
     """The attributes of an object by name, whole; why in words, where one cannot be read.
 
     Raises:
         Unreadable: the object is damaged.
     """
-    found: dict[str, Values | str] = {}
+    found: dict[str, SampledValues | str] = {}
     for name in attribute_names(thing):
         try:
             found[shown(name)] = _attribute(thing, name)
@@ -362,7 +362,7 @@ def attributes(thing: Thing) -> dict[str, Values | str]:
     return found
 
 
-def _attribute(thing: Thing, name: bytes) -> Values:
+def _attribute(thing: Thing, name: bytes) -> SampledValues:
     with reading_h5py():
         attribute = h5py.h5a.open(thing, name)
         if attribute.get_space().get_simple_extent_type() == h5py.h5s.NULL:

@@ -34,7 +34,12 @@ from piperline.recordings.times import (
     recorded_rate,
 )
 from piperline.recordings.vector_rules import VectorRule
-from piperline.recordings.vectors import Part, find_parts, read_vector, settled
+from piperline.recordings.vectors import (
+    VectorPart,
+    find_parts,
+    read_vector,
+    settled,
+)
 from piperline.text import printable
 
 _RAW_AXES = 4  # frames, height, width, colours
@@ -311,7 +316,7 @@ class Episode:
     # --- structure --------------------------------------------------------------------------------
 
     @cached_property
-    def _parts(self) -> dict[str, list[Part]]:
+    def _parts(self) -> dict[str, list[VectorPart]]:
         """What each recorded vector is made of."""
         return {
             key: find_parts(key, rule, self._datasets)

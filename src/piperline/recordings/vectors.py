@@ -22,7 +22,7 @@ from piperline.recordings.vector_rules import (
 
 
 @dataclass(frozen=True)
-class Part:
+class VectorPart:
     """A dataset that a vector is made of, as it was found in an episode.
 
     Attributes:
@@ -46,7 +46,7 @@ def find_parts(
     key: str,
     rule: VectorRule,
     datasets: Datasets,
-) -> list[Part]:
+) -> list[VectorPart]:
     """The datasets that a vector is made of, in order.
 
     Raises:
@@ -77,7 +77,7 @@ def _found(rule: PartRule, datasets: Datasets) -> list[OpenDataset]:
 
 def _checked(
     key: str, rule: PartRule, found: OpenDataset, datasets: Datasets
-) -> Part:
+) -> VectorPart:
     shape = found.shape
     count = math.prod(shape[1:])
     start, end = rule.columns or (0, count)
@@ -97,7 +97,7 @@ def _checked(
     datasets.refuse_absurd(found)
     names = _names(rule, found, end - start)
     path = found.name.removeprefix(datasets.root.name.rstrip("/") + "/")
-    return Part(replace(rule, path=path, names=names), found)
+    return VectorPart(replace(rule, path=path, names=names), found)
 
 
 def _names(
@@ -132,7 +132,7 @@ def _rotated_names(
 
 
 def settled(
-    key: str, rule: VectorRule, parts: list[Part], datasets: Datasets
+    key: str, rule: VectorRule, parts: list[VectorPart], datasets: Datasets
 ) -> VectorRule:
     """The rule with all names and groups, as they were found in an episode.
 
@@ -185,7 +185,7 @@ def _as_part(rule: PartRule) -> PartRule:
 
 def read_vector(
     key: str,
-    parts: list[Part],
+    parts: list[VectorPart],
     rows: Mapping[str, NDArray[np.int64]],
     datasets: Datasets,
 ) -> NDArray[np.float32]:
@@ -216,7 +216,7 @@ def read_vector(
 
 
 def _read_part(
-    key: str, part: Part, rows: NDArray[np.int64], datasets: Datasets
+    key: str, part: VectorPart, rows: NDArray[np.int64], datasets: Datasets
 ) -> NDArray[np.float32]:
     first, stop = int(rows.min()), int(rows.max()) + 1
     found = part.found

@@ -9,7 +9,7 @@ from piperline.errors import PiperlineError, Place
 from piperline.process import Died, Pool, Silent
 from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
 from piperline.recordings.reader import Caller, Crashed
-from piperline.review.source import Unit
+from piperline.review.source import ReviewUnit
 from piperline.review.worker import Setup
 
 
@@ -41,10 +41,10 @@ class MeasuringPool:
 
     def measure_all(
         self,
-        units: Sequence[Unit],
+        units: Sequence[ReviewUnit],
         setup: Setup,
         workers: int,
-        done: Callable[[Unit], None],
+        done: Callable[[ReviewUnit], None],
     ) -> dict[str, PiperlineError]:
         """Measure episodes and keep their signals; once, the processes end with it.
 

@@ -20,7 +20,7 @@ from piperline.recordings.layout import Layout, load_layout
 from piperline.review.folder import ReviewFolder
 from piperline.review.pool import MeasuringPool
 from piperline.review.proposals import cameras_to_drop, propose
-from piperline.review.source import Subject, Unit, find_subject
+from piperline.review.source import ReviewSubject, ReviewUnit, find_subject
 from piperline.review.worker import Setup
 from piperline.review.write_page import write_page
 from piperline.signals.collection import Collection
@@ -119,7 +119,7 @@ def review(
         done = len(units) - len(todo)
         watch(done, len(units))
 
-        def count(_unit: Unit) -> None:
+        def count(_unit: ReviewUnit) -> None:
             nonlocal done
             done += 1
             watch(done, len(units))
@@ -170,7 +170,7 @@ def review(
 
 
 def _loaded(
-    folder: ReviewFolder, units: Sequence[Unit]
+    folder: ReviewFolder, units: Sequence[ReviewUnit]
 ) -> Iterator[EpisodeSignals]:
     """The signals of all episodes, numbered, without the pictures that only a page shows."""
     for index, unit in enumerate(units):
@@ -183,7 +183,9 @@ def _loaded(
         yield numbered(signals, unit, index)
 
 
-def numbered(signals: EpisodeSignals, unit: Unit, index: int) -> EpisodeSignals:
+def numbered(
+    signals: EpisodeSignals, unit: ReviewUnit, index: int
+) -> EpisodeSignals:
     """Kept signals as those of an episode at hand, without what only a page shows."""
     nothing = np.empty((0, 0, 0, 0), np.uint8)
     cameras = {
@@ -201,7 +203,7 @@ def numbered(signals: EpisodeSignals, unit: Unit, index: int) -> EpisodeSignals:
 
 
 def _sources(
-    episodes: Sequence[EpisodeSignals], units: Sequence[Unit]
+    episodes: Sequence[EpisodeSignals], units: Sequence[ReviewUnit]
 ) -> list[tuple[str, str]]:
     """Address and fingerprint of each episode, as a plan names it."""
     by_key = {unit.key: unit for unit in units}
@@ -218,7 +220,10 @@ def _sources(
 
 
 def collected(
-    episodes: Sequence[EpisodeSignals], subject: Subject, *, pictures: bool
+    episodes: Sequence[EpisodeSignals],
+    subject: ReviewSubject,
+    *,
+    pictures: bool,
 ) -> Collection:
     """The episodes as one collection; without a state the first vector is taken for it."""
     robot = make_robot(subject.robot_type, subject.names)
@@ -236,7 +241,9 @@ def collected(
     return Collection(tuple(episodes), robot, subject.fps, pictures)
 
 
-def detected(collection: Collection, subject: Subject) -> Iterator[Finding]:
+def detected(
+    collection: Collection, subject: ReviewSubject
+) -> Iterator[Finding]:
     """What detectors find; where a layout has no instruction, `convert --task` gives it."""
     told = subject.has_instructions
     return (
@@ -273,7 +280,7 @@ def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
 
 def _document(
     inputs: Sequence[Path | str],
-    subject: Subject,
+    subject: ReviewSubject,
     collection: Collection,
     findings: Sequence[Finding],
     told: Sequence[str],

@@ -27,7 +27,7 @@ from piperline.text import printable
 
 
 @dataclass(frozen=True)
-class Unit:
+class ReviewUnit:
     """One episode that is to be measured.
 
     Attributes:
@@ -56,7 +56,7 @@ class Unread:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReviewSubject:
     """What is reviewed.
 
     Attributes:
@@ -92,7 +92,7 @@ def find_subject(
     *,
     pictures: bool,
     read: Read = here,
-) -> tuple[Subject, list[Unit], list[Unread]]:
+) -> tuple[ReviewSubject, list[ReviewUnit], list[Unread]]:
     """What is reviewed, its episodes in order, and the files that cannot be read.
 
     Args:
@@ -112,10 +112,10 @@ def find_subject(
     return subject_of(layout), *found
 
 
-def subject_of(layout: Layout) -> Subject:
+def subject_of(layout: Layout) -> ReviewSubject:
     """Recordings of a layout, as what is reviewed."""
     state = STATE if STATE in layout.vectors else next(iter(layout.vectors))
-    return Subject(
+    return ReviewSubject(
         layout.name,
         layout.robot_type,
         layout.vectors[state].dimension_names,
@@ -129,7 +129,7 @@ def subject_of(layout: Layout) -> Subject:
 
 def _dataset(
     root: Path, *, pictures: bool
-) -> tuple[Subject, list[Unit], list[Unread]]:
+) -> tuple[ReviewSubject, list[ReviewUnit], list[Unread]]:
     dataset = open_dataset(root)
     schema = dataset.info.schema
     vectors = [
@@ -144,7 +144,7 @@ def _dataset(
     if len(names) != width:
         names = tuple(f"{state}_{i}" for i in range(width))
     robot_type = schema.robot_type or "unknown"
-    subject = Subject(
+    subject = ReviewSubject(
         dataset.version,
         robot_type,
         names,
@@ -173,7 +173,7 @@ def _dataset(
         ]
         key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
         units.append(
-            Unit(
+            ReviewUnit(
                 root,
                 root.name,
                 session,
@@ -203,8 +203,8 @@ def _no_videos(root: Path, camera: str) -> DatasetError:
 
 def _recordings(
     inputs: Sequence[Path | str], layout: Layout, read: Read, *, pictures: bool
-) -> tuple[list[Unit], list[Unread]]:
-    units: list[Unit] = []
+) -> tuple[list[ReviewUnit], list[Unread]]:
+    units: list[ReviewUnit] = []
     unread: list[Unread] = []
     for path, source in find_recordings(inputs, layout.episodes.files):
         try:
@@ -227,7 +227,7 @@ def _units(
     layout: Layout,
     *,
     pictures: bool,
-) -> Iterator[Unit]:
+) -> Iterator[ReviewUnit]:
     stat, text = path.stat(), layout_text(layout)
     for name in names:
         of = (source, stat.st_size, stat.st_mtime_ns, name)
@@ -241,7 +241,7 @@ def layout_text(layout: Layout) -> str:
 
 def recorded_unit(
     path: Path, of: tuple[str, int, int, str], layout: str, *, pictures: bool
-) -> Unit:
+) -> ReviewUnit:
     """An episode of a recording, by itself: see `with_sessions`.
 
     Args:
@@ -256,10 +256,12 @@ def recorded_unit(
     text = f"{measured[:-1]}, {layout}]"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     key = digest.hexdigest()[:32]
-    return Unit(path, source, path.name, name, key, fingerprint(*of))
+    return ReviewUnit(path, source, path.name, name, key, fingerprint(*of))
 
 
-def with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
+def with_sessions(
+    units: Sequence[ReviewUnit], layout: Layout
+) -> list[ReviewUnit]:
     """Sessions are files; where files hold an episode each, they are folders.
 
     Keys that are there twice become unlike.
@@ -286,7 +288,7 @@ def with_sessions(units: Sequence[Unit], layout: Layout) -> list[Unit]:
 
 
 def measure_unit(
-    unit: Unit,
+    unit: ReviewUnit,
     layout: Layout | None,
     *,
     pictures: bool,
@@ -311,7 +313,11 @@ def measure_unit(
 
 
 def _measured(
-    unit: Unit, layout: Layout | None, films: Path | None, *, pictures: bool
+    unit: ReviewUnit,
+    layout: Layout | None,
+    films: Path | None,
+    *,
+    pictures: bool,
 ) -> EpisodeSignals:
     if layout is None:
         found = measure_episode(

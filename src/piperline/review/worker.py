@@ -10,7 +10,7 @@ from piperline.process import serve_units
 from piperline.recordings.layout import Layout
 from piperline.recordings.limits import out_of_memory
 from piperline.recordings.reader import Call, Crashed, answer
-from piperline.review.source import Unit, measure_unit
+from piperline.review.source import ReviewUnit, measure_unit
 from piperline.signals.episode import save_signals
 
 
@@ -37,7 +37,7 @@ def signals_file(folder: Path, key: str) -> Path:
 
 
 def _measured(
-    setup: Setup, unit: Unit | Call, send: Callable[[object], None]
+    setup: Setup, unit: ReviewUnit | Call, send: Callable[[object], None]
 ) -> object:
     if isinstance(unit, Call):
         return answer(setup, unit, send)

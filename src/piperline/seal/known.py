@@ -13,13 +13,19 @@ from pathlib import Path
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
 from piperline.lerobot.dataset import Dataset
-from piperline.seal.seal import EpisodeSeal, FileSeal, Known, Seal, SealedClip
+from piperline.seal.seal import (
+    EpisodeSeal,
+    FileSeal,
+    KnownSeals,
+    Seal,
+    SealedClip,
+)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _Span = tuple[Path, int, int]
 
 
-def known_parts(datasets: Sequence[Dataset], origins: Origins) -> Known:
+def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
     """What is known of the videos of a new dataset before they are read.
 
     Args:
@@ -35,7 +41,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> Known:
             files.update(_files(dataset, seal))
             clips.update(_clips(dataset, seal, origins.leading))
             episodes = seal.episodes[: origins.leading]
-    return Known(
+    return KnownSeals(
         files={
             name: files[path]
             for name, path in origins.files.items()

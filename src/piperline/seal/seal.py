@@ -182,7 +182,7 @@ class SealedClip:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownSeals:
     """What is known of a dataset's videos before they are read.
 
     Attributes:
@@ -196,7 +196,7 @@ class Known:
     episodes: tuple[EpisodeSeal, ...] = ()
 
 
-_NOTHING = Known()
+_NOTHING = KnownSeals()
 _Clip = tuple[int, str, int]
 """An episode, the feature key of a camera, and the first frame in the video."""
 
@@ -210,7 +210,7 @@ def write_seal(
     root: Path,
     verdict: Mapping[str, Any] | None = None,
     *,
-    known: Known = _NOTHING,
+    known: KnownSeals = _NOTHING,
 ) -> None:
     """Seal the complete dataset at `root`, whose files are read for that.
 
@@ -244,7 +244,7 @@ def _file_seal(path: Path) -> FileSeal:
 def _episode_seals(
     contents: Contents,
     made: Mapping[str, Any],
-    known: Known,
+    known: KnownSeals,
     pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
     by_file: dict[Path, list[_Clip]] = {}
@@ -278,7 +278,7 @@ def _episode_seals(
 
 
 def _file_digests(
-    contents: Contents, known: Known, path: Path, clips: Sequence[_Clip]
+    contents: Contents, known: KnownSeals, path: Path, clips: Sequence[_Clip]
 ) -> dict[tuple[int, str], str]:
     """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
 

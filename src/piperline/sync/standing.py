@@ -32,7 +32,7 @@ _Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
-class Entry:
+class StandingEpisode:
     """What the record tells of an episode; see `convert.provenance.entry_of`."""
 
     source: str
@@ -80,7 +80,7 @@ class StandingDataset:
         self._record = _record(root)
         self.recipe = read_recipe(self._record, place)
         self.dataset = open_dataset(root)
-        self.entries = _read(Entry, self._record["episodes"], place)
+        self.entries = _read(StandingEpisode, self._record["episodes"], place)
         self._left: dict[str, list[LeftEntry]] = {}
         for left in _read(LeftEntry, self._record["left_out"], place):
             self._left.setdefault(left.source, []).append(left)
@@ -352,6 +352,6 @@ def _adapters() -> "dict[object, TypeAdapter[Any]]":
     from pydantic import TypeAdapter
 
     return {
-        Entry: TypeAdapter(list[Entry]),
+        StandingEpisode: TypeAdapter(list[StandingEpisode]),
         LeftEntry: TypeAdapter(list[LeftEntry]),
     }

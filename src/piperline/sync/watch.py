@@ -17,7 +17,7 @@ _Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True)
-class Told:
+class WatchRound:
     """What a round of watching tells; each thing once.
 
     Attributes:
@@ -35,7 +35,7 @@ class Told:
 
 def watch(
     inputs: Inputs, output: Path, options: SyncOptions, *, every: float
-) -> Iterator[Told]:
+) -> Iterator[WatchRound]:
     """Sync again and again, without an end.
 
     A recording is taken when two looks found it of the same size and time, no process has it open
@@ -57,7 +57,7 @@ def watch(
     watcher = _Watcher(inputs, output, options)
     while True:
         told = watcher.round()
-        if told != Told():
+        if told != WatchRound():
             yield told
         time.sleep(every)
 
@@ -74,21 +74,21 @@ class _Watcher:
         self._waiting: set[Path] = set()
         self._rounds = 0
 
-    def round(self) -> Told:
+    def round(self) -> WatchRound:
         """Look, and sync what is complete."""
         try:
             self._look()
             result = sync(self._inputs, self._output, self._options)
         except RecordingError as error:
             new = self._once([str(error)])
-            return Told(error=error) if new else Told()
+            return WatchRound(error=error) if new else WatchRound()
         except FileNotFoundError:  # a recording went while it was looked at
-            return Told()
+            return WatchRound()
         self._rounds += 1
         waiting = [p for p in result.waiting if p not in self._waiting]
         self._waiting = set(result.waiting)
         changed = not result.up_to_date or self._rounds == 1
-        return Told(
+        return WatchRound(
             result if changed else None,
             tuple(self._once(result.changes.left_out)),
             tuple(waiting),

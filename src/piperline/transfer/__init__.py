@@ -8,7 +8,7 @@ from piperline.transfer.edit import Preview, edit, preview_edit
 from piperline.transfer.result import (
     EditOptions,
     EditResult,
-    Options,
+    TransferOptions,
     TransferResult,
 )
 from piperline.transfer.transfer import aggregate, migrate
@@ -16,8 +16,8 @@ from piperline.transfer.transfer import aggregate, migrate
 __all__ = [
     "EditOptions",
     "EditResult",
-    "Options",
     "Preview",
+    "TransferOptions",
     "TransferResult",
     "aggregate",
     "edit",

@@ -20,7 +20,7 @@ from piperline.features import Feature, Schema
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.folder import DatasetFolder
 from piperline.text import is_utf8, printable
-from piperline.transfer.selection import Part
+from piperline.transfer.selection import DatasetPart
 
 _SPAN = re.compile(r"(\d{1,12}):(\d{1,12})")
 _WRITTEN = re.compile(
@@ -68,7 +68,7 @@ def _common(
 
 
 def own_columns(
-    parts: Sequence[Part], version: str, notes: list[str]
+    parts: Sequence[DatasetPart], version: str, notes: list[str]
 ) -> dict[str, pa.DataType]:
     """The own columns of the episode table that can be kept, with their types.
 
@@ -112,7 +112,9 @@ def _kind(
 
 
 def new_splits(
-    parts: Sequence[Part], kept: Sequence[Sequence[int]], notes: list[str]
+    parts: Sequence[DatasetPart],
+    kept: Sequence[Sequence[int]],
+    notes: list[str],
 ) -> dict[str, str] | None:
     """The splits of the new dataset; None where all is "train".
 

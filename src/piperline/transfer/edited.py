@@ -8,7 +8,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import Place
 from piperline.lerobot.dataset import Dataset
 from piperline.transfer.episodes import read_ahead
-from piperline.transfer.selection import Part
+from piperline.transfer.selection import DatasetPart
 
 
 class EditedEpisodes:
@@ -35,8 +35,8 @@ class EditedEpisodes:
         self._pieces: dict[int, list[Piece]] = {}
         for piece in pieces:
             self._pieces.setdefault(piece.index, []).append(piece)
-        self.parts: Sequence[Part] = [
-            Part(
+        self.parts: Sequence[DatasetPart] = [
+            DatasetPart(
                 dataset,
                 tuple(self._pieces),
             )

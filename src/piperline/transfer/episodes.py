@@ -9,11 +9,11 @@ from piperline.edits.pictures import Pictures
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.lerobot.dataset import Dataset
-from piperline.transfer.selection import Part
+from piperline.transfer.selection import DatasetPart
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedEpisode:
     """An episode that cannot be taken over.
 
     Attributes:
@@ -41,7 +41,7 @@ class EpisodeSource(Protocol):
         kept: for each part, the number there of each episode that was handed out.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[DatasetPart]
     total: int
     kept: list[list[int]]
 
@@ -65,14 +65,18 @@ class Episodes:
     """
 
     def __init__(
-        self, parts: Sequence[Part], pictures: Pictures, *, skip_bad: bool
+        self,
+        parts: Sequence[DatasetPart],
+        pictures: Pictures,
+        *,
+        skip_bad: bool,
     ) -> None:
         self.parts = parts
         self._pictures = pictures
         self._skip_bad = skip_bad
         self.total = sum(len(part.indices) for part in parts)
         self.kept: list[list[int]] = [[] for _ in parts]
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[SkippedEpisode] = []
 
     def __iter__(self) -> Iterator[EncodedEpisode]:
         """The episodes, in order.
@@ -105,7 +109,7 @@ class Episodes:
                 error.place = replace(
                     error.place or place, episode=place.episode
                 )
-            self.left_out.append(LeftOut(dataset, index, error))
+            self.left_out.append(SkippedEpisode(dataset, index, error))
             return None
 
     def _all_errors(self) -> DatasetError:
@@ -128,7 +132,9 @@ class Episodes:
         return error
 
 
-def read_ahead(part: Part) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
+def read_ahead(
+    part: DatasetPart,
+) -> Iterator[tuple[int, Future[EncodedEpisode]]]:
     """The episodes of a part; the next one is read while the caller copies bytes."""
     with ThreadPoolExecutor(1) as pool:
         waiting: list[tuple[int, Future[EncodedEpisode]]] = []

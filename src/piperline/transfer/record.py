@@ -9,8 +9,8 @@ from piperline.errors import DatasetError
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.seal import left_out_order
-from piperline.transfer.episodes import LeftOut
-from piperline.transfer.selection import Part
+from piperline.transfer.episodes import SkippedEpisode
+from piperline.transfer.selection import DatasetPart
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def record_of(
-    part: Part,
+    part: DatasetPart,
     kept: Sequence[int],
 ) -> dict[str, Any]:
     """How some episodes of a dataset were made."""
@@ -35,7 +35,7 @@ def record_of(
 
 
 def with_left_out(
-    record: dict[str, Any], left_out: Sequence[LeftOut]
+    record: dict[str, Any], left_out: Sequence[SkippedEpisode]
 ) -> dict[str, Any]:
     """A record that also tells what was left out; nothing where there is no record."""
     known = record.get("left_out", [])

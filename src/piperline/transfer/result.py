@@ -25,7 +25,7 @@ class EditOptions:
 
 
 @dataclass(frozen=True)
-class Options(EditOptions):
+class TransferOptions(EditOptions):
     """How datasets are transferred.
 
     Attributes:

@@ -11,7 +11,7 @@ _SPAN = re.compile(r"(\d{0,12}):(\d{0,12})|(\d{1,12})")
 
 
 @dataclass(frozen=True)
-class Part:
+class DatasetPart:
     """Some episodes of a dataset.
 
     Attributes:
@@ -26,7 +26,7 @@ class Part:
 def select(
     datasets: Sequence[Dataset],
     chosen: str | None,
-) -> list[Part]:
+) -> list[DatasetPart]:
     """The episodes that are chosen; datasets of which there are none are left out.
 
     Args:
@@ -46,7 +46,7 @@ def select(
         )
         start += len(dataset)
         if indices:
-            parts.append(Part(dataset, indices))
+            parts.append(DatasetPart(dataset, indices))
     return parts
 
 

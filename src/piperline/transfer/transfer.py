@@ -43,10 +43,10 @@ from piperline.transfer.record import (
     with_left_out,
     write_record,
 )
-from piperline.transfer.result import Options, TransferResult
+from piperline.transfer.result import TransferOptions, TransferResult
 from piperline.transfer.selection import select
 
-_DEFAULTS = Options()
+_DEFAULTS = TransferOptions()
 
 
 def aggregate(
@@ -54,7 +54,7 @@ def aggregate(
     output: Path,
     *,
     format: str | None = None,  # noqa: A002  # as the command line has it
-    options: Options = _DEFAULTS,
+    options: TransferOptions = _DEFAULTS,
 ) -> TransferResult:
     """Make one dataset of many; their versions may differ. Tasks are merged by their text.
 
@@ -114,7 +114,7 @@ def migrate(
     to: str,
     *,
     output: Path | None = None,
-    options: Options = _DEFAULTS,
+    options: TransferOptions = _DEFAULTS,
 ) -> TransferResult:
     """Make another version of a dataset.
 
@@ -161,7 +161,7 @@ def _request(
     command: str,
     datasets: Sequence[Path],
     version: str | None,
-    options: Options,
+    options: TransferOptions,
 ) -> str:
     """Names what is asked for, so that the same command after a kill is told from another one."""
     how = asdict(
@@ -202,7 +202,9 @@ def _check_version(dataset: Dataset, to: str) -> None:
         )
 
 
-def _all_opened(paths: Sequence[Path], options: Options) -> list[Dataset]:
+def _all_opened(
+    paths: Sequence[Path], options: TransferOptions
+) -> list[Dataset]:
     """Open all datasets, and see that they can become one.
 
     Raises:
@@ -229,7 +231,7 @@ def _all_opened(paths: Sequence[Path], options: Options) -> list[Dataset]:
     return opened
 
 
-def _opened(path: Path, options: Options) -> Dataset:
+def _opened(path: Path, options: TransferOptions) -> Dataset:
     dataset = open_dataset(path)
     if options.drop_missing_cameras:
         return dataset.without(dataset.missing_cameras)
@@ -241,7 +243,7 @@ def _transfer(
     datasets: Sequence[Dataset],
     place: Workplace,
     version: str,
-    options: Options,
+    options: TransferOptions,
 ) -> TransferResult:
     made = place.dataset
     parts = select(datasets, options.episodes)

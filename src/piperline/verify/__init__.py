@@ -1,6 +1,6 @@
 """Verification: a dataset against its recordings, against its seal, and in itself."""
 
-from piperline.verify.report import Report
-from piperline.verify.verify import Options, verify
+from piperline.verify.report import VerifyReport
+from piperline.verify.verify import VerifyOptions, verify
 
-__all__ = ["Options", "Report", "verify"]
+__all__ = ["VerifyOptions", "VerifyReport", "verify"]

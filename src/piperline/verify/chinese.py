@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from piperline.text import size_text
-from piperline.verify.report import Report
+from piperline.verify.report import VerifyReport
 
 VERDICTS: Mapping[str, str] = {"verified": "已验证", "not verified": "未通过"}
 SEVERITIES: Mapping[str, str] = {"error": "错误", "warning": "警告"}
@@ -76,8 +76,8 @@ CODES: Mapping[str, str] = {
 """What each finding is, in a few words."""
 
 
-def accounts(report: Report) -> Iterator[tuple[str, str]]:
-    """What was looked at: as `Report.accounts`."""
+def accounts(report: VerifyReport) -> Iterator[tuple[str, str]]:
+    """What was looked at: as `VerifyReport.accounts`."""
     looked, size = report.looked, report.size
     counts = f"{size.episodes} 个回合、{size.rows} 行、{size.cameras} 个相机"
     yield "数据集", f"LeRobot {report.version}、{counts}"
@@ -98,7 +98,7 @@ def accounts(report: Report) -> Iterator[tuple[str, str]]:
         yield "录制文件", _recordings(report)
 
 
-def _recordings(report: Report) -> str:
+def _recordings(report: VerifyReport) -> str:
     looked, size = report.looked, report.size
     parts = [
         f"{looked.episodes} / {size.episodes} 个回合",

@@ -20,8 +20,8 @@ from piperline.verify.decoded import DecodedFrames
 from piperline.verify.depth import ComparedDepth, compare_depth
 from piperline.verify.frames import (
     Candidate,
-    Clip,
     Compared,
+    DatasetClip,
     candidates,
     compare_frames,
     most_like,
@@ -271,7 +271,7 @@ class Comparison:
             yield from self._frames(episode, opened, encoded)
 
     def _depth(
-        self, episode: int, opened: OpenEpisode, clip: Clip
+        self, episode: int, opened: OpenEpisode, clip: DatasetClip
     ) -> Iterator[Finding]:
         """Hold a depth camera against the recorded distances."""
         feature = self.contents.info.features[clip.key]
@@ -313,7 +313,7 @@ class Comparison:
         return self.asked is not None and self.asked.mode == "copy"
 
     def _held(
-        self, episode: int, opened: OpenEpisode, clip: Clip
+        self, episode: int, opened: OpenEpisode, clip: DatasetClip
     ) -> Held | None:
         """The packets of a clip beside recorded ones; None where they are others by intent."""
         others = self.asked is not None and not self._copied
@@ -333,7 +333,9 @@ class Comparison:
         self.looked.packets += held.compared
         return held
 
-    def _other_packets(self, episode: int, clip: Clip, held: Held) -> Finding:
+    def _other_packets(
+        self, episode: int, clip: DatasetClip, held: Held
+    ) -> Finding:
         place = replace(
             self._clip_place(episode, clip), frame=held.differing[0]
         )
@@ -379,7 +381,7 @@ class Comparison:
     def _length(self, episode: int, opened: OpenEpisode) -> int:
         return min(self.contents.episodes[episode].length, opened.length)
 
-    def _clips(self, episode: int, opened: OpenEpisode) -> list[Clip]:
+    def _clips(self, episode: int, opened: OpenEpisode) -> list[DatasetClip]:
         """The clips that were recorded and can be read; the others are found in itself."""
         clips = []
         edited = self._edited(episode)
@@ -399,10 +401,10 @@ class Comparison:
                 self.contents.info.features[key]
             ):
                 continue
-            clips.append(Clip(camera, key, path, first, info.codec))
+            clips.append(DatasetClip(camera, key, path, first, info.codec))
         return clips
 
-    def _clip_place(self, episode: int, clip: Clip) -> Place:
+    def _clip_place(self, episode: int, clip: DatasetClip) -> Place:
         return Place(
             file=clip.path,
             episode=str(episode),
@@ -410,7 +412,7 @@ class Comparison:
         )
 
     def _frames(
-        self, episode: int, opened: OpenEpisode, clips: Sequence[Clip]
+        self, episode: int, opened: OpenEpisode, clips: Sequence[DatasetClip]
     ) -> Iterator[Finding]:
         length = self._length(episode, opened)
         try:
@@ -454,7 +456,7 @@ class Comparison:
         self,
         episode: int,
         opened: OpenEpisode,
-        clips: Sequence[Clip],
+        clips: Sequence[DatasetClip],
         result: Compared,
     ) -> Finding:
         frame, seen = result.bad[0]
@@ -476,7 +478,7 @@ class Comparison:
         return Finding(shown.code, "error", message, place, values)
 
     def _of_other_episodes(
-        self, episode: int, clip: Clip, frame: int
+        self, episode: int, clip: DatasetClip, frame: int
     ) -> Iterator[Candidate]:
         others = [
             number for number in range(len(self.matched)) if number != episode

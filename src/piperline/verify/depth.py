@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from piperline.features import Feature
 from piperline.recordings.reader import still_reading
-from piperline.verify.frames import Clip
+from piperline.verify.frames import DatasetClip
 from piperline.verify.recorded import OpenEpisode
 from piperline.video.depth import codes_of
 from piperline.video.depth_codes import Codes, DepthScale
@@ -33,7 +33,7 @@ class ComparedDepth:
 
 def compare_depth(
     opened: OpenEpisode,
-    clip: Clip,
+    clip: DatasetClip,
     feature: Feature,
     frames: Sequence[int],
     fps: int,
@@ -81,7 +81,7 @@ def compare_depth(
 
 def _codes(
     opened: OpenEpisode,
-    clip: Clip,
+    clip: DatasetClip,
     scale: DepthScale,
     frames: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Codes]]:
@@ -96,7 +96,7 @@ def _codes(
 
 
 def _like(
-    seen: Codes, opened: OpenEpisode, clip: Clip, scale: DepthScale
+    seen: Codes, opened: OpenEpisode, clip: DatasetClip, scale: DepthScale
 ) -> int | None:
     """The number of the recorded frame that a frame shows to the bit, if there is one."""
     every = _codes(opened, clip, scale)

@@ -26,7 +26,7 @@ _STRIPS = 2
 
 
 @dataclass(frozen=True)
-class Clip:
+class DatasetClip:
     """The frames of a camera of an episode.
 
     Attributes:
@@ -56,7 +56,7 @@ class Compared:
         worst: PSNR and number of the worst frames, with their pictures.
     """
 
-    clip: Clip
+    clip: DatasetClip
     looked: int = 0
     bad: list[tuple[int, View]] = field(default_factory=list)
     absent: list[int] = field(default_factory=list)
@@ -93,7 +93,7 @@ def spread(length: int, count: int) -> list[int]:
 
 def compare_frames(
     opened: OpenEpisode,
-    clips: Sequence[Clip],
+    clips: Sequence[DatasetClip],
     frames: Sequence[int],
     *,
     episode: int,
@@ -226,7 +226,10 @@ class Candidate:
 
 
 def candidates(
-    opened: OpenEpisode, clips: Sequence[Clip], clip: Clip, frame: int
+    opened: OpenEpisode,
+    clips: Sequence[DatasetClip],
+    clip: DatasetClip,
+    frame: int,
 ) -> Iterator[Candidate]:
     """What a frame of a clip may show of its own recorded episode.
 

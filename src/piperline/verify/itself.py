@@ -21,7 +21,7 @@ from piperline.verify.report import Looked
 from piperline.verify.rows import RowCheck, check_totals
 from piperline.verify.statistics import StatisticsCheck
 from piperline.verify.videos import (
-    VideoFile,
+    SpannedVideo,
     check_videos,
     missing_cameras,
 )
@@ -29,7 +29,7 @@ from piperline.verify.videos import (
 
 def check_itself(
     contents: Contents,
-    files: Sequence[VideoFile],
+    files: Sequence[SpannedVideo],
     looked: Looked,
     progress: Tally,
     *,
@@ -89,7 +89,7 @@ def _check_rows(
 
 
 def _check_leftovers(
-    contents: Contents, files: Sequence[VideoFile]
+    contents: Contents, files: Sequence[SpannedVideo]
 ) -> Iterator[Finding]:
     """Files below data/ and videos/ that belong to no episode: GR00T takes their rows as well."""
     used = {

@@ -9,7 +9,7 @@ from piperline.lerobot.info import Info
 from piperline.recordings.image_spans import AskedVideo, kept_clip
 from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.reader import still_reading
-from piperline.verify.frames import Clip
+from piperline.verify.frames import DatasetClip
 from piperline.verify.recorded import OpenEpisode, jpegs
 from piperline.video.image_header import is_padded
 from piperline.video.packets import packets
@@ -34,7 +34,7 @@ class Held:
 
 def compare_packets(
     opened: OpenEpisode,
-    clip: Clip,
+    clip: DatasetClip,
     length: int,
     info: Info,
     moved: Callable[[int], None],
@@ -82,7 +82,7 @@ def compare_packets(
     )
 
 
-def _described(opened: OpenEpisode, clip: Clip, strange: bytes) -> str:
+def _described(opened: OpenEpisode, clip: DatasetClip, strange: bytes) -> str:
     wanted = sha256(strange).digest()
     for camera, number, digest in _digests(opened, clip):
         if digest == wanted:
@@ -91,7 +91,7 @@ def _described(opened: OpenEpisode, clip: Clip, strange: bytes) -> str:
 
 
 def _digests(
-    opened: OpenEpisode, clip: Clip
+    opened: OpenEpisode, clip: DatasetClip
 ) -> Iterator[tuple[str, int, bytes]]:
     others = [
         camera for camera in opened.header.cameras if camera != clip.camera
@@ -118,7 +118,7 @@ def _is_jpeg(
     )
 
 
-def may_be_kept(opened: OpenEpisode, clip: Clip) -> bool:
+def may_be_kept(opened: OpenEpisode, clip: DatasetClip) -> bool:
     """Whether the packets of a clip can be recorded ones: JPEG, or those of a video."""
     header = opened.header.cameras[clip.camera]
     if header.packets:
@@ -127,7 +127,9 @@ def may_be_kept(opened: OpenEpisode, clip: Clip) -> bool:
     return header.storage == "jpeg" and clip.codec == "mjpeg"
 
 
-def were_kept(opened: OpenEpisode, clip: Clip, asked: AskedVideo) -> bool:
+def were_kept(
+    opened: OpenEpisode, clip: DatasetClip, asked: AskedVideo
+) -> bool:
     """Whether the packets of a clip have to be those of a recorded video.
 
     A piece was cut while it was converted, or later: then both it and the whole must be kept.

@@ -12,7 +12,7 @@ import numpy as np
 from piperline.finding import Finding
 from piperline.text import printable
 from piperline.verify import chinese
-from piperline.verify.report import Report, Strip
+from piperline.verify.report import Strip, VerifyReport
 from piperline.video.images import contact_sheet, encode_png
 
 _WIDTH = 480
@@ -34,12 +34,12 @@ _SWITCH = """<input type="radio" name="language" id="en" checked><label for="en"
 </script>"""
 
 
-def page(report: Report) -> str:
+def page(report: VerifyReport) -> str:
     """The page of a report."""
     return "\n".join(_parts(report)) + "\n"
 
 
-def _parts(report: Report) -> Iterator[str]:
+def _parts(report: VerifyReport) -> Iterator[str]:
     title = _text(f"{report.verdict}: {report.dataset.name}")
     look = "good" if report.verdict == "verified" else "bad"
     verdict = _both(report.verdict, chinese.VERDICTS[report.verdict])
@@ -63,7 +63,7 @@ def _parts(report: Report) -> Iterator[str]:
     yield "</main></body></html>"
 
 
-def _accounts(report: Report) -> Iterator[str]:
+def _accounts(report: VerifyReport) -> Iterator[str]:
     told = [*report.accounts()]
     edited = [
         (*account, *account) for account in told if account[0] == "edited"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Progress:
+class VerifyProgress:
     """How far a verification is; `verify` calls back with it when it changes.
 
     Attributes:
@@ -19,7 +19,7 @@ class Progress:
     total: int = 0
 
 
-Watcher = Callable[[Progress], None]
+Watcher = Callable[[VerifyProgress], None]
 
 
 class Tally:
@@ -30,11 +30,11 @@ class Tally:
     """
 
     def __init__(self, watch: Watcher = lambda _state: None) -> None:
-        self._state, self._watch = Progress(), watch
+        self._state, self._watch = VerifyProgress(), watch
 
     def begin(self, phase: str, total: int) -> None:
         """The next phase begins, of so much."""
-        self._state = Progress(phase, 0, total)
+        self._state = VerifyProgress(phase, 0, total)
         self._watch(self._state)
 
     def moved(self, count: int = 1) -> None:

@@ -79,7 +79,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """What a verification found.
 
     Attributes:

@@ -32,7 +32,7 @@ from piperline.verify.itself import check_itself
 from piperline.verify.match import match
 from piperline.verify.progress import Tally, Watcher
 from piperline.verify.recorded import Bad, RecordedEpisode, Sources
-from piperline.verify.report import Looked, Report, Size, Strip
+from piperline.verify.report import Looked, Size, Strip, VerifyReport
 from piperline.verify.sealed import check_seal
 from piperline.verify.videos import check_the_rest, video_files
 
@@ -40,7 +40,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifyOptions:
     """How a dataset is verified.
 
     Attributes:
@@ -63,10 +63,10 @@ class Options:
     bad: Bad = field(default_factory=dict)
 
 
-DEFAULTS = Options()
+DEFAULTS = VerifyOptions()
 
 
-def verify(root: Path, options: Options = DEFAULTS) -> Report:
+def verify(root: Path, options: VerifyOptions = DEFAULTS) -> VerifyReport:
     """Verify a LeRobot dataset, v2.0, v2.1 or v3.0; nothing is written.
 
     Args:
@@ -88,7 +88,7 @@ def verify(root: Path, options: Options = DEFAULTS) -> Report:
 class _Verification:
     """Collects what is found, and what is not looked at."""
 
-    def __init__(self, root: Path, options: Options) -> None:
+    def __init__(self, root: Path, options: VerifyOptions) -> None:
         self._root, self._options = root, options
         self._looked = Looked()
         self._decoded, self._progress = DecodedFrames(), Tally(options.watch)
@@ -284,7 +284,7 @@ class _Verification:
             )
         return load_layout("piper")
 
-    def report(self) -> Report:
+    def report(self) -> VerifyReport:
         contents = self._contents
         size = Size()
         if contents:
@@ -293,7 +293,7 @@ class _Verification:
         strips = [
             strip for held in (self._strips or {}).values() for strip in held
         ]
-        return Report(
+        return VerifyReport(
             self._root,
             contents.info.version if contents else None,
             size,

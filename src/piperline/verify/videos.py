@@ -31,7 +31,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class VideoFile:
+class SpannedVideo:
     """A video file of a camera, and the spans of it that episodes have, in order."""
 
     path: Path
@@ -68,7 +68,7 @@ def frame_size(feature: Feature) -> tuple[int, int]:
     return width, height
 
 
-def video_files(contents: Contents) -> list[VideoFile]:
+def video_files(contents: Contents) -> list[SpannedVideo]:
     """Every video file that an episode has a span of."""
     spans: dict[tuple[Path, str], list[Span]] = {}
     for episode, row in enumerate(contents.episodes):
@@ -77,7 +77,7 @@ def video_files(contents: Contents) -> list[VideoFile]:
             span = Span(episode, first, first + row.length)
             spans.setdefault((path, camera), []).append(span)
     return [
-        VideoFile(
+        SpannedVideo(
             *key,
             tuple(held),
         )
@@ -85,7 +85,7 @@ def video_files(contents: Contents) -> list[VideoFile]:
     ]
 
 
-def missing_cameras(files: Sequence[VideoFile]) -> list[str]:
+def missing_cameras(files: Sequence[SpannedVideo]) -> list[str]:
     """Cameras that are declared and of which there is no video at all."""
     there = {file.camera for file in files if file.path.exists()}
     return sorted({file.camera for file in files} - there)
@@ -93,7 +93,7 @@ def missing_cameras(files: Sequence[VideoFile]) -> list[str]:
 
 def check_videos(
     contents: Contents,
-    files: Sequence[VideoFile],
+    files: Sequence[SpannedVideo],
     looked: Looked,
     ends: DecodedFrames | None,
 ) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def check_videos(
         ends: takes down the first and the last frame of each; None decodes nothing.
     """
 
-    def look(file: VideoFile) -> list[Finding]:
+    def look(file: SpannedVideo) -> list[Finding]:
         return _look(contents, file, ends)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
@@ -117,7 +117,7 @@ def check_videos(
 
 def check_the_rest(
     contents: Contents,
-    files: Sequence[VideoFile],
+    files: Sequence[SpannedVideo],
     decoded: DecodedFrames,
     progress: Tally,
 ) -> Iterator[Finding]:
@@ -133,7 +133,7 @@ def check_the_rest(
     progress.begin("videos", every)
     progress.moved(min(every, decoded.count))
 
-    def decode(file: VideoFile) -> tuple[list[Finding], int]:
+    def decode(file: SpannedVideo) -> tuple[list[Finding], int]:
         try:
             info, frames = probe(file.path, pix_fmt="unknown")
         except DatasetError:  # found already
@@ -150,7 +150,7 @@ def check_the_rest(
 
 
 def _look(
-    contents: Contents, file: VideoFile, ends: DecodedFrames | None
+    contents: Contents, file: SpannedVideo, ends: DecodedFrames | None
 ) -> list[Finding]:
     """What is wrong with a file."""
     if not file.path.exists():
@@ -186,7 +186,7 @@ def _look(
     return [*found, *_decode(file, fps, wanted, ends)]
 
 
-def _numbers(file: VideoFile, frames: int, fps: int) -> range:
+def _numbers(file: SpannedVideo, frames: int, fps: int) -> range:
     """The numbers of the frames of a file: a v3.0 dataset's episodes may begin as late as it."""
     if not min(span.first for span in file.spans):
         return range(frames)
@@ -194,7 +194,7 @@ def _numbers(file: VideoFile, frames: int, fps: int) -> range:
     return range(first, first + frames)
 
 
-def _check_spans(file: VideoFile, held: range) -> Iterator[Finding]:
+def _check_spans(file: SpannedVideo, held: range) -> Iterator[Finding]:
     """The spans lie behind one another from the first to the last frame of the file."""
     reached = held.start
     for span in sorted(file.spans, key=lambda span: span.first):
@@ -217,7 +217,7 @@ def _check_spans(file: VideoFile, held: range) -> Iterator[Finding]:
 
 
 def _decode(
-    file: VideoFile, fps: int, wanted: Sequence[int], decoded: DecodedFrames
+    file: SpannedVideo, fps: int, wanted: Sequence[int], decoded: DecodedFrames
 ) -> list[Finding]:
     """What does not decode of the wanted frames; `decoded` takes down what does."""
     count = 0

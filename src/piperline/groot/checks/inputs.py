@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from piperline.errors import Place
 from piperline.finding import command
-from piperline.groot.loader import Meta, Rows
+from piperline.groot.loader import LoaderRows, Meta
 from piperline.groot.modality_config import Choice
 from piperline.groot.settings import Launch
 from piperline.groot.versions import Target
@@ -31,7 +31,7 @@ class Subject:
     """
 
     meta: Meta
-    rows: Rows
+    rows: LoaderRows
     choice: Choice
     target: Target
     launch: Launch

@@ -35,7 +35,7 @@ _MEMORY_LIMIT = 16e9
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TrainingForecast:
     """What training on a dataset will take; estimates, except for the counts.
 
     Attributes:
@@ -92,7 +92,7 @@ def _usable(subject: Subject) -> list[int]:
     ]
 
 
-def forecast(subject: Subject) -> Forecast:
+def forecast(subject: Subject) -> TrainingForecast:
     """Estimate what training on the dataset takes."""
     lengths, usable, launch = subject.lengths, _usable(subject), subject.launch
     splits = int(1 / launch.sampling_rate)
@@ -114,7 +114,7 @@ def forecast(subject: Subject) -> Forecast:
     shard = math.ceil(steps / wanted) if wanted else 0
     shard_bytes = 2 * shard * len(cameras) * _PROCESSED_PIXELS * 3
     memory = _PROCESS_BYTES + decoded_bytes + shard_bytes
-    return Forecast(
+    return TrainingForecast(
         episodes=len(subject.meta.episodes),
         frames=sum(lengths),
         usable_steps=steps,
@@ -149,7 +149,7 @@ def _hold_error(subject: Subject) -> float | None:
     return total / count if count else None
 
 
-def _forecast_n15(subject: Subject) -> Forecast:
+def _forecast_n15(subject: Subject) -> TrainingForecast:
     """N1.5 draws rows: every row is a sample, each frame is sought by its time, no shards."""
     lengths, launch, cameras = (
         subject.lengths,
@@ -159,7 +159,7 @@ def _forecast_n15(subject: Subject) -> Forecast:
     frames = sum(lengths)
     sought = [seek for _, seek, _ in cameras]
     memory = _PROCESS_BYTES
-    return Forecast(
+    return TrainingForecast(
         episodes=len(subject.meta.episodes),
         frames=frames,
         usable_steps=frames,
