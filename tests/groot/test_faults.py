@@ -1024,6 +1024,20 @@ def test_a_group_without_names_is_absolute(tmp_path):
 def test_a_config_needs_a_camera(copy):
     edit_json(copy, "modality.json", lambda value: value.update(video={}))
     assert codes(copy) == ["config-cameras"]
+    (found,) = preflight(copy).findings
+    assert "groot config" in found.remedy
+
+    def images(value):
+        for feature in value["features"].values():
+            if feature["dtype"] == "video":
+                feature["dtype"] = "image"
+
+    edit_json(copy, "info.json", images)
+    findings = preflight(copy).findings
+    (found,) = [f for f in findings if f.code == "config-cameras"]
+    assert found.remedy.endswith(
+        f"migrate {copy} --to v2.1 --images-to-videos --output {copy}_videos"
+    )
 
 
 def idle_left(values):

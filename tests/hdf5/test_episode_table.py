@@ -159,3 +159,38 @@ names = ["a", "b"]
     assert found.count == EpisodeCount(
         "mine", fps=10, episodes=1, misfits=1, frames=4
     )
+
+
+def attribute_of_the_file(file):
+    file.attrs["fps"] = 30
+
+
+def attribute_of_one_value(file):
+    file.attrs["frame_rate"] = np.array([30.0])
+
+
+def clock_in_milliseconds(file):
+    file["observations/timestamps"] = np.arange(5) * 1000 / 30
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [attribute_of_the_file, attribute_of_one_value, clock_in_milliseconds],
+)
+def test_a_rate_that_the_layout_does_not_have_is_told(tmp_path, mark):
+    path = write_aloha(tmp_path / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        mark(file)
+    told = table_of(path).notes[0]
+    assert "tells 30 frames a second, 50 are written" in told
+
+
+@pytest.mark.parametrize("fps", [50, 50.3, 0, -1, 1e9, "fast", np.nan])
+def test_a_rate_that_fits_or_is_none_is_not_told(tmp_path, fps):
+    path = write_aloha(tmp_path / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["fps"] = fps
+        file["observations/timestamp"] = np.arange(5) / 50
+    notes = table_of(path).notes
+    assert [note for note in notes if "frames a second" in note] == []
+    assert "not used: observations/qvel, float32 of shape (5, 14)" in notes

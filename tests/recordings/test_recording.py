@@ -10,6 +10,7 @@ import pytest
 from piperline.errors import BadEpisode, LayoutMismatch, Place, RecordingError
 from piperline.recordings.layout import load_layout
 from piperline.recordings.recording import Recording
+from piperline.recordings.rules import TaskRule
 from piperline.video.images import decode_image
 from tests.helpers.recordings import (
     STORAGES,
@@ -384,3 +385,24 @@ def test_files_that_are_no_recordings(tmp_path):
     ]:
         with pytest.raises(RecordingError, match=words):
             Recording(path, PIPER)
+
+
+def test_of_several_texts_of_an_attribute_the_first_is_taken_and_told(tmp_path):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1)
+    texts = np.array(["pick", "put"], dtype=h5py.string_dtype())
+    change(path, lambda group: group.attrs.__setitem__("instruction", texts))
+    header = header_of(path)
+    assert header.task == "pick"
+    assert header.notes == (
+        "2 instructions in an attribute: the first is taken",
+    )
+
+
+def test_a_dataset_in_place_of_the_attribute_is_told(tmp_path):
+    path = write_piper(tmp_path / "a.hdf5", episodes=1, tasks=[None])
+    assert header_of(path).no_task.endswith("instruction: not there")
+    change(path, lambda group: group.create_dataset("instruction", data="pick"))
+    told = header_of(path).no_task
+    assert 'the dataset instruction is: text = "instruction"' in told
+    layout = dataclasses.replace(PIPER, task=TaskRule(text="instruction"))
+    assert header_of(path, "episode_0", layout).task == "pick"

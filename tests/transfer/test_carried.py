@@ -387,6 +387,25 @@ def test_subtasks_are_merged_and_renumbered(tmp_path, episodes):
     assert subtasks_of(there) == subtasks_of(back) == wanted
 
 
+def test_subtasks_of_v21_in_a_table_of_v30(tmp_path, episodes):
+    roots = []
+    for number, texts in enumerate((["reach", "grasp"], ["grasp", "lift"])):
+        root = with_subtasks(
+            tmp_path / str(number),
+            "v2.1",
+            episodes[number : number + 1],
+            [0, 1, 1],
+            [],
+        )
+        table = text_table("subtask", {texts[0]: 0, texts[1]: 1})
+        pq.write_table(table, root / "meta/subtasks.parquet")
+        roots.append(root)
+    made = aggregate(roots, tmp_path / "both").output
+    assert open_dataset(made).version == "v2.1"
+    wanted = ["reach", "grasp", "grasp", "grasp", "lift", "lift"]
+    assert subtasks_of(made) == wanted
+
+
 def test_subtasks_without_a_table_do_not_mix_with_others(tmp_path, episodes):
     one = with_subtasks(
         tmp_path / "one", "v3.0", episodes[:1], [0, 1, 1], ["reach", "grasp"]

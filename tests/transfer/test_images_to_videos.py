@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from piperline.errors import DatasetError
+from piperline.errors import DatasetError, UnsupportedVersion
 from piperline.features import Feature
 from piperline.lerobot import WRITERS
 from piperline.lerobot.dataset import open_dataset
@@ -146,3 +146,17 @@ def test_channels_may_come_first(tmp_path):
         codes_of(episode.clips[KEY].path) for episode in open_dataset(made)
     ]
     assert found == [[0, 9], [1, 9]]
+
+
+def test_a_dataset_of_the_same_version_is_migrated_for_its_images(tmp_path):
+    root = image_set(
+        tmp_path / "set", "v2.1", [[encoded(code) for code in (1, 2, 3)]]
+    )
+    with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
+        migrate(root, "v2.1")
+    made = migrate(root, "v2.1", options=OPTIONS)
+    assert made.backup == tmp_path / "set_v21"
+    (episode,) = open_dataset(root)
+    assert codes_of(episode.clips[KEY].path) == [1, 2, 3]
+    with pytest.raises(UnsupportedVersion, match=r"v2\.1 already"):
+        migrate(root, "v2.1", options=OPTIONS)

@@ -43,6 +43,8 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
             yield from wrap(text, console.width, subsequent_indent="      ")
     if table.misfits:
         yield f"  {table.misfits:,} of {plural(len(table.rows), 'episode')} do not fit"
+    for note in table.notes:
+        yield f"  note: {note}"
 
 
 def _camera_lines(table: EpisodeTable) -> Iterator[str]:

@@ -13,7 +13,7 @@ from piperline.lerobot.info import LONGEST_SECONDS
 from piperline.recordings.limits import out_of_memory
 from piperline.recordings.recorded_episode import EpisodeHeader
 from piperline.recordings.recording import Recording
-from piperline.recordings.unused import unused_notes
+from piperline.recordings.unused import rate_notes, unused_notes
 
 
 def look(
@@ -61,7 +61,12 @@ def _looked(
         header = episode.header()
         planned = _planned(recording, name, source, job, header)
         episode.vectors(header.length)  # numbers that are none are told now
-        unused = tuple(unused_notes(episode, job.layout)) if first else ()
+        unused: tuple[str, ...] = ()
+        if first:
+            unused = (
+                *rate_notes(episode, job.layout, header.length),
+                *unused_notes(episode, job.layout),
+            )
     except (RecordingError, VideoError) as error:
         return Refused(error)
     except MemoryError:

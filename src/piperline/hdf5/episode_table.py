@@ -11,6 +11,7 @@ from piperline.recordings.detect import fitting_layouts, settle
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import EpisodeHeader
 from piperline.recordings.recording import Recording
+from piperline.recordings.unused import rate_notes, unused_notes
 from piperline.text import printable
 
 
@@ -43,11 +44,13 @@ class EpisodeTable:
         layout: its name.
         fps: frames a second.
         rows: the episodes in natural order.
+        notes: what the layout leaves unused of the first that fits, and a rate that is another.
     """
 
     layout: str
     fps: int
     rows: Sequence[EpisodeSummary]
+    notes: Sequence[str] = ()
 
     @property
     def frames(self) -> int:
@@ -147,7 +150,20 @@ def episode_table(
         if recording is None:
             return None
         rows = [_row(recording, name, bad) for name in recording.episodes()]
-        return EpisodeTable(recording.layout.name, recording.layout.fps, rows)
+        layout = recording.layout
+        notes = _notes(recording, rows)
+        return EpisodeTable(layout.name, layout.fps, rows, notes)
+
+
+def _notes(recording: Recording, rows: Sequence[EpisodeSummary]) -> list[str]:
+    first = next((row for row in rows if row.frames), None)
+    if first is None:
+        return []
+    episode, layout = recording.episode(first.name), recording.layout
+    return [
+        *rate_notes(episode, layout, first.frames or 0),
+        *unused_notes(episode, layout),
+    ]
 
 
 def _row(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from piperline.errors import DatasetError, Place
 from piperline.lerobot.parquet_pages import unfolded_size
+from piperline.lerobot.values import Values
 from piperline.text import printable, size_text
 
 _LARGEST_GROUP = 2 << 30
@@ -246,6 +247,34 @@ def table_of(
             found=f"columns {printable(', '.join(rows.columns))}",
         )
     return rows.all(columns)
+
+
+def numbered_texts(path: Path, name: str) -> list[str]:
+    """The texts of a table of tasks or subtasks, as LeRobot v3.0 has them, by their numbers.
+
+    Args:
+        path: the table.
+        name: "task" or "subtask".
+
+    Raises:
+        DatasetError: it is missing or damaged, or no such table.
+    """
+    table = table_of(path)
+    number = f"{name}_index"
+    texts = [column for column in table.column_names if column != number]
+    # lerobot's readers go by the position of a row, not by its number: both must agree.
+    if (
+        len(texts) != 1
+        or number not in table.column_names
+        or table[number].to_pylist() != list(range(table.num_rows))
+    ):
+        raise DatasetError(
+            f"{path.name} is not a table of texts numbered 0, 1, 2, ...",
+            place=Place(file=path),
+            found=printable(f"columns {', '.join(table.column_names)}"),
+        )
+    values = {name: table[texts[0]].to_pylist()}
+    return list(Values(values, path.name, Place(file=path)).texts(name))
 
 
 class TableWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types

@@ -26,7 +26,7 @@ from piperline.lerobot.info import (
     TaskRow,
     check_numbers,
 )
-from piperline.lerobot.parquet import ParquetRows
+from piperline.lerobot.parquet import ParquetRows, numbered_texts
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _META = Path("meta")
 EPISODES, TASKS = _META / "episodes.jsonl", _META / "tasks.jsonl"
 STATS, SUBTASKS = _META / "episodes_stats.jsonl", _META / "subtasks.jsonl"
+_SUBTASKS_OF_V30 = _META / "subtasks.parquet"
 _EPISODE_INDEX = re.compile(rb'"episode_index":\s*(\d{1,15})\b')
 
 
@@ -191,6 +192,11 @@ class V21Reader:
         return list(self._folder.lines(path))
 
     def _subtasks(self) -> dict[int, str]:
+        if self._folder.has(
+            _SUBTASKS_OF_V30
+        ):  # by hand: LeRobot's v2.1 has no subtasks
+            path = self._folder.path(_SUBTASKS_OF_V30)
+            return dict(enumerate(numbered_texts(path, "subtask")))
         if not self._folder.has(SUBTASKS):
             return {}
         rows = self._folder.lines(SUBTASKS)

@@ -28,14 +28,13 @@ from piperline.lerobot.info import (
     Info,
     check_numbers,
 )
-from piperline.lerobot.parquet import ParquetRows, table_of
+from piperline.lerobot.parquet import ParquetRows, numbered_texts
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30_files import TableFiles, VideoFiles
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
 from piperline.stats import QUANTILES, FeatureStats, merge_stats
-from piperline.text import printable
 
 _MIB = 1 << 20
 _META = Path("meta")
@@ -327,33 +326,11 @@ class V30Reader:
         ]
         check_numbers(numbers, path)
 
-    def _texts(
-        self, path: Path, name: str, *, needed: bool
-    ) -> list[str | None]:
+    def _texts(self, path: Path, name: str, *, needed: bool) -> list[str]:
         """The texts of a task table in order; lerobot makes it with the first episode."""
         if not needed and not self._folder.has(path):
             return []
-        table = table_of(self._folder.path(path))
-        place = Place(file=self._folder.root / path)
-        number = f"{name}_index"
-        texts = [column for column in table.column_names if column != number]
-        # lerobot's readers go by the position of a row, not by its number: both must agree.
-        if (
-            len(texts) != 1
-            or number not in table.column_names
-            or table[number].to_pylist() != list(range(table.num_rows))
-        ):
-            raise DatasetError(
-                f"{path.name} is not a table of texts numbered 0, 1, 2, ...",
-                place=place,
-                found=printable(f"columns {', '.join(table.column_names)}"),
-            )
-        values = Values(
-            {name: table[texts[0]].to_pylist()},
-            path.name,
-            place,
-        )
-        return list(values.texts(name))
+        return numbered_texts(self._folder.path(path), name)
 
     def data_path(self, index: int) -> str:
         """Where the rows of an episode lie below the folder.

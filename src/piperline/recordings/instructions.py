@@ -11,7 +11,7 @@ import numpy as np
 
 from piperline.errors import BadEpisode, Place
 from piperline.recordings.beside import find_beside, read_beside, value_at
-from piperline.recordings.hdf5 import lookup, text
+from piperline.recordings.hdf5 import is_there, lookup, text
 from piperline.recordings.rules import TaskRule
 from piperline.text import is_utf8, printable
 
@@ -24,11 +24,13 @@ class Instruction:
         text: without spaces around it; None where no source tells one.
         instead: what was found where there is none.
         rows: the text of each row of a dataset, empty ones too, where it holds several.
+        several: how many different texts an attribute holds, where the first of them is taken.
     """
 
     text: str | None
     instead: str = ""
     rows: tuple[str, ...] = ()
+    several: int = 0
 
 
 def find_instruction(
@@ -50,9 +52,11 @@ def find_instruction(
         texts = texts_of(value, rule.key)
         if texts:
             return Instruction(
-                _chosen(rule, texts, place), rows=_of_rows(value, rule)
+                _chosen(rule, texts, place),
+                rows=_of_rows(value, rule),
+                several=_several(texts, rule),
             )
-        reasons.append(_reason(rule, value))
+        reasons.append(_reason(rule, value) + _of_that_name(rule, root, place))
     return Instruction(None, "; ".join(reasons) or "none, or empty")
 
 
@@ -100,6 +104,24 @@ def _of_rows(value: object, rule: TaskRule) -> tuple[str, ...]:
         for item in value.ravel().tolist()
     )
     return rows if len({row for row in rows if row}) > 1 else ()
+
+
+def _several(texts: list[str], rule: TaskRule) -> int:
+    """How many different texts an attribute holds, one of which is taken for no reason."""
+    of_attribute = "@" in (rule.text or "") and not rule.key
+    count = len(set(texts))
+    return count if of_attribute and rule.choose == "first" and count > 1 else 0
+
+
+def _of_that_name(rule: TaskRule, root: h5py.Group, place: Place) -> str:
+    """Tells of a dataset that has the name of an attribute which is not there."""
+    path, mark, name = (rule.text or "").partition("@")
+    dataset = f"{path}/{name}" if path.strip("/") else f"{path}{name}"
+    if not mark or is_there(root, rule.text or "", place):
+        return ""
+    if not is_there(root, dataset, place):
+        return ""
+    return f', but the dataset {dataset} is: text = "{dataset}" under [[task]] of a layout reads it'
 
 
 def value_of(rule: TaskRule, root: h5py.Group, place: Place) -> object:

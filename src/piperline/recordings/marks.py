@@ -1,7 +1,8 @@
-"""What recorders note beside the frames: success, times, rows behind the last frame."""
+"""What recorders note beside the frames: success, rate, times, rows behind the last frame."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from piperline.recordings.hdf5 import (
     resolve,
 )
 from piperline.recordings.limits import READ_MEMORY
+from piperline.recordings.rules import HIGHEST_RATE
 
 LABELS = (
     "success",
@@ -28,7 +30,16 @@ LABELS = (
 )
 """Attributes that tell whether an episode is good, as recorders name them."""
 
-TIMES = ("timestamp", "timestamps", "time")
+RATES = ("fps", "frame_rate", "framerate", "frequency", "freq", "hz")
+"""Attributes of an episode or its file that tell frames a second, as recorders name them."""
+
+TIMES = (
+    "timestamp",
+    "timestamps",
+    "time",
+    "observations/timestamp",
+    "observations/timestamps",
+)
 """Datasets with the time of each frame, as recorders name them."""
 
 _MOST_BEHIND = 10_000
@@ -42,11 +53,13 @@ class Marks:
 
     Attributes:
         labels: of `LABELS`, those that are there and tell yes or no.
+        rate: frames a second, as an attribute of `RATES` tells; None where none does.
         times: seconds, float64 (length,); None where there are none.
         behind: values of the first vector behind the last frame, float32 (N, D), at most 10,000.
     """
 
     labels: Mapping[str, bool] = field(default_factory=dict)
+    rate: float | None = None
     times: NDArray[np.float64] | None = None
     behind: NDArray[np.float32] | None = None
 
@@ -67,6 +80,8 @@ def read_marks(
         for name in LABELS
         if (value := _label(root, name)) is not None
     }
+    rates = (_rate(node, name) for node in (root, root.file) for name in RATES)
+    rate = next((rate for rate in rates if rate is not None), None)
     times = next(
         (
             t
@@ -84,19 +99,34 @@ def read_marks(
                 )
         except (MemoryError, *READ_ERRORS):
             behind = None
-    return Marks(labels, times, behind)
+    return Marks(labels, rate, times, behind)
 
 
-def _label(root: h5py.Group, name: str) -> bool | None:
+def _single(node: h5py.Group, name: str) -> NDArray[Any] | None:
+    """An attribute of one value, shape (1,); None where there is none that can be read."""
     try:
-        if name not in root.attrs or root.attrs.get_id(name).shape not in {
+        if name not in node.attrs or node.attrs.get_id(name).shape not in {
             (),
             (1,),
         }:
             return None
         with at_most_more(READ_MEMORY):
-            value = np.asarray(root.attrs[name]).reshape(-1)
+            return np.asarray(node.attrs[name]).reshape(-1)
     except (MemoryError, *READ_ERRORS):
+        return None
+
+
+def _rate(node: h5py.Group, name: str) -> float | None:
+    value = _single(node, name)
+    if value is None or value.dtype.kind not in "iuf":
+        return None
+    rate = float(value[0])
+    return rate if 1 <= rate <= HIGHEST_RATE else None
+
+
+def _label(root: h5py.Group, name: str) -> bool | None:
+    value = _single(root, name)
+    if value is None:
         return None
     if value.dtype.kind in "biu":
         return bool(value[0])

@@ -125,6 +125,10 @@ class Episode:
 
     def _spans(self, told: Instruction, length: int, notes: list[str]) -> Spans:
         """When the instruction changes, where a dataset has one for each frame."""
+        if told.several:
+            notes.append(
+                f"{told.several} instructions in an attribute: the first is taken"
+            )
         if not told.rows:
             return ()
         rows = self._text_rows(len(told.rows), length)

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from piperline.recordings.hdf5 import datasets_below, describe
 from piperline.recordings.layout import Layout
 from piperline.recordings.recorded_episode import Episode
+from piperline.recordings.times import disagrees, measured_rate
 from piperline.text import printable
 
 
@@ -64,3 +65,25 @@ def unused_notes(episode: Episode, layout: Layout) -> list[str]:
         f"left out, {why}: {', '.join(paths)}" for why, paths in reasons.items()
     ]
     return [*notes, *told]
+
+
+def rate_notes(episode: Episode, layout: Layout, length: int) -> list[str]:
+    """A line where a recorder tells a rate that is not the layout's, which does not ask for it.
+
+    Args:
+        episode: whose marks are read.
+        layout: with the rate that is written.
+        length: frames of the episode.
+    """
+    rule, fps = layout.time, layout.fps
+    if rule.timestamps or rule.rate or rule.align or rule.file:
+        return []  # told by the episode's own notes
+    marks = episode.marks(length)
+    told = {"the recording": marks.rate}
+    if marks.times is not None:
+        told["its clock"] = measured_rate(marks.times)
+    return [
+        f"{who} tells {rate:.4g} frames a second, {fps} are written: see --fps"
+        for who, rate in told.items()
+        if rate is not None and disagrees(rate, fps)
+    ]

@@ -127,7 +127,7 @@ def migrate(
 
     Raises:
         DatasetError: the dataset cannot be read.
-        UnsupportedVersion: it is of that version already.
+        UnsupportedVersion: it is of that version already, and no images are to become videos.
         OutputExists: there is something at `output`.
         OutputError: the output cannot be written.
     """
@@ -141,13 +141,13 @@ def migrate(
             thorough=False,
         )
         # before a folder is made for the output
-        _check_version(_opened(dataset, options), to)
+        _check_version(_opened(dataset, options), to, options)
     # Before the dataset is opened: what a killed migration left at its path is put right.
     with workplace(target, request) as place:
         if place.finished:
             return TransferResult.of_existing(target, [], place.backup)
         opened = _opened(dataset, options)
-        _check_version(opened, to)
+        _check_version(opened, to, options)
         if output is None:
             result = _transfer([opened], place, to, options)
             return _finished(result, target, [], place.exchange())
@@ -195,8 +195,11 @@ def _depth_note(version: str, schema: Schema) -> list[str]:
     return [note]
 
 
-def _check_version(dataset: Dataset, to: str) -> None:
-    if dataset.version == to:
+def _check_version(dataset: Dataset, to: str, options: TransferOptions) -> None:
+    features = dataset.schema.features.values()
+    has_images = any(feature.dtype == "image" for feature in features)
+    to_do = options.images_to_videos and has_images
+    if dataset.version == to and not to_do:
         raise UnsupportedVersion(
             f"the dataset is {to} already", place=Place(file=dataset.root)
         )

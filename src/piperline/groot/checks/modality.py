@@ -241,6 +241,23 @@ def _rewrite(meta: Meta) -> str:
     return command("piperline", "groot", "config", meta.root, "--overwrite")
 
 
+def _with_videos(meta: Meta) -> str:
+    features = meta.schema.features.values()
+    if not any(feature.dtype == "image" for feature in features):
+        return _rewrite(meta)
+    made = meta.root.with_name(f"{meta.root.name}_videos")
+    return command(
+        "piperline",
+        "migrate",
+        meta.root,
+        "--to",
+        "v2.1",
+        "--images-to-videos",
+        "--output",
+        made,
+    )
+
+
 def check_choice(
     meta: Meta, choice: Choice, config: Place
 ) -> Iterator[Finding]:
@@ -269,7 +286,11 @@ def check_choice(
     if not choice.cameras:
         message = "the config uses no camera: GR00T reads videos only, no images in Parquet files"
         yield Finding(
-            "config-cameras", "error", message, config, remedy=_rewrite(meta)
+            "config-cameras",
+            "error",
+            message,
+            config,
+            remedy=_with_videos(meta),
         )
     if len(choice.representations) != len(choice.action):
         message = (
