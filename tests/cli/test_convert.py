@@ -15,6 +15,7 @@ from piperline.cli.console import Output
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import hdf2lerobotv21
 from piperline.convert.progress import Progress
+from piperline.demo.session import write_recordings
 from piperline.text import size_text
 from piperline.video.encoder import MODES
 from tests.helpers.recordings import write_piper
@@ -154,6 +155,29 @@ def test_a_closed_stream_is_no_error(data, tmp_path, descriptor):
     done = subprocess.run(["bash", "-c", script, "bash", *command], check=False)
     assert done.returncode == 0
     assert (tmp_path / "out/meta/info.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("video", "size"),
+    [("h264", (60, 80)), ("h264", (240, 320)), ("copy", (120, 160))],
+)
+def test_a_dry_run_tells_the_size_of_small_pictures(
+    video, size, tmp_path, capsys
+):
+    write_recordings(tmp_path / "in", files=1, episodes=1, frames=60, size=size)
+    words = [
+        "convert",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+    ]
+    words += ["--video", video, "--no-review"]
+    assert run(app, [*words, "--dry-run"]) == 0
+    expected = json.loads(capsys.readouterr().out)["expected_bytes"]
+    assert run(app, words) == 0
+    real = json.loads(capsys.readouterr().out)["dataset_bytes"]
+    assert 0.75 < expected / real < 1.25
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(data, tmp_path, capsys):

@@ -241,9 +241,11 @@ def _forecast_line(
     plan: "Plan", expected: "ConversionForecast", workers: int
 ) -> str:
     settings = plan.job.settings
+    is_copy = settings.video.mode == "copy"
+    more = "" if is_copy else ", with noisy cameras several times that"
     return (
         f"it becomes LeRobot {plan.job.format}, --video {settings.video.mode}, "
-        f"{settings.fps} frames a second: about {size_text(expected.bytes)}, in about "
+        f"{settings.fps} frames a second: about {size_text(expected.bytes)}{more}, in about "
         f"{max(1, expected.seconds):,.0f} s with {plural(workers, 'worker')}"
     )
 

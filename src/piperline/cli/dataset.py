@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 Version = Literal["v2.1", "v3.0"]
 Flag = Annotated[bool, Parameter(negative=())]
 
-_LINE_SECONDS = 5.0
+_FIRST_SECONDS, _LINE_SECONDS = 1.0, 5.0
 
 
 class Lines:
-    """Says every few seconds how far a transfer is."""
+    """Says after a second, and then every few, how far a transfer is."""
 
     def __init__(self, out: Output) -> None:
-        self._out, self._next = out, time.monotonic() + _LINE_SECONDS
+        self._out, self._next = out, time.monotonic() + _FIRST_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
         """Tell that `done` of `total` episodes are done."""

@@ -7,8 +7,10 @@ from piperline.convert.plan import Plan
 _MEASURED_PIXELS = 640 * 480
 _CPU_MS = {"h264": 3.5, "av1": 10.5, "copy": 0.9}
 """Of an image of 640x480: what `bench/README.md` tells of whole commands."""
-_BYTES = {"h264": 6_800, "av1": 9_500}
-"""Of an image of 640x480, with the demo's pictures; a noisy sensor takes several times as much."""
+_BYTES = {"h264": (450, 6_350), "av1": (900, 8_600)}
+"""Of any image, and for 640x480 pixels: the demo's pictures at 160x120, 320x240 and 640x480."""
+_BYTES_BESIDE, _BYTES_OF_EPISODE, _BYTES_OF_FRAME = 65_000, 17_000, 150
+"""Of rows and of `meta/`, which count where videos are small."""
 _START_SECONDS = 0.5
 
 
@@ -18,7 +20,7 @@ class ConversionForecast:
 
     Attributes:
         seconds: from the start to the end, if every process has a CPU of its own.
-        bytes: of the dataset's videos.
+        bytes: of the dataset; a noisy sensor takes several times as much.
     """
 
     seconds: float
@@ -41,9 +43,19 @@ def forecast(plan: Plan, workers: int) -> ConversionForecast:
             images += episode.length
             pixels += episode.length * width * height
     whole = pixels / _MEASURED_PIXELS
-    recorded = {episode.file: episode.size for episode in plan.episodes}
-    kept = sum(recorded.values())
+    if mode in _BYTES:
+        of_any, of_pixels = _BYTES[mode]
+        size = _beside(plan) + images * of_any + whole * of_pixels
+    else:
+        recorded = {episode.file: episode.size for episode in plan.episodes}
+        size = sum(recorded.values())
     return ConversionForecast(
         seconds=_START_SECONDS + whole * _CPU_MS[mode] / 1000 / workers,
-        bytes=round(whole * _BYTES[mode]) if mode in _BYTES else kept,
+        bytes=round(size),
     )
+
+
+def _beside(plan: Plan) -> int:
+    """Bytes of all that is no video."""
+    episodes = len(plan.episodes) * _BYTES_OF_EPISODE
+    return _BYTES_BESIDE + episodes + plan.frames * _BYTES_OF_FRAME
