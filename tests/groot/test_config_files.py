@@ -452,6 +452,16 @@ def test_n17_also_trains_through_lerobot(good, run_script):
     assert options["policy.type"] == "groot"
 
 
+def test_cameras_that_lerobot_must_not_see_are_taken_out(good):
+    script = "lerobot_train_bi_piper.sh"
+    assert "--drop-camera" not in written(good, "n1.7")[script]
+    text = written(good, "n1.7", cameras=["mid"])[script]
+    others = "--drop-camera left_wrist --drop-camera right_wrist"
+    assert f"# piperline edit {SETTINGS.dataset_path}-v3 {others}" in " ".join(
+        text.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "relative", "excluded"),
     [

@@ -95,7 +95,7 @@ def lerobot_text(
     output = shlex.quote(settings.output_dir or f"outputs/{name}_lerobot")
     return f"""#!/usr/bin/env bash
 # Fine-tune {target.title} on {name} with LeRobot 0.6 or newer, which reads v3.0 only:
-#     piperline migrate {source} --to v3.0 --output {dataset}
+#     piperline migrate {source} --to v3.0 --output {dataset}{_dropped(meta, choice, dataset)}
 # LeRobot keeps every checkpoint.
 set -euo pipefail
 
@@ -132,6 +132,19 @@ set -x
     --output_dir="$OUTPUT" \\
     --wandb.enable={json.dumps(settings.wandb)}
 """
+
+
+def _dropped(meta: Meta, choice: Choice, dataset: str) -> str:
+    """The command that takes the other cameras out: LeRobot trains on all that there are."""
+    names = [
+        meta.video_key(name).removeprefix("observation.images.")
+        for name in meta.groups("video")
+        if name not in choice.cameras
+    ]
+    if not names:
+        return ""
+    cameras = " ".join(f"--drop-camera {shlex.quote(name)}" for name in names)
+    return f"\n#     piperline edit {dataset} {cameras}"
 
 
 def _jitter(settings: Settings) -> str:
