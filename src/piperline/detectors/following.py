@@ -309,12 +309,7 @@ def _against(
         ):
             if correlation(action[:-2], state[2:]) < -0.5:
                 inverted.append(episode)
-            # What is told at the end is not followed any more.
-            sizes = [
-                np.ptp(np.percentile(values, [2, 98]))
-                for values in (state, action[:-_LATEST])
-            ]
-            gains[episode.index] = sizes[0] / max(sizes[1], 1e-9)
+            gains[episode.index] = _gain(state, action)
     yield from fault(
         "action-inverted",
         "error",
@@ -331,6 +326,22 @@ def _against(
         yield from fault(
             "action-units", "error", odd, text, dimension=name, factor=factor
         )
+
+
+def _gain(state: Floats, action: Floats) -> float:
+    """How large the state's motion is beside the action's; 1 where a cut episode may explain it.
+
+    What is told at the end is followed behind it, what moves at the start was told before it.
+    """
+    least = _size(state) / max(_size(action[:-_LATEST]), 1e-9)
+    most = _size(state[_LATEST:]) / max(_size(action), 1e-9)
+    if least < _GAIN[0]:
+        return least
+    return max(most, 1.0)
+
+
+def _size(values: Floats) -> float:
+    return float(np.ptp(np.percentile(values, [2, 98])))
 
 
 def _zero(
