@@ -1025,7 +1025,7 @@ def test_a_config_needs_a_camera(copy):
     edit_json(copy, "modality.json", lambda value: value.update(video={}))
     assert codes(copy) == ["config-cameras"]
     (found,) = preflight(copy).findings
-    assert "groot config" in found.remedy
+    assert "groot config" in str(found.remedy)
 
     def images(value):
         for feature in value["features"].values():
@@ -1035,7 +1035,7 @@ def test_a_config_needs_a_camera(copy):
     edit_json(copy, "info.json", images)
     findings = preflight(copy).findings
     (found,) = [f for f in findings if f.code == "config-cameras"]
-    assert found.remedy.endswith(
+    assert str(found.remedy).endswith(
         f"migrate {copy} --to v2.1 --images-to-videos --output {copy}_videos"
     )
 
