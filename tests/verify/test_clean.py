@@ -154,6 +154,4 @@ def test_links_inside_of_a_dataset_are_followed(copy):
     assert found_unsealed(case) == set()
     (cameras / "elsewhere/other.mp4").write_bytes(b"left")
     place = "videos/chunk-000/elsewhere/other.mp4"
-    assert found_unsealed(case) == {
-        ("file-left-over", place, None, None, None)
-    }
+    assert found_unsealed(case) == {("file-left-over", place, None, None, None)}

@@ -36,6 +36,7 @@ _MAY_USE = (
 _EXPECTED_AND_NEXT = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
     errno.EROFS: (
         "a folder that can be written",
         "choose a folder that can be written",
