@@ -289,6 +289,7 @@ def test_the_documented_script_asks_which_recordings(capsys):
         assert "--hdf5-files" in capsys.readouterr().err
 
 
+@pytest.mark.measured
 def test_a_bar_is_shown_on_a_terminal(data, tmp_path):
     ours, theirs = pty.openpty()
     command = [

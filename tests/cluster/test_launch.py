@@ -310,6 +310,7 @@ def test_two_commands_do_not_share_a_job(site):
     assert done_by(site, 2) == (0, 1)
 
 
+@pytest.mark.measured
 def test_a_file_of_the_aggregated_dataset_has_gone(site, capsys):
     done_by(site, 2)
     words = ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
@@ -382,6 +383,7 @@ def test_the_command_that_makes_what_is_missing(site, capsys):
     assert "1 of 2 parts were done already" in capsys.readouterr().out
 
 
+@pytest.mark.measured
 def test_the_commands(site, capsys):
     words = [
         "--repo-id",

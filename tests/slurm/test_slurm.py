@@ -161,6 +161,7 @@ def test_the_documented_commands(tmp_path, slurm):
     assert "Nothing to do" in again
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_one_step_on_a_shared_disk(tmp_path, slurm, version):
     site = Site(tmp_path, slurm, [3, 2])

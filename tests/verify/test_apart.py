@@ -16,6 +16,8 @@ from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, Case
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 def command(capsys):

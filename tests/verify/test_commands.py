@@ -48,6 +48,7 @@ def keys(tmp_path_factory):
     return folder / "one", folder / "two"
 
 
+@pytest.mark.measured
 def test_the_report(good, command):
     case = good()
     code, out, err = command(case.root, "--source", case.recordings, "--all")
@@ -64,6 +65,7 @@ def test_the_report(good, command):
     assert "0 packets and 18 decoded" in out
 
 
+@pytest.mark.measured
 def test_a_finding_is_exit_code_1(copy, command):
     case = copy()
     edit_frames(case.video(MID, 1), lambda frames: [*frames[1:], frames[-1]])

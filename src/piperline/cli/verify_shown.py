@@ -24,7 +24,7 @@ Bad = dict[tuple[str, str | None], RecordingError]
 
 @dataclass(frozen=True)
 class WantedVerification:
-    """What is to be verified, and how: see `piperline.verify.Options`.
+    """What is to be verified, and how: see `piperline.verify.VerifyOptions`.
 
     Attributes:
         dataset: its folder.
