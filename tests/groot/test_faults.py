@@ -675,6 +675,26 @@ def test_clean_datasets_give_no_finding(clean, name, version):
     assert preflight(clean(name), version=version).findings == ()
 
 
+@pytest.mark.parametrize("key", ["data_path", "video_path"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a/{episode_index:01000000000d}",
+        "a/{video_key.__class__}",
+        "{episode_index!s:.0}/etc/passwd",
+    ],
+)
+def test_a_hostile_template_is_refused(copy, key, template):
+    edit_json(copy, "info.json", lambda info: info.update({key: template}))
+    assert codes(copy) == ["meta-syntax"]
+
+
+@pytest.mark.parametrize("robot", [[[1]], {}, 7])
+def test_a_robot_of_no_name_is_no_fault_of_ours(copy, robot):
+    edit_json(copy, "info.json", lambda info: info.update(robot_type=robot))
+    assert "meta-syntax" not in codes(copy)
+
+
 # --- faults that only show with certain settings ---
 
 

@@ -24,12 +24,14 @@ from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
 from piperline.lerobot.parquet import ParquetRows
+from piperline.lerobot.paths import PathTemplate
 from piperline.text import is_utf8
 
 DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
 _REMEDY = "put the file back from a copy, or convert again"
 _DEFAULT_FPS = 30  # GR00T's own
+_FIELDS = frozenset({"episode_chunk", "episode_index", "video_key"})
 _NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
 
@@ -108,9 +110,9 @@ class Meta:
         features = {
             key: _feature(entry) for key, entry in self.info["features"].items()
         }
-        return Schema(
-            _rate(self.info.get("fps")), self.info.get("robot_type"), features
-        )
+        robot = self.info.get("robot_type")
+        known = robot if isinstance(robot, str) else None
+        return Schema(_rate(self.info.get("fps")), known, features)
 
 
 @dataclass(frozen=True)
@@ -453,16 +455,12 @@ def _rate(fps: object) -> int:
 
 
 def _is_template(template: object) -> bool:
-    """Whether a path template gives a path inside the dataset."""
+    """Whether a path template has known fields only, and stays inside the dataset."""
     try:
-        path = Path(
-            str(template).format(
-                episode_chunk=0, episode_index=0, video_key="key"
-            )
-        )
-    except (ValueError, LookupError, AttributeError):
-        return False
-    return not path.is_absolute() and ".." not in path.parts
+        PathTemplate(str(template)).check(_FIELDS)
+    except ValueError:
+        return not template  # no videos, no template
+    return True
 
 
 def _json_lines(
