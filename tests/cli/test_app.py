@@ -233,6 +233,7 @@ def test_the_system_refuses_in_the_usual_form(call):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "error: the operating system refused: No space left on device",
+        "expected: room for what is written",
         "found:    [Errno 28] No space left on device",
         "next:     make room, and run the same command again",
     ]
@@ -248,6 +249,7 @@ def test_a_read_only_place_is_told(call, tmp_path, monkeypatch):
     assert err.splitlines() == [
         "error: the operating system refused: Read-only file system",
         f"where:    file {tmp_path}",
+        "expected: a folder that can be written",
         f"found:    [Errno 30] Read-only file system: '{tmp_path}'",
         "next:     choose a folder that can be written",
     ]

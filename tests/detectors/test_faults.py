@@ -38,6 +38,12 @@ def test_a_set_without_faults_is_silent(style):
     assert [str(finding) for finding in found_in(clean_set(style, 5))] == []
 
 
+def test_an_arm_that_comes_to_rest_is_not_cut_off_and_its_camera_not_slow():
+    """Without noise, a joint at rest reads the same, and so does a camera that hardly moves."""
+    takes = clean_set(CLEAN["simulated"], 303)
+    assert [str(finding) for finding in found_in(takes)] == []
+
+
 @pytest.mark.parametrize(("name", "strength"), FAULTS)
 def test_a_fault_is_found_in_its_place(name, strength):
     kind = KINDS[name]

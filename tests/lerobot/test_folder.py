@@ -1,6 +1,8 @@
 """Files of somebody else's dataset: bounded, plain, and inside."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,31 @@ def test_what_is_no_json(text, folder):
     (folder.root / "meta/info.json").write_text(text)
     with pytest.raises(DatasetError, match="not JSON"):
         folder.json("meta/info.json")
+
+
+def test_what_this_user_may_not_read_is_told_in_full(folder):
+    (folder.root / "meta/info.json").write_text("{}")
+    (folder.root / "meta").chmod(0)
+    read = (
+        "from pathlib import Path; from piperline.lerobot.folder import DatasetFolder;"
+        f"folder = DatasetFolder(Path({str(folder.root)!r}));"
+        "assert folder.has('meta/info.json'); folder.document('meta/info.json')"
+    )
+    # root reads what it may not, unless it gives that power away
+    no_power = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [sys.executable, "-c", read]
+    done = subprocess.run(
+        [*no_power, *command] if os.geteuid() == 0 else command,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (folder.root / "meta").chmod(0o755)
+    said = done.stderr.splitlines()[-5:]
+    assert said == [
+        "piperline.errors.DatasetError: info.json cannot be read",
+        f"where:    file {folder.root}/meta/info.json",
+        "expected: a file that this user can read",
+        "found:    Permission denied",
+        "next:     give the permission, or run this as its owner",
+    ]

@@ -1,6 +1,8 @@
 """review: what is found, reused, proposed; bad input and hostile texts."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 
@@ -310,3 +312,21 @@ def test_the_exit_code_follows_fail_on(recordings, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert [f["code"] for f in document["findings"]] == ["label-failure"]
     assert document["plan"] == str(tmp_path / "out/plan.toml")
+
+
+def test_a_full_disk_is_told_and_the_next_review_goes_on(tmp_path):
+    recording = write_piper(tmp_path / "a.hdf5", episodes=1)
+    output = tmp_path / "review"
+    script = 'ulimit -f 4; exec "$0" -m piperline review "$1" --output "$2"'
+    command = ["bash", "-c", script, sys.executable, recording, output]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 5, done.stderr
+    said = [line for line in done.stderr.splitlines() if line[:1].isalpha()]
+    assert said[-5] == "error: the file size limit is reached"
+    assert [line.partition(":")[0] for line in said[-4:]] == [
+        "where",
+        "expected",
+        "found",
+        "next",
+    ]
+    assert review([recording], output, workers=1).episodes == 1

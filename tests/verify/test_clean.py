@@ -6,9 +6,10 @@ from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import STORAGES, write_aloha, write_piper
-from tests.verify.sets import FPS, LENGTHS
+from tests.verify.sets import FPS, LENGTHS, found_unsealed
 
 ROWS = sum(LENGTHS)
+MID = "observation.images.mid"
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -141,3 +142,16 @@ def test_equal_frames_cannot_be_told(tmp_path):
     report = verify(tmp_path / "set", VerifyOptions(sources=(path,), frames=0))
     assert report.findings == ()
     assert report.looked.frames == 3
+
+
+def test_links_inside_of_a_dataset_are_followed(copy):
+    case = copy()
+    cameras = case.video(MID, 0).parent.parent
+    (cameras / MID).rename(cameras / "elsewhere")
+    (cameras / MID).symlink_to("elsewhere")
+    case.data(0).rename(case.root / "data/rows")
+    case.data(0).symlink_to("../rows")
+    assert found_unsealed(case) == set()
+    (cameras / "elsewhere/other.mp4").write_bytes(b"left")
+    place = "videos/chunk-000/elsewhere/other.mp4"
+    assert found_unsealed(case) == {("file-left-over", place, None, None, None)}

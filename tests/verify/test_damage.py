@@ -8,6 +8,7 @@ from piperline.errors import PiperlineError
 from piperline.seal.contents import files_below
 from piperline.seal.seal import is_sealed
 from piperline.verify import VerifyOptions, verify
+from tests.verify.sets import edit_json, found
 
 KINDS = ("some bytes", "cut short", "emptied")
 
@@ -47,3 +48,15 @@ def test_damage_is_noticed(copy, video, version, kind):
             verdict = "not verified"
         (case.root / name).write_bytes(whole)
         assert verdict == "not verified", name
+
+
+@pytest.mark.parametrize("shape", [True, 5, "x", {}, [[1]], None])
+def test_a_shape_that_is_none_is_no_fault_of_ours(copy, shape):
+    case = copy()
+    edit_json(
+        case.meta("info.json"),
+        lambda info: info["features"]["task_index"].update(shape=shape),
+    )
+    assert ("sealed-file-changed", "meta/info.json", None, None, None) in found(
+        case, against=False
+    )

@@ -25,15 +25,30 @@ _OWN_COMMAND = re.compile(
     rf"(?<![\w./-])piperline(?= (?:{_COMMANDS}|--help)\b)"
 )
 
-_ROOM = "make room, and run the same command again"
-_NEXT_STEPS = {
+_ROOM = (
+    "room for what is written",
+    "make room, and run the same command again",
+)
+_MAY_USE = (
+    "a path that this user may use",
+    "choose a path that this user may use, or change its permissions",
+)
+_EXPECTED_AND_NEXT = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EROFS: "choose a folder that can be written",
-    errno.EACCES: "choose a path that this user may use, or change its permissions",
-    errno.EPERM: "choose a path that this user may use, or change its permissions",
-    errno.ENOENT: "check the path",
+    errno.EFBIG: _ROOM,
+    errno.EROFS: (
+        "a folder that can be written",
+        "choose a folder that can be written",
+    ),
+    errno.EACCES: _MAY_USE,
+    errno.EPERM: _MAY_USE,
+    errno.ENOENT: ("a file or folder of that name", "check the path"),
 }
+_OTHERWISE = (
+    "a path that this user may use",
+    "check the path, and whether this user may use it",
+)
 
 
 class Output:
@@ -122,6 +137,7 @@ def _shortest(path: Path) -> str:
 def system_error(error: OSError) -> PiperlineError:
     """An error of the operating system, in the form of ours."""
     reason = error.strerror or str(error)
+    expected, step = _EXPECTED_AND_NEXT.get(error.errno or 0, _OTHERWISE)
     place = (
         Place(file=printable(os.fsdecode(error.filename)))
         if error.filename
@@ -130,8 +146,7 @@ def system_error(error: OSError) -> PiperlineError:
     return PiperlineError(
         f"the operating system refused: {reason}",
         place=place,
+        expected=expected,
         found=printable(str(error)),
-        next_step=_NEXT_STEPS.get(
-            error.errno or 0, "check the path, and whether this user may use it"
-        ),
+        next_step=step,
     )

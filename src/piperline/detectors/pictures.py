@@ -15,7 +15,9 @@ from piperline.signals.robust import correlation, runs, spread
 
 Floats = NDArray[np.float64]
 
-_BLACK = 8
+BLACK = 8
+"""A picture whose mean is below is black, of 255 levels."""
+
 _WHITE_SHARE = 0.25
 _DARK, _DARKEST = 0.4, 45
 _QUALITY_LOST, _QUALITY_BAD = 25, 45
@@ -29,7 +31,7 @@ def find_pictures(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
     yield from _sizes(collection)
     for camera in collection.cameras:
-        black = [e for e in collection.episodes if _light(e, camera) < _BLACK]
+        black = [e for e in collection.episodes if _light(e, camera) < BLACK]
         yield from fault(
             "picture-black",
             "error",
@@ -292,7 +294,7 @@ def _covered_for_a_time(
         if _COVERED_FRAMES <= stop - start < 0.9 * len(low):
             seconds = (stop - start) / collection.fps
             code, word = ("picture-covered", "show nothing")
-            if own.mean[start:stop].max() < _BLACK:
+            if own.mean[start:stop].max() < BLACK:
                 code, word = ("picture-black", "are black")
             text = f"the pictures {word} for {seconds:.1f} s"
             yield from fault(

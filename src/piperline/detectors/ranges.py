@@ -17,6 +17,7 @@ _BEYOND, _BEYOND_ROWS = 0.05, 0.02  # of a dimension's span; of the rows
 _HOME_ROWS = 8
 _HOME_FLOOR, _GRIPPER_FLOOR = 0.08, 0.02  # radians, metres
 _SATURATED, _NOT_SATURATED = 0.05, 0.01
+_AT_SPEED = 0.04  # of a joint's fast steps
 _FEWEST_ROWS = 30
 
 
@@ -177,6 +178,7 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
             if (
                 moves
                 and others
+                and _halts(collection, session, int(d), value)
                 and _others_go_on(own, others, value, 0.01 * collection.unit[d])
             ):
                 yield from fault(
@@ -186,6 +188,17 @@ def _saturated(collection: Collection) -> Iterator[Fault]:
                     f"{100 * share:.0f} % of the readings are exactly {value:.3g}: cut off",
                     dimension=collection.robot.short_names[d],
                 )
+
+
+def _halts(collection: Collection, session: str, d: int, value: float) -> bool:
+    """Whether readings come to a value at speed: an arm that comes to rest slows down before."""
+    columns = [collection.state(e)[:, d] for e in collection.sessions[session]]
+    speeds = np.concatenate([np.abs(np.diff(column)) for column in columns])
+    edges = np.concatenate([np.diff(column == value) for column in columns])
+    if not edges.any():
+        return False
+    usual = np.percentile(speeds, 90)
+    return bool(np.median(speeds[edges]) > _AT_SPEED * usual)
 
 
 def _others_go_on(

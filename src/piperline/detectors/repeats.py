@@ -17,8 +17,8 @@ from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robust import correlation, runs, steps
 
 _FROZEN_FRAMES = 8
-_MOVED = 0.02  # radians
-_SLOW_SHARE = 0.03
+_MOVED = 0.06  # radians; a small picture without noise may not show less
+_SLOW_SHARE, _SLOW_FEWEST = 0.03, 5
 _SAME_SHARE = 0.1
 _TWICE_SHARE = 0.3
 _FEW_PICTURES = 5
@@ -91,11 +91,15 @@ def _slow(collection: Collection) -> Iterator[Fault]:
                 steps(collection.state(episode)[:, joints])
                 / collection.unit[joints]
             ).sum(1)
-            moving = speeds > 0.2 * np.percentile(speeds, 90)
+            usual = np.percentile(speeds, 90)
+            moving = speeds > 0.2 * usual
             if moving.sum() < _FEWEST_ROWS:
                 continue
             share = float(repeated[moving].mean())
-            if share > _SLOW_SHARE:
+            # A slow camera is slow at any speed; small motion may leave a picture as it was.
+            at_speed = repeated[speeds > 0.5 * usual]
+            enough = max(0.5 * share * len(at_speed), _SLOW_FEWEST)
+            if share > _SLOW_SHARE and at_speed.sum() >= enough:
                 found.append(episode)
                 shares.append(share)
         if found:
@@ -259,7 +263,9 @@ def _begins_with_end(
     for camera in episode.cameras:
         if camera in other.cameras:
             first = episode.cameras[camera].hashes[0]
-            if first in other.cameras[camera].hashes[-_LAST:]:
+            # a camera that stands still sees the same before and after
+            stands = _repeated(episode, camera)[1:2].any()
+            if not stands and first in other.cameras[camera].hashes[-_LAST:]:
                 return episode
     return None
 

@@ -322,10 +322,18 @@ def _feature(entry: Mapping[str, Any]) -> Feature:
     facts = entry.get("info") or entry.get("video_info")
     return Feature(
         dtype=str(entry.get("dtype")),
-        shape=tuple(entry.get("shape") or ()),
+        shape=_shape(entry.get("shape")),
         names=_names(entry.get("names")),
         info=facts if isinstance(facts, dict) else None,
     )
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    """Sizes as LeRobot writes them; none of what is no list of whole numbers."""
+    sizes = value if isinstance(value, list) else []
+    if any(type(size) is not int for size in sizes):
+        return ()
+    return tuple(sizes)
 
 
 def _names(value: object) -> tuple[str, ...] | None:

@@ -54,8 +54,8 @@ class DatasetFolder:
             DatasetError: it is missing, no plain file, or a link leads out of the dataset to it.
         """
         path = self.root / path
-        real = self._inside(path)
         with _opening(path, what):
+            real = self._inside(path)
             mode = real.stat().st_mode
         if not stat.S_ISREG(mode):
             raise DatasetError(
@@ -89,8 +89,14 @@ class DatasetFolder:
         return digest.hexdigest()
 
     def has(self, path: Path | str) -> bool:
-        """Whether there is something of this name that can be looked at."""
-        return os.path.exists(self.root / path)  # noqa: PTH110 - never raises
+        """Whether there is something of this name, or something that hides it from this user."""
+        try:
+            (self.root / path).stat()
+        except PermissionError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return True
 
     def open(self, path: Path | str, largest: int) -> BinaryIO:
         """Open a file for reading.
@@ -231,10 +237,18 @@ def _opening(path: Path, what: str) -> Iterator[None]:
             errno.ELOOP,
             errno.ENAMETOOLONG,
         }
+        if absent:
+            raise DatasetError(
+                f"{what} is missing", place=Place(file=path)
+            ) from error
         raise DatasetError(
-            f"{what} is missing" if absent else f"{what} cannot be read",
+            f"{what} cannot be read",
             place=Place(file=path),
-            found=None if absent else str(error.strerror),
+            expected="a file that this user can read",
+            found=str(error.strerror),
+            next_step="give the permission, or run this as its owner"
+            if isinstance(error, PermissionError)
+            else "fetch the dataset again, or copy it to another disk",
         ) from error
 
 

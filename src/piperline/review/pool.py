@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from piperline.errors import PiperlineError, Place
+from piperline.errors import OutputError, PiperlineError, Place
 from piperline.process import Died, Pool, Silent
 from piperline.recordings.limits import WORKER_MEMORY, WORKER_SECONDS, lost
 from piperline.recordings.reader import Caller, Crashed
@@ -58,6 +58,7 @@ class MeasuringPool:
             Why some cannot be read, by their keys.
 
         Raises:
+            OutputError: the folder cannot be written.
             RuntimeError: a fault of the program, with the worker's traceback.
         """
         queue, failed = deque(units), dict[str, PiperlineError]()
@@ -73,6 +74,8 @@ class MeasuringPool:
                     failed[unit.key] = lost(
                         answer, Place(file=unit.file, episode=unit.name)
                     )
+                case OutputError():  # of the folder, not of the episode
+                    raise answer
                 case PiperlineError():
                     failed[unit.key] = answer
             done(unit)

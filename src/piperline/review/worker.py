@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from piperline.errors import PiperlineError, Place
+from piperline.errors import PiperlineError, Place, output_error
 from piperline.process import serve_units
 from piperline.recordings.layout import Layout
 from piperline.recordings.limits import out_of_memory
@@ -50,6 +50,9 @@ def _measured(
         return error
     except MemoryError:
         return out_of_memory(Place(file=unit.file, episode=unit.name))
+    except OSError as error:
+        known = output_error(error, setup.folder)
+        return known or Crashed(traceback.format_exc())
     except Exception:  # noqa: BLE001 - it is told to the parent, with its traceback
         return Crashed(traceback.format_exc())
     return None

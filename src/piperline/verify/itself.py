@@ -1,5 +1,6 @@
 """A dataset in itself, without its recordings."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,20 +97,30 @@ def _check_leftovers(
         contents.data_path(episode) for episode in range(len(contents.episodes))
     }
     used |= {file.path for file in files}
+    real = {os.path.realpath(path) for path in used}
     for part in ("data", "videos"):
         for path in files_below(contents.root / part):
             whole = contents.root / part / path
-            if whole not in used and not path.name.startswith("."):
-                message = "the file belongs to no episode"
-                remedy = "move it away"
-                yield Finding(
-                    "file-left-over",
-                    "error",
-                    message,
-                    Place(file=whole),
-                    {},
-                    remedy,
-                )
+            if path.name.startswith(".") or _is_known(whole, used, real):
+                continue
+            message = "the file belongs to no episode"
+            remedy = "move it away"
+            yield Finding(
+                "file-left-over",
+                "error",
+                message,
+                Place(file=whole),
+                {},
+                remedy,
+            )
+
+
+def _is_known(path: Path, used: set[Path], real: set[str]) -> bool:
+    """Whether a file is of an episode, by its name or by a link inside of the dataset."""
+    if path in used:
+        return True
+    # the files behind a link to a folder are looked at where they lie
+    return path.is_dir() or os.path.realpath(path) in real
 
 
 def _check_row_counts(contents: Contents) -> Iterator[Finding]:

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from piperline.detectors.codes import REMEDIES
 from piperline.detectors.detect import find_faults
+from piperline.detectors.detect import unexplained as unexplained_faults
 from piperline.detectors.fault import told
+from piperline.detectors.pictures import find_pictures
 from piperline.detectors.synchrony import find_synchrony
 from piperline.episode import Clip
 from piperline.errors import DatasetError, Place
@@ -24,6 +26,18 @@ from piperline.signals.robot import make_robot
 from piperline.video.decoder import probe
 
 _STILL = frozenset({"camera-still", "pictures-unrelated"})
+_SHOWN_BY_FEW = frozenset(
+    {
+        "picture-black",
+        "picture-dark",
+        "picture-overexposed",
+        "picture-grey",
+        "picture-covered",
+        "colour-red-blue",
+    }
+)
+"""What a few frames of an episode show as well as all of them."""
+
 _SUSPECTS, _OTHERS = 6, 10
 """So many videos of a camera are decoded whole at most."""
 
@@ -89,6 +103,30 @@ def check_still(
         if fault.code in _STILL:
             findings = told(collection, fault, REMEDIES[fault.code])
             yield from (_placed(subject, finding) for finding in findings)
+
+
+def check_pictures(
+    subject: Subject, seen: Mapping[str, Mapping[int, CameraSignals]]
+) -> Iterator[Finding]:
+    """What detectors find in the light and colour of frames that were looked at.
+
+    Args:
+        subject: the dataset.
+        seen: by camera and episode, the signals of these frames.
+    """
+    for camera, by_episode in seen.items():
+        looked = {
+            episode: {camera: signals}
+            for episode, signals in by_episode.items()
+        }
+        episodes = [e for e in _episodes(subject, looked) if e.cameras]
+        if not episodes:
+            continue
+        collection = _collection(subject, episodes, pictures=True)
+        for fault in unexplained_faults([*find_pictures(collection)]):
+            if fault.code in _SHOWN_BY_FEW:
+                findings = told(collection, fault, REMEDIES[fault.code])
+                yield from (_placed(subject, finding) for finding in findings)
 
 
 def _collection(

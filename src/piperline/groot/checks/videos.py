@@ -6,11 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.detectors.codes import REMEDIES
+from piperline.detectors.pictures import BLACK
 from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.finding import Finding, Severity
 from piperline.groot.checks.inputs import Subject
-from piperline.groot.checks.reviewed import VideoClip, check_still
+from piperline.groot.checks.reviewed import (
+    VideoClip,
+    check_pictures,
+    check_still,
+)
+from piperline.signals.camera import CameraSignals, measure
 from piperline.video.decoder import decode_at, probe
 from piperline.video.file import VideoFile
 
@@ -25,7 +32,6 @@ _SAME, _SAME_SHARE = 32, 1e-3
 Lossy encoding of a still image stays below, a moving arm does not.
 """
 _MOVED = 0.05
-_BLACK = 20
 _COLOURED, _BLUE_SHARE, _BLUE_TO_ORANGE = 24, 0.3, 10
 """Red and blue may be exchanged if this share of an image is blue, and ten times less is orange.
 
@@ -276,7 +282,7 @@ def _steady(clip: VideoClip, fps: int) -> bool:
 
 
 def check_images(subject: Subject) -> Iterator[Finding]:
-    """Three frames of up to 300 videos: black, swapped colours, still while the robot moves.
+    """Three frames of up to 300 videos: light, swapped colours, still while the robot moves.
 
     What stands still is looked at frame by frame: a wrist camera may have nothing to see.
     """
@@ -293,6 +299,7 @@ def check_images(subject: Subject) -> Iterator[Finding]:
     ]
     blue: dict[str, list[NDArray[np.float64]]] = {}
     still: dict[str, list[VideoClip]] = {}
+    seen: dict[str, dict[int, CameraSignals]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for clip, frames in zip(
             chosen,
@@ -315,21 +322,18 @@ def check_images(subject: Subject) -> Iterator[Finding]:
             blue.setdefault(clip.camera, []).extend(
                 _colours(frame) for frame in frames
             )
-            black = [int(frame.max()) < _BLACK for frame in frames]
-            if any(black):
-                message = "the image is black"
-                if not all(black):
-                    message = f"{sum(black)} of the {len(black)} frames looked at are black"
+            signals = measure(frames, *frames[0].shape[:2])
+            seen.setdefault(clip.camera, {})[clip.episode] = signals
+            black = signals.mean < BLACK
+            if any(black) and not all(black):
+                message = f"{sum(black)} of the {len(black)} frames looked at are black"
+                remedy = REMEDIES["picture-black"]
                 yield Finding(
-                    "video-black",
-                    "warning",
-                    message,
-                    place,
-                    {},
-                    "check the camera",
+                    "picture-black", "warning", message, place, {}, remedy
                 )
-            elif _frozen(frames) and _moves(subject, clip):
+            if not any(black) and _frozen(frames) and _moves(subject, clip):
                 still.setdefault(clip.camera, []).append(clip)
+    yield from check_pictures(subject, seen)
     for camera, suspects in still.items():
         others = [c for c in chosen if c.camera == camera and c not in suspects]
         yield from check_still(subject, suspects, others)
