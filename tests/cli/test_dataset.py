@@ -112,6 +112,7 @@ def test_episodes_are_chosen(tmp_path, episodes, capsys):
 
 def test_progress_is_told_now_and_then(tmp_path, episodes, capsys, monkeypatch):
     monkeypatch.setattr(commands, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "_FIRST_SECONDS", 0.0)
     root = write_dataset(tmp_path / "set", episodes)
     assert (
         run(
