@@ -17,12 +17,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 from piperline.errors import BadEpisode, PiperlineError, Place
 from piperline.garbage import loading
 from piperline.memory import limited_memory
-from piperline.process import (
-    Died,
-    Pool,
-    Silent,
-    serve_units,
-)
+from piperline.process import Died, Pool, Silent, serve_units
 from piperline.recordings.limits import (
     MOST_DEATHS,
     READER_MEMORY,
@@ -336,9 +331,8 @@ def untrusted(trusted: Path) -> Iterator[None]:
     reading_at(Place(file=trusted))
     with limited_memory(WORKER_MEMORY):
         yield
-    elsewhere(
-        trusted
-    )  # what is raised is told with the place where it was raised
+    # Not in a `finally`: what is raised is told with the place where it was raised.
+    elsewhere(trusted)
 
 
 def elsewhere(trusted: Path) -> None:
