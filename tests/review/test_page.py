@@ -143,6 +143,18 @@ def test_every_frame_that_is_stepped_to_is_the_one_that_is_seen(page):
         assert page.locator("#clock").inner_text().split()[0] == str(frame)
 
 
+def test_a_second_seek_behind_a_first_is_the_one_that_is_seen(page):
+    """Chromium may leave the picture of the first on the screen for good."""
+    open_episode(page, 1)
+    for first, second in [(9, 1), (2, 17), (10, 8), (0, 14), (6, 15), (3, 12)]:
+        page.evaluate(
+            f"player.seek({first});"
+            "new Promise(found => player.videos[0].addEventListener("
+            f"'seeked', () => {{ player.seek({second}); found(); }}, {{ once: true }}))"
+        )
+        settled(page, [(1, camera, second) for camera in range(3)])
+
+
 def test_curves_stand_where_the_picture_is(page):
     open_episode(page, 0)
     page.evaluate("player.seek(7)")

@@ -10,7 +10,13 @@ class Player {
       video.wanted = null;
       video.addEventListener("seeked", () => this.seekAgain(video));
       video.addEventListener("loadedmetadata", () => this.find(video));
+      this.watch(video);
     }
+  }
+
+  /** Has the browser draw each picture that it finds: Chromium may otherwise leave the one before a seek on the screen. */
+  watch(video) {
+    video.requestVideoFrameCallback?.(() => this.watch(video));
   }
 
   /** The middle of a frame: at its start browsers show the one before. */
