@@ -27,7 +27,7 @@ from piperline.video.decoder import (
     raw_picture,
     resized,
 )
-from piperline.video.encoder import VideoSettings, VideoWriter
+from piperline.video.encoder import VideoSettings, VideoWriter, for_encoder
 from piperline.video.image_header import check_playable
 from piperline.video.pixel_counts import count_pixels
 
@@ -258,20 +258,36 @@ class _PictureReader:
                 self._writer.add_jpeg(payload, height, width)
                 return self._decode(number, payload) if wanted else None
         picture = self._decode(number, payload)
-        if self._meter:
-            self._measure(self._meter, recorded)
         if self._settings.size:
             picture = resized(picture, *self._settings.size)
-        self._writer.add(picture)
+        encoded = for_encoder(picture)
+        if self._meter:
+            self._measure(self._meter, recorded, encoded)
+        self._writer.add(encoded)
         return picture
 
-    def _measure(self, meter: CameraMeter, payload: Payload) -> None:
-        """Measure the image that was decoded last, its colours as recorded."""
-        raw = None if isinstance(payload, bytes) else raw_picture(payload)
-        picture = raw or self._decoder.recorded
-        if picture is None:
+    def _measure(
+        self, meter: CameraMeter, payload: Payload, encoded: Picture
+    ) -> None:
+        """Measure the image that was decoded last, its colours as recorded.
+
+        Planes take less time than packed pixels: where these were recorded, it is measured as the
+        encoder gets it, if that has the same places.
+        """
+        recorded = (
+            self._decoder.recorded if isinstance(payload, bytes) else None
+        )
+        packed = recorded is None or recorded.format.name == "rgb24"
+        same = not self._settings.size and not any(self._stream.mirrored)
+        if packed and same:
+            meter.add_picture(payload, encoded)
+            return
+        if not isinstance(payload, bytes):
+            recorded = raw_picture(payload)
+        if recorded is None:
             raise RuntimeError("an image was decoded a moment ago")
-        meter.add_picture(payload, picture, swap=self._stream.color != "rgb")
+        swap = self._stream.color != "rgb"
+        meter.add_picture(payload, recorded, swap=swap)
 
     def _playable(self, number: int, payload: bytes) -> None:
         try:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
-from piperline.signals.camera import WINDOW
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
+from piperline.signals.frames import WINDOW
 from piperline.signals.robust import runs, smooth
 
 Floats = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """What is measured of the images of one camera of one episode."""
 
-import hashlib
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.signals.frames import WINDOW, FrameMeter, blocks
 from piperline.signals.robust import Floats
 from piperline.video.decoder import Picture
 from piperline.video.preview import PreviewWriter
@@ -22,23 +23,18 @@ from piperline.video.thumbnails import (
 
 Bytes = NDArray[np.uint8]
 
-SHARPNESS_EVERY = 12
+SHARPNESS_EVERY = 24
 """One image of so many is decoded whole, to see how sharp it is."""
 
-WINDOW = 20
-"""Rows between two pictures that are compared to see whether a camera stands still."""
-
-BLOCK_ROWS, BLOCK_COLUMNS = 6, 8
-"""Blocks of a thumbnail whose texture is kept."""
-
-_ROWS, _COLUMNS = HEIGHT // BLOCK_ROWS, WIDTH // BLOCK_COLUMNS
 _SAMPLED = 4  # colours and textures are taken from one thumbnail of so many
+_MOST = 64  # and from fewer, evenly spread, where they would be so many
 _FIRST = 6  # thumbnails whose median is the view at the start
 _SHOWN = 5  # thumbnails kept for people
 _WHITE = 248
 _MEAN_OF_STANDARD_TABLE = 57.6  # luma quantization, ITU-T T.81 table K.1
 _LAPLACIAN_STEP = 2
-_WORD, _ODD = 8, 0x9E3779B97F4A7C15
+_WORD = 8  # bytes
+_TABLE = 1 << 14  # words: most JPEG images have fewer
 
 
 @dataclass(frozen=True)
@@ -141,11 +137,13 @@ class CameraMeter:
 
     def __init__(self, height: int, width: int) -> None:
         self._size = np.array([height, width])
-        self._hashes: list[int] = []
-        self._lumas: list[NDArray[np.float16]] = []
-        self._colored: list[NDArray[np.float16]] = []
-        self._sharpness: list[float] = []
-        self._qualities: list[float] = []
+        self._hashes = array("Q")
+        self._frames = FrameMeter()
+        self._first: list[Floats] = []
+        self._colored: list[Floats] = []
+        self._every = _SAMPLED
+        self._sharpness = array("d")
+        self._qualities = array("d")
         self._damaged: list[int] = []
 
     @property
@@ -157,7 +155,7 @@ class CameraMeter:
     def wants_color(self) -> bool:
         """Whether `add` wants the colours of the next image too."""
         number = len(self._hashes)
-        return number < _FIRST or number % _SAMPLED == 0
+        return number < _FIRST or number % self._every == 0
 
     def add(
         self,
@@ -177,10 +175,9 @@ class CameraMeter:
             self._qualities.append(
                 jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
             )
-        small = thumbnail.astype(np.float16)
-        self._lumas.append(small[0])
+        self._frames.add(thumbnail[0])
         if self.wants_color:
-            self._colored.append(small)
+            self._add_colored(thumbnail)
         self._hashes.append(_hash(payload))
 
     def add_picture(
@@ -199,51 +196,41 @@ class CameraMeter:
 
     def add_damaged(self, payload: bytes | Bytes) -> None:
         """Take the next image, which does not decode: the one before stands for it."""
-        grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float16)
+        grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float32)
         self._damaged.append(len(self._hashes))
-        self._lumas.append(self._lumas[-1] if self._lumas else grey[0])
+        self._frames.repeat()
         if self.wants_color:
-            self._colored.append(self._colored[-1] if self._colored else grey)
+            self._add_colored(self._colored[-1] if self._colored else grey)
         self._hashes.append(_hash(payload))
+
+    def _add_colored(self, thumbnail: Floats) -> None:
+        """Keep a thumbnail with its colours; every second one is given up where they are many."""
+        number = len(self._hashes)
+        if number < _FIRST:
+            self._first.append(thumbnail)
+        if number % self._every:
+            return
+        self._colored.append(thumbnail)
+        if len(self._colored) == _MOST:
+            self._colored = self._colored[::2]
+            self._every *= 2
 
     def result(self) -> CameraSignals:
         """What was measured of all images that were taken; at least one was."""
-        luma = np.stack(self._lumas).astype(np.float32)
-        colored = np.stack(self._colored).astype(np.float32)
-        sampled = [
-            place
-            for place, number in enumerate(_with_colors(len(luma)))
-            if number % _SAMPLED == 0
-        ]
-        some = colored[sampled]
-        shown = np.linspace(0, len(some) - 1, min(_SHOWN, len(some))).astype(
-            int
-        )
-        level = np.clip(np.round(some[shown]), 0, 255)
+        some = np.stack(self._colored)
+        shown = np.linspace(0, len(some) - 1, min(_SHOWN, len(some)))
+        level = np.clip(np.round(some[shown.astype(int)]), 0, 255)
+        view = np.median(np.stack(self._first), axis=0)
         return CameraSignals(
             size=self._size,
             hashes=np.array(self._hashes, dtype=np.uint64),
-            **_by_frame(luma),
+            **self._frames.result(),
             **_colors(some),
-            sharpness=float(np.median(self._sharpness))
-            if self._sharpness
-            else 0.0,
-            quality=float(np.median(self._qualities))
-            if self._qualities
-            else np.nan,
-            texture=np.median(
-                _block_deviations(some[:, 0]),
-                axis=0,
-            ),
-            dimness=float(
-                np.median(
-                    np.median(
-                        some[:, 0],
-                        axis=0,
-                    )
-                )
-            ),
-            view=np.median(colored[:_FIRST], axis=0),
+            sharpness=_median(self._sharpness, 0.0),
+            quality=_median(self._qualities, np.nan),
+            texture=np.median(_block_deviations(some[:, 0]), axis=0),
+            dimness=float(np.median(np.median(some[:, 0], axis=0))),
+            view=view,
             shown=level.astype(np.uint8),
             damaged=np.array(self._damaged, dtype=np.int64),
         )
@@ -291,15 +278,12 @@ def sharpness(luma: Bytes) -> float:
         + middle[:, :-2]
         + middle[:, 2:]
     )
-    laplacian = around - 4 * middle[:, 1:-1]
-    return float(
-        np.log(
-            max(
-                float(laplacian.var()),
-                1e-3,
-            )
-        )
-    )
+    laplacian = (around - 4 * middle[:, 1:-1]).ravel().astype(np.float32)
+    if not len(laplacian):
+        return 0.0
+    square = float(laplacian @ laplacian) / len(laplacian)
+    variance = square - float(laplacian.mean()) ** 2
+    return float(np.log(max(variance, 1e-3)))
 
 
 def jpeg_quality(data: bytes) -> float:
@@ -317,22 +301,23 @@ def jpeg_quality(data: bytes) -> float:
 
 
 def _hash(payload: bytes | Bytes) -> int:
-    if not isinstance(payload, bytes):
-        return _hash_of_pixels(payload)
-    digest = hashlib.blake2b(payload.rstrip(b"\0"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    """A sum of all words, each times an odd number of its own: ten times as fast as a digest.
 
-
-def _hash_of_pixels(pixels: Bytes) -> int:
-    """A sum of all words, each times an odd number of its own: ten times as fast as a digest."""
-    flat = np.ascontiguousarray(pixels).reshape(-1)
+    Zeros at the end, with which recorders fill up, add nothing.
+    """
+    flat = (
+        np.frombuffer(payload, np.uint8)
+        if isinstance(payload, bytes)
+        else np.ascontiguousarray(payload).reshape(-1)
+    )
     count = len(flat) // _WORD
     words = flat[: count * _WORD].view(np.uint64)
     rest = int.from_bytes(flat[count * _WORD :].tobytes(), "little")
-    return (int(words @ _odd_numbers(count)) + rest * _ODD) % (1 << 64)
+    odd = _odd_numbers((count // _TABLE + 1) * _TABLE)
+    return (int(words @ odd[:count]) + rest * int(odd[count])) % (1 << 64)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _odd_numbers(count: int) -> NDArray[np.uint64]:
     numbers = np.random.default_rng(0).integers(
         1 << 64, size=count, dtype=np.uint64
@@ -340,45 +325,8 @@ def _odd_numbers(count: int) -> NDArray[np.uint64]:
     return numbers | np.uint64(1)
 
 
-def _by_frame(luma: Floats) -> dict[str, Any]:
-    mean = luma.mean(axis=(1, 2))
-    even = luma - mean[:, None, None]
-    motion = np.abs(np.diff(even, axis=0)).mean(axis=(1, 2))
-    blocks = np.abs(np.diff(even, axis=0)).reshape(
-        -1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS
-    )
-    off = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)
-    off = off.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS).mean(
-        axis=(2, 4)
-    )
-    upper, lower = off[:, : BLOCK_ROWS // 2], off[:, BLOCK_ROWS // 2 :]
-    return {
-        "mean": mean,
-        "contrast": luma.std(axis=(1, 2)),
-        "motion": np.concatenate([motion[:1], motion])
-        if len(motion)
-        else np.zeros(1, np.float32),
-        "activity": blocks.mean(axis=(0, 2, 4))
-        if len(motion)
-        else np.zeros((BLOCK_ROWS, BLOCK_COLUMNS)),
-        "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
-        "tear": np.stack([_middle(upper), _middle(lower)]),
-    }
-
-
-def _with_colors(count: int) -> list[int]:
-    """The numbers of the images whose colours are taken, of `count`."""
-    return [n for n in range(count) if n < _FIRST or n % _SAMPLED == 0]
-
-
-def _middle(blocks: Floats) -> Floats:
-    """The median over the blocks of each frame, shape (T,), T may be 0."""
-    middle: Floats = (
-        np.median(blocks, axis=(1, 2))
-        if len(blocks)
-        else np.zeros(0, np.float32)
-    )
-    return middle
+def _median(values: "array[float]", without: float) -> float:
+    return float(np.median(values)) if values else without
 
 
 def _colors(some: Floats) -> dict[str, Any]:
@@ -397,6 +345,5 @@ def _colors(some: Floats) -> dict[str, Any]:
 
 
 def _block_deviations(luma: Floats) -> Floats:
-    blocks = luma.reshape(-1, BLOCK_ROWS, _ROWS, BLOCK_COLUMNS, _COLUMNS)
-    deviations: Floats = blocks.std(axis=(2, 4))
+    deviations: Floats = blocks(luma).std(axis=(2, 4))
     return deviations

@@ -2,9 +2,10 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from piperline.signals.robust import Floats
 
 STATE, ACTION = "observation.state", "action"
 
-FORM = 4
+FORM = 5
 """Of the signals: raised where they are measured otherwise, so that older ones are not reused."""
 
 
@@ -96,12 +97,7 @@ def save_signals(path: Path, signals: EpisodeSignals) -> None:
         if getattr(signals, name) is not None:
             arrays[name] = getattr(signals, name)
     buffer = BytesIO()
-    text = json.dumps(facts).encode("ascii")
-    np.savez(
-        buffer,
-        facts=np.frombuffer(text, np.uint8),
-        **arrays,  # type: ignore[arg-type]
-    )
+    np.savez(buffer, **_joined(facts, arrays))  # type: ignore[arg-type]
     own = path.with_name(f".{path.name}.{own_name()}")
     own.write_bytes(buffer.getvalue())
     own.replace(path)
@@ -115,12 +111,13 @@ def load_signals(path: Path) -> EpisodeSignals | None:
             path.open("rb") as file,
             np.load(file, allow_pickle=False) as stored,
         ):
-            arrays = {name: stored[name] for name in stored.files}
-        facts = json.loads(arrays.pop("facts").tobytes())
+            kept = {name: stored[name] for name in stored.files}
+        facts = json.loads(kept.pop("facts").tobytes())
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
     if facts.pop("form", None) != FORM:
         return None
+    arrays = _apart(facts.pop("arrays"), kept)
     names = facts.pop("cameras")
     cameras = {
         name: _camera(arrays, number) for number, name in enumerate(names)
@@ -134,6 +131,33 @@ def load_signals(path: Path) -> EpisodeSignals | None:
         name: arrays.get(name) for name in ("times", "rows_behind")
     }
     return EpisodeSignals(vectors=vectors, cameras=cameras, **facts, **more)
+
+
+def _joined(
+    facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Arrays one behind the other, all of a type as one: a file of many takes long to read."""
+    places, parts = [], dict[str, list[NDArray[Any]]]()
+    for name, values in arrays.items():
+        kind = values.dtype.str
+        places.append((name, kind, values.shape))
+        parts.setdefault(kind, []).append(values.ravel())
+    text = json.dumps({**facts, "arrays": places}).encode("ascii")
+    whole = {kind: np.concatenate(own) for kind, own in parts.items()}
+    return {"facts": np.frombuffer(text, np.uint8), **whole}
+
+
+def _apart(
+    places: Iterable[tuple[str, str, Sequence[int]]],
+    whole: Mapping[str, NDArray[Any]],
+) -> dict[str, NDArray[Any]]:
+    """The arrays that `_joined` put one behind the other."""
+    found, starts = {}, dict.fromkeys(whole, 0)
+    for name, kind, shape in places:
+        stop = starts[kind] + prod(shape)
+        found[name] = whole[kind][starts[kind] : stop].reshape(shape)
+        starts[kind] = stop
+    return found
 
 
 def _camera(

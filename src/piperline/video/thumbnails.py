@@ -10,6 +10,7 @@ from typing import cast
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place
@@ -34,6 +35,11 @@ _TO_YCC = np.array(
     dtype=np.float32,
 )
 """BT.601, full range, as JFIF has it."""
+
+_FULL_LUMA = bytes(
+    min(max(round((level - 16) * 255 / 219), 0), 255) for level in range(256)
+)
+"""Luma of limited range as that of full range."""
 
 _MOST_ROWS = 256  # whose sum fits 16 bits
 _MOST_REDUCTION = 3  # libavcodec/mjpegdec.c: inverse DCTs of 8, 4, 2 and 1
@@ -77,7 +83,7 @@ class ThumbnailDecoder:
         Raises:
             ValueError: it does not decode.
         """
-        return _planes(self._picture(data, self._whole))[0]
+        return luma_of(self._picture(data, self._whole))
 
     def _picture(
         self, data: bytes | Bytes, jpeg: av.VideoCodecContext
@@ -105,14 +111,17 @@ def thumbnail_of(
     Of a JPEG decoded whole and small it is the same within half a level of 255: both are means of
     whole blocks.
     """
-    if picture.format.name == "rgb24" and not swap:
-        return _of_pixels(picture)[: 3 if color else 1]
+    if picture.format.name == "rgb24":
+        return _of_pixels(picture, swap=swap)[: 3 if color else 1]
     planes = _planes(picture)[: 3 if color else 1]
     thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+    if _is_limited(picture):
+        thumbnail[0] = (thumbnail[0] - 16) * (255 / 219)
+        thumbnail[1:] = (thumbnail[1:] - 128) * (255 / 224) + 128
     return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
-def _of_pixels(picture: VideoFrame) -> Floats:
+def _of_pixels(picture: VideoFrame, *, swap: bool) -> Floats:
     """The thumbnail of packed pixels, float32 (3, HEIGHT, WIDTH): colours of their means."""
     plane = picture.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8)
@@ -129,7 +138,8 @@ def _of_pixels(picture: VideoFrame) -> Floats:
         means = np.stack(
             [_shrunk(channel, HEIGHT, WIDTH) for channel in channels], axis=2
         )
-    thumbnail: Floats = (_TO_YCC @ means.reshape(-1, 3).T).reshape(
+    matrix = _TO_YCC[:, ::-1] if swap else _TO_YCC
+    thumbnail: Floats = (matrix @ means.reshape(-1, 3).T).reshape(
         3, HEIGHT, WIDTH
     )
     thumbnail[1:] += 128
@@ -174,8 +184,12 @@ def _from(
 
 
 def luma_of(picture: VideoFrame) -> Bytes:
-    """The luma of a decoded picture, uint8 (H, W)."""
-    return _planes(picture)[0]
+    """The luma of a decoded picture, full range, uint8 (H, W)."""
+    luma = _planes(picture)[0]
+    if not _is_limited(picture):
+        return luma
+    full = luma.tobytes().translate(_FULL_LUMA)
+    return np.frombuffer(full, np.uint8).reshape(luma.shape)
 
 
 def colored(thumbnail: NDArray[np.number]) -> Bytes:
@@ -209,7 +223,10 @@ def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
 
 
 def _planes(picture: VideoFrame) -> list[Bytes]:
-    """Luma and chroma of a picture, full range; chroma of a grey picture is neutral."""
+    """Luma and chroma of a picture; chroma of a grey picture is neutral.
+
+    They have full range, unless the picture `_is_limited`.
+    """
     name = picture.format.name
     if name.startswith("gray"):
         grey = _plane(
@@ -217,9 +234,15 @@ def _planes(picture: VideoFrame) -> list[Bytes]:
         )
         neutral = np.full((1, 1), 128, dtype=np.uint8)
         return [grey, neutral, neutral]
-    if not name.startswith("yuvj"):
+    if not name.startswith("yuvj") and not _is_limited(picture):
         picture = picture.reformat(format="yuvj420p", threads=1)
     return [_plane(picture, number) for number in range(3)]
+
+
+def _is_limited(picture: VideoFrame) -> bool:
+    """Whether it is what most videos hold, 4:2:0 of limited range: its planes are taken as such."""
+    full = picture.color_range == ColorRange.JPEG
+    return picture.format.name == "yuv420p" and not full
 
 
 def _plane(picture: VideoFrame, number: int) -> Bytes:
@@ -248,9 +271,8 @@ def _block_means(plane: Bytes, tall: int, wide: int) -> Floats:
     """The mean of each block of pixels, `tall` x `wide`; several times as fast as weights are."""
     height, width = plane.shape[0] // tall, plane.shape[1]
     rows = plane.reshape(height, tall, width).sum(axis=1, dtype=np.uint16)
-    starts = np.arange(0, width, wide)
-    sums = np.add.reduceat(rows, starts, axis=1, dtype=np.uint32)
-    means: Floats = sums.astype(np.float32) / np.float32(tall * wide)
+    wide_rows = rows.astype(np.float32).reshape(height, -1, wide)
+    means: Floats = wide_rows @ np.ones(wide, np.float32) / (tall * wide)
     return means
 
 
