@@ -113,11 +113,13 @@ def thumbnail_of(
     """
     if picture.format.name == "rgb24":
         return _of_pixels(picture, swap=swap)[: 3 if color else 1]
-    planes = _planes(picture)[: 3 if color else 1]
-    thumbnail = np.stack([_shrunk(plane, HEIGHT, WIDTH) for plane in planes])
+    planes = _planes(picture, 3 if color else 1)
+    thumbnail = np.empty((len(planes), HEIGHT, WIDTH), np.float32)
+    for number, plane in enumerate(planes):
+        thumbnail[number] = _shrunk(plane, HEIGHT, WIDTH)
     if _is_limited(picture):
-        thumbnail[0] = (thumbnail[0] - 16) * (255 / 219)
-        thumbnail[1:] = (thumbnail[1:] - 128) * (255 / 224) + 128
+        thumbnail[0] = (thumbnail[0] - 16) * np.float32(255 / 219)
+        thumbnail[1:] = (thumbnail[1:] - 128) * np.float32(255 / 224) + 128
     return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
@@ -185,7 +187,7 @@ def _from(
 
 def luma_of(picture: VideoFrame) -> Bytes:
     """The luma of a decoded picture, full range, uint8 (H, W)."""
-    luma = _planes(picture)[0]
+    luma = _planes(picture, 1)[0]
     if not _is_limited(picture):
         return luma
     full = luma.tobytes().translate(_FULL_LUMA)
@@ -222,8 +224,8 @@ def _decoder(codec: str, reduction: int) -> av.VideoCodecContext:
     return context
 
 
-def _planes(picture: VideoFrame) -> list[Bytes]:
-    """Luma and chroma of a picture; chroma of a grey picture is neutral.
+def _planes(picture: VideoFrame, count: int) -> list[Bytes]:
+    """The first planes of a picture, luma and chroma; chroma of a grey picture is neutral.
 
     They have full range, unless the picture `_is_limited`.
     """
@@ -233,10 +235,10 @@ def _planes(picture: VideoFrame) -> list[Bytes]:
             picture if name == "gray" else picture.reformat(format="gray"), 0
         )
         neutral = np.full((1, 1), 128, dtype=np.uint8)
-        return [grey, neutral, neutral]
+        return [grey, neutral, neutral][:count]
     if not name.startswith("yuvj") and not _is_limited(picture):
         picture = picture.reformat(format="yuvj420p", threads=1)
-    return [_plane(picture, number) for number in range(3)]
+    return [_plane(picture, number) for number in range(count)]
 
 
 def _is_limited(picture: VideoFrame) -> bool:
