@@ -18,6 +18,7 @@ from piperline.signals.robust import (
     shifted,
     smooth,
     spread,
+    within,
 )
 
 Floats = NDArray[np.float64]
@@ -341,7 +342,7 @@ def _gain(state: Floats, action: Floats) -> float:
 
 
 def _size(values: Floats) -> float:
-    return float(np.ptp(np.percentile(values, [2, 98])))
+    return within(values, 2, 98)
 
 
 def _zero(
