@@ -13,9 +13,11 @@ from piperline.convert.pool import WorkerPool
 from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import staging_area
 from piperline.edits.plan import plan_of
+from piperline.recordings.layout import load_layout
 from piperline.review.run import review
 from piperline.signals.episode import load_signals
 from tests.helpers.faults import idle_start
+from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
 
@@ -84,6 +86,41 @@ def test_signals_are_those_of_a_review(recordings, tmp_path):
             assert other.sharpness == measured.sharpness
             assert np.allclose(other.view, measured.view, atol=0.6)
             assert np.allclose(other.motion, measured.motion, atol=0.1)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_signals_of_packed_pixels_are_those_of_a_review(tmp_path, mirrored):
+    """They are measured as the encoder gets them, where it gets the same places."""
+    recorded = RECORDERS["control-your-robot-raw"](tmp_path)
+    layout = load_layout(recorded.layout)
+    if mirrored:
+        layout = replace(
+            layout,
+            cameras={
+                name: replace(rule, flip="horizontal")
+                for name, rule in layout.cameras.items()
+            },
+        )
+    folder = tmp_path / "review"
+    review([recorded.source], folder, layout=layout, videos=False, workers=1)
+    kept = kept_signals(folder)
+    for path in folder.glob("*/*.npz"):
+        path.unlink()
+    converted(recorded.source, tmp_path / "out", folder, layout=layout)
+    again = kept_signals(folder)
+    assert again.keys() == kept.keys()
+    for name, signals in kept.items():
+        for camera, measured in signals.cameras.items():
+            other = again[name].cameras[camera]
+            assert np.array_equal(other.hashes, measured.hashes)
+            off = np.abs(other.view - measured.view)
+            assert off[0].max() < 1.5
+            assert np.median(off[1:]) < 1  # of 4:2:0 the edges run
+            assert np.allclose(other.motion, measured.motion, atol=0.3)
+            assert other.red_blue == pytest.approx(measured.red_blue, abs=0.01)
+            assert other.sharpness == pytest.approx(
+                measured.sharpness, abs=0.05
+            )
 
 
 def test_what_one_measured_the_other_reuses(recordings, tmp_path, monkeypatch):

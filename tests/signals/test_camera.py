@@ -1,5 +1,6 @@
 """What is measured of a camera's images."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import load_layout
 from piperline.review.source import ReviewUnit, measure_unit
-from piperline.signals.camera import CameraSignals, jpeg_quality, measure
+from piperline.signals.camera import (
+    CameraMeter,
+    CameraSignals,
+    jpeg_quality,
+    measure,
+)
+from piperline.signals.frames import WINDOW, FrameMeter
+from piperline.video.thumbnails import HEIGHT, WIDTH
 from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import jpeg, paint, png
 
@@ -97,3 +105,60 @@ def test_red_and_blue_are_where_the_layout_says_for_this_way_of_storing(
         for rules in (layout, replace(layout, cameras=plain))
     )
     np.testing.assert_array_equal(by_storage, told)
+
+
+def thumbnails(count):
+    """Noise over a patch that goes to and fro, in a light that changes; float32."""
+    rng = np.random.default_rng(count)
+    luma = rng.normal(90, 20, (1, HEIGHT, WIDTH)) + rng.normal(
+        0, 3, (count, HEIGHT, WIDTH)
+    )
+    for number, one in enumerate(luma):
+        left = abs(number % 60 - 30)
+        one[10:20, left : left + 8] += 60
+    luma += (np.arange(count) % 7)[:, None, None]
+    return luma.astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [3, 20, 21, 60, 61, 100, 187])
+def test_images_that_come_one_by_one_are_compared_as_if_all_were_there(count):
+    luma = thumbnails(count)
+    meter = FrameMeter()
+    for one in luma:
+        meter.add(one)
+    found = meter.result()
+    even = luma - luma.mean(axis=(1, 2), keepdims=True)
+    steps = np.abs(np.diff(even, axis=0))
+    motion = steps.mean(axis=(1, 2))
+    off = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)
+    halves = off.reshape(-1, 6, 5, 8, 5).mean(axis=(2, 4)).reshape(-1, 2, 24)
+    expected = {
+        "mean": luma.mean(axis=(1, 2)),
+        "contrast": luma.std(axis=(1, 2)),
+        "motion": np.concatenate([motion[:1], motion]),
+        "change": np.abs(even[WINDOW:] - even[:-WINDOW]).mean(axis=(1, 2)),
+        "tear": np.median(halves, axis=2).T,
+        "activity": steps.reshape(-1, 6, 5, 8, 5).mean(axis=(0, 2, 4)),
+    }
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
+
+
+def test_memory_does_not_grow_with_an_episode():
+    luma = thumbnails(60)
+    colored = np.stack([luma, luma, luma], axis=1)
+
+    def peak(count):
+        meter = CameraMeter(480, 640)
+        tracemalloc.start()
+        for number in range(count):
+            meter.add(b"%d" % number, colored[number % 60])
+        signals = meter.result()
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(signals.motion) == len(signals.hashes) == count
+        assert len(signals.shown) == 5
+        return found
+
+    assert peak(3200) < peak(400) + 1_000_000  # as thumbnails they are 14 MB

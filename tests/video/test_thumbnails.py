@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from piperline.video.decoder import PictureDecoder
+from piperline.video.encoder import for_encoder
 from piperline.video.thumbnails import (
     HEIGHT,
     WIDTH,
     ThumbnailDecoder,
     colored,
+    luma_of,
     thumbnail_of,
     video_pictures,
 )
@@ -96,3 +99,21 @@ def test_what_would_unfold_to_gigabytes_is_damaged(name):
     with pytest.raises(ValueError, match=r"pixels|MiB|decode"):
         decoder.small(bombs[name])
     assert decoder.small(small).shape == (3, HEIGHT, WIDTH)
+
+
+def test_what_an_encoder_gets_shows_what_was_recorded():
+    """Its range is limited: put right, it differs by the rounding of its levels."""
+    recorded = PictureDecoder().encoded(jpeg(paint(3, 1, 200, LARGE)))
+    encoded = for_encoder(recorded)
+    off = np.abs(thumbnail_of(encoded) - thumbnail_of(recorded))
+    assert off.max() < 1
+    levels = luma_of(encoded).astype(int) - luma_of(recorded)
+    assert np.abs(levels).max() <= 1
+
+
+def test_exchanged_pixels_are_put_right():
+    image = paint(3, 1, 200, LARGE)
+    swapped = np.ascontiguousarray(image[..., ::-1])
+    small = ThumbnailDecoder(LARGE[1]).small(image)
+    again = ThumbnailDecoder(LARGE[1], swap=True).small(swapped)
+    np.testing.assert_allclose(again, small, atol=1e-3)
