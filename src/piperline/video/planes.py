@@ -22,17 +22,22 @@ JPEG_FORMATS = {
 }
 """FFmpeg's formats of a JPEG's planes, full range, and of the same planes in limited range."""
 
-# What 255 steps of the full range become.
-_LUMA, _CHROMA = 219, 224
+# Tables in FFmpeg's words: `val` is a sample, `x` and `y` are those of the blue and of the red
+# difference; what is behind the point is cut off. 255 steps become 219 of luma, 224 of chroma.
+_LIMITED_LUMA = "c0=16.5+val*219/255"
+_LIMITED_CHROMA = "c0=128.5+(val-128)*224/255"
 
-# With red and blue exchanged, luma Y becomes Y + w (B - R), w being red's weight in it less blue's.
-# B - Y and R - Y are multiples of the two chroma samples, and so are all new samples but for Y.
+# With red and blue exchanged, luma Y becomes Y + w (B - R), where w is red's weight in it less
+# blue's; B - Y and R - Y are multiples of the two differences, and so are the new differences.
 # Unlike by way of RGB nothing is cut off at 0 or 255, and no chroma is lost.
-_WEIGHT = 0.299 - 0.114
-_BLUE, _RED = 1.772, 1.402
-_TO_LUMA = (_WEIGHT * _BLUE, -_WEIGHT * _RED)
-_TO_BLUE = (-_WEIGHT, (1 + _WEIGHT) * _RED / _BLUE)
-_TO_RED = ((1 - _WEIGHT) * _BLUE / _RED, _WEIGHT)
+_BLUE, _RED = "1.772*(x-128)", "1.402*(y-128)"
+_ADDED = f"(0.299-0.114)*({_BLUE}-{_RED})"
+_EXCHANGE = (
+    f"c0=128.5+({_ADDED})*219/255",
+    f"c0=128.5+({_RED}-{_ADDED})/1.772*224/255",
+    f"c0=128.5+({_BLUE}-{_ADDED})/1.402*224/255",
+)
+"""What is added to luma, and the new differences."""
 
 
 def limited(picture: VideoFrame) -> VideoFrame:
@@ -110,8 +115,8 @@ class _Filter:
     def _limited(self, recorded: FilterContext) -> list[FilterContext]:
         return [
             self._then("lut", _LIMITED_LUMA, recorded),
-            self._then("lut", _multiple(1, _CHROMA), (recorded, 1)),
-            self._then("lut", _multiple(1, _CHROMA), (recorded, 2)),
+            self._then("lut", _LIMITED_CHROMA, (recorded, 1)),
+            self._then("lut", _LIMITED_CHROMA, (recorded, 2)),
         ]
 
     def _exchanged(
@@ -119,21 +124,15 @@ class _Filter:
     ) -> list[FilterContext]:
         blue = self._then("split", "3", (recorded, 1))
         red = self._then("split", "3", (recorded, 2))
-        steps = ((_TO_LUMA, _LUMA), (_TO_BLUE, _CHROMA), (_TO_RED, _CHROMA))
         added, *chroma = [
-            self._sum(
-                self._then("lut", _multiple(of_blue, to), (blue, number)),
-                self._then("lut", _multiple(of_red, to), (red, number)),
-            )
-            for number, ((of_blue, of_red), to) in enumerate(steps)
+            self._then("lut2", table, (blue, number), (red, number))
+            for number, table in enumerate(_EXCHANGE)
         ]
         wide = self._then("scale", f"{size[0]}:{size[1]}:flags=neighbor", added)
         luma = self._then("lut", _LIMITED_LUMA, recorded)
-        return [self._sum(luma, wide), *chroma]
-
-    def _sum(self, one: FilterContext, other: FilterContext) -> FilterContext:
-        """Samples added; 128 is zero in the other."""
-        return self._then("blend", "all_mode=grainmerge", one, other)
+        # A sum; in the second picture 128 is nothing.
+        sums = self._then("blend", "all_mode=grainmerge", luma, wide)
+        return [sums, *chroma]
 
     def _then(
         self,
@@ -147,11 +146,3 @@ class _Filter:
             node, output = before if isinstance(before, tuple) else (before, 0)
             node.link_to(result, output, number)
         return result
-
-
-_LIMITED_LUMA = f"c0=16.5+val*{_LUMA}/255"
-
-
-def _multiple(factor: float, steps: int) -> str:
-    """A table of samples around 128, times `factor`; FFmpeg cuts off what is behind the point."""
-    return f"c0=128.5+(val-128)*{factor * steps / 255}"
