@@ -14,7 +14,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.video.file import VideoFile, ffmpeg_words, reading
 from piperline.video.image_header import check_png, is_png
-from piperline.video.planes import JPEG_FORMATS, exchanged
+from piperline.video.planes import exchanged, is_full_range
 
 Picture = VideoFrame
 """A decoded image: full-range planes of a JPEG, or packed RGB."""
@@ -55,7 +55,7 @@ class PictureDecoder:
         if not any(self._mirrored):
             if not self._swap:
                 return picture
-            if picture.format.name in JPEG_FORMATS:
+            if is_full_range(picture):
                 return exchanged(picture)
         packed = picture.reformat(format="rgb24", threads=1)
         plane = packed.planes[0]

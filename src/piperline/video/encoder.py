@@ -15,7 +15,7 @@ import av.logging
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
-from piperline.video.planes import limited
+from piperline.video.planes import is_full_range, limited
 from piperline.video.priority import usual_priority
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
@@ -94,7 +94,7 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 
 def for_encoder(picture: Picture) -> Picture:
     """`picture` as limited-range yuv420p."""
-    if picture.format.name == "yuvj420p":
+    if is_full_range(picture):
         return limited(picture)
     # FFmpeg would start threads for each picture.
     return picture.reformat(

@@ -1,9 +1,10 @@
 """The planes of a decoded JPEG as encoders take them, through FFmpeg's tables of samples.
 
 Nothing is converted to RGB on the way: a table maps full to limited range (ITU-T T.871 to ITU-R
-BT.601). FFmpeg's own range conversion would add dither, which costs the encoder time and bytes.
+BT.601). FFmpeg's own range conversion adds dither, which doubles the encoder's time and bytes.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count
@@ -15,12 +16,8 @@ from av.filter.context import FilterContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
-JPEG_FORMATS = {
-    "yuvj420p": "yuv420p",
-    "yuvj422p": "yuv422p",
-    "yuvj444p": "yuv444p",
-}
-"""FFmpeg's formats of a JPEG's planes, full range, and of the same planes in limited range."""
+_PLANAR = {"yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p"}
+_FULL = 2  # AVCOL_RANGE_JPEG
 
 # Tables in FFmpeg's words: `val` is a sample, `x` and `y` are those of the blue and of the red
 # difference; what is behind the point is cut off. 255 steps become 219 of luma, 224 of chroma.
@@ -40,21 +37,21 @@ _EXCHANGE = (
 """What is added to luma, and the new differences."""
 
 
-def limited(picture: VideoFrame) -> VideoFrame:
-    """The planes of a decoded JPEG in limited range.
+def is_full_range(picture: VideoFrame) -> bool:
+    """Whether a picture has planes of full range, as a decoded JPEG has; grey ones too."""
+    name = picture.format.name
+    if name in _PLANAR:
+        return picture.color_range == _FULL
+    return name == "gray" or name.replace("yuvj", "yuv") in _PLANAR
 
-    Args:
-        picture: of a format in `JPEG_FORMATS`.
-    """
+
+def limited(picture: VideoFrame) -> VideoFrame:
+    """The planes of a full-range picture as limited-range yuv420p."""
     return _filter(picture, exchange=False).through(picture)
 
 
 def exchanged(picture: VideoFrame) -> VideoFrame:
-    """The planes of a decoded JPEG in limited range, red and blue exchanged.
-
-    Args:
-        picture: of a format in `JPEG_FORMATS`.
-    """
+    """The same with red and blue exchanged."""
     return _filter(picture, exchange=True).through(picture)
 
 
@@ -75,6 +72,10 @@ def _kept_filter(
     return _Filter(size, form, exchange=exchange)
 
 
+_Output = FilterContext | tuple[FilterContext, int]
+_Planes = tuple[FilterContext, Sequence[_Output]]
+
+
 class _Filter:
     """A graph of FFmpeg's filters: one picture in, one picture out."""
 
@@ -90,18 +91,21 @@ class _Filter:
             format=VideoFormat(form),
             time_base=Fraction(1),
         )
-        recorded = self._then("extractplanes", "y+u+v", self._source)
-        planes = (
-            self._exchanged(recorded, size)
-            if exchange
-            else self._limited(recorded)
-        )
+        half = -(-size[0] // 2), -(-size[1] // 2)
+        if form == "gray":
+            luma, chroma = self._grey(half)
+        else:
+            recorded = self._then("extractplanes", "y+u+v", self._source)
+            split = self._exchanged if exchange else self._limited
+            luma, chroma = split(recorded, size)
+        if form not in {"gray", "yuv420p", "yuvj420p"}:
+            chroma = [self._scaled(plane, half, "area") for plane in chroma]
         # A format with a "j" is full range, whatever is said of it: the planes change into another.
         merged = self._then(
             "mergeplanes",
-            "map0s=0:map1s=1:map2s=2:map0p=0:map1p=0:map2p=0"
-            f":format={JPEG_FORMATS[form]}",
-            *planes,
+            "map0s=0:map1s=1:map2s=2:map0p=0:map1p=0:map2p=0:format=yuv420p",
+            luma,
+            *chroma,
         )
         told = self._then("setparams", "range=limited", merged)
         self._sink = self._then("buffersink", None, told)
@@ -112,33 +116,55 @@ class _Filter:
         self._source.push(picture)
         return cast("VideoFrame", self._sink.pull())
 
-    def _limited(self, recorded: FilterContext) -> list[FilterContext]:
-        return [
-            self._then("lut", _LIMITED_LUMA, recorded),
-            self._then("lut", _LIMITED_CHROMA, (recorded, 1)),
-            self._then("lut", _LIMITED_CHROMA, (recorded, 2)),
+    def _grey(self, half: tuple[int, int]) -> _Planes:
+        luma = self._then("split", "2", self._source)
+        neutral = self._then("lut", "c0=128", self._scaled(luma, half))
+        both = self._then("split", "2", neutral)
+        return self._then("lut", _LIMITED_LUMA, (luma, 1)), [both, (both, 1)]
+
+    def _limited(
+        self, recorded: FilterContext, _size: tuple[int, int]
+    ) -> _Planes:
+        luma = self._then("lut", _LIMITED_LUMA, recorded)
+        chroma = [
+            self._then("lut", _LIMITED_CHROMA, (recorded, plane))
+            for plane in (1, 2)
         ]
+        return luma, chroma
 
     def _exchanged(
         self, recorded: FilterContext, size: tuple[int, int]
-    ) -> list[FilterContext]:
+    ) -> _Planes:
         blue = self._then("split", "3", (recorded, 1))
         red = self._then("split", "3", (recorded, 2))
         added, *chroma = [
             self._then("lut2", table, (blue, number), (red, number))
             for number, table in enumerate(_EXCHANGE)
         ]
-        wide = self._then("scale", f"{size[0]}:{size[1]}:flags=neighbor", added)
         luma = self._then("lut", _LIMITED_LUMA, recorded)
         # A sum; in the second picture 128 is nothing.
-        sums = self._then("blend", "all_mode=grainmerge", luma, wide)
-        return [sums, *chroma]
+        sums = self._then(
+            "blend", "all_mode=grainmerge", luma, self._scaled(added, size)
+        )
+        return sums, chroma
+
+    def _scaled(
+        self,
+        plane: _Output,
+        size: tuple[int, int],
+        way: str = "neighbor",
+    ) -> FilterContext:
+        width, height = size
+        scaled = self._then("scale", f"{width}:{height}:flags={way}", plane)
+        return self._then(
+            "setsar", "1", scaled
+        )  # else pixels are told to be oblong
 
     def _then(
         self,
         name: str,
         settings: str | None,
-        *inputs: FilterContext | tuple[FilterContext, int],
+        *inputs: _Output,
     ) -> FilterContext:
         """A filter behind others, or behind one of their outputs."""
         result = self._graph.add(name, settings)
