@@ -53,10 +53,7 @@ class PictureDecoder:
         """
         picture = self.recorded = self._decode(data)
         if not any(self._mirrored):
-            if not self._swap:
-                return picture
-            if is_full_range(picture):
-                return exchanged(picture)
+            return put_right(picture) if self._swap else picture
         packed = picture.reformat(format="rgb24", threads=1)
         plane = packed.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8)
@@ -108,6 +105,13 @@ class PictureDecoder:
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
+
+
+def put_right(picture: Picture) -> Picture:
+    """A picture recorded with red and blue exchanged, as it should be: see `exchanged`."""
+    if is_full_range(picture):
+        return exchanged(picture)
+    return _picture_of(rgb(picture), "bgr24")
 
 
 def raw_picture(pixels: Bytes) -> Picture:
