@@ -44,6 +44,14 @@ def test_an_arm_that_comes_to_rest_is_not_cut_off_and_its_camera_not_slow():
     assert [str(finding) for finding in found_in(takes)] == []
 
 
+def test_pictures_in_alphabetical_order_are_told_by_their_leaps():
+    """Whether they fit the motion by chance differs from set to set."""
+    takes = clean_set(Style(sessions=2, texts=2), 2000)
+    findings = found_in(KINDS["pictures_alphabetical"].put(takes, 1))
+    assert {f.code for f in findings} == {"pictures-unrelated"}
+    assert all("alphabetical" in f.message for f in findings)
+
+
 @pytest.mark.parametrize(("name", "strength"), FAULTS)
 def test_a_fault_is_found_in_its_place(name, strength):
     kind = KINDS[name]

@@ -30,6 +30,7 @@ _MOST_LAG = 25
 _LATE = 3
 _BOTH_MOVE = 0.15  # radians: what holds still shows what others do
 _FEWEST_ROWS = 70
+_LEAPS, _STILL = 1.5, 0.2  # times as much; levels of 255
 _LIKE = 0.5
 _GAIN, _GAIN_FAR, _FAR = 0.08, 0.01, 10
 _ITERATIONS = 150
@@ -71,9 +72,10 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
     if not collection.cameras:
         return
-    exchanged = yield from _sides(collection)
-    if exchanged and len(collection) - len(exchanged) >= 4:
-        collection = collection.without(exchanged)
+    gone = yield from _sides(collection)
+    gone += yield from _alphabetical(collection)
+    if gone and len(collection) - len({e.index for e in gone}) >= 4:
+        collection = collection.without(gone)
     fits = {camera: _fit(collection, camera) for camera in collection.cameras}
     delays = {
         camera: _all_delays(collection, camera, fit)
@@ -230,6 +232,40 @@ def _arm_speed(
         collection.robot.arms[side],
     )
     return smooth(collection.joint_speeds(episode)[:, columns].sum(axis=1))
+
+
+# --- order ---------------------------------------------------------------------------------------
+
+
+def _alphabetical(
+    collection: Collection,
+) -> Generator[Fault, None, list[EpisodeSignals]]:
+    """Pictures read in the order of their names: 0, 1, 10, 11, 2. Returns the episodes."""
+    found: dict[int, EpisodeSignals] = {}
+    for camera in collection.cameras:
+        mixed = [
+            e
+            for e in collection.episodes
+            if len(e) >= _FEWEST_ROWS
+            and _leaps(e.cameras[camera].motion) > _LEAPS
+        ]
+        found |= {e.index: e for e in mixed}
+        yield from fault(
+            "pictures-unrelated",
+            "error",
+            mixed,
+            "the pictures lie in the alphabetical order of their numbers: 0, 1, 10, 11, 2",
+            camera=camera,
+        )
+    return list(found.values())
+
+
+def _leaps(motion: NDArray[np.floating[Any]]) -> float:
+    """How much more pictures change where numbers in alphabetical order leap than elsewhere."""
+    order = np.array(sorted(range(len(motion)), key=str))
+    leap = np.abs(np.diff(order, prepend=0)) > 1
+    usual = max(float(np.percentile(motion[~leap], 75)), _STILL)
+    return float(np.median(motion[leap])) / usual
 
 
 # --- delays --------------------------------------------------------------------------------------
