@@ -95,9 +95,15 @@ def official_reader(
 
 
 @pytest.fixture
-def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests whose subject is not the worker process; see `tests.helpers.threads`."""
-    monkeypatch.setattr("piperline.process.subprocess", PROGRAMS)
+def workers_in_threads(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For tests whose subject is not the worker process; see `tests.helpers.threads`.
+
+    In a file that uses it for all tests, those that are marked `in_processes` have real ones.
+    """
+    if request.node.get_closest_marker("in_processes") is None:
+        monkeypatch.setattr("piperline.process.subprocess", PROGRAMS)
 
 
 @pytest.fixture

@@ -13,7 +13,11 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-_IN_THREADS = ("piperline.convert.worker", "piperline.recordings.reader")
+_IN_THREADS = (
+    "piperline.convert.worker",
+    "piperline.recordings.reader",
+    "piperline.review.worker",
+)
 
 
 class ThreadedProgram:
