@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 _IN_THREADS = (
+    "piperline.cluster.ranks",
     "piperline.convert.worker",
     "piperline.recordings.reader",
     "piperline.review.worker",
