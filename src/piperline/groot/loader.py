@@ -23,6 +23,7 @@ from piperline.files import LARGEST_TABLE, read_json, read_plain
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows
 from piperline.lerobot.paths import PathTemplate
 from piperline.text import is_utf8
@@ -156,7 +157,11 @@ def require(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.severity == "error":
             raise DatasetError(
-                finding.message, place=finding.place, next_step=finding.remedy
+                finding.message,
+                place=finding.place,
+                expected="a dataset that GR00T can be trained on",
+                found=f"{finding.code}, as `piperline groot preflight` calls it",
+                next_step=finding.remedy,
             )
 
 
@@ -187,6 +192,7 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
     info = _json(root / "meta/info.json", found, "dataset-missing")
     if (
         info is None
+        or _leads_out(root, found)
         or _is_v3(root, info, found)
         or _incomplete(root, info, found)
     ):
@@ -381,6 +387,24 @@ def _broken(path: Path, message: str, **numbers: int) -> Finding:
     return Finding(
         "meta-syntax", "error", message, Place(file=path), numbers, _REMEDY
     )
+
+
+def _leads_out(root: Path, found: list[Finding]) -> bool:
+    try:
+        DatasetFolder(root).check_links()
+    except DatasetError as error:
+        message = f"{error.message}: {error.found}"
+        found.append(
+            Finding(
+                "link-out",
+                "error",
+                message,
+                error.place,
+                remedy=error.next_step,
+            )
+        )
+        return True
+    return False
 
 
 def _is_v3(

@@ -87,10 +87,12 @@ def open_dataset(root: Path | str) -> "Dataset":
         root: the dataset's folder.
 
     Raises:
-        DatasetError: it is not a dataset, or its tables do not agree with each other.
+        DatasetError: it is not a dataset, a link leads out of it, or its tables do not agree with
+            each other.
         UnsupportedVersion: it is of another version.
     """
     folder = DatasetFolder(Path(root))
+    folder.check_links()
     info = Info.from_disk(folder.root)
     if info.version == "v3.0":
         return Dataset(folder, info, V30Reader(folder, info))

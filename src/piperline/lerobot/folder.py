@@ -11,12 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from piperline.errors import DatasetError, Place
+from piperline.finding import command
 from piperline.lerobot.values import Values
 from piperline.text import printable
 
@@ -186,16 +187,14 @@ class DatasetFolder:
         return Values(row, name, place)
 
     def check_links(self) -> None:
-        """See that no link below the folder leads out of it.
+        """See that no link below the folder leads out of it, or nowhere.
 
         Raises:
             DatasetError: one does.
         """
-        for folder, folders, files in os.walk(self.root):
-            for name in sorted((*folders, *files)):
-                path = Path(folder, name)
-                if path.is_symlink():
-                    self._inside(path)
+        for path in sorted(_links_below(self.root)):
+            if leaves(self.root, path):
+                raise _link_error(self.root, path)
 
     def _inside(self, path: Path) -> Path:
         """Where a path really leads to: inside of the folder.
@@ -205,13 +204,7 @@ class DatasetFolder:
         """
         real = self._real_path(path)
         if not real.startswith(self._real.rstrip("/") + "/"):
-            raise DatasetError(
-                "a link leads out of the dataset",
-                place=Place(file=path),
-                expected="files inside of the dataset's folder",
-                found=f"a link to {printable(real)}",
-                next_step="if those files are meant, copy them here: cp -rL DATASET COPY",
-            )
+            raise _link_error(self.root, path)
         return Path(real)
 
     def _real_path(self, path: Path) -> str:
@@ -223,6 +216,43 @@ class DatasetFolder:
             folder = os.path.realpath(path.parent)
             self._folders[path.parent] = folder
         return os.path.join(folder, path.name)  # noqa: PTH118 - texts are compared
+
+
+def leaves(root: Path, path: Path) -> bool:
+    """Whether `path` below `root` is a link that leads out of `root`, or nowhere."""
+    if not path.is_symlink():
+        return False
+    target = Path(os.path.realpath(path))
+    inside = target.is_relative_to(os.path.realpath(root))
+    return not inside or not target.exists()
+
+
+def _links_below(root: Path) -> Iterator[Path]:
+    """Every link below `root`; links are not followed."""
+    folders = [root]
+    while folders:
+        # what cannot be listed can be neither read nor uploaded
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir():
+                    folders.append(Path(entry.path))
+
+
+def _link_error(root: Path, path: Path) -> DatasetError:
+    real = Path(os.path.realpath(path))
+    there = real.exists()
+    copy = f"{root.resolve()}_copy"
+    return DatasetError(
+        "a link leads out of the dataset" if there else "a link leads nowhere",
+        place=Place(file=path),
+        expected="files inside of the dataset's folder",
+        found=f"a link to {printable(str(real))}",
+        next_step=f"if those files are meant, copy them: {command('cp', '-rL', root, copy)}"
+        if there
+        else f"put back what it led to, or remove it: {command('rm', path)}",
+    )
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from piperline.errors import (
     UnsupportedVersion,
 )
 from piperline.finding import Finding
+from piperline.lerobot.folder import leaves
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.find import recording_near
 from piperline.recordings.layout import Layout, load_layout, read_layout
 from piperline.recordings.reader import elsewhere, untrusted
-from piperline.seal.contents import Contents, files_below, is_special, leaves
+from piperline.seal.contents import Contents, files_below, is_special
 from piperline.seal.seal import (
     LOOKED_AT,
     SEAL,
@@ -313,7 +314,7 @@ def _unsafe(root: Path) -> Iterator[Finding]:
     """Links that lead out of a dataset, and what is no file."""
     for path in files_below(root):
         place = Place(file=root / path)
-        if leaves(root, path):
+        if leaves(root, root / path):
             message = "a link leads out of the dataset, or nowhere: it is not followed"
             yield Finding("link-out", "error", message, place)
         elif is_special(root, path):
