@@ -160,7 +160,7 @@ def require(findings: Iterable[Finding]) -> None:
                 finding.message,
                 place=finding.place,
                 expected="a dataset that GR00T can be trained on",
-                found=f"{finding.code}, as `piperline groot preflight` calls it",
+                found=f"the finding {finding.code} of groot preflight",
                 next_step=finding.remedy,
             )
 
@@ -192,7 +192,7 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
     info = _json(root / "meta/info.json", found, "dataset-missing")
     if (
         info is None
-        or _leads_out(root, found)
+        or _is_unsafe(root, found)
         or _is_v3(root, info, found)
         or _incomplete(root, info, found)
     ):
@@ -389,14 +389,14 @@ def _broken(path: Path, message: str, **numbers: int) -> Finding:
     )
 
 
-def _leads_out(root: Path, found: list[Finding]) -> bool:
+def _is_unsafe(root: Path, found: list[Finding]) -> bool:
     try:
         DatasetFolder(root).check_links()
     except DatasetError as error:
         message = f"{error.message}: {error.found}"
         found.append(
             Finding(
-                "link-out",
+                "dataset-unsafe",
                 "error",
                 message,
                 error.place,

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from piperline.errors import DatasetError, Place
 from piperline.finding import command
 from piperline.lerobot.values import Values
-from piperline.text import printable
+from piperline.text import is_utf8, printable
 
 _MIB = 1 << 20
 _LARGEST_DOCUMENT = 64 * _MIB
@@ -39,12 +39,23 @@ class DatasetFolder:
 
     Attributes:
         root: the folder.
+
+    Raises:
+        DatasetError: its path is not UTF-8: neither Parquet's readers nor scripts can name it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._real = os.path.realpath(root)
         self._folders: dict[Path, str] = {}
+        if not is_utf8(self._real):
+            raise DatasetError(
+                "the path of the dataset is not UTF-8",
+                place=Place(file=root),
+                expected="folders whose names can be written as text",
+                found=printable(self._real),
+                next_step="rename the folder, or copy the dataset to another one",
+            )
 
     def path(
         self, path: Path | str, what: str = "a file of the dataset"
