@@ -150,10 +150,40 @@ class BadEpisode(RecordingError):
     """One episode that cannot be converted; the others can."""
 
 
+FETCH_AGAIN = (
+    "fetch the dataset again, put it back from a copy, or make it anew"
+)
+
+
 class DatasetError(PiperlineError):
-    """A LeRobot dataset on disk that cannot be read."""
+    """A LeRobot dataset on disk that cannot be read: somebody else's file, so all four lines count.
+
+    Args:
+        message: what is wrong, one sentence.
+        expected: what should have been there.
+        found: what was there.
+        place: where; added on the way up where it is not known at once.
+        next_step: what to do about it; of a damaged file by default.
+    """
 
     exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: str,
+        found: str,
+        place: Place | None = None,
+        next_step: str = FETCH_AGAIN,
+    ) -> None:
+        super().__init__(
+            message,
+            place=place,
+            expected=expected,
+            found=found,
+            next_step=next_step,
+        )
 
 
 class UnsupportedVersion(DatasetError):

@@ -94,4 +94,6 @@ def _sign(out: Output, dataset: Path, key: Path) -> None:
             "the signature cannot be written",
             place=Place(file=dataset),
             found=str(error),
+            expected="a dataset that this user may write into",
+            next_step="give the permission, or make room, and run the same command again",
         ) from error

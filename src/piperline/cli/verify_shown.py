@@ -88,7 +88,7 @@ def _broken(dataset: Path, error: BadEpisode) -> DatasetError:
         "reading this dataset crashes",
         place=Place(file=dataset),
         expected="an undamaged dataset",
-        found=error.found,
+        found=str(error.found),
         next_step="fetch it again, or make it anew",
     )
 

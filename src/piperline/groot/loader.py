@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from piperline.errors import DatasetError, Place
+from piperline.errors import FETCH_AGAIN, DatasetError, Place
 from piperline.features import Feature, Schema
 from piperline.files import LARGEST_TABLE, read_json, read_plain
 from piperline.finding import Finding, command
@@ -161,7 +161,7 @@ def require(findings: Iterable[Finding]) -> None:
                 place=finding.place,
                 expected="a dataset that GR00T can be trained on",
                 found=f"the finding {finding.code} of groot preflight",
-                next_step=finding.remedy,
+                next_step=finding.remedy or FETCH_AGAIN,
             )
 
 
@@ -175,7 +175,12 @@ def require_meta(root: Path) -> Meta:
     meta = read_meta(root, found)
     require(found)
     if meta is None:
-        raise DatasetError("the dataset cannot be read", place=Place(file=root))
+        raise DatasetError(
+            "the dataset cannot be read",
+            place=Place(file=root),
+            expected="a LeRobot v2.1 dataset",
+            found="files of meta/ that cannot be read",
+        )
     return meta
 
 

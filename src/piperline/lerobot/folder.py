@@ -147,6 +147,8 @@ class DatasetFolder:
             raise DatasetError(
                 f"{name} is not a JSON object",
                 place=Place(file=self.root / path),
+                expected="a JSON object: {...}",
+                found=f"a {type(found).__name__}",
             )
         return Values(found, name, Place(file=self.root / path))
 
@@ -194,7 +196,12 @@ class DatasetFolder:
         place = Place(file=self.root / path)
         row = _parsed(line, where, self.root / path)
         if not isinstance(row, dict):
-            raise DatasetError(f"{where} is not a JSON object", place=place)
+            raise DatasetError(
+                f"{where} is not a JSON object",
+                place=place,
+                expected="a JSON object: {...}",
+                found=f"a {type(row).__name__}",
+            )
         return Values(row, name, place)
 
     def check_links(self) -> None:
@@ -280,7 +287,10 @@ def _opening(path: Path, what: str) -> Iterator[None]:
         }
         if absent:
             raise DatasetError(
-                f"{what} is missing", place=Place(file=path)
+                f"{what} is missing",
+                place=Place(file=path),
+                expected="a file of that name",
+                found=str(error.strerror),
             ) from error
         raise DatasetError(
             f"{what} cannot be read",
@@ -317,5 +327,6 @@ def _parsed(data: bytes, where: str, path: Path) -> object:
             f"{where} is not JSON",
             place=Place(file=path),
             found=printable(str(error)),
+            expected="JSON of UTF-8 text",
         ) from error
     return found
