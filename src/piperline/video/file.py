@@ -5,6 +5,7 @@ the file times the frame rate, rounded, so the small drift of videos that were j
 microseconds (FFmpeg's concat demuxer) does no harm.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,6 +21,9 @@ from av.video.frame import VideoFrame
 
 from piperline.errors import DatasetError, Place
 from piperline.video.mp4 import ON_TIME_SECONDS
+
+# FFmpeg's words come with our errors: Python would print them beside these.
+logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
