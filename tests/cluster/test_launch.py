@@ -40,7 +40,7 @@ REPO = "lab/apples"
 
 
 @pytest.fixture(autouse=True)
-def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
+def site(tmp_path, monkeypatch, ranks_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
