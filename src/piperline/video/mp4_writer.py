@@ -96,7 +96,10 @@ def _append(piece: Track, target: int) -> None:
         source = os.open(piece.path, os.O_RDONLY)
     except FileNotFoundError as error:
         raise DatasetError(
-            "the video is missing", place=Place(file=piece.path)
+            "the video is missing",
+            place=Place(file=piece.path),
+            expected="a file of that name",
+            found="nothing",
         ) from error
     try:
         for start, length in piece.ranges:
@@ -104,6 +107,9 @@ def _append(piece: Track, target: int) -> None:
                 raise DatasetError(
                     "the video became shorter while it was read",
                     place=Place(file=piece.path),
+                    expected=f"{length} bytes at {start}",
+                    found="fewer",
+                    next_step="run the same command again when nothing writes to the dataset",
                 )
     finally:
         os.close(source)
