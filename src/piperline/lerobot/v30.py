@@ -91,7 +91,8 @@ class V30Writer(DatasetWriter):
                 root,
                 key,
                 video_bytes,
-                taken=self.origins.files if options.link else None,
+                origins=self.origins,
+                link=options.link,
             )
             for key in schema.cameras
         }

@@ -13,6 +13,7 @@ from piperline.episode import Clip
 from piperline.files import make_below
 from piperline.lerobot.info import CHUNKS_SIZE, LONGEST_SECONDS, V30_VIDEO_PATH
 from piperline.lerobot.parquet import TableWriter
+from piperline.lerobot.writer import Origins
 from piperline.video.clips import ClipReader
 from piperline.video.splice import Joiner, Splicer, new_file
 
@@ -89,8 +90,8 @@ class VideoFiles:
         root: the dataset.
         key: the camera.
         limit: bytes at which a new file is begun.
-        taken: told of each file that is another one, byte for byte, and hard-linked; None where all
-            are copied.
+        origins: told what came of each file.
+        link: a file that is another one, byte for byte, may be hard-linked.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class VideoFiles:
         key: str,
         limit: float,
         *,
-        taken: dict[str, Path] | None = None,
+        origins: Origins,
+        link: bool,
     ) -> None:
         self._root, self._key, self._limit = root, key, limit
-        self._taken = taken
+        self._origins, self._link = origins, link
         self._reader = ClipReader()
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
+        self._episodes, self._first = 0, 0
 
     def add(self, clip: Clip) -> dict[str, Any]:
         """Append `clip`; the episode table's columns for it."""
@@ -115,11 +118,11 @@ class VideoFiles:
                 video_key=self._key, **self._numbers.next()
             )
             make_below(self._root, path.parent)
-            self._joiner = new_file(
-                path, clip, self._reader, link=self._taken is not None
-            )
+            self._joiner = new_file(path, clip, self._reader, link=self._link)
+            self._first = self._episodes
         first = self._joiner.frames
         self._joiner.add(clip)
+        self._episodes += 1
         times = {
             "from_timestamp": first / clip.info.fps,
             "to_timestamp": (first + clip.count) / clip.info.fps,
@@ -146,9 +149,8 @@ class VideoFiles:
         if joiner is None:
             return
         joiner.close()
-        if self._taken is not None and joiner.original:
-            name = str(joiner.path.relative_to(self._root))
-            self._taken[name] = joiner.original
+        name = str(joiner.path.relative_to(self._root))
+        self._origins.note(name, self._key, self._first, joiner.written)
 
     def finish(self) -> None:
         """Finish the last file, and close the clips."""

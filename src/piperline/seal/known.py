@@ -42,11 +42,16 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             clips.update(_clips(dataset, seal, origins.leading))
             episodes = seal.episodes[: origins.leading]
     return KnownSeals(
-        files={
+        taken={
             name: files[path]
             for name, path in origins.files.items()
             if path in files
         },
+        written={
+            name: FileSeal(made.sha256, made.bytes)
+            for name, made in origins.written.items()
+        },
+        packets=origins.packets,
         clips={
             (number, key): clips[span]
             for number, held in enumerate(origins.clips)

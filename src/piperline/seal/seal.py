@@ -19,13 +19,9 @@ from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import (
-    file_digest,
-    frames_digest,
-    payloads_digest,
-    rows_digest,
-)
+from piperline.seal.digests import file_digest, rows_digest
 from piperline.text import natural_key
+from piperline.video.digests import frames_digest, payloads_digest
 from piperline.video.encoder import LIBRARY
 from piperline.video.mp4 import read_track
 from piperline.video.packets import packets
@@ -186,12 +182,17 @@ class KnownSeals:
     """What is known of a dataset's videos before they are read.
 
     Attributes:
-        files: seals of files that were taken over whole, by path below the dataset.
+        taken: seals of files that were taken over whole, by path below the dataset.
+        written: seals of files that were hashed while they were written, likewise.
+        packets: by number of the episode and feature key: the SHA-256 of the packets of a clip in
+            one of these.
         clips: by number of the episode and feature key: what was sealed of the clip.
         episodes: seals of the first episodes, whose files were all taken over.
     """
 
-    files: Mapping[str, FileSeal] = field(default_factory=dict)
+    taken: Mapping[str, FileSeal] = field(default_factory=dict)
+    written: Mapping[str, FileSeal] = field(default_factory=dict)
+    packets: Mapping[tuple[int, str], str] = field(default_factory=dict)
     clips: Mapping[tuple[int, str], SealedClip] = field(default_factory=dict)
     episodes: tuple[EpisodeSeal, ...] = ()
 
@@ -228,10 +229,11 @@ def write_seal(
     made = provenance(root)
     settings = {key: made[key] for key in _SETTINGS if key in made}
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        unread = [name for name in sealed if name not in known.files]
+        hashed = {**known.taken, **known.written}
+        unread = [name for name in sealed if name not in hashed]
         seals = pool.map(lambda name: _file_seal(root / name), unread)
-        read = dict(zip(unread, seals, strict=True))
-        files = {name: read.get(name) or known.files[name] for name in sealed}
+        hashed |= zip(unread, seals, strict=True)
+        files = {name: hashed[name] for name in sealed}
         episodes = _episode_seals(contents, made, known, pool)
     made_from = {**settings, "sealed_by": f"piperline {__version__}, {LIBRARY}"}
     Seal(made_from, files, episodes, verdict).to_disk(root)
@@ -282,8 +284,9 @@ def _file_digests(
 ) -> dict[tuple[int, str], str]:
     """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
 
-    They are not read where the file was taken over whole, else by byte ranges where that is
-    possible: `verify` asks FFmpeg, so what it finds does not follow from our own reading.
+    They are not read where the file was taken over whole, nor where they were hashed while they
+    were written; else by byte ranges where that is possible: `verify` asks FFmpeg, so what it finds
+    does not follow from our own reading.
 
     Raises:
         DatasetError: the video cannot be read, or a clip is not what was sealed.
@@ -293,11 +296,30 @@ def _file_digests(
         for episode, key, _ in clips
     }
     held = {place: clip.packets for place, clip in sealed.items() if clip}
-    taken = str(path.relative_to(contents.root)) in known.files
+    taken = str(path.relative_to(contents.root)) in known.taken
     if taken and len(held) == len(clips):
         return held
+    found = _packets_of_file(contents, known, path, clips)
+    if taken:
+        return found | held
+    for place, clip in sealed.items():
+        if clip and found[place] != clip.packets:
+            raise _changed(clip)
+    return found
+
+
+def _packets_of_file(
+    contents: Contents, known: KnownSeals, path: Path, clips: Sequence[_Clip]
+) -> dict[tuple[int, str], str]:
+    """The SHA-256 of the packets of the clips in a file that was written."""
+    found = {
+        (episode, key): known.packets[episode, key]
+        for episode, key, _ in clips
+        if (episode, key) in known.packets
+    }
+    if len(found) == len(clips):
+        return found
     track = read_track(path, contents.info.fps)
-    found: dict[tuple[int, str], str] = {}
     for episode, key, first in clips:
         length = contents.episodes[episode].length
         piece = track and track.piece(first, length)
@@ -306,11 +328,6 @@ def _file_digests(
             if piece
             else packets_of(contents, episode, key)
         )
-    if taken:
-        return found | held
-    for place, clip in sealed.items():
-        if clip and found[place] != clip.packets:
-            raise _changed(clip)
     return found
 
 
