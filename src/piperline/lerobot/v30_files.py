@@ -4,8 +4,9 @@ The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), size
 our own: a video file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -16,6 +17,9 @@ from piperline.lerobot.parquet import TableWriter
 from piperline.lerobot.writer import Origins
 from piperline.video.clips import ClipReader
 from piperline.video.splice import Joiner, Splicer, new_file
+
+TakeOver: TypeAlias = Callable[[str], None]
+"""Gives a file of a dataset the same name in a new one."""
 
 _HEAD_BYTES, _FRAME_BYTES = 1024, 8
 """About what an mp4 takes beside its frames: in all, and for each of them."""
@@ -69,6 +73,13 @@ class TableFiles:
         make_below(self._root, self.paths[-1].parent)
         return where
 
+    def take_over(self, closed: Sequence[str], taken: TakeOver) -> None:
+        """Begin with files of another dataset; `taken` gives each of them its name here."""
+        for name in closed:
+            self._numbers.next()
+            self.paths.append(self._root / name)
+            taken(name)
+
     def append(self, table: pa.Table) -> None:
         """Write `table` to the file that `next` named."""
         if self._writer is None:
@@ -109,6 +120,21 @@ class VideoFiles:
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
         self._episodes, self._first = 0, 0
+
+    def take_over(
+        self, closed: Sequence[str], episodes: int, taken: TakeOver
+    ) -> None:
+        """Begin with files of another dataset; `taken` gives each of them its name here.
+
+        Args:
+            closed: their names.
+            episodes: how many lie in them.
+            taken: gives a file its name.
+        """
+        for name in closed:
+            self._numbers.next()
+            taken(name)
+        self._episodes = episodes
 
     def add(self, clip: Clip) -> dict[str, Any]:
         """Append `clip`; the episode table's columns for it."""

@@ -199,7 +199,7 @@ class DatasetWriter(ABC):
 
     def take_first(
         self,
-        dataset: "Dataset",  # noqa: ARG002 - for writers of an episode a file
+        dataset: "Dataset",  # noqa: ARG002 - for writers that can
         count: int,  # noqa: ARG002 - likewise
     ) -> int:
         """Take over the first episodes of a dataset, their files as they are; before any other.
@@ -209,7 +209,7 @@ class DatasetWriter(ABC):
             count: how many.
 
         Returns:
-            How many it took: none where files hold many episodes. The others are to be added.
+            How many it took: all, or none where that cannot be. The others are to be added.
         """
         return 0
 

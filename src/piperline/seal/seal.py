@@ -249,6 +249,9 @@ def _episode_seals(
     known: KnownSeals,
     pool: ThreadPoolExecutor,
 ) -> tuple[EpisodeSeal, ...]:
+    for place, clip in known.clips.items():
+        if known.packets.get(place, clip.packets) != clip.packets:
+            raise _changed(clip)
     by_file: dict[Path, list[_Clip]] = {}
     numbers = range(len(known.episodes), len(contents.episodes))
     for episode in numbers:
