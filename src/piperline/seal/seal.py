@@ -89,8 +89,7 @@ class Seal:
             "verdict": self.verdict,
         }
         document["digest"] = _digest(document)
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        write_whole(root / SEAL, text)
+        write_whole(root / SEAL, _text(document))
         sync((root / SEAL).parent)
 
     @classmethod
@@ -149,9 +148,33 @@ class Seal:
         return seal
 
 
+def _text(document: Mapping[str, Any]) -> str:
+    """The JSON of a seal, a line for each file and for each episode.
+
+    Python's own indenting takes seconds for 10,000 episodes.
+    """
+    parts = []
+    for key, value in document.items():
+        if key == "files":
+            lines = [
+                f"{_line(name)}: {_line(entry)}"
+                for name, entry in value.items()
+            ]
+            text = "{\n  " + ",\n  ".join(lines) + "\n }"
+        elif key == "episodes":
+            text = "[\n  " + ",\n  ".join(map(_line, value)) + "\n ]"
+        else:
+            text = _line(value)
+        parts.append(f" {_line(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _is_below(name: str) -> bool:
-    path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _digest(document: Mapping[str, Any]) -> str:
