@@ -193,7 +193,8 @@ class V30Writer(DatasetWriter):
         for row in dataset.episodes[first:count]:
             self._data.next(row.length)
             rows = reader.table(row.episode_index)
-            self._data.append(rows.cast(self._numbering.schema_of_rows(rows)))
+            kinds = self._numbering.schema_of_rows(rows)
+            self._data.append(pa.Table.from_arrays(rows.columns, schema=kinds))
         closed, first = begun.rows
         self._rows.take_over(closed, take_file)
         for rows in reader.row_tables(first, count):
