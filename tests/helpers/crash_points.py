@@ -223,6 +223,7 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "migrate-in-place": _migrate_in_place,
     "edit": _edit,
     "sync": _sync,
+    "sync-v30": _sync,
     "shards": _shards,
     "repack": _repack,
 }
@@ -230,8 +231,8 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
 
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
-    if (
-        command == "sync"
+    if command.startswith(
+        "sync"
     ):  # what it makes of types once, the forks need not make again
         StandingDataset(folder / "start/out")
         load_plan(folder / "nowhere")
