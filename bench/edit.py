@@ -14,14 +14,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import Command, Cost, cost
+from bench.measure import ROUNDS, Command, Cost, cost
 from bench.recordings import long
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from piperline.seal.seal import Seal
 from piperline.transfer import aggregate
 
-ROUNDS = 3
 EPISODES = 1000
 DROPPED = 10
 FRAMES = 300

@@ -19,6 +19,7 @@ import av
 import numpy as np
 
 from bench.footage import FPS, Footage, footages
+from bench.measure import ROUNDS
 from bench.quality import quality
 from bench.results import publish
 from piperline.video.decoder import Picture, PictureDecoder
@@ -29,7 +30,7 @@ from piperline.video.encoder import (
     for_encoder,
 )
 
-READS, ROUNDS = 30, 3
+READS = 30
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from bench.measure import cost
+from bench.measure import ROUNDS, cost
 from bench.recordings import CAMERAS, episodes_of, jpegs, short
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
@@ -23,7 +23,7 @@ from piperline.process import usable_cpus
 from piperline.video.decoder import PictureDecoder
 from piperline.video.encoder import MODES, Mode, VideoWriter
 
-ROUNDS, TIMES = 3, 3
+TIMES = 3
 
 
 def floor(recordings: list[Path], mode: Mode) -> float:

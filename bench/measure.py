@@ -9,6 +9,9 @@ from pathlib import Path
 
 Command = Sequence[str | Path]
 
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+"""How often each way is run, in turn; medians count."""
+
 
 @dataclass(frozen=True)
 class Cost:

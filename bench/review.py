@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import Command, Cost, cost
+from bench.measure import ROUNDS, Command, Cost, cost
 from bench.recordings import CAMERAS, FRAMES, short
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
@@ -19,7 +19,6 @@ from piperline.demo.session import FPS
 from piperline.recordings.write import NewEpisode, write_recording
 from piperline.video.images import encode_jpeg
 
-ROUNDS = 5
 FOLDER = CACHE / "bench" / "review"
 SESSIONS, EPISODES, LENGTH = 20, 50, 300
 """Of the recordings whose rows alone are reviewed."""

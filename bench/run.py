@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.compare import check
-from bench.measure import Command, Cost, cost
+from bench.measure import ROUNDS, Command, Cost, cost
 from bench.recordings import long, short
 from bench.results import publish
 from piperline.process import usable_cpus
@@ -211,8 +211,8 @@ def main() -> None:
     parser.add_argument(
         "--rounds",
         type=int,
-        default=3,
-        help="how often each way is run (default: 3)",
+        default=ROUNDS,
+        help="how often each way is run (default: %(default)s)",
     )
     rounds = parser.parse_args().rounds
     LOG.unlink(missing_ok=True)

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import Command, cost
+from bench.measure import ROUNDS, Command, cost
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from tests.helpers.recordings import write_piper
 
 FOLDER = CACHE / "bench" / "sync"
-EPISODES, NEW, LENGTH, ROUNDS = 1000, 20, 6, 3
+EPISODES, NEW, LENGTH = 1000, 20, 6
 PER_FILE = 20
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from bench.encoders import LEROBOT, encode
 from bench.footage import Footage, footages
+from bench.measure import ROUNDS
 from bench.quality import quality
 from bench.results import publish
 from bench.run import HERE, ORIGINAL_PATH, ORIGINAL_PYTHON
 from piperline.video.decoder import PictureDecoder
 from piperline.video.encoder import MODES, VideoSettings
 
-ROUNDS = 3
 READERS = ("pyav", "torchcodec")
 PATTERNS = ("groot", "lerobot")
 WAYS: dict[str, VideoSettings] = {

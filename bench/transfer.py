@@ -17,14 +17,13 @@ from pathlib import Path
 
 import av
 
-from bench.measure import Command, Cost, anonymous_memory, cost
+from bench.measure import ROUNDS, Command, Cost, anonymous_memory, cost
 from bench.recordings import long
 from bench.results import publish
 from bench.run import CACHE, HERE, LOG, ORIGINAL_PYTHON, PIPERLINE
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.transfer import aggregate
 
-ROUNDS = 3
 FRAMES = 600  # of an episode: 20 s
 SHARDS = (20, 100)  # of 3 episodes each
 FOLDER = CACHE / "bench"

@@ -9,13 +9,12 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import Command, cost
+from bench.measure import ROUNDS, Command, cost
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from piperline.demo import write_recordings
 from piperline.verify import VerifyOptions, verify
 
-ROUNDS = 3
 FRAMES = 200
 FOLDER = CACHE / "bench" / "verify"
 ALONE = ("--workers", "1")

@@ -1,6 +1,7 @@
 """Recordings become a dataset that is provably the recording."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
@@ -587,6 +589,36 @@ def test_a_changed_setting_or_source_is_encoded_anew(tmp_path):
     assert not keys & {
         episode.key for episode in plan_run([path], make_job()).episodes
     }
+
+
+def test_statistics_of_exchanged_colours_are_those_of_the_pixels_put_right(
+    tmp_path,
+):
+    path = write_piper(
+        tmp_path / "a.hdf5",
+        episodes=1,
+        lengths=5,
+        storage="jpeg-vlen",
+        color="swapped-jpeg",
+    )
+    job = make_job(color="swapped-jpeg")
+    dataset = convert([path], tmp_path / "out", job, workers=1).output
+    told = json.loads(
+        (dataset / "meta/episodes_stats.jsonl").read_text().splitlines()[0]
+    )["stats"]["observation.images.mid"]
+    with h5py.File(path) as file:
+        recorded = [
+            np.asarray(Image.open(BytesIO(bytes(image))))
+            for image in file["episode_0/image_mid"]
+        ]
+    right = np.stack(recorded)[..., ::-1] / 255
+    # The inverse DCT of FFmpeg differs from libjpeg's by 1 now and then.
+    assert np.ravel(told["mean"]) == pytest.approx(
+        right.mean(axis=(0, 1, 2)), abs=2e-4
+    )
+    assert np.ravel(told["min"]) == pytest.approx(
+        right.min(axis=(0, 1, 2)), abs=1.1 / 255
+    )
 
 
 def test_bad_episodes_can_be_left_out(tmp_path):

@@ -186,9 +186,7 @@ def encode_camera(
                     if settings.video.codec is None
                     else pix_fmt
                 )
-                histogram += count_pixels(
-                    picture, image_stride(picture.height, picture.width)
-                )
+                histogram += reader.count(picture)
     info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(
@@ -264,6 +262,17 @@ class _PictureReader:
             picture = resized(picture, *self._settings.size)
         self._writer.add(picture)
         return picture
+
+    def count(self, picture: Picture) -> NDArray[np.int64]:
+        """Count the pixels of the picture that was taken last; see `count_pixels`."""
+        stride = image_stride(picture.height, picture.width)
+        recorded = self._decoder.recorded
+        exchanged = self._stream.color != "rgb"
+        placed = self._settings.size or any(self._stream.mirrored)
+        if recorded is None or placed or not exchanged:
+            return count_pixels(picture, stride)
+        # Of the recorded colours libjpeg's values are known, those put right are near them.
+        return count_pixels(recorded, stride)[::-1]
 
     def _measure(self, meter: CameraMeter, payload: Payload) -> None:
         """Measure the image that was decoded last, its colours as recorded."""

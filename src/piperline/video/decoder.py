@@ -14,6 +14,7 @@ from piperline.episode import VideoInfo
 from piperline.errors import DatasetError, Place
 from piperline.video.file import VideoFile, ffmpeg_words, reading
 from piperline.video.image_header import check_png, is_png
+from piperline.video.planes import exchanged, is_full_range
 
 Picture = VideoFrame
 """A decoded image: full-range planes of a JPEG, or packed RGB."""
@@ -44,16 +45,15 @@ class PictureDecoder:
         """Decode a JPEG or PNG.
 
         Returns:
-            The planes of a JPEG, full range; packed RGB where it is PNG or red and blue are to be
-            put
-        right.
+            The planes of a JPEG: full range as they are recorded, limited range where red and blue
+            are put right. Packed RGB where it is PNG or mirrored.
 
         Raises:
             ValueError: it does not decode without an error; FFmpeg's own words are in the message.
         """
         picture = self.recorded = self._decode(data)
-        if not self._swap and not any(self._mirrored):
-            return picture
+        if not any(self._mirrored):
+            return put_right(picture) if self._swap else picture
         packed = picture.reformat(format="rgb24", threads=1)
         plane = packed.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8)
@@ -105,6 +105,13 @@ class PictureDecoder:
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
+
+
+def put_right(picture: Picture) -> Picture:
+    """A picture recorded with red and blue exchanged, as it should be: see `exchanged`."""
+    if is_full_range(picture):
+        return exchanged(picture)
+    return _picture_of(rgb(picture), "bgr24")
 
 
 def raw_picture(pixels: Bytes) -> Picture:

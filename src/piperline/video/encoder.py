@@ -1,9 +1,4 @@
-"""Settings of videos, encoding, and JPEG passthrough.
-
-Recorded JPEG is decoded to its own planes; they go to the encoder through a table that maps full to
-limited range (ITU-T T.871 to ITU-R BT.601), without a detour over RGB. FFmpeg's own range
-conversion would add dither, which costs the encoder time and bytes.
-"""
+"""Settings of videos, encoding, and JPEG passthrough."""
 
 import logging
 import os
@@ -16,14 +11,11 @@ from typing import Literal, Self, cast
 
 import av
 import av.logging
-import numpy as np
-from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
-from numpy.typing import NDArray
 
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
+from piperline.video.planes import is_full_range, limited
 from piperline.video.priority import usual_priority
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
@@ -96,48 +88,18 @@ MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
 make equal files."""
 
 
-def _pairs(table: bytes) -> NDArray[np.uint16]:
-    """`table` for two samples at a time: half as many are looked up."""
-    both = np.arange(1 << 16, dtype=np.uint16).tobytes().translate(table)
-    return np.frombuffer(both, np.uint16)
-
-
-_FULL_TO_LIMITED_LUMA = _pairs(
-    bytes(round(16 + value * 219 / 255) for value in range(256))
-)
-_FULL_TO_LIMITED_CHROMA = _pairs(
-    bytes(round(128 + (value - 128) * 224 / 255) for value in range(256))
-)
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
 
 def for_encoder(picture: Picture) -> Picture:
     """`picture` as limited-range yuv420p."""
-    if picture.format.name != "yuvj420p":
-        # FFmpeg would start threads for each picture.
-        return picture.reformat(
-            format="yuv420p", dst_color_range=_LIMITED, threads=1
-        )
-    result = VideoFrame(picture.width, picture.height, "yuv420p")
-    tables = (
-        _FULL_TO_LIMITED_LUMA,
-        _FULL_TO_LIMITED_CHROMA,
-        _FULL_TO_LIMITED_CHROMA,
+    if is_full_range(picture):
+        return limited(picture)
+    # FFmpeg would start threads for each picture.
+    return picture.reformat(
+        format="yuv420p", dst_color_range=_LIMITED, threads=1
     )
-    for source, target, table in zip(
-        picture.planes, result.planes, tables, strict=True
-    ):
-        # "clip" writes straight into the plane; every pair is in the table.
-        np.take(table, _samples(source), out=_samples(target), mode="clip")
-    result.color_range = _LIMITED
-    return result
-
-
-def _samples(plane: VideoPlane) -> NDArray[np.uint16]:
-    """The samples of a plane in pairs: shape (height, width / 2). FFmpeg pads lines."""
-    pairs = np.frombuffer(memoryview(plane), np.uint16)
-    return pairs.reshape(plane.height, -1)[:, : -(-plane.width // 2)]
 
 
 class VideoWriter:
@@ -187,7 +149,7 @@ class VideoWriter:
             raise ValueError("this writer keeps JPEG, it does not encode")
         if self._settings.pix_fmt == "yuv420p":
             picture = for_encoder(picture)
-        picture.pts = self.frames
+        picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
         self.frames += 1
         if self._stream is not None:
             self._encode(self._stream, picture)

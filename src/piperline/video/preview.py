@@ -1,6 +1,5 @@
 """Small videos for people: H.264 that browsers play, a frame for each recorded image."""
 
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,7 +7,7 @@ from typing import Self
 import numpy as np
 from av.video.frame import VideoFrame
 
-from piperline.video.decoder import Picture, resized, rgb
+from piperline.video.decoder import Picture, put_right, resized
 from piperline.video.encoder import VideoSettings, VideoWriter
 from piperline.video.thumbnails import DECODED_WIDTH
 
@@ -40,7 +39,7 @@ class PreviewWriter:
         swap: bool = False,
     ) -> None:
         self._width, self._height = preview_size(height, width)
-        self._swap, self._fps = swap, fps
+        self._swap = swap
         self._writer = VideoWriter(path, _SETTINGS, fps=fps)
         self._last: Picture | None = None
 
@@ -67,13 +66,11 @@ class PreviewWriter:
                 dtype=np.uint8,
             )
             self._last = VideoFrame.from_ndarray(grey, format="rgb24")
-        # not that of a video that it comes from
-        self._last.time_base = Fraction(1, self._fps)
         self._writer.add(self._last)
 
     def _fitted(self, picture: Picture) -> Picture:
         if self._swap:
-            picture = VideoFrame.from_ndarray(rgb(picture), format="bgr24")
+            picture = put_right(picture)
         if (picture.width, picture.height) == (self._width, self._height):
             return picture
         return resized(picture, self._width, self._height)
