@@ -28,7 +28,7 @@ $(UV):
 setup: .venv/.ready
 
 # What tests use from Debian, as COMMAND:PACKAGE.
-SYSTEM_PACKAGES := h5diff:hdf5-tools slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge chromium:chromium firefox-esr:firefox-esr
+SYSTEM_PACKAGES := h5diff:hdf5-tools gcc:gcc slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge chromium:chromium firefox-esr:firefox-esr
 
 system-packages:
 	@missing=; for pair in $(SYSTEM_PACKAGES); do \

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from piperline.cli.app import app, run
-from tests.helpers.threads import PROGRAMS
+from tests.helpers.threads import programs
 from tests.oracle.official import OfficialReader
 
 # The same examples in each run: a change fails by what it changed.
@@ -95,9 +95,25 @@ def official_reader(
 
 
 @pytest.fixture
-def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests whose subject is not the worker process; see `tests.helpers.threads`."""
-    monkeypatch.setattr("piperline.process.subprocess", PROGRAMS)
+def workers_in_threads(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For tests whose subject is not the worker process; see `tests.helpers.threads`.
+
+    In a file that uses it for all tests, those that are marked `in_processes` have real ones.
+    """
+    if request.node.get_closest_marker("in_processes") is None:
+        monkeypatch.setattr("piperline.process.subprocess", programs())
+
+
+@pytest.fixture
+def ranks_in_threads(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for ranks of shards, which then share datatrove's log: one after the other."""
+    if request.node.get_closest_marker("in_processes") is None:
+        started = programs("piperline.cluster.ranks")
+        monkeypatch.setattr("piperline.process.subprocess", started)
 
 
 @pytest.fixture

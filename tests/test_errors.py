@@ -66,7 +66,15 @@ def test_every_error_is_drawn_at_the_top():
 
 
 @pytest.mark.parametrize(
-    "number", [errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EBUSY, errno.EXDEV]
+    "number",
+    [
+        errno.ENOSPC,
+        errno.EROFS,
+        errno.EFBIG,
+        errno.EBUSY,
+        errno.EXDEV,
+        errno.EIO,
+    ],
 )
 def test_what_cannot_be_written_is_an_output_error(number):
     error = output_error(OSError(number, "oh"), Path("out"))
@@ -75,4 +83,4 @@ def test_what_cannot_be_written_is_an_output_error(number):
 
 
 def test_other_system_errors_pass():
-    assert output_error(OSError(errno.EIO, "oh"), Path("out")) is None
+    assert output_error(OSError(errno.ENXIO, "oh"), Path("out")) is None

@@ -150,10 +150,40 @@ class BadEpisode(RecordingError):
     """One episode that cannot be converted; the others can."""
 
 
+FETCH_AGAIN = (
+    "fetch the dataset again, put it back from a copy, or make it anew"
+)
+
+
 class DatasetError(PiperlineError):
-    """A LeRobot dataset on disk that cannot be read."""
+    """A LeRobot dataset on disk that cannot be read: somebody else's file, so all four lines count.
+
+    Args:
+        message: what is wrong, one sentence.
+        expected: what should have been there.
+        found: what was there.
+        place: where; added on the way up where it is not known at once.
+        next_step: what to do about it; of a damaged file by default.
+    """
 
     exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: str,
+        found: str,
+        place: Place | None = None,
+        next_step: str = FETCH_AGAIN,
+    ) -> None:
+        super().__init__(
+            message,
+            place=place,
+            expected=expected,
+            found=found,
+            next_step=next_step,
+        )
 
 
 class UnsupportedVersion(DatasetError):
@@ -199,6 +229,10 @@ _NO_ROOM = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file size limit is reached",
 }
+_BROKEN = {
+    errno.EIO: "the disk, or the network to it, has failed",
+    errno.ESTALE: "the file system was taken away: its server knows the file no more",
+}
 _NOT_WRITABLE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "there is no permission to write",
@@ -217,10 +251,18 @@ def _has_no_inodes(path: Path) -> bool:
     return known.f_files > 0 and known.f_favail == 0
 
 
-def output_error(error: OSError, path: Path) -> OutputError | None:
-    """The error for output that cannot be written at `path`; None for any other error."""
+def output_error(
+    error: OSError, path: Path, no_room: str | None = None
+) -> OutputError | None:
+    """The error for output that cannot be written at `path`; None for any other error.
+
+    Args:
+        error: what the system said.
+        path: the output.
+        no_room: what to do for want of room or permission; None: what is done is kept.
+    """
     code = error.errno or 0
-    reason = _NO_ROOM.get(code) or _NOT_WRITABLE.get(code)
+    reason = (_NO_ROOM | _BROKEN | _NOT_WRITABLE).get(code)
     if reason is None:
         return None
     if code == errno.ENOSPC and _has_no_inodes(path):
@@ -235,6 +277,12 @@ def output_error(error: OSError, path: Path) -> OutputError | None:
     if code in _NO_ROOM:
         expected = "room for the output"
         step = "make room: what is done is kept, and the same command goes on from there"
+    step = no_room or step
+    if code in _BROKEN:
+        expected = "a disk that takes what is written"
+        step = (
+            "see what `dmesg` says of the disk, and run the same command again"
+        )
     return OutputError(
         reason,
         place=Place(file=path),

@@ -166,6 +166,16 @@ def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say which file it is where the system does not: of a full disk it names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, and never in the place of another.
 
@@ -178,8 +188,9 @@ def write_new(path: Path, data: bytes) -> None:
         )
     own = path.with_name(f".{path.name}.{own_name()}")
     try:
-        own.write_bytes(data)
-        sync(own)
+        with _writing(path):
+            own.write_bytes(data)
+            sync(own)
         link_or_copy(own, path)
     finally:
         own.unlink(missing_ok=True)
@@ -264,8 +275,9 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all."""
     own = path.with_name(f".{path.name}.{own_name()}")
     try:
-        own.write_text(text, encoding="utf-8", errors="surrogatepass")
-        sync(own)
+        with _writing(path):
+            own.write_text(text, encoding="utf-8", errors="surrogatepass")
+            sync(own)
         own.replace(path)
     finally:
         own.unlink(missing_ok=True)

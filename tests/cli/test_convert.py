@@ -20,6 +20,8 @@ from piperline.text import size_text
 from piperline.video.encoder import MODES
 from tests.helpers.recordings import write_piper
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 PIPERLINE = str(Path(sys.executable).with_name("piperline"))
 CHECKOUT = Path(__file__).parents[2]
 
@@ -387,6 +389,7 @@ def test_layouts_are_listed_and_shown(capsys):
     assert run(app, ["layout", "show", "nothing"]) == 2
 
 
+@pytest.mark.in_processes
 def test_a_fault_of_the_program_keeps_its_traceback(
     data, tmp_path, monkeypatch
 ):
@@ -398,6 +401,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(
         run(app, ["convert", str(data), "-o", str(tmp_path / "out"), "-w", "1"])
 
 
+@pytest.mark.in_processes
 def test_interruptions_and_system_errors_end_with_a_word(
     data, tmp_path, monkeypatch, capsys
 ):

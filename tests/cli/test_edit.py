@@ -139,3 +139,20 @@ def test_what_cannot_be_done_touches_nothing(root, arguments, words, capsys):
     assert run(app, ["edit", str(root), *arguments]) != 0
     assert words in capsys.readouterr().err
     assert tree(root.parent) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--task", "0=\udcff"),
+        ("--task", "0=\ud800 up"),
+        ("--rename-task", "put 0", "\udcff"),
+        ("--rename-task", "put 0", "\t"),
+        ("--rename-dimension", "joint_0.pos", "\udcff"),
+    ],
+)
+def test_what_is_no_text_does_not_come_into_a_dataset(root, words, capsys):
+    before = tree(root.parent)
+    assert run(app, ["edit", str(root), *words]) == 2
+    assert "is empty, or not UTF-8" in capsys.readouterr().err
+    assert tree(root.parent) == before

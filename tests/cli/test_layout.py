@@ -13,6 +13,8 @@ from piperline.recordings.layout import builtin_layouts
 from tests.helpers.recorders import LENGTH, RECORDERS
 from tests.helpers.recordings import write_aloha
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 @pytest.fixture
 def say(capfd):

@@ -40,7 +40,7 @@ REPO = "lab/apples"
 
 
 @pytest.fixture(autouse=True)
-def site(tmp_path, monkeypatch, workers_in_threads):  # noqa: ARG001
+def site(tmp_path, monkeypatch, ranks_in_threads):  # noqa: ARG001
     (tmp_path / "data").mkdir()
     for number in range(2):
         write_piper(
@@ -80,13 +80,17 @@ def shard(site: Path, workers: int, rank: int) -> Path:
 
 
 def done_by(
-    site: Path, workers: int, job: str = "job", **options: Any
+    site: Path,
+    workers: int,
+    job: str = "job",
+    *,
+    slots: int = 1,
+    **options: Any,
 ) -> tuple[int, ...]:
-    """Launch; gives the ranks that were done."""
+    """Launch; gives the ranks that were done. As threads they would share datatrove's log."""
     folder = JobFolder(site / "logs" / job)
-    launched = launch(
-        folder, shards(site, workers, job=job, **options), slots=2
-    )
+    work = shards(site, workers, job=job, **options)
+    launched = launch(folder, work, slots=slots)
     assert launched.complete
     assert not (site / "home/lab/apples.shards.work").exists()
     return launched.ranks
@@ -99,8 +103,9 @@ def expected(site: Path) -> dict[str, str]:
     return tree(site / "expected")
 
 
+@pytest.mark.in_processes
 def test_convert_and_aggregate_give_what_one_conversion_gives(site):
-    assert done_by(site, 3) == (0, 1, 2)
+    assert done_by(site, 3, slots=2) == (0, 1, 2)
     folder = JobFolder(site / "logs/aggregate")
     assert launch(folder, aggregation(site, 3)).complete
     assert tree(site / "home" / REPO) == expected(site)
@@ -178,6 +183,7 @@ def test_a_folder_that_is_not_ours_is_kept(site):
         done_by(site, 1)
 
 
+@pytest.mark.in_processes
 def test_what_is_bad_fails_its_rank_only(site):
     broken = site / "data/file1.hdf5"
     whole = broken.read_bytes()
@@ -196,6 +202,7 @@ def test_what_is_bad_fails_its_rank_only(site):
     assert done_by(site, 2) == (1,)
 
 
+@pytest.mark.in_processes
 @pytest.mark.measured
 def test_a_rank_that_is_killed_costs_only_itself(site):
     """Told by its record which process is at work on it, it is killed as it stages its episodes."""
@@ -224,6 +231,7 @@ def test_statistics_that_were_being_written_when_a_rank_was_killed(site):
     assert json.loads((site / "logs/job/stats.json").read_text())
 
 
+@pytest.mark.in_processes
 def test_all_that_fails_is_told(site):
     work = shards(site, 2)
     for file in (site / "data").iterdir():
@@ -232,7 +240,6 @@ def test_all_that_fails_is_told(site):
         launch(JobFolder(site / "logs/job"), work)
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize(
     "workers", [2, 3]
 )  # of three shards, one has nothing but the bad episode
@@ -288,6 +295,7 @@ def test_aggregation_waits_for_all_shards(site):
     assert not (site / "home" / REPO).exists()
 
 
+@pytest.mark.in_processes
 def test_two_commands_do_not_share_a_job(site):
     """Ranks read what to do from the job folder when they begin: nobody may change it meanwhile."""
     work = shards(site, 2)
@@ -310,7 +318,6 @@ def test_two_commands_do_not_share_a_job(site):
     assert done_by(site, 2) == (0, 1)
 
 
-@pytest.mark.measured
 def test_a_file_of_the_aggregated_dataset_has_gone(site, capsys):
     done_by(site, 2)
     words = ["shards", "aggregate", "--repo-id", REPO, "--num-shards", "2"]
@@ -383,6 +390,7 @@ def test_the_command_that_makes_what_is_missing(site, capsys):
     assert "1 of 2 parts were done already" in capsys.readouterr().out
 
 
+@pytest.mark.in_processes
 @pytest.mark.measured
 def test_the_commands(site, capsys):
     words = [

@@ -17,6 +17,8 @@ from tests.helpers.pinned import FOLDER, assert_golden
 from tests.helpers.recordings import read_code, write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 LABELS = ("where:", "expected:", "found:", "next:")
 MID = "observation.images.mid"
 PIPERLINE = Path(sys.executable).with_name("piperline")
@@ -48,7 +50,6 @@ def test_every_way_to_be_broken_has_its_text():
     }
 
 
-@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("name", [*FILES, *OPTIONS, *EPISODES])
 def test_bad_input_is_refused_and_nothing_is_lost(tmp_path, convert, name):
     broken = (FILES | OPTIONS | EPISODES)[name](tmp_path)

@@ -19,6 +19,8 @@ from tests.helpers.pinned import assert_golden
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 PIPERLINE = Path(sys.executable).with_name("piperline")
 
 

@@ -14,6 +14,8 @@ from tests.helpers.recordings import (
     write_piper,
 )
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 @pytest.fixture
 def recording(tmp_path):

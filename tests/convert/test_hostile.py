@@ -416,6 +416,19 @@ def test_an_output_has_a_name_that_can_be(path, name):
 
 
 @pytest.mark.usefixtures("workers_in_threads")
+def test_a_folder_whose_name_is_not_utf8(path, tmp_path, monkeypatch):
+    """What is named in it is told by its whole path in a dataset."""
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        convert(path, Path("out"), make_job(), workers=1)
+    path.rename("a.hdf5")
+    with pytest.raises(RecordingError, match="not UTF-8"):
+        plan_run(Path("a.hdf5"), make_job(layout="piper"))
+
+
+@pytest.mark.usefixtures("workers_in_threads")
 def test_a_recording_that_goes_while_it_is_looked_at(path, monkeypatch):
     names = Recording.episodes
 

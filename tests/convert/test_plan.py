@@ -17,6 +17,8 @@ from piperline.recordings.vector_rules import VectorRule
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:

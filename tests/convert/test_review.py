@@ -19,6 +19,8 @@ from tests.helpers.faults import idle_start
 from tests.helpers.recordings import write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 SMALL = Style(sessions=2, episodes=2, frames=(75, 90), texts=2)
 
 
@@ -128,6 +130,7 @@ def test_what_a_plan_leaves_is_reviewed(tmp_path):
     assert found("dropped", {"episode": names[0], "drop": True}, named) == []
 
 
+@pytest.mark.in_processes
 def test_a_bug_in_a_detector_leaves_the_dataset(
     recordings, tmp_path, monkeypatch
 ):

@@ -45,6 +45,8 @@ from tests.helpers.recordings import (
 )
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 CAMERAS = ("left_wrist", "mid", "right_wrist")
 COLORS: dict[Storage, tuple[Color, ...]] = dict.fromkeys(
     STORAGES, ("rgb", "swapped-jpeg")
@@ -85,7 +87,6 @@ def rows_of(dataset: Path, episode: int) -> dict[str, list[Any]]:
     )
 
 
-@pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize(("storage", "color", "video"), CASES)
 def test_every_frame_arrives_with_its_number_and_colors(
     tmp_path, storage, color, video
@@ -457,6 +458,7 @@ def test_video_has_even_sides():
         make_job(resize=(63, 48))
 
 
+@pytest.mark.in_processes
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     for number in (1, 2):
         write_piper(
@@ -526,6 +528,7 @@ def spoil(
         file[episode][camera][frame] = np.frombuffer(data, np.uint8)
 
 
+@pytest.mark.in_processes
 def test_a_bad_episode_loses_nothing_and_the_same_command_goes_on(tmp_path):
     path = write_piper(tmp_path / "data/a.hdf5", episodes=3, lengths=[4, 5, 6])
     good = jpeg(paint(1, 1, 3))
@@ -665,6 +668,7 @@ def test_cameras_of_another_size_are_named(tmp_path):
     assert len(plan_run([tmp_path], make_job(resize=(64, 48))).episodes) == 2
 
 
+@pytest.mark.in_processes
 def test_a_recording_that_changes_while_the_run_goes_on_is_not_used(
     tmp_path, monkeypatch
 ):

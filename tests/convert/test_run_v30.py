@@ -1,8 +1,12 @@
 import json
 
+import pytest
+
 from piperline.cli.app import app, run
 from piperline.lerobot.dataset import open_dataset
 from tests.helpers.recordings import write_piper
+
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
 
 
 def test_v30_files_are_begun_at_the_sizes_that_were_asked_for(tmp_path, capsys):

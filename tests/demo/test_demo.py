@@ -69,6 +69,25 @@ def test_what_is_not_ours_is_kept(tmp_path, capsys):
     assert (tmp_path / "thesis.txt").read_text() == "finished"
 
 
+def test_a_limit_of_file_size(tmp_path):
+    script = 'ulimit -f 100; exec "$0" -m piperline demo "$1"'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.splitlines()[1:] == [
+        "error: the file size limit is reached",
+        f"where:    file {tmp_path}/demo",
+        "expected: room for the output",
+        "found:    [Errno 27] File too large",
+        "next:     make room: what is done is kept, and the same command goes on from there",
+    ]
+    assert not list((tmp_path / "demo/recordings").iterdir())
+
+
 @pytest.mark.usefixtures("workers_in_threads")
 def test_what_the_command_prints(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "a look"

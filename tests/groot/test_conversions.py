@@ -13,6 +13,8 @@ from piperline.groot.versions import target
 from piperline.recordings.layout import layout_text
 from tests.helpers.recordings import write_piper
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 @pytest.fixture
 def recording(tmp_path):

@@ -392,6 +392,9 @@ def repeat_rows(root):
 FAULTS = {
     "dataset-missing": lambda root: (root / "meta/info.json").unlink(),
     "dataset-v3": info(lambda v: v.update(codebase_version="v3.0")),
+    "dataset-unsafe": lambda root: (root / "meta/notes").symlink_to(
+        "/dev/null"
+    ),
     "meta-missing": lambda root: (root / "meta/tasks.jsonl").unlink(),
     "meta-syntax": lambda root: edit_lines(
         root, "episodes.jsonl", lambda lines: [lines[0], "", *lines[1:]]

@@ -855,6 +855,24 @@ def test_frames_of_the_only_episode_of_another_layout_as_jpeg(data):
     assert "PNG or JPEG" in failed.stderr
 
 
+def test_of_a_damaged_image_there_is_one_error_and_no_word_of_ffmpeg(tmp_path):
+    path = write_piper(tmp_path / "in.hdf5", episodes=1, lengths=2)
+    with h5py.File(path, "r+") as file:
+        rows = file["episode_0/image_mid"]
+        arithmetic = rows[1].tobytes().replace(b"\xff\xc0", b"\xff\xc9", 1)
+        rows[1] = np.frombuffer(arithmetic, np.uint8)
+    failed = subprocess.run(
+        [PIPERLINE, "hdf5", "frames", path, "--output", tmp_path / "a.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 3
+    first, *others = failed.stderr.splitlines()
+    assert first == "error: an image is damaged"
+    assert "unsupported coding type" in others[2]
+
+
 def test_a_picture_that_finds_no_room_leaves_nothing(data):
     words = [
         "hdf5",

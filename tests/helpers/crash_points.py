@@ -7,8 +7,10 @@ line tells what came of it, as JSON: which change, the exit code of the second r
 the folder in the end.
 """
 
+import importlib
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -26,7 +28,7 @@ from piperline.cluster.ranks import run_rank
 from piperline.convert.job import Job, make_job
 from piperline.convert.look import look
 from piperline.convert.messages import Done, Failed, Look, LookSetup
-from piperline.convert.plan import PlannedEpisode, load_plan
+from piperline.convert.plan import PlannedEpisode
 from piperline.convert.pool import Failure
 from piperline.convert.run import convert
 from piperline.convert.stage import Staging
@@ -52,7 +54,6 @@ from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.reader import here
 from piperline.sync import SyncOptions, sync
 from piperline.sync.run import Workers
-from piperline.sync.standing import StandingDataset
 from piperline.transfer import TransferOptions, aggregate, edit, migrate
 from tests.helpers.trees import tree
 
@@ -229,13 +230,15 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
 }
 
 
+LATE = ("av.subtitles.stream", "numpy.ma", "pyarrow.compute")
+"""What commands import on their way: done once, the forks need not do it again."""
+
+
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
-    if command.startswith(
-        "sync"
-    ):  # what it makes of types once, the forks need not make again
-        StandingDataset(folder / "start/out")
-        load_plan(folder / "nowhere")
+    for name in LATE:
+        importlib.import_module(name)
+    second = SecondRuns(lambda: run(site), exchange=exchange)
     before: dict[str, str] = {}
     for number in itertools.count():
         shutil.copytree(folder / "start", site)
@@ -250,14 +253,41 @@ def main(command: str, folder: Path, *, exchange: bool) -> None:
         left = _without_own_names(tree(site))
         # else it was about to change what is the same as it was
         if left != before or not killed:
-            again = _ended(_forked(lambda: run(site), exchange=exchange))
-            told = {"change": number, "again": again, "site": _made(site)}
+            told = {
+                "change": number,
+                "again": second.run(),
+                "site": _made(site),
+            }
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
         before = left
         shutil.rmtree(site)
         if not killed:
             return
+
+
+class SecondRuns:
+    """One process that does all second runs: what Python sets up at first, it does once.
+
+    None of them is killed, so threads may stay behind; those that are killed are forked from a
+    process that has none.
+    """
+
+    def __init__(self, run: Callable[[], None], *, exchange: bool) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._there, there = fork.Pipe()
+
+        def answer() -> None:
+            while there.recv():
+                there.send(_code(run, exchange=exchange))
+
+        fork.Process(target=answer, daemon=True).start()
+        there.close()  # so that its end is seen
+
+    def run(self) -> int:
+        """0, or 1 if it fails."""
+        self._there.send(True)
+        return int(self._there.recv())
 
 
 def _made(site: Path) -> dict[str, str]:
@@ -278,7 +308,7 @@ def _without_own_names(files: dict[str, str]) -> dict[str, str]:
 
 
 def _forked(
-    body: Callable[[], None], *, kill_before: int = -1, exchange: bool
+    body: Callable[[], None], *, kill_before: int, exchange: bool
 ) -> int:
     """The number of a process that does `body`.
 
@@ -287,19 +317,21 @@ def _forked(
     pid = os.fork()
     if pid:
         return pid
-    code = 1
+    _kill_before(kill_before)
+    os._exit(_code(body, exchange=exchange))
+
+
+def _code(body: Callable[[], None], *, exchange: bool) -> int:
     try:
         with patch.object(
             publish, "_exchange", publish._exchange if exchange else _none
         ):
-            _kill_before(kill_before)
             body()
-        code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells it
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-    finally:
         sys.stderr.flush()
-        os._exit(code)
+        return 1
+    return 0
 
 
 def _none(_one: Path, _other: Path) -> bool:
@@ -311,7 +343,7 @@ def _kill_before(number: int) -> None:
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal made
-        if number < 0 or not _is_change(event, arguments):
+        if not _is_change(event, arguments):
             return
         if made == number:
             os._exit(137)

@@ -13,7 +13,11 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-_IN_THREADS = ("piperline.convert.worker", "piperline.recordings.reader")
+_IN_THREADS = (
+    "piperline.convert.worker",
+    "piperline.recordings.reader",
+    "piperline.review.worker",
+)
 
 
 class ThreadedProgram:
@@ -42,18 +46,23 @@ class ThreadedProgram:
         """A thread cannot be killed: it ends with its task, since the socket is closed."""
 
 
-def start(
-    command: Sequence[str], **options: Any
-) -> "ThreadedProgram | subprocess.Popen[bytes]":
-    """Processes that read recordings as threads; all others as the processes that they are."""
-    if any(module in command[-1] for module in _IN_THREADS):
-        return ThreadedProgram(command, **options)
-    return subprocess.Popen(command, **options)
+def programs(*others: str) -> SimpleNamespace:
+    """In the place of the module `subprocess`: processes that read recordings are threads.
 
+    Args:
+        others: modules whose processes are threads too; the rest are the processes that they are.
+    """
+    modules = (*_IN_THREADS, *others)
 
-PROGRAMS = SimpleNamespace(
-    Popen=start,
-    DEVNULL=subprocess.DEVNULL,
-    TimeoutExpired=subprocess.TimeoutExpired,
-)
-"""In the place of the module `subprocess`."""
+    def start(
+        command: Sequence[str], **options: Any
+    ) -> "ThreadedProgram | subprocess.Popen[bytes]":
+        if any(module in command[-1] for module in modules):
+            return ThreadedProgram(command, **options)
+        return subprocess.Popen(command, **options)
+
+    return SimpleNamespace(
+        Popen=start,
+        DEVNULL=subprocess.DEVNULL,
+        TimeoutExpired=subprocess.TimeoutExpired,
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from piperline.errors import DatasetError
+from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.folder import DatasetFolder
 
 
@@ -32,6 +33,17 @@ def test_the_dataset_may_be_a_link_itself(folder, tmp_path):
     (folder.root / "meta/a.json").write_text('{"a": 1}')
     (tmp_path / "link").symlink_to(folder.root)
     assert DatasetFolder(tmp_path / "link").json("meta/a.json") == {"a": 1}
+
+
+def test_a_path_that_is_not_utf8(tmp_path):
+    """Neither Parquet's readers nor scripts can name it."""
+    root = tmp_path / "\udcff"
+    root.mkdir()
+    (tmp_path / "link").symlink_to(root)
+    for path in (root, tmp_path / "link"):
+        with pytest.raises(DatasetError, match="is not UTF-8") as caught:
+            open_dataset(path)
+        assert caught.value.next_step
 
 
 @pytest.mark.parametrize("to", ["../../secret", "../.."])

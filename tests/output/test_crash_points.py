@@ -19,6 +19,8 @@ from tests.helpers.crash_points import one_camera
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 MAKING = ("convert", "aggregate", "migrate", "shards")
 REPLACING = (
     "overwrite",

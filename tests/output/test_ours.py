@@ -101,6 +101,20 @@ def test_what_nobody_can_tell_is_kept(site, name, why):
     assert tree(site) == before
 
 
+@pytest.mark.parametrize("shard", [None, "[]", "{}"])
+def test_a_folder_that_merely_looks_like_ours_is_kept(site, shard):
+    """Only a shard without episodes has no seal, and it says who made it."""
+    shutil.rmtree(site / "out")
+    (site / "out/meta").mkdir(parents=True)
+    (site / "out/meta/piperline.json").write_text('{"mine": true}')
+    if shard is not None:
+        (site / "out/meta/shard.json").write_text(shard)
+    before = tree(site)
+    with pytest.raises(OutputExists, match="nobody can say"):
+        again(site)
+    assert tree(site) == before
+
+
 def test_a_seal_that_was_edited_is_none(site):
     path = site / "out/meta/piperline_seal.json"
     path.write_text(path.read_text().replace("README.md", "README.MD"))

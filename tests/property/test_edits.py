@@ -18,6 +18,8 @@ from piperline.transfer import edit
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 TOLD = {"meta/piperline.json", str(SEAL)}
 """What tells how a dataset was made: whether of recordings or of a dataset."""
 LENGTHS = [23, 31, 12, 40]

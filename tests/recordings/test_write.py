@@ -1,5 +1,8 @@
 """Recordings are written whole or not at all."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -41,3 +44,42 @@ def test_a_failure_leaves_the_old_file(tmp_path):
         write_recording(path, [episode(frames())])
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"old"
+
+
+_LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from piperline.recordings.write import NewEpisode, write_recording
+
+path = Path(sys.argv[1])
+def episodes():
+    for number in range(3):
+        frames = ({"eye": bytes(2000)} for _ in range(20))
+        yield NewEpisode(str(number), {}, {"state": np.zeros((20, 3))}, ("eye",), frames)
+for limit in (1, 100, 960, 4000, 15_000, 50_000, 120_000, 1_000_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
+    try:
+        write_recording(path, episodes())
+        print(limit, "written")
+    except OSError as error:
+        print(limit, error.strerror, list(path.parent.iterdir()))
+"""
+
+
+def test_a_limit_of_file_size_is_an_error_and_no_crash(tmp_path):
+    """HDF5 crashes when a write fails."""
+    path = tmp_path / "a.hdf5"
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *refused, written = done.stdout.splitlines()
+    assert [line.partition(" ")[2] for line in refused] == [
+        "File too large []"
+    ] * 7
+    assert written == "1000000 written"
+    with h5py.File(path) as file:
+        assert all(len(file[f"{name}/eye"][19]) == 2000 for name in "012")

@@ -38,6 +38,8 @@ from tests.helpers.browser import (
 )
 from tests.helpers.recordings import read_code, write_piper
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 FRAMES = 20
 EVIL_NAME = "<img src=x onerror=window.hacked=1>\u202e'\"\\"
 EVIL = f"</script><script>window.hacked=1</script>{EVIL_NAME}\u2028`${{1}}"

@@ -20,6 +20,8 @@ from tests.helpers.faults import KINDS
 from tests.helpers.recordings import write_aloha, write_piper
 from tests.helpers.sessions import Style, clean_set, write_sessions
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 SMALL = Style(sessions=2, episodes=2, frames=(75, 90), texts=2)
 HOSTILE = '<script>alert(1)</script>\x1b[31m"""\n]]\u202e\\'
 
@@ -30,7 +32,6 @@ def recordings(tmp_path):
     return tmp_path / "data"
 
 
-@pytest.mark.measured
 def test_recordings_without_faults_have_no_findings(recordings, tmp_path):
     result = review([recordings], tmp_path / "out", workers=1)
     assert (result.findings, result.episodes, result.reused) == ((), 4, 0)
@@ -73,6 +74,7 @@ def test_the_result_holds_what_a_page_needs(recordings, tmp_path):
     assert thumbnail.startswith(b"\xff\xd8")
 
 
+@pytest.mark.in_processes
 def test_the_number_of_workers_changes_nothing(recordings, tmp_path):
     for workers in (1, 2):
         review([recordings], tmp_path / str(workers), workers=workers)
@@ -100,7 +102,6 @@ def test_tables_only_reads_no_image(recordings, tmp_path):
     assert "pictures were not looked at" in result.notes
 
 
-@pytest.mark.measured
 def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(
     recordings, tmp_path
 ):
@@ -115,6 +116,7 @@ def test_an_unreadable_episode_is_a_finding_and_the_rest_is_reviewed(
     assert result.findings[1].place.episode == "episode_0"
 
 
+@pytest.mark.in_processes
 def test_a_crash_of_hdf5_costs_the_episode(recordings, tmp_path):
     write_piper(recordings / "session_9.hdf5", episodes=1, lengths=4)
     with h5py.File(recordings / "session_9.hdf5", "a") as file:
@@ -126,6 +128,7 @@ def test_a_crash_of_hdf5_costs_the_episode(recordings, tmp_path):
     assert result.episodes == 4
 
 
+@pytest.mark.in_processes
 def test_a_hang_of_hdf5_costs_the_episode(recordings, tmp_path, monkeypatch):
     monkeypatch.setattr("piperline.review.pool.WORKER_SECONDS", 5)
     write_piper(recordings / "session_9.hdf5", episodes=1, lengths=4)
@@ -164,7 +167,6 @@ def test_a_layout_without_instructions_leaves_them_to_convert(tmp_path):
     assert "text-empty" not in {finding.code for finding in result.findings}
 
 
-@pytest.mark.measured
 def test_a_dataset_is_reviewed_as_its_recordings_are(tmp_path, convert):
     takes = clean_set(SMALL, 3)
     takes = (replace(takes[0], text="todo"), *takes[1:])

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from piperline.errors import DatasetError
-from piperline.seal.contents import Contents, files_below, leaves
+from piperline.lerobot.folder import leaves
+from piperline.seal.contents import Contents, files_below
 from piperline.seal.digests import rows_digest
 from piperline.seal.seal import SEAL, Seal, is_sealed, packets_of, write_seal
 from piperline.video.digests import payloads_digest
@@ -118,7 +119,7 @@ def test_links_within_and_out(root):
     (root / "out").symlink_to(root.parent / "in")
     (root / "nowhere").symlink_to("nothing")
     links = [path for path in files_below(root) if (root / path).is_symlink()]
-    assert {str(path): leaves(root, path) for path in links} == {
+    assert {str(path): leaves(root, root / path) for path in links} == {
         "nowhere": True,
         "out": True,
         "within": False,

@@ -104,7 +104,7 @@ def test_one_bad_episode_is_told_as_it_is(tmp_path, root):
     ) as caught:
         migrate(root, "v3.0", output=tmp_path / "out")
     assert str(caught.value).endswith(
-        "next:     leave this episode out with `--skip-bad`"
+        "make it anew; or leave this episode out with `--skip-bad`"
     )
 
 

@@ -490,16 +490,16 @@ def test_a_disk_without_room_changes_nothing(
     assert tree(tmp_path) == before
 
 
-def test_other_faults_of_the_disk_pass_as_they_are(
+def test_other_faults_of_the_system_pass_as_they_are(
     tmp_path, episodes, monkeypatch, written_by
 ):
     root = write_dataset(tmp_path / "set", episodes)
 
     def broken(*_):
-        raise OSError(errno.EIO, "Input/output error")
+        raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(written_by, broken)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match="Too many open files"):
         migrate(root, "v3.0")
     with pytest.raises(FileNotFoundError):
         publish._exchange(tmp_path / "nothing", tmp_path / "nowhere")

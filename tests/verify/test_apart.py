@@ -1,6 +1,8 @@
 """Recordings that crash HDF5, or make it hang, are findings of `verify`; the rest is looked at."""
 
 import json
+import pickle
+import sys
 import time
 
 import h5py
@@ -8,10 +10,12 @@ import numpy as np
 import pytest
 
 from piperline.cli.app import app, run
+from piperline.cli.verify_shown import WantedVerification, verified
 from piperline.convert.job import make_job
 from piperline.convert.run import convert
 from piperline.errors import BadEpisode, Place
 from piperline.recordings.reader import Reader, elsewhere, reading_at, untrusted
+from piperline.verify import VerifyOptions, verify
 from tests.helpers.fatal import crashing, make_hang
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, Case
@@ -56,6 +60,53 @@ def test_a_crash_costs_the_episode(tmp_path, command):
     assert looked["episodes"] == 2
     assert looked["packets"] == 3 * (4 + 4)
     assert looked["rows"] == 12
+
+
+def test_what_is_done_is_not_done_again_behind_a_crash(tmp_path):
+    """Seal, rows and videos are looked at once, however many episodes crash."""
+    path = write_piper(tmp_path / "in.hdf5", episodes=5, lengths=4)
+    convert([path], tmp_path / "set", make_job(video="copy"), workers=1)
+    with h5py.File(path, "a") as file:
+        for number in (1, 2, 4):
+            crashing(file, f"episode_{number}")
+    phases: list[str] = []
+
+    def watch(state):
+        if phases[-1:] != [state[0]]:
+            phases.append(state[0])
+
+    wanted = WantedVerification(
+        tmp_path / "set", (path,), None, None, page=False, signed_by=None
+    )
+    shown = verified(wanted, watch)
+    assert phases == ["seal", "itself", "recordings"]
+    found = [episode for _, _, episode in findings(shown.document)]
+    assert found == ["episode_1", "episode_2", "episode_4"]
+    looked = shown.document["looked_at"]
+    assert (looked["episodes"], looked["rows"]) == (2, 20)
+    assert looked["packets"] == 3 * (4 + 4)
+
+
+def test_a_verification_goes_on_from_wherever_it_was(good, monkeypatch):
+    module = sys.modules[
+        "piperline.verify.verify"
+    ]  # verify, the function, hides it
+    monkeypatch.setattr(module, "_KEPT_SECONDS", 0)
+    case = good("copy")
+    kept: list[bytes] = []
+    options = VerifyOptions(
+        (case.recordings,),
+        keep=lambda passed: kept.append(pickle.dumps(passed)),
+    )
+    whole = verify(case.root, options)
+    assert len(kept) == 1 + len(LENGTHS)
+    for number, data in enumerate(kept):
+        passed = pickle.loads(data)  # noqa: S301 - our own
+        assert passed.episodes == number
+        rest = verify(
+            case.root, VerifyOptions((case.recordings,), passed=passed)
+        )
+        assert rest.document() == whole.document()
 
 
 def test_a_hang_costs_the_recording(copy, command, monkeypatch):

@@ -8,6 +8,8 @@ from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import STORAGES, write_aloha, write_piper
 from tests.verify.sets import FPS, LENGTHS, found_unsealed
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 ROWS = sum(LENGTHS)
 MID = "observation.images.mid"
 

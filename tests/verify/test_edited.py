@@ -16,6 +16,8 @@ from piperline.verify import VerifyOptions, verify
 from tests.helpers.recordings import write_piper
 from tests.verify.sets import LENGTHS, MID, edit_json, edit_rows, exchange
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 LEFT = "observation.images.left_wrist"
 CUT = EditPlan(
     {

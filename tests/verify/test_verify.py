@@ -31,6 +31,8 @@ from tests.verify.sets import (
     set_instruction,
 )
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 def codes(report):
     return [finding.code for finding in report.findings]

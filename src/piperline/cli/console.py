@@ -43,6 +43,10 @@ _EXPECTED_AND_NEXT = {
     ),
     errno.EACCES: _MAY_USE,
     errno.EPERM: _MAY_USE,
+    errno.EIO: (
+        "a disk that works",
+        "see what `dmesg` says of the disk, and run the same command again",
+    ),
     errno.ENOENT: ("a file or folder of that name", "check the path"),
 }
 _OTHERWISE = (

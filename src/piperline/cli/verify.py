@@ -10,7 +10,6 @@ from piperline.cli.progress import verify_bar
 from piperline.cli.verify_shown import WantedVerification, verified
 from piperline.errors import DatasetError, OutputExists, Place, UsageError
 from piperline.files import write_new
-from piperline.recordings.reader import Reader
 
 Several = Annotated[
     list[Path] | None, Parameter(negative=(), consume_multiple=True)
@@ -70,8 +69,8 @@ def verify(
     wanted = WantedVerification(
         dataset, sources, layout, frames, paged, signed_by
     )
-    with verify_bar(out) as watch, Reader(memory=None, heard=watch) as read:
-        shown = verified(read, wanted)
+    with verify_bar(out) as watch:
+        shown = verified(wanted, watch)
     if html is not None and shown.page is not None:
         write_new(html, shown.page.encode())
     for line in shown.lines:
@@ -94,4 +93,6 @@ def _sign(out: Output, dataset: Path, key: Path) -> None:
             "the signature cannot be written",
             place=Place(file=dataset),
             found=str(error),
+            expected="a dataset that this user may write into",
+            next_step="give the permission, or make room, and run the same command again",
         ) from error

@@ -3,8 +3,9 @@
 Light to import: the process of the command loads no library for it.
 """
 
+import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from piperline.errors import BadEpisode, DatasetError, Place, RecordingError
 from piperline.garbage import loading
 from piperline.recordings.limits import MOST_DEATHS
-from piperline.recordings.reader import Read, say
+from piperline.recordings.reader import Reader, say
 
 if TYPE_CHECKING:
     from piperline.verify.progress import VerifyProgress
@@ -56,24 +57,52 @@ class ShownVerification:
     page: str | None
 
 
-def verified(read: Read, wanted: WantedVerification) -> ShownVerification:
+def verified(
+    wanted: WantedVerification, watch: Callable[[Any], None]
+) -> ShownVerification:
     """Verify a dataset; recordings that crash, hang or take too much memory are findings.
+
+    What was done before one crashed is not done again.
+
+    Args:
+        wanted: what, and how.
+        watch: told how far it is.
 
     Raises:
         DatasetError: the dataset crashes it.
         PiperlineError: what `piperline.verify.verify` raises.
     """
+    passed: bytes | None = None
+
+    def heard(message: object) -> None:
+        nonlocal passed
+        if isinstance(message, bytes):
+            passed = message
+        else:
+            watch(message)
+
     bad: Bad = {}
-    while True:
-        try:
-            return read(wanted.dataset, _shown, wanted, dict(bad))
-        except BadEpisode as error:
-            part = _part(error.place or Place(), bad)
-            if part[0] == str(wanted.dataset):
-                raise _broken(wanted.dataset, error) from error
-            if part in bad:
-                raise
-            bad[part] = error
+    with Reader(memory=None, heard=heard) as read:
+        while True:
+            try:
+                return read(wanted.dataset, _shown, wanted, dict(bad), passed)
+            except BadEpisode as error:
+                _take_down(error, wanted.dataset, bad)
+
+
+def _take_down(error: BadEpisode, dataset: Path, bad: Bad) -> None:
+    """Note what is not to be read again.
+
+    Raises:
+        DatasetError: it is the dataset.
+        BadEpisode: it crashed although it was not to be read.
+    """
+    part = _part(error.place or Place(), bad)
+    if part[0] == str(dataset):
+        raise _broken(dataset, error) from error
+    if part in bad:
+        raise error
+    bad[part] = error
 
 
 def _part(place: Place, bad: Bad) -> tuple[str, str | None]:
@@ -88,12 +117,14 @@ def _broken(dataset: Path, error: BadEpisode) -> DatasetError:
         "reading this dataset crashes",
         place=Place(file=dataset),
         expected="an undamaged dataset",
-        found=error.found,
+        found=str(error.found),
         next_step="fetch it again, or make it anew",
     )
 
 
-def _shown(wanted: WantedVerification, bad: Bad) -> ShownVerification:
+def _shown(
+    wanted: WantedVerification, bad: Bad, passed: bytes | None
+) -> ShownVerification:
     with loading():
         from piperline.verify import VerifyOptions, verify
     options = VerifyOptions(
@@ -104,6 +135,9 @@ def _shown(wanted: WantedVerification, bad: Bad) -> ShownVerification:
         wanted.signed_by,
         _Beat().watch,
         bad,
+        # as bytes: the process of the command loads none of it
+        keep=lambda done: say(pickle.dumps(done)),
+        passed=pickle.loads(passed) if passed else None,  # noqa: S301 - of a process of ours
     )
     report = verify(wanted.dataset, options)
     page = None

@@ -251,4 +251,5 @@ def _no_shards(target: Path, world: int) -> DatasetError:
         place=Place(file=shard_folder(target, world, 0)),
         found=", ".join(sorted(others)) or "none at all",
         next_step=step,
+        expected=f"the folders of {plural(world, 'shard')}, by `piperline shards convert`",
     )

@@ -73,7 +73,11 @@ def _check_rows(
     place = Place(file=contents.data_path(index), episode=str(index))
     if contents.episodes[index].tasks != episode.tasks:
         raise DatasetError(
-            "the instruction is not what was recorded", place=place
+            "the instruction is not what was recorded",
+            place=place,
+            expected="the instruction of the recording",
+            found="another one",
+            next_step="run the same command again; check the disk if this comes again",
         )
     for key in contents.info.schema.columns:
         feature = contents.info.features[key]
@@ -87,4 +91,6 @@ def _check_rows(
                 f"the values of {key} are not what was recorded",
                 place=place,
                 next_step="run the same command again; check the disk if this comes again",
+                expected="the recorded values, bit by bit",
+                found="others",
             )

@@ -10,7 +10,12 @@ from piperline.convert.progress import Progress
 from piperline.convert.run import ConvertResult, convert
 from piperline.demo.session import write_recordings
 from piperline.demo.summary import DatasetSummary, EpisodeLengths, summarize
-from piperline.errors import OutputError, OutputExists, Place
+from piperline.errors import (
+    OutputError,
+    OutputExists,
+    Place,
+    output_error,
+)
 
 __all__ = [
     "DatasetSummary",
@@ -59,8 +64,20 @@ def make_demo(
 
     Raises:
         OutputExists: something else is already there.
-        OutputError: there is too little room.
+        OutputError: there is too little room, or no permission.
     """
+    try:
+        return _made(folder, record, note, watch)
+    except OSError as error:
+        raise output_error(error, folder) or error from error
+
+
+def _made(
+    folder: Path,
+    record: Callable[[Path], Sequence[Path]],
+    note: Callable[[str], None],
+    watch: Callable[[Progress], None],
+) -> Demo:
     _claim(folder)
     note("writing synthetic recordings")
     recordings = record(folder / "recordings")
@@ -98,7 +115,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _check_room(folder: Path) -> None:
-    """HDF5 does not survive a disk that fills up while it writes."""
+    """Better told before all work than in its midst."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < _ROOM:

@@ -3,7 +3,7 @@
 Copies, delays, joints that do not follow, other units and zeros, exchanged arms.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -229,11 +229,16 @@ def _lag(collection: Collection, episode: EpisodeSignals) -> tuple[int, float]:
 def _each_dimension(
     collection: Collection, episodes: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
+    gains = {
+        e.index: _gains(collection.state(e), collection.action(e))
+        for e in episodes
+        if len(e) > _FEWEST_ROWS
+    }
     for d, name in enumerate(collection.robot.short_names):
         gripper = d in collection.robot.grippers
         big = (_MOVES / 8 if gripper else _MOVES) * collection.unit[d]
         yield from _stands(collection, d, name, big)
-        yield from _against(collection, episodes, d, name, big)
+        yield from _against(collection, episodes, gains, d, big)
         if not gripper:
             yield from _zero(collection, episodes, d, name)
 
@@ -291,11 +296,12 @@ def _only(moving: float, standing: float, big: float) -> bool:
 def _against(
     collection: Collection,
     episodes: Sequence[EpisodeSignals],
+    measured: Mapping[int, Floats],
     d: int,
-    name: str,
     big: float,
 ) -> Iterator[Fault]:
     """Action and state in opposite directions, or of other sizes."""
+    name = collection.robot.short_names[d]
     inverted, gains = [], {}
     for episode in episodes:
         action, state = (
@@ -303,13 +309,13 @@ def _against(
             collection.state(episode)[:, d],
         )
         if (
-            np.ptp(action) > big
+            episode.index in measured
+            and np.ptp(action) > big
             and np.ptp(state) > 0.3 * big
-            and len(state) > _FEWEST_ROWS
         ):
             if correlation(action[:-2], state[2:]) < -0.5:
                 inverted.append(episode)
-            gains[episode.index] = _gain(state, action)
+            gains[episode.index] = float(measured[episode.index][d])
     yield from fault(
         "action-inverted",
         "error",
@@ -328,20 +334,21 @@ def _against(
         )
 
 
-def _gain(state: Floats, action: Floats) -> float:
-    """How large the state's motion is beside the action's; 1 where a cut episode may explain it.
+def _gains(state: Floats, action: Floats) -> Floats:
+    """How large the state's motion is beside the action's, float64 (D,).
 
-    What is told at the end is followed behind it, what moves at the start was told before it.
+    1 where a cut episode may explain it: what is told at the end is followed behind it, what moves
+    at the start was told before it.
     """
-    least = _size(state) / max(_size(action[:-_LATEST]), 1e-9)
-    most = _size(state[_LATEST:]) / max(_size(action), 1e-9)
-    if least < _GAIN[0]:
-        return least
-    return max(most, 1.0)
+    least = _size(state) / np.maximum(_size(action[:-_LATEST]), 1e-9)
+    most = _size(state[_LATEST:]) / np.maximum(_size(action), 1e-9)
+    return np.where(least < _GAIN[0], least, np.maximum(most, 1.0))
 
 
-def _size(values: Floats) -> float:
-    return float(np.ptp(np.percentile(values, [2, 98])))
+def _size(values: Floats) -> Floats:
+    low, high = np.percentile(values, [2, 98], axis=0)
+    size: Floats = np.asarray(high - low, np.float64)
+    return size
 
 
 def _zero(

@@ -150,12 +150,9 @@ def _sides(
         if camera is None:
             continue
         long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-        wrong = [
-            e for e in long if _moves_with(collection, e, camera, other, side)
-        ]
-        right = [
-            e for e in long if _moves_with(collection, e, camera, side, other)
-        ]
+        moves_with = {e.index: _moves_with(collection, e, camera) for e in long}
+        wrong = [e for e in long if moves_with[e.index] == other]
+        right = [e for e in long if moves_with[e.index] == side]
         if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):
             wrong = list(collection.episodes)
         else:
@@ -187,27 +184,23 @@ def _not_alone(
 
 
 def _moves_with(
-    collection: Collection,
-    episode: EpisodeSignals,
-    camera: str,
-    arm: str,
-    not_arm: str,
-) -> bool:
-    """Whether a picture moves with one arm and clearly not with the other, and both move."""
-    if (
-        min(_arm_moves(collection, episode, side) for side in (arm, not_arm))
-        < _BOTH_MOVE
-    ):
-        return False
+    collection: Collection, episode: EpisodeSignals, camera: str
+) -> str | None:
+    """The arm that a picture clearly moves with, and not with the other; both move."""
+    arms = collection.robot.arms
+    if min(_arm_moves(collection, episode, arm) for arm in arms) < _BOTH_MOVE:
+        return None
     motion = smooth(episode.cameras[camera].motion)
     likeness = {}
-    for side in (arm, not_arm):
-        speed = _arm_speed(collection, episode, side)
+    for arm in arms:
+        speed = _arm_speed(collection, episode, arm)
         lags = range(-_MOST_LAG, _MOST_LAG + 1, 2)
-        likeness[side] = max(
+        likeness[arm] = max(
             correlation(*shifted(motion, speed, lag)) for lag in lags
         )
-    return likeness[arm] > 0.5 and likeness[arm] - likeness[not_arm] > 0.25
+    less, most = sorted(arms, key=likeness.__getitem__)
+    clear = likeness[most] > 0.5 and likeness[most] - likeness[less] > 0.25
+    return most if clear else None
 
 
 def _arm_moves(

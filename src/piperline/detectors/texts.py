@@ -283,34 +283,44 @@ def _moves_as(
     sample: Mapping[str, Sequence[EpisodeSignals]],
     shapes: Mapping[int, Floats],
 ) -> str | None:
-    mine = _distances(episode, sample[own], shapes)
+    compared = {
+        key: episodes
+        for key, episodes in sample.items()
+        if key == own or len(episodes) >= 2
+    }
+    distances = _distances(episode, compared, shapes)
+    mine = distances.pop(own)
     if len(mine) == 0:
         return None
-    for key, episodes in sample.items():
-        if key == own or len(episodes) < 2:
-            continue
-        theirs = _distances(episode, episodes, shapes)
-        level = 0.7 * min(
-            float(np.median(mine)),
-            float(mine.min()) / 0.95,
-        )
-        if len(theirs) and np.median(theirs) < level:
+    level = 0.7 * min(
+        float(np.median(mine)),
+        float(mine.min()) / 0.95,
+    )
+    for key, theirs in distances.items():
+        if np.median(theirs) < level:
             return key
     return None
 
 
 def _distances(
     episode: EpisodeSignals,
-    others: Sequence[EpisodeSignals],
+    sample: Mapping[str, Sequence[EpisodeSignals]],
     shapes: Mapping[int, Floats],
-) -> Floats:
-    """How unlike the motion of an episode is that of others, float64 (others less itself,)."""
-    theirs = [shapes[e.index] for e in others if e.index != episode.index]
-    return (
-        _warped(shapes[episode.index], np.stack(theirs))
-        if theirs
-        else np.empty(0)
-    )
+) -> dict[str, Floats]:
+    """How unlike the motion of an episode is that of others, by text.
+
+    Of each text float64 (episodes less itself,).
+    """
+    others = {
+        key: [shapes[e.index] for e in episodes if e.index != episode.index]
+        for key, episodes in sample.items()
+    }
+    ends = np.cumsum([len(theirs) for theirs in others.values()])
+    if not ends[-1]:
+        return dict.fromkeys(others, np.empty(0))
+    motions = np.concatenate([m for m in others.values() if m])
+    parts = np.split(_warped(shapes[episode.index], motions), ends[:-1])
+    return dict(zip(others, parts, strict=True))
 
 
 def _shape(collection: Collection, episode: EpisodeSignals) -> Floats:

@@ -171,6 +171,8 @@ class Pictures:
                 "and its pixels have more than the 8 bits that encoding again would keep",
                 place=place,
                 found=f"{clip.info.codec}, {clip.info.pix_fmt}",
+                expected="a piece from key frame to key frame, or pixels of 8 bits",
+                next_step="leave the camera, or the episode, out",
             )
         if not self._reencode:
             raise DatasetError(
@@ -178,6 +180,8 @@ class Pictures:
                 "it cannot be cut without encoding again",
                 place=place,
                 next_step="add `--reencode`: only such pieces are encoded again",
+                expected="a piece from key frame to key frame",
+                found="one that begins, or ends, between them",
             )
         self.encoded += 1
         settings = settings_of({}, clip.info.codec)
@@ -242,7 +246,10 @@ def _decoded(decoder: PictureDecoder, data: bytes, place: Place) -> Picture:
         picture = decoder.encoded(data)
     except ValueError as error:
         raise DatasetError(
-            "an image does not decode", place=place, found=str(error)
+            "an image does not decode",
+            place=place,
+            found=str(error),
+            expected="a whole JPEG or PNG",
         ) from error
     if picture.format.components[0].bits > _BITS:
         raise DatasetError(
@@ -265,6 +272,8 @@ def _same_size(
             "the sides of the images are odd: H.264 needs even ones",
             place=place,
             found=f"{size[1]}x{size[0]}",
+            expected="even sides",
+            next_step="leave out `--images-to-videos`",
         )
     if known is not None and size != known:
         raise DatasetError(
@@ -272,6 +281,7 @@ def _same_size(
             place=place,
             expected=f"{known[1]}x{known[0]}",
             found=f"{size[1]}x{size[0]}",
+            next_step="leave out `--images-to-videos`, or the episode",
         )
     return size
 
@@ -353,5 +363,8 @@ def _colours(data: bytes, place: Place) -> NDArray[np.uint8]:
         return decode_image(data)
     except VideoError as error:
         raise DatasetError(
-            "an image does not decode", place=place, found=error.found
+            "an image does not decode",
+            place=place,
+            found=str(error.found),
+            expected="a whole JPEG or PNG",
         ) from error

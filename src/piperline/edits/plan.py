@@ -41,7 +41,7 @@ from typing import Any
 
 from piperline.edits.numbers import Moment, parse_moment, parse_span
 from piperline.errors import BadEpisode, DatasetError, Place, UsageError
-from piperline.text import printable
+from piperline.text import is_utf8, printable
 
 _EPISODE_KEYS = frozenset(
     {
@@ -73,6 +73,9 @@ class EpisodeEdit:
         made_of: `fingerprint` of what was reviewed; empty where nobody looked.
         reason: why, for people.
         finding: the code of what a review found.
+
+    Raises:
+        UsageError: the instruction is empty, or not UTF-8.
     """
 
     drop: bool = False
@@ -84,6 +87,10 @@ class EpisodeEdit:
     made_of: str = ""
     reason: str = ""
     finding: str = ""
+
+    def __post_init__(self) -> None:
+        if self.instruction is not None:
+            _check_new_text("an instruction", self.instruction)
 
     @property
     def keeps_all(self) -> bool:
@@ -103,6 +110,9 @@ class DatasetEdit:
         rename_dimensions: new names of dimensions, by the old ones, in every vector that has them.
         reorder_dimensions: by feature key: all of its dimensions in their new order.
         every: keep only every n-th frame; the rate becomes fps / n.
+
+    Raises:
+        UsageError: a new text is empty, or not UTF-8.
     """
 
     rename_instructions: Mapping[str, str] = field(default_factory=dict)
@@ -115,8 +125,24 @@ class DatasetEdit:
     )
     every: int = 1
 
+    def __post_init__(self) -> None:
+        for text in self.rename_instructions.values():
+            _check_new_text("an instruction", text)
+        for text in self.rename_dimensions.values():
+            _check_new_text("the name of a dimension", text)
+
     def __bool__(self) -> bool:
         return self != DatasetEdit()
+
+
+def _check_new_text(what: str, text: str) -> None:
+    if not text.strip() or not is_utf8(text):
+        raise UsageError(
+            f"{what} is empty, or not UTF-8",
+            expected="words that people read",
+            found=printable(text).strip() or "nothing",
+            next_step="give it another text; nothing was changed",
+        )
 
 
 @dataclass(frozen=True)

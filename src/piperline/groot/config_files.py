@@ -122,6 +122,7 @@ def prepare(
                 "--horizon",
                 longest // 2 or 1,
             ),
+            expected=f"an episode of {horizon} frames or more",
         )
     return meta, choice, guessed
 

@@ -265,6 +265,8 @@ def require_modality(root: Path) -> Meta:
             "the dataset has no meta/modality.json",
             place=Place(file=root),
             next_step=command("piperline", "groot", "config", root),
+            expected="the file that tells GR00T what the vectors hold",
+            found="a dataset without it",
         )
     return meta
 

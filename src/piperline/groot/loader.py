@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from piperline.errors import DatasetError, Place
+from piperline.errors import FETCH_AGAIN, DatasetError, Place
 from piperline.features import Feature, Schema
 from piperline.files import LARGEST_TABLE, read_json, read_plain
 from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
+from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows
 from piperline.lerobot.paths import PathTemplate
 from piperline.text import is_utf8
@@ -156,7 +157,11 @@ def require(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.severity == "error":
             raise DatasetError(
-                finding.message, place=finding.place, next_step=finding.remedy
+                finding.message,
+                place=finding.place,
+                expected="a dataset that GR00T can be trained on",
+                found=f"the finding {finding.code} of groot preflight",
+                next_step=finding.remedy or FETCH_AGAIN,
             )
 
 
@@ -170,7 +175,12 @@ def require_meta(root: Path) -> Meta:
     meta = read_meta(root, found)
     require(found)
     if meta is None:
-        raise DatasetError("the dataset cannot be read", place=Place(file=root))
+        raise DatasetError(
+            "the dataset cannot be read",
+            place=Place(file=root),
+            expected="a LeRobot v2.1 dataset",
+            found="files of meta/ that cannot be read",
+        )
     return meta
 
 
@@ -187,6 +197,7 @@ def read_meta(root: Path, found: list[Finding]) -> Meta | None:
     info = _json(root / "meta/info.json", found, "dataset-missing")
     if (
         info is None
+        or _is_unsafe(root, found)
         or _is_v3(root, info, found)
         or _incomplete(root, info, found)
     ):
@@ -381,6 +392,24 @@ def _broken(path: Path, message: str, **numbers: int) -> Finding:
     return Finding(
         "meta-syntax", "error", message, Place(file=path), numbers, _REMEDY
     )
+
+
+def _is_unsafe(root: Path, found: list[Finding]) -> bool:
+    try:
+        DatasetFolder(root).check_links()
+    except DatasetError as error:
+        message = f"{error.message}: {error.found}"
+        found.append(
+            Finding(
+                "dataset-unsafe",
+                "error",
+                message,
+                error.place,
+                remedy=error.next_step,
+            )
+        )
+        return True
+    return False
 
 
 def _is_v3(

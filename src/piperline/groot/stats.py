@@ -171,6 +171,8 @@ def dataset_stats(meta: Meta, rows: LoaderRows) -> dict[str, Stats]:
         raise DatasetError(
             f"no column for the feature {', '.join(missing)}",
             place=Place(file=meta.root),
+            expected="a column for each feature of info.json",
+            found=f"columns {', '.join(rows.columns)}",
         )
     order = ("mean", "std", "min", "max", "q01", "q99")
     stats: dict[str, Stats] = {}
@@ -233,6 +235,9 @@ def relative_stats(
                 f"{state} has {states.shape[1]}: "
                 "relative needs equal widths",
                 place=Place(file=meta.root),
+                expected="equal widths: the action is taken relative to the state",
+                found=f"{actions.shape[1]} and {states.shape[1]} dimensions",
+                next_step="mend meta/modality.json, or leave the group out of --relative",
             )
         found = _of_each(
             actions.shape[1],
@@ -286,6 +291,8 @@ def _first_rows(
             f"no episode has the {choice.horizon} frames of an action chunk",
             place=Place(file=meta.root),
             next_step="choose a shorter --horizon",
+            expected=f"an episode of {choice.horizon} frames or more",
+            found="shorter ones",
         )
     firsts = spill.scratch(
         (sum(stop - start for start, stop in spans),), np.intp
@@ -388,6 +395,8 @@ def _group(
         raise DatasetError(
             f"no column {column} for the {part} group {group}",
             place=Place(file=meta.root),
+            expected=column,
+            found=f"columns {', '.join(rows.columns)}",
         )
     return rows.columns[column][:, start:end]
 

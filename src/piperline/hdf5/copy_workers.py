@@ -130,11 +130,12 @@ class _Order:
         return OutputError(
             "the process that wrote this file died; nothing is left of it",
             place=Place(file=self.new.path),
+            expected="room for the file, and a source that HDF5 can read",
             found=signal.Signals(-code).name
             if code < 0
             else f"exit code {code}",
-            next_step="HDF5 dies like this when the disk or a size limit is full, "
-            "or when a source is damaged",
+            next_step="make room (see `df` and `ulimit -f`), or leave out a damaged source, "
+            "and run the same command again",
         )
 
 

@@ -153,7 +153,6 @@ def push(
     """
     check_repo_id(repo_id)
     dataset = open_dataset(root)
-    dataset.folder.check_links()  # their targets would be uploaded
     for _ in dataset:  # what is damaged, or not there, is not uploaded
         pass
     api = HfApi(library_name="piperline")
@@ -217,7 +216,6 @@ def push_changes(root: Path, repo_id: str) -> PushedChanges:
     """
     check_repo_id(repo_id)
     dataset = open_dataset(root)
-    dataset.folder.check_links()  # their targets would be uploaded
     api = HfApi(library_name="piperline")
     with _hub(repo_id):
         url = api.create_repo(repo_id, repo_type="dataset", exist_ok=True)

@@ -18,7 +18,7 @@ from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, EPISODE_LOCAL, Feature, Schema
 from piperline.stats import FeatureStats
-from piperline.text import printable
+from piperline.text import printable, size_text
 
 VectorName = Literal["Sequence", "List"]
 
@@ -351,6 +351,8 @@ class Numbering:
             raise DatasetError(
                 f"columns are missing: {printable(', '.join(missing))}",
                 place=Place(episode=str(self.episodes)),
+                expected=f"columns {printable(', '.join(needed))}",
+                found=f"columns {printable(', '.join(table.column_names))}",
             )
         if self._arrow is None:
             features = self.schema.features
@@ -405,7 +407,10 @@ class Numbering:
         column = episode.table.column(field.name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # more than an array can hold
             raise DatasetError(
-                f"the column {printable(field.name)} holds more than 2 GiB"
+                f"the column {printable(field.name)} holds more than 2 GiB",
+                expected="columns of at most 2 GiB in an episode",
+                found=size_text(column.nbytes),
+                next_step="leave the column out, or the episode",
             )
         if column.type != field.type and field.name in self._carried:
             # Arrow would cast structs by their names, and lose what the first episode has not.

@@ -87,10 +87,12 @@ def open_dataset(root: Path | str) -> "Dataset":
         root: the dataset's folder.
 
     Raises:
-        DatasetError: it is not a dataset, or its tables do not agree with each other.
+        DatasetError: it is not a dataset, a link leads out of it, or its tables do not agree with
+            each other.
         UnsupportedVersion: it is of another version.
     """
     folder = DatasetFolder(Path(root))
+    folder.check_links()
     info = Info.from_disk(folder.root)
     if info.version == "v3.0":
         return Dataset(folder, info, V30Reader(folder, info))
@@ -245,7 +247,10 @@ class Dataset:
             except DatasetError as error:
                 problem = problem or error
         raise problem or DatasetError(
-            "there are no episodes", place=Place(file=self.root)
+            "there are no episodes",
+            place=Place(file=self.root),
+            expected="a video of the camera in one of the episodes",
+            found="no episodes",
         )
 
     def episode(self, index: int) -> EncodedEpisode:
@@ -313,6 +318,8 @@ class Dataset:
                 "columns that info.json declares are missing: "
                 + printable(", ".join(missing)),
                 place=place,
+                expected="a column for each feature of info.json",
+                found=f"columns {printable(', '.join(table.column_names))}",
             )
         found = f"{table.num_rows} rows"
         others: list[int] = []
@@ -510,6 +517,7 @@ def _check_images(column: pa.ChunkedArray, key: str) -> None:
         raise DatasetError(
             f"images of {printable(key)} are not in the table",
             expected="JPEG or PNG bytes in every row",
+            found="rows without bytes: paths of files that were not kept, or nothing",
         )
 
 

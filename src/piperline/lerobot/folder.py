@@ -11,14 +11,15 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from piperline.errors import DatasetError, Place
+from piperline.finding import command
 from piperline.lerobot.values import Values
-from piperline.text import printable
+from piperline.text import is_utf8, printable
 
 _MIB = 1 << 20
 _LARGEST_DOCUMENT = 64 * _MIB
@@ -38,12 +39,23 @@ class DatasetFolder:
 
     Attributes:
         root: the folder.
+
+    Raises:
+        DatasetError: its path is not UTF-8: neither Parquet's readers nor scripts can name it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._real = os.path.realpath(root)
         self._folders: dict[Path, str] = {}
+        if not is_utf8(self._real):
+            raise DatasetError(
+                "the path of the dataset is not UTF-8",
+                place=Place(file=root),
+                expected="folders whose names can be written as text",
+                found=printable(self._real),
+                next_step="rename the folder, or copy the dataset to another one",
+            )
 
     def path(
         self, path: Path | str, what: str = "a file of the dataset"
@@ -135,6 +147,8 @@ class DatasetFolder:
             raise DatasetError(
                 f"{name} is not a JSON object",
                 place=Place(file=self.root / path),
+                expected="a JSON object: {...}",
+                found=f"a {type(found).__name__}",
             )
         return Values(found, name, Place(file=self.root / path))
 
@@ -182,20 +196,23 @@ class DatasetFolder:
         place = Place(file=self.root / path)
         row = _parsed(line, where, self.root / path)
         if not isinstance(row, dict):
-            raise DatasetError(f"{where} is not a JSON object", place=place)
+            raise DatasetError(
+                f"{where} is not a JSON object",
+                place=place,
+                expected="a JSON object: {...}",
+                found=f"a {type(row).__name__}",
+            )
         return Values(row, name, place)
 
     def check_links(self) -> None:
-        """See that no link below the folder leads out of it.
+        """See that no link below the folder leads out of it, or nowhere.
 
         Raises:
             DatasetError: one does.
         """
-        for folder, folders, files in os.walk(self.root):
-            for name in sorted((*folders, *files)):
-                path = Path(folder, name)
-                if path.is_symlink():
-                    self._inside(path)
+        for path in sorted(_links_below(self.root)):
+            if leaves(self.root, path):
+                raise _link_error(self.root, path)
 
     def _inside(self, path: Path) -> Path:
         """Where a path really leads to: inside of the folder.
@@ -205,13 +222,7 @@ class DatasetFolder:
         """
         real = self._real_path(path)
         if not real.startswith(self._real.rstrip("/") + "/"):
-            raise DatasetError(
-                "a link leads out of the dataset",
-                place=Place(file=path),
-                expected="files inside of the dataset's folder",
-                found=f"a link to {printable(real)}",
-                next_step="if those files are meant, copy them here: cp -rL DATASET COPY",
-            )
+            raise _link_error(self.root, path)
         return Path(real)
 
     def _real_path(self, path: Path) -> str:
@@ -223,6 +234,43 @@ class DatasetFolder:
             folder = os.path.realpath(path.parent)
             self._folders[path.parent] = folder
         return os.path.join(folder, path.name)  # noqa: PTH118 - texts are compared
+
+
+def leaves(root: Path, path: Path) -> bool:
+    """Whether `path` below `root` is a link that leads out of `root`, or nowhere."""
+    if not path.is_symlink():
+        return False
+    target = Path(os.path.realpath(path))
+    inside = target.is_relative_to(os.path.realpath(root))
+    return not inside or not target.exists()
+
+
+def _links_below(root: Path) -> Iterator[Path]:
+    """Every link below `root`; links are not followed."""
+    folders = [root]
+    while folders:
+        # what cannot be listed can be neither read nor uploaded
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir():
+                    folders.append(Path(entry.path))
+
+
+def _link_error(root: Path, path: Path) -> DatasetError:
+    real = Path(os.path.realpath(path))
+    there = real.exists()
+    copy = f"{root.resolve()}_copy"
+    return DatasetError(
+        "a link leads out of the dataset" if there else "a link leads nowhere",
+        place=Place(file=path),
+        expected="files inside of the dataset's folder",
+        found=f"a link to {printable(str(real))}",
+        next_step=f"if those files are meant, copy them: {command('cp', '-rL', root, copy)}"
+        if there
+        else f"put back what it led to, or remove it: {command('rm', path)}",
+    )
 
 
 @contextmanager
@@ -239,7 +287,10 @@ def _opening(path: Path, what: str) -> Iterator[None]:
         }
         if absent:
             raise DatasetError(
-                f"{what} is missing", place=Place(file=path)
+                f"{what} is missing",
+                place=Place(file=path),
+                expected="a file of that name",
+                found=str(error.strerror),
             ) from error
         raise DatasetError(
             f"{what} cannot be read",
@@ -276,5 +327,6 @@ def _parsed(data: bytes, where: str, path: Path) -> object:
             f"{where} is not JSON",
             place=Place(file=path),
             found=printable(str(error)),
+            expected="JSON of UTF-8 text",
         ) from error
     return found

@@ -204,4 +204,5 @@ class Histograms:
             ),
             found=found,
             next_step="remove the file: image statistics are then taken from the videos",
+            expected="a histogram of each colour of each camera",
         )

@@ -131,6 +131,7 @@ class Info:
                 place=values.place,
                 expected="codebase_version " + ", ".join(VERSIONS),
                 found=printable(repr(version)),
+                next_step="update piperline, or migrate it with the LeRobot that wrote it",
             )
         is_v3 = version == "v3.0"
         data_path, video_path = _PATHS[is_v3]
@@ -204,6 +205,9 @@ def _read(root: Path) -> Values:
             place=Place(file=root),
             expected="a folder with meta/info.json",
             next_step="name the folder that holds meta/, data/ and videos/",
+            found="a folder without it"
+            if folder.has(".")
+            else "nothing of that name",
         )
     return folder.document(INFO)
 
@@ -391,4 +395,5 @@ def check_numbers(numbers: list[int], path: Path) -> None:
             "the rows of the table are not numbered 0, 1, 2, ...",
             place=Place(file=path),
             found=str(numbers[:10]),
+            expected="0, 1, 2, ...",
         )

@@ -41,7 +41,10 @@ def reading_parquet(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DatasetError(
-            "a file of the dataset is missing", place=Place(file=path)
+            "a file of the dataset is missing",
+            place=Place(file=path),
+            expected="a Parquet file",
+            found="nothing of that name",
         ) from error
     except PermissionError as error:
         raise DatasetError(
@@ -57,6 +60,7 @@ def reading_parquet(path: Path) -> Iterator[None]:
             "stopped before it finished",
             place=Place(file=path),
             found=printable(str(error).partition("\n")[0]),
+            expected="a whole Parquet file",
         ) from error
 
 
@@ -95,7 +99,10 @@ class ParquetRows:
     def _check_names(self, names: Sequence[str]) -> None:
         if len(set(names)) < len(names):
             raise DatasetError(
-                "columns of the table have the same name", place=self._place
+                "columns of the table have the same name",
+                place=self._place,
+                expected="columns of different names",
+                found=printable(", ".join(names)),
             )
 
     @property
@@ -250,6 +257,7 @@ def table_of(
             f"the table has no column {printable(missing[0])}",
             place=Place(file=path),
             found=f"columns {printable(', '.join(rows.columns))}",
+            expected=f"columns {printable(', '.join(columns or ()))}",
         )
     return rows.all(columns)
 
@@ -277,6 +285,7 @@ def numbered_texts(path: Path, name: str) -> list[str]:
             f"{path.name} is not a table of texts numbered 0, 1, 2, ...",
             place=Place(file=path),
             found=printable(f"columns {', '.join(table.column_names)}"),
+            expected=f"the column {number}, numbered in order, and one of texts",
         )
     values = {name: table[texts[0]].to_pylist()}
     return list(Values(values, path.name, Place(file=path)).texts(name))

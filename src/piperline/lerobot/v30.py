@@ -394,7 +394,10 @@ class V30Reader:
         path = self._folder.root / EPISODES
         if not self._files and self._info.episodes:
             raise DatasetError(
-                "the dataset has no episode table", place=Place(file=path)
+                "the dataset has no episode table",
+                place=Place(file=path),
+                expected=f"Parquet files that tell of {self._info.episodes} episodes",
+                found="none",
             )
         for file in self._files:
             rows = ParquetRows(

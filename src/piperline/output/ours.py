@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place
-from piperline.files import identity
+from piperline.files import identity, read_json
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.digests import file_digest
@@ -136,9 +136,21 @@ def _seals(root: Path) -> dict[str, FileSeal]:
             for name, file in seal.files.items()
             if is_sealed(name, "")
         }
-    if set(_files(root)) <= {str(PROVENANCE), _SHARD}:
+    if _is_empty_shard(root):
         return {}
     raise _unknown(root, "it has no seal")
+
+
+def _is_empty_shard(root: Path) -> bool:
+    """Whether a folder holds the two files of a shard without episodes, as we write them."""
+    if set(_files(root)) != {str(PROVENANCE), _SHARD}:
+        return False
+    try:
+        record, shard = read_json(root / PROVENANCE), read_json(root / _SHARD)
+    except (OSError, ValueError):
+        return False
+    told = isinstance(record, dict) and isinstance(shard, dict)
+    return told and str(record.get("made_by")).startswith("piperline ")
 
 
 def _may_be_ours(root: Path, name: str, seals: dict[str, FileSeal]) -> bool:

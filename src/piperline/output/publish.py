@@ -32,12 +32,13 @@ def check_name(output: Path) -> None:
     Raises:
         UsageError: it is `.`, `/` or the like, not UTF-8, or holds a zero byte.
     """
-    name = str(output)
+    name = str(output.absolute())
     if output.name in {"", ".."} or not is_utf8(name) or "\0" in name:
         raise UsageError(
-            "the output has no name of its own",
+            "the output has no name of its own, or one that is not UTF-8",
             expected="the folder to make, such as out/apples",
-            found=printable(name),
+            found=printable(name if output.name else str(output)),
+            next_step="give another --output, or --repo-id",
         )
 
 

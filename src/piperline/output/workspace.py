@@ -124,11 +124,7 @@ def workspace(
         with exclusive(folder / "lock"):
             yield
     except OSError as error:
-        known = output_error(error, output)
-        if known is None:
-            raise
-        known.next_step = no_room or known.next_step
-        raise known from error
+        raise output_error(error, output, no_room) or error from error
 
 
 def _refuse_mount_point(output: Path) -> None:

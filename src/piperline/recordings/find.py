@@ -73,12 +73,13 @@ def _source(path: Path, real: Path, folder: Path | None) -> str:
 
 
 def _check(path: Path) -> None:
-    if not is_utf8(str(path)):
+    whole = str(path.absolute())
+    if not is_utf8(whole):
         raise RecordingError(
-            "the name of the file is not UTF-8",
+            "the name of the file, or of a folder on the way to it, is not UTF-8",
             place=Place(file=path),
-            expected="a name that the dataset can tell",
-            found=printable(path.name),
+            expected="names that the dataset can tell",
+            found=printable(whole),
             next_step="rename it",
         )
     if not path.exists():

@@ -198,6 +198,8 @@ def _no_videos(root: Path, camera: str) -> DatasetError:
         "the videos of a camera are missing: it was not looked at",
         place=Place(file=root, camera=camera),
         next_step="see where meta/info.json says that videos lie (video_path)",
+        expected="a video of each episode",
+        found="none",
     )
 
 

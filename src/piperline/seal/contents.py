@@ -105,15 +105,6 @@ def files_below(root: Path) -> Iterator[Path]:
             yield (here / name).relative_to(root)
 
 
-def leaves(root: Path, path: Path) -> bool:
-    """Whether `path`, relative to `root`, is a link that leads out of `root`, or nowhere."""
-    found = root / path
-    if not found.is_symlink():
-        return False
-    target = found.resolve()
-    return not target.is_relative_to(root.resolve()) or not target.exists()
-
-
 def is_special(root: Path, path: Path) -> bool:
     """Whether `path`, relative to `root`, is neither file nor folder: a pipe would never end."""
     found = root / path

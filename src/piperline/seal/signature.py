@@ -78,8 +78,9 @@ def signer(root: Path) -> str | None:
             "the signature is not one of this seal",
             place=Place(file=root / SIGNATURE),
             found=printable(checked.stderr.decode(errors="replace").strip())
-            or None,
+            or "another one",
             next_step="ask whoever signed the dataset for it again",
+            expected="an SSH signature of meta/piperline_seal.json as it is now",
         )
     return found[0]
 

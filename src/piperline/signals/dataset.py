@@ -65,6 +65,8 @@ def measure_episode(
             "the dataset has no vectors",
             place=place,
             expected="observation.state",
+            found="no column of vectors",
+            next_step="convert the recordings again, with a layout that names the vectors",
         )
     cameras = {}
     features = _opened(root).schema.features

@@ -66,9 +66,15 @@ def steps(values: Floats) -> NDArray[np.float64]:
 
 def correlation(first: Floats, second: Floats) -> float:
     """Pearson's correlation of two arrays of one shape; 0 where one of them does not vary."""
-    a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
+    a, b = _centred(first), _centred(second)
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 1e-12 else 0.0  # rounding noise
+
+
+def _centred(values: Floats) -> Floats:
+    """All values in one row, less their mean: `ndarray.mean` takes longer than the rest."""
+    centred: Floats = values.ravel() - np.add.reduce(values, None) / values.size
+    return centred
 
 
 def shifted(

@@ -321,6 +321,8 @@ def _record(root: Path) -> dict[str, Any]:
             "there is no dataset to keep in step",
             place=Place(file=root),
             next_step=f"make it first: piperline convert RECORDINGS --output {root}",
+            expected="a dataset that `piperline convert` made",
+            found="nothing of that name",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise _not_ours(place, printable(str(error))[:200]) from error

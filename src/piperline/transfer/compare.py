@@ -25,6 +25,8 @@ def check_cameras(dataset: Dataset) -> None:
             + ", ".join(map(printable, dataset.missing_cameras)),
             place=Place(file=dataset.root),
             next_step="add `--drop-missing-cameras` to leave them out, or fetch the videos",
+            expected="a video of each camera in some episode",
+            found="none",
         )
 
 
@@ -53,6 +55,7 @@ def check_compatible(datasets: Sequence[Dataset]) -> None:
             found="\n" + "\n".join(f"  - {line}" for line in differences),
             next_step="leave these datasets out, or convert their recordings again with the same "
             "settings",
+            place=Place(file=first.root),
         )
 
 

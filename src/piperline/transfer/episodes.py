@@ -7,7 +7,7 @@ from typing import Protocol
 
 from piperline.edits.pictures import Pictures
 from piperline.episode import EncodedEpisode
-from piperline.errors import DatasetError, Place
+from piperline.errors import FETCH_AGAIN, DatasetError, Place
 from piperline.lerobot.dataset import Dataset
 from piperline.transfer.selection import DatasetPart
 
@@ -119,10 +119,15 @@ class Episodes:
         if others:
             bad = "\n".join(f"  - {left}" for left in self.left_out)
             whom, mend = "the episodes", "mend these datasets"
-            advised = [left for left in self.left_out if left.error.next_step]
+            advised = [
+                left
+                for left in self.left_out
+                if left.error.next_step != FETCH_AGAIN
+            ]
             error = DatasetError(
                 f"{len(self.left_out)} episodes cannot be taken over",
                 found="\n" + bad,
+                expected="episodes that can be read",
             )
             for left in advised[:1]:
                 mend += f" (of episode {left.index}: {left.error.next_step})"

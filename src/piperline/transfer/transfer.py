@@ -87,7 +87,11 @@ def aggregate(
     filled = [dataset for dataset in opened if len(dataset)]
     if not filled:
         raise DatasetError(
-            "all datasets are empty", place=Place(file=datasets[0])
+            "all datasets are empty",
+            place=Place(file=datasets[0]),
+            expected="a dataset with episodes",
+            found="none in any of them",
+            next_step="name other datasets, or convert recordings",
         )
     version = format or (
         "v3.0"
@@ -201,7 +205,11 @@ def _check_version(dataset: Dataset, to: str, options: TransferOptions) -> None:
     to_do = options.images_to_videos and has_images
     if dataset.version == to and not to_do:
         raise UnsupportedVersion(
-            f"the dataset is {to} already", place=Place(file=dataset.root)
+            f"the dataset is {to} already",
+            place=Place(file=dataset.root),
+            expected=f"a dataset of another version than {to}",
+            found=dataset.version,
+            next_step="use it as it is, or name another version with --to",
         )
 
 
@@ -252,7 +260,11 @@ def _transfer(
     parts = select(datasets, options.episodes)
     if not parts:
         raise DatasetError(
-            "there are no episodes", place=Place(file=datasets[0].root)
+            "there are no episodes",
+            place=Place(file=datasets[0].root),
+            expected="an episode to take over",
+            found="none",
+            next_step="name others with --episodes, or another dataset",
         )
     datasets = [part.dataset for part in parts]
     sources = [dataset.root for dataset in datasets]

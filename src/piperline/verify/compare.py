@@ -75,6 +75,7 @@ class Comparison:
         edits: what was done to each episode since it was recorded; none if not given.
         decoded: takes down what was decoded.
         progress: told of what was passed.
+        names: of cameras that were held against their recordings, and that are only in these.
     """
 
     contents: Contents
@@ -88,8 +89,9 @@ class Comparison:
     edits: Sequence[Edited] = ()
     decoded: DecodedFrames = field(default_factory=DecodedFrames)
     progress: Tally = field(default_factory=Tally)
-    _recorded: set[str] = field(default_factory=set)
-    _held_against: set[str] = field(default_factory=set)
+    names: tuple[set[str], set[str]] = field(
+        default_factory=lambda: (set(), set())
+    )
 
     def episode(self, episode: int) -> Iterator[Finding]:
         """Hold an episode against its recorded one."""
@@ -367,8 +369,8 @@ class Comparison:
             "cameras that the recordings do not have": set(
                 self.contents.cameras
             )
-            - self._held_against,
-            "cameras that the dataset does not have": self._recorded,
+            - self.names[0],
+            "cameras that the dataset does not have": self.names[1],
             "columns that the recordings do not have": set(columns)
             - vectors.keys(),
             "vectors that the dataset does not have": vectors.keys()
@@ -388,10 +390,10 @@ class Comparison:
         names = {_name(edited, key): key for key in self.contents.cameras}
         for camera in opened.header.cameras:
             if camera not in names:
-                self._recorded.add(camera_key(camera))
+                self.names[1].add(camera_key(camera))
                 continue
             key = names[camera]
-            self._held_against.add(key)
+            self.names[0].add(key)
             path, first = self.contents.span(episode, key)
             try:
                 info, _ = probe(path, pix_fmt="unknown")

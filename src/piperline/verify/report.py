@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from piperline.finding import Finding, fails
 from piperline.text import printable, size_text
+from piperline.verify.decoded import DecodedFrames
 from piperline.verify.recorded import RecordedEpisode
 
 Verdict = Literal["verified", "not verified"]
@@ -44,6 +45,36 @@ class Looked:
     packets: int = 0
     frames: int = 0
     cannot_tell: int = 0
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What of a verification is done: another process goes on behind it.
+
+    Attributes:
+        findings, not_looked_at: of the dataset in itself.
+        compared: findings of episodes that were held against their recordings.
+        episodes: so many, from the first, need not be held against them any more.
+        looked: how much was looked at.
+        decoded: which frames were decoded.
+        names: of cameras that were held against their recordings, and that are only in these.
+        strips: pictures of the worst frames.
+        signature: who signed the seal.
+        when_made: what was verified when the dataset was made.
+    """
+
+    findings: tuple[Finding, ...]
+    not_looked_at: tuple[str, ...]
+    looked: Looked
+    decoded: DecodedFrames
+    strips: dict[str, list["Strip"]] | None
+    signature: str | None
+    when_made: Mapping[str, Any] | None
+    compared: tuple[Finding, ...] = ()
+    episodes: int = 0
+    names: tuple[set[str], set[str]] = field(
+        default_factory=lambda: (set(), set())
+    )
 
 
 @dataclass(frozen=True)

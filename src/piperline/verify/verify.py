@@ -1,7 +1,8 @@
 """verify: a dataset against its seal, in itself, and against its recordings."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from piperline.errors import (
     UnsupportedVersion,
 )
 from piperline.finding import Finding
+from piperline.lerobot.folder import leaves
 from piperline.lerobot.info import PROVENANCE
 from piperline.recordings.find import recording_near
 from piperline.recordings.layout import Layout, load_layout, read_layout
 from piperline.recordings.reader import elsewhere, untrusted
-from piperline.seal.contents import Contents, files_below, is_special, leaves
+from piperline.seal.contents import Contents, files_below, is_special
 from piperline.seal.seal import (
     LOOKED_AT,
     SEAL,
@@ -32,11 +34,12 @@ from piperline.verify.itself import check_itself
 from piperline.verify.match import match
 from piperline.verify.progress import Tally, Watcher
 from piperline.verify.recorded import Bad, RecordedEpisode, Sources
-from piperline.verify.report import Looked, Size, Strip, VerifyReport
+from piperline.verify.report import Looked, Passed, Size, Strip, VerifyReport
 from piperline.verify.sealed import check_seal
 from piperline.verify.videos import check_the_rest, video_files
 
 _NAMED = 3
+_KEPT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class VerifyOptions:
         signed_by: a public SSH key that must have signed the seal.
         watch: told how far it is.
         bad: why recordings, and episodes of them by name, are not to be read: they crash.
+        keep: told now and then of what is done.
+        passed: what was done before: it is not done again.
     """
 
     sources: Sequence[Path] = ()
@@ -61,6 +66,8 @@ class VerifyOptions:
     signed_by: Path | None = None
     watch: Watcher = lambda _state: None
     bad: Bad = field(default_factory=dict)
+    keep: Callable[[Passed], None] = lambda _passed: None
+    passed: Passed | None = None
 
 
 DEFAULTS = VerifyOptions()
@@ -112,18 +119,26 @@ class _Verification:
             )
             return
         self._open()
-        self._check_seal()
+        passed = self._options.passed
+        if passed:
+            self._adopt(passed)
+        else:
+            self._check_seal()
         if self._contents is None:
             return
         contents, files = self._contents, video_files(self._contents)
         every = self._options.frames == 0
-        self._findings += check_itself(
-            contents,
-            files,
-            self._looked,
-            self._progress,
-            ends=None if every else self._decoded,
-        )
+        if not passed:
+            self._findings += check_itself(
+                contents,
+                files,
+                self._looked,
+                self._progress,
+                ends=None if every else self._decoded,
+            )
+            passed = self._passed()
+            self._options.keep(passed)
+        self._standing = passed
         with untrusted(self._root):
             self._check_recordings(contents)
         if every:
@@ -131,6 +146,25 @@ class _Verification:
                 contents, files, self._decoded, self._progress
             )
         self._looked.decoded = self._decoded.count
+
+    def _adopt(self, passed: Passed) -> None:
+        """Take over what another process has done."""
+        self._findings += passed.findings
+        self._not_looked_at += passed.not_looked_at
+        self._looked, self._decoded = passed.looked, passed.decoded
+        self._strips, self._signature = passed.strips, passed.signature
+        self._when_made = passed.when_made
+
+    def _passed(self) -> Passed:
+        return Passed(
+            tuple(self._findings),
+            tuple(self._not_looked_at),
+            self._looked,
+            self._decoded,
+            self._strips,
+            self._signature,
+            self._when_made,
+        )
 
     def _open(self) -> None:
         try:
@@ -250,6 +284,7 @@ class _Verification:
             edits,
             self._decoded,
             self._progress,
+            self._standing.names,
         )
         strange = [
             number
@@ -271,9 +306,26 @@ class _Verification:
         ]
         rows = sum(contents.episodes[number].length for number in episodes)
         self._progress.begin("recordings", rows * len(contents.cameras))
-        for number in episodes:
-            self._findings += comparison.episode(number)
+        self._findings += self._compared(comparison, episodes)
         self._not_looked_at += comparison.not_compared()
+
+    def _compared(
+        self, comparison: Comparison, episodes: Sequence[int]
+    ) -> list[Finding]:
+        """What is wrong with episodes; what is done is kept now and then."""
+        passed = self._standing
+        findings, kept = [*passed.compared], time.monotonic()
+        for number in episodes:
+            if number < passed.episodes:
+                continue
+            findings += comparison.episode(number)
+            if time.monotonic() - kept < _KEPT_SECONDS:
+                continue
+            self._options.keep(
+                replace(passed, compared=tuple(findings), episodes=number + 1)
+            )
+            kept = time.monotonic()
+        return findings
 
     def _layout(self, made: Mapping[str, Any]) -> Layout:
         if self._options.layout:
@@ -313,7 +365,7 @@ def _unsafe(root: Path) -> Iterator[Finding]:
     """Links that lead out of a dataset, and what is no file."""
     for path in files_below(root):
         place = Place(file=root / path)
-        if leaves(root, path):
+        if leaves(root, root / path):
             message = "a link leads out of the dataset, or nowhere: it is not followed"
             yield Finding("link-out", "error", message, place)
         elif is_special(root, path):

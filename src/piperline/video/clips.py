@@ -271,6 +271,8 @@ def _not_cuttable(clip: Clip, number: int) -> NotCuttable:
         "this piece of the video does not begin and end at key frames: "
         "it cannot be cut without encoding again",
         place=Place(file=clip.path, frame=number),
+        expected="a piece from key frame to key frame",
+        found="one that begins, or ends, between them",
         next_step="add `--reencode`: only such pieces are encoded again",
     )
 

@@ -220,7 +220,10 @@ def decode_at(path: Path, numbers: Sequence[int]) -> Iterator[Bytes]:
         stream = file.stream
         if not stream.average_rate or not stream.time_base:
             raise DatasetError(
-                "the video tells no frame rate", place=Place(file=path)
+                "the video tells no frame rate",
+                place=Place(file=path),
+                expected="a video with a rate in its header",
+                found="none",
             )
         ticks = 1 / (stream.average_rate * stream.time_base)
         for number in numbers:

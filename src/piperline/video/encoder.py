@@ -1,6 +1,5 @@
 """Settings of videos, encoding, and JPEG passthrough."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from types import TracebackType
 from typing import Literal, Self, cast
 
 import av
-import av.logging
 
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
@@ -20,7 +18,6 @@ from piperline.video.priority import usual_priority
 
 # SVT-AV1 writes to standard error by itself; only its errors are of interest.
 os.environ.setdefault("SVT_LOG", "1")
-logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 Mode = Literal["h264", "av1", "copy"]
 

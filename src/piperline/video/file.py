@@ -5,6 +5,7 @@ the file times the frame rate, rounded, so the small drift of videos that were j
 microseconds (FFmpeg's concat demuxer) does no harm.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,6 +21,9 @@ from av.video.frame import VideoFrame
 
 from piperline.errors import DatasetError, Place
 from piperline.video.mp4 import ON_TIME_SECONDS
+
+# FFmpeg's words come with our errors: Python would print them beside these.
+logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
@@ -62,11 +66,17 @@ def reading(
         yield
     except FileNotFoundError as error:
         raise DatasetError(
-            "the video is missing", place=Place(file=path)
+            "the video is missing",
+            place=Place(file=path),
+            expected="a file of that name",
+            found="nothing",
         ) from error
     except av.FFmpegError as error:
         raise DatasetError(
-            message, place=Place(file=path), found=ffmpeg_words(error)
+            message,
+            place=Place(file=path),
+            found=ffmpeg_words(error),
+            expected="a whole video that FFmpeg reads",
         ) from error
 
 
@@ -79,7 +89,12 @@ def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: A
         av.FFmpegError: it is missing, or damaged.
     """
     if path.exists() and not path.is_file():
-        raise DatasetError("the video is no plain file", place=Place(file=path))
+        raise DatasetError(
+            "the video is no plain file",
+            place=Place(file=path),
+            expected="an MP4 file",
+            found="a folder, a pipe or a device",
+        )
     try:
         return av.open(
             str(path), stream_options=options, metadata_errors="replace"
@@ -89,7 +104,10 @@ def _opened(path: Path, options: Any) -> av.container.InputContainer:  # noqa: A
     except ValueError as error:
         found = str(error).partition("\n")[0]
         raise DatasetError(
-            "the file holds no video", place=Place(file=path), found=found
+            "the file holds no video",
+            place=Place(file=path),
+            found=found,
+            expected="an MP4 file with a video in it",
         ) from error
 
 
@@ -143,7 +161,10 @@ class VideoFile:
     def _video(self) -> av.VideoStream:
         if not self.container.streams.video:
             raise DatasetError(
-                "the file holds no video", place=Place(file=self.path)
+                "the file holds no video",
+                place=Place(file=self.path),
+                expected="an MP4 file with a video in it",
+                found="no stream of pictures",
             )
         stream = self.container.streams.video[0]
         context: object = stream.codec_context
@@ -151,6 +172,8 @@ class VideoFile:
             raise DatasetError(
                 "the codec of the video is not known",
                 place=Place(file=self.path),
+                expected="a codec that FFmpeg decodes",
+                found="one that it does not know",
             )
         return stream
 

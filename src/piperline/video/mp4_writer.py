@@ -125,10 +125,19 @@ def _append(piece: Track, target: BinaryIO, whole: "hashlib._Hash") -> str:
             add_payloads(packets, data, sizes)
     except FileNotFoundError as error:
         raise DatasetError(
-            "the video is missing", place=Place(file=piece.path)
+            "the video is missing",
+            place=Place(file=piece.path),
+            expected="a file of that name",
+            found="nothing",
         ) from error
     except ValueError as error:
-        raise DatasetError(str(error), place=Place(file=piece.path)) from error
+        raise DatasetError(
+            str(error),
+            place=Place(file=piece.path),
+            expected=f"{int(piece.sizes.sum())} bytes of frames",
+            found="fewer",
+            next_step="run the same command again when nothing writes to the dataset",
+        ) from error
     return packets.hexdigest()
 
 

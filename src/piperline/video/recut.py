@@ -260,6 +260,7 @@ class Recutter:
                 place=Place(file=clip.path, frame=clip.first),
                 found=f"{clip.info.codec}, {clip.info.pix_fmt}",
                 next_step="cut at key frames, or leave the episode out",
+                expected="pixels of 8 bits, or a cut at key frames",
             )
         settings = settings_of(self._record, clip.info.codec)
         return encode_clip(

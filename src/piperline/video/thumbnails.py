@@ -151,7 +151,10 @@ def video_pictures(
     except (av.FFmpegError, FileNotFoundError, IndexError) as error:
         message = "the video cannot be read"
         raise DatasetError(
-            message, place=Place(file=path), found=str(error)
+            message,
+            place=Place(file=path),
+            found=str(error),
+            expected="a whole video that FFmpeg reads",
         ) from error
 
 
