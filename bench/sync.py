@@ -19,7 +19,7 @@ from bench.run import CACHE, LOG, PIPERLINE
 from tests.helpers.recordings import write_piper
 
 FOLDER = CACHE / "bench" / "sync"
-EPISODES, NEW, LENGTH = 1000, 20, 20
+EPISODES, NEW, LENGTH = 1000, 20, 6
 PER_FILE = 20
 
 

@@ -8,6 +8,7 @@ exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by ro
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -171,29 +172,22 @@ def merge_stats(parts: Sequence[FeatureStats]) -> FeatureStats:
     if len(known) == len(parts):
         total = np.sum(known, axis=0)
         return FeatureStats.of_histogram(total, count, parts[0].steps)
-    weights = (
-        np.array(
-            [part.count for part in parts],
-            dtype=np.float64,
-        )
-        / count
-    )
-    means = np.stack([part.mean for part in parts])
-    mean = np.tensordot(weights, means, axes=1)
-    variances = (
-        np.stack([part.std for part in parts]) ** 2 + (means - mean) ** 2
-    )
+    weights = [part.count / count for part in parts]
+    mean = _weighted(weights, [part.mean for part in parts])
+    variances = [part.std**2 + (part.mean - mean) ** 2 for part in parts]
     return FeatureStats(
-        min=np.min(
-            [part.min for part in parts],
-            axis=0,
-        ),
-        max=np.max(
-            [part.max for part in parts],
-            axis=0,
-        ),
+        min=reduce(np.minimum, [part.min for part in parts]),
+        max=reduce(np.maximum, [part.max for part in parts]),
         mean=mean,
-        std=np.sqrt(np.tensordot(weights, variances, axes=1)),
+        std=np.sqrt(_weighted(weights, variances)),
         count=count,
         quantiles={},
     )
+
+
+def _weighted(weights: Sequence[float], values: Sequence[Floats]) -> Floats:
+    """The weighted sum, value by value: each follows from its own values alone."""
+    total = weights[0] * values[0]
+    for weight, value in zip(weights[1:], values[1:], strict=True):
+        total = total + weight * value
+    return total

@@ -13,7 +13,7 @@ from PIL import Image
 from piperline.convert.job import make_job
 from piperline.convert.run import convert, plan_run
 from piperline.edits.numbers import Moment
-from piperline.edits.plan import EditPlan, EpisodeEdit
+from piperline.edits.plan import DatasetEdit, EditPlan, EpisodeEdit
 from piperline.errors import (
     BadEpisode,
     LayoutError,
@@ -326,3 +326,32 @@ def test_a_trim_inside_a_group_of_pictures_encodes_a_frame_and_no_bit_is_lost(
     after = shown(tmp_path / "cut")
     np.testing.assert_array_equal(after[0], before[0][1:])
     np.testing.assert_array_equal(after[1], before[1])
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_a_plan_leaves_of_depth_has_statistics(tmp_path, every):
+    made = converted(tmp_path).output
+    plan = EditPlan(
+        {0: EpisodeEdit(stop=Moment(4))},
+        dataset=DatasetEdit(every=every),
+    )
+    edit(made, plan, output=tmp_path / "edited")
+    path = next(tmp_path.glob("*.hdf5"))
+    job = make_job(layout=depth_layout("mm", ""), inputs=[path], format="v3.0")
+    convert([path], tmp_path / "made", job, workers=1, edits=plan)
+    np.testing.assert_equal(
+        shown(tmp_path / "edited"), shown(tmp_path / "made")
+    )
+    stats = [
+        json.loads((tmp_path / name / "meta/stats.json").read_text())[DEPTH]
+        for name in ("made", "edited")
+    ]
+    # recordings tell distances, videos codes: of these half a code is lost
+    for name in ("min", "max", "mean", "std", "q10", "q90"):
+        recorded, coded = (np.ravel(each[name]) for each in stats)
+        np.testing.assert_allclose(coded, recorded, atol=2)
+    info = json.loads((tmp_path / "made/meta/info.json").read_text())
+    assert info["features"][DEPTH]["info"]["video.fps"] == info["fps"]
+    frames = sum(len(codes) for codes in shown(tmp_path / "made"))
+    assert stats[0]["count"] == [frames]
+    assert verify(tmp_path / "made").findings == ()

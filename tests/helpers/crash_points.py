@@ -224,6 +224,7 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "migrate-in-place": _migrate_in_place,
     "edit": _edit,
     "sync": _sync,
+    "sync-v30": _sync,
     "shards": _shards,
     "repack": _repack,
 }

@@ -83,6 +83,28 @@ def test_only_what_changed_is_uploaded(server, data, out, capsys):
     assert held(server) == contents(out)
 
 
+@pytest.mark.usefixtures("server")
+def test_of_v30_only_the_last_video_is_uploaded(data, tmp_path, capsys):
+    job = make_job(
+        layout=one_camera(), video="copy", format="v3.0", video_mb=0.005
+    )
+    out, pool = tmp_path / "out", InThisProcess()
+    convert(data, out, job, pool=pool)  # type: ignore[arg-type]
+    push = ("--push", "--repo-id", REPO)
+    assert sync(capsys, data, out, *push)[0] == 0
+    before = contents(out)
+    write_piper(data / "3.hdf5", episodes=1, first=3, lengths=[4])
+    code, told, _ = sync(capsys, data, out, *push, "--json")
+    assert code == 0
+    after = contents(out)
+    pushed = json.loads(told)["pushed"]
+    different = [name for name in after if after[name] != before.get(name)]
+    assert pushed["uploaded"] == len(different) < len(after)
+    old = [name for name in before if name.endswith(".mp4")]
+    assert len(old) > 1
+    assert not set(old[:-1]) & set(different)
+
+
 def test_what_is_there_already_is_not_uploaded(server, out):
     first = push_changes(out, REPO)
     blobs, commits = dict(server.blobs), len(server.repositories[REPO].commits)

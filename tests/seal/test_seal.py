@@ -10,8 +10,9 @@ import pytest
 from piperline.errors import DatasetError
 from piperline.lerobot.folder import leaves
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import payloads_digest, rows_digest
+from piperline.seal.digests import rows_digest
 from piperline.seal.seal import SEAL, Seal, is_sealed, packets_of, write_seal
+from piperline.video.digests import payloads_digest
 from tests.helpers.datasets import write_dataset
 from tests.helpers.episodes import make_episode
 

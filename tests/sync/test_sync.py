@@ -180,6 +180,42 @@ def test_old_videos_are_links(tmp_path, format_, video):
     assert tree(site.out) == site.from_nothing()
 
 
+@pytest.mark.parametrize("data_mb", [0.03, 100])
+def test_of_v30_only_the_last_files_are_written(tmp_path, data_mb):
+    # rows of the episode table are written 64 at a time
+    job = make_job(
+        layout=one_camera(),
+        video="copy",
+        format="v3.0",
+        video_mb=0.01,
+        data_mb=data_mb,
+    )
+    site = Site(tmp_path, job)
+    site.record("a", 0, *[2] * 70)
+    site.convert()
+
+    def files(pattern: str) -> dict[str, int]:
+        found = sorted(site.out.glob(pattern))
+        return {str(path): path.stat().st_ino for path in found}
+
+    patterns = ("data/**/*.pa*", "meta/episodes/**/*.pa*", "videos/**/*.mp4")
+    before = list(map(files, patterns))
+    site.record("b", 70, 2, 3)
+    assert site.sync() == (2, 0, 0, 0, 70)
+    after = list(map(files, patterns))
+    assert tree(site.out) == site.from_nothing()
+    for old, new in zip(before, after, strict=True):
+        assert len(old) > 1 or data_mb > 1
+        kept = [name for name in old if new[name] == old[name]]
+        assert kept == list(old)[:-1]
+
+    # the last of those that were there leaves, and others come behind them
+    (site.data / "b.hdf5").unlink()
+    site.record("c", 72, 3)
+    assert site.sync() == (1, 0, 2, 0, 70)
+    assert tree(site.out) == site.from_nothing()
+
+
 def test_what_is_in_step_is_left_alone_and_no_recording_is_opened(site):
     before = tree(site.folder)
     recording = site.data / "d.hdf5"

@@ -241,8 +241,41 @@ def test_depth_is_cut_at_key_frames(version, tmp_path):
         np.testing.assert_array_equal(found, values(number))
     whole, cut = open_dataset(tmp_path / "out")
     np.testing.assert_array_equal(whole.camera_stats[DEPTH].mean, 500.0)
+    stats = cut.camera_stats[DEPTH]
+    distances = millimetres(np.stack([values(4), values(5)]))
+    assert stats.mean.item() == pytest.approx(distances.mean())
+    assert stats.std.item() == pytest.approx(distances.std())
+    assert (stats.min, stats.max) == (distances.min(), distances.max())
+    assert stats.count == 2
+    assert any("keep 12 bits" in note for note in result.notes)
+
+
+def millimetres(codes):
+    """Distances of codes, to a millimetre; no reading is 0."""
+    metres = np.exp(np.log(3.51) + codes / 4095 * (np.log(13.5) - np.log(3.51)))
+    return np.where(codes > 0, np.rint((metres - 3.5) * 1000), 0)
+
+
+def test_depth_of_no_known_unit_has_no_statistics_when_it_is_cut(tmp_path):
+    root = depth_set(
+        tmp_path / "set", [0, 1], info={**INFO, "depth_unit": "ft"}
+    )
+    trimmed = EditPlan({1: EpisodeEdit(start=Moment(1))})
+    result = edit(root, trimmed, output=tmp_path / "out")
+    whole, cut = open_dataset(tmp_path / "out")
+    assert DEPTH in whole.camera_stats
     assert DEPTH not in cut.camera_stats
-    assert any("statistics of depth" in note for note in result.notes)
+    assert any("are left out" in note for note in result.notes)
+
+
+def test_depth_has_the_rate_of_the_dataset(tmp_path):
+    info = {**INFO, "video.fps": FPS}
+    root = depth_set(tmp_path / "set", [0, 1], info=info)
+    plan = EditPlan({}, dataset=DatasetEdit(every=2))
+    edit(root, plan, output=tmp_path / "out")
+    made = open_dataset(tmp_path / "out").info
+    assert made.fps == FPS // 2
+    assert made.features[DEPTH].info == {**info, "video.fps": FPS // 2}
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])

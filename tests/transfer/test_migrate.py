@@ -469,7 +469,7 @@ def written_by(request, monkeypatch):
     if request.param == "packets":
         monkeypatch.setattr("piperline.video.clips.read_track", lambda *_: None)
     return {
-        "bytes": "piperline.video.mp4_writer.copy_range",
+        "bytes": "piperline.video.mp4_writer._append",
         "packets": "piperline.video.splice.Joiner._mux",
     }[request.param]
 

@@ -8,10 +8,10 @@ import numpy as np
 from piperline.convert.counted import Progress
 from piperline.episode import Clip, Proof
 from piperline.errors import Place, VideoError
-from piperline.seal.digests import payloads_digest
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.clips import ClipReader
 from piperline.video.decoder import probe
+from piperline.video.digests import payloads_digest
 from piperline.video.packets import packets
 from piperline.video.pixel_counts import count_pixels
 from piperline.video.splice import cut

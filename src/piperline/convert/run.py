@@ -1,6 +1,7 @@
 """convert: plan -> stage -> assemble."""
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -296,9 +297,13 @@ def _recorded_bytes(plan: Plan) -> int:
 
 def bytes_below(folder: Path) -> int:
     """How many bytes the files below a folder have."""
-    return sum(
-        path.stat().st_size for path in folder.rglob("*") if path.is_file()
-    )
+    total = 0
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            total += bytes_below(Path(entry.path))
+        elif entry.is_file():
+            total += entry.stat().st_size
+    return total
 
 
 def refuse_recordings_inside(inputs: Inputs, output: Path) -> None:

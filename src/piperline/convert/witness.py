@@ -10,8 +10,8 @@ from pathlib import Path
 
 from piperline.episode import Proof
 from piperline.errors import Place, VideoError
-from piperline.seal.digests import add_payload, payloads_digest
 from piperline.video.decoder import Picture
+from piperline.video.digests import add_payload, payloads_digest
 from piperline.video.likeness import View, floor_of, psnr, shows
 from piperline.video.packets import packets, pictures
 

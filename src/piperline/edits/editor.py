@@ -71,7 +71,13 @@ class Editor:
                 made=made,
                 instruction_columns=self._columns,
             )
-            return self._pictures.complete(changed, place, version)
+            cut = [
+                new
+                for new, old in self._schema.keys.items()
+                if old in episode.camera_stats
+                and new not in changed.camera_stats
+            ]
+            return self._pictures.complete(changed, place, version, cut=cut)
         except DatasetError as error:
             where = error.place or place
             error.place = replace(where, episode=place.episode)

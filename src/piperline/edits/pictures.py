@@ -1,5 +1,6 @@
 """Pictures of episodes: statistics where there are none, encoding where it cannot be avoided."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from piperline.episode import Clip, EncodedEpisode
+from piperline.episode import Clip, EncodedEpisode, VideoInfo
 from piperline.errors import DatasetError, Place, VideoError
 from piperline.features import Feature, Schema, camera_feature
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.clips import ClipReader
 from piperline.video.decoder import Picture, PictureDecoder, probe
+from piperline.video.depth import PIX_FMT, codes_of
+from piperline.video.depth_codes import HIGHEST_CODE, DepthMeter, DepthScale
+from piperline.video.depth_unit import MILLIMETRES
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
 from piperline.video.pixel_counts import count_pixels
@@ -76,24 +80,36 @@ class Pictures:
         return replace(self._schema, features=features)
 
     def complete(
-        self, episode: EncodedEpisode, place: Place, version: str
+        self,
+        episode: EncodedEpisode,
+        place: Place,
+        version: str,
+        *,
+        cut: Collection[str] = (),
     ) -> EncodedEpisode:
         """`episode` with statistics of all cameras, and clips that can all be cut.
 
         Statistics of images are taken over only where they can be right: from histograms, or from
         v2 datasets. What lerobot 0.4.0 to 0.6.1 wrote into v3.0 is wrong by rounding and overflow.
-        Those of depth are kept: they are in the recorded unit, which videos do not tell.
+        Those of depth are kept: videos tell distances by 12 bits only.
 
         Args:
             episode: as read from a dataset.
             place: dataset and number, for errors.
             version: of that dataset.
+            cut: cameras that had statistics, of other frames than now: those of depth are taken
+                from the videos.
 
         Raises:
             DatasetError: a clip does not begin at a key frame, and is not to be encoded again; or
                 an image does not decode.
         """
         stats = self._stats(episode, place, version)
+        for key in filter(self._is_depth, cut):
+            feature, clip = self._schema.features[key], episode.clips[key]
+            measured = depth_stats(self._readers[key], clip, feature)
+            if measured is not None:
+                stats[key] = measured
         clips = {
             key: self._clip(clip, replace(place, camera=key))
             for key, clip in episode.clips.items()
@@ -286,6 +302,42 @@ def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     for picture in reader.samples(clip, samples):
         histogram += count_pixels(picture, stride)
     return FeatureStats.of_histogram(histogram, len(samples))
+
+
+def tells_distances(feature: Feature, info: VideoInfo) -> bool:
+    """Whether statistics of depth can be taken from videos of it."""
+    return info.pix_fmt == PIX_FMT and _distances(feature) is not None
+
+
+def _distances(feature: Feature) -> NDArray[np.float64] | None:
+    """The distance in metres of each code; that of no reading is 0, as recorders have it."""
+    info = feature.info or {}
+    if info.get("depth_unit") not in MILLIMETRES:
+        return None
+    try:
+        scale = DepthScale.of_info(info)
+    except ValueError:
+        return None
+    distances = scale.metres(np.arange(HIGHEST_CODE + 1, dtype=np.uint16))
+    distances[0] = 0
+    return distances
+
+
+def depth_stats(
+    reader: ClipReader, clip: Clip, feature: Feature
+) -> FeatureStats | None:
+    """Statistics of LeRobot's sample of the distances in a video; None where it tells none."""
+    distances = _distances(feature)
+    if distances is None or not tells_distances(feature, clip.info):
+        return None
+    samples = sample_frames(clip.count)
+    stride = image_stride(clip.info.height, clip.info.width)
+    meter = DepthMeter("m")
+    for picture in reader.samples(clip, samples):
+        meter.add(distances[codes_of(picture)[::stride, ::stride]])
+    return FeatureStats.of_histogram(
+        meter.histogram, len(samples), feature.histogram_steps
+    )
 
 
 def _image_stats(

@@ -11,6 +11,7 @@ from piperline.features import CAMERA_PREFIX, Feature, Schema, camera_key
 from piperline.text import printable
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
+_FPS = "video.fps"
 _NEEDED = ("observation.state", "action")
 
 
@@ -133,7 +134,9 @@ class SchemaEdit:
 
     def _feature(self, key: str) -> Feature:
         feature = self._old.features[key]
-        if feature.is_video or not feature.names:
+        if feature.is_video:
+            return self._video(feature)
+        if not feature.names:
             return feature
         order = self.order.get(key, range(len(feature.names)))
         names = [feature.names[offset] for offset in order]
@@ -141,6 +144,14 @@ class SchemaEdit:
         return replace(
             feature, names=tuple(new.get(name, name) for name in names)
         )
+
+    def _video(self, feature: Feature) -> Feature:
+        """A camera at the new rate: where its videos are encoded again, more of it is made anew."""
+        info = feature.info or {}
+        if self._edit.every == 1 or _FPS not in info:
+            return feature
+        fps = self._old.fps // self._edit.every
+        return replace(feature, info={**info, _FPS: fps})
 
     def modality(self, document: Any) -> Any:  # noqa: ANN401 - JSON
         """What modality.json becomes.

@@ -320,7 +320,7 @@ class Numbering:
         Raises:
             DatasetError: a column is missing or not of the schema's type.
         """
-        arrow = self._arrow_schema(episode.table)
+        arrow = self.schema_of_rows(episode.table)
         numbers = self._numbers(episode)
         columns = [self._column(episode, field, numbers) for field in arrow]
         # Statistics of time are those of the exact times, not of their float32 copies, as lerobot
@@ -343,7 +343,7 @@ class Numbering:
         self.episodes += 1
         self.frames += length
 
-    def _arrow_schema(self, table: pa.Table) -> pa.Schema:
+    def schema_of_rows(self, table: pa.Table) -> pa.Schema:
         """The schema of all data files; the first episode tells the types that are carried."""
         needed = (*self.schema.columns, *EPISODE_LOCAL)
         missing = [key for key in needed if key not in table.column_names]

@@ -271,6 +271,14 @@ class Dataset:
                 error.place = self._place(index)
             raise
 
+    def clip(self, index: int, camera: str) -> Clip:
+        """The video of an episode, of one camera.
+
+        Raises:
+            DatasetError: it is missing, damaged, or lacks frames.
+        """
+        return self._clip(index, camera, self.episodes[index].length)
+
     def _episode(self, row: EpisodeRow, index: int) -> EncodedEpisode:
         table = self._reader.table(index)
         self._check_rows(table, row)

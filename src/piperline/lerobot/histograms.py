@@ -100,6 +100,49 @@ def _type_of(camera: Feature) -> pa.DataType:
     return pa.list_(pa.int32()) if camera.is_depth else _COUNTS
 
 
+def total_histograms(
+    folder: DatasetFolder, cameras: Mapping[str, Feature], count: int
+) -> dict[str, NDArray[np.int64]]:
+    """The histograms of the first `count` episodes together, int64 of `Feature.histogram_shape`.
+
+    Raises:
+        DatasetError: the file cannot be read.
+        ValueError: some are not known.
+    """
+    totals = {
+        key: np.zeros(camera.histogram_shape, dtype=np.int64)
+        for key, camera in cameras.items()
+    }
+    if not cameras:
+        return totals
+    if not folder.has(HISTOGRAMS):
+        raise ValueError("there are no histograms")
+    known = ParquetRows(folder.path(HISTOGRAMS))
+    for start in range(0, count, _ROWS_PER_GROUP):
+        stop = min(start + _ROWS_PER_GROUP, count)
+        rows = known.rows(start, stop)
+        for key, camera in cameras.items():
+            _add(totals[key], rows, key, camera)
+    return totals
+
+
+def _add(
+    total: NDArray[np.int64], rows: pa.Table, key: str, camera: Feature
+) -> None:
+    if key not in rows.column_names or rows[key].null_count:
+        raise ValueError("histograms are missing")
+    column = rows[key]
+    if column.type != _type_of(camera):
+        raise ValueError("histograms of another kind")
+    if not camera.is_depth:
+        counts = unfolded(column).to_numpy().reshape(-1, *total.shape)
+        total += counts.sum(axis=0, dtype=np.int64)
+        return
+    for counted in column:
+        values = counted.values.to_numpy()
+        total[0, : len(values)] += values
+
+
 class Histograms:
     """Reads the file, one row group at a time; knows nothing where there is no file.
 

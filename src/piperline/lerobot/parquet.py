@@ -23,6 +23,8 @@ _ALWAYS, _MOST_FOLDED = 64 << 20, 100
 of robots fold to a third, zeros to a thousandth."""
 
 _VALUE_BYTES = 8  # the widest number
+_MANY_ROWS = 1 << 14
+"""Of fewer, to hand the columns out to threads takes longer than to read them."""
 _BATCH = 256
 """Rows that are read at a time where there are texts or bytes: one that all rows share is small in
 the file, and unfolds with them."""
@@ -165,7 +167,10 @@ class ParquetRows:
     ) -> pa.Table:
         with reading_parquet(self.path):
             if not self._check_claims(number):
-                return self._file.read_row_group(number, list(columns))
+                rows = self._starts[number + 1] - self._starts[number]
+                return self._file.read_row_group(
+                    number, list(columns), use_threads=rows >= _MANY_ROWS
+                )
             pieces, size = [], 0
             for piece in self._file.iter_batches(
                 _BATCH, [number], list(columns)

@@ -10,8 +10,9 @@ _FIRST_READ, _LONGEST_HEADER = 256, 1 << 20  # bytes
 _DEEPEST = 8  # structs in structs
 _MOST_BITS = 63
 _UNCOMPRESSED, _COMPRESSED = 2, 3  # fields of a page header
-_BOOLEANS, _BYTE, _INTEGERS = {1, 2}, 3, {4, 5, 6}  # types of fields
-_DOUBLE, _BINARY, _STRUCT = 7, 8, 12
+_INTEGERS, _BINARY, _STRUCT = {4, 5, 6}, 8, 12  # types of fields
+_FIXED = {1: 0, 2: 0, 3: 1, 7: 8}
+"""Bytes of the value of a field: true, false, a byte, a double."""
 
 
 def unfolded_size(file: BinaryIO, start: int, size: int) -> int:
@@ -45,9 +46,8 @@ def _page(file: BinaryIO, at: int) -> _Page:
     while True:
         file.seek(at)
         data = file.read(length)
-        thrift = _Thrift(data)
         try:
-            fields = thrift.struct()
+            fields, end = _struct(data, 0)
         except IndexError:
             if len(data) < length or length >= _LONGEST_HEADER:
                 raise ValueError("a page header does not end") from None
@@ -56,63 +56,54 @@ def _page(file: BinaryIO, at: int) -> _Page:
         sizes = (fields.get(_UNCOMPRESSED, -1), fields.get(_COMPRESSED, -1))
         if min(sizes) < 0:
             raise ValueError("a page header without sizes")
-        return _Page(thrift.at, *sizes)
+        return _Page(end, *sizes)
 
 
-class _Thrift:
-    """Reads a struct in Thrift's compact protocol; IndexError where it goes beyond the data."""
+# A file of short episodes has hundreds of thousands of headers: plain functions, few calls.
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.at = 0
 
-    def struct(self, depth: int = 0) -> dict[int, int]:
-        """The integers among the fields of a struct, by their ids; the others are passed over."""
-        if depth > _DEEPEST:
-            raise ValueError("structs in structs")
-        found: dict[int, int] = {}
-        number = 0
-        while (head := self._byte()) != 0:
-            delta, kind = head >> 4, head & 15
-            number = number + delta if delta else self._integer()
-            if kind in _INTEGERS:
-                found[number] = self._integer()
-            else:
-                self._skip(kind, depth)
-        return found
+def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, int], int]:
+    """The integers among the fields of a struct in Thrift's compact protocol, and where it ends.
 
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind in _BOOLEANS:
-            return
+    By their ids; other fields are passed over. IndexError where it goes beyond the data.
+    """
+    if depth > _DEEPEST:
+        raise ValueError("structs in structs")
+    found: dict[int, int] = {}
+    number = 0
+    while True:
+        head = data[at]
+        at += 1
+        if not head:
+            return found, at
+        kind = head & 15
+        if head >> 4:
+            number += head >> 4
+        else:
+            value, at = _varint(data, at)
+            number = (value >> 1) ^ -(value & 1)
         if kind in _INTEGERS:
-            self._varint()
-        elif kind in {_BYTE, _DOUBLE, _BINARY}:
-            sizes = {_BYTE: 1, _DOUBLE: 8}
-            self._pass(sizes.get(kind) or self._varint())
+            value, at = _varint(data, at)
+            found[number] = (value >> 1) ^ -(value & 1)
+        elif kind == _BINARY:
+            value, at = _varint(data, at)
+            at += value
         elif kind == _STRUCT:
-            self.struct(depth + 1)
+            _, at = _struct(data, at, depth + 1)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
         else:  # page headers have no lists and no maps
             raise ValueError(f"a field of type {kind}")
-
-    def _byte(self) -> int:
-        value = self._data[self.at]
-        self.at += 1
-        return value
-
-    def _pass(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self._data):
+        if at > len(data):
             raise IndexError
 
-    def _varint(self) -> int:
-        value = shift = 0
-        while (byte := self._byte()) & 0x80:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if shift > _MOST_BITS:
-                raise ValueError("a number without end")
-        return value | byte << shift
 
-    def _integer(self) -> int:
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while (byte := data[at]) & 0x80:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if shift > _MOST_BITS:
+            raise ValueError("a number without end")
+        at += 1
+    return value | byte << shift, at + 1

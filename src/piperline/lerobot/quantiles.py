@@ -19,8 +19,9 @@ from piperline.features import Feature
 from piperline.lerobot.columns import column_values
 from piperline.stats import QUANTILES
 
-# bytes of values held at a time: one dimension of float32 for 9 hours at 30 Hz
-_MEMORY = 4 << 20
+# bytes of values taken in one pass over the files: 20 dimensions of float32 for 30 hours at 30 Hz;
+# so many lie in a file, not in memory
+_MEMORY = 256 << 20
 _ROWS = 8192  # that are taken at a time
 _READ = 1 << 17  # that are read at a time, in whole row groups
 

@@ -31,6 +31,7 @@ from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
 from piperline.video.clips import ClipReader
+from piperline.video.mp4_writer import Written
 from piperline.video.splice import cut
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class V21Writer(DatasetWriter):
         }
         self._lanes.do(
             lambda key: self._write_clip(
-                self._readers[key], episode.clips[key], targets[key]
+                key, index, episode.clips[key], targets[key]
             )
         )
         numbered = self._numbering.number(episode)
@@ -142,13 +143,17 @@ class V21Writer(DatasetWriter):
         take_over = link_or_copy if self._options.link else copy_file
         take_over(source, target)
 
-    def _write_clip(self, reader: ClipReader, clip: Clip, target: Path) -> None:
-        if not (clip.whole and reader.is_on_time(clip)):
-            cut(clip, target, reader)
-            return
-        self._take_over(clip.path, target)
+    def _write_clip(
+        self, key: str, index: int, clip: Clip, target: Path
+    ) -> None:
+        reader = self._readers[key]
+        made: Written | Path | None = clip.path
+        if clip.whole and reader.is_on_time(clip):
+            self._take_over(clip.path, target)
+        else:
+            made = cut(clip, target, reader)
         name = str(target.relative_to(self._root))
-        self.origins.files[name] = clip.path
+        self.origins.note(name, key, index, made)
 
 
 class V21Reader:

@@ -2,18 +2,20 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from piperline.episode import EncodedEpisode
+from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.files import copy_file, link_or_copy, make_below
 from piperline.lerobot.columns import (
     NumberedEpisode,
     is_numeric,
@@ -32,9 +34,18 @@ from piperline.lerobot.parquet import ParquetRows, numbered_texts
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30_files import TableFiles, VideoFiles
+from piperline.lerobot.v30_taken import (
+    EPISODES_PATH,
+    EPISODES_PER_GROUP,
+    Beginning,
+    beginning,
+)
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
 from piperline.stats import QUANTILES, FeatureStats, merge_stats
+
+if TYPE_CHECKING:
+    from piperline.lerobot.dataset import Dataset
 
 _MIB = 1 << 20
 _META = Path("meta")
@@ -44,10 +55,6 @@ EPISODES, TASKS, SUBTASKS = (
     _META / "subtasks.parquet",
 )
 STATS = _META / "stats.json"
-_EPISODES_PATH = (
-    "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-)
-_EPISODES_PER_GROUP = 64
 _FILE = ("chunk_index", "file_index")
 _KNOWN = re.compile(
     r"episode_index|tasks|length|dataset_from_index|dataset_to_index|stats/.*"
@@ -84,14 +91,15 @@ class V30Writer(DatasetWriter):
     ) -> None:
         super().__init__(root, schema, options)
         self._data = TableFiles(root, V30_DATA_PATH, options.data_mb * _MIB)
-        self._rows = TableFiles(root, _EPISODES_PATH, options.data_mb * _MIB)
+        self._rows = TableFiles(root, EPISODES_PATH, options.data_mb * _MIB)
         video_bytes = options.video_mb * _MIB
         self._videos = {
             key: VideoFiles(
                 root,
                 key,
                 video_bytes,
-                taken=self.origins.files if options.link else None,
+                origins=self.origins,
+                link=options.link,
             )
             for key in schema.cameras
         }
@@ -120,12 +128,89 @@ class V30Writer(DatasetWriter):
             name: episode.own.get(name) for name in self._options.own_columns
         }
         self._waiting.append(_Waiting(row, joined, others))
-        if len(self._waiting) == _EPISODES_PER_GROUP:
+        if len(self._waiting) == EPISODES_PER_GROUP:
             self._write_rows()
         for key, stats in numbered.stats.items():
             before = self._stats.get(key)
             self._stats[key] = merge_stats([before, stats]) if before else stats
         return numbered.table
+
+    def take_first(self, dataset: "Dataset", count: int) -> int:
+        """Take over the files that end within the first episodes; see `DatasetWriter`.
+
+        The last of each kind are written anew, of the same rows and packets.
+        """
+        reader = dataset.reader
+        if not isinstance(reader, V30Reader) or not self._writes_as(dataset):
+            return 0
+        try:
+            begun = beginning(reader, self._schema, dataset.folder, count)
+        except ValueError:  # not as this writer makes it
+            return 0
+        self._take_videos(dataset, begun, count)
+        self._take_rows(dataset, reader, begun, count)
+        self._histograms.take_first(dataset.folder, count)
+        for row in dataset.episodes[:count]:
+            self._numbering.skip(row.length, row.tasks)
+        self._stats = begun.stats
+        self.origins.leading = count
+        return count
+
+    def _writes_as(self, dataset: "Dataset") -> bool:
+        """Whether the files of a dataset end where this writer would end them."""
+        info, options = dataset.info, self._options
+        paths = (info.data_path, info.video_path)
+        sizes = (info.data_mb, info.video_mb)
+        return (
+            paths == (V30_DATA_PATH, V30_VIDEO_PATH)
+            and sizes == (options.data_mb, options.video_mb)
+            and not options.own_columns
+            and not dataset.subtasks
+        )
+
+    def _take_videos(
+        self, dataset: "Dataset", begun: Beginning, count: int
+    ) -> None:
+        shown: list[dict[str, Clip]] = [{} for _ in range(count)]
+        for key, files in self._videos.items():
+            closed, first = begun.videos[key]
+            files.take_over(closed, first, partial(self._take_file, dataset))
+            for index in range(first, count):
+                shown[index][key] = dataset.clip(index, key)
+                files.add(shown[index][key])
+        self.origins.clips += shown
+
+    def _take_rows(
+        self,
+        dataset: "Dataset",
+        reader: "V30Reader",
+        begun: Beginning,
+        count: int,
+    ) -> None:
+        take_file = partial(self._take_file, dataset)
+        closed, first = begun.data
+        self._data.take_over(closed, take_file)
+        for row in dataset.episodes[first:count]:
+            self._data.next(row.length)
+            rows = reader.table(row.episode_index)
+            kinds = self._numbering.schema_of_rows(rows)
+            self._data.append(pa.Table.from_arrays(rows.columns, schema=kinds))
+        closed, first = begun.rows
+        self._rows.take_over(closed, take_file)
+        for rows in reader.row_tables(first, count):
+            if len(rows) == EPISODES_PER_GROUP:
+                self._rows.next(len(rows))
+                self._rows.append(rows.cast(self._kinds(rows.column_names)))
+            else:
+                known = rows.to_pylist()
+                self._waiting = [_Waiting(row, {}, {}) for row in known]
+
+    def _take_file(self, dataset: "Dataset", name: str) -> None:
+        source, target = dataset.root / name, self._root / name
+        make_below(self._root, target.parent)
+        take_over = link_or_copy if self._options.link else copy_file
+        take_over(source, target)
+        self.origins.files[name] = source
 
     def _write_rows(self) -> None:
         if not self._waiting:
@@ -133,10 +218,13 @@ class V30Writer(DatasetWriter):
         file = self._rows.next(len(self._waiting))
         where = {f"meta/episodes/{name}": value for name, value in file.items()}
         rows = [waiting.row() | where for waiting in self._waiting]
-        types = {name: _row_type(self._schema, name) for name in rows[0]}
-        kinds = pa.schema({**types, **self._options.own_columns})
+        kinds = self._kinds(rows[0])
         self._rows.append(pa.Table.from_pylist(rows, schema=kinds))
         self._waiting = []
+
+    def _kinds(self, names: Iterable[str]) -> pa.Schema:
+        types = {name: _row_type(self._schema, name) for name in names}
+        return pa.schema({**types, **self._options.own_columns})
 
     def _finish(self) -> None:
         self._lanes.do(lambda key: self._videos[key].finish())
@@ -385,6 +473,28 @@ class V30Reader:
         start = row.number(f"videos/{camera}/from_timestamp")
         path = self._video_path.path({"video_key": camera, **where})
         return path, round(start * self._info.fps)
+
+    def row_path(self, index: int) -> str:
+        """The file below the folder in which the row of an episode lies."""
+        path, _ = self._row_files[index]
+        return str(path.relative_to(self._folder.root))
+
+    def row_tables(self, first: int, stop: int) -> Iterator[pa.Table]:
+        """Rows of the episode table, statistics and all, as many at once as a writer groups.
+
+        Raises:
+            DatasetError: a file is damaged.
+            ValueError: some that are grouped lie in several files.
+        """
+        rows: ParquetRows | None = None
+        for start in range(first, stop, EPISODES_PER_GROUP):
+            end = min(start + EPISODES_PER_GROUP, stop)
+            path, row = self._row_files[start]
+            if self._row_files[end - 1][0] != path:
+                raise ValueError("a group of rows lies in several files")
+            if rows is None or rows.path != path:
+                rows = ParquetRows(path)
+            yield rows.rows(row, row + end - start).combine_chunks()
 
     def stats(self, index: int) -> Mapping[str, Any]:
         """An episode's statistics; empty if there are none.

@@ -4,8 +4,9 @@ The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), size
 our own: a video file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -13,8 +14,12 @@ from piperline.episode import Clip
 from piperline.files import make_below
 from piperline.lerobot.info import CHUNKS_SIZE, LONGEST_SECONDS, V30_VIDEO_PATH
 from piperline.lerobot.parquet import TableWriter
+from piperline.lerobot.writer import Origins
 from piperline.video.clips import ClipReader
 from piperline.video.splice import Joiner, Splicer, new_file
+
+TakeOver: TypeAlias = Callable[[str], None]
+"""Gives a file of a dataset the same name in a new one."""
 
 _HEAD_BYTES, _FRAME_BYTES = 1024, 8
 """About what an mp4 takes beside its frames: in all, and for each of them."""
@@ -68,6 +73,13 @@ class TableFiles:
         make_below(self._root, self.paths[-1].parent)
         return where
 
+    def take_over(self, closed: Sequence[str], taken: TakeOver) -> None:
+        """Begin with files of another dataset; `taken` gives each of them its name here."""
+        for name in closed:
+            self._numbers.next()
+            self.paths.append(self._root / name)
+            taken(name)
+
     def append(self, table: pa.Table) -> None:
         """Write `table` to the file that `next` named."""
         if self._writer is None:
@@ -89,8 +101,8 @@ class VideoFiles:
         root: the dataset.
         key: the camera.
         limit: bytes at which a new file is begun.
-        taken: told of each file that is another one, byte for byte, and hard-linked; None where all
-            are copied.
+        origins: told what came of each file.
+        link: a file that is another one, byte for byte, may be hard-linked.
     """
 
     def __init__(
@@ -99,13 +111,30 @@ class VideoFiles:
         key: str,
         limit: float,
         *,
-        taken: dict[str, Path] | None = None,
+        origins: Origins,
+        link: bool,
     ) -> None:
         self._root, self._key, self._limit = root, key, limit
-        self._taken = taken
+        self._origins, self._link = origins, link
         self._reader = ClipReader()
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
+        self._episodes, self._first = 0, 0
+
+    def take_over(
+        self, closed: Sequence[str], episodes: int, taken: TakeOver
+    ) -> None:
+        """Begin with files of another dataset; `taken` gives each of them its name here.
+
+        Args:
+            closed: their names.
+            episodes: how many lie in them.
+            taken: gives a file its name.
+        """
+        for name in closed:
+            self._numbers.next()
+            taken(name)
+        self._episodes = episodes
 
     def add(self, clip: Clip) -> dict[str, Any]:
         """Append `clip`; the episode table's columns for it."""
@@ -115,11 +144,11 @@ class VideoFiles:
                 video_key=self._key, **self._numbers.next()
             )
             make_below(self._root, path.parent)
-            self._joiner = new_file(
-                path, clip, self._reader, link=self._taken is not None
-            )
+            self._joiner = new_file(path, clip, self._reader, link=self._link)
+            self._first = self._episodes
         first = self._joiner.frames
         self._joiner.add(clip)
+        self._episodes += 1
         times = {
             "from_timestamp": first / clip.info.fps,
             "to_timestamp": (first + clip.count) / clip.info.fps,
@@ -146,9 +175,8 @@ class VideoFiles:
         if joiner is None:
             return
         joiner.close()
-        if self._taken is not None and joiner.original:
-            name = str(joiner.path.relative_to(self._root))
-            self._taken[name] = joiner.original
+        name = str(joiner.path.relative_to(self._root))
+        self._origins.note(name, self._key, self._first, joiner.written)
 
     def finish(self) -> None:
         """Finish the last file, and close the clips."""

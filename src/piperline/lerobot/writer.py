@@ -17,6 +17,7 @@ from piperline.lerobot.card import card_text
 from piperline.lerobot.columns import Numbering, VectorName
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import Info
+from piperline.video.mp4_writer import Written
 
 if TYPE_CHECKING:
     from piperline.lerobot.dataset import Dataset
@@ -57,12 +58,35 @@ class Origins:
     Attributes:
         files: by path below the dataset: the file that it is, byte for byte.
         clips: of each episode, by feature key: the span of a video that it shows.
+        written: by path below the dataset: what is in a file that was hashed while it was written.
+        packets: by number of the episode and feature key: the SHA-256 of the packets of a clip in
+            one of these.
         leading: how many episodes, from the first on, are those of another dataset, rows and all.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     clips: list[Mapping[str, Clip]] = field(default_factory=list)
+    written: dict[str, Written] = field(default_factory=dict)
+    packets: dict[tuple[int, str], str] = field(default_factory=dict)
     leading: int = 0
+
+    def note(
+        self, name: str, key: str, first: int, made: Written | Path | None
+    ) -> None:
+        """Note what came of a video file.
+
+        Args:
+            name: its path below the dataset.
+            key: its camera.
+            first: the number of the first episode in it.
+            made: what is in it, or which file it is; None where neither is known.
+        """
+        if isinstance(made, Path):
+            self.files[name] = made
+        elif made is not None:
+            self.written[name] = made
+            for number, packets in enumerate(made.packets, first):
+                self.packets[number, key] = packets
 
 
 class Lanes:
@@ -175,7 +199,7 @@ class DatasetWriter(ABC):
 
     def take_first(
         self,
-        dataset: "Dataset",  # noqa: ARG002 - for writers of an episode a file
+        dataset: "Dataset",  # noqa: ARG002 - for writers that can
         count: int,  # noqa: ARG002 - likewise
     ) -> int:
         """Take over the first episodes of a dataset, their files as they are; before any other.
@@ -185,7 +209,7 @@ class DatasetWriter(ABC):
             count: how many.
 
         Returns:
-            How many it took: none where files hold many episodes. The others are to be added.
+            How many it took: all, or none where that cannot be. The others are to be added.
         """
         return 0
 

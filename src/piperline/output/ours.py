@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,7 +68,7 @@ def check_bytes(
     there = [
         name
         for name in seals
-        if (root / name).is_file() and not name.startswith(unread)
+        if not name.startswith(unread) and (root / name).is_file()
     ]
     total, done, foreign = sum(seals[name].bytes for name in there), 0, []
     with ThreadPoolExecutor(usable_cpus()) as pool:
@@ -94,8 +95,8 @@ def state(root: Path) -> str:
     for name in _files(root):
         if name.startswith("meta/") and not is_sealed(name, ""):
             continue  # GR00T may write its statistics at any time
-        stat = os.lstat(f"{root}/{name}")
-        line = f"{name}\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n"
+        seen = os.lstat(f"{root}/{name}")
+        line = f"{name}\0{seen.st_size} {seen.st_mtime_ns} {seen.st_ino}\n"
         digest.update(os.fsencode(line))
     return f"{folder} {digest.hexdigest()}"
 
@@ -153,13 +154,13 @@ def _is_empty_shard(root: Path) -> bool:
 
 
 def _may_be_ours(root: Path, name: str, seals: dict[str, FileSeal]) -> bool:
-    path = root / name
-    if path.is_dir() and not path.is_symlink():
+    status = os.lstat(f"{root}/{name}")
+    if stat.S_ISDIR(status.st_mode):
         return any(sealed.startswith(f"{name}/") for sealed in seals)
-    if path.is_symlink() or not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return False
     if name in seals:
-        return path.stat().st_size == seals[name].bytes
+        return status.st_size == seals[name].bytes
     return name in {_SHARD, str(PROVENANCE)} or (
         name.startswith("meta/") and not is_sealed(name, "")
     )

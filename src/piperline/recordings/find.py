@@ -42,7 +42,8 @@ def find_recordings(
         folder = given if given.is_dir() else None
         for path in _hdf5_files(given, pattern) if folder else [given]:
             _check(path)
-            found.setdefault(resolved(path), (path, _source(path, folder)))
+            real = resolved(path)
+            found.setdefault(real, (path, _source(path, real, folder)))
     return list(found.values())
 
 
@@ -58,10 +59,16 @@ def _resolved_folder(folder: Path, _here: Path) -> Path:
     return folder.resolve()
 
 
-def _source(path: Path, folder: Path | None) -> str:
-    """The path from the folder that was named, with its name in front."""
+def _source(path: Path, real: Path, folder: Path | None) -> str:
+    """The path from the folder that was named, with its name in front.
+
+    Args:
+        path: as it was found.
+        real: without links.
+        folder: the folder that was named, if one was.
+    """
     if folder is None or path.parent == folder:
-        return f"{resolved(path).parent.name}/{path.name}"
+        return f"{real.parent.name}/{path.name}"
     return f"{folder.resolve().name}/{path.relative_to(folder)}"
 
 

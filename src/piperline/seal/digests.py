@@ -1,14 +1,12 @@
-"""SHA-256 of files, of the rows of an episode, and of the packets of a clip."""
+"""SHA-256 of files, and of the rows of an episode."""
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from piperline.lerobot.columns import is_number, unfolded
-from piperline.video.mp4 import Track
 
 
 def file_digest(path: Path) -> str:
@@ -38,36 +36,3 @@ def _bytes(column: pa.ChunkedArray) -> bytes:
     while pa.types.is_nested(values.type):
         values = unfolded(values)
     return np.ascontiguousarray(values.to_numpy()).tobytes()
-
-
-def payloads_digest(payloads: Iterable[bytes]) -> str:
-    """The SHA-256 of packets: each with its length before it, 8 bytes, the lowest first."""
-    digest = hashlib.sha256()
-    for payload in payloads:
-        add_payload(digest, payload)
-    return digest.hexdigest()
-
-
-def frames_digest(track: Track) -> str:
-    """`payloads_digest` of the frames of a track, by byte ranges: for a file just written.
-
-    Raises:
-        ValueError: the file has become shorter.
-    """
-    digest = hashlib.sha256()
-    for frames in track.blocks():
-        # in one piece: hashing is then outside of Python's lock
-        digest.update(
-            b"".join(
-                part
-                for frame in frames
-                for part in (len(frame).to_bytes(8, "little"), frame)
-            )
-        )
-    return digest.hexdigest()
-
-
-def add_payload(digest: "hashlib._Hash", payload: bytes) -> None:
-    """Add a packet to a digest, as `payloads_digest` does."""
-    digest.update(len(payload).to_bytes(8, "little"))
-    digest.update(payload)

@@ -35,18 +35,25 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
     files: dict[Path, FileSeal] = {}
     clips: dict[_Span, SealedClip] = {}
     episodes: tuple[EpisodeSeal, ...] = ()
+    cut = (number for number, held in enumerate(origins.clips) if held)
+    behind = min(next(cut, origins.leading), origins.leading)
     for dataset in {each.root: each for each in datasets}.values():
         seal = _seal_of(dataset)
         if seal is not None:
             files.update(_files(dataset, seal))
-            clips.update(_clips(dataset, seal, origins.leading))
+            clips.update(_clips(dataset, seal, behind))
             episodes = seal.episodes[: origins.leading]
     return KnownSeals(
-        files={
+        taken={
             name: files[path]
             for name, path in origins.files.items()
             if path in files
         },
+        written={
+            name: FileSeal(made.sha256, made.bytes)
+            for name, made in origins.written.items()
+        },
+        packets=origins.packets,
         clips={
             (number, key): clips[span]
             for number, held in enumerate(origins.clips)

@@ -97,6 +97,10 @@ class StandingDataset:
             self._numbers.setdefault(entry.source, []).append(number)
             told = _as_text(self._record["episodes"][number])
             self._places.setdefault(told, []).append(number)
+        # by identity: episodes cannot be hashed. Each is kept, so that no other gets its identity
+        self._found: dict[
+            int, tuple[PlannedEpisode, DatasetEdit, list[int | None]]
+        ] = {}
         self._proofs = self._read_proofs() if self._is_verified else None
 
     @property
@@ -186,16 +190,25 @@ class StandingDataset:
             return False
         if self._is_verified and self._proofs is None:
             return False
-        only = replace(plan, episodes=(planned,))
-        numbers = [self._number_of(made, plan.edit) for made in only.made]
-        return None not in numbers
+        return None not in self._numbers_of(planned, plan)
+
+    def _numbers_of(
+        self, planned: PlannedEpisode, plan: Plan
+    ) -> list[int | None]:
+        """The numbers here of all that a plan makes of an episode; looked up once."""
+        known = self._found.get(id(planned))
+        if known is None or known[:2] != (planned, plan.edit):
+            only = replace(plan, episodes=(planned,))
+            numbers = [self._number_of(made, plan.edit) for made in only.made]
+            known = self._found[id(planned)] = (planned, plan.edit, numbers)
+        return known[2]
 
     def leading(self, plan: Plan) -> tuple[int, int]:
         """How many planned episodes, from the first on, are the first here; how many that makes."""
-        made, count = plan.made, 0
+        count = 0
         for planned, episode in enumerate(plan.episodes):
             wanted = range(count, count + len(episode.made))
-            numbers = [self._number_of(next(made), plan.edit) for _ in wanted]
+            numbers = self._numbers_of(episode, plan)
             if numbers != [*wanted] or not self.has(episode, plan):
                 return planned, count
             count = wanted.stop

@@ -12,7 +12,7 @@ from typing import Any
 from piperline import __version__
 from piperline.edits.document import plan_document
 from piperline.edits.editor import Editor, check_renames
-from piperline.edits.pictures import Pictures
+from piperline.edits.pictures import Pictures, tells_distances
 from piperline.edits.pieces import KnownEpisode, Piece, fit
 from piperline.edits.plan import (
     EditPlan,
@@ -212,18 +212,24 @@ class _Change:
         cut = [piece for piece in self._pieces if not piece.whole or every > 1]
         if not depth or not cut:
             return
+        told = True
         with closing(ClipReader()) as reader:
             for piece in cut:
                 clips = self._dataset.episode(piece.index).clips
                 for key in depth:
+                    feature = self._dataset.schema.features[key]
+                    told &= tells_distances(feature, clips[key].info)
                     span = piece.span(clips[key])
                     kept = every == 1 and reader.is_cuttable(span)
                     if not kept and not is_lossless_depth(span.info):
                         raise self._depth_error(piece, key)
         pieces = plural(len(cut), "episode")
         self._notes.append(
-            f"statistics of depth are left out of {pieces} that the plan cuts: "
-            "videos do not tell distances"
+            f"statistics of depth of {pieces} that the plan cuts are those of their videos, "
+            "which keep 12 bits of a distance"
+            if told
+            else f"statistics of depth are left out of {pieces} that the plan cuts: "
+            "the videos do not tell distances"
         )
 
     def _depth_error(self, piece: Piece, key: str) -> DatasetError:

@@ -146,8 +146,8 @@ class Track:
             end = int(self.offsets[stop - 1] + self.sizes[stop - 1])
             yield begin, end - begin
 
-    def blocks(self) -> Iterator[list[memoryview]]:
-        """The bytes of the frames in order, as many at once as make some megabytes.
+    def blocks(self) -> Iterator[tuple[bytes, list[int]]]:
+        """The bytes of the frames in order, some megabytes at once, and how many each frame has.
 
         Raises:
             ValueError: the file has become shorter.
@@ -160,7 +160,14 @@ class Track:
                     limit = self.offsets[start] + _BLOCK
                     fitting = np.searchsorted(ends[start:stop], limit, "right")
                     some = slice(start, start + max(1, int(fitting)))
-                    yield _frames(file.fileno(), self.offsets[some], ends[some])
+                    begin = int(self.offsets[start])
+                    size = int(ends[some.stop - 1]) - begin
+                    data = os.pread(file.fileno(), size, begin)
+                    if len(data) < size:
+                        raise ValueError(
+                            "the video became shorter while it was read"
+                        )
+                    yield data, self.sizes[some].tolist()
                     start = some.stop
 
     def outer_frames(self) -> tuple[bytes, bytes]:
@@ -174,20 +181,6 @@ class Track:
                 descriptor, int(self.sizes[-1]), int(self.offsets[-1])
             )
         return first, last
-
-
-def _frames(
-    descriptor: int, offsets: Numbers, ends: Numbers
-) -> list[memoryview]:
-    """The bytes of frames that lie one behind the other."""
-    first, size = int(offsets[0]), int(ends[-1] - offsets[0])
-    block = memoryview(os.pread(descriptor, size, first))
-    if len(block) < size:
-        raise ValueError("the video became shorter while it was read")
-    spans = zip(
-        (offsets - first).tolist(), (ends - first).tolist(), strict=True
-    )
-    return [block[start:stop] for start, stop in spans]
 
 
 def read_track(path: Path, fps: int) -> Track | None:

@@ -3,16 +3,20 @@
 What is written is laid out as FFmpeg's muxer does with `+faststart`, byte for byte.
 """
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.errors import DatasetError, Place, VideoError
-from piperline.files import copy_range, link_or_copy
+from piperline.files import link_or_copy
+from piperline.video.digests import add_payloads
 from piperline.video.mp4 import (
     DREF,
     JPEG_ENTRY,
@@ -38,14 +42,31 @@ _MOVIE_SCALE = 1000
 _HANDLER = struct.pack(">II4s12x", 0, 0, b"vide") + b"VideoHandler\0"
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a file holds that was written of pieces.
+
+    Attributes:
+        sha256: of the file, hexadecimal.
+        bytes: how many it has.
+        packets: of each piece: the SHA-256 of its packets; see `digests`.
+    """
+
+    sha256: str
+    bytes: int
+    packets: tuple[str, ...]
+
+
 def write_pieces(
     path: Path,
     pieces: Sequence[Track],
     fps: int,
     *,
     link: bool = False,
-) -> Path | None:
+) -> Written | Path:
     """Write a file of `pieces` of equal parameters, one behind the other, and verify it.
+
+    What is written is hashed by the way: a seal need not read it again.
 
     Args:
         path: the file to make.
@@ -54,7 +75,7 @@ def write_pieces(
         link: a file that holds just that already, byte for byte, may be hard-linked.
 
     Returns:
-        The file that was taken over whole, if one was.
+        What was written; or the file that was taken over whole.
 
     Raises:
         DatasetError: a file that a piece is from has become shorter or is gone.
@@ -66,13 +87,16 @@ def write_pieces(
     if link and _is_written(pieces, head):
         link_or_copy(pieces[0].path, path)
         return pieces[0].path
+    whole = hashlib.sha256(head)
     with path.open("wb") as target:
         target.write(head)
+        packets = tuple(_append(piece, target, whole) for piece in pieces)
+        size = target.tell()
         target.flush()
-        for piece in pieces:
-            _append(piece, target.fileno())
+        # begin to bring it to the disk: nobody reads it again soon
+        os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     _verify(path, pieces, fps)
-    return None
+    return Written(whole.hexdigest(), size, packets)
 
 
 def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
@@ -91,9 +115,14 @@ def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
         return whole and file.read(len(head)) == head
 
 
-def _append(piece: Track, target: int) -> None:
+def _append(piece: Track, target: BinaryIO, whole: "hashlib._Hash") -> str:
+    """Append the frames of a piece, also to the digest of the whole file; that of its packets."""
+    packets = hashlib.sha256()
     try:
-        source = os.open(piece.path, os.O_RDONLY)
+        for data, sizes in piece.blocks():
+            target.write(data)
+            whole.update(data)
+            add_payloads(packets, data, sizes)
     except FileNotFoundError as error:
         raise DatasetError(
             "the video is missing",
@@ -101,18 +130,15 @@ def _append(piece: Track, target: int) -> None:
             expected="a file of that name",
             found="nothing",
         ) from error
-    try:
-        for start, length in piece.ranges:
-            if copy_range(source, target, start, length) < length:
-                raise DatasetError(
-                    "the video became shorter while it was read",
-                    place=Place(file=piece.path),
-                    expected=f"{length} bytes at {start}",
-                    found="fewer",
-                    next_step="run the same command again when nothing writes to the dataset",
-                )
-    finally:
-        os.close(source)
+    except ValueError as error:
+        raise DatasetError(
+            str(error),
+            place=Place(file=piece.path),
+            expected=f"{int(piece.sizes.sum())} bytes of frames",
+            found="fewer",
+            next_step="run the same command again when nothing writes to the dataset",
+        ) from error
+    return packets.hexdigest()
 
 
 def _verify(

@@ -17,7 +17,7 @@ from piperline.video.clips import ClipReader
 from piperline.video.encoder import MP4_OPTIONS
 from piperline.video.file import Packet, VideoFile
 from piperline.video.mp4 import Track
-from piperline.video.mp4_writer import write_pieces
+from piperline.video.mp4_writer import Written, write_pieces
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class _NewFile:
         path: the file.
         form: what all its clips have in common.
         frames, bytes: how many there are so far.
-        original: when it is closed: the file that was taken over whole, if one was.
+        written: when it is closed: what is in it, where that was hashed by the way; or the file
+            that was taken over whole.
     """
 
     def __init__(self, path: Path, first: Clip, reader: ClipReader) -> None:
         self.path = path
-        self.original: Path | None = None
+        self.written: Written | Path | None = None
         self.frames = 0
         self.bytes = 0
         self.form = reader.form(first)
@@ -189,7 +190,7 @@ class Splicer(_NewFile):
             DatasetError: a clip is gone.
             VideoError: what was written is not what was read.
         """
-        self.original = write_pieces(
+        self.written = write_pieces(
             self.path, self._pieces, self._fps, link=self._link
         )
 
@@ -211,8 +212,11 @@ def new_file(
     return Joiner(path, first, reader)
 
 
-def cut(clip: Clip, target: Path, reader: ClipReader) -> None:
+def cut(clip: Clip, target: Path, reader: ClipReader) -> Written | Path | None:
     """Write the frames of `clip` as a file of their own, and verify it.
+
+    Returns:
+        What is in it, where that was hashed by the way.
 
     Raises:
         NotCuttable: it has to be encoded again.
@@ -222,3 +226,4 @@ def cut(clip: Clip, target: Path, reader: ClipReader) -> None:
     joiner = new_file(target, clip, reader)
     joiner.add(clip)
     joiner.close()
+    return joiner.written

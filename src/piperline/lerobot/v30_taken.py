@@ -1,0 +1,174 @@
+"""v3.0: the first episodes of a dataset, by which a writer goes on behind them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.lerobot.columns import is_numeric, unfolded
+from piperline.lerobot.folder import DatasetFolder
+from piperline.lerobot.histograms import total_histograms
+from piperline.lerobot.info import CHUNKS_SIZE, V30_DATA_PATH, V30_VIDEO_PATH
+from piperline.stats import FeatureStats, merge_stats
+
+if TYPE_CHECKING:
+    from piperline.lerobot.v30 import V30Reader
+
+_MOMENTS = ("min", "max", "mean", "std")
+
+
+Files: TypeAlias = tuple[list[str], int]
+"""The files that end before the last of some episodes, and the first episode behind them."""
+
+EPISODES_PATH = (
+    "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+)
+EPISODES_PER_GROUP = 64
+"""Rows of the episode table that are written at once."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a writer has written when the first episodes of a dataset are in it.
+
+    Attributes:
+        data, rows: files of rows, and of the episode table.
+        videos: of each camera.
+        stats: statistics of the episodes.
+    """
+
+    data: Files
+    rows: Files
+    videos: Mapping[str, Files]
+    stats: dict[str, FeatureStats]
+
+
+def beginning(
+    reader: "V30Reader", schema: Schema, folder: DatasetFolder, count: int
+) -> Beginning:
+    """What a writer has written when the first `count` episodes of a dataset are in it.
+
+    Args:
+        reader: of the dataset.
+        schema: of the dataset.
+        folder: of the dataset.
+        count: how many episodes.
+
+    Raises:
+        DatasetError: the dataset is damaged.
+        ValueError: it is not as our writer makes it.
+    """
+    cameras = {key: schema.features[key] for key in schema.cameras}
+    episodes = range(count)
+    return Beginning(
+        data=_files(map(reader.data_path, episodes), V30_DATA_PATH),
+        rows=_files(map(reader.row_path, episodes), EPISODES_PATH),
+        videos={
+            key: _files(
+                (reader.span(index, key)[0] for index in episodes),
+                V30_VIDEO_PATH.replace("{video_key}", key),
+            )
+            for key in cameras
+        },
+        stats=_merged(
+            reader.row_tables(0, count),
+            {**schema.features, **BOOKKEEPING},
+            total_histograms(folder, cameras, count),
+        ),
+    )
+
+
+def _files(names: Iterable[str], template: str) -> Files:
+    places = list(names)
+    *closed, last = dict.fromkeys(places)
+    for number, name in enumerate([*closed, last]):
+        chunk, file = divmod(number, CHUNKS_SIZE)
+        if name != template.format(chunk_index=chunk, file_index=file):
+            raise ValueError("files are not numbered in order")
+    return closed, places.index(last)
+
+
+def _merged(
+    tables: Iterator[pa.Table],
+    features: Mapping[str, Feature],
+    histograms: Mapping[str, NDArray[np.int64]],
+) -> dict[str, FeatureStats]:
+    """The statistics of all episodes of some rows of the episode table.
+
+    The same numbers as from merging episode after episode.
+
+    Args:
+        tables: the rows.
+        features: all that have statistics, in order.
+        histograms: of all these episodes together, by camera.
+
+    Raises:
+        ValueError: statistics are missing.
+    """
+    numeric = {
+        key: feature for key, feature in features.items() if is_numeric(feature)
+    }
+    merged: FeatureStats | None = None
+    images = dict.fromkeys(histograms, 0)
+    for rows in tables:
+        for part in _parts(rows, numeric):
+            merged = merge_stats([merged, part]) if merged else part
+        for key in histograms:
+            images[key] += int(_values(rows, f"stats/{key}/count").sum())
+    if merged is None:
+        raise ValueError("no rows")
+    found = dict(_split(merged, numeric))
+    for key, histogram in histograms.items():
+        steps = features[key].histogram_steps
+        found[key] = FeatureStats.of_histogram(histogram, images[key], steps)
+    return {key: found[key] for key in features if key in found}
+
+
+def _parts(
+    rows: pa.Table, features: Mapping[str, Feature]
+) -> Iterator[FeatureStats]:
+    """Of each row, the statistics of all numeric features, one behind the other."""
+    moments = {
+        name: np.hstack(
+            [_values(rows, f"stats/{key}/{name}") for key in features]
+        )
+        for name in _MOMENTS
+    }
+    counts = _values(rows, f"stats/{next(iter(features))}/count")
+    for number, (count,) in enumerate(counts.tolist()):
+        parts = {name: values[number] for name, values in moments.items()}
+        yield FeatureStats(**parts, count=int(count), quantiles={})
+
+
+def _values(rows: pa.Table, name: str) -> NDArray[Any]:
+    """A column of lists as an array: a row for each of its rows."""
+    column = rows.column(name)
+    values = column
+    while pa.types.is_list(values.type):
+        values = unfolded(values)
+    if column.null_count or values.null_count:
+        raise ValueError(f"{name} is missing")
+    found: NDArray[Any] = values.to_numpy().reshape(len(column), -1)
+    return found
+
+
+def _split(
+    merged: FeatureStats, features: Mapping[str, Feature]
+) -> Iterator[tuple[str, FeatureStats]]:
+    start = 0
+    for key, feature in features.items():
+        stop = start + int(np.prod(feature.shape))
+        parts = {
+            name: getattr(merged, name)[start:stop].reshape(feature.shape)
+            for name in _MOMENTS
+        }
+        dtype = np.dtype(feature.dtype)
+        if dtype.kind != "f":
+            parts["min"] = parts["min"].astype(dtype)
+            parts["max"] = parts["max"].astype(dtype)
+        yield key, replace(merged, **parts)
+        start = stop
