@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from piperline.errors import Place
 from piperline.text import printable
@@ -51,6 +51,12 @@ class Finding:
             "numbers": dict(self.numbers),
             "remedy": self.remedy,
         }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Self:
+        """What `document` gave."""
+        place = document["place"]
+        return cls(**{**document, "place": place and Place(**place)})
 
 
 def grouped(findings: Sequence[Finding]) -> list[Finding]:

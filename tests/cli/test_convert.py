@@ -430,8 +430,7 @@ def test_interruptions_and_system_errors_end_with_a_word(
         (["--workers", "0"], "at least one worker"),
         (["--workers", "-3"], "at least one worker"),
         (["--partition", "cpu"], "--slurm is not"),
-        (["--slurm", "--workers", "2", "--json"], "does not go with --slurm"),
-        (["--slurm", "--workers", "2", "--no-resume"], "--no-resume"),
+        (["--slurm", "--workers", "2", "--no-resume"], "does not go with"),
         (["--repo-id", "lab/apples", "--push", "--slurm"], "piperline push"),
     ],
 )

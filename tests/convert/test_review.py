@@ -239,3 +239,21 @@ def test_the_command_line_ends_with_what_was_found(
     document = json.loads(capsys.readouterr().out)["review"]
     assert [f["code"] for f in document["findings"]] == ["label-failure"] * 3
     assert document["next"] == "piperline review data"
+
+
+def test_a_plan_with_a_lower_rate_names_the_command_that_reviews(
+    recordings, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text("[dataset]\nevery = 2\n")
+    words = ["convert", str(recordings), "--plan", "plan.toml", "-w", "1"]
+    assert run(app, [*words, "-o", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if "were not reviewed" in line]
+    reason, _, command = told.rpartition(": ")
+    assert "every n-th image" in reason
+    assert run(app, [*shlex.split(command)[1:], "--no-videos"]) == 0
+    assert "4 episodes" in capsys.readouterr().out
+    assert run(app, [*words, "-o", "plain", "--no-review"]) == 0
+    assert "reviewed" not in capsys.readouterr().out
+    assert files(tmp_path / "out") == files(tmp_path / "plain")

@@ -14,26 +14,28 @@ from piperline.cli.jobs import (
     NO_FLAGS,
     SLURM,
     ClusterFlags,
+    rank_review,
     report_launch,
     show_left_out,
+    show_review,
 )
 from piperline.cli.progress import progress_bar
+from piperline.cli.reviewed import (
+    REVIEW,
+    found_lines,
+    note_lines,
+    review_command,
+)
 from piperline.errors import HubError, OutputExists, UsageError
-from piperline.finding import grouped
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
     from piperline.convert.forecast import ConversionForecast
     from piperline.convert.plan import LeftOut, Plan
-    from piperline.convert.review import Reviewed
     from piperline.convert.run import ConvertResult
 from piperline.cli.convert_flags import DatasetFlags, RecordingFlags, RunFlags
 
-_REVIEW = Path("review")
-"""Where `piperline review` writes, if it is not told otherwise."""
-
-_SHOWN_KINDS = 5
 _RECORDED, _DATASET, _RUN = RecordingFlags(), DatasetFlags(), RunFlags()
 
 
@@ -119,8 +121,12 @@ def _convert_on_slurm(
             next_step="give --workers N",
         )
     target = dataset.folder()
+    review = (
+        rank_review(inputs, target, recorded.layout) if how.review else None
+    )
     with WorkerPool(1) as pool, progress_bar(out) as watch:
         from piperline.cluster.launch import plan_conversion, submit_conversion
+        from piperline.cluster.status import reviewed
 
         shards, aggregation = plan_conversion(
             inputs,
@@ -132,6 +138,7 @@ def _convert_on_slurm(
             episodes=recorded.episodes,
             skip_bad=how.skip_bad,
             overwrite=how.overwrite,
+            review=review,
             watch=watch,
             pool=pool,
         )
@@ -140,9 +147,21 @@ def _convert_on_slurm(
     launched = submit_conversion(folder, shards, aggregation, flags)
     afresh = f"; and add --overwrite, or move {aggregation.output(0)} away"
     report_launch(out, folder, launched, wait=flags.wait, afresh=afresh)
-    if launched.complete or flags.wait:
+    complete, found = launched.complete or flags.wait, None
+    if complete:
         show_left_out(out, folder, shards)
         out.data(f"LeRobot {dataset.format} dataset: {target}")
+    if complete and review:
+        found = reviewed(folder)
+        show_review(out, found)
+    out.document(
+        {
+            "output": target,
+            "complete": complete,
+            "jobs": launched.jobs,
+            "review": found,
+        }
+    )
 
 
 def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
@@ -158,9 +177,7 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
         )
     local = {
         "--push": how.push,
-        "--json": how.json,
         "--no-resume": not how.resume,
-        "--no-review": not how.review,
     }
     local["--sign"] = bool(how.sign)
     given = [name for name, value in local.items() if value]
@@ -269,7 +286,7 @@ def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
             f"{', then '.join(map(repr, episode.tasks))}"
         )
     yield from left_out_lines(plan.left_out)
-    yield from _notes(plan.notes)
+    yield from note_lines(plan.notes)
 
 
 def run_conversion(
@@ -313,7 +330,7 @@ def run_conversion(
                     edits=recorded.edits(),
                     overwrite=how.overwrite,
                     resume=how.resume,
-                    review=_REVIEW if how.review else None,
+                    review=REVIEW if how.review else None,
                     watch=watch,
                     pool=pool,
                 )
@@ -328,12 +345,15 @@ def run_conversion(
         from piperline.seal.signature import sign
 
         out.note(f"signed by {sign(target, how.sign)}")
-    review = _review_command(inputs, target, recorded)
-    for line in (*summary(result), *_found(result, review), _next(result)):
+    for line in summary(result):
         out.data(line)
     document = asdict(result)
     if result.review:
-        document["review"] = review_document(result.review, review)
+        command = review_command(inputs, target, recorded.layout)
+        document["review"] = result.review.document(command)
+        for line in found_lines(result.review, command):
+            out.data(line)
+    out.data(_next(result))
     if push_to:
         document["pushed"] = _push(out, target, push_to)
     out.document(document)
@@ -379,7 +399,7 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     if result.reused:
         yield f"{plural(result.reused, 'episode')} had been encoded by an earlier run"
     yield from left_out_lines(result.left_out)
-    yield from _notes(result.notes)
+    yield from note_lines(result.notes)
     made, source = (
         size_text(result.dataset_bytes),
         size_text(result.recorded_bytes),
@@ -389,56 +409,11 @@ def summary(result: "ConvertResult") -> Iterator[str]:
     )
 
 
-def _review_command(
-    inputs: Sequence[Path], target: Path, recorded: RecordingFlags
-) -> str:
-    """The command that shows what a review found, as it runs."""
-    from piperline.review.folder import ReviewFolder
-
-    words = ["piperline", "review", *map(str, inputs)]
-    if recorded.layout:
-        words += ["--layout", recorded.layout]
-    if ReviewFolder(_REVIEW).is_foreign:
-        words += ["--output", str(target.with_name(f"{target.name}.review"))]
-    return printable(shlex.join(words))
-
-
-def _found(result: "ConvertResult", command: str) -> Iterator[str]:
-    """What the review of the recordings found, in few lines for people."""
-    if result.review is None:
-        return
-    findings = result.review.findings
-    errors = sum(finding.severity == "error" for finding in findings)
-    counts = f"{plural(errors, 'error')}, {plural(len(findings) - errors, 'warning')}"
-    yield f"review of the recordings: {counts if findings else 'nothing found'}"
-    kinds = grouped(findings)
-    yield from map(str, kinds[:_SHOWN_KINDS])
-    if len(kinds) > _SHOWN_KINDS:
-        others = ", ".join(finding.code for finding in kinds[_SHOWN_KINDS:])
-        yield f"... and of other kinds: {others}"
-    yield from _notes(result.review.notes)
-    if findings:
-        yield f"to see all of it, and what can be done: {command}"
-
-
-def review_document(review: "Reviewed", command: str) -> dict[str, object]:
-    """What a review found, for programs."""
-    return {
-        "findings": [finding.document() for finding in review.findings],
-        "notes": list(review.notes),
-        "next": command,
-    }
-
-
 def _next(result: "ConvertResult") -> str:
     further = {"v2.1": "groot preflight {}", "v3.0": "migrate {} --to v2.1"}[
         result.format
     ]
     return "next: piperline " + further.format(shlex.quote(str(result.output)))
-
-
-def _notes(notes: Sequence[str]) -> Iterator[str]:
-    yield from (printable(f"note: {note}") for note in notes)
 
 
 def left_out_lines(left_out: Sequence["LeftOut"]) -> Iterator[str]:

@@ -1,19 +1,22 @@
 """What the commands that work in ranks share: the options of SLURM, and what is said of a job."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from piperline.cli.console import Output
 from piperline.cli.progress import progress_bar
+from piperline.cli.reviewed import REVIEW, found_lines, review_command
 from piperline.cluster.slurm import SlurmOptions
 from piperline.text import plural
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import Launched
+    from piperline.cluster.review import RankReview
     from piperline.cluster.work import Work
 
 
@@ -114,6 +117,27 @@ def report_launch(
         return
     with progress_bar(out) as watch:
         follow(folder, watch)
+
+
+def rank_review(
+    inputs: Sequence[Path], target: Path, layout: str | None
+) -> "RankReview":
+    """The review that ranks make, wherever they run; see `review_command`."""
+    from piperline.cluster.review import RankReview
+
+    command = review_command(inputs, target, layout)
+    return RankReview(REVIEW.absolute(), command)
+
+
+def show_review(out: Output, found: Mapping[str, Any] | None) -> None:
+    """Say what a review of the recordings of a job found, where one was made."""
+    if found is None:
+        return
+    from piperline.convert.review import Reviewed
+
+    review = Reviewed.of_document(found)
+    for line in found_lines(review, found["next"]):
+        out.data(line)
 
 
 def show_left_out(out: Output, folder: "JobFolder", work: "Work") -> None:

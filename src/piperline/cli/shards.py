@@ -16,7 +16,9 @@ from piperline.cli.jobs import (
     NO_FLAGS,
     ClusterFlags,
     note_unused,
+    rank_review,
     run_job,
+    show_review,
 )
 from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
@@ -113,6 +115,8 @@ def convert(
     logs_dir: Path = LOGS,
     job_name: str = "convert_hdf5",
     overwrite: Flag = False,
+    review: bool = True,
+    json: Flag = False,
     cluster: ClusterFlags = NO_FLAGS,
 ) -> None:
     """Convert recordings into shards.
@@ -123,23 +127,27 @@ def convert(
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
         overwrite: replace shards of other recordings.
+        review: end with what a review of the recordings finds, by the way.
+        json: print the result as JSON.
         cluster: what is asked of SLURM.
     """
     if slurm and shards.workers is None:
         raise UsageError("how many shards?", next_step="give --workers N")
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_shards
+    from piperline.cluster.status import reviewed
     from piperline.convert.pool import WorkerPool
     from piperline.process import usable_cpus
 
     world = usable_cpus() if shards.workers is None else shards.workers
     shards = replace(shards, workers=world)
-    out, inputs = Output(), shards.inputs()
+    out, inputs = Output(json_wanted=json), shards.inputs()
     folder = JobFolder.named(logs_dir, job_name)
+    target = repo_folder(shards.repo_id)
     with WorkerPool(1) as pool, progress_bar(out) as watch:
         work = plan_shards(
             inputs,
-            repo_folder(shards.repo_id),
+            target,
             shards.job(inputs, pool.read),
             folder,
             world=world,
@@ -153,6 +161,9 @@ def convert(
                 "--job-name",
                 job_name,
             ),
+            review=rank_review(inputs, target, shards.layout)
+            if review
+            else None,
             watch=watch,
             pool=pool,
         )
@@ -163,12 +174,24 @@ def convert(
     launched = run_job(
         out, folder, work, cluster if slurm else None, slots=slots
     )
-    if launched.complete or (slurm and cluster.wait):
+    complete, found = launched.complete or bool(slurm and cluster.wait), None
+    if complete and review:
+        found = reviewed(folder)
+        show_review(out, found)
+    if complete:
         out.data(f"the shards: {work.target}_world_{work.world}_rank_0, ...")
         out.data(
             "to make one dataset of them: piperline shards aggregate "
             f"--repo-id {shards.repo_id} --num-shards {work.world}"
         )
+    out.document(
+        {
+            "shards": [work.output(rank) for rank in range(work.filled)],
+            "complete": complete,
+            "jobs": launched.jobs,
+            "review": found,
+        }
+    )
 
 
 def _show_plan(out: Output, work: "ShardsWork") -> None:
@@ -202,6 +225,8 @@ def aggregate(
     logs_dir: Path = LOGS,
     job_name: str = "aggregate_hdf5",
     overwrite: Flag = False,
+    review: bool = True,
+    json: Flag = False,
     cluster: ClusterFlags = NO_FLAGS,
 ) -> None:
     """Make one dataset of shards.
@@ -216,12 +241,16 @@ def aggregate(
         logs_dir: where the folder of the job lies.
         job_name: the folder of the job: its records and logs.
         overwrite: replace a dataset that piperline made.
+        review: end with what the review found that went with the conversion.
+        json: print the result as JSON.
         cluster: what is asked of SLURM.
     """
     from piperline.cluster.aggregate_work import AggregateWork
     from piperline.cluster.job_folder import JobFolder
+    from piperline.cluster.status import reviewed_shards
 
-    out, folder = Output(), JobFolder.named(logs_dir, job_name)
+    out = Output(json_wanted=json)
+    folder = JobFolder.named(logs_dir, job_name)
     if num_shards < 1:
         raise UsageError(
             "there must be at least one shard",
@@ -238,8 +267,20 @@ def aggregate(
     launched = run_job(
         out, folder, work, cluster if slurm else None, afresh=afresh
     )
-    if launched.complete or (slurm and cluster.wait):
+    complete, found = launched.complete or bool(slurm and cluster.wait), None
+    if complete and review:
+        found = reviewed_shards(target, num_shards)
+        show_review(out, found)
+    if complete:
         out.data(f"the dataset: {dataset}")
+    out.document(
+        {
+            "output": dataset,
+            "complete": complete,
+            "jobs": launched.jobs,
+            "review": found,
+        }
+    )
 
 
 def status(
@@ -253,10 +294,11 @@ def status(
         json: print it as JSON.
     """
     from piperline.cluster.job_folder import JobFolder
-    from piperline.cluster.status import states
+    from piperline.cluster.status import reviewed, states
 
     out = Output(json_wanted=json)
-    found = states(JobFolder.named(logs_dir, job_name))
+    folder = JobFolder.named(logs_dir, job_name)
+    found = states(folder)
     for state in found:
         for line in _state_lines(state):
             out.data(line)
@@ -264,6 +306,7 @@ def status(
     out.data(
         ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     )
+    show_review(out, reviewed(folder))
     out.document([asdict(state) for state in found])
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.report import RankReport
+from piperline.cluster.review import RankReview
 from piperline.cluster.shards import find_shards, left_out_of
 from piperline.convert.plan import load_plan
 from piperline.convert.stage import Staging
@@ -41,6 +42,7 @@ class AggregateWork:
         own_folder: the staging folder in which the shards lie, where they were made for this
             dataset alone; it is removed when the dataset has its name.
         data_mb, video_mb: v3.0: MiB at which a new data file, or video file of a camera, is begun.
+        review: the review that goes with it, where the recordings are staged in `own_folder`.
     """
 
     kind: Literal["aggregate"]
@@ -53,6 +55,7 @@ class AggregateWork:
     data_mb: float = 100
     video_mb: float = 200
     world: int = 1
+    review: RankReview | None = None
 
     @classmethod
     def of_shards(
@@ -102,14 +105,23 @@ class AggregateWork:
             {0} if record.made == fingerprint(self.dataset) else ()
         )
 
-    def settle(self, done: Collection[int]) -> None:
-        """Remove shards that were made for the dataset alone, once it has its name."""
+    def settle(self, done: Collection[int], folder: JobFolder) -> None:
+        """Remove shards that were made for the dataset alone, once it has its name.
+
+        What is staged with them is reviewed before.
+        """
         if not done or self.own_folder is None:
             return
         staging = Staging(self.own_folder)
         plan = load_plan(staging.plan_file)
         # else another run is using the folder
-        if plan and plan.key == self.plan:
+        if plan is None or plan.key != self.plan:
+            return
+        # Whatever a detector does, the dataset is there.
+        try:
+            if self.review:
+                self.review.judge(plan, staging, folder)
+        finally:
             staging.remove()
 
     def run(self, rank: int, report: RankReport) -> None:
@@ -127,7 +139,7 @@ class AggregateWork:
             if not self.done(report.folder):
                 raise
             report.say("another attempt has made this dataset")
-        self.settle({0})
+        self.settle({0}, report.folder)
 
     def _run(self, report: RankReport) -> None:
         shards = find_shards(self.target, self.shards)

@@ -4,6 +4,7 @@
     LOGS/JOB/id                       tells this folder from all others, also of the same name
     LOGS/JOB/run.json                 what is to be done, with the plan
     LOGS/JOB/records/NNNNN.json       how a rank fares
+    LOGS/JOB/review.json              what a review of the recordings found, when all were converted
     LOGS/JOB/slurm.json               the SLURM jobs that were submitted
     LOGS/JOB/logs/task_NNNNN.log      what a rank says; written by datatrove, as are the following:
     LOGS/JOB/completions, stats, executor.json, stats.json
@@ -125,6 +126,7 @@ class JobFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.run_file = root / "run.json"
+        self.review_file = root / "review.json"
 
     @classmethod
     def named(cls, logs: Path, name: str) -> Self:
@@ -169,6 +171,13 @@ class JobFolder:
         if not path.is_file():
             write_whole(path, secrets.token_hex(8))
         return path.read_text(encoding="utf-8")
+
+    def has_identity(self, known: str) -> bool:
+        """Whether this is the folder of that identity; it need not be there."""
+        try:
+            return (self.root / "id").read_text(encoding="utf-8") == known
+        except (OSError, ValueError):
+            return False
 
     def record(self, rank: int) -> RankRecord | None:
         """What is known of a rank; None where nothing is."""

@@ -10,6 +10,7 @@ from types import ModuleType
 from piperline.cluster.aggregate_work import AggregateWork
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.report import Listener
+from piperline.cluster.review import RankReview
 from piperline.cluster.shards_work import ShardsWork
 from piperline.cluster.slurm import SlurmOptions, queued
 from piperline.cluster.work import Work, empty_ranks, load_work, save_work
@@ -41,6 +42,7 @@ def plan_shards(
     skip_bad: bool = False,
     overwrite: bool = False,
     command: tuple[str, ...] = (),
+    review: RankReview | None = None,
     watch: Watcher = lambda _: None,
     pool: WorkerPool | None = None,
 ) -> ShardsWork:
@@ -57,6 +59,7 @@ def plan_shards(
         skip_bad: leave out episodes that cannot be converted.
         overwrite: replace shards of other recordings.
         command: the options that make all shards again.
+        review: review the recordings too; see `piperline.cluster.review`.
         watch: told how far the planning is.
         pool: worker processes that were started beforehand; one of them looks.
 
@@ -94,6 +97,7 @@ def plan_shards(
         cpus=cpus,
         overwrite=overwrite,
         command=command,
+        review=review,
     )
 
 
@@ -108,6 +112,7 @@ def plan_conversion(
     episodes: str | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    review: RankReview | None = None,
     watch: Watcher = lambda _: None,
     pool: WorkerPool | None = None,
 ) -> tuple[ShardsWork, AggregateWork]:
@@ -132,6 +137,7 @@ def plan_conversion(
         episodes=episodes,
         skip_bad=skip_bad,
         overwrite=True,
+        review=review,
         watch=watch,
         pool=pool,
     )
@@ -146,6 +152,7 @@ def plan_conversion(
         own_folder=staging_root,
         data_mb=job.data_mb,
         video_mb=job.video_mb,
+        review=review,
     )
     return shards, aggregation
 
@@ -250,7 +257,7 @@ def submit_conversion(
         stack.enter_context(folder.locked())
         _refuse_second_run(folder)
         if done := aggregation.done(last):
-            aggregation.settle(done)
+            aggregation.settle(done, last)
             empty = empty_ranks(shards)
             kept = tuple(
                 rank for rank in range(shards.world) if rank not in empty
@@ -309,7 +316,7 @@ def _prepare(stack: ExitStack, folder: JobFolder, work: Work) -> _State:
             stack.enter_context(
                 staging_area(output, work.plan, root=work.staging_root)
             )
-    work.settle(done)
+    work.settle(done, folder)
     digest = save_work(folder, work)
     folder.agree({*kept, *empty})
     return _State(missing, kept, empty, digest)

@@ -10,9 +10,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
+from piperline.cluster.job_folder import JobFolder
 from piperline.convert.plan import Plan
 from piperline.errors import DatasetError, Place
 from piperline.files import write_whole
@@ -146,6 +148,16 @@ class Manifest:
     def is_dataset(self) -> bool:
         """Whether any episode is in it: with --skip-bad all of them may have been left out."""
         return "meta/info.json" in self.files
+
+    @property
+    def job(self) -> JobFolder | None:
+        """The folder of the job that made it; None where it is not seen from here."""
+        given = dict(pairwise(self.command))
+        logs, name = given.get("--logs-dir"), given.get("--job-name")
+        if not logs or not name:
+            return None
+        folder = JobFolder(Path(logs, name))
+        return folder if folder.has_identity(self.job_id) else None
 
     @cached_property
     def again(self) -> str:

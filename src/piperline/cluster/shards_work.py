@@ -9,6 +9,7 @@ from typing import Literal
 
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.report import RankReport
+from piperline.cluster.review import RankReview
 from piperline.cluster.shards import (
     MANIFEST,
     Manifest,
@@ -48,6 +49,7 @@ class ShardsWork:
         cpus: how many processes each rank has.
         overwrite: replace shards of other recordings.
         command: the options that make all shards again.
+        review: the review that goes with it, if one is wanted.
     """
 
     kind: Literal["shards"]
@@ -59,6 +61,7 @@ class ShardsWork:
     cpus: int = 1
     overwrite: bool = False
     command: tuple[str, ...] = ()
+    review: RankReview | None = None
 
     @cached_property
     def parts(self) -> list[Plan]:
@@ -128,11 +131,12 @@ class ShardsWork:
         same = (manifest.world, manifest.key, manifest.job_id) == wanted
         return same and manifest.is_whole(self.output(rank))
 
-    def settle(self, done: Collection[int]) -> None:
+    def settle(self, done: Collection[int], folder: JobFolder) -> None:
         """Bring shards of an earlier plan into this one: it has the same episodes for them.
 
         Args:
             done: the ranks whose shards are kept. Shards of ranks without episodes are removed.
+            folder: of the job.
         """
         for rank in range(self.world):
             manifest = Manifest.from_disk(self.output(rank))
@@ -143,7 +147,7 @@ class ShardsWork:
             elif rank in done:
                 self._update(manifest, rank)
         if len(done) == self.world:
-            self._remove_staging()
+            self._end(folder)
 
     def _update(self, manifest: Manifest, rank: int) -> None:
         if (manifest.plan, manifest.filled) != (self.plan.key, self.filled):
@@ -168,17 +172,22 @@ class ShardsWork:
                 raise
             report.say("another attempt has finished this shard")
         if len(self.done(report.folder)) == self.world:
-            self._remove_staging()
+            self._end(report.folder)
 
     def _run(self, rank: int, report: RankReport) -> None:
         part = self.parts[rank]
+        measured = frozenset[str]()
+        if self.review:
+            measured = self.review.unmeasured(
+                part.episodes, self.plan, self.staging
+            )
         todo = [
             episode
             for episode in part.episodes
-            if not self.staging.is_staged(episode)
+            if episode.key in measured or not self.staging.is_staged(episode)
         ]
         report.begin(len(part.episodes), len(todo), part.frames)
-        failures = self._stage(todo, report)
+        failures = self._stage(todo, measured, report)
         for failure in failures:
             report.say(f"failed: {failure.episode.place}: {failure.error}")
         left = self._without(part, failures)
@@ -186,7 +195,10 @@ class ShardsWork:
         self._make_shard(rank, left)
 
     def _stage(
-        self, todo: Sequence[PlannedEpisode], report: RankReport
+        self,
+        todo: Sequence[PlannedEpisode],
+        measured: frozenset[str],
+        report: RankReport,
     ) -> list[Failure]:
         """Stage them by worker processes, be it one: a recording may crash what reads it."""
         if not todo:
@@ -199,6 +211,7 @@ class ShardsWork:
                 self.staging.root,
                 moved=report.listener.moved,
                 done=report.staged,
+                measured=measured,
             )
 
     def _without(self, part: Plan, failures: Sequence[Failure]) -> Plan:
@@ -244,9 +257,15 @@ class ShardsWork:
             files=files,
         )
 
-    def _remove_staging(self) -> None:
+    def _end(self, folder: JobFolder) -> None:
         """All shards are complete: nothing staged is needed, unless the shards lie with it."""
-        if self.staging_root not in self.target.parents:
+        if self.staging_root in self.target.parents:
+            return
+        # Whatever a detector does, the shards are there.
+        try:
+            if self.review:
+                self.review.judge(self.plan, self.staging, folder)
+        finally:
             self.staging.remove()
             sweep_removed(self.staging_root)  # of an attempt that was killed
 

@@ -4,9 +4,12 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from piperline.cluster.aggregate_work import AggregateWork
 from piperline.cluster.job_folder import JobFolder, RankRecord
+from piperline.cluster.review import found_in
+from piperline.cluster.shards import find_shards
 from piperline.cluster.shards_work import ShardsWork
 from piperline.cluster.slurm import queued
 from piperline.cluster.work import Work, empty_ranks, load_work
@@ -73,6 +76,29 @@ def states(folder: JobFolder) -> list[RankState]:
     # its own shards have been removed then
     is_done = aggregation[0].state == "done"
     return [*_states(folder, work, all_done=is_done), *aggregation]
+
+
+def reviewed(folder: JobFolder) -> dict[str, Any] | None:
+    """What a review of the recordings found; None where none was made, or not yet.
+
+    Raises:
+        UsageError: there is no such job.
+    """
+    work = _loaded(folder)
+    if isinstance(work, AggregateWork):
+        return None
+    key = work.plan.key
+    return found_in(folder, key) or found_in(folder.aggregate, key)
+
+
+def reviewed_shards(target: Path, shards: int) -> dict[str, Any] | None:
+    """What a review of the recordings of shards found; None where none is kept here.
+
+    Raises:
+        DatasetError: the shards are not complete.
+    """
+    _, manifest = find_shards(target, shards)[0]
+    return found_in(manifest.job, manifest.plan) if manifest.job else None
 
 
 def _states(

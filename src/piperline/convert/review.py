@@ -2,9 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.stage import Staging, decodes_all
@@ -40,6 +41,20 @@ class Reviewed:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
+    def document(self, command: str) -> dict[str, Any]:
+        """For programs; `command` shows all of it."""
+        return {
+            "findings": [finding.document() for finding in self.findings],
+            "notes": list(self.notes),
+            "next": command,
+        }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Self:
+        """What `document` gave."""
+        findings = map(Finding.of_document, document["findings"])
+        return cls(tuple(findings), tuple(document["notes"]))
+
 
 class Reviewer:
     """Reviews the episodes of a plan.
@@ -62,12 +77,16 @@ class Reviewer:
         asked = plan.asked.edits
         self._edits = plan_of(json.loads(asked)) if asked else NO_EDITS
 
-    def unmeasured(self, staging: Staging) -> frozenset[str]:
-        """The keys of the episodes whose signals are neither kept by a review nor staged."""
+    def unmeasured(
+        self, episodes: Iterable[PlannedEpisode], staging: Staging
+    ) -> frozenset[str]:
+        """The keys of those of the plan's episodes whose signals are neither kept nor staged."""
+        keys = [episode.key for episode in episodes]
         return frozenset(
             key
-            for key, unit in self._units.items()
-            if self._load(key, unit, staging) is None
+            for key in keys
+            if key in self._units
+            and self._load(key, self._units[key], staging) is None
         )
 
     def look(self, plan: Plan, staging: Staging) -> Reviewed | None:

@@ -35,6 +35,7 @@ from piperline.errors import (
     TaskFailed,
     UsageError,
 )
+from piperline.finding import command
 from piperline.lerobot.dataset import Dataset
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.ours import state
@@ -208,6 +209,7 @@ def convert(
             reviewed = reviewer.look(plan, staging) if reviewer else None
         finally:
             staging.remove()
+    unseen = _not_reviewed(plan, output) if reviewer and not reviewed else ()
     return ConvertResult(
         output=output,
         format=job.format,
@@ -219,7 +221,7 @@ def convert(
         ),
         reused=reused,
         left_out=plan.left_out,
-        notes=plan.notes,
+        notes=(*plan.notes, *unseen),
         recorded_bytes=_recorded_bytes(plan),
         dataset_bytes=bytes_below(output),
         seconds=time.monotonic() - started,
@@ -244,7 +246,9 @@ def _stage(
     Raises:
         PiperlineError: they are not to be left out, or nothing would be left.
     """
-    measured = reviewer.unmeasured(staging) if reviewer else frozenset()
+    measured = frozenset[str]()
+    if reviewer:
+        measured = reviewer.unmeasured(plan.episodes, staging)
     todo = [
         episode
         for episode in plan.episodes
@@ -269,6 +273,14 @@ def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
     from piperline.convert.review import Reviewer
 
     return Reviewer(plan, folder)
+
+
+def _not_reviewed(plan: Plan, dataset: Path) -> tuple[str, ...]:
+    """That no review was made, and which command makes one."""
+    thinned = any(episode.taken for episode in plan.episodes)
+    why = " (the plan takes every n-th image only)" if thinned else ""
+    step = command("piperline", "review", dataset)
+    return (f"the recordings were not reviewed{why}: {step}",)
 
 
 def _up_to_date(dataset: Dataset, plan: Plan, seconds: float) -> ConvertResult:

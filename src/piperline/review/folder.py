@@ -121,7 +121,7 @@ class ReviewFolder:
     def write_result(self, document: Mapping[str, Any]) -> None:
         """Write the result, last."""
         write_whole(
-            self.result, json.dumps(document, ensure_ascii=True, default=_plain)
+            self.result, json.dumps(document, ensure_ascii=True, default=plain)
         )
 
 
@@ -139,5 +139,6 @@ def _even(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value that JSON does not have, as one that it has."""
     return value.item() if isinstance(value, np.generic) else str(value)
