@@ -281,15 +281,14 @@ class _PictureReader:
         """Measure the image that was decoded last, its colours as recorded.
 
         Planes take less time than packed pixels: where these were recorded, it is measured as the
-        encoder gets it, if that has the same places.
+        encoder gets it, if that has the same size.
         """
         recorded = (
             self._decoder.recorded if isinstance(payload, bytes) else None
         )
         packed = recorded is None or recorded.format.name == "rgb24"
-        same = not self._settings.size and not any(self._stream.mirrored)
-        if packed and same:
-            meter.add_picture(payload, encoded)
+        if packed and not self._settings.size:
+            meter.add_picture(payload, encoded, mirrored=self._stream.mirrored)
             return
         if not isinstance(payload, bytes):
             recorded = raw_picture(payload)

@@ -181,7 +181,12 @@ class CameraMeter:
         self._hashes.append(_hash(payload))
 
     def add_picture(
-        self, payload: bytes | Bytes, picture: Picture, *, swap: bool = False
+        self,
+        payload: bytes | Bytes,
+        picture: Picture,
+        *,
+        swap: bool = False,
+        mirrored: tuple[bool, bool] = (False, False),
     ) -> None:
         """Take the next image, decoded whole.
 
@@ -189,10 +194,12 @@ class CameraMeter:
             payload: as it is stored.
             picture: of it, its colours as recorded.
             swap: red and blue were exchanged when it was recorded.
+            mirrored: whether its top and bottom, left and right have been exchanged since.
         """
-        luma = luma_of(picture) if self.wants_luma else None
-        color = self.wants_color
-        self.add(payload, thumbnail_of(picture, swap=swap, color=color), luma)
+        down, across = (-1 if odd else 1 for odd in mirrored)
+        luma = luma_of(picture)[::down, ::across] if self.wants_luma else None
+        thumbnail = thumbnail_of(picture, swap=swap, color=self.wants_color)
+        self.add(payload, thumbnail[:, ::down, ::across], luma)
 
     def add_damaged(self, payload: bytes | Bytes) -> None:
         """Take the next image, which does not decode: the one before stands for it."""
