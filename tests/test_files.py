@@ -1,10 +1,11 @@
 """What is removed is what we made, and nothing that a link leads to."""
 
+import errno
 import os
 
 import pytest
 
-from piperline.files import read_json, read_plain, remove_tree
+from piperline.files import copy_file, read_json, read_plain, remove_tree
 
 
 def test_a_tree_goes_and_what_its_links_lead_to_stays(tmp_path):
@@ -34,3 +35,18 @@ def test_only_plain_files_of_a_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a plain file"):
         read_plain(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("code", [None, errno.EXDEV, errno.ENOSYS])
+def test_a_file_is_copied_where_the_system_cannot_copy_ranges(
+    code, tmp_path, monkeypatch
+):
+    def cannot(*_):
+        raise OSError(code, "no")
+
+    if code:
+        monkeypatch.setattr(os, "copy_file_range", cannot)
+    data = os.urandom(3_000_000)
+    (tmp_path / "a").write_bytes(data)
+    copy_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == data

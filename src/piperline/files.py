@@ -219,19 +219,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 def copy_file(source: Path, target: Path) -> None:
     """Copy the bytes of a file; blocks are shared where the file system can."""
     with source.open("rb") as read, target.open("wb") as written:
-        size = os.fstat(read.fileno()).st_size
-        copy_range(read.fileno(), written.fileno(), 0, size)
-
-
-def copy_range(source: int, target: int, offset: int, length: int) -> int:
-    """Append bytes of a file to another, by descriptors; how many there were."""
-    left = length
-    while left:
-        done = _copy_some(source, target, offset + length - left, left)
-        if not done:
-            break
-        left -= done
-    return length - left
+        size, copied = os.fstat(read.fileno()).st_size, 0
+        while copied < size:
+            done = _copy_some(
+                read.fileno(), written.fileno(), copied, size - copied
+            )
+            if not done:  # it has become shorter
+                break
+            copied += done
 
 
 def _copy_some(source: int, target: int, offset: int, length: int) -> int:

@@ -1,4 +1,3 @@
-import errno
 import itertools
 import os
 import random
@@ -224,16 +223,6 @@ def test_large_files_have_wide_offsets(tmp_path, clip, monkeypatch):
     write_pieces(tmp_path / "large.mp4", [track_of(clip.path)] * 2, FPS)
     assert b"co64" in (tmp_path / "large.mp4").read_bytes()
     assert codes_of(tmp_path / "large.mp4") == [*range(25)] * 2
-
-
-@pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS])
-def test_where_the_system_cannot_copy_ranges(code, tmp_path, clip, monkeypatch):
-    def cannot(*_):
-        raise OSError(code, "no")
-
-    monkeypatch.setattr(os, "copy_file_range", cannot)
-    write_pieces(tmp_path / "copy.mp4", [track_of(clip.path)], FPS)
-    assert (tmp_path / "copy.mp4").read_bytes() == clip.path.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from piperline.video.decoder import Picture, rgb
+from piperline.video.planes import is_full_range
 
 Blocks = NDArray[np.float32]
 
@@ -31,7 +32,6 @@ _SURE = 0.5
 _LIMITED_TO_FULL = np.clip(
     np.round((np.arange(256) - 16) * 255 / 219), 0, 255
 ).astype(np.uint8)
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _BT709 = 1  # AVCOL_SPC_BT709
 _PLANAR = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"}
@@ -66,10 +66,7 @@ class View:
             luma = _plane(picture.reformat(format="yuvj444p").planes[0])
             kept = luma[::luma_step, ::luma_step].copy()
             return cls(kept, _block_means(pixels, BLOCK, BLOCK))
-        is_full = (
-            picture.format.name.startswith("yuvj")
-            or picture.color_range == _FULL_RANGE
-        )
+        is_full = is_full_range(picture)
         kept = planes[0][::luma_step, ::luma_step]
         luma = kept.copy() if is_full else _LIMITED_TO_FULL[kept]
         return cls(luma, _blocks(planes, is_full=is_full))

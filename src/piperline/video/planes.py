@@ -15,9 +15,9 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 
 _PLANAR = {"yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p"}
-_FULL = 2  # AVCOL_RANGE_JPEG
 
 # Tables in FFmpeg's words: `val` is a sample, `x` and `y` are those of the blue and of the red
 # difference; what is behind the point is cut off. 255 steps become 219 of luma, 224 of chroma.
@@ -41,7 +41,7 @@ def is_full_range(picture: VideoFrame) -> bool:
     """Whether a picture has planes of full range, as a decoded JPEG has; grey ones too."""
     name = picture.format.name
     if name in _PLANAR:
-        return picture.color_range == _FULL
+        return picture.color_range == ColorRange.JPEG
     return name == "gray" or name.replace("yuvj", "yuv") in _PLANAR
 
 
@@ -96,8 +96,11 @@ class _Filter:
             luma, chroma = self._grey(half)
         else:
             recorded = self._then("extractplanes", "y+u+v", self._source)
-            split = self._exchanged if exchange else self._limited
-            luma, chroma = split(recorded, size)
+            luma, chroma = (
+                self._exchanged(recorded, size)
+                if exchange
+                else self._limited(recorded)
+            )
         if form not in {"gray", "yuv420p", "yuvj420p"}:
             chroma = [self._scaled(plane, half, "area") for plane in chroma]
         # A format with a "j" is full range, whatever is said of it: the planes change into another.
@@ -122,9 +125,7 @@ class _Filter:
         both = self._then("split", "2", neutral)
         return self._then("lut", _LIMITED_LUMA, (luma, 1)), [both, (both, 1)]
 
-    def _limited(
-        self, recorded: FilterContext, _size: tuple[int, int]
-    ) -> _Planes:
+    def _limited(self, recorded: FilterContext) -> _Planes:
         luma = self._then("lut", _LIMITED_LUMA, recorded)
         chroma = [
             self._then("lut", _LIMITED_CHROMA, (recorded, plane))
