@@ -1,7 +1,7 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -79,10 +79,10 @@ def assemble(
     """
     # another attempt may be at work as well
     folder = staging.root / f"dataset-{own_name()}"
-    schema = write_dataset(staging, plan, folder, standing)
+    schema, known = write_dataset(staging, plan, folder, standing)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
-    publish(folder, output, replaces=replaces)
+    publish(folder, output, replaces=replaces, known=known)
     return schema
 
 
@@ -99,7 +99,7 @@ def sweep(output: Path) -> None:
 
 def write_dataset(
     staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
-) -> Schema:
+) -> tuple[Schema, Collection[str]]:
     """Write the dataset of a plan whose episodes are all at hand.
 
     Args:
@@ -109,7 +109,7 @@ def write_dataset(
         standing: has the episodes that are not staged.
 
     Returns:
-        The dataset's schema.
+        The dataset's schema; and its files that were on the disk before, staged or standing.
 
     Raises:
         TaskFailed: an episode is not staged.
@@ -155,7 +155,7 @@ def write_dataset(
         verdict_of(folder, expected) if job.settings.verify else None,
         known=known_parts([standing.dataset] if standing else [], origins),
     )
-    return schema
+    return schema, origins.files.keys()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from piperline.features import CAMERA_PREFIX, Feature
 from piperline.files import LARGEST_TABLE, read_json
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.output.ours import check_bytes, state
+from piperline.output.ours import check_rows, state
 from piperline.recordings.beside import Beside
 from piperline.recordings.images import CameraHeader
 from piperline.seal.seal import Seal
@@ -272,8 +272,7 @@ class StandingDataset:
         Raises:
             OutputExists: it is not, or has no seal.
         """
-        root = self.dataset.root
-        check_bytes(root, unread=("videos/",))
+        check_rows(self.dataset.root)
 
     def encoded(self, made: MadeEpisode, edit: DatasetEdit) -> EncodedEpisode:
         """An episode, nothing decoded and nothing encoded.
