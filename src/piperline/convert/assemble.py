@@ -203,7 +203,7 @@ class _AtHand:
     ) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]]:
         """Each planned episode, and what is taken over of it; None where it is staged."""
         standing = self._standing
-        made = self._plan.made
+        made = iter(self._plan.made)
         for planned in self._plan.episodes:
             pieces = [next(made) for _ in planned.made]
             if standing and standing.has(planned, self._plan):

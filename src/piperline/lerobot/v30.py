@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.features import BOOKKEEPING, Schema
 from piperline.files import copy_file, link_or_copy, make_below
 from piperline.lerobot.columns import (
     NumberedEpisode,
@@ -262,22 +262,19 @@ class V30Writer(DatasetWriter):
         Quantiles of columns are those of all rows, those of cameras of all histograms.
         """
         features = {**self._schema.features, **BOOKKEEPING}
-        found = dict(self._stats)
-        for key, stats in self._stats.items():
-            if is_numeric(features[key]):
-                found[key] = replace(
-                    stats, quantiles=self._quantiles(key, features[key])
-                )
-        return found
-
-    def _quantiles(
-        self,
-        key: str,
-        feature: Feature,
-    ) -> Mapping[str, Any]:
-        return column_quantiles(
-            self._data.paths, key, feature, self._numbering.frames
+        numeric = {
+            key: features[key]
+            for key in self._stats
+            if is_numeric(features[key])
+        }
+        quantiles = column_quantiles(
+            self._data.paths, numeric, self._numbering.frames
         )
+        found = {
+            key: replace(self._stats[key], quantiles=known)
+            for key, known in quantiles.items()
+        }
+        return {**self._stats, **found}
 
 
 def _stats_names(schema: Schema) -> list[str]:

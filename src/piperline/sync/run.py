@@ -292,12 +292,11 @@ def _bring_into_step(
 
 
 def _result(output: Path, found: _Round, plan: Plan) -> SyncResult:
-    made = list(plan.made)
-    tasks = (episode.tasks for episode in made)
+    tasks = (episode.tasks for episode in plan.made)
     return SyncResult(
         output=output,
         format=plan.job.format,
-        episodes=len(made),
+        episodes=len(plan.made),
         frames=plan.frames,
         cameras=len(plan.episodes[0].cameras),
         tasks=tuple(dict.fromkeys(chain.from_iterable(tasks))),
