@@ -25,7 +25,12 @@ from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import DatasetWriter, WriterOptions, open_writer
+from piperline.lerobot import (
+    DatasetWriter,
+    Origins,
+    WriterOptions,
+    open_writer,
+)
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
@@ -109,7 +114,7 @@ def write_dataset(
         standing: has the episodes that are not staged.
 
     Returns:
-        The dataset's schema; and its files that were on the disk before, staged or standing.
+        The dataset's schema; and its files that were on the disk before, as others of `standing`.
 
     Raises:
         TaskFailed: an episode is not staged.
@@ -155,7 +160,18 @@ def write_dataset(
         verdict_of(folder, expected) if job.settings.verify else None,
         known=known_parts([standing.dataset] if standing else [], origins),
     )
-    return schema, origins.files.keys()
+    return schema, list(_standing_files(origins, standing))
+
+
+def _standing_files(
+    origins: Origins, standing: Standing | None
+) -> Iterator[str]:
+    """The files that are those of a dataset that was published."""
+    if standing:
+        root = f"{standing.dataset.root}/"
+        for name, source in origins.files.items():
+            if str(source).startswith(root):
+                yield name
 
 
 @contextmanager
