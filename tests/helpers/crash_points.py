@@ -236,14 +236,19 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
 }
 
 
-LATE = ("av.subtitles.stream", "numpy.ma", "pyarrow.compute")
+_LATE = ("av.subtitles.stream", "numpy.ma", "pyarrow.compute")
 """What commands import on their way: done once, the forks need not do it again."""
+
+
+def import_all() -> None:
+    """Import what is imported late otherwise, before processes are forked."""
+    for name in _LATE:
+        importlib.import_module(name)
 
 
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
-    for name in LATE:
-        importlib.import_module(name)
+    import_all()
     second = SecondRuns(lambda: run(site), exchange=exchange)
     shutil.copytree(folder / "start", site)
     first = forked(lambda: _stopping(lambda: run(site), exchange=exchange))
@@ -346,6 +351,11 @@ def forked(body: Callable[[], int]) -> int:
     return pid
 
 
+def stop_here() -> None:
+    """Stop this process, whichever of its threads this is, until it is told to go on."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
 def stopped(pid: int) -> bool:
     """Whether a process stops, once it has done so or has ended."""
     return os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
@@ -383,7 +393,7 @@ def _code(
 def _stop_before_changes() -> None:
     def look(event: str, arguments: tuple[object, ...]) -> None:
         if is_change(event, arguments):
-            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            stop_here()
 
     sys.addaudithook(look)
 
