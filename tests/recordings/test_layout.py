@@ -141,7 +141,7 @@ def test_a_layout_survives_its_json(name):
 
 
 def test_a_layout_of_an_absurd_size_is_refused(tmp_path):
-    with pytest.raises(LayoutError, match="larger than 1 MiB"):
+    with pytest.raises(LayoutError, match="at most 1 MiB"):
         load_layout(write(tmp_path, GOOD + "#" * (2 << 20)))
 
 

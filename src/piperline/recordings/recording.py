@@ -271,12 +271,12 @@ class Recording:
     ) -> Episode | None:
         """The first episode that is what `layout` says, among the first so many, or all."""
         other = Recording(self.path, layout, self._file)
+        names = islice(other._roots(), most)
+        found = (other._fitting(name) for name in names)
         try:
-            names = list(islice(other._roots(), most))
+            return next(filter(None, found), None)
         except PiperlineError:
             return None
-        found = (other._fitting(name) for name in names)
-        return next((episode for episode in found if episode is not None), None)
 
     def share_of(self, layout: Layout) -> float:
         """The share of a layout's datasets that are there in the first episode, 0 to 1."""

@@ -273,9 +273,7 @@ def _unreadable(errors: Sequence[PiperlineError]) -> Iterator[Finding]:
             yield _with_others(_unreadable_one(others[0]), others)
 
 
-def _with_others(
-    finding: Finding, alike: Sequence[PiperlineError]
-) -> Finding:
+def _with_others(finding: Finding, alike: Sequence[PiperlineError]) -> Finding:
     """A finding that stands for some; its numbers name all of them."""
     names = [str((error.place or Place()).episode) for error in alike]
     return replace(

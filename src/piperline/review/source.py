@@ -240,7 +240,8 @@ def _names(
                     raise bad[name]
                 recording.episode(name).check_structure()
             except PiperlineError as error:
-                problems[name] = error
+                # its traceback would keep the episode open
+                problems[name] = error.with_traceback(None)
             else:
                 found.append(name)
     return found, problems
