@@ -244,6 +244,13 @@ _NOT_WRITABLE = {
 }
 
 
+LARGER_FILES = (
+    "a limit of file size within which the output fits",
+    "raise the limit, `ulimit -f unlimited`, and run the same command again",
+)
+"""What is expected, and what to do, where a file may not grow."""
+
+
 def _has_no_inodes(path: Path) -> bool:
     """Whether a file system is full by its number of files."""
     there = next(one for one in (path, *path.parents) if one.exists())
@@ -278,6 +285,8 @@ def output_error(
         expected = "room for the output"
         step = "make room: what is done is kept, and the same command goes on from there"
     step = no_room or step
+    if code == errno.EFBIG:
+        expected, step = LARGER_FILES
     if code in _BROKEN:
         expected = "a disk that takes what is written"
         step = (

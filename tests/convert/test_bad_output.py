@@ -215,6 +215,7 @@ def test_a_limit_of_file_size(tmp_path, recording):
     done = shell(script, PIPERLINE, recording, tmp_path, mounts=False)
     assert done.returncode == 5, done.stderr
     assert "error: the file size limit is reached" in done.stderr
+    assert "next:     raise the limit, `ulimit -f unlimited`" in done.stderr
     assert not (tmp_path / "dataset").exists()
 
 

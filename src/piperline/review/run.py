@@ -120,6 +120,8 @@ def review(
         subject, units, unread = find_subject(
             inputs, named, pictures=pictures, read=pool.read
         )
+        if not units:
+            raise _nothing([one.error for one in unread])
         folder = ReviewFolder(Path(output))
         stack.enter_context(folder.opened())
         films = folder.videos.absolute() if pictures and videos else None
