@@ -285,6 +285,14 @@ def read_plan(path: Path) -> EditPlan:
     try:
         text = read_plain(path, _LARGEST_PLAN).decode()
         document = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise UsageError(
+            "there is no plan",
+            place=place,
+            expected="a TOML file",
+            found="nothing of that name",
+            next_step="check the path, or write one with `piperline review`",
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             "the plan cannot be read",
