@@ -238,6 +238,7 @@ _NOT_WRITABLE = {
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
     errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EEXIST: "a file, or a link that leads nowhere, lies in the place of a folder",
     errno.ENAMETOOLONG: "a name is longer than the file system takes",
     errno.EBUSY: "a folder cannot be renamed: it is a mount point, or another program holds it",
     errno.EXDEV: "a folder cannot be renamed: it, or its place, lies on another file system",

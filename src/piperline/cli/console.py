@@ -48,6 +48,10 @@ _EXPECTED_AND_NEXT = {
         "a disk that works",
         "see what `dmesg` says of the disk, and run the same command again",
     ),
+    errno.EEXIST: (
+        "a folder, or nothing",
+        "move away what lies there, a file or a link that leads nowhere",
+    ),
     errno.ENOENT: ("a file or folder of that name", "check the path"),
 }
 _OTHERWISE = (

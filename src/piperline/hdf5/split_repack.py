@@ -490,10 +490,6 @@ def _make_room(todo: Sequence[NewFile]) -> None:
     needed = min(planned, sum(source.size for source in sources))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise OutputError(
-            "this is a file, not a folder", place=Place(file=folder)
-        ) from None
     except OSError as error:
         raise output_error(error, folder) or error from error
     free = shutil.disk_usage(folder).free
