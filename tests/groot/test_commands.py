@@ -247,3 +247,13 @@ def test_json_that_is_nested_too_deep_is_told(copy, capsys, words):
     (copy / "meta" / "modality.json").write_text("[" * 1_000_000)
     assert run(app, [*words, str(copy)]) == 1
     assert "modality.json" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("fps", ["1" + "0" * 400, "0.2", "NaN"])
+def test_an_absurd_rate_is_no_traceback(call, copy, fps):
+    path = copy / "meta/info.json"
+    path.write_text(path.read_text().replace('"fps": 30', f'"fps": {fps}', 1))
+    assert f'"fps": {fps}' in path.read_text()
+    status, out, _ = call("preflight", copy, "--json", "--tables-only")
+    assert status in {0, 1}
+    assert "findings" in json.loads(out)

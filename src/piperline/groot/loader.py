@@ -6,7 +6,6 @@ and careless about others, and the checks have to see what it sees. From `LeRobo
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +31,7 @@ DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
 _REMEDY = "put the file back from a copy, or convert again"
 _DEFAULT_FPS = 30  # GR00T's own
+_HIGHEST_FPS = 1 << 20
 _FIELDS = frozenset({"episode_chunk", "episode_index", "video_key"})
 _NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
@@ -476,11 +476,9 @@ def _is_feature(entry: object) -> bool:
 
 
 def _rate(fps: object) -> int:
-    return (
-        round(fps)
-        if isinstance(fps, int | float) and 0 < fps < math.inf
-        else _DEFAULT_FPS
-    )
+    if isinstance(fps, int | float) and 1 <= fps <= _HIGHEST_FPS:
+        return round(fps)
+    return _DEFAULT_FPS
 
 
 def _is_template(template: object) -> bool:
