@@ -257,3 +257,14 @@ def test_an_absurd_rate_is_no_traceback(call, copy, fps):
     status, out, _ = call("preflight", copy, "--json", "--tables-only")
     assert status in {0, 1}
     assert "findings" in json.loads(out)
+
+
+def test_a_shape_of_terabytes_is_a_finding(call, copy):
+    path = copy / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.state"]["shape"] = [10**12]
+    path.write_text(json.dumps(info))
+    status, out, _ = call("preflight", copy, "--json")
+    assert status == 1
+    found = json.loads(out)["findings"]
+    assert "features with a dtype" in found[0]["message"]

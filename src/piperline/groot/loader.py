@@ -23,6 +23,7 @@ from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
 from piperline.lerobot.folder import DatasetFolder
+from piperline.lerobot.info import fits_a_row
 from piperline.lerobot.parquet import ParquetRows
 from piperline.lerobot.paths import PathTemplate
 from piperline.text import is_utf8
@@ -470,9 +471,10 @@ def _is_feature(entry: object) -> bool:
     ):
         return False
     shape = entry.get("shape") or []
-    return isinstance(shape, list) and all(
+    are_sizes = isinstance(shape, list) and all(
         type(size) is int and size > 0 for size in shape
     )
+    return are_sizes and fits_a_row(entry["dtype"], shape)
 
 
 def _rate(fps: object) -> int:
