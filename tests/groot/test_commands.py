@@ -268,3 +268,17 @@ def test_a_shape_of_terabytes_is_a_finding(call, copy):
     assert status == 1
     found = json.loads(out)["findings"]
     assert "features with a dtype" in found[0]["message"]
+
+
+def test_pipes_in_the_place_of_configs_are_not_waited_for(call, copy, tmp_path):
+    os.mkfifo(tmp_path / "mine.py")
+    status, out, _ = call(
+        "preflight", copy, "--config", tmp_path / "mine.py", "--tables-only"
+    )
+    assert status == 1
+    assert "not a plain file" in out
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out/modality.json")
+    status, _, err = call("config", copy, "--output", tmp_path / "out")
+    assert status == 5
+    assert "modality.json: already exists and differs" in err
