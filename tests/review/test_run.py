@@ -367,9 +367,14 @@ def test_of_nothing_that_can_be_read_no_folder_is_made(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pipe_in_the_place_of_the_plan_is_not_waited_for(tmp_path):
+def test_pipes_in_the_folder_of_a_review_are_not_waited_for(tmp_path):
     recording = write_piper(tmp_path / "a.hdf5", episodes=1)
     review([recording], tmp_path / "out", workers=1, pictures=False)
+    (kept,) = (tmp_path / "out/signals").glob("*.npz")
+    kept.unlink()
+    os.mkfifo(kept)
+    again = review([recording], tmp_path / "out", workers=1, pictures=False)
+    assert (again.episodes, again.reused) == (1, 0)
     (tmp_path / "out/plan.toml").unlink()
     os.mkfifo(tmp_path / "out/plan.toml")
     with pytest.raises(OutputExists, match="in the place of the plan"):
