@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 
 from piperline.cli.app import app, run
@@ -56,9 +57,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # it measures itself by now
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(item: pytest.Item) -> Generator[None]:
-        """Measure the processes of tests that are marked so: they run lines that no test runs."""
+        """Measure the processes of tests that are marked so: they run lines that no test runs.
+
+        Tests that repeat what others run are not measured at all if they are marked so.
+        """
         _measure(item.get_closest_marker("measured") is not None)
-        return (yield)
+        coverage = Coverage.current()
+        if coverage is None or item.get_closest_marker("unmeasured") is None:
+            return (yield)
+        coverage.stop()
+        try:
+            return (yield)
+        finally:
+            coverage.start()
 
 
 FIRST = ("slurm", "slow", "oracle")

@@ -222,7 +222,7 @@ def test_a_run_that_ends_between_the_name_and_the_removal_of_shards(
         "out",
         "--slurm",
         "--workers",
-        "2",
+        "1",
         "--wait",
     ]
     standin.hold()
@@ -246,7 +246,7 @@ def test_names_with_spaces(tmp_path, standin, capsys):
         "my set",
         "--slurm",
         "--workers",
-        "2",
+        "1",
         "--logs-dir",
         "the logs",
         "--wait",
@@ -295,7 +295,7 @@ def test_a_file_of_the_dataset_has_gone(tmp_path, capsys):
         "out",
         "--slurm",
         "--workers",
-        "2",
+        "1",
         "--wait",
     ]
     assert run(app, words) == 0

@@ -25,13 +25,20 @@ from piperline.convert.job import Job, make_job
 from piperline.convert.stage import staging_area
 from piperline.errors import PiperlineError
 from piperline.recordings.layout import load_layout
-from tests.helpers.crash_points import in_this_process
+from tests.helpers.crash_points import (
+    InThisProcess,
+    forked,
+    import_all,
+    in_this_process,
+    is_change,
+    stop_here,
+    stopped,
+)
 from tests.helpers.trees import tree
-
-_CHANGES = {"os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
 
 
 def main(folder: Path) -> None:
+    import_all()
     changes = _one_of_each_kind(_Site(folder, "undisturbed"))
     for change in changes:
         _first_waits_for_all(_Site(folder, f"all-{change}"), change)
@@ -51,7 +58,12 @@ class _Site:
         (self.job.root / "id").write_text("the same in each try")
         target = self.root / "home/set"
         work = plan_shards(
-            [folder / "data"], target, _one_camera(), self.job, world=1
+            [folder / "data"],
+            target,
+            _one_camera(),
+            self.job,
+            world=1,
+            pool=InThisProcess(),  # type: ignore[arg-type]
         )
         target.parent.mkdir(parents=True)
         with (
@@ -63,7 +75,9 @@ class _Site:
     def attempt(self, stop_before: int = -1) -> int:
         """Start an attempt, which stops before a change of that number; its process."""
         changes = _Changes(self.root, stop_before)
-        return _forked(lambda: changes.follow(self.job, self.digest))
+        return forked(
+            lambda: _code(lambda: changes.follow(self.job, self.digest))
+        )
 
     def tell(self, **known: object) -> None:
         """Tell what came of a try, and remove it."""
@@ -96,24 +110,20 @@ def _one_of_each_kind(site: _Site) -> list[int]:
 
 def _first_waits_for_all(site: _Site, number: int) -> None:
     first = site.attempt(number)
-    stopped = _stopped(first)
+    waits = stopped(first)
     second = _ended(site.attempt())
     site.tell(
-        changes=[number], codes=[second, _went_on(first) if stopped else -1]
+        changes=[number], codes=[second, _went_on(first) if waits else -1]
     )
 
 
 def _each_waits(site: _Site, one: int, other: int) -> None:
     first = site.attempt(one)
-    _stopped(first)
+    stopped(first)
     second = site.attempt(other)
-    waits = _stopped(second)
+    waits = stopped(second)
     codes = [_went_on(first), _went_on(second) if waits else 0]
     site.tell(changes=[one, other], codes=codes)
-
-
-def _stopped(pid: int) -> bool:
-    return os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
 
 
 def _ended(pid: int) -> int:
@@ -125,19 +135,15 @@ def _went_on(pid: int) -> int:
     return _ended(pid)
 
 
-def _forked(body: Callable[[], object]) -> int:
-    """A process that does `body`; its code is 0, 1 for an error that is told, or 2."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 2
+def _code(body: Callable[[], object]) -> int:
+    """0, 1 for an error that is told, or 2."""
     try:
         body()
-        code = 0
     except (PiperlineError, FileNotFoundError):
-        code = 1
-    finally:
-        os._exit(code)
+        return 1
+    except BaseException:  # noqa: BLE001 - the parent tells the code
+        return 2
+    return 0
 
 
 class _Changes:
@@ -156,13 +162,13 @@ class _Changes:
         Path(job.root.parents[1] / "changes.json").write_text(json.dumps(kinds))
 
     def _count(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self._below or not _is_change(event, arguments):
+        if not self._below or not is_change(event, arguments):
             return
         paths = [str(part) for part in arguments if self._below in str(part)]
         if not paths:
             return
         if len(self._kinds) == self._stop_before:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            stop_here()
         self._kinds.append(" ".join([event, *map(_kind, paths)]))
 
 
@@ -179,15 +185,6 @@ def _kind(path: str) -> str:
     name = parts[own].partition("tmp-")[0] if own < len(parts) else ""
     return "/".join(
         [*parts[:own], name, "inside" if own + 1 < len(parts) else ""]
-    )
-
-
-def _is_change(event: str, arguments: tuple[object, ...]) -> bool:
-    if event != "open":
-        return event in _CHANGES
-    flags = arguments[2]
-    return isinstance(flags, int) and bool(
-        flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     )
 
 

@@ -65,6 +65,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("case", MATRIX, ids=str)
 def test_written_read_moved_and_moved_back(case, version, tmp_path):
     episodes = case.make(tmp_path / "in")

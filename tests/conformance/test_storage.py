@@ -140,6 +140,7 @@ MATRIX = [
 ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("case", MATRIX, ids=str)
 def test_converted_moved_and_moved_back(case, tmp_path):

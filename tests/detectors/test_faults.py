@@ -28,11 +28,12 @@ FAULTS = [
         name, strength, id=f"{name}-{STRENGTHS[strength]}", marks=marks
     )
     for name in KINDS
-    for strength, marks in ((1, ()), (2, pytest.mark.slow))
+    for strength, marks in ((1, pytest.mark.unmeasured), (2, pytest.mark.slow))
 ]
 """The middle and the strong ones: all of them are to be found."""
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("style", CLEAN.values(), ids=CLEAN)
 def test_a_set_without_faults_is_silent(style):
     assert [str(finding) for finding in found_in(clean_set(style, 5))] == []

@@ -1,10 +1,13 @@
-"""A program: a command killed before each of its changes to the file system, and then run again.
+"""A program: a command ended before each of its changes to the file system, and then run again.
 
     python -m tests.helpers.crash_points COMMAND FOLDER
 
-`FOLDER/data` holds recordings, or whatever the command takes (see `COMMANDS`). For each change a
+`FOLDER/start` holds recordings, or whatever the command takes (see `COMMANDS`). For each change a
 line tells what came of it, as JSON: which change, the exit code of the second run, and what lies in
 the folder in the end.
+
+One run does it for all changes: stopped before each of them, it leaves what it would leave if it
+were killed there. A second run is made with a copy of that; then the first goes on.
 """
 
 import importlib
@@ -14,7 +17,9 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -41,6 +46,7 @@ from piperline.errors import (
     VideoError,
     output_error,
 )
+from piperline.files import identity
 from piperline.hdf5.copy import NewFile, write_file
 from piperline.hdf5.split_repack import (
     check_leftovers,
@@ -230,47 +236,77 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
 }
 
 
-LATE = ("av.subtitles.stream", "numpy.ma", "pyarrow.compute")
+_LATE = ("av.subtitles.stream", "numpy.ma", "pyarrow.compute")
 """What commands import on their way: done once, the forks need not do it again."""
+
+
+def import_all() -> None:
+    """Import what is imported late otherwise, before processes are forked."""
+    for name in _LATE:
+        importlib.import_module(name)
 
 
 def main(command: str, folder: Path, *, exchange: bool) -> None:
     run, site = COMMANDS[command], folder / "site"
-    for name in LATE:
-        importlib.import_module(name)
+    import_all()
     second = SecondRuns(lambda: run(site), exchange=exchange)
+    shutil.copytree(folder / "start", site)
+    first = forked(lambda: _stopping(lambda: run(site), exchange=exchange))
     before: dict[str, str] = {}
     for number in itertools.count():
-        shutil.copytree(folder / "start", site)
-        killed = (
-            _ended(
-                _forked(
-                    lambda: run(site), kill_before=number, exchange=exchange
-                )
-            )
-            == 137
-        )
+        waits = stopped(first)
         left = _without_own_names(tree(site))
         # else it was about to change what is the same as it was
-        if left != before or not killed:
-            told = {
-                "change": number,
-                "again": second.run(),
-                "site": _made(site),
-            }
+        if left != before or not waits:
+            told = {"change": number, **_ended_here(site, second)}
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
         before = left
-        shutil.rmtree(site)
-        if not killed:
+        if not waits:
             return
+        os.kill(first, signal.SIGCONT)
+
+
+_IDENTITY = re.compile(rb"\b\d+ \d+\b")
+_LONGEST_RECORD = 1000
+"""Bytes of the files that name a folder by its identity, at the most."""
+
+
+def _ended_here(site: Path, second: "SecondRuns") -> dict[str, object]:
+    """What a second run makes of what lies there; afterwards all is as it was."""
+    kept = site.with_name("kept")
+    site.rename(kept)
+    _copy(kept, site)
+    told = {"again": second.run(), "site": _made(site)}
+    shutil.rmtree(site)
+    kept.rename(site)
+    return told
+
+
+def _copy(folder: Path, copy: Path) -> None:
+    """Copy a folder; where its files name folders in it by identity, they name the copies."""
+    shutil.copytree(folder, copy, symlinks=True)
+    copies = {
+        identity(path).encode(): identity(
+            copy / path.relative_to(folder)
+        ).encode()
+        for path in folder.rglob("*")
+        if path.is_dir()
+    }
+    for path in copy.rglob("*"):
+        if path.is_file() and path.stat().st_size < _LONGEST_RECORD:
+            text = path.read_bytes()
+            named = _IDENTITY.sub(
+                lambda known: copies.get(known[0], known[0]), text
+            )
+            if named != text:
+                path.write_bytes(named)
 
 
 class SecondRuns:
     """One process that does all second runs: what Python sets up at first, it does once.
 
-    None of them is killed, so threads may stay behind; those that are killed are forked from a
-    process that has none.
+    Threads may stay behind in it, so nothing is forked from it.
     """
 
     def __init__(self, run: Callable[[], None], *, exchange: bool) -> None:
@@ -307,24 +343,44 @@ def _without_own_names(files: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _forked(
-    body: Callable[[], None], *, kill_before: int, exchange: bool
-) -> int:
-    """The number of a process that does `body`.
-
-    It ends with 0, with 1 if it fails, with 137 if it is killed.
-    """
+def forked(body: Callable[[], int]) -> int:
+    """The number of a process that does `body` and ends with the code that this gives."""
     pid = os.fork()
-    if pid:
-        return pid
-    _kill_before(kill_before)
-    os._exit(_code(body, exchange=exchange))
+    if not pid:
+        os._exit(body())
+    return pid
 
 
-def _code(body: Callable[[], None], *, exchange: bool) -> int:
+def stop_here() -> None:
+    """Stop this process, whichever of its threads this is, until it is told to go on."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process stops, once it has done so or has ended."""
+    return os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+
+
+def _stopping(body: Callable[[], None], *, exchange: bool) -> int:
+    """Without exchange, what comes before the first one is the same as with it."""
+    if exchange:
+        _stop_before_changes()
+    return _code(body, exchange=exchange, tried=_stop_before_changes)
+
+
+def _code(
+    body: Callable[[], None],
+    *,
+    exchange: bool,
+    tried: Callable[[], None] = lambda: None,
+) -> int:
+    def cannot(_one: Path, _other: Path) -> bool:
+        tried()
+        return False
+
     try:
         with patch.object(
-            publish, "_exchange", publish._exchange if exchange else _none
+            publish, "_exchange", publish._exchange if exchange else cannot
         ):
             body()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells it
@@ -334,35 +390,21 @@ def _code(body: Callable[[], None], *, exchange: bool) -> int:
     return 0
 
 
-def _none(_one: Path, _other: Path) -> bool:
-    return False
+def _stop_before_changes() -> None:
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        if is_change(event, arguments):
+            stop_here()
+
+    sys.addaudithook(look)
 
 
-def _kill_before(number: int) -> None:
-    made = 0
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal made
-        if not _is_change(event, arguments):
-            return
-        if made == number:
-            os._exit(137)
-        made += 1
-
-    sys.addaudithook(count)
-
-
-def _is_change(event: str, arguments: tuple[object, ...]) -> bool:
+def is_change(event: str, arguments: tuple[object, ...]) -> bool:
     if event != "open":
         return event in _CHANGES
     flags = arguments[2]
     return isinstance(flags, int) and bool(
         flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     )
-
-
-def _ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands are killed before each of their changes to the file system, and run again."""
+"""Commands end before each of their changes to the file system, and are run again."""
 
 import json
 import os
@@ -34,6 +34,8 @@ OF_HDF5 = ("repack",)
 """Their files are opened by HDF5 itself: only names are seen here."""
 LEAST = 20
 """Changes that each of them makes, at the least."""
+FEW = 5
+"""Those of HDF5, and those from the first exchange on where the file system has none."""
 
 
 def start(folder: Path, command: str) -> None:
@@ -108,7 +110,7 @@ def tries(folder: Path, command: str, *options: str) -> list[dict[str, Any]]:
 def test_killed_before_each_change(tmp_path, command, options):
     told = tries(tmp_path, command, *options)
     undisturbed, on_what_is_done = told[-1]["site"], told[-1]["again"]
-    assert len(told) > (5 if command in OF_HDF5 else LEAST)
+    assert len(told) > (FEW if command in OF_HDF5 or options else LEAST)
     wrong = {
         each["change"]: (
             each["again"],

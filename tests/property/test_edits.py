@@ -18,7 +18,10 @@ from piperline.transfer import edit
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
-pytestmark = pytest.mark.usefixtures("workers_in_threads")
+pytestmark = [
+    pytest.mark.unmeasured,
+    pytest.mark.usefixtures("workers_in_threads"),
+]
 
 TOLD = {"meta/piperline.json", str(SEAL)}
 """What tells how a dataset was made: whether of recordings or of a dataset."""

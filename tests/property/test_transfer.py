@@ -19,6 +19,8 @@ from tests.helpers.episodes import make_clip, make_episode
 from tests.helpers.trees import tree
 from tests.helpers.videos import packets
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):

@@ -196,10 +196,7 @@ def _moves_with(
     likeness = {}
     for arm in arms:
         speed = _arm_speed(collection, episode, arm)
-        lags = range(-_MOST_LAG, _MOST_LAG + 1, 2)
-        likeness[arm] = max(
-            correlation(*shifted(motion, speed, lag)) for lag in lags
-        )
+        likeness[arm] = lag_correlations(motion, speed, _MOST_LAG)[::2].max()
     less, most = sorted(arms, key=likeness.__getitem__)
     clear = likeness[most] > 0.5 and likeness[most] - likeness[less] > 0.25
     return most if clear else None

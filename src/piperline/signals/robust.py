@@ -94,6 +94,58 @@ def shifted(
 def lag_correlations(
     late: Floats, early: Floats, most: int
 ) -> NDArray[np.float64]:
-    """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`, float64."""
-    lags = range(-most, most + 1)
-    return np.array([correlation(*shifted(late, early, lag)) for lag in lags])
+    """Correlations of `late[t + lag]` with `early[t]` for lags from `-most` to `most`, float64.
+
+    Both are of one shape, (T,) or (T, D). The correlations are those of `correlation`; its sums
+    over the rows of a lag come from running ones.
+    """
+    lags, length = np.arange(-most, most + 1), len(late)
+    rows = np.maximum(length - np.abs(lags), 0)
+    first = np.minimum(np.maximum(lags, 0), length)
+    a = _Running(late, first, first + rows)
+    first = np.minimum(np.maximum(-lags, 0), length)
+    b = _Running(early, first, first + rows)
+    products = np.zeros(len(lags))
+    for one, other in zip(a.columns, b.columns, strict=True):
+        products += np.correlate(np.pad(one, most), other, "valid")
+    count = np.maximum(rows, 1) * len(a.columns)
+    size = np.sqrt(a.squares(count) * b.squares(count))
+    found: NDArray[np.float64] = np.divide(
+        products - a.sums * b.sums / count,
+        size,
+        out=np.zeros(len(lags)),
+        where=size > 1e-12,
+    )
+    return found
+
+
+class _Running:
+    """Sums of values, (T,) or (T, D), over several spans of rows."""
+
+    def __init__(
+        self,
+        values: Floats,
+        start: NDArray[np.intp],
+        stop: NDArray[np.intp],
+    ) -> None:
+        exact = values.astype(np.float64).reshape(len(values), -1)
+        exact -= exact.mean()
+        self.columns = exact.T
+        self.sums = _between(exact.sum(axis=1), start, stop)
+        squares = (exact**2).sum(axis=1)
+        self._squares = _between(squares, start, stop)
+        self._all = float(squares.sum())
+
+    def squares(self, count: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The squared distances from the mean of `count` values; 0 where they do not vary."""
+        found = self._squares - self.sums**2 / count
+        # What is left of a difference of sums is rounding noise there.
+        return np.where(found > 1e-10 * self._all, found, 0.0)
+
+
+def _between(
+    values: Floats, start: NDArray[np.intp], stop: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    running = np.concatenate([[0.0], np.cumsum(values)])
+    between: NDArray[np.float64] = running[stop] - running[start]
+    return between
