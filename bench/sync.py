@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.sync [EPISODES]
 
-CPU seconds of whole commands, start-up included, in turn; medians, and what a dataset that is in
-step costs. The table goes into bench/README.md. The old videos are small, so that what each episode costs
-beside its bytes shows.
+Whole commands, start-up included, in turn; medians, and what a dataset that is in step costs. The
+table goes into bench/README.md. The old videos are small, so that what each episode costs beside
+its bytes shows.
 """
 
 import shutil
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import ROUNDS, Command, cost
+from bench.measure import ROUNDS, Command, Cost, cost
 from bench.results import publish
 from bench.run import CACHE, LOG, PIPERLINE
 from tests.helpers.recordings import write_piper
@@ -32,16 +32,27 @@ def record(folder: Path, first: int, episodes: int) -> None:
             write_piper(path, episodes=PER_FILE, lengths=LENGTH)
 
 
-def convert(data: Path, output: Path, version: str) -> float:
-    """Seconds of CPU of a conversion."""
+def convert(data: Path, output: Path, version: str) -> Cost:
+    """What a conversion costs."""
     command: Command = [PIPERLINE, "convert", data, "--output", output]
     options: Command = ["--format", version, "--overwrite", "--no-resume"]
-    return cost([*command, *options], LOG).cpu
+    return cost([*command, *options, "--no-review"], LOG)
 
 
-def sync(data: Path, output: Path) -> float:
-    """Seconds of CPU of a sync."""
-    return cost([PIPERLINE, "sync", data, output], LOG).cpu
+def sync(data: Path, output: Path) -> Cost:
+    """What a sync costs."""
+    return cost([PIPERLINE, "sync", data, output], LOG)
+
+
+def median(costs: list[Cost]) -> Cost:
+    """The medians of some."""
+    seconds = statistics.median(each.seconds for each in costs)
+    return Cost(seconds, statistics.median(each.cpu for each in costs), 0)
+
+
+def shown(found: Cost) -> str:
+    """Seconds, and those of CPU."""
+    return f"{found.seconds:.1f} s ({found.cpu:.1f} s)"
 
 
 def measure(version: str, episodes: int) -> str:
@@ -54,8 +65,11 @@ def measure(version: str, episodes: int) -> str:
     (recorded,) = new.iterdir()
     added = data / recorded.name
     added.unlink(missing_ok=True)
-    start, out = FOLDER / f"start_{version}", FOLDER / "out"
-    convert(data, start, version)
+    start, out = FOLDER / f"start_{version}_{episodes}", FOLDER / "out"
+    if start.exists():
+        sync(data, start)
+    else:
+        convert(data, start, version)
     alone, synced, in_step = [], [], []
     for _ in range(ROUNDS):
         shutil.rmtree(out, ignore_errors=True)
@@ -65,16 +79,17 @@ def measure(version: str, episodes: int) -> str:
         in_step.append(sync(data, out))
         added.unlink()
         alone.append(convert(new, FOLDER / "alone", version))
-    a, s = statistics.median(alone), statistics.median(synced)
-    each = 1000 * (s - a) / episodes
-    in_step_cpu = statistics.median(in_step)
-    return f"| {version} | {a:.1f} s | {s:.1f} s | {each:.1f} ms | {in_step_cpu:.1f} s |"
+    a, s, i = map(median, (alone, synced, in_step))
+    more = s.seconds - a.seconds
+    return (
+        f"| {version} | {shown(a)} | {shown(s)} | {more:.1f} s | {shown(i)} |"
+    )
 
 
 def lines(episodes: int) -> Iterator[str]:
     """The table, line by line."""
     yield f"{NEW} into {episodes} episodes of {LENGTH} frames, 3 cameras\n"
-    yield "| format | the new ones alone | sync | for each old episode | in step |"
+    yield "| format | the new ones alone | sync | beside their encoding | in step |"
     yield "|---|---|---|---|---|"
     for version in ("v2.1", "v3.0"):
         yield measure(version, episodes)

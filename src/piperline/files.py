@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -202,10 +202,11 @@ def link_or_copy(source: Path, target: Path) -> None:
     It is copied where that cannot be: another file system, one without links, too many names. What
     belongs to somebody else is copied too: who may write into it is not for us to say.
     """
-    # to follow links where there are none takes most of the time
-    real = source.resolve() if source.is_symlink() else source
     try:
-        if real.stat().st_uid == os.geteuid():
+        real, status = source, source.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            real, status = source.resolve(), source.stat()
+        if status.st_uid == os.geteuid():
             os.link(real, target)
             return
     except FileExistsError:
@@ -279,12 +280,19 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def syncing(root: Path) -> Iterator[None]:
-    """See that what is below `root` now is on the disk when this ends; the body runs meanwhile."""
+def syncing(root: Path, known: Collection[str] = ()) -> Iterator[None]:
+    """See that what is below `root` now is on the disk when this ends; the body runs meanwhile.
+
+    Args:
+        root: a folder.
+        known: files below it that were on the disk before they got their names there.
+    """
+    there = {f"{root}/{name}" for name in known}
     paths = [
-        os.path.join(folder, name)  # noqa: PTH118 - of many files
+        path
         for folder, _, names in os.walk(root)
         for name in (*names, "")
+        if (path := f"{folder}/{name}") not in there
     ]
     batches = [
         paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)
@@ -302,7 +310,7 @@ def _sync_all(paths: list[str]) -> None:
         sync(path)
 
 
-def sync_tree(root: Path) -> None:
-    """See that everything below `root` is on the disk."""
-    with syncing(root):
+def sync_tree(root: Path, known: Collection[str] = ()) -> None:
+    """See that everything below `root` is on the disk; see `syncing`."""
+    with syncing(root, known):
         pass

@@ -8,6 +8,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_MANY = 100_000
+"""New objects after which Python looks; some 10 MB."""
+
 
 @contextmanager
 def loading() -> Iterator[None]:
@@ -18,6 +21,17 @@ def loading() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def seldom() -> Iterator[None]:
+    """The body makes many objects that stay: to look through them again and again finds nothing."""
+    before = gc.get_threshold()
+    gc.set_threshold(_MANY, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def about_to_end() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -119,9 +120,9 @@ def test_a_run_that_is_killed_after_its_last_rename_leaves_nothing(
 
 
 def publish_and_end(
-    folder: Path, output: Path, *, replaces: str | None
+    folder: Path, output: Path, *, replaces: str | None, known: Collection[str]
 ) -> None:
-    publish(folder, output, replaces=replaces)
+    publish(folder, output, replaces=replaces, known=known)
     raise KeyboardInterrupt
 
 

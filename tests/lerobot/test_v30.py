@@ -318,9 +318,9 @@ def test_quantiles_do_not_depend_on_the_memory_they_may_use(
         row_group_size=300,
     )
     feature = Feature("float32", (5,))
-    whole = column_quantiles([path], "x", feature, 1000)
+    whole = column_quantiles([path], {"x": feature}, 1000)["x"]
     monkeypatch.setattr(quantiles, "_MEMORY", 8000)
-    pieces = column_quantiles([path], "x", feature, 1000)
+    pieces = column_quantiles([path], {"x": feature}, 1000)["x"]
     for name, value in whole.items():
         np.testing.assert_array_equal(value, pieces[name])
     np.testing.assert_allclose(

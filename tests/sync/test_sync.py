@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from piperline.convert.job import Job, make_job
@@ -29,6 +30,7 @@ from piperline.errors import (
     UsageError,
 )
 from piperline.lerobot.dataset import open_dataset
+from piperline.lerobot.histograms import HISTOGRAMS
 from piperline.lerobot.info import PROVENANCE
 from piperline.seal.seal import SEAL, write_seal
 from piperline.sync import Changes, SyncOptions, preview, sync
@@ -213,6 +215,20 @@ def test_of_v30_only_the_last_files_are_written(tmp_path, data_mb):
     (site.data / "b.hdf5").unlink()
     site.record("c", 72, 3)
     assert site.sync() == (1, 0, 2, 0, 70)
+    assert tree(site.out) == site.from_nothing()
+
+
+@pytest.mark.parametrize("format_", ["v2.1", "v3.0"])
+def test_what_another_arrow_wrote_is_written_anew(tmp_path, format_):
+    job = make_job(layout=one_camera(), video="copy", format=format_)
+    site = Site(tmp_path, job)
+    site.record("a", 0, *[2] * 65)
+    site.convert()
+    for path in (*site.out.rglob("*.parquet"), site.out / HISTOGRAMS):
+        pq.write_table(pq.read_table(path), path, write_page_index=True)
+    write_seal(site.out)
+    site.record("b", 65, 3)
+    assert site.sync() == (1, 0, 0, 0, 65)
     assert tree(site.out) == site.from_nothing()
 
 

@@ -269,7 +269,7 @@ def _forecast_line(
 
 def _plan_lines(plan: "Plan", target: Path) -> Iterator[str]:
     cameras = plan.episodes[0].cameras
-    made = list(plan.made)
+    made = plan.made
     yield (
         f"would write {target}: {plural(len(made), 'episode')}, "
         f"{plural(plan.frames, 'frame')}, {plural(len(cameras), 'camera')}, "

@@ -1,7 +1,7 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,7 +25,12 @@ from piperline.files import identity, own_name, sweep_removed, write_whole
 from piperline.groot.modality import write_modality
 from piperline.groot.stats import WrittenRows, write_groot_stats
 from piperline.groot.versions import DEFAULT_HORIZON
-from piperline.lerobot import DatasetWriter, WriterOptions, open_writer
+from piperline.lerobot import (
+    DatasetWriter,
+    Origins,
+    WriterOptions,
+    open_writer,
+)
 from piperline.lerobot.card import declare_license
 from piperline.lerobot.dataset import Dataset
 from piperline.output.publish import publish
@@ -79,10 +84,10 @@ def assemble(
     """
     # another attempt may be at work as well
     folder = staging.root / f"dataset-{own_name()}"
-    schema = write_dataset(staging, plan, folder, standing)
+    schema, known = write_dataset(staging, plan, folder, standing)
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
-    publish(folder, output, replaces=replaces)
+    publish(folder, output, replaces=replaces, known=known)
     return schema
 
 
@@ -99,7 +104,7 @@ def sweep(output: Path) -> None:
 
 def write_dataset(
     staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
-) -> Schema:
+) -> tuple[Schema, Collection[str]]:
     """Write the dataset of a plan whose episodes are all at hand.
 
     Args:
@@ -109,7 +114,7 @@ def write_dataset(
         standing: has the episodes that are not staged.
 
     Returns:
-        The dataset's schema.
+        The dataset's schema; and its files that were on the disk before, as others of `standing`.
 
     Raises:
         TaskFailed: an episode is not staged.
@@ -155,7 +160,18 @@ def write_dataset(
         verdict_of(folder, expected) if job.settings.verify else None,
         known=known_parts([standing.dataset] if standing else [], origins),
     )
-    return schema
+    return schema, list(_standing_files(origins, standing))
+
+
+def _standing_files(
+    origins: Origins, standing: Standing | None
+) -> Iterator[str]:
+    """The files that are those of a dataset that was published."""
+    if standing:
+        root = f"{standing.dataset.root}/"
+        for name, source in origins.files.items():
+            if str(source).startswith(root):
+                yield name
 
 
 @contextmanager
@@ -203,7 +219,7 @@ class _AtHand:
     ) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]]:
         """Each planned episode, and what is taken over of it; None where it is staged."""
         standing = self._standing
-        made = self._plan.made
+        made = iter(self._plan.made)
         for planned in self._plan.episodes:
             pieces = [next(made) for _ in planned.made]
             if standing and standing.has(planned, self._plan):

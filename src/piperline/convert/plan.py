@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,17 +163,20 @@ class Plan:
         """How many time steps the dataset has."""
         return sum(made.length for made in self.made)
 
-    @property
-    def made(self) -> Iterator[MadeEpisode]:
+    @cached_property
+    def made(self) -> tuple[MadeEpisode, ...]:
         """The episodes of the dataset, in order."""
+        return tuple(chain.from_iterable(map(self.made_of, self.episodes)))
+
+    def made_of(self, planned: PlannedEpisode) -> Iterator[MadeEpisode]:
+        """What becomes of one of the episodes, in order."""
         names = self.edit.rename_instructions
-        for planned in self.episodes:
-            for piece in planned.made:
-                every = 1 if planned.kept else self.edit.every
-                frames = range(piece.start, piece.stop, every)
-                told = [names.get(task, task) for task in _told(planned, piece)]
-                tasks = tuple(dict.fromkeys(told))
-                yield MadeEpisode(planned, piece, len(frames), tasks)
+        for piece in planned.made:
+            every = 1 if planned.kept else self.edit.every
+            frames = range(piece.start, piece.stop, every)
+            told = [names.get(task, task) for task in _told(planned, piece)]
+            tasks = tuple(dict.fromkeys(told))
+            yield MadeEpisode(planned, piece, len(frames), tasks)
 
     @property
     def fps(self) -> int:

@@ -213,7 +213,7 @@ def convert(
     return ConvertResult(
         output=output,
         format=job.format,
-        episodes=sum(1 for _ in plan.made),
+        episodes=len(plan.made),
         frames=plan.frames,
         cameras=len(made.cameras),
         tasks=tuple(

@@ -22,6 +22,7 @@ from piperline.features import Feature
 from piperline.lerobot.columns import unfolded
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.parquet import ParquetRows, TableWriter
+from piperline.lerobot.parquet_groups import FirstGroups, GroupsWriter
 from piperline.stats import FeatureStats
 
 _ROWS_PER_GROUP = 64  # 64 episodes x 3 cameras are 600 KB in memory
@@ -45,9 +46,8 @@ class HistogramFile:
             [(key, _type_of(camera)) for key, camera in cameras.items()]
         )
         self._rows: list[dict[str, NDArray[np.int32] | None]] = []
-        self._writer = (
-            TableWriter(root / HISTOGRAMS, self._schema) if cameras else None
-        )
+        self._path = root / HISTOGRAMS
+        self._writer: TableWriter | None = None
 
     def add(self, stats: Mapping[str, FeatureStats]) -> None:
         """Add the next episode's camera statistics."""
@@ -56,31 +56,44 @@ class HistogramFile:
             self._flush()
 
     def take_first(self, folder: DatasetFolder, count: int) -> None:
-        """Take over the first episodes of a dataset that has the same cameras."""
-        if self._writer is None:
+        """Take over the first episodes of a dataset that has the same cameras.
+
+        Raises:
+            DatasetError: its file cannot be read.
+            ValueError: it has none, or not as this class makes it; nothing was taken.
+        """
+        if not self._cameras:
             return
-        known = ParquetRows(folder.path(HISTOGRAMS))
-        whole = count - count % _ROWS_PER_GROUP
-        for start in range(0, whole, _ROWS_PER_GROUP):
-            rows = known.rows(start, start + _ROWS_PER_GROUP)
-            self._writer.write_table(rows.cast(self._schema).combine_chunks())
-        rest = known.rows(whole, count).to_pylist()
+        if not folder.has(HISTOGRAMS):
+            raise ValueError("there are no histograms")
+        path = folder.path(HISTOGRAMS)
+        known, groups = ParquetRows(path), count // _ROWS_PER_GROUP
+        if groups:
+            sizes = [_ROWS_PER_GROUP] * groups
+            first = FirstGroups.of(path, self._schema, sizes)
+            self._writer = GroupsWriter(self._path, first)
+        rest = known.rows(groups * _ROWS_PER_GROUP, count).to_pylist()
         self._rows = [
             {key: _counts_of(row[key]) for key in self._cameras} for row in rest
         ]
 
     def finish(self) -> None:
         """Write the rest and close the file."""
-        if self._writer:
+        if self._cameras:
             self._flush()
-            self._writer.close()
+            self._begun().close()
 
     def _flush(self) -> None:
-        if self._writer and self._rows:
-            self._writer.write_table(
+        if self._cameras and self._rows:
+            self._begun().write_table(
                 pa.Table.from_pylist(self._rows, schema=self._schema)
             )
         self._rows = []
+
+    def _begun(self) -> TableWriter:
+        if self._writer is None:
+            self._writer = TableWriter(self._path, self._schema)
+        return self._writer
 
 
 def _flat(stats: FeatureStats | None) -> NDArray[np.int32] | None:

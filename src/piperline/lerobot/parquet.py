@@ -1,7 +1,7 @@
 """Parquet files: read with a bound on what a few bytes can unfold to; written, or given up."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -69,7 +69,7 @@ class ParquetRows:
 
     Args:
         path: the file.
-        prefix: of the names of the columns that are read.
+        wanted: tells by its name whether a column is read.
 
     Attributes:
         path: the file.
@@ -79,7 +79,9 @@ class ParquetRows:
         DatasetError: it is missing or damaged.
     """
 
-    def __init__(self, path: Path, prefix: str = "") -> None:
+    def __init__(
+        self, path: Path, wanted: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self.path = path
         with reading_parquet(path):
             self._file = pq.ParquetFile(path)
@@ -92,9 +94,10 @@ class ParquetRows:
             self._empty = self._file.schema_arrow.empty_table()
             self._check_all()
         self._check_names(names)
-        self.columns = [name for name in names if name.startswith(prefix)]
+        self.columns = list(filter(wanted, names))
         self._starts: list[int] = [0, *accumulate(sizes)]
         self._held: tuple[int, pa.Table] | None = None
+        self._found: tuple[tuple[str, ...], list[int]] | None = None
 
     def _check_names(self, names: Sequence[str]) -> None:
         if len(set(names)) < len(names):
@@ -166,7 +169,7 @@ class ParquetRows:
         columns: Sequence[str],
     ) -> pa.Table:
         with reading_parquet(self.path):
-            if not self._check_claims(number):
+            if not self._check_claims(number, columns):
                 rows = self._starts[number + 1] - self._starts[number]
                 return self._file.read_row_group(
                     number, list(columns), use_threads=rows >= _MANY_ROWS
@@ -196,10 +199,10 @@ class ParquetRows:
         if values * _VALUE_BYTES > most:
             raise self._too_large(values * _VALUE_BYTES, size_text(most))
 
-    def _check_claims(self, number: int) -> bool:
-        """See that a row group does not claim too much; whether it has columns of bytes."""
+    def _check_claims(self, number: int, names: Sequence[str]) -> bool:
+        """See that columns of a row group do not claim too much; whether some are of bytes."""
         group = self._file.metadata.row_group(number)
-        columns = [group.column(index) for index in range(group.num_columns)]
+        columns = [group.column(index) for index in self._places(tuple(names))]
         for column in columns:
             values = _VALUE_BYTES * column.num_values
             self._check_size(max(column.total_uncompressed_size, values))
@@ -207,6 +210,20 @@ class ParquetRows:
             for column in columns:
                 self._check_size(self._claimed_by_pages(file, column))
         return any(column.physical_type == "BYTE_ARRAY" for column in columns)
+
+    def _places(self, names: tuple[str, ...]) -> list[int]:
+        """Where the columns lie in a row group; one of lists or of structs is several there."""
+        if self._found is None or self._found[0] != names:
+            schema = self._file.schema
+            paths = [schema.column(n).path for n in range(len(schema))]
+            below = tuple(f"{name}." for name in names)
+            found = [
+                place
+                for place, path in enumerate(paths)
+                if f"{path}.".startswith(below)
+            ]
+            self._found = (names, found)
+        return self._found[1]
 
     def _claimed_by_pages(
         self, file: BinaryIO, column: pq.ColumnChunkMetaData

@@ -7,6 +7,7 @@ name a file: here they have the known fields and zero-padded widths, and nothing
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 _FIELD = re.compile(r"\{(?P<name>[a-z_]+)(?::0(?P<width>[1-9])d)?\}")
 _TEXT = "video_key"
@@ -42,11 +43,20 @@ class PathTemplate:
 
     def path(self, values: Mapping[str, int | str]) -> str:
         """The path with `values` filled in, which are not negative and no paths."""
+        return "".join(
+            text + str(values[name]).zfill(width) if name else text
+            for text, name, width in self._parts
+        )
 
-        def filled(match: re.Match[str]) -> str:
-            return str(values[match["name"]]).zfill(int(match["width"] or 0))
-
-        return _FIELD.sub(filled, self.text)
+    @cached_property
+    def _parts(self) -> list[tuple[str, str, int]]:
+        """The text before each field, its name, its width; and at last the text behind them."""
+        found, end = [], 0
+        for match in _FIELD.finditer(self.text):
+            before = self.text[end : match.start()]
+            found.append((before, match["name"], int(match["width"] or 0)))
+            end = match.end()
+        return [*found, (self.text[end:], "", 0)]
 
 
 def check_inside(path: str) -> None:

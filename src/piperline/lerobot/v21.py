@@ -61,7 +61,7 @@ class V21Writer(DatasetWriter):
     ) -> None:
         super().__init__(root, schema, options)
         self._readers = {key: ClipReader() for key in schema.cameras}
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
 
     def _write(self, episode: EncodedEpisode) -> pa.Table:
         index = self._numbering.episodes
@@ -93,6 +93,10 @@ class V21Writer(DatasetWriter):
 
     def take_first(self, dataset: "Dataset", count: int) -> int:
         """Give the files of the first episodes a second name; see `DatasetWriter`."""
+        try:
+            self._histograms.take_first(dataset.folder, count)
+        except ValueError:  # not as this writer makes it
+            return 0
         for row in dataset.episodes[:count]:
             index = row.episode_index
             self._take_file(dataset, dataset.reader.data_path(index))
@@ -103,7 +107,6 @@ class V21Writer(DatasetWriter):
         for path in (EPISODES, STATS):
             with dataset.folder.path(path).open(encoding="utf-8") as lines:
                 self._append(path, "".join(islice(lines, count)))
-        self._histograms.take_first(dataset.folder, count)
         self.origins.leading = count
         return count
 
@@ -129,10 +132,10 @@ class V21Writer(DatasetWriter):
             self._append(SUBTASKS, json.dumps(row, ensure_ascii=False) + "\n")
 
     def _file(self, path: str) -> Path:
-        file = self._root / path
-        if file.parent not in self._folders:
+        file, folder = self._root / path, path.rpartition("/")[0]
+        if folder not in self._folders:
             make_below(self._root, file.parent)
-            self._folders.add(file.parent)
+            self._folders.add(folder)
         return file
 
     def _append(self, path: Path, text: str) -> None:

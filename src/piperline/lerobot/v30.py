@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.features import BOOKKEEPING, Feature, Schema
+from piperline.features import BOOKKEEPING, Schema
 from piperline.files import copy_file, link_or_copy, make_below
 from piperline.lerobot.columns import (
     NumberedEpisode,
@@ -31,6 +31,7 @@ from piperline.lerobot.info import (
     check_numbers,
 )
 from piperline.lerobot.parquet import ParquetRows, numbered_texts
+from piperline.lerobot.parquet_groups import FirstGroups
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.quantiles import column_quantiles
 from piperline.lerobot.v30_files import TableFiles, VideoFiles
@@ -39,6 +40,7 @@ from piperline.lerobot.v30_taken import (
     EPISODES_PER_GROUP,
     Beginning,
     beginning,
+    first_groups,
 )
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
@@ -145,11 +147,19 @@ class V30Writer(DatasetWriter):
             return 0
         try:
             begun = beginning(reader, self._schema, dataset.folder, count)
+            groups = first_groups(
+                reader,
+                dataset.folder,
+                begun,
+                count,
+                of_rows=self._numbering.schema_of_rows,
+                of_episodes=self._kinds,
+            )
+            self._histograms.take_first(dataset.folder, count)
         except ValueError:  # not as this writer makes it
             return 0
         self._take_videos(dataset, begun, count)
-        self._take_rows(dataset, reader, begun, count)
-        self._histograms.take_first(dataset.folder, count)
+        self._take_rows(dataset, reader, begun, groups, count)
         for row in dataset.episodes[:count]:
             self._numbering.skip(row.length, row.tasks)
         self._stats = begun.stats
@@ -185,25 +195,21 @@ class V30Writer(DatasetWriter):
         dataset: "Dataset",
         reader: "V30Reader",
         begun: Beginning,
+        groups: tuple[FirstGroups, FirstGroups | None],
         count: int,
     ) -> None:
         take_file = partial(self._take_file, dataset)
-        closed, first = begun.data
-        self._data.take_over(closed, take_file)
-        for row in dataset.episodes[first:count]:
-            self._data.next(row.length)
-            rows = reader.table(row.episode_index)
-            kinds = self._numbering.schema_of_rows(rows)
-            self._data.append(pa.Table.from_arrays(rows.columns, schema=kinds))
+        data, rows = groups
+        self._data.take_over(begun.data[0], take_file)
+        self._data.go_on(data)
         closed, first = begun.rows
         self._rows.take_over(closed, take_file)
-        for rows in reader.row_tables(first, count):
-            if len(rows) == EPISODES_PER_GROUP:
-                self._rows.next(len(rows))
-                self._rows.append(rows.cast(self._kinds(rows.column_names)))
-            else:
-                known = rows.to_pylist()
-                self._waiting = [_Waiting(row, {}, {}) for row in known]
+        if rows:
+            self._rows.go_on(rows)
+            first += rows.rows
+        for rest in reader.row_tables(first, count):
+            known = rest.to_pylist()
+            self._waiting = [_Waiting(row, {}, {}) for row in known]
 
     def _take_file(self, dataset: "Dataset", name: str) -> None:
         source, target = dataset.root / name, self._root / name
@@ -256,22 +262,19 @@ class V30Writer(DatasetWriter):
         Quantiles of columns are those of all rows, those of cameras of all histograms.
         """
         features = {**self._schema.features, **BOOKKEEPING}
-        found = dict(self._stats)
-        for key, stats in self._stats.items():
-            if is_numeric(features[key]):
-                found[key] = replace(
-                    stats, quantiles=self._quantiles(key, features[key])
-                )
-        return found
-
-    def _quantiles(
-        self,
-        key: str,
-        feature: Feature,
-    ) -> Mapping[str, Any]:
-        return column_quantiles(
-            self._data.paths, key, feature, self._numbering.frames
+        numeric = {
+            key: features[key]
+            for key in self._stats
+            if is_numeric(features[key])
+        }
+        quantiles = column_quantiles(
+            self._data.paths, numeric, self._numbering.frames
         )
+        found = {
+            key: replace(self._stats[key], quantiles=known)
+            for key, known in quantiles.items()
+        }
+        return {**self._stats, **found}
 
 
 def _stats_names(schema: Schema) -> list[str]:
@@ -403,9 +406,7 @@ class V30Reader:
             rows = ParquetRows(
                 self._folder.path(file.relative_to(self._folder.root))
             )
-            names = [
-                name for name in rows.columns if not name.startswith("stats/")
-            ]
+            names = [name for name in rows.columns if not _is_stats(name)]
             for number, row in enumerate(rows.all(names).to_pylist()):
                 where = f"episode {len(self._rows)} of the episode table"
                 self._rows.append(Values(row, where, Place(file=file)))
@@ -479,8 +480,18 @@ class V30Reader:
         path, _ = self._row_files[index]
         return str(path.relative_to(self._folder.root))
 
-    def row_tables(self, first: int, stop: int) -> Iterator[pa.Table]:
+    def row_tables(
+        self,
+        first: int,
+        stop: int,
+        wanted: Callable[[str], bool] = lambda _: True,
+    ) -> Iterator[pa.Table]:
         """Rows of the episode table, statistics and all, as many at once as a writer groups.
+
+        Args:
+            first: number of the first.
+            stop: of the one behind the last.
+            wanted: tells by its name whether a column is read.
 
         Raises:
             DatasetError: a file is damaged.
@@ -493,7 +504,7 @@ class V30Reader:
             if self._row_files[end - 1][0] != path:
                 raise ValueError("a group of rows lies in several files")
             if rows is None or rows.path != path:
-                rows = ParquetRows(path)
+                rows = ParquetRows(path, wanted)
             yield rows.rows(row, row + end - start).combine_chunks()
 
     def stats(self, index: int) -> Mapping[str, Any]:
@@ -504,7 +515,7 @@ class V30Reader:
         """
         path, row = self._row_files[index]
         if self._stats is None or self._stats.path != path:
-            self._stats = ParquetRows(path, "stats/")
+            self._stats = ParquetRows(path, _is_stats)
         if not self._stats.columns:
             return {}
         stats: dict[str, dict[str, Any]] = {}
@@ -514,6 +525,10 @@ class V30Reader:
             if value is not None:
                 stats.setdefault(feature, {})[part] = value
         return stats
+
+
+def _is_stats(name: str) -> bool:
+    return name.startswith("stats/")
 
 
 def _own(row: Values) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from piperline.episode import Clip
 from piperline.files import make_below
 from piperline.lerobot.info import CHUNKS_SIZE, LONGEST_SECONDS, V30_VIDEO_PATH
 from piperline.lerobot.parquet import TableWriter
+from piperline.lerobot.parquet_groups import FirstGroups, GroupsWriter
 from piperline.lerobot.writer import Origins
 from piperline.video.clips import ClipReader
 from piperline.video.splice import Joiner, Splicer, new_file
@@ -68,6 +69,10 @@ class TableFiles:
             if size + size / self._rows * rows < self._limit:
                 return self._numbers.now()
         self.close()
+        return self._begin()
+
+    def _begin(self) -> dict[str, int]:
+        """Name the next file."""
         where = self._numbers.next()
         self.paths.append(self._root / self._template.format(**where))
         make_below(self._root, self.paths[-1].parent)
@@ -79,6 +84,12 @@ class TableFiles:
             self._numbers.next()
             self.paths.append(self._root / name)
             taken(name)
+
+    def go_on(self, first: FirstGroups) -> None:
+        """Begin the next file with row groups of another one."""
+        self._begin()
+        self._writer = GroupsWriter(self.paths[-1], first)
+        self._rows = first.rows
 
     def append(self, table: pa.Table) -> None:
         """Write `table` to the file that `next` named."""

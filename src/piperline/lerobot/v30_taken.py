@@ -1,6 +1,6 @@
 """v3.0: the first episodes of a dataset, by which a writer goes on behind them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,12 +13,14 @@ from piperline.lerobot.columns import is_numeric, unfolded
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.histograms import total_histograms
 from piperline.lerobot.info import CHUNKS_SIZE, V30_DATA_PATH, V30_VIDEO_PATH
+from piperline.lerobot.parquet_groups import FirstGroups
 from piperline.stats import FeatureStats, merge_stats
 
 if TYPE_CHECKING:
     from piperline.lerobot.v30 import V30Reader
 
 _MOMENTS = ("min", "max", "mean", "std")
+_MERGED = tuple(f"/{name}" for name in (*_MOMENTS, "count"))
 
 
 Files: TypeAlias = tuple[list[str], int]
@@ -75,11 +77,52 @@ def beginning(
             for key in cameras
         },
         stats=_merged(
-            reader.row_tables(0, count),
+            reader.row_tables(0, count, _is_merged),
             {**schema.features, **BOOKKEEPING},
             total_histograms(folder, cameras, count),
         ),
     )
+
+
+def first_groups(
+    reader: "V30Reader",
+    folder: DatasetFolder,
+    begun: Beginning,
+    count: int,
+    *,
+    of_rows: Callable[[pa.Table], pa.Schema],
+    of_episodes: Callable[[Sequence[str]], pa.Schema],
+) -> tuple[FirstGroups, FirstGroups | None]:
+    """The groups that the last files begin with: those of rows, and of the episode table.
+
+    Args:
+        reader: of the dataset.
+        folder: of the dataset.
+        begun: what a writer has written then.
+        count: how many episodes.
+        of_rows: the schema of rows, by some of them.
+        of_episodes: the schema of the episode table, by its columns.
+
+    Raises:
+        DatasetError: the dataset is damaged.
+        ValueError: they are not as our writer makes them.
+    """
+    _, first = begun.data
+    path = folder.path(reader.data_path(first))
+    lengths = [row.length for row in reader.episodes[first:count]]
+    data = FirstGroups.of(path, of_rows(reader.table(first)), lengths)
+    _, first = begun.rows
+    sizes = [EPISODES_PER_GROUP] * ((count - first) // EPISODES_PER_GROUP)
+    if not sizes:
+        return data, None
+    path = folder.path(reader.row_path(first))
+    (row,) = reader.row_tables(first, first + 1)
+    return data, FirstGroups.of(path, of_episodes(row.column_names), sizes)
+
+
+def _is_merged(name: str) -> bool:
+    """Whether a column of the episode table is one of which statistics are merged."""
+    return name.startswith("stats/") and name.endswith(_MERGED)
 
 
 def _files(names: Iterable[str], template: str) -> Files:

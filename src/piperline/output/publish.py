@@ -5,7 +5,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -300,12 +300,19 @@ def publish(
     output: Path,
     *,
     replaces: str | None = None,
+    known: Collection[str] = (),
 ) -> None:
     """Bring a finished dataset to the disk, and give it its name as `give_name` does.
+
+    Args:
+        folder: the dataset.
+        output: its name.
+        replaces: see `give_name`.
+        known: its files that were on the disk before; see `files.syncing`.
 
     Raises:
         OutputExists: there is something at `output` that is not to be replaced.
     """
-    sync_tree(folder)
+    sync_tree(folder, known)
     output.parent.mkdir(parents=True, exist_ok=True)
     give_name(folder, output, replaces=replaces)

@@ -27,6 +27,7 @@ from piperline.convert.run import (
 from piperline.convert.stage import Staging, locked_staging, work_folder
 from piperline.edits.plan import address
 from piperline.errors import Place, RecordingError
+from piperline.garbage import seldom
 from piperline.output.ours import state
 from piperline.output.publish import REPLACED
 from piperline.recordings.find import Inputs, find_recordings
@@ -243,7 +244,7 @@ def sync(
     sweep(output)
     _restore(output)
     refuse_recordings_inside(inputs, output)
-    with _workers(options) as workers:
+    with seldom(), _workers(options) as workers:
         found = _plan(inputs, output, options, workers)
         if found.is_done:
             return _result(output, found, found.plan)
@@ -291,12 +292,11 @@ def _bring_into_step(
 
 
 def _result(output: Path, found: _Round, plan: Plan) -> SyncResult:
-    made = list(plan.made)
-    tasks = (episode.tasks for episode in made)
+    tasks = (episode.tasks for episode in plan.made)
     return SyncResult(
         output=output,
         format=plan.job.format,
-        episodes=len(made),
+        episodes=len(plan.made),
         frames=plan.frames,
         cameras=len(plan.episodes[0].cameras),
         tasks=tuple(dict.fromkeys(chain.from_iterable(tasks))),

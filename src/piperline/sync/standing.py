@@ -18,7 +18,7 @@ from piperline.features import CAMERA_PREFIX, Feature
 from piperline.files import LARGEST_TABLE, read_json
 from piperline.lerobot.dataset import open_dataset
 from piperline.lerobot.info import PROVENANCE
-from piperline.output.ours import check_bytes, state
+from piperline.output.ours import check_rows, state
 from piperline.recordings.beside import Beside
 from piperline.recordings.images import CameraHeader
 from piperline.seal.seal import Seal
@@ -27,6 +27,7 @@ from piperline.text import printable
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+_IN_ORDER = json.JSONEncoder(sort_keys=True)
 _AGAIN = "piperline convert RECORDINGS --output DATASET --overwrite"
 _Kind = TypeVar("_Kind")
 
@@ -198,8 +199,8 @@ class StandingDataset:
         """The numbers here of all that a plan makes of an episode; looked up once."""
         known = self._found.get(id(planned))
         if known is None or known[:2] != (planned, plan.edit):
-            only = replace(plan, episodes=(planned,))
-            numbers = [self._number_of(made, plan.edit) for made in only.made]
+            made = plan.made_of(planned)
+            numbers = [self._number_of(each, plan.edit) for each in made]
             known = self._found[id(planned)] = (planned, plan.edit, numbers)
         return known[2]
 
@@ -272,8 +273,7 @@ class StandingDataset:
         Raises:
             OutputExists: it is not, or has no seal.
         """
-        root = self.dataset.root
-        check_bytes(root, unread=("videos/",))
+        check_rows(self.dataset.root)
 
     def encoded(self, made: MadeEpisode, edit: DatasetEdit) -> EncodedEpisode:
         """An episode, nothing decoded and nothing encoded.
@@ -301,7 +301,7 @@ class StandingDataset:
 def _as_text(entry: dict[str, Any]) -> str:
     """An entry of the record, without what does not tell what the episode is."""
     told = {key: value for key, value in entry.items() if key != "missing"}
-    return json.dumps(told, sort_keys=True)
+    return _IN_ORDER.encode(told)
 
 
 def _header(feature: Feature) -> CameraHeader:

@@ -173,10 +173,12 @@ class StatisticsCheck:
             return
         rows = sum(row.length for row in self._contents.episodes)
         if self._ours:
-            for key in self._merged.keys() & self._numeric.keys():
-                quantiles = column_quantiles(
-                    data, key, self._numeric[key], rows
-                )
+            known = {
+                key: feature
+                for key, feature in self._numeric.items()
+                if key in self._merged
+            }
+            for key, quantiles in column_quantiles(data, known, rows).items():
                 self._merged[key] = replace(
                     self._merged[key], quantiles=quantiles
                 )
