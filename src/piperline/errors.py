@@ -238,10 +238,18 @@ _NOT_WRITABLE = {
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
     errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EEXIST: "a file, or a link that leads nowhere, lies in the place of a folder",
     errno.ENAMETOOLONG: "a name is longer than the file system takes",
     errno.EBUSY: "a folder cannot be renamed: it is a mount point, or another program holds it",
     errno.EXDEV: "a folder cannot be renamed: it, or its place, lies on another file system",
 }
+
+
+LARGER_FILES = (
+    "a limit of file size within which the output fits",
+    "raise the limit, `ulimit -f unlimited`, and run the same command again",
+)
+"""What is expected, and what to do, where a file may not grow."""
 
 
 def _has_no_inodes(path: Path) -> bool:
@@ -278,6 +286,8 @@ def output_error(
         expected = "room for the output"
         step = "make room: what is done is kept, and the same command goes on from there"
     step = no_room or step
+    if code == errno.EFBIG:
+        expected, step = LARGER_FILES
     if code in _BROKEN:
         expected = "a disk that takes what is written"
         step = (

@@ -1,8 +1,14 @@
 """Text for people and files: control characters made visible, sizes, natural order."""
 
 import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 _STEP = 1000  # from one unit of size to the next
+_SHOWN = 10
+
+_Kind = TypeVar("_Kind")
+_Item = TypeVar("_Item")
 
 
 def printable(text: str) -> str:
@@ -49,3 +55,20 @@ def natural_key(name: str) -> tuple[tuple[tuple[str, int, str], ...], str]:
 def plural(count: int, word: str) -> str:
     """A number with its noun: `1 shard`, `2 shards`."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def few_of_each(
+    items: Iterable[_Item], kind: Callable[[_Item], _Kind]
+) -> tuple[list[_Item], dict[_Kind, int]]:
+    """Ten items of each kind, in their order, and how many more there are of which kinds.
+
+    For people: a recording may hold 100,000 groups of which the same is to be said.
+    """
+    few: list[_Item] = []
+    seen: dict[_Kind, int] = {}
+    for item in items:
+        count = seen[kind(item)] = seen.get(kind(item), 0) + 1
+        if count <= _SHOWN:
+            few.append(item)
+    more = {of: count - _SHOWN for of, count in seen.items()}
+    return few, {of: count for of, count in more.items() if count > 0}

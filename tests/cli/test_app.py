@@ -313,3 +313,42 @@ def test_what_a_process_of_ours_says_of_memory_is_told_in_a_line():
     assert is_of_memory(error)
     assert out_of_memory(error).found == "RuntimeError: can't start new thread"
     assert not is_of_memory(RuntimeError("a fault of ours"))
+
+
+# --- file sizes ---
+
+
+def test_where_no_temporary_file_can_be_written_the_cause_is_told(
+    call, monkeypatch
+):
+    def none(*_words):
+        raise FileNotFoundError(
+            errno.ENOENT, "No usable temporary directory found in ['/tmp']"
+        )
+
+    monkeypatch.setattr("piperline.cli.layout.builtin_layouts", none)
+    code, _, err = call("layout list")
+    assert code == 1
+    assert "error: no temporary file can be written" in err
+    assert "TMPDIR=FOLDER" in err
+
+
+def test_a_limit_of_file_size_keeps_temporary_files_from_being_written(
+    tmp_path,
+):
+    """Python asks for one where it starts processes of datatrove."""
+    words = "from piperline.cli.console import system_error; import tempfile"
+    code = f"""{words}
+try:
+    tempfile.gettempdir()
+except OSError as error:
+    print(system_error(error))
+"""
+    script = 'ulimit -f 0; "$0" -c "$1" | cat'
+    done = started("sh", "-c", script, sys.executable, code, cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "no temporary file can be written",
+        "expected: a folder for temporary files: TMPDIR, /tmp or /var/tmp",
+        "found:    a limit of file size of 0 bytes (ulimit -f)",
+        "next:     raise the limit, `ulimit -f unlimited`, and run the same command again",
+    ]

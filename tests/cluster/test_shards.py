@@ -1,6 +1,7 @@
 """How episodes are divided among ranks, and when shards may be aggregated."""
 
 import itertools
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.shards import (
     MANIFEST,
     Manifest,
@@ -124,3 +126,17 @@ def test_shards_that_others_made(tmp_path):
     with pytest.raises(DatasetError, match="not made by") as caught:
         find_shards(tmp_path / "x", 4)
     assert "piperline aggregate" in str(caught.value)
+
+
+def test_what_is_no_record_is_not_waited_for(tmp_path):
+    (tmp_path / "records").mkdir()
+    record = tmp_path / "records/00000.json"
+    record.write_text("[" * 1_000_000)
+    assert JobFolder(tmp_path).record(0) is None
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/shard.json").write_text("[" * 1_000_000)
+    assert Manifest.from_disk(tmp_path) is None
+    record.unlink()
+    os.mkfifo(record)
+    with pytest.raises(OSError, match="not a plain file"):
+        JobFolder(tmp_path).record(0)

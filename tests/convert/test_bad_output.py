@@ -103,6 +103,10 @@ def test_a_file_system_without_inodes(tmp_path, recording):
         'echo "code $?"; ls -A "$3"; mount -o remount,nr_inodes=1000 "$3"\n'
         '"$1" convert "$2" --output "$3/dataset" --workers 1 >/dev/null\n'
         'echo "code $?"; ls -A "$3"\n'
+        'used=$(df --output=iused "$3" | tail -1)\n'
+        'mount -o remount,nr_inodes=$((used + 5)) "$3"\n'
+        '"$1" migrate "$3/dataset" --to v3.0\n'
+        'echo "code $?"; ls -A "$3"\n'
     )
     done = shell(script, PIPERLINE, recording, tmp_path)
     assert done.stdout.splitlines() == [
@@ -110,8 +114,11 @@ def test_a_file_system_without_inodes(tmp_path, recording):
         "dataset.work",
         "code 0",
         "dataset",
+        "code 5",
+        "dataset",
     ], done.stderr
-    assert "error: the file system takes no more files" in done.stderr
+    told = "error: the file system takes no more files"
+    assert done.stderr.count(told) == 2  # also where what took them was removed
     assert "the same command goes on from there" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -215,6 +222,7 @@ def test_a_limit_of_file_size(tmp_path, recording):
     done = shell(script, PIPERLINE, recording, tmp_path, mounts=False)
     assert done.returncode == 5, done.stderr
     assert "error: the file size limit is reached" in done.stderr
+    assert "next:     raise the limit, `ulimit -f unlimited`" in done.stderr
     assert not (tmp_path / "dataset").exists()
 
 

@@ -81,9 +81,9 @@ def test_a_limit_of_file_size(tmp_path):
     assert done.stderr.splitlines()[1:] == [
         "error: the file size limit is reached",
         f"where:    file {tmp_path}/demo",
-        "expected: room for the output",
+        "expected: a limit of file size within which the output fits",
         "found:    [Errno 27] File too large",
-        "next:     make room: what is done is kept, and the same command goes on from there",
+        "next:     raise the limit, `ulimit -f unlimited`, and run the same command again",
     ]
     assert not list((tmp_path / "demo/recordings").iterdir())
 

@@ -1,5 +1,6 @@
 """plan.toml: what is written is what is read, whatever the texts are."""
 
+import os
 import tomllib
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from piperline.edits.document import Proposal, plan_text
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import EpisodeEdit, address, read_plan
+from piperline.errors import UsageError
 
 TEXTS = [
     "plain",
@@ -75,3 +77,10 @@ def test_episodes_of_a_dataset_are_numbers(tmp_path):
     path.write_text(plan_text([Proposal(12, EpisodeEdit(drop=True))], ""))
     assert tomllib.loads(path.read_text())["episode"][0]["episode"] == 12
     assert read_plan(path).episodes[12].drop
+
+
+def test_a_plan_is_a_plain_file(tmp_path):
+    os.mkfifo(tmp_path / "plan.toml")
+    with pytest.raises(UsageError, match="the plan cannot be read") as caught:
+        read_plan(tmp_path / "plan.toml")
+    assert "not a plain file" in str(caught.value.found)

@@ -247,3 +247,38 @@ def test_json_that_is_nested_too_deep_is_told(copy, capsys, words):
     (copy / "meta" / "modality.json").write_text("[" * 1_000_000)
     assert run(app, [*words, str(copy)]) == 1
     assert "modality.json" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("fps", ["1" + "0" * 400, "0.2", "NaN"])
+def test_an_absurd_rate_is_no_traceback(call, copy, fps):
+    path = copy / "meta/info.json"
+    path.write_text(path.read_text().replace('"fps": 30', f'"fps": {fps}', 1))
+    assert f'"fps": {fps}' in path.read_text()
+    status, out, _ = call("preflight", copy, "--json", "--tables-only")
+    assert status in {0, 1}
+    assert "findings" in json.loads(out)
+
+
+def test_a_shape_of_terabytes_is_a_finding(call, copy):
+    path = copy / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.state"]["shape"] = [10**12]
+    path.write_text(json.dumps(info))
+    status, out, _ = call("preflight", copy, "--json")
+    assert status == 1
+    found = json.loads(out)["findings"]
+    assert "features with a dtype" in found[0]["message"]
+
+
+def test_pipes_in_the_place_of_configs_are_not_waited_for(call, copy, tmp_path):
+    os.mkfifo(tmp_path / "mine.py")
+    status, out, _ = call(
+        "preflight", copy, "--config", tmp_path / "mine.py", "--tables-only"
+    )
+    assert status == 1
+    assert "not a plain file" in out
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out/modality.json")
+    status, _, err = call("config", copy, "--output", tmp_path / "out")
+    assert status == 5
+    assert "modality.json: already exists and differs" in err

@@ -255,7 +255,7 @@ def test_a_plan_without_room_or_with_a_file_in_the_way_is_refused_before_anythin
     tmp_path, monkeypatch
 ):
     source = write_piper(tmp_path / "in.h5", episodes=1)
-    with pytest.raises(OutputError, match="not a folder"):
+    with pytest.raises(OutputError, match="in the place of a folder"):
         list(write_plan(split_plan(read_top(source), source)))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(OutputError, match="not enough room"):

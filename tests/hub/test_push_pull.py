@@ -555,6 +555,18 @@ def test_a_token_that_cannot_be_sent(server, dataset, monkeypatch, token):
     assert server.requests == []
 
 
+def test_a_token_file_that_is_not_text(server, dataset, monkeypatch, tmp_path):
+    (tmp_path / "token").write_bytes("hf_schlüssel".encode("latin-1"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token")
+    )
+    for command in (hub.push, lambda *_: hub.pull(REPO, tmp_path / "new")):
+        with pytest.raises(HubError, match="no token"):
+            command(dataset, REPO)
+    assert server.requests == []
+
+
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
     "link", ["meta/notes", "videos/chunk-000/more", "images"]

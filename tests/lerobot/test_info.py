@@ -101,6 +101,7 @@ def test_other_types_are_understood_or_told(sound, tmp_path, version, keys):
         (("fps",), "30", "found:    '30'"),
         (("features", "action", "dtype"), "float99", "a type of numpy"),
         (("features", "action", "shape"), [0], "whole numbers, 1 or more"),
+        (("features", "action", "shape"), [10**12], "numbers in a row"),
         (("features", "a/b"), {"dtype": "float32", "shape": [1]}, "'/'"),
         (
             ("data_path",),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import h5py
 import numpy as np
@@ -635,6 +636,15 @@ def test_image_files_outside_of_the_folder_are_refused(tmp_path, name):
         tmp_path / "in/a.hdf5", q=states(0, 1, 3), cam=np.array([name.encode()])
     )
     with pytest.raises(BadEpisode, match="leads out of the recording's folder"):
+        codes_of(path, '[cameras.c]\npath = "cam"')
+
+
+def test_a_pipe_in_the_place_of_an_image_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    path = write(
+        tmp_path / "a.hdf5", q=states(0, 1, 3), cam=np.array([b"x.png"])
+    )
+    with pytest.raises(BadEpisode, match="not a plain file"):
         codes_of(path, '[cameras.c]\npath = "cam"')
 
 

@@ -1,6 +1,7 @@
 """review: what is found, reused, proposed; bad input and hostile texts."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -332,3 +333,49 @@ def test_a_full_disk_is_told_and_the_next_review_goes_on(tmp_path):
         "next",
     ]
     assert review([recording], output, workers=1).episodes == 1
+
+
+def test_many_groups_that_are_no_episodes_are_told_together(
+    recordings, tmp_path
+):
+    """And what is unlike them is told by itself; nothing is measured of them."""
+    with h5py.File(recordings / "session_1.hdf5", "a") as file:
+        for number in range(40):
+            file.create_group(f"nothing_{number:02}")
+        file["other/state"] = np.zeros((3, 2), np.float32)
+    result = review([recordings], tmp_path / "out", workers=1, videos=False)
+    *each, together, other = result.findings
+    assert {f.code for f in result.findings} == {"unreadable"}
+    assert [f.place and f.place.episode for f in each] == [
+        f"nothing_{number:02}" for number in range(10)
+    ]
+    assert "an empty group (and 29 more like it)" in together.message
+    assert together.numbers["names"] == [
+        f"nothing_{number}" for number in range(10, 40)
+    ]
+    assert other.place is not None
+    assert other.place.episode == "other"
+    assert result.episodes == 4
+    assert len(list((tmp_path / "out/signals").glob("*.npz"))) == 4
+
+
+def test_of_nothing_that_can_be_read_no_folder_is_made(tmp_path):
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.create_group("episode_0")
+    with pytest.raises(RecordingError):
+        review([tmp_path / "a.hdf5"], tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pipes_in_the_folder_of_a_review_are_not_waited_for(tmp_path):
+    recording = write_piper(tmp_path / "a.hdf5", episodes=1)
+    review([recording], tmp_path / "out", workers=1, pictures=False)
+    (kept,) = (tmp_path / "out/signals").glob("*.npz")
+    kept.unlink()
+    os.mkfifo(kept)
+    again = review([recording], tmp_path / "out", workers=1, pictures=False)
+    assert (again.episodes, again.reused) == (1, 0)
+    (tmp_path / "out/plan.toml").unlink()
+    os.mkfifo(tmp_path / "out/plan.toml")
+    with pytest.raises(OutputExists, match="in the place of the plan"):
+        review([recording], tmp_path / "out", workers=1, pictures=False)

@@ -1,5 +1,6 @@
 """sync --watch: recordings are taken when they are complete, beside a recorder that goes on."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,8 @@ def test_what_is_open_for_writing_is_known(tmp_path):
     whole = write_piper(tmp_path / "whole.hdf5", episodes=1)
     assert not is_marked_open(whole)
     assert not is_marked_open(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.hdf5")
+    assert not is_marked_open(tmp_path / "pipe.hdf5")
     path, copy = tmp_path / "open.hdf5", tmp_path / "copy.hdf5"
     with h5py.File(path, "w", libver="latest") as file:
         file.create_group("episode_0")

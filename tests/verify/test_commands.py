@@ -1,6 +1,7 @@
 """`piperline verify` and `convert --verify`, as they are typed."""
 
 import json
+import os
 import subprocess
 
 import h5py
@@ -209,3 +210,16 @@ def test_verified_while_converted(tmp_path, keys, video, packets, frames):
         f"when made:   verified: 42 rows, {packets} packets and {frames} decoded of 126"
         in ("\n".join(report.lines()))
     )
+
+
+def test_pipes_in_the_place_of_keys_are_not_waited_for(copy, command, tmp_path):
+    case = copy()
+    os.mkfifo(tmp_path / "key")
+    for option in ("--sign", "--signed-by"):
+        code, _, err = command(case.root, option, tmp_path / "key")
+        assert code == 2
+        assert "found:    a folder, a pipe or a device" in err
+    os.mkfifo(case.root / SIGNATURE)
+    code, out, err = command(case.root)
+    assert code == 1, err
+    assert "[file-special]" in out

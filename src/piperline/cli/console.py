@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from piperline.errors import PiperlineError, Place
+from piperline.errors import LARGER_FILES, PiperlineError, Place
 from piperline.text import printable
 
 Volume = Literal["quiet", "normal", "verbose"]
@@ -36,7 +37,7 @@ _MAY_USE = (
 _EXPECTED_AND_NEXT = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EFBIG: _ROOM,
+    errno.EFBIG: LARGER_FILES,
     errno.EROFS: (
         "a folder that can be written",
         "choose a folder that can be written",
@@ -47,12 +48,19 @@ _EXPECTED_AND_NEXT = {
         "a disk that works",
         "see what `dmesg` says of the disk, and run the same command again",
     ),
+    errno.EEXIST: (
+        "a folder, or nothing",
+        "move away what lies there, a file or a link that leads nowhere",
+    ),
     errno.ENOENT: ("a file or folder of that name", "check the path"),
 }
 _OTHERWISE = (
     "a path that this user may use",
     "check the path, and whether this user may use it",
 )
+
+_NO_TEMPORARY_FOLDER = "No usable temporary directory"
+"""What `tempfile` says, whatever it was that kept it from writing."""
 
 
 class Output:
@@ -141,6 +149,8 @@ def _shortest(path: Path) -> str:
 def system_error(error: OSError) -> PiperlineError:
     """An error of the operating system, in the form of ours."""
     reason = error.strerror or str(error)
+    if reason.startswith(_NO_TEMPORARY_FOLDER):
+        return _no_temporary_file(error)
     expected, step = _EXPECTED_AND_NEXT.get(error.errno or 0, _OTHERWISE)
     place = (
         Place(file=printable(os.fsdecode(error.filename)))
@@ -152,5 +162,22 @@ def system_error(error: OSError) -> PiperlineError:
         place=place,
         expected=expected,
         found=printable(str(error)),
+        next_step=step,
+    )
+
+
+def _no_temporary_file(error: OSError) -> PiperlineError:
+    """The error where no folder takes a temporary file; a limit of file size is the true cause."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    found = printable(str(error))
+    _, step = LARGER_FILES
+    if most == resource.RLIM_INFINITY:
+        step = "make room in /tmp, or name another folder: TMPDIR=FOLDER before the command"
+    else:
+        found = f"a limit of file size of {most:,} bytes (ulimit -f)"
+    return PiperlineError(
+        "no temporary file can be written",
+        expected="a folder for temporary files: TMPDIR, /tmp or /var/tmp",
+        found=found,
         next_step=step,
     )

@@ -27,7 +27,7 @@ from piperline.cli.reviewed import (
     review_command,
 )
 from piperline.errors import HubError, OutputExists, UsageError
-from piperline.text import plural, printable, size_text
+from piperline.text import few_of_each, plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
@@ -417,9 +417,22 @@ def _next(result: "ConvertResult") -> str:
 
 
 def left_out_lines(left_out: Sequence["LeftOut"]) -> Iterator[str]:
-    """What was left out, and why, a line each."""
-    for item in left_out:
+    """What was left out, and why, a line each; of many that are alike the first ones."""
+    few, more = few_of_each(left_out, _kind_of)
+    for item in few:
         where = (
             f"{item.file}: {item.episode}" if item.episode else str(item.file)
         )
         yield printable(f"left out: {where}: {item.reason}")
+    for (file, reason), count in more.items():
+        yield printable(
+            f"left out: {file}: {count:,} more, which --json names: {reason}"
+        )
+
+
+def _kind_of(item: "LeftOut") -> tuple[Path, str]:
+    """The file, and the reason in which the episode's own name is left open."""
+    reason = item.reason
+    return item.file, (
+        reason.replace(item.episode, "...") if item.episode else reason
+    )

@@ -12,7 +12,7 @@ from piperline.cli.hdf5_text import name_text
 from piperline.hdf5.analysis import Analysis, FileSummary
 from piperline.hdf5.episode_table import EpisodeSummary, EpisodeTable
 from piperline.hdf5.split_repack import TopGroup
-from piperline.text import plural, printable, size_text
+from piperline.text import few_of_each, plural, printable, size_text
 
 _IN_THE_TABLE = 2  # vectors with a column of their own
 _BETWEEN_COLUMNS, _NARROWEST_COLUMN = 2, 16
@@ -37,14 +37,28 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
     if fitting:
         rows = _episodes(fitting, table.fps, vectors[:_IN_THE_TABLE])
         yield from _rendered(rows, console, "  ")
-    for row in table.rows:
-        if row.problem is not None:
-            text = f"  {printable(row.name)} does not fit: {row.problem}"
-            yield from wrap(text, console.width, subsequent_indent="      ")
+    yield from _misfit_lines(table, console.width)
     if table.misfits:
         yield f"  {table.misfits:,} of {plural(len(table.rows), 'episode')} do not fit"
     for note in table.notes:
         yield f"  note: {note}"
+
+
+def _misfit_lines(table: EpisodeTable, width: int) -> Iterator[str]:
+    """The episodes that do not fit; of many that are alike the first ones."""
+    misfits = [(r.name, r.problem) for r in table.rows if r.problem is not None]
+    few, more = few_of_each(
+        misfits, lambda misfit: misfit[1].replace(misfit[0], "...")
+    )
+    lines = [
+        f"{printable(name)} does not fit: {problem}" for name, problem in few
+    ]
+    lines += [
+        f"{count:,} more do not fit, which --json names: {problem}"
+        for problem, count in more.items()
+    ]
+    for line in lines:
+        yield from wrap("  " + line, width, subsequent_indent="      ")
 
 
 def _camera_lines(table: EpisodeTable) -> Iterator[str]:

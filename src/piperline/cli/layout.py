@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
-from piperline.errors import Place
+from piperline.errors import PiperlineError, Place
 from piperline.recordings.layout import (
     builtin_layouts,
     layout_text,
     load_layout,
 )
 from piperline.recordings.reader import Reader, over_parts
-from piperline.text import printable
+from piperline.text import few_of_each, printable
 
 if TYPE_CHECKING:
     from piperline.recordings.check import CheckedEpisode, LayoutCheck
@@ -102,16 +102,22 @@ def _lines(found: "LayoutCheck") -> Iterator[str]:
         yield f"left out by the layout: {name}: {reason}"
     if found.first is not None:
         yield from _first(found.first)
-    for name, error in found.problems.items():
-        where = error.place or Place()
-        inside = f" ({where.hdf5_path})" if where.hdf5_path else ""
-        yield f"does not fit: {name}: {error.message}{inside}"
-        for label, text in (
-            ("expected", error.expected),
-            ("found", error.found),
-        ):
-            if text:
-                yield f"  {label}: {text}"
+    few, more = few_of_each(
+        found.problems.items(), lambda problem: problem[1].message
+    )
+    for name, error in few:
+        yield from _problem(name, error)
+    for message, count in more.items():
+        yield f"do not fit: {count:,} more, which --json names: {message}"
+
+
+def _problem(name: str, error: PiperlineError) -> Iterator[str]:
+    where = error.place or Place()
+    inside = f" ({where.hdf5_path})" if where.hdf5_path else ""
+    yield f"does not fit: {name}: {error.message}{inside}"
+    for label, text in (("expected", error.expected), ("found", error.found)):
+        if text:
+            yield f"  {label}: {text}"
 
 
 def _first(first: "CheckedEpisode") -> Iterator[str]:

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from piperline.cli.app import run
 from piperline.cli.console import Output
+from piperline.cli.convert import left_out_lines
 from piperline.cli.jobs import (
     LOGS,
     NO_FLAGS,
@@ -24,7 +25,7 @@ from piperline.cli.progress import progress_bar
 from piperline.cli.scripts import chosen_files
 from piperline.errors import UsageError
 from piperline.hub.repo_id import repo_folder
-from piperline.text import plural, printable
+from piperline.text import plural
 
 if TYPE_CHECKING:
     from piperline.cluster.shards_work import ShardsWork
@@ -209,10 +210,8 @@ def _show_plan(out: Output, work: "ShardsWork") -> None:
             f"shards {first} to {last}" if first < last else f"shard {first}"
         )
         out.data(f"empty: {empty}; there are fewer episodes than workers")
-    for left in plan.left_out:
-        out.data(
-            f"left out: {left.file}: {printable(left.episode or '')}: {left.reason}"
-        )
+    for line in left_out_lines(plan.left_out):
+        out.data(line)
 
 
 def aggregate(

@@ -13,6 +13,7 @@ from piperline.cluster.shards import find_shards, left_out_of
 from piperline.convert.plan import load_plan
 from piperline.convert.stage import Staging
 from piperline.errors import PiperlineError, TaskFailed
+from piperline.files import LARGEST_TABLE, read_plain
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free
 from piperline.transfer import TransferOptions, aggregate
@@ -170,7 +171,7 @@ class AggregateWork:
 def fingerprint(dataset: Path) -> str:
     """Tells how a dataset was made, and how much of it exists; empty where there is none."""
     try:
-        provenance = (dataset / PROVENANCE).read_bytes()
+        provenance = read_plain(dataset / PROVENANCE, LARGEST_TABLE)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     files = [

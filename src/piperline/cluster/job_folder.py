@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from piperline.errors import UsageError
-from piperline.files import write_whole
+from piperline.files import read_json, write_whole
 from piperline.output.workspace import exclusive
 from piperline.text import printable
 
@@ -182,7 +182,7 @@ class JobFolder:
     def record(self, rank: int) -> RankRecord | None:
         """What is known of a rank; None where nothing is."""
         try:
-            values = json.loads(self._record(rank).read_text(encoding="utf-8"))
+            values = read_json(self._record(rank))
             return RankRecord(
                 **{**values, "left_out": tuple(values["left_out"])}
             )
@@ -222,8 +222,7 @@ class JobFolder:
     def slurm_jobs(self) -> dict[str, list[int]]:
         """The SLURM arrays that were submitted last: by id, the ranks of their tasks in order."""
         try:
-            text = (self.root / "slurm.json").read_text(encoding="utf-8")
-            arrays: dict[str, list[int]] = json.loads(text)
+            arrays: dict[str, list[int]] = read_json(self.root / "slurm.json")
         except (FileNotFoundError, ValueError):
             return {}
         return arrays

@@ -9,7 +9,7 @@ from typing import Any
 from piperline.cluster.job_folder import JobFolder
 from piperline.convert.plan import Plan, PlannedEpisode
 from piperline.convert.stage import Staging
-from piperline.files import write_whole
+from piperline.files import read_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class RankReview:
 def found_in(job: JobFolder, plan: str) -> dict[str, Any] | None:
     """What a review found; None where there was none of the plan of this key."""
     try:
-        text = job.review_file.read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = read_json(job.review_file)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return found if found.pop("plan", None) == plan else None

@@ -17,7 +17,7 @@ from typing import Self
 from piperline.cluster.job_folder import JobFolder
 from piperline.convert.plan import Plan
 from piperline.errors import DatasetError, Place
-from piperline.files import write_whole
+from piperline.files import LARGEST_TABLE, read_json, write_whole
 from piperline.lerobot.info import PROVENANCE
 from piperline.text import plural
 
@@ -113,7 +113,7 @@ class Manifest:
     def from_disk(cls, folder: Path) -> Self | None:
         """Read the manifest of the shard in `folder`; None where there is none."""
         try:
-            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            values = read_json(folder / MANIFEST, LARGEST_TABLE)
             for name in ("command", "recordings"):
                 values[name] = tuple(values[name])
             return cls(**values)
@@ -234,8 +234,7 @@ def find_shards(
 def left_out_of(shards: Sequence[tuple[Path, Manifest]]) -> list[str]:
     """What the ranks left out of their shards, and why, a line each."""
     records = [
-        json.loads((folder / PROVENANCE).read_text("utf-8"))
-        for folder, _ in shards
+        read_json(folder / PROVENANCE, LARGEST_TABLE) for folder, _ in shards
     ]
     return [
         f"{item['source']}: {item['reason']}"

@@ -9,7 +9,7 @@ from piperline.cluster.aggregate_work import AggregateWork
 from piperline.cluster.job_folder import JobFolder
 from piperline.cluster.shards_work import ShardsWork
 from piperline.errors import Place, UsageError
-from piperline.files import write_whole
+from piperline.files import LARGEST_TABLE, read_plain, write_whole
 
 Work = ShardsWork | AggregateWork
 _ADAPTER: TypeAdapter[Work] = TypeAdapter(
@@ -37,7 +37,7 @@ def load_work(folder: JobFolder, digest: str | None = None) -> Work | None:
         UsageError: it is no longer what `digest` was given for.
     """
     try:
-        text = folder.run_file.read_bytes()
+        text = read_plain(folder.run_file, LARGEST_TABLE)
         if digest and hashlib.sha256(text).hexdigest() != digest:
             raise UsageError(
                 "the job folder tells of another run by now",

@@ -7,6 +7,7 @@ from typing import Any
 from piperline.convert.plan import MadeEpisode, Plan
 from piperline.convert.provenance import entry_of, provenance
 from piperline.errors import DatasetError
+from piperline.files import LARGEST_TABLE, read_json
 from piperline.lerobot.dataset import Dataset, open_dataset
 from piperline.lerobot.info import PROVENANCE
 
@@ -21,7 +22,7 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
         The dataset; None if there is none, or another one.
     """
     try:
-        recorded = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
+        recorded = read_json(output / PROVENANCE, LARGEST_TABLE)
         dataset = open_dataset(output)
     except (OSError, ValueError, DatasetError):
         return None

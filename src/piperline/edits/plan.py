@@ -41,6 +41,7 @@ from typing import Any
 
 from piperline.edits.numbers import Moment, parse_moment, parse_span
 from piperline.errors import BadEpisode, DatasetError, Place, UsageError
+from piperline.files import read_plain
 from piperline.text import is_utf8, printable
 
 _EPISODE_KEYS = frozenset(
@@ -282,11 +283,16 @@ def read_plan(path: Path) -> EditPlan:
     """
     place = Place(file=path)
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_PLAN:
-            raise UsageError(
-                "there is no plan of a sensible size here", place=place
-            )
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_plain(path, _LARGEST_PLAN).decode()
+        document = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise UsageError(
+            "there is no plan",
+            place=place,
+            expected="a TOML file",
+            found="nothing of that name",
+            next_step="check the path, or write one with `piperline review`",
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             "the plan cannot be read",

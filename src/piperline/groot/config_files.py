@@ -193,9 +193,12 @@ def write_files(
 
 
 def _text(path: Path) -> str | None:
+    """What a file holds; None where there is none, or something else."""
+    if not path.is_file():
+        return None
     try:
         return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return None
 
 

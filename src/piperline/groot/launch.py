@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piperline.errors import DatasetError, PiperlineError, Place, UsageError
+from piperline.files import read_plain
 from piperline.finding import command
 from piperline.groot.config_files import config_name, config_text, write_files
 from piperline.groot.launch_scripts import class_name
@@ -205,9 +206,8 @@ def _horizon(config: Path, goal: Target) -> int | None:
 
 def _n15_horizon(config: Path) -> int | None:
     """The steps that a config of N1.5 names as we write it; None in another form."""
-    found = re.search(
-        r"action_indices = list\(range\((\d+)\)\)", config.read_text("utf-8")
-    )
+    text = read_plain(config).decode()
+    found = re.search(r"action_indices = list\(range\((\d+)\)\)", text)
     return int(found[1]) if found else None
 
 

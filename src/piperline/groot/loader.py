@@ -6,7 +6,6 @@ and careless about others, and the checks have to see what it sees. From `LeRobo
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +23,7 @@ from piperline.finding import Finding, command
 from piperline.groot.modality import MODALITY_FILE
 from piperline.lerobot.columns import unfolded
 from piperline.lerobot.folder import DatasetFolder
+from piperline.lerobot.info import fits_a_row
 from piperline.lerobot.parquet import ParquetRows
 from piperline.lerobot.paths import PathTemplate
 from piperline.text import is_utf8
@@ -32,6 +32,7 @@ DATA_GLOB = "data/*/*.parquet"
 DEFAULT_COLUMN = {"state": "observation.state", "action": "action"}
 _REMEDY = "put the file back from a copy, or convert again"
 _DEFAULT_FPS = 30  # GR00T's own
+_HIGHEST_FPS = 1 << 20
 _FIELDS = frozenset({"episode_chunk", "episode_index", "video_key"})
 _NEEDED_INFO = {"features": dict, "data_path": str, "chunks_size": int}
 
@@ -470,17 +471,16 @@ def _is_feature(entry: object) -> bool:
     ):
         return False
     shape = entry.get("shape") or []
-    return isinstance(shape, list) and all(
+    are_sizes = isinstance(shape, list) and all(
         type(size) is int and size > 0 for size in shape
     )
+    return are_sizes and fits_a_row(entry["dtype"], shape)
 
 
 def _rate(fps: object) -> int:
-    return (
-        round(fps)
-        if isinstance(fps, int | float) and 0 < fps < math.inf
-        else _DEFAULT_FPS
-    )
+    if isinstance(fps, int | float) and 1 <= fps <= _HIGHEST_FPS:
+        return round(fps)
+    return _DEFAULT_FPS
 
 
 def _is_template(template: object) -> bool:

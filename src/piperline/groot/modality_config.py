@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from piperline.errors import PiperlineError, Place
+from piperline.files import read_plain
 from piperline.groot.loader import Meta
 from piperline.groot.modality import (
     LANGUAGE_KEY,
@@ -176,6 +177,7 @@ def read_choice(path: Path) -> Choice:
         )
     registered: list[tuple[Any, Any]] = []
     try:
+        read_plain(path)  # a pipe would be waited for
         with _stand_ins(registered):
             runpy.run_path(str(path))
         # Exactly one: training refuses a second registration, and silently goes on without any.
@@ -186,6 +188,7 @@ def read_choice(path: Path) -> Choice:
         raise PiperlineError(
             "the modality config does not work",
             place=place,
+            expected="a program that registers one modality config",
             found=reason,
             next_step="write it again: `piperline groot config DATASET --overwrite`",
         ) from error

@@ -223,11 +223,16 @@ def find_files(
         UsageError: the pattern is none.
         RecordingError: there are no such files.
     """
-    if source.is_file():
-        return [source]
+    if not source.exists():
+        raise RecordingError(
+            "there is no such file or folder",
+            place=Place(file=source),
+            expected="an HDF5 file, or a folder of them",
+            found="nothing of that name",
+            next_step="check the path",
+        )
     if not source.is_dir():
-        message, step = "there is no such file or folder", "check the path"
-        raise RecordingError(message, place=Place(file=source), next_step=step)
+        return [source]  # what it is shows when it is opened
     patterns = (
         [f"*{suffix}" for suffix in SUFFIXES] if pattern is None else [pattern]
     )
@@ -485,10 +490,6 @@ def _make_room(todo: Sequence[NewFile]) -> None:
     needed = min(planned, sum(source.size for source in sources))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise OutputError(
-            "this is a file, not a folder", place=Place(file=folder)
-        ) from None
     except OSError as error:
         raise output_error(error, folder) or error from error
     free = shutil.disk_usage(folder).free

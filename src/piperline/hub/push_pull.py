@@ -423,8 +423,12 @@ def _hub(repo_id: str) -> Iterator[None]:
 
 def _check_token() -> None:
     """See that the token can be sent: as a part of a request's header."""
-    token = get_token() or ""
-    if not (token.isascii() and token.isprintable()):
+    try:
+        token = get_token() or ""
+        can_be_sent = token.isascii() and token.isprintable()
+    except UnicodeDecodeError:  # of the file that a login wrote
+        can_be_sent = False
+    if not can_be_sent:
         raise HubError(
             "the token for the Hub is no token: it holds other characters than those of ASCII",
             expected="hf_ and letters and digits",

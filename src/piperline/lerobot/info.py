@@ -5,8 +5,9 @@ Source: huggingface/lerobot, `src/lerobot/datasets/utils.py` at v0.3.3 (format v
 """
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ LONGEST_SECONDS = {"v2.1": 1024, "v3.0": 1000}
 They compare times as float32: beyond 1,024 s, a sum of two times no longer finds its frame.
 """
 CHUNKS_SIZE = 1000
+MOST_NUMBERS = 1 << 22
+"""Numbers of a feature that is no picture, in one row."""
 INFO = Path("meta") / "info.json"
 PROVENANCE = Path("meta") / "piperline.json"
 """How a dataset was made: LeRobot's tools lose what they do not know in info.json, so it has a file
@@ -270,6 +273,8 @@ def _feature_from(entry: Values) -> Feature:
     shape = entry.shape("shape")
     if dtype in {"image", "video"} and len(shape) != len(CAMERA_AXES):
         raise entry.wrong("shape", "height, width and channels")
+    if not fits_a_row(dtype, shape):
+        raise entry.wrong("shape", f"at most {MOST_NUMBERS} numbers in a row")
     info = entry.values.get("info", entry.values.get("video_info"))
     if info is not None and not isinstance(info, Mapping):
         raise entry.wrong("info", "a JSON object")
@@ -289,6 +294,12 @@ def _feature_from(entry: Values) -> Feature:
         info=info,
         own=own,
     )
+
+
+def fits_a_row(dtype: str, shape: Sequence[int]) -> bool:
+    """Whether a frame can have so many numbers: each has a name, and is looked at by itself."""
+    is_picture = dtype in {"image", "video"}
+    return is_picture or math.prod(shape) <= MOST_NUMBERS
 
 
 def _short(size: float) -> float:

@@ -233,6 +233,10 @@ def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
         place.pieces.mkdir()
         try:
             yield place
+        except (
+            OSError
+        ) as error:  # told before what was made, and took the room, is removed
+            raise output_error(error, output, no_room) or error from error
         finally:
             _finish_swap(folder, output)
             remove_workspace(folder, _NAMES)

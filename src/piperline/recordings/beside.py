@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from piperline.errors import BadEpisode, Place
+from piperline.files import read_plain
 from piperline.text import printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -158,8 +159,7 @@ def read_image(folder: Path, name: str) -> bytes:
     if path is None:
         raise ValueError(f"the path {name} leads out of the recording's folder")
     try:
-        _refuse_large(path, _MAX_IMAGE_BYTES)
-        return path.read_bytes()
+        return read_plain(path, _MAX_IMAGE_BYTES)
     except OSError as error:
         raise ValueError(
             f"the file {name} cannot be read: {error.strerror}"

@@ -75,7 +75,8 @@ def check_layout(
                 header = episode.header()
                 episode.vectors(header.length)
             except PiperlineError as error:
-                problems[name] = error
+                # its traceback would keep the episode open
+                problems[name] = error.with_traceback(None)
                 continue
             first = first or _checked(episode, header, layout)
         return LayoutCheck(len(names), recording.left_out(), first, problems)

@@ -93,7 +93,7 @@ class Datasets:
         """
         found = self.first(paths)
         if found is None:
-            raise self._missing(paths)
+            raise self.missing(paths)
         return found
 
     def matching(self, path: str) -> list[tuple[str, str]]:
@@ -142,7 +142,7 @@ class Datasets:
 
     def _open(self, path: str, data: h5py.HLObject) -> OpenDataset:
         if not isinstance(data, h5py.Dataset):
-            raise self._missing([path])
+            raise self.missing([path])
         name = data.name
         place = self.at(name)
         refuse_foreign_storage(data, place)
@@ -156,7 +156,8 @@ class Datasets:
         )
         return found
 
-    def _missing(self, paths: Sequence[str]) -> LayoutMismatch:
+    def missing(self, paths: Sequence[str]) -> LayoutMismatch:
+        """The error for a dataset that is at none of its paths."""
         wanted = " or ".join(self._numbered(path) for path in paths)
         path = self._numbered(paths[0])
         expected, found = f"the dataset {wanted}", self.instead_of(path)
@@ -166,6 +167,10 @@ class Datasets:
 
     def instead_of(self, path: str) -> str:
         """What there is where a dataset should be, or where its path breaks off."""
+        with reading(self.place, BadEpisode):
+            is_empty = len(self.root) == 0
+        if is_empty:
+            return "an empty group"
         there = resolve(self.root, path, self.place)
         if there is not None:
             return describe(there)

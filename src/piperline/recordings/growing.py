@@ -15,6 +15,8 @@ def is_marked_open(path: Path) -> bool:
 
     Source: HDF5 File Format Specification 3.0, II.A, superblock versions 2 and 3.
     """
+    if not path.is_file():
+        return False  # a pipe would be waited for
     try:
         with path.open("rb") as file:
             head = file.read(_FLAGS + 1)

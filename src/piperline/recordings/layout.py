@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piperline.errors import LayoutError, Place
+from piperline.files import read_plain
 from piperline.recordings.document import of_type
 from piperline.recordings.rules import (
     HIGHEST_RATE,
@@ -166,7 +167,7 @@ def layout_text(name: str) -> str:
     Raises:
         LayoutError: there is no layout of that name.
     """
-    return _find(name).read_text(encoding="utf-8")
+    return _text(_find(name))
 
 
 def load_layout(name: str | Path) -> Layout:
@@ -252,15 +253,16 @@ def _renamed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > _MAX_LAYOUT_BYTES:
-        raise LayoutError(
-            "the layout is larger than 1 MiB", place=Place(file=path)
-        )
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        return read_plain(path, _MAX_LAYOUT_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
         raise LayoutError(
-            f"the layout is not TOML: {error}", place=Place(file=path)
+            "the layout cannot be read",
+            place=Place(file=path),
+            expected="a TOML file of at most 1 MiB that this user may read",
+            found=printable(str(error)),
+            next_step="start from a built-in one: "
+            "piperline layout show piper > my_robot.toml",
         ) from error
 
 
@@ -268,7 +270,7 @@ def _find(name: str) -> Path:
     if name in builtin_layouts():
         return _folder() / f"{name}.toml"
     path = Path(name)
-    if path.is_file():
+    if path.exists():
         return path
     near = get_close_matches(name, builtin_layouts(), n=1)
     raise LayoutError(

@@ -5,8 +5,9 @@ virtual datasets), and sizes are checked before anything is read.
 """
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -161,11 +162,11 @@ class Recording:
             )
         return found
 
-    def _roots(self) -> list[str]:
-        """The names of all episodes, in natural order."""
+    def _roots(self) -> Iterable[str]:
+        """The names of all episodes, in natural order, each looked at when it is asked for."""
         rule = self.layout.episodes
         if rule.ends:
-            return list(self._spans())
+            return self._spans()
         if rule.at == "file":
             return [self.path.stem]
         if "{number}" in rule.at:
@@ -179,7 +180,7 @@ class Recording:
             ]
         if rule.at == "groups":
             names = member_names(self._file, self._place)
-            return sorted(filter(self._may_be_episode, names), key=natural_key)
+            return filter(self._may_be_episode, sorted(names, key=natural_key))
         found = matching(self._file, rule.at, self._place)
         return [path.rpartition("/")[2] for _, path in found]
 
@@ -270,19 +271,19 @@ class Recording:
     ) -> Episode | None:
         """The first episode that is what `layout` says, among the first so many, or all."""
         other = Recording(self.path, layout, self._file)
+        names = islice(other._roots(), most)
+        found = (other._fitting(name) for name in names)
         try:
-            names = other._roots()[:most]
+            return next(filter(None, found), None)
         except PiperlineError:
             return None
-        found = (other._fitting(name) for name in names)
-        return next((episode for episode in found if episode is not None), None)
 
     def share_of(self, layout: Layout) -> float:
         """The share of a layout's datasets that are there in the first episode, 0 to 1."""
         other = Recording(self.path, layout, self._file)
         try:
-            names = other._roots()[:1]
-            return other._episode(names[0]).share() if names else 0.0
+            name = next(iter(other._roots()), None)
+            return 0.0 if name is None else other._episode(name).share()
         except PiperlineError:
             return 0.0
 

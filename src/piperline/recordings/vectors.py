@@ -57,10 +57,10 @@ def find_parts(
     for source in rule.sources:
         found = _found(source, datasets)
         if not found and not (source.optional or rule.optional):
-            datasets.need(source.paths)
+            raise datasets.missing(source.paths)
         parts += [_checked(key, source, one, datasets) for one in found]
     if not parts and not rule.optional:
-        datasets.need(
+        raise datasets.missing(
             [path for source in rule.sources for path in source.paths]
         )
     return parts

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from piperline.errors import OutputExists, Place, output_error
-from piperline.files import write_whole
+from piperline.files import read_plain, write_whole
 from piperline.review.worker import signals_file
 from piperline.review.write_page import curves_script
 from piperline.signals.episode import EpisodeSignals, load_signals
+from piperline.text import printable
 from piperline.video.images import contact_sheet, encode_jpeg
 from piperline.video.thumbnails import colored
 
@@ -107,7 +108,7 @@ class ReviewFolder:
         """Write the plan; beside it, where a person has edited the one that is there."""
         marks = self.root / "signals" / "plan.sha256"
         known = marks.read_text(encoding="ascii") if marks.exists() else ""
-        there = self.plan.read_bytes() if self.plan.exists() else None
+        there = _plan_at(self.plan)
         edited = (
             there is not None and hashlib.sha256(there).hexdigest() != known
         )
@@ -123,6 +124,26 @@ class ReviewFolder:
         write_whole(
             self.result, json.dumps(document, ensure_ascii=True, default=plain)
         )
+
+
+def _plan_at(path: Path) -> bytes | None:
+    """The plan that is there, if any.
+
+    Raises:
+        OutputExists: there is something that is no plan.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read_plain(path)
+    except OSError as error:
+        raise OutputExists(
+            "there is something in the place of the plan that is none",
+            place=Place(file=path),
+            expected="a plan, or nothing",
+            found=printable(str(error)),
+            next_step="move it away, or name another folder with --output",
+        ) from error
 
 
 def _holds_anything(path: Path) -> bool:

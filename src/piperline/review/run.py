@@ -13,7 +13,12 @@ from piperline.detectors.codes import REMEDIES
 from piperline.detectors.detect import detect, notes
 from piperline.edits.document import plan_text
 from piperline.edits.plan import address
-from piperline.errors import PiperlineError, RecordingError, UsageError
+from piperline.errors import (
+    PiperlineError,
+    Place,
+    RecordingError,
+    UsageError,
+)
 from piperline.finding import Finding
 from piperline.process import usable_cpus
 from piperline.recordings.layout import Layout, load_layout
@@ -29,6 +34,9 @@ from piperline.signals.episode import STATE, EpisodeSignals
 from piperline.signals.robot import make_robot
 
 VERSION = 1
+
+_TOLD = 10
+"""Findings of a file that are alike, and are told each."""
 
 _PLAN_HEAD = """What `piperline review` proposes. Read it, edit it, then carry it out:
     {command}
@@ -112,6 +120,8 @@ def review(
         subject, units, unread = find_subject(
             inputs, named, pictures=pictures, read=pool.read
         )
+        if not units:
+            raise _nothing([one.error for one in unread])
         folder = ReviewFolder(Path(output))
         stack.enter_context(folder.opened())
         films = folder.videos.absolute() if pictures and videos else None
@@ -137,7 +147,7 @@ def review(
         if not episodes:
             raise _nothing(errors)
         collection = collected(episodes, subject, pictures=pictures)
-        found = [*map(_unreadable, errors), *detected(collection, subject)]
+        found = [*_unreadable(errors), *detected(collection, subject)]
         findings = sorted(
             found, key=lambda finding: finding.severity != "error"
         )
@@ -253,7 +263,29 @@ def detected(
     )
 
 
-def _unreadable(error: PiperlineError) -> Finding:
+def _unreadable(errors: Sequence[PiperlineError]) -> Iterator[Finding]:
+    """A finding of each; where a file holds more that are alike, one of all others."""
+    alike: dict[tuple[str, str], list[PiperlineError]] = {}
+    for error in errors:
+        file = str((error.place or Place()).file)
+        alike.setdefault((file, error.message), []).append(error)
+    for group in alike.values():
+        yield from map(_unreadable_one, group[:_TOLD])
+        if others := group[_TOLD:]:
+            yield _with_others(_unreadable_one(others[0]), others)
+
+
+def _with_others(finding: Finding, alike: Sequence[PiperlineError]) -> Finding:
+    """A finding that stands for some; its numbers name all of them."""
+    names = [str((error.place or Place()).episode) for error in alike]
+    return replace(
+        finding,
+        message=f"{finding.message} (and {len(alike) - 1:,} more like it)",
+        numbers={**finding.numbers, "names": names},
+    )
+
+
+def _unreadable_one(error: PiperlineError) -> Finding:
     found = f": {error.found}" if error.found else ""
     remedy = error.next_step or REMEDIES["unreadable"]
     numbers: dict[str, Any] = {"scope": "episode", "episodes": []}

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from piperline.edits.plan import fingerprint
 from piperline.errors import (
@@ -17,7 +18,7 @@ from piperline.lerobot.dataset import open_dataset
 from piperline.recordings.detect import find_layout, settle
 from piperline.recordings.find import find_recordings
 from piperline.recordings.layout import Layout
-from piperline.recordings.reader import Read, here
+from piperline.recordings.reader import Read, here, over_parts
 from piperline.recordings.recording import Recording
 from piperline.review.videos import whole_folder
 from piperline.signals.dataset import is_dataset, measure_episode, sessions_of
@@ -210,16 +211,40 @@ def _recordings(
     unread: list[Unread] = []
     for path, source in find_recordings(inputs, layout.episodes.files):
         try:
-            names = read(path, _names, path, layout)
+            names, bad = over_parts(read, path, _names, path, layout)
             units += _units(path, source, names, layout, pictures=pictures)
+            unread += [
+                Unread(Place(file=path, episode=name), error)
+                for name, error in bad.items()
+            ]
         except RecordingError as error:
             unread.append(Unread(Place(file=path), error))
     return with_sessions(units, layout), unread
 
 
-def _names(path: Path, layout: Layout) -> list[str]:
+def _names(
+    path: Path,
+    layout: Layout,
+    bad: Mapping[str, PiperlineError] = MappingProxyType({}),
+) -> tuple[list[str], dict[str, PiperlineError]]:
+    """The names of episodes that are to be measured, and why others cannot be.
+
+    A file may hold 100,000 groups that are no episodes: here it is opened once for all of them.
+    """
+    found: list[str] = []
+    problems: dict[str, PiperlineError] = {}
     with Recording(path, layout) as recording:
-        return recording.episodes()
+        for name in recording.episodes():
+            try:
+                if name in bad:
+                    raise bad[name]
+                recording.episode(name).check_structure()
+            except PiperlineError as error:
+                # its traceback would keep the episode open
+                problems[name] = error.with_traceback(None)
+            else:
+                found.append(name)
+    return found, problems
 
 
 def _units(

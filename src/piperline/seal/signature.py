@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 from piperline.errors import DatasetError, Place, UsageError
-from piperline.files import write_whole
+from piperline.files import LARGEST_TABLE, read_plain, write_whole
+from piperline.lerobot.folder import DatasetFolder
 from piperline.seal.seal import SEAL, SIGNATURE
 from piperline.text import printable
 
@@ -28,7 +29,7 @@ def sign(root: Path, key: Path) -> str:
         UsageError: the key cannot be used, or there is no `ssh-keygen`.
     """
     try:
-        seal = (root / SEAL).read_bytes()
+        seal = read_plain(root / SEAL, LARGEST_TABLE)
     except FileNotFoundError as error:
         raise DatasetError(
             "there is no seal to sign",
@@ -37,6 +38,7 @@ def sign(root: Path, key: Path) -> str:
             found="a dataset that piperline did not seal",
             next_step="make it with convert, migrate or aggregate: they seal what they write",
         ) from error
+    _see_that_plain(key)
     made = _run(
         ["-Y", "sign", "-f", str(key), "-n", _NAMESPACE],
         seal,
@@ -62,14 +64,16 @@ def signer(root: Path) -> str | None:
     """
     if not (root / SIGNATURE).exists():
         return None
-    seal = (root / SEAL).read_bytes()
+    folder = DatasetFolder(root)
+    with folder.open(SEAL, LARGEST_TABLE) as file:
+        seal = file.read()
     words = [
         "-Y",
         "check-novalidate",
         "-n",
         _NAMESPACE,
         "-s",
-        str(root / SIGNATURE),
+        str(folder.path(SIGNATURE)),
     ]
     checked = _run(words, seal)
     found = _FINGERPRINT.search(checked.stdout.decode(errors="replace"))
@@ -91,6 +95,7 @@ def fingerprint(key: Path) -> str:
     Raises:
         UsageError: it is none, or there is no `ssh-keygen`.
     """
+    _see_that_plain(key)
     told = _run(["-l", "-f", str(key)], b"")
     found = _FINGERPRINT.search(told.stdout.decode(errors="replace"))
     if told.returncode or not found:
@@ -100,8 +105,21 @@ def fingerprint(key: Path) -> str:
             expected="a public key, such as ~/.ssh/id_ed25519.pub",
             found=printable(told.stderr.decode(errors="replace").strip())
             or None,
+            next_step="name the key that the dataset should be signed with",
         )
     return found[0]
+
+
+def _see_that_plain(key: Path) -> None:
+    """See that `ssh-keygen` does not wait for a pipe."""
+    if key.exists() and not key.is_file():
+        raise UsageError(
+            "this is no SSH key",
+            place=Place(file=key),
+            expected="a file, such as ~/.ssh/id_ed25519.pub",
+            found="a folder, a pipe or a device",
+            next_step="name the file of a key",
+        )
 
 
 def _run(words: list[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":

@@ -105,6 +105,8 @@ def save_signals(path: Path, signals: EpisodeSignals) -> None:
 
 def load_signals(path: Path) -> EpisodeSignals | None:
     """Read what `save_signals` wrote; None where it is not there whole, or of another form."""
+    if not path.is_file():
+        return None  # a pipe would be waited for
     try:
         # Opened here: numpy leaves a file open that it cannot read.
         with (
