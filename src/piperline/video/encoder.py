@@ -207,7 +207,9 @@ class VideoWriter:
         try:
             packets = stream.encode(picture)
         except av.FFmpegError as error:
-            words = ffmpeg_words(error, lambda: _open_again(stream))
+            words = ffmpeg_words(
+                error, lambda: _open_again(stream, self._settings)
+            )
             raise VideoError("FFmpeg failed", found=words) from error
         try:
             for packet in packets:
@@ -220,17 +222,16 @@ class VideoWriter:
             ) from error
 
 
-def _open_again(stream: av.VideoStream) -> None:
-    """Open an encoder like that of `stream`."""
-    known = stream.codec_context
+def _open_again(stream: av.VideoStream, settings: VideoSettings) -> None:
+    """Open an encoder like that of `stream`, which did not open and has lost its codec."""
     context = cast(
-        "av.VideoCodecContext", av.CodecContext.create(known.codec.name, "w")
+        "av.VideoCodecContext",
+        av.CodecContext.create(settings.codec or "", "w"),
     )
-    context.width, context.height, context.pix_fmt = (
-        known.width,
-        known.height,
-        known.pix_fmt,
-    )
-    context.time_base, context.options = Fraction(1, 30), known.options
+    known = stream.codec_context
+    context.width, context.height = known.width, known.height
+    context.pix_fmt = settings.pix_fmt
+    context.time_base = Fraction(1, 30)
+    context.options = dict(settings.options)
     with usual_priority():
         context.open()
