@@ -4,6 +4,7 @@ The pictures of each camera against the same camera's in other episodes.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from piperline.detectors.fault import Fault, fault
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import correlation, runs, spread
+from piperline.signals.robust import runs, spread
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +25,9 @@ _QUALITY_LOST, _QUALITY_BAD = 25, 45
 _BLUR_LEAST, _BLUR_FLOOR = 1.3, 0.2  # natural logarithm
 _GREY = 0.15
 _CAST = 0.1
+_TELLING = 2  # levels: colours that are fainter tell nothing
+_FEWEST_ALIKE = 3
+_MOST_COMPARED = 64  # episodes, evenly spread, that one is held against
 _COVERED_FRAMES = 8
 
 
@@ -174,13 +178,11 @@ def _red_and_blue(
 
     Returns the numbers of the episodes.
     """
-    found = []
-    for episode in episodes:
-        others = [e for e in episodes if e.index != episode.index]
-        votes = [_exchanged(episode, other, camera) for other in others]
-        comparable = [vote for vote in votes if vote is not None]
-        if len(comparable) >= 3 and np.mean(comparable) > 0.5:
-            found.append(episode)
+    found: list[EpisodeSignals] = []
+    if len(episodes) > _FEWEST_ALIKE:
+        views = np.stack([e.cameras[camera].view for e in episodes])
+        votes = exchanged_views(views)
+        found = [e for e, vote in zip(episodes, votes, strict=True) if vote]
     if len(found) > len(episodes) / 2:
         return set()
     text = "red and blue are exchanged, compared with the other recordings"
@@ -188,35 +190,41 @@ def _red_and_blue(
     return {episode.index for episode in found}
 
 
-def _exchanged(
-    episode: EpisodeSignals, other: EpisodeSignals, camera: str
-) -> bool | None:
-    """Whether two views fit much better with red and blue exchanged.
+def exchanged_views(views: NDArray[np.floating[Any]]) -> list[bool]:
+    """Whether views, (N, 3, H, W), fit most others much better with red and blue exchanged.
 
-    None where they are not alike at all.
+    Those that are too grey to tell are left out.
     """
-    own, theirs = (
-        episode.cameras[camera].view - 128,
-        other.cameras[camera].view - 128,
-    )
-    # too grey to tell
-    if np.abs(theirs[1:]).mean() < 2 or np.abs(own[1:]).mean() < 2:
-        return None
-    straight = float(np.abs(own[1:] - theirs[1:]).mean())
+    differences = views.reshape(len(views), 3, -1)[:, 1:] - 128
+    telling = np.abs(differences).mean(axis=(1, 2)) >= _TELLING
     # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y) /
     # 1.772.
-    turned = np.stack(
-        [
-            own[2] * 1.402 / 1.772,
-            own[1] * 1.772 / 1.402,
-        ]
-    )
-    crossed = float(np.abs(turned - theirs[1:]).mean())
-    balance, other_balance = (
-        1.402 * v[2] - 1.772 * v[1] for v in (own, theirs)
-    )
-    pattern = correlation(balance, other_balance)  # a cast leaves it as it is
-    return crossed < 0.5 * straight and (pattern < -0.2 or balance.std() < 2)
+    turned = differences[:, ::-1] * [[1.402 / 1.772], [1.772 / 1.402]]
+    balance = 1.402 * differences[:, 1] - 1.772 * differences[:, 0]
+    even = balance - balance.mean(axis=1, keepdims=True)
+    size = np.sqrt((even**2).sum(axis=1))
+    found = []
+    for own in range(len(views)):
+        others = np.flatnonzero(telling & (np.arange(len(views)) != own))
+        if not telling[own] or len(others) < _FEWEST_ALIKE:
+            found.append(False)
+            continue
+        count = min(len(others), _MOST_COMPARED)
+        spread_out = np.linspace(0, len(others) - 1, count).astype(int)
+        others = others[spread_out]
+        theirs = differences[others]
+        straight = np.abs(differences[own] - theirs).mean(axis=(1, 2))
+        crossed = np.abs(turned[own] - theirs).mean(axis=(1, 2))
+        # A cast leaves the pattern of colours as it is.
+        pattern = (
+            even[others]
+            @ even[own]
+            / np.maximum(size[others] * size[own], 1e-12)
+        )
+        opposite = (pattern < -0.2) | (balance[own].std() < _TELLING)
+        votes = (crossed < 0.5 * straight) & opposite
+        found.append(bool(votes.mean() > 0.5))
+    return found
 
 
 def _casts(
