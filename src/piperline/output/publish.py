@@ -290,7 +290,7 @@ def _exchange(one: Path, other: Path) -> bool:
     ):
         return True
     code = ctypes.get_errno()
-    if code in {errno.EINVAL, errno.ENOSYS}:
+    if code in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
         return False
     raise OSError(code, os.strerror(code), str(other))
 

@@ -233,9 +233,8 @@ def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
         place.pieces.mkdir()
         try:
             yield place
-        except (
-            OSError
-        ) as error:  # told before what was made, and took the room, is removed
+        except OSError as error:
+            # Told before what was made, and took the room, is removed.
             raise output_error(error, output, no_room) or error from error
         finally:
             _finish_swap(folder, output)
