@@ -1,6 +1,7 @@
 """Arrows down, one door for each dependency: read from the imports of every module."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -122,6 +123,31 @@ def test_modules_stay_small():
         name_of(path): len(path.read_text().splitlines()) for path in MODULES
     }
     assert [name for name, length in lengths.items() if length > LONGEST] == []
+
+
+THOUGHTS = (
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+    ast.IfExp,
+)
+
+
+def dense_lines(code: str) -> list[int]:
+    """The lines that hold more than one whole comprehension or conditional."""
+    nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, THOUGHTS)]
+    counts = Counter(n.lineno for n in nodes if n.lineno == n.end_lineno)
+    return [line for line, count in counts.items() if count > 1]
+
+
+def test_a_line_holds_one_comprehension_or_conditional():
+    dense = {
+        name_of(path): dense_lines(path.read_text(encoding="utf-8"))
+        for path in MODULES
+    }
+    assert {name: lines for name, lines in dense.items() if lines} == {}
+    assert dense_lines("a = [x if x else y for x in z]") == [1]
 
 
 def test_a_name_means_one_class():

@@ -32,7 +32,9 @@ def chosen_files(
             "which recordings?",
             expected="either --all, or --hdf5-files with names below --hdf5-root",
         )
-    return [root] if every else [root / file for file in files or []]
+    if every:
+        return [root]
+    return [root / file for file in files or []]
 
 
 @hdf2lerobotv21.default

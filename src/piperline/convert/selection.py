@@ -30,8 +30,9 @@ class Selection:
 def _matches(token: str, number: int, name: str) -> bool:
     span = re.fullmatch(r"(\d*):(\d*)", token)
     if span:
-        start, stop = (int(part) if part else None for part in span.groups())
-        return number >= (start or 0) and (stop is None or number < stop)
+        start, stop = span.groups()
+        begun = number >= int(start or 0)
+        return begun and (not stop or number < int(stop))
     return (
         number == int(token) if token.isdecimal() else fnmatchcase(name, token)
     )

@@ -41,7 +41,8 @@ def existing_dataset(plan: Plan, output: Path) -> Dataset | None:
     if recorded != json.loads(json.dumps(expected)):
         return None
     tasks = [row.tasks for row in dataset.episodes]
-    return dataset if tasks == [episode.tasks for episode in kept] else None
+    planned = [episode.tasks for episode in kept]
+    return dataset if tasks == planned else None
 
 
 def _kept(plan: Plan, recorded: Any) -> list[MadeEpisode]:  # noqa: ANN401 - JSON

@@ -77,7 +77,8 @@ def with_sessions(
         sure: have it.
         against: surely do not have it; the others cannot tell.
     """
-    have, have_not = {e.index for e in sure}, {e.index for e in against}
+    have = {e.index for e in sure}
+    have_not = {e.index for e in against}
     found = []
     for episodes in collection.sessions.values():
         several = sum(e.index in have for e in episodes) >= 2

@@ -376,7 +376,8 @@ def _zero(
     if len(rest) < 4:
         return
     for session, own in collection.sessions.items():
-        others = [v for i, v in rest.items() if i not in {e.index for e in own}]
+        numbers = {e.index for e in own}
+        others = [v for i, v in rest.items() if i not in numbers]
         reference = others if len(others) >= 4 else list(rest.values())
         usual, width = (
             float(np.median(reference)),

@@ -24,6 +24,8 @@ _PLACEHOLDER = re.compile(
 _POINTS, _REACH = 24, 6
 _MOST_OF_A_TEXT = 8
 _MOST_TEXTS = 60
+_SCRIPTS = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}
+"""Scripts that are told as another one, by the first word of Unicode's names of letters."""
 _NEAR, _NEAR_WORD = 0.88, 0.7
 
 
@@ -230,7 +232,7 @@ def _languages(told: Mapping[str, Sequence[EpisodeSignals]]) -> Iterator[Fault]:
 def _script(text: str) -> str:
     """The script of most letters of a text."""
     names = [unicodedata.name(c, "").split()[0] for c in text if c.isalpha()]
-    names = ["CJK" if n in {"HIRAGANA", "KATAKANA"} else n for n in names if n]
+    names = [_SCRIPTS.get(name, name) for name in names if name]
     return max(set(names), key=names.count) if names else ""
 
 

@@ -126,8 +126,10 @@ def quoted(text: str) -> str:
     # a name from a file need not be UTF-8
     whole = text.encode("utf-8", "replace").decode()
     escaped = whole.replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        '"'
-        + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)
-        + '"'
-    )
+    return '"' + "".join(map(_printed, escaped)) + '"'
+
+
+def _printed(character: str) -> str:
+    if character.isprintable():
+        return character
+    return f"\\U{ord(character):08x}"

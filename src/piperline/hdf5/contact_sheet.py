@@ -33,6 +33,7 @@ from piperline.video.images import (
     encode_jpeg,
     encode_png,
     fitted,
+    row_width,
 )
 from piperline.video.letters import LETTER_WIDTH, caption
 
@@ -247,7 +248,7 @@ def _laid_out(
     rows = [row for camera in images for row in _cut(camera)]
     small = iter(fitted(rows, gap=_GAP, max_width=_SHEET_WIDTH))
     captions = [f"{index}  {index / fps:.2f} s" for index in frames]
-    widest = max(sum(image.shape[1] + _GAP for image in row) for row in rows)
+    widest = max(row_width(row, _GAP) for row in rows)
     width = min(widest + _GAP, _SHEET_WIDTH) - 2 * _GAP
     sheet: list[list[Image]] = [[_strip(title, width)]]
     for camera in cameras:

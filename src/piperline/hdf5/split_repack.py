@@ -233,9 +233,9 @@ def find_files(
         )
     if not source.is_dir():
         return [source]  # what it is shows when it is opened
-    patterns = (
-        [f"*{suffix}" for suffix in SUFFIXES] if pattern is None else [pattern]
-    )
+    patterns = [f"*{suffix}" for suffix in SUFFIXES]
+    if pattern is not None:
+        patterns = [pattern]
     try:
         matching = {path for each in patterns for path in source.glob(each)}
     except (ValueError, NotImplementedError) as error:

@@ -287,11 +287,14 @@ def _parsed(text: str) -> tuple[int | slice, ...]:
         ) from None
 
 
+def _bound(text: str) -> int | None:
+    return int(text) if text.strip() else None
+
+
 def _axis(text: str) -> int | slice:
     if ":" not in text:
         return int(text)
-    bounds = [int(part) if part.strip() else None for part in text.split(":")]
-    chosen = slice(*bounds)
+    chosen = slice(*map(_bound, text.split(":")))
     if chosen.step is not None and chosen.step < 1:
         raise ValueError("steps go forward")
     return chosen

@@ -240,8 +240,11 @@ def push_changes(root: Path, repo_id: str) -> PushedChanges:
 
 def _is_temporary(name: str) -> bool:
     """Whether `upload_folder` would pass over a file: a pattern of a folder is of all below it."""
-    patterns = (f"{p}*" if p.endswith("/") else p for p in _TEMPORARY)
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    for pattern in _TEMPORARY:
+        whole = f"{pattern}*" if pattern.endswith("/") else pattern
+        if fnmatchcase(name, whole):
+            return True
+    return False
 
 
 def _remote_files(api: HfApi, repo_id: str) -> dict[str, RemoteFile]:
@@ -378,7 +381,8 @@ def _tag(repo_id: str, version: str | None) -> str | None:
     if version is None:
         return None
     tags = HfApi().list_repo_refs(repo_id, repo_type="dataset").tags
-    return version if any(tag.name == version for tag in tags) else None
+    names = {tag.name for tag in tags}
+    return version if version in names else None
 
 
 @contextmanager

@@ -103,7 +103,8 @@ def _of_rows(value: object, rule: TaskRule) -> tuple[str, ...]:
         text(item).strip() if isinstance(item, (str, bytes)) else ""
         for item in value.ravel().tolist()
     )
-    return rows if len({row for row in rows if row}) > 1 else ()
+    different = set(filter(None, rows))
+    return rows if len(different) > 1 else ()
 
 
 def _several(texts: list[str], rule: TaskRule) -> int:

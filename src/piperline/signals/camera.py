@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from piperline.signals.frames import WINDOW, FrameMeter, blocks
 from piperline.signals.robust import Floats
-from piperline.video.decoder import Picture
+from piperline.video.decoder import Picture, directions
 from piperline.video.preview import PreviewWriter
 from piperline.video.thumbnails import (
     HEIGHT,
@@ -196,7 +196,7 @@ class CameraMeter:
             swap: red and blue were exchanged when it was recorded.
             mirrored: whether its top and bottom, left and right have been exchanged since.
         """
-        down, across = (-1 if odd else 1 for odd in mirrored)
+        down, across = directions(mirrored)
         luma = luma_of(picture)[::down, ::across] if self.wants_luma else None
         thumbnail = thumbnail_of(picture, swap=swap, color=self.wants_color)
         self.add(payload, thumbnail[:, ::down, ::across], luma)

@@ -59,7 +59,7 @@ def make_robot(robot_type: str, names: Sequence[str]) -> Robot:
     """
     lowered = [name.lower() for name in names]
     gripper = np.array(
-        [any(word in name for word in _GRIPPERS) for name in lowered],
+        [_is_gripper(name) for name in lowered],
         dtype=bool,
     )
     sided = {
@@ -88,3 +88,7 @@ def make_robot(robot_type: str, names: Sequence[str]) -> Robot:
         arms if both else {},
         **limits,
     )
+
+
+def _is_gripper(name: str) -> bool:
+    return any(word in name for word in _GRIPPERS)

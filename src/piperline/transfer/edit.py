@@ -448,7 +448,11 @@ def _entries(
     found = record.get("episodes")
     if not isinstance(found, list) or len(found) != len(dataset):
         return [{} for _ in dataset.episodes]
-    return [entry if isinstance(entry, dict) else {} for entry in found]
+    return list(map(_as_object, found))
+
+
+def _as_object(entry: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return entry if isinstance(entry, dict) else {}
 
 
 def _known_episodes(

@@ -80,13 +80,14 @@ class PictureDecoder:
     def raw(self, pixels: Bytes) -> Picture:
         """Take an image of shape (H, W, 3), uint8, RGB; BGR if red and blue were exchanged."""
         height, width, _ = pixels.shape
-        down, across = self._mirrored
-        if down or across:
+        down, across = directions(self._mirrored)
+        if any(self._mirrored):
             # Bytes of a row read backwards are its pixels backwards, blue before red.
             rows = np.ascontiguousarray(pixels).reshape(height, width * 3)
-            pixels = rows[:: -1 if down else 1, :: -1 if across else 1]
+            pixels = rows[::down, ::across]
         pixels = np.ascontiguousarray(pixels).reshape(height, width, 3)
-        return _picture_of(pixels, "bgr24" if self._swap != across else "rgb24")
+        blue_first = self._swap != (across < 0)
+        return _picture_of(pixels, "bgr24" if blue_first else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
         if is_png(data):
@@ -105,6 +106,12 @@ class PictureDecoder:
         if len(pictures) != 1:
             raise ValueError(f"holds {len(pictures)} images instead of one")
         return pictures[0]
+
+
+def directions(mirrored: tuple[bool, bool]) -> tuple[int, int]:
+    """The steps by which rows and columns are read: -1 where they are mirrored, else 1."""
+    down, across = mirrored
+    return 1 - 2 * down, 1 - 2 * across
 
 
 def put_right(picture: Picture) -> Picture:

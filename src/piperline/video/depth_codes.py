@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.video.decoder import directions
 from piperline.video.depth_unit import MILLIMETRES, DepthUnit
 
 Codes = NDArray[np.uint16]
@@ -123,7 +124,7 @@ def upright(
 
     Means of distances would lie between a thing and what is behind it.
     """
-    down, across = (-1 if odd else 1 for odd in mirrored)
+    down, across = directions(mirrored)
     depth = depth[::down, ::across]
     if size is None:
         return depth

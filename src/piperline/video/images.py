@@ -6,6 +6,7 @@ BT.601, as JFIF wants it.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import cast
 
 import av
@@ -109,10 +110,8 @@ def contact_sheet(
     )
     if not rows:
         raise ValueError("a contact sheet needs at least one image")
-    heights = [max(len(image) for image in row) for row in rows]
-    width = (
-        max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
-    )
+    heights = [max(map(len, row)) for row in rows]
+    width = max(row_width(row, gap) for row in rows) + gap
     sheet = np.full(
         (sum(heights) + gap * (len(rows) + 1), width, 3), _PAPER, dtype=np.uint8
     )
@@ -134,7 +133,13 @@ def fitted(
 ) -> list[list[Image]]:
     """Make images smaller by one factor, so that their rows fit; see `contact_sheet`."""
     scale = _scale(rows, gap, max_width) if rows else 1.0
-    return [[_smaller(image, scale) for image in row] for row in rows]
+    smaller = partial(_smaller, scale=scale)
+    return [list(map(smaller, row)) for row in rows]
+
+
+def row_width(row: Sequence[Image], gap: int) -> int:
+    """Pixels that a row of images takes, with a gap behind each."""
+    return sum(image.shape[1] + gap for image in row)
 
 
 def _frame(rgb: Image) -> av.VideoFrame:

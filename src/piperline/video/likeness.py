@@ -60,12 +60,12 @@ class View:
     def of(cls, picture: Picture, *, luma_step: int = 1) -> "View":
         """What is compared of `picture`; of luma every `luma_step`-th pixel, down and across."""
         known = picture.format.name in _PLANAR and picture.colorspace != _BT709
-        planes = [_plane(plane) for plane in picture.planes] if known else []
         if not known:
             pixels = rgb(picture)
             luma = _plane(picture.reformat(format="yuvj444p").planes[0])
             kept = luma[::luma_step, ::luma_step].copy()
             return cls(kept, _block_means(pixels, BLOCK, BLOCK))
+        planes = [_plane(plane) for plane in picture.planes]
         is_full = is_full_range(picture)
         kept = planes[0][::luma_step, ::luma_step]
         luma = kept.copy() if is_full else _LIMITED_TO_FULL[kept]
