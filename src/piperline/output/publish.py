@@ -150,6 +150,7 @@ def check_output(
                 "the output and an input overlap",
                 expected="a folder of its own for the output",
                 found=f"{output} and {path}",
+                next_step="name another output, outside of what is read",
             )
     return check_free(output, overwrite=overwrite, thorough=thorough)
 
