@@ -107,6 +107,33 @@ def test_colours_outside_of_rgb_are_exchanged_too():
     assert apart(right, recorded[..., ::-1]).mean() < 1.5
 
 
+def test_exchanged_planes_are_what_the_formula_says():
+    """ITU-T T.871: B - Y is 1.772 of the blue difference, R - Y is 1.402 of the red one."""
+    picture = PictureDecoder().encoded(as_jpeg(scene(96, 128), "4:2:0"))
+    y, b, r = (samples(plane).astype(float) for plane in picture.planes)
+    blue, red = 1.772 * (b - 128), 1.402 * (r - 128)
+    added = (0.299 - 0.114) * (blue - red)
+    luma = 16 + (y + added.repeat(2, 0).repeat(2, 1)) * 219 / 255
+    expected = (
+        luma,
+        128 + (red - added) / 1.772 * 224 / 255,
+        128 + (blue - added) / 1.402 * 224 / 255,
+    )
+    for plane, values in zip(exchanged(picture).planes, expected, strict=True):
+        off = samples(plane) - values
+        assert np.abs(off).max() < 2, "three are rounded"
+        assert abs(off.mean()) < 0.1, "no plane is brighter or darker by it"
+
+
+def test_grey_stays_grey_when_red_and_blue_are_exchanged():
+    shades = np.tile(np.arange(0, 256, 2, dtype=np.uint8), (96, 1))
+    pixels = np.stack([shades] * 3, axis=-1)
+    picture = PictureDecoder().encoded(as_jpeg(pixels, "4:2:0"))
+    right, plain = exchanged(picture), limited(picture)
+    for plane, other in zip(right.planes, plain.planes, strict=True):
+        assert np.array_equal(samples(plane), samples(other))
+
+
 def test_one_size_and_form_behind_another():
     for size in [(64, 48), (48, 64), (64, 48)]:
         for subsampling in ["4:2:0", "4:2:2"]:
