@@ -57,6 +57,11 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
+def message_of(line: str) -> str:
+    """What is wrong, of an error in one line, without the place and what was found."""
+    return re.split(r" \(|: ", line, maxsplit=1)[0]
+
+
 def few_of_each(
     items: Iterable[_Item], kind: Callable[[_Item], _Kind]
 ) -> tuple[list[_Item], dict[_Kind, int]]:

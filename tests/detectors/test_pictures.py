@@ -20,3 +20,13 @@ def test_grey_views_tell_nothing():
     views = rng.normal(128, 30, (10, 3, 30, 40))
     views[:, 1:] = 128
     assert not any(exchanged_views(views))
+
+
+def test_robots_in_turn_do_not_hide_behind_the_choice_of_what_is_compared():
+    rng = np.random.default_rng(1)
+    scene = rng.normal(128, 30, (3, 30, 40))
+    views = scene + rng.normal(0, 3, (191, *scene.shape))
+    wrong = list(range(0, 191, 3))
+    views[wrong] = views[wrong][:, [0, 2, 1]]
+    found = np.flatnonzero(exchanged_views(views))
+    assert found.tolist() == wrong

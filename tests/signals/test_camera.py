@@ -48,6 +48,12 @@ def test_equal_images_have_equal_hashes_and_padding_does_not_count():
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_an_empty_image_is_damaged_and_those_behind_it_are_not():
+    image = jpeg(noise(0))
+    found = measure([image, b"", image, image], *SIZE)
+    assert found.damaged.tolist() == [1]
+
+
 def test_motion_is_the_change_of_the_picture_and_not_of_the_light():
     still = jpeg(paint(0, 0, 0, SIZE))
     other = jpeg(paint(255, 15, 4095, SIZE))

@@ -126,7 +126,7 @@ def test_some_recordings_are_not_here(copy, monkeypatch, tmp_path):
     assert report.looked.episodes == 2
     (reason,) = report.not_looked_at
     assert reason == (
-        "recordings: 1 recordings are not here (recordings/b.hdf5); name them with --source"
+        "recordings: 1 recording is not here (recordings/b.hdf5); name them with --source"
     )
 
 

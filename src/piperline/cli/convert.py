@@ -27,7 +27,7 @@ from piperline.cli.reviewed import (
     review_command,
 )
 from piperline.errors import HubError, OutputExists, UsageError
-from piperline.text import few_of_each, plural, printable, size_text
+from piperline.text import few_of_each, message_of, plural, printable, size_text
 
 if TYPE_CHECKING:
     from piperline.cluster.job_folder import JobFolder
@@ -424,15 +424,11 @@ def left_out_lines(left_out: Sequence["LeftOut"]) -> Iterator[str]:
             f"{item.file}: {item.episode}" if item.episode else str(item.file)
         )
         yield printable(f"left out: {where}: {item.reason}")
-    for (file, reason), count in more.items():
+    for (file, message), count in more.items():
         yield printable(
-            f"left out: {file}: {count:,} more, which --json names: {reason}"
+            f"left out: {file}: and {count:,} more like these, which --json names: {message}"
         )
 
 
 def _kind_of(item: "LeftOut") -> tuple[Path, str]:
-    """The file, and the reason in which the episode's own name is left open."""
-    reason = item.reason
-    return item.file, (
-        reason.replace(item.episode, "...") if item.episode else reason
-    )
+    return item.file, message_of(item.reason)

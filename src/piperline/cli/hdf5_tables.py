@@ -12,7 +12,7 @@ from piperline.cli.hdf5_text import name_text
 from piperline.hdf5.analysis import Analysis, FileSummary
 from piperline.hdf5.episode_table import EpisodeSummary, EpisodeTable
 from piperline.hdf5.split_repack import TopGroup
-from piperline.text import few_of_each, plural, printable, size_text
+from piperline.text import few_of_each, message_of, plural, printable, size_text
 
 _IN_THE_TABLE = 2  # vectors with a column of their own
 _BETWEEN_COLUMNS, _NARROWEST_COLUMN = 2, 16
@@ -47,15 +47,13 @@ def episode_lines(table: EpisodeTable, console: Console) -> Iterator[str]:
 def _misfit_lines(table: EpisodeTable, width: int) -> Iterator[str]:
     """The episodes that do not fit; of many that are alike the first ones."""
     misfits = [(r.name, r.problem) for r in table.rows if r.problem is not None]
-    few, more = few_of_each(
-        misfits, lambda misfit: misfit[1].replace(misfit[0], "...")
-    )
+    few, more = few_of_each(misfits, lambda misfit: message_of(misfit[1]))
     lines = [
         f"{printable(name)} does not fit: {problem}" for name, problem in few
     ]
     lines += [
-        f"{count:,} more do not fit, which --json names: {problem}"
-        for problem, count in more.items()
+        f"and {count:,} more like these, which --json names: {message}"
+        for message, count in more.items()
     ]
     for line in lines:
         yield from wrap("  " + line, width, subsequent_indent="      ")

@@ -108,7 +108,7 @@ def _lines(found: "LayoutCheck") -> Iterator[str]:
     for name, error in few:
         yield from _problem(name, error)
     for message, count in more.items():
-        yield f"do not fit: {count:,} more, which --json names: {message}"
+        yield f"and {count:,} more like these, which --json names: {message}"
 
 
 def _problem(name: str, error: PiperlineError) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from piperline.cli.console import Output
-from piperline.text import printable
+from piperline.text import plural, printable
 
 if TYPE_CHECKING:
     from piperline.review.run import Review
@@ -83,9 +83,9 @@ def summary(result: "Review", inputs: list[Path]) -> Iterator[str]:
         yield f"note: {note}"
     errors = sum(finding.severity == "error" for finding in result.findings)
     yield (
-        f"{result.episodes} episodes, {result.frames} frames: {errors} errors, "
-        f"{len(result.findings) - errors} warnings; {result.reused} episodes had been "
-        "measured before; "
+        f"{plural(result.episodes, 'episode')}, {plural(result.frames, 'frame')}: "
+        f"{plural(errors, 'error')}, {plural(len(result.findings) - errors, 'warning')}; "
+        f"measured before: {plural(result.reused, 'episode')}; "
         f"{result.seconds:.1f} s"
     )
     yield printable(f"the page: {(result.folder / 'index.html').absolute()}")

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from piperline.errors import PiperlineError, Place
-from piperline.text import printable
+from piperline.text import few_of_each, printable
 
 NOTHING_LEFT = (
     "repair the recordings: if all bad episodes are left out, none is left"
 )
-
-_SHOWN = 10
 
 
 def brief(error: PiperlineError) -> str:
@@ -51,15 +49,14 @@ def all_problems(
         next_step=step,
     )
     if len(problems) > 1:
-        lines = [
-            f"{_episode_of(error)}: {brief(error)}"
-            for error in problems[1:_SHOWN]
-        ]
-        more = (
-            [f"... and {len(problems) - _SHOWN} more"]
-            if len(problems) > _SHOWN
-            else []
+        (_, *others), of_kinds = few_of_each(
+            problems, lambda problem: problem.message
         )
+        lines = [f"{_episode_of(other)}: {brief(other)}" for other in others]
+        more = [
+            f"... and {count:,} more: {printable(message)}"
+            for message, count in of_kinds.items()
+        ]
         error.add_note(
             "\n".join(
                 [

@@ -89,7 +89,7 @@ def _passes(
         start = 0
         while start < width:
             count = min(room // size, width - start)
-            if not count and parts:
+            if count < 1 and parts:
                 yield parts
                 parts, room = [], _MEMORY
                 continue

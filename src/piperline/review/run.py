@@ -278,9 +278,10 @@ def _unreadable(errors: Sequence[PiperlineError]) -> Iterator[Finding]:
 def _with_others(finding: Finding, alike: Sequence[PiperlineError]) -> Finding:
     """A finding that stands for some; its numbers name all of them."""
     names = [str((error.place or Place()).episode) for error in alike]
+    more = f" (and {len(alike) - 1:,} more like it)" if len(alike) > 1 else ""
     return replace(
         finding,
-        message=f"{finding.message} (and {len(alike) - 1:,} more like it)",
+        message=finding.message + more,
         numbers={**finding.numbers, "names": names},
     )
 

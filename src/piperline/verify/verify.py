@@ -238,8 +238,9 @@ class _Verification:
                 listed = ", ".join(absent[:_NAMED]) + (
                     ", ..." if len(absent) > _NAMED else ""
                 )
+                are = "recording is" if len(absent) == 1 else "recordings are"
                 known = (
-                    f"{len(absent)} recordings are not here ({listed})"
+                    f"{len(absent)} {are} not here ({listed})"
                     if absent
                     else ("the dataset does not tell which they are")
                 )

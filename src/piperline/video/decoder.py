@@ -90,6 +90,8 @@ class PictureDecoder:
         return _picture_of(pixels, "bgr24" if blue_first else "rgb24")
 
     def _decode(self, data: bytes) -> Picture:
+        if not data:  # the end of all images, to a decoder
+            raise ValueError("is empty")
         if is_png(data):
             check_png(data)
         # FFmpeg's PNG decoder adds an image to the one before it: each PNG gets one of its own.

@@ -90,6 +90,8 @@ class ThumbnailDecoder:
     ) -> VideoFrame:
         if not isinstance(data, bytes):
             return raw_picture(data)
+        if not data:  # the end of all images, to a decoder
+            raise ValueError("is empty")
         if is_png(data):
             check_png(data)
         # FFmpeg's PNG decoder adds an image to the one before it: each gets a decoder of its own.
