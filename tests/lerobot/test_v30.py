@@ -328,6 +328,26 @@ def test_quantiles_do_not_depend_on_the_memory_they_may_use(
     )
 
 
+def test_quantiles_hold_one_dimension_where_there_is_room_for_less(
+    tmp_path, monkeypatch
+):
+    rows = np.arange(5000, dtype=np.float64).reshape(1000, 5)
+    path = tmp_path / "rows.parquet"
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 5)
+    pq.write_table(pa.table({"x": lists}), path)
+    passes, read = [], quantiles._batches
+
+    def one_pass(files, keys):
+        passes.append(keys)
+        return read(files, keys)
+
+    monkeypatch.setattr(quantiles, "_MEMORY", 1000)
+    monkeypatch.setattr(quantiles, "_batches", one_pass)
+    found = column_quantiles([path], {"x": Feature("float64", (5,))}, 1000)
+    assert passes == [["x"]] * 5, "each dimension has a pass of its own"
+    np.testing.assert_allclose(found["x"]["q50"], np.median(rows, axis=0))
+
+
 def test_many_episodes_are_written_in_groups(root, tmp_path):
     episode = make_episode(tmp_path / "in", 0, 2, cameras=("mid",))
     write(root, [episode] * 130)
