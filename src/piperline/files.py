@@ -157,12 +157,14 @@ def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
     """
     found: dict[str, tuple[int, int, int]] = {}
     for folder, _, names in os.walk(root):
+        below = os.path.relpath(
+            folder, root
+        )  # asked once: there are many files
         for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118 - of many files
             with contextlib.suppress(FileNotFoundError):  # it has just gone
-                stat = os.lstat(path)
+                stat = os.lstat(f"{folder}/{name}")
                 seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-                found[os.path.relpath(path, root)] = seen
+                found[f"{below}/{name}".removeprefix("./")] = seen
     return found
 
 
