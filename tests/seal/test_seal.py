@@ -11,9 +11,9 @@ import pytest
 from piperline.episode import Digests
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
+from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.folder import leaves
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import rows_digest
 from piperline.seal.known import known_parts
 from piperline.seal.seal import (
     SEAL,

@@ -59,6 +59,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             for name, made in origins.written.items()
         },
         packets={**packets, **origins.packets},
+        rows=origins.rows,
         clips={
             (number, key): clips[span]
             for number, held in enumerate(origins.clips)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,13 +91,38 @@ def write_pieces(
     whole = hashlib.sha256(head)
     with path.open("wb") as target:
         target.write(head)
-        packets = tuple(_append(piece, target, whole) for piece in pieces)
+        packets = tuple(_appended(pieces, target, whole))
         size = target.tell()
         target.flush()
         # begin to bring it to the disk: nobody reads it again soon
         os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     _verify(path, pieces, fps)
     return Written(whole.hexdigest(), size, packets)
+
+
+def write_jpegs(path: Path, jpegs: Sequence[bytes], fps: int) -> bool:
+    """Write a file of JPEG images, behind each other, in one go.
+
+    FFmpeg does not know the length of the index beforehand: it writes all frames, reads them, and
+    writes them once more behind it.
+
+    Args:
+        path: a file of the first image, as FFmpeg writes it; it is replaced.
+        jpegs: the images.
+        fps: frames a second.
+
+    Returns:
+        Whether that was done; the file of the first image may be of a kind that is not known.
+    """
+    track = read_track(path, fps)
+    if track is None:
+        return False
+    sizes = np.array([len(jpeg) for jpeg in jpegs], dtype=np.int64)
+    head = _head(track, sizes, np.ones(len(sizes), dtype=bool), fps)
+    with path.open("wb") as target:
+        target.write(head)
+        target.writelines(jpegs)
+    return True
 
 
 def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
@@ -113,6 +139,17 @@ def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
     with path.open("rb") as file:
         whole = os.fstat(file.fileno()).st_size == end
         return whole and file.read(len(head)) == head
+
+
+def _appended(
+    pieces: Sequence[Track], target: BinaryIO, whole: "hashlib._Hash"
+) -> Iterator[str]:
+    """Append pieces, also to the digest of the whole file; the digests of the packets of each."""
+    for number, piece in enumerate(pieces):
+        for following in pieces[number + 1 : number + 2]:
+            with suppress(FileNotFoundError):  # told when its turn comes
+                following.read_ahead()
+        yield _append(piece, target, whole)
 
 
 def _append(piece: Track, target: BinaryIO, whole: "hashlib._Hash") -> str:
