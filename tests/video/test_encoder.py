@@ -13,7 +13,6 @@ from piperline.demo.motion import plan_motion
 from piperline.demo.scene import Scene
 from piperline.errors import DatasetError, VideoError
 from piperline.stats import FeatureStats, image_stride
-from piperline.video import encoder
 from piperline.video.decoder import PictureDecoder, decode, probe, rgb
 from piperline.video.encoder import (
     MODES,
@@ -211,27 +210,6 @@ def test_kept_jpeg_comes_back_bit_by_bit(tmp_path):
         VideoWriter(tmp_path / "b.mp4", MODES["copy"], fps=1) as writer,
     ):
         writer.add(PictureDecoder().encoded(images[0]))
-
-
-@pytest.mark.parametrize("fps", [1, 7, 25, 30, 1000])
-@pytest.mark.parametrize("count", [1, 2, 40])
-def test_jpeg_written_at_once_are_what_ffmpeg_writes(
-    count, fps, tmp_path, monkeypatch
-):
-    """Also where images of different sizes make chunks of different numbers of them."""
-    random = np.random.default_rng(0)
-    images = []
-    for number in range(count):
-        jpeg = as_jpeg(textured(seed=number))
-        behind = random.bytes(int(random.integers(0, 200_000)))
-        images.append(jpeg[:2] + b"\xff\xfe\0\4ab" + jpeg[2:] + behind)
-    whole, muxed, partly = files = [tmp_path / f"{n}.mp4" for n in range(3)]
-    for path, held in zip(files, (1 << 30, 0, 300_000), strict=True):
-        monkeypatch.setattr(encoder, "_MOST_HELD", held)
-        with VideoWriter(path, MODES["copy"], fps=fps) as writer:
-            for image in images:
-                writer.add_jpeg(image, 96, 128)
-    assert whole.read_bytes() == muxed.read_bytes() == partly.read_bytes()
 
 
 def test_a_span_of_frames_can_be_decoded(tmp_path):

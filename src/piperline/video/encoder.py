@@ -13,7 +13,6 @@ import av
 from piperline.errors import VideoError
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
-from piperline.video.mp4_writer import write_jpegs
 from piperline.video.planes import is_full_range, limited
 from piperline.video.priority import usual_priority
 
@@ -86,9 +85,6 @@ MP4_OPTIONS = {"movflags": "+faststart", "write_btrt": "0"}
 make equal files."""
 
 
-_MOST_HELD = 64 << 20
-"""Bytes of JPEG that are held until all are known, to write them once: 1,000 frames of 640x480."""
-
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of JPEG and of swscale's default for RGB
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
@@ -123,13 +119,9 @@ class VideoWriter:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
         self._stream: av.VideoStream | None = None
-        self._container = self._opened()
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._holds = settings.codec is None
-
-    def _opened(self) -> av.container.OutputContainer:
-        return av.open(str(self._path), "w", format="mp4", options=MP4_OPTIONS)
+        self._container = av.open(
+            str(path), "w", format="mp4", options=MP4_OPTIONS
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -147,8 +139,6 @@ class VideoWriter:
         ):
             self._encode(self._stream, None)
         self._container.close()
-        if kind is None and self._held:
-            self._write_held()
 
     def add(self, picture: Picture) -> None:
         """Encode one picture."""
@@ -176,41 +166,14 @@ class VideoWriter:
             self._stream = cast("av.VideoStream", kept)
             # By default 1/90000, which not every rate divides.
             self._stream.time_base = Fraction(1, self._fps)
-            self._mux_jpeg(self._stream, 0, data)
-        elif not self._holds:
-            self._mux_jpeg(self._stream, self.frames, data)
-        if self._holds:
-            self._held.append(data)
-            self._held_bytes += len(data)
-        self.frames += 1
-        if self._held_bytes > _MOST_HELD:
-            self._mux_held(self._stream)
-
-    def _mux_jpeg(
-        self, stream: av.VideoStream, number: int, data: bytes
-    ) -> None:
         packet = av.Packet(data)
-        packet.stream = stream
+        packet.stream = self._stream
         packet.time_base = Fraction(1, self._fps)
-        packet.pts = packet.dts = number
+        packet.pts = packet.dts = self.frames
         packet.duration = 1
         packet.is_keyframe = True
+        self.frames += 1
         self._container.mux_one(packet)
-
-    def _mux_held(self, stream: av.VideoStream) -> None:
-        """Leave what is held to FFmpeg, which has the first image."""
-        for number, data in enumerate(self._held[1:], 1):
-            self._mux_jpeg(stream, number, data)
-        self._held, self._held_bytes, self._holds = [], 0, False
-
-    def _write_held(self) -> None:
-        """Write what is held over the file of the first image, as FFmpeg would."""
-        if not write_jpegs(self._path, self._held, self._fps):
-            raise VideoError(
-                "FFmpeg wrote a file that is not known",
-                expected="MP4 of Motion JPEG",
-                found=f"PyAV {av.__version__}",
-            )
 
     def _open(
         self,

@@ -100,31 +100,6 @@ def write_pieces(
     return Written(whole.hexdigest(), size, packets)
 
 
-def write_jpegs(path: Path, jpegs: Sequence[bytes], fps: int) -> bool:
-    """Write a file of JPEG images, behind each other, in one go.
-
-    FFmpeg does not know the length of the index beforehand: it writes all frames, reads them, and
-    writes them once more behind it.
-
-    Args:
-        path: a file of the first image, as FFmpeg writes it; it is replaced.
-        jpegs: the images.
-        fps: frames a second.
-
-    Returns:
-        Whether that was done; the file of the first image may be of a kind that is not known.
-    """
-    track = read_track(path, fps)
-    if track is None:
-        return False
-    sizes = np.array([len(jpeg) for jpeg in jpegs], dtype=np.int64)
-    head = _head(track, sizes, np.ones(len(sizes), dtype=bool), fps)
-    with path.open("wb") as target:
-        target.write(head)
-        target.writelines(jpegs)
-    return True
-
-
 def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
     """Whether the pieces are all that a file holds, and lie in it behind just this head."""
     path = pieces[0].path
