@@ -165,6 +165,17 @@ def test_a_pool_that_is_left_tells_what_was_not_done(module):
     assert pool.end() == ["a"]
 
 
+def test_a_process_that_loads_when_its_pool_ends_is_not_waited_for(
+    module, tmp_path
+):
+    there = tmp_path / "loaded"
+    text = f"import time\ntime.sleep(2)\nopen({str(there)!r}, 'x').close()\n"
+    pool = Pool[str](module("work_late", text + WORK))
+    pool.start(2)
+    assert pool.end() == []
+    assert not there.exists()
+
+
 def test_a_process_that_says_nothing_for_too_long_costs_only_its_unit(module):
     """Loading libraries does not count."""
     text = "import time\ntime.sleep(1)\n" + WORK.replace(

@@ -49,6 +49,21 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Digests:
+    """What a video file holds that was read when it was made.
+
+    Attributes:
+        sha256: of the file, hexadecimal.
+        bytes: how many it has.
+        packets: SHA-256 of its packets; see `video.digests`.
+    """
+
+    sha256: str
+    bytes: int
+    packets: str
+
+
+@dataclass(frozen=True)
 class Clip:
     """A span of a video file, in whole frames.
 
@@ -59,6 +74,7 @@ class Clip:
         info: what the file is.
         whole: whether the file holds nothing else, so that it can be linked or copied as it is.
         proof: what was looked at of it when it was made; None where nothing was.
+        digests: of the file, where they are known.
     """
 
     path: Path
@@ -67,6 +83,7 @@ class Clip:
     info: VideoInfo
     whole: bool = True
     proof: Proof | None = None
+    digests: Digests | None = None
 
     def __post_init__(self) -> None:
         if self.first < 0 or self.count < 1:

@@ -313,7 +313,8 @@ class Pool(Generic[Unit]):
         """End all processes; gives the units that some were still at work on."""
         self.hang_up()
         for worker in self._workers:
-            worker.end(at_once=bool(worker.units))
+            is_idle = worker.has_begun and not worker.units
+            worker.end(at_once=not is_idle)
         lost = [
             unit for worker in self._workers for unit in worker.units.values()
         ]

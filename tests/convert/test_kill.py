@@ -290,6 +290,23 @@ def test_workers_end_with_their_pool():
     assert not workers & set(children(os.getpid()))
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "started"),
+    [(2, 1 << 30, 2), (2, 1 << 20, 1), (1, 1 << 30, 1), (2, None, 1)],
+)
+def test_processes_load_while_large_recordings_are_planned(
+    count, size, started, tmp_path
+):
+    path = tmp_path / "a.hdf5"
+    if size is not None:
+        path.touch()
+        os.truncate(path, size)
+    before = len(children(os.getpid()))
+    with WorkerPool(count) as pool:
+        pool.expect([path], make_job(video="copy"))
+        assert len(children(os.getpid())) - before == started
+
+
 @pytest.mark.parametrize(("workers", "most"), [(None, 1), (2, 2), (9, 6)])
 def test_no_more_processes_are_started_than_there_is_work(
     workers, most, tmp_path

@@ -2,19 +2,31 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from piperline.episode import Digests
 from piperline.errors import DatasetError
+from piperline.lerobot import Origins
 from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.folder import leaves
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.seal import SEAL, Seal, is_sealed, packets_of, write_seal
-from piperline.video.digests import payloads_digest
+from piperline.seal.known import known_parts
+from piperline.seal.seal import (
+    SEAL,
+    FileSeal,
+    Seal,
+    is_sealed,
+    packets_of,
+    write_seal,
+)
+from piperline.video.digests import digests_of, payloads_digest
+from piperline.video.packets import packets
 from tests.helpers.datasets import write_dataset
-from tests.helpers.episodes import make_episode
+from tests.helpers.episodes import FPS, make_clip, make_episode
 
 
 @pytest.fixture
@@ -53,6 +65,36 @@ def test_rows_of_other_kinds_have_digests(column):
     table = pa.table({"x": column})
     assert rows_digest(table) == rows_digest(pa.table({"x": column}))
     assert rows_digest(table) != rows_digest(pa.table({"x": column[::-1]}))
+
+
+def test_a_video_is_read_once_for_the_file_and_its_packets(tmp_path):
+    for mode in ("h264", "copy"):
+        path = tmp_path / f"{mode}.mp4"
+        clip = make_clip(path, range(9), mode)[0]
+        digests = digests_of(path, FPS)
+        assert digests
+        data = path.read_bytes()
+        assert (digests.sha256, digests.bytes) == (sha(data), len(data))
+        payloads = packets(path, FPS, 0, clip.count)
+        assert digests.packets == payloads_digest(payloads)
+        path.write_bytes(data + b"\0")
+        assert digests_of(path, FPS) is None
+
+
+def test_videos_that_were_read_when_they_were_made_are_not_read_again(tmp_path):
+    path = tmp_path / "a.mp4"
+    clip = make_clip(path, range(4))[0]
+    clip = replace(clip, digests=Digests("00" * 32, 7, "11" * 32))
+    cut = replace(clip, count=3, whole=False)
+    known = known_parts([], Origins({"v/a.mp4": path}, [{"key": clip}]))
+    assert known.taken == {"v/a.mp4": FileSeal("00" * 32, 7)}
+    assert known.packets == {(0, "key"): "11" * 32}
+    for origins in (
+        Origins({"v/a.mp4": path}, [{"key": cut}]),
+        Origins({"v/a.mp4": tmp_path / "b.mp4"}, [{"key": clip}]),
+    ):
+        known = known_parts([], origins)
+        assert (known.taken, known.packets) == ({}, {})
 
 
 def test_a_seal_tells_every_file_and_episode(root):

@@ -21,7 +21,7 @@ from piperline.video.encoder import (
     for_encoder,
 )
 from piperline.video.image_header import jpeg_payload
-from piperline.video.pixel_counts import count_pixels
+from piperline.video.pixel_counts import PixelCounter, count_pixels
 from tests.helpers.recordings import jpeg, paint, png
 
 
@@ -90,6 +90,21 @@ def test_image_statistics_of_raw_pixels_are_exact():
         for channel in range(3)
     ]
     assert np.array_equal(counted, expected)
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_many_pictures_are_counted_as_each_alone(subsampling):
+    """More than are held at once, of an odd number of pixels; red and blue of one exchanged."""
+    size, stride, count = (315, 311), 1, 8
+    decoder, counter, each = PictureDecoder(), PixelCounter(stride), []
+    for seed in range(count):
+        data = as_jpeg(textured(size, seed), subsampling=subsampling)
+        counter.add(decoder.encoded(data), exchanged=seed == 1)
+        pixels = decoder.encoded(data)
+        each.append(count_pixels(pixels, stride)[:: -1 if seed == 1 else 1])
+    assert np.array_equal(counter.result(), sum(each))
+    assert counter.result().sum() == 3 * count * size[0] * size[1]
+    assert not np.array_equal(each[1], each[1][::-1])
 
 
 @pytest.mark.parametrize("size", [(48, 64), (50, 70), (241, 321), (480, 640)])

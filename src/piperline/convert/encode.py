@@ -29,7 +29,7 @@ from piperline.video.decoder import (
 )
 from piperline.video.encoder import VideoSettings, VideoWriter, for_encoder
 from piperline.video.image_header import check_playable
-from piperline.video.pixel_counts import count_pixels
+from piperline.video.pixel_counts import PixelCounter
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,6 @@ def encode_camera(
     if kept:
         return copy_packets(kept, path, progress, verify=settings.verify)
     samples = frozenset(sample_frames(stream.length))
-    histogram = np.zeros((3, 256), dtype=np.int64)
     witness = Witness(stream.length) if settings.verify else None
     with VideoWriter(path, settings.video, fps=settings.fps) as writer:
         reader = _PictureReader(stream, header, settings, writer, meter)
@@ -186,7 +185,7 @@ def encode_camera(
                     if settings.video.codec is None
                     else pix_fmt
                 )
-                histogram += reader.count(picture)
+                reader.count(picture)
     info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(
@@ -203,7 +202,7 @@ def encode_camera(
             else partial(witness.check, codec=info.codec)
         )
         clip = replace(clip, proof=check(path, settings.fps))
-    return clip, FeatureStats.of_histogram(histogram, len(samples))
+    return clip, FeatureStats.of_histogram(reader.counted(), len(samples))
 
 
 def _testify(
@@ -241,6 +240,8 @@ class _PictureReader:
         self._decoder = PictureDecoder(
             swap=stream.color != "rgb", mirrored=stream.mirrored
         )
+        size = settings.size or (header.width, header.height)
+        self._counter = PixelCounter(image_stride(*size))
         self.keeps = settings.video.codec is None
 
     def take(
@@ -264,16 +265,20 @@ class _PictureReader:
         self._writer.add(encoded)
         return picture
 
-    def count(self, picture: Picture) -> NDArray[np.int64]:
-        """Count the pixels of the picture that was taken last; see `count_pixels`."""
-        stride = image_stride(picture.height, picture.width)
+    def count(self, picture: Picture) -> None:
+        """Count the pixels of the picture that was taken last."""
         recorded = self._decoder.recorded
         exchanged = self._stream.color != "rgb"
         placed = self._settings.size or any(self._stream.mirrored)
         if recorded is None or placed or not exchanged:
-            return count_pixels(picture, stride)
+            self._counter.add(picture)
+            return
         # Of the recorded colours libjpeg's values are known, those put right are near them.
-        return count_pixels(recorded, stride)[::-1]
+        self._counter.add(recorded, exchanged=True)
+
+    def counted(self) -> NDArray[np.int64]:
+        """What was counted; see `PixelCounter`."""
+        return self._counter.result()
 
     def _measure(
         self, meter: CameraMeter, payload: Payload, encoded: Picture

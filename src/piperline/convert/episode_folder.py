@@ -13,7 +13,8 @@ file is written under a name that is its writer's own, then renamed.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from piperline.episode import Clip, EncodedEpisode, Proof, VideoInfo
+from piperline.episode import Clip, Digests, EncodedEpisode, Proof, VideoInfo
 from piperline.features import camera_key
 from piperline.files import own_name, sync, write_whole
 from piperline.recordings.instructions import Spans, texts_in
@@ -33,6 +34,7 @@ from piperline.signals.episode import (
     save_signals,
 )
 from piperline.stats import FeatureStats
+from piperline.video.digests import digests_of
 
 RECORD = "episode.json"
 _TABLE = "table.parquet"
@@ -74,10 +76,14 @@ class EpisodeFolder:
         own, video = self._own("mp4"), self._video(camera)
         try:
             clip, stats = encode(own)
-            sync(own)
+            with ThreadPoolExecutor(1) as thread:
+                synced = thread.submit(sync, own)
+                digests = digests_of(own, clip.info.fps)  # while the disk works
+            synced.result()
             own.replace(video)
         finally:
             own.unlink(missing_ok=True)
+        clip = replace(clip, digests=digests)
         record = _clip_record(clip, stats) | {"size": video.stat().st_size}
         write_whole(_record_of(video), json.dumps(record))
 
@@ -181,8 +187,11 @@ class EpisodeFolder:
         histogram = np.zeros((len(counts), record["values"]), dtype=np.int64)
         histogram[:, : counts.shape[1]] = counts
         proof = Proof(**record["proof"]) if record["proof"] else None
+        told = record["digests"]
+        digests = Digests(**told) if told else None
+        info = VideoInfo(**record["info"])
         clip = Clip(
-            video, 0, record["count"], VideoInfo(**record["info"]), proof=proof
+            video, 0, record["count"], info, proof=proof, digests=digests
         )
         return clip, FeatureStats.of_histogram(
             histogram, record["samples"], record["steps"]
@@ -214,6 +223,7 @@ def _clip_record(clip: Clip, stats: FeatureStats) -> dict[str, Any]:
         "count": clip.count,
         "info": asdict(clip.info),
         "proof": asdict(clip.proof) if clip.proof else None,
+        "digests": asdict(clip.digests) if clip.digests else None,
         "samples": stats.count,
         "histogram": stats.histogram[:, :used].tolist(),
         "values": stats.histogram.shape[1],

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from piperline.convert.counted import Progress
 from piperline.episode import Clip, Proof
 from piperline.errors import Place, VideoError
@@ -13,7 +11,7 @@ from piperline.video.clips import ClipReader
 from piperline.video.decoder import probe
 from piperline.video.digests import payloads_digest
 from piperline.video.packets import packets
-from piperline.video.pixel_counts import count_pixels
+from piperline.video.pixel_counts import PixelCounter
 from piperline.video.splice import cut
 
 
@@ -37,9 +35,9 @@ def copy_packets(
         cut(source, path, reader)
         samples = sample_frames(source.count)
         stride = image_stride(source.info.height, source.info.width)
-        histogram = np.zeros((3, 256), dtype=np.int64)
+        counter = PixelCounter(stride)
         for picture in reader.samples(source, samples):
-            histogram += count_pixels(picture, stride)
+            counter.add(picture)
     finally:
         reader.close()
     progress(source.count, path.stat().st_size)
@@ -47,7 +45,7 @@ def copy_packets(
     clip = Clip(path, 0, count, info)
     if verify:
         clip = replace(clip, proof=_proof(source, clip))
-    return clip, FeatureStats.of_histogram(histogram, len(samples))
+    return clip, FeatureStats.of_histogram(counter.result(), len(samples))
 
 
 def _proof(source: Clip, clip: Clip) -> Proof:

@@ -82,6 +82,7 @@ def make_plan(
         UsageError: `edits` name what is not there, or leave nothing.
     """
     files = find_recordings(inputs, job.layout.episodes.files)
+    pool.expect((path for path, _ in files), job)
     layout = settle(job.layout, inputs, pool.read)
     return plan_files(
         files,

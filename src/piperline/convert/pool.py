@@ -1,7 +1,8 @@
 """Workers on this machine: they stage what they are told, and one that dies costs its episode."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -42,6 +43,9 @@ LOOK_SECONDS = READER_SECONDS
 _IMAGES_ENCODED, _IMAGES_KEPT = 60, 600
 """For how many images a process is worth its start: it takes as long as encoding, or keeping, half
 of them."""
+
+_LARGE_IMAGE, _CAMERAS = 100_000, 2
+"""Bytes of an image, and cameras of a recording, as they are expected before one was looked at."""
 
 
 class Failure(NamedTuple):
@@ -142,6 +146,22 @@ class WorkerPool:
     ) -> None:
         self._pool.end()
 
+    def expect(self, files: Iterable[Path], job: "Job") -> None:
+        """Start processes while the run is planned, if `files` are so large that they are needed.
+
+        As many as are sure to have work: each file holds a camera at least.
+        """
+        found = list(files)
+        most = min(self._count or usable_cpus(), max(len(found), _CAMERAS))
+        each = _images_for_a_process(job) * _LARGE_IMAGE
+        size = 0
+        for file in found:
+            if size >= most * each:
+                break
+            with suppress(OSError):  # it is told when it is read
+                size += file.stat().st_size
+        self._pool.start(min(most, size // each))
+
     def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
         """Let a worker look at a recording.
 
@@ -211,10 +231,13 @@ class WorkerPool:
         units = sum(max(1, len(episode.cameras)) for episode in episodes)
         if self._count is not None:
             return min(self._count, units)
-        keeps = job.settings.video.codec is None
-        each = _IMAGES_KEPT if keeps else _IMAGES_ENCODED
         images = sum(episode.images for episode in episodes)
-        return min(usable_cpus(), units, images // each)
+        return min(usable_cpus(), units, images // _images_for_a_process(job))
+
+
+def _images_for_a_process(job: "Job") -> int:
+    keeps = job.settings.video.codec is None
+    return _IMAGES_KEPT if keeps else _IMAGES_ENCODED
 
 
 def error_of(message: Any, place: Place) -> PiperlineError:  # noqa: ANN401 - whatever comes

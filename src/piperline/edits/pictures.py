@@ -20,7 +20,7 @@ from piperline.video.depth_codes import HIGHEST_CODE, DepthMeter, DepthScale
 from piperline.video.depth_unit import MILLIMETRES
 from piperline.video.encoder import MODES, VideoWriter
 from piperline.video.images import decode_image
-from piperline.video.pixel_counts import count_pixels
+from piperline.video.pixel_counts import PixelCounter, count_pixels
 from piperline.video.recut import MORE_THAN_8_BITS, encode_clip, settings_of
 
 _LONG = 100  # frames; of fewer LeRobot takes all
@@ -298,10 +298,10 @@ def _clip_stats(reader: ClipReader, clip: Clip) -> FeatureStats:
     ):
         samples = keys
     stride = image_stride(clip.info.height, clip.info.width)
-    histogram = np.zeros((3, 256), dtype=np.int64)
+    counter = PixelCounter(stride)
     for picture in reader.samples(clip, samples):
-        histogram += count_pixels(picture, stride)
-    return FeatureStats.of_histogram(histogram, len(samples))
+        counter.add(picture)
+    return FeatureStats.of_histogram(counter.result(), len(samples))
 
 
 def tells_distances(feature: Feature, info: VideoInfo) -> bool:

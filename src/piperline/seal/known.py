@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from piperline.episode import Digests
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
 from piperline.lerobot.dataset import Dataset
@@ -43,6 +44,10 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             files.update(_files(dataset, seal))
             clips.update(_clips(dataset, seal, behind))
             episodes = seal.episodes[: origins.leading]
+    read = _read_before(origins)
+    for path, held in read.values():
+        files[path] = FileSeal(held.sha256, held.bytes)
+    packets = {place: held.packets for place, (_, held) in read.items()}
     return KnownSeals(
         taken={
             name: files[path]
@@ -53,7 +58,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             name: FileSeal(made.sha256, made.bytes)
             for name, made in origins.written.items()
         },
-        packets=origins.packets,
+        packets={**packets, **origins.packets},
         rows=origins.rows,
         clips={
             (number, key): clips[span]
@@ -63,6 +68,19 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
         },
         episodes=episodes,
     )
+
+
+def _read_before(
+    origins: Origins,
+) -> dict[tuple[int, str], tuple[Path, Digests]]:
+    """The clips that became files as they are, and were read when they were made."""
+    kept = set(origins.files.values())
+    return {
+        (number, key): (clip.path, clip.digests)
+        for number, held in enumerate(origins.clips)
+        for key, clip in held.items()
+        if clip.digests and clip.whole and clip.path in kept
+    }
 
 
 def _seal_of(dataset: Dataset) -> Seal | None:

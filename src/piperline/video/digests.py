@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from piperline.video.mp4 import Track
+from piperline.episode import Digests
+from piperline.video.mp4 import Track, read_track
 
 
 def payloads_digest(payloads: Iterable[bytes]) -> str:
@@ -43,3 +45,25 @@ def frames_digest(track: Track) -> str:
     for data, sizes in track.blocks():
         add_payloads(digest, data, sizes)
     return digest.hexdigest()
+
+
+def digests_of(path: Path, fps: int) -> Digests | None:
+    """The SHA-256 of a video file and of its packets, which is read once.
+
+    None where its packets do not lie at its end, one behind the other.
+
+    Raises:
+        ValueError: it has become shorter.
+    """
+    track = read_track(path, fps)
+    ranges = list(track.ranges) if track else []
+    size = path.stat().st_size
+    if track is None or len(ranges) != 1 or sum(ranges[0]) != size:
+        return None
+    with path.open("rb") as file:
+        whole = hashlib.sha256(file.read(ranges[0][0]))
+    packets = hashlib.sha256()
+    for data, sizes in track.blocks():
+        whole.update(data)
+        add_payloads(packets, data, sizes)
+    return Digests(whole.hexdigest(), size, packets.hexdigest())

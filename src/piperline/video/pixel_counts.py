@@ -1,7 +1,6 @@
 """Counting the pixels of pictures, for image statistics: those that libjpeg would show."""
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import numpy as np
 from av.video.plane import VideoPlane
@@ -10,29 +9,75 @@ from numpy.typing import NDArray
 from piperline.video.decoder import Picture, rgb
 
 Bytes = NDArray[np.uint8]
-_Number = TypeVar("_Number", np.uint8, np.int16)
+
+
+_ROOM = 1 << 19
+"""Pixels that are held before they are counted: some 25 pictures of 640x480."""
+_VALUES = 256
+
+
+class PixelCounter:
+    """Counts the values of every `stride`-th pixel of pictures, down and across.
+
+    Of JPEG of 4:2:0 and 4:2:2 these are exactly the values of libjpeg's decoder (triangle-filtered
+    chroma, jdsample.c; its integer colour conversion, jdcolor.c) up to the rounding of the inverse
+    DCT; of other pictures those of swscale.
+    """
+
+    def __init__(self, stride: int) -> None:
+        self._stride = stride
+        self._held = np.empty((3, 0), np.uint8)
+        self._count = 0
+        self._counted = np.zeros((3, _VALUES), np.int64)
+
+    def add(self, picture: Picture, *, exchanged: bool = False) -> None:
+        """Count a picture; its red counts as blue and its blue as red where they are exchanged."""
+        height = -(-picture.height // self._stride)
+        width = -(-picture.width // self._stride)
+        channels = self._room(height * width).reshape(3, height, width)
+        if exchanged:
+            channels = channels[::-1]
+        if picture.format.name not in {"yuvj420p", "yuvj422p"}:
+            packed = _packed(picture)[:: self._stride, :: self._stride]
+            channels[...] = packed.transpose(2, 0, 1)
+            return
+        sampled = _sampled(picture, self._stride)
+        for channel, values in zip(channels, sampled, strict=True):
+            values.clip(0, _VALUES - 1, out=values)
+            np.copyto(channel, values, casting="unsafe")
+
+    def result(self) -> NDArray[np.int64]:
+        """How often each value of red, green and blue occurs: int64 of shape (3, 256)."""
+        self._count_held()
+        return self._counted.copy()
+
+    def _room(self, pixels: int) -> Bytes:
+        """Room for the pixels of a picture among those that are held, of each colour."""
+        if self._count + pixels > self._held.shape[1]:
+            self._count_held()
+        if pixels > self._held.shape[1]:
+            self._held = np.empty((3, max(pixels, _ROOM)), np.uint8)
+        start, self._count = self._count, self._count + pixels
+        return self._held[:, start : self._count]
+
+    def _count_held(self) -> None:
+        # Two pixels are counted at a time: that takes half the time.
+        paired = self._count // 2 * 2
+        for number, values in enumerate(self._held):
+            pairs = np.bincount(
+                values[:paired].view(np.uint16), minlength=_VALUES**2
+            ).reshape(_VALUES, _VALUES)
+            last = np.bincount(values[paired : self._count], minlength=_VALUES)
+            both = pairs.sum(axis=0) + pairs.sum(axis=1)
+            self._counted[number] += both + last
+        self._count = 0
 
 
 def count_pixels(picture: Picture, stride: int) -> NDArray[np.int64]:
-    """Count the values of every `stride`-th pixel, down and across.
-
-    Returns:
-        int64 of shape (3, 256): how often each value of red, green and blue occurs. For JPEG of
-        4:2:0 and 4:2:2 exactly the values of libjpeg's decoder (triangle-filtered chroma,
-        jdsample.c; its integer colour conversion, jdcolor.c) up to the rounding of the inverse DCT;
-        for other pictures those of swscale.
-    """
-    if picture.format.name in {"yuvj420p", "yuvj422p"}:
-        sampled = _sampled(picture, stride)
-        counts = [
-            np.bincount(channel.ravel(), minlength=3 * 256)
-            for channel in sampled
-        ]
-        return np.stack([_clipped(count) for count in counts])
-    channels = _packed(picture)[::stride, ::stride].transpose(2, 0, 1)
-    return np.stack(
-        [np.bincount(channel.ravel(), minlength=256) for channel in channels]
-    )
+    """Count the pixels of one picture; see `PixelCounter`."""
+    counter = PixelCounter(stride)
+    counter.add(picture)
+    return counter.result()
 
 
 def _packed(picture: Picture) -> Bytes:
@@ -47,26 +92,15 @@ def _packed(picture: Picture) -> Bytes:
     return pixels.reshape(plane.height, plane.width, 3)[..., order]
 
 
-def _clipped(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts of values from -256 to 511 as those of the values clipped to 0 to 255."""
-    result = counts[256:512].copy()
-    result[0] += counts[:256].sum()
-    result[-1] += counts[512:].sum()
-    return result
-
-
-def _sampled(
-    picture: Picture,
-    stride: int,
-) -> Iterator[NDArray[np.int32]]:
-    """Red, green and blue of every `stride`-th pixel, not clipped, plus 256.
+def _sampled(picture: Picture, stride: int) -> Iterator[NDArray[np.int16]]:
+    """Red, green and blue of every `stride`-th pixel, not clipped.
 
     Args:
         picture: full range, 4:2:0 or 4:2:2.
         stride: in pixels, down and across.
     """
     luma, *chroma = (_pixels(plane) for plane in picture.planes)
-    y = luma[::stride, ::stride].astype(np.int32)
+    y = luma[::stride, ::stride].astype(np.int16)
     height, width = luma.shape
     if picture.format.name == "yuvj422p":
         wide = [
@@ -79,11 +113,22 @@ def _sampled(
         ]
     else:
         wide = [_upsampled_evenly(plane, stride // 2) for plane in chroma]
-    cb, cr = (plane.astype(np.int32) - 128 for plane in wide)
-    rounding = (1 << 15) + (256 << 16)
-    yield y + ((91881 * cr + rounding) >> 16)
-    yield y + ((-22554 * cb - 46802 * cr + rounding) >> 16)
-    yield y + ((116130 * cb + rounding) >> 16)
+    cb, cr = (plane.astype(np.int32) for plane in wide)
+    yield _shifted(cr * 91881, 91881, y)
+    yield _shifted(cb * -22554 - cr * 46802, -22554 - 46802, y)
+    yield _shifted(cb * 116130, 116130, y)
+
+
+def _shifted(
+    values: NDArray[np.int32], factor: int, luma: NDArray[np.int16]
+) -> NDArray[np.int16]:
+    """Luma plus values of 16 bits behind the point, of chroma whose zero is 128, rounded."""
+    # In place, which takes half the time.
+    values += (1 << 15) - 128 * factor
+    values >>= 16
+    result = values.astype(np.int16)
+    result += luma
+    return result
 
 
 def _pixels(plane: VideoPlane) -> Bytes:
@@ -131,14 +176,13 @@ def _upsampled_across(plane: Bytes) -> NDArray[np.int16]:
 
 def _upsampled_evenly(plane: Bytes, stride: int) -> NDArray[np.int16]:
     """The same where luma has even rows and columns: of a sample and those above and left of it."""
-    sums = 3 * plane[::stride].astype(np.int16) + _before(plane, stride)
-    result: NDArray[np.int16] = (
-        3 * sums[:, ::stride] + _before(sums.T, stride).T + 8
-    ) >> 4
+    rows = plane[::stride]
+    sums = 3 * rows.astype(np.int16)
+    sums[0] += plane[0]
+    sums[1:] += plane[stride - 1 :: stride][: len(rows) - 1]
+    result = 3 * sums[:, ::stride]
+    result[:, 0] += sums[:, 0]
+    result[:, 1:] += sums[:, stride - 1 :: stride][:, : result.shape[1] - 1]
+    result += 8
+    result >>= 4
     return result
-
-
-def _before(plane: NDArray[_Number], stride: int) -> NDArray[_Number]:
-    """The row before each `stride`-th row; the first stands for the one before it."""
-    rows = len(plane[::stride])
-    return np.concatenate((plane[:1], plane[stride - 1 :: stride][: rows - 1]))
