@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -59,9 +59,11 @@ class Workers(Looker):
             self._pool = self._stack.enter_context(WorkerPool(self._count))
         return self._pool
 
-    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
-        """Let a worker look at a recording; see `WorkerPool.look`."""
-        return self._started().look(look, setup)
+    def look(
+        self, looks: Sequence[Look], setup: LookSetup
+    ) -> Iterator[tuple[Look, Any]]:
+        """Let workers look at recordings; see `WorkerPool.look`."""
+        return self._started().look(looks, setup)
 
     def stage(
         self,
