@@ -7,7 +7,7 @@ exact or float64: the image statistics of lerobot 0.4.0 to 0.6.1 are wrong by ro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -81,25 +81,34 @@ class FeatureStats:
         cls, rows: NDArray[Any], *, quantiles: bool = False
     ) -> "FeatureStats":
         """The statistics of `rows`, shape (N,) or (N, D), any number type."""
-        values = rows.reshape(len(rows), -1)
-        exact = values.astype(np.float64)
-        wanted = list(QUANTILES.values()) if quantiles else []
-        return cls(
-            min=values.min(axis=0),
-            max=values.max(axis=0),
-            mean=exact.mean(axis=0),
-            std=exact.std(axis=0),
-            count=len(rows),
-            quantiles=dict(
-                zip(
-                    QUANTILES,
-                    np.quantile(exact, wanted, axis=0),
-                    strict=True,
-                )
+        return cls.of_columns({"": rows}, quantiles=quantiles)[""]
+
+    @classmethod
+    def of_columns(
+        cls, columns: Mapping[str, NDArray[Any]], *, quantiles: bool = False
+    ) -> dict[str, "FeatureStats"]:
+        """The statistics of each of some columns of the same rows.
+
+        Args:
+            columns: by name, shape (N,) or (N, D), any number type; at least one.
+            quantiles: whether to tell them as well.
+        """
+        flat = {
+            key: rows.reshape(len(rows), -1) for key, rows in columns.items()
+        }
+        exact = {key: rows.astype(np.float64) for key, rows in flat.items()}
+        found = {
+            key: cls(
+                min=rows.min(axis=0),
+                max=rows.max(axis=0),
+                mean=exact[key].mean(axis=0),
+                std=exact[key].std(axis=0),
+                count=len(rows),
+                quantiles={},
             )
-            if wanted
-            else {},
-        )
+            for key, rows in flat.items()
+        }
+        return _with_quantiles(found, exact) if quantiles else found
 
     @classmethod
     def of_histogram(
@@ -142,6 +151,23 @@ class FeatureStats:
             histogram=histogram,
             steps=steps,
         )
+
+
+def _with_quantiles(
+    stats: Mapping[str, FeatureStats], columns: Mapping[str, Floats]
+) -> dict[str, FeatureStats]:
+    """Statistics, and the quantiles of their columns; asked for at once, which costs once."""
+    wanted = list(QUANTILES.values())
+    together = np.hstack(list(columns.values()))
+    values = np.quantile(together, wanted, axis=0)
+    ends = np.cumsum([rows.shape[1] for rows in columns.values()])
+    of_each = np.split(values, ends[:-1], axis=1)
+    return {
+        key: replace(
+            stats[key], quantiles=dict(zip(QUANTILES, known, strict=True))
+        )
+        for key, known in zip(columns, of_each, strict=True)
+    }
 
 
 def _histogram_quantiles(histogram: NDArray[np.int64]) -> Floats:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from piperline.errors import DatasetError
+from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.folder import leaves
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import rows_digest
 from piperline.seal.seal import SEAL, Seal, is_sealed, packets_of, write_seal
 from piperline.video.digests import payloads_digest
 from tests.helpers.datasets import write_dataset

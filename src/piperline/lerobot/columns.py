@@ -421,8 +421,8 @@ class Numbering:
         self, episode: EncodedEpisode, numbers: Mapping[str, NDArray[Any]]
     ) -> dict[str, FeatureStats]:
         known = dict(episode.camera_stats)
-        for key, values in numbers.items():
-            stats = FeatureStats.of_rows(values, quantiles=self._quantiles)
+        columns = FeatureStats.of_columns(numbers, quantiles=self._quantiles)
+        for key, stats in columns.items():
             known[key] = _shaped(stats, self._feature(key))
         return {
             key: known[key]

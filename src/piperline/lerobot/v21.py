@@ -104,6 +104,7 @@ class V21Writer(DatasetWriter):
                 self._take_file(dataset, dataset.reader.span(index, key)[0])
             self._numbering.skip(row.length, row.tasks)
             self.origins.clips.append({})
+            self.origins.rows.append(None)
         for path in (EPISODES, STATS):
             with dataset.folder.path(path).open(encoding="utf-8") as lines:
                 self._append(path, "".join(islice(lines, count)))

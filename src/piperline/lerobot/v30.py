@@ -34,6 +34,7 @@ from piperline.lerobot.parquet import ParquetRows, numbered_texts
 from piperline.lerobot.parquet_groups import FirstGroups
 from piperline.lerobot.paths import PathTemplate
 from piperline.lerobot.quantiles import column_quantiles
+from piperline.lerobot.running_stats import RunningStats
 from piperline.lerobot.v30_files import TableFiles, VideoFiles
 from piperline.lerobot.v30_taken import (
     EPISODES_PATH,
@@ -44,7 +45,7 @@ from piperline.lerobot.v30_taken import (
 )
 from piperline.lerobot.values import Values
 from piperline.lerobot.writer import DEFAULTS, DatasetWriter, WriterOptions
-from piperline.stats import QUANTILES, FeatureStats, merge_stats
+from piperline.stats import QUANTILES, FeatureStats
 
 if TYPE_CHECKING:
     from piperline.lerobot.dataset import Dataset
@@ -107,7 +108,7 @@ class V30Writer(DatasetWriter):
         }
         self._waiting: list[_Waiting] = []
         self._stats_names = _stats_names(schema)
-        self._stats: dict[str, FeatureStats] = {}
+        self._stats = RunningStats({**schema.features, **BOOKKEEPING})
 
     def _write(self, episode: EncodedEpisode) -> pa.Table:
         joined = self._lanes.do(
@@ -132,9 +133,7 @@ class V30Writer(DatasetWriter):
         self._waiting.append(_Waiting(row, joined, others))
         if len(self._waiting) == EPISODES_PER_GROUP:
             self._write_rows()
-        for key, stats in numbered.stats.items():
-            before = self._stats.get(key)
-            self._stats[key] = merge_stats([before, stats]) if before else stats
+        self._stats.add(numbered.stats)
         return numbered.table
 
     def take_first(self, dataset: "Dataset", count: int) -> int:
@@ -189,6 +188,7 @@ class V30Writer(DatasetWriter):
                 shown[index][key] = dataset.clip(index, key)
                 files.add(shown[index][key])
         self.origins.clips += shown
+        self.origins.rows += [None] * count
 
     def _take_rows(
         self,
@@ -248,6 +248,12 @@ class V30Writer(DatasetWriter):
         )
         (self._root / STATS).write_text(stats, encoding="utf-8")
 
+    def close(self) -> None:
+        """See that nothing is under way any more; see `DatasetWriter`."""
+        super().close()
+        for files in self._videos.values():
+            files.close()
+
     def _places(self) -> dict[str, Any]:
         return {
             "data_path": V30_DATA_PATH,
@@ -262,19 +268,18 @@ class V30Writer(DatasetWriter):
         Quantiles of columns are those of all rows, those of cameras of all histograms.
         """
         features = {**self._schema.features, **BOOKKEEPING}
+        stats = self._stats.result()
         numeric = {
-            key: features[key]
-            for key in self._stats
-            if is_numeric(features[key])
+            key: features[key] for key in stats if is_numeric(features[key])
         }
         quantiles = column_quantiles(
             self._data.paths, numeric, self._numbering.frames
         )
         found = {
-            key: replace(self._stats[key], quantiles=known)
+            key: replace(stats[key], quantiles=known)
             for key, known in quantiles.items()
         }
-        return {**self._stats, **found}
+        return {**stats, **found}
 
 
 def _stats_names(schema: Schema) -> list[str]:

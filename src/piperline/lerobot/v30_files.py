@@ -4,7 +4,9 @@ The rules are those of lerobot's recorder (`lerobot_dataset.py` at v0.4.4), size
 our own: a video file ends before 1,000 s, and before a clip that has other codec parameters.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,6 +24,8 @@ from piperline.video.splice import Joiner, Splicer, new_file
 TakeOver: TypeAlias = Callable[[str], None]
 """Gives a file of a dataset the same name in a new one."""
 
+_UNWRITTEN = 2
+"""Files of a camera that wait to be written, while rows go on."""
 _HEAD_BYTES, _FRAME_BYTES = 1024, 8
 """About what an mp4 takes beside its frames: in all, and for each of them."""
 
@@ -108,6 +112,8 @@ class TableFiles:
 class VideoFiles:
     """The mp4 files of one camera that clips are appended to.
 
+    What is appended is written by a thread: where it lies is known before.
+
     Args:
         root: the dataset.
         key: the camera.
@@ -131,6 +137,8 @@ class VideoFiles:
         self._numbers = _Numbers()
         self._joiner: Joiner | Splicer | None = None
         self._episodes, self._first = 0, 0
+        self._writing = ThreadPoolExecutor(1)
+        self._unwritten: deque[Future[None]] = deque()
 
     def take_over(
         self, closed: Sequence[str], episodes: int, taken: TakeOver
@@ -148,9 +156,13 @@ class VideoFiles:
         self._episodes = episodes
 
     def add(self, clip: Clip) -> dict[str, Any]:
-        """Append `clip`; the episode table's columns for it."""
+        """Append `clip`; the episode table's columns for it.
+
+        Raises:
+            Exception: what writing an earlier file raised.
+        """
         if self._joiner is None or not self._fits(self._joiner, clip):
-            self.close()
+            self._end()
             path = self._root / V30_VIDEO_PATH.format(
                 video_key=self._key, **self._numbers.next()
             )
@@ -180,16 +192,34 @@ class VideoFiles:
             return False
         return self._reader.form(clip) == joiner.form
 
-    def close(self) -> None:
-        """Finish the current file."""
+    def _end(self) -> None:
+        """Have the current file written."""
         joiner, self._joiner = self._joiner, None
         if joiner is None:
             return
+        self._wait(_UNWRITTEN - 1)
+        writing = self._writing.submit(self._write, joiner, self._first)
+        self._unwritten.append(writing)
+
+    def _write(self, joiner: Joiner | Splicer, first: int) -> None:
         joiner.close()
         name = str(joiner.path.relative_to(self._root))
-        self._origins.note(name, self._key, self._first, joiner.written)
+        self._origins.note(name, self._key, first, joiner.written)
+
+    def _wait(self, left: int) -> None:
+        while len(self._unwritten) > left:
+            self._unwritten.popleft().result()
 
     def finish(self) -> None:
-        """Finish the last file, and close the clips."""
-        self.close()
+        """See that all files are written, and close the clips.
+
+        Raises:
+            Exception: what writing a file raised.
+        """
+        self._end()
+        self._wait(0)
         self._reader.close()
+
+    def close(self) -> None:
+        """See that nothing is under way any more; what has not begun is dropped."""
+        self._writing.shutdown(cancel_futures=True)

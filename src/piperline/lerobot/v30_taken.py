@@ -1,7 +1,7 @@
 """v3.0: the first episodes of a dataset, by which a writer goes on behind them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,13 +14,13 @@ from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.histograms import total_histograms
 from piperline.lerobot.info import CHUNKS_SIZE, V30_DATA_PATH, V30_VIDEO_PATH
 from piperline.lerobot.parquet_groups import FirstGroups
-from piperline.stats import FeatureStats, merge_stats
+from piperline.lerobot.running_stats import MOMENTS, RunningStats
+from piperline.stats import FeatureStats
 
 if TYPE_CHECKING:
     from piperline.lerobot.v30 import V30Reader
 
-_MOMENTS = ("min", "max", "mean", "std")
-_MERGED = tuple(f"/{name}" for name in (*_MOMENTS, "count"))
+_MERGED = tuple(f"/{name}" for name in (*MOMENTS, "count"))
 
 
 Files: TypeAlias = tuple[list[str], int]
@@ -46,7 +46,7 @@ class Beginning:
     data: Files
     rows: Files
     videos: Mapping[str, Files]
-    stats: dict[str, FeatureStats]
+    stats: RunningStats
 
 
 def beginning(
@@ -139,10 +139,8 @@ def _merged(
     tables: Iterator[pa.Table],
     features: Mapping[str, Feature],
     histograms: Mapping[str, NDArray[np.int64]],
-) -> dict[str, FeatureStats]:
+) -> RunningStats:
     """The statistics of all episodes of some rows of the episode table.
-
-    The same numbers as from merging episode after episode.
 
     Args:
         tables: the rows.
@@ -152,36 +150,28 @@ def _merged(
     Raises:
         ValueError: statistics are missing.
     """
-    numeric = {
-        key: feature for key, feature in features.items() if is_numeric(feature)
-    }
-    merged: FeatureStats | None = None
+    numeric = [key for key in features if is_numeric(features[key])]
+    merged = RunningStats(features)
     images = dict.fromkeys(histograms, 0)
     for rows in tables:
         for part in _parts(rows, numeric):
-            merged = merge_stats([merged, part]) if merged else part
+            merged.add_moments(part)
         for key in histograms:
             images[key] += int(_values(rows, f"stats/{key}/count").sum())
-    if merged is None:
-        raise ValueError("no rows")
-    found = dict(_split(merged, numeric))
     for key, histogram in histograms.items():
-        steps = features[key].histogram_steps
-        found[key] = FeatureStats.of_histogram(histogram, images[key], steps)
-    return {key: found[key] for key in features if key in found}
+        merged.add_histogram(key, histogram, images[key])
+    return merged
 
 
-def _parts(
-    rows: pa.Table, features: Mapping[str, Feature]
-) -> Iterator[FeatureStats]:
+def _parts(rows: pa.Table, features: Sequence[str]) -> Iterator[FeatureStats]:
     """Of each row, the statistics of all numeric features, one behind the other."""
     moments = {
         name: np.hstack(
             [_values(rows, f"stats/{key}/{name}") for key in features]
         )
-        for name in _MOMENTS
+        for name in MOMENTS
     }
-    counts = _values(rows, f"stats/{next(iter(features))}/count")
+    counts = _values(rows, f"stats/{features[0]}/count")
     for number, (count,) in enumerate(counts.tolist()):
         parts = {name: values[number] for name, values in moments.items()}
         yield FeatureStats(**parts, count=int(count), quantiles={})
@@ -197,21 +187,3 @@ def _values(rows: pa.Table, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is missing")
     found: NDArray[Any] = values.to_numpy().reshape(len(column), -1)
     return found
-
-
-def _split(
-    merged: FeatureStats, features: Mapping[str, Feature]
-) -> Iterator[tuple[str, FeatureStats]]:
-    start = 0
-    for key, feature in features.items():
-        stop = start + int(np.prod(feature.shape))
-        parts = {
-            name: getattr(merged, name)[start:stop].reshape(feature.shape)
-            for name in _MOMENTS
-        }
-        dtype = np.dtype(feature.dtype)
-        if dtype.kind != "f":
-            parts["min"] = parts["min"].astype(dtype)
-            parts["max"] = parts["max"].astype(dtype)
-        yield key, replace(merged, **parts)
-        start = stop

@@ -15,6 +15,7 @@ from piperline.errors import DatasetError, Place
 from piperline.features import Schema
 from piperline.lerobot.card import card_text
 from piperline.lerobot.columns import Numbering, VectorName
+from piperline.lerobot.digests import written_digest
 from piperline.lerobot.histograms import HistogramFile
 from piperline.lerobot.info import Info
 from piperline.video.mp4_writer import Written
@@ -61,6 +62,7 @@ class Origins:
         written: by path below the dataset: what is in a file that was hashed while it was written.
         packets: by number of the episode and feature key: the SHA-256 of the packets of a clip in
             one of these.
+        rows: of each episode: the SHA-256 of its rows as they were written, where that is known.
         leading: how many episodes, from the first on, are those of another dataset, rows and all.
     """
 
@@ -68,6 +70,7 @@ class Origins:
     clips: list[Mapping[str, Clip]] = field(default_factory=list)
     written: dict[str, Written] = field(default_factory=dict)
     packets: dict[tuple[int, str], str] = field(default_factory=dict)
+    rows: list[str | None] = field(default_factory=list)
     leading: int = 0
 
     def note(
@@ -195,6 +198,7 @@ class DatasetWriter(ABC):
         rows = self._write(episode)
         self._histograms.add(episode.camera_stats)
         self.origins.clips.append(episode.clips)
+        self.origins.rows.append(written_digest(rows))
         return rows
 
     def take_first(

@@ -54,6 +54,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             for name, made in origins.written.items()
         },
         packets=origins.packets,
+        rows=origins.rows,
         clips={
             (number, key): clips[span]
             for number, held in enumerate(origins.clips)

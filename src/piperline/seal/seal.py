@@ -16,10 +16,11 @@ from piperline import __version__
 from piperline.errors import DatasetError, Place
 from piperline.files import LARGEST_TABLE, read_json, sync, write_whole
 from piperline.groot.stats import FINGERPRINT_FILE, RELATIVE_FILE, STATS_FILE
+from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.info import PROVENANCE
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
-from piperline.seal.digests import file_digest, rows_digest
+from piperline.seal.digests import file_digest
 from piperline.text import natural_key
 from piperline.video.digests import frames_digest, payloads_digest
 from piperline.video.encoder import LIBRARY
@@ -51,7 +52,7 @@ class EpisodeSeal:
 
     Attributes:
         length: how many rows.
-        rows: SHA-256 of its rows; see `digests.rows_digest`.
+        rows: SHA-256 of its rows; see `rows_digest`.
         packets: SHA-256 of the packets of each camera, by feature key.
         source, name: the recording that it was made from and its name there, where that is known.
     """
@@ -201,7 +202,7 @@ class SealedClip:
 
 @dataclass(frozen=True)
 class KnownSeals:
-    """What is known of a dataset's videos before they are read.
+    """What is known of a dataset before it is read.
 
     Attributes:
         taken: seals of files that were taken over whole, by path below the dataset.
@@ -209,6 +210,7 @@ class KnownSeals:
         packets: by number of the episode and feature key: the SHA-256 of the packets of a clip in
             one of these.
         clips: by number of the episode and feature key: what was sealed of the clip.
+        rows: of each episode: the SHA-256 of its rows, where that is known.
         episodes: seals of the first episodes, whose files were all taken over.
     """
 
@@ -216,6 +218,7 @@ class KnownSeals:
     written: Mapping[str, FileSeal] = field(default_factory=dict)
     packets: Mapping[tuple[int, str], str] = field(default_factory=dict)
     clips: Mapping[tuple[int, str], SealedClip] = field(default_factory=dict)
+    rows: Sequence[str | None] = ()
     episodes: tuple[EpisodeSeal, ...] = ()
 
 
@@ -289,8 +292,12 @@ def _episode_seals(
     sources = sources_of(made, len(contents.episodes))
     # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
     alone = contents.info.version == "v3.0"
+    told = dict(enumerate(known.rows))
     rows = (map if alone else pool.map)(
-        lambda episode: rows_digest(contents.rows(episode)), numbers
+        lambda episode: (
+            told.get(episode) or rows_digest(contents.rows(episode))
+        ),
+        numbers,
     )
     read = (
         EpisodeSeal(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from piperline.errors import DatasetError, Place
 from piperline.finding import Finding
+from piperline.lerobot.digests import rows_digest
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
-from piperline.seal.digests import file_digest, rows_digest
+from piperline.seal.digests import file_digest
 from piperline.seal.seal import Seal, packets_of
 from piperline.verify.progress import Tally
 from piperline.verify.report import Looked

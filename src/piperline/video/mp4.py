@@ -170,6 +170,18 @@ class Track:
                     yield data, self.sizes[some].tolist()
                     start = some.stop
 
+    def read_ahead(self) -> None:
+        """Have the system fetch the frames from the disk, while others are at work.
+
+        Raises:
+            FileNotFoundError: the file is gone.
+        """
+        with self.path.open("rb") as file:
+            for begin, size in self.ranges:
+                os.posix_fadvise(
+                    file.fileno(), begin, size, os.POSIX_FADV_WILLNEED
+                )
+
     def outer_frames(self) -> tuple[bytes, bytes]:
         """The bytes of the first and the last frame."""
         with self.path.open("rb") as file:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,7 +91,7 @@ def write_pieces(
     whole = hashlib.sha256(head)
     with path.open("wb") as target:
         target.write(head)
-        packets = tuple(_append(piece, target, whole) for piece in pieces)
+        packets = tuple(_appended(pieces, target, whole))
         size = target.tell()
         target.flush()
         # begin to bring it to the disk: nobody reads it again soon
@@ -113,6 +114,17 @@ def _is_written(pieces: Sequence[Track], head: bytes) -> bool:
     with path.open("rb") as file:
         whole = os.fstat(file.fileno()).st_size == end
         return whole and file.read(len(head)) == head
+
+
+def _appended(
+    pieces: Sequence[Track], target: BinaryIO, whole: "hashlib._Hash"
+) -> Iterator[str]:
+    """Append pieces, also to the digest of the whole file; the digests of the packets of each."""
+    for number, piece in enumerate(pieces):
+        for following in pieces[number + 1 : number + 2]:
+            with suppress(FileNotFoundError):  # told when its turn comes
+                following.read_ahead()
+        yield _append(piece, target, whole)
 
 
 def _append(piece: Track, target: BinaryIO, whole: "hashlib._Hash") -> str:
