@@ -245,7 +245,6 @@ def sync(
     started = time.monotonic()
     sweep(output)
     _restore(output)
-    refuse_recordings_inside(inputs, output)
     with seldom(), _workers(options) as workers:
         found = _plan(inputs, output, options, workers)
         if found.is_done:
@@ -331,6 +330,7 @@ def _plan(
     standing = StandingDataset(output)
     recipe = standing.recipe
     found = find_recordings(inputs, recipe.job.layout.episodes.files)
+    refuse_recordings_inside(found, output)
     held = {
         source
         for path, source in found
