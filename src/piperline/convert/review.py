@@ -32,7 +32,7 @@ from piperline.signals.episode import (
 )
 from piperline.signals.shelf import Packed, Shelf, packed
 
-_MANY, _AT_ONCE = 256, 4096
+_MANY, _AT_ONCE = 256, 1024
 """Episodes for which a process is worth its start; those that are read before they are put away."""
 
 
