@@ -1,6 +1,7 @@
 """A function called for many items by forks of this process: they see its memory, nothing is sent.
 
-Only for processes without threads: a fork has none of them, but the locks that they held.
+Only for processes without threads: a fork has none of them, but the locks that they held. Arrow's
+allocator has one as soon as it is loaded: what is called must leave Arrow alone.
 """
 
 import gc
