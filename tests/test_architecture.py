@@ -36,6 +36,7 @@ FLOORS = (
     "memory",
     "garbage",
     "files",
+    "forks",
     "stats",
     "spill",
     "text",

@@ -13,6 +13,7 @@ from piperline.convert.pool import WorkerPool
 from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import staging_area
 from piperline.edits.plan import plan_of
+from piperline.process import Child
 from piperline.recordings.layout import load_layout
 from piperline.review.run import review
 from piperline.signals.episode import load_signals
@@ -180,6 +181,34 @@ def test_a_bug_in_a_detector_leaves_the_dataset(
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert converted(recordings, tmp_path / "out").up_to_date
+
+
+@pytest.mark.in_processes
+@pytest.mark.measured
+def test_of_many_episodes_a_process_of_its_own_judges(
+    recordings, tmp_path, monkeypatch
+):
+    here = converted(recordings, tmp_path / "here", tmp_path / "one")
+    monkeypatch.setattr("piperline.convert.review._MANY", 1)
+    there = converted(recordings, tmp_path / "there", tmp_path / "other")
+    assert [f.code for f in here.review.findings] == ["label-failure"]
+    assert there.review == here.review
+
+
+@pytest.mark.in_processes
+@pytest.mark.measured
+def test_a_bug_in_the_process_that_judges_is_told_with_its_place(
+    recordings, tmp_path, monkeypatch
+):
+    class Misled(Child):
+        def send(self, message):
+            super().send((None, *message[1:]))
+
+    monkeypatch.setattr("piperline.convert.review._MANY", 1)
+    monkeypatch.setattr("piperline.convert.review.Child", Misled)
+    with pytest.raises(RuntimeError, match=r"(?s)please report it.*judge.py"):
+        converted(recordings, tmp_path / "out", tmp_path / "review")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_was_staged_without_signals_is_measured(recordings, tmp_path):

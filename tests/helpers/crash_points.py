@@ -81,14 +81,17 @@ class InThisProcess:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def look(self, unit: Look, setup: LookSetup) -> Iterator[object]:
-        messages: list[object] = []
-        end: Done | Failed = Done()
-        try:
-            look(setup, unit, messages.append)
-        except PiperlineError as error:
-            end = Failed(error)
-        yield from (*messages, end)
+    def look(
+        self, looks: Sequence[Look], setup: LookSetup
+    ) -> Iterator[tuple[Look, object]]:
+        for unit in looks:
+            messages: list[object] = []
+            end: Done | Failed = Done()
+            try:
+                look(setup, unit, messages.append)
+            except PiperlineError as error:
+                end = Failed(error)
+            yield from ((unit, message) for message in (*messages, end))
 
     def stage(
         self,

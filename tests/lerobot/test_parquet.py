@@ -189,3 +189,20 @@ def test_many_small_groups_of_zeros_do_not_add_up(tmp_path):
                 table_of(path)
         else:
             assert len(table_of(path)) == 200_000
+
+
+def test_a_file_that_is_read_in_parts_may_unfold_to_much_in_all(
+    tmp_path, monkeypatch
+):
+    """As histograms of thousands of episodes do, whose pictures are alike."""
+    monkeypatch.setattr(parquet, "_ALWAYS", 1 << 16)
+    monkeypatch.setattr(parquet, "_MOST_FOLDED", 1)
+    path = tmp_path / "counts.pq"
+    table = pa.table({"a": np.zeros(50_000, dtype=np.int64)})
+    pq.write_table(table, path, row_group_size=5_000, compression="zstd")
+    with pytest.raises(DatasetError, match="unfolds to more"):
+        ParquetRows(path)
+    assert len(ParquetRows(path, in_parts=True).rows(4_998, 5_004)) == 6
+    pq.write_table(table, path, row_group_size=50_000, compression="zstd")
+    with pytest.raises(DatasetError, match="unfolds to more"):
+        ParquetRows(path, in_parts=True)

@@ -48,8 +48,10 @@ from piperline.text import printable
 class Looker(Protocol):
     """Looks at recordings; see `WorkerPool.look`."""
 
-    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
-        """Look at a recording."""
+    def look(
+        self, looks: Sequence[Look], setup: LookSetup
+    ) -> Iterator[tuple[Look, Any]]:
+        """Look at recordings."""
 
 
 def make_plan(
@@ -68,7 +70,7 @@ def make_plan(
     Args:
         inputs: files and folders.
         job: what is to be done.
-        pool: of workers; one of them looks.
+        pool: of workers; they look.
         episodes: which of the episodes found: numbers from 0 and half-open ranges in their order
             (`0:10,15`), or names with wildcards (`episode_1*`); None takes all.
         skip_bad: leave out what cannot be converted, instead of raising.
@@ -135,7 +137,7 @@ def plan_files(
     Args:
         files: recordings, and the names by which they are told from others, in order.
         job: what is to be done; its layout leaves nothing to the recordings.
-        pool: of workers; one of them looks.
+        pool: of workers; they look.
         episodes: which of the episodes found; see `make_plan`.
         skip_bad: leave out what cannot be converted.
         edits: what is done to single episodes.
@@ -158,14 +160,17 @@ def plan_files(
         return previous
     planner = _Planner(job, episodes, pool)
     standing: list[PlannedEpisode] = []
-    for done, file in enumerate(asked.files, 1):
+    new: list[tuple[Path, str]] = []
+    for file in asked.files:
         found = known(*file) if known else None
         if found:
             standing += found.episodes
             planner.filtered += found.left_out
         else:
-            planner.take(file[0], file[1])
-        progress(done, len(files))
+            new.append(file[:2])
+    planner.take_all(new, lambda done: progress(done, len(files)))
+    order = {path: number for number, (path, _) in enumerate(files)}
+    planner.filtered.sort(key=lambda one: order[one.file])
     if known:  # recordings that the plan names may be gone
         edits = _of_those(planner.planned, edits)
     planned, dropped, edit = _edited(planner.planned, edits, job)
@@ -278,14 +283,48 @@ class _Planner:
         self._job, self._pool = job, pool
         self._setup = LookSetup(job, episodes)
 
-    def take(self, path: Path, source: str) -> None:
-        """Look at a file, in a worker: if it crashes or hangs, that costs one episode."""
+    def take_all(
+        self,
+        files: Sequence[tuple[Path, str]],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Look at files, in workers; at several at a time where that does not choose episodes."""
+        looks = [Look(path, source, 0, 0) for path, source in files]
+        if not looks:
+            return
+        if self._setup.episodes is not None:
+            for done, look in enumerate(looks, 1):
+                self._take(look, None)
+                progress(done)
+            return
+        told: dict[Look, list[Any]] = {look: [] for look in looks}
+        done = 0
+        for look, message in self._pool.look(looks, self._setup):
+            told[look].append(message)
+            if not isinstance(message, Names | Planned | Refused):
+                done += 1
+                progress(done)
+        for look, messages in told.items():
+            self._take(look, messages)
+
+    def _looked(self, look: Look) -> list[Any]:
+        return [message for _, message in self._pool.look([look], self._setup)]
+
+    def _take(self, look: Look, told: Sequence[Any] | None) -> None:
+        """Take what a look at a file tells: if it crashes or hangs, that costs one episode.
+
+        Args:
+            look: at the file.
+            told: by the first look; None where there was none yet.
+        """
         before, chosen, answered, known = self.seen, list[str](), 0, 0
+        path = look.file
         for _ in range(MOST_DEATHS):
             end: object = None
-            for message in self._pool.look(
-                Look(path, source, before, answered), self._setup
-            ):
+            again = replace(look, before=before, answered=answered)
+            messages = self._looked(again) if told is None else told
+            told = None
+            for message in messages:
                 if isinstance(message, Names):
                     chosen = self._chosen(message.names, before)
                     self.filtered += [

@@ -40,6 +40,9 @@ LOOK_SECONDS = READER_SECONDS
 """For how long a worker may say nothing while it looks: it speaks after each episode."""
 
 
+_LOOKS = 200
+"""For how many recordings a process is worth its start."""
+
 _IMAGES_ENCODED, _IMAGES_KEPT = 60, 600
 """For how many images a process is worth its start: it takes as long as encoding, or keeping, half
 of them."""
@@ -162,22 +165,25 @@ class WorkerPool:
                 size += file.stat().st_size
         self._pool.start(min(most, size // each))
 
-    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
-        """Let a worker look at a recording.
+    def look(
+        self, looks: Sequence[Look], setup: LookSetup
+    ) -> Iterator[tuple[Look, Any]]:
+        """Let workers look at recordings: several where there are many of them.
 
         Args:
-            look: the recording.
+            looks: the recordings.
             setup: what is asked of all of them.
 
         Yields:
-            `Names`, then `Planned` or `Refused` for each chosen episode, at last `Done`, or what
-            `error_of` takes.
+            A look, and of each in this order `Names`, then `Planned` or `Refused` for each chosen
+            episode, at last `Done`, or what `error_of` takes.
         """
-        todo = [look]
-        for _, message in self._pool.run(
-            lambda: todo.pop() if todo else None, setup, LOOK_SECONDS
-        ):
-            yield message
+        todo = deque(looks)
+        most = usable_cpus() if self._count is None else self._count
+        self._pool.start(min(most, len(looks) // _LOOKS))
+        yield from self._pool.run(
+            lambda: todo.popleft() if todo else None, setup, LOOK_SECONDS
+        )
 
     def stage(
         self,

@@ -12,6 +12,9 @@ from piperline.convert.stage import Staging, decodes_all
 from piperline.detectors.detect import notes
 from piperline.edits.plan import NO_EDITS, EditPlan, plan_of
 from piperline.finding import Finding
+from piperline.forks import call_each
+from piperline.process import Child
+from piperline.recordings.reader import Crashed
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
 from piperline.review.source import (
@@ -27,6 +30,10 @@ from piperline.signals.episode import (
     part_of,
     save_signals,
 )
+from piperline.signals.shelf import Packed, Shelf, packed
+
+_MANY, _AT_ONCE = 256, 1024
+"""Episodes for which a process is worth its start; those that are read before they are put away."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +97,40 @@ class Reviewer:
         )
 
     def look(self, plan: Plan, staging: Staging) -> Reviewed | None:
-        """What is wrong with the episodes that are left; None where none was measured."""
-        episodes = list(self._measured(plan, staging))
+        """What is wrong with the episodes that are left; None where none was measured.
+
+        Of many episodes a process of its own judges, which may fork.
+        """
+        if len(plan.episodes) < _MANY:
+            return self.judge(plan, staging)
+        judge = Child("piperline.convert.judge")
+        try:
+            judge.send((plan, self._kept.root, staging.root))
+            told: Reviewed | Crashed | None = judge.receive()
+        finally:
+            judge.end(at_once=True)
+        if isinstance(told, Crashed):
+            raise told.error()
+        return told
+
+    def judge(
+        self, plan: Plan, staging: Staging, processes: int = 1
+    ) -> Reviewed | None:
+        """See `look`.
+
+        Args:
+            plan: less the episodes that failed.
+            staging: where the signals are.
+            processes: see `Collection`.
+        """
+        episodes = list(self._measured(plan, staging, processes))
         if not episodes:
             return None
         subject = subject_of(plan.job.layout)
-        collection = collected(episodes, subject, pictures=self._pictures)
+        collection = replace(
+            collected(episodes, subject, pictures=self._pictures),
+            processes=processes,
+        )
         told = [*notes(collection), *subject.notes]
         found = {signals.key for signals in episodes}
         if missing := len(plan.episodes) - len(found):
@@ -103,22 +138,33 @@ class Reviewer:
         return Reviewed(tuple(detected(collection, subject)), tuple(told))
 
     def _measured(
-        self, plan: Plan, staging: Staging
+        self, plan: Plan, staging: Staging, processes: int
     ) -> Iterator[EpisodeSignals]:
         """The signals of the episodes, numbered; those that are new are kept with the review's."""
-        index = 0
-        for planned in plan.episodes:
-            unit = self._units.get(planned.key)
-            signals = self._load(planned.key, unit, staging) if unit else None
-            if unit is None or signals is None:
-                continue
-            if not self._pictures:
-                signals = replace(signals, cameras={})
-            if not self._edits:
-                self._keep(replace(signals, key=unit.key))
-            for part in _parts(signals, planned, self._edits):
-                yield numbered(part, unit, index)
-                index += 1
+        shelf, index = Shelf(), 0
+        for start in range(0, len(plan.episodes), _AT_ONCE):
+            some = plan.episodes[start : start + _AT_ONCE]
+            for parts in call_each(
+                lambda planned: self._packed(planned, staging), some, processes
+            ):
+                for part in parts:
+                    yield replace(shelf.put(part), index=index)
+                    index += 1
+
+    def _packed(
+        self, planned: PlannedEpisode, staging: Staging
+    ) -> list[Packed]:
+        """The signals of what is left of an episode; nothing where there are none."""
+        unit = self._units.get(planned.key)
+        signals = self._load(planned.key, unit, staging) if unit else None
+        if unit is None or signals is None:
+            return []
+        if not self._pictures:
+            signals = replace(signals, cameras={})
+        if not self._edits:
+            self._keep(replace(signals, key=unit.key))
+        parts = _parts(signals, planned, self._edits)
+        return [packed(numbered(part, unit, 0)) for part in parts]
 
     def _load(
         self, key: str, unit: ReviewUnit, staging: Staging

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -188,7 +188,7 @@ def convert(
         existing = existing_dataset(plan, output)
         if existing:
             return _up_to_date(existing, plan, time.monotonic() - started)
-    refuse_recordings_inside(inputs, output)
+    refuse_recordings_inside(find_recordings(inputs), output)
     replaces = check_free(output, overwrite=overwrite, watch=checking(watch))
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(WorkerPool(workers))
@@ -318,15 +318,21 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def refuse_recordings_inside(inputs: Inputs, output: Path) -> None:
+def refuse_recordings_inside(
+    files: Iterable[tuple[Path, str]], output: Path
+) -> None:
     """See that no recording would be replaced together with the output, or taken for staged work.
+
+    Args:
+        files: see `find_recordings`.
+        output: the dataset's folder.
 
     Raises:
         UsageError: one lies in the output, or where it is prepared.
     """
     taken = {output.resolve(), work_folder(output).resolve()}
     folders: dict[Path, bool] = {}
-    for path in (resolved(found) for found, _ in find_recordings(inputs)):
+    for path in (resolved(found) for found, _ in files):
         parent = path.parent
         if parent not in folders:
             folders[parent] = bool(taken & {parent, *parent.parents})

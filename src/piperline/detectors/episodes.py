@@ -1,14 +1,16 @@
 """Whole episodes: their length, stillness, speed, end, labels and times."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.detectors.fault import Fault, fault
+from piperline.detectors.fault import Fault, fault, of_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import runs, smooth, spread
+from piperline.signals.robust import middle_without, runs, smooth, spread
 
 Floats = NDArray[np.float64]
 
@@ -35,10 +37,13 @@ def find_episodes(collection: Collection) -> Iterator[Fault]:
         yield from _speeds(collection, whole)
         yield from _ends(collection, whole)
         yield from _grips(collection, whole)
-    for episode in collection.episodes:
-        yield from _labels(episode)
-        yield from _rows_behind(collection, episode)
+    yield from of_each(collection, partial(_marks, collection))
     yield from _times(collection)
+
+
+def _marks(collection: Collection, episode: EpisodeSignals) -> Iterator[Fault]:
+    yield from _labels(episode)
+    yield from _rows_behind(collection, episode)
 
 
 def _too_short(collection: Collection) -> Generator[Fault, None, set[int]]:
@@ -56,38 +61,32 @@ def _too_short(collection: Collection) -> Generator[Fault, None, set[int]]:
 def _no_motion(
     collection: Collection, short: set[int]
 ) -> Generator[Fault, None, set[int]]:
-    path = {
-        e.index: float(collection.travelled(e).sum())
-        for e in collection.episodes
-    }
-    noise = {
-        e.index: float(
-            np.percentile(
-                collection.travelled(e),
-                10,
-            )
-            * len(e)
-        )
-        for e in collection.episodes
-        if len(e) > 1
-    }
-    usual = float(np.median(list(path.values())))
-    still = [
-        e
-        for e in collection.episodes
-        if e.index not in short
-        and (
-            collection.moves(collection.state(e)) < _NO_MOTION
-            or path[e.index] - noise.get(e.index, 0)
-            < 0.2 * (usual - noise.get(e.index, 0))
-        )
-        and len(e) >= _SHORTEST
-    ]
+    paths = collection.measured(partial(_path, collection))
+    usual = float(np.median([path for path, _, _ in paths.values()]))
+    still = []
+    for episode in collection.episodes:
+        path, noise, moves = paths[episode.index]
+        hardly = moves < _NO_MOTION or path - noise < 0.2 * (usual - noise)
+        if hardly and episode.index not in short and len(episode) >= _SHORTEST:
+            still.append(episode)
     text = (
         "the robot hardly moves: a test, or a recording that was left running"
     )
     yield from fault("no-motion", "warning", still, text)
     return {episode.index for episode in still}
+
+
+def _path(
+    collection: Collection, episode: EpisodeSignals
+) -> tuple[float, float, float]:
+    """How far all joints go, how much of it is noise, how far the one goes that moves most."""
+    steps = collection.travelled(episode)
+    noise = float(np.percentile(steps, 10) * len(episode))
+    return (
+        float(steps.sum()),
+        noise if len(episode) > 1 else 0,
+        collection.moves(collection.state(episode)),
+    )
 
 
 def _moving(
@@ -120,13 +119,13 @@ def _idle(
     collection: Collection, whole: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
     """Stillness at the start or at the end, longer than elsewhere."""
-    moving = {e.index: _moving(collection, e) for e in whole}
-    moved = [e for e in whole if moving[e.index].any()]
+    ends = collection.measured(partial(_idle_rows, collection), whole)
+    moved = [e for e in whole if ends[e.index] is not None]
     for code, word, step in (
         ("idle-start", "start", 1),
         ("idle-end", "end", -1),
     ):
-        idle = {e.index: int(moving[e.index][::step].argmax()) for e in moved}
+        idle = {e.index: rows[step] for e in moved if (rows := ends[e.index])}
         if not idle:
             return
         usual = float(np.median(list(idle.values())))
@@ -152,6 +151,16 @@ def _idle(
             )
 
 
+def _idle_rows(
+    collection: Collection, episode: EpisodeSignals
+) -> dict[int, int] | None:
+    """Rows without motion at the start, by 1, and at the end, by -1; None where nothing moves."""
+    moving = _moving(collection, episode)
+    if not moving.any():
+        return None
+    return {step: int(moving[::step].argmax()) for step in (1, -1)}
+
+
 def _pace(collection: Collection, episode: EpisodeSignals) -> float:
     """The log of how fast the joints go while they go: pauses do not count."""
     steps = collection.travelled(episode)
@@ -170,7 +179,7 @@ def _speeds(
     collection: Collection, whole: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
     """Episodes, or sessions, that are much faster or slower than others of the same instruction."""
-    pace = {e.index: _pace(collection, e) for e in whole}
+    pace = collection.measured(partial(_pace, collection), whole)
     task = _usual_by_text(whole, pace)
     relative = {e.index: pace[e.index] - task[e.instruction] for e in whole}
     if not collection.compares_episodes:
@@ -181,27 +190,8 @@ def _speeds(
     )
     level = max(4 * width, float(np.log(2.2)))
     found = {e.index: e for e in whole if abs(relative[e.index]) > level}
-    for session, episodes in collection.sessions.items():
-        others = [e for e in whole if e.session != session]
-        elsewhere = {e.instruction for e in others}
-        # another task may have another pace
-        own = [
-            e
-            for e in episodes
-            if e.index in pace and e.instruction in elsewhere
-        ]
-        rest = [relative[e.index] for e in others]
-        if len(own) < 2 or len(rest) < 4:
-            continue
-        off = float(np.median([relative[e.index] for e in own])) - float(
-            np.median(rest)
-        )
-        each = [abs(relative[e.index] - float(np.median(rest))) for e in own]
-        all_of_them = min(each) > float(np.log(_ALSO_FASTER))
-        if all_of_them and abs(off) > max(
-            2.5 * float(spread(rest)), float(np.log(_FASTER))
-        ):
-            found |= {e.index: e for e in own}
+    for episodes in _other_sessions(collection, whole, relative):
+        found |= {e.index: e for e in episodes}
     for faster in (True, False):
         group = [e for e in found.values() if (relative[e.index] > 0) is faster]
         if group:
@@ -212,6 +202,36 @@ def _speeds(
             yield from fault(
                 "other-speed", "warning", group, text, factor=round(factor, 3)
             )
+
+
+def _other_sessions(
+    collection: Collection,
+    whole: Sequence[EpisodeSignals],
+    relative: Mapping[int, float],
+) -> Iterator[list[EpisodeSignals]]:
+    """The episodes of each session in which all are faster, or all slower, than in the others."""
+    told = Counter(e.instruction for e in whole)
+    ordered = np.sort(list(relative.values()))
+    least = float(np.log(_ALSO_FASTER))
+    for session, episodes in collection.sessions.items():
+        here = [e for e in episodes if e.index in relative]
+        told_here = Counter(e.instruction for e in here)
+        # another task may have another pace
+        own = [
+            e for e in here if told[e.instruction] > told_here[e.instruction]
+        ]
+        if len(own) < 2 or len(whole) - len(here) < 4:
+            continue
+        low, high = middle_without(ordered, len(here))
+        values = np.array([relative[e.index] for e in own])
+        if np.any((values - low < least) & (high - values < least)):
+            continue
+        rest = [relative[e.index] for e in whole if e.session != session]
+        usual = float(np.median(rest))
+        off = abs(float(np.median(values)) - usual)
+        much = max(2.5 * float(spread(rest)), float(np.log(_FASTER)))
+        if np.abs(values - usual).min() > least and off > much:
+            yield own
 
 
 def _usual_by_text(
@@ -232,19 +252,7 @@ def _ends(
     collection: Collection, whole: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
     """Episodes that do not come back to where they began, where all others do."""
-    joints = collection.robot.joints
-    gaps = {}
-    for episode in whole:
-        state = collection.state(episode)[:, joints] / collection.unit[joints]
-        gaps[episode.index] = float(
-            np.abs(
-                np.median(
-                    state[-5:],
-                    axis=0,
-                )
-                - np.median(state[:5], axis=0)
-            ).max()
-        )
+    gaps = collection.measured(partial(_gap, collection), whole)
     values = list(gaps.values())
     usual, width = (
         float(np.median(values)),
@@ -270,21 +278,28 @@ def _ends(
             )
 
 
+def _gap(collection: Collection, episode: EpisodeSignals) -> float:
+    """How far from where it began the joint is at the end that is furthest, radians."""
+    joints = collection.robot.joints
+    state = collection.state(episode)[:, joints] / collection.unit[joints]
+    first, last = np.median(state[:5], axis=0), np.median(state[-5:], axis=0)
+    return float(np.abs(last - first).max())
+
+
 def _grips(
     collection: Collection, whole: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
     grippers = collection.robot.grippers
     if not len(grippers):
         return
-    closes = {e.index: _grip(collection, e) for e in whole}
-    same_text = {}
+    closes = collection.measured(partial(_grip, collection), whole)
+    by_text: dict[str, list[float]] = {}
     for episode in whole:
-        own = [
-            closes[e.index]
-            for e in whole
-            if e.instruction == episode.instruction
-        ]
-        same_text[episode.index] = float(np.median(own))
+        own = closes[episode.index]
+        by_text.setdefault(episode.instruction, []).append(own)
+    same_text = {
+        text: float(np.median(values)) for text, values in by_text.items()
+    }
     usual = float(np.median(list(closes.values())))
     if usual < 0.02:  # metres
         return
@@ -293,8 +308,12 @@ def _grips(
         for e in whole
         if closes[e.index] < 0.1 * usual
         and (
-            same_text[e.index] > 0.5 * usual
-            or (collection.compares_episodes and _alone(whole, e))
+            same_text[e.instruction] > 0.5 * usual
+            # alone with its instruction, it is compared with all others
+            or (
+                collection.compares_episodes
+                and len(by_text[e.instruction]) == 1
+            )
         )
     ]
     yield from fault(
@@ -303,11 +322,6 @@ def _grips(
         none,
         "no gripper moves, in the other episodes one does",
     )
-
-
-def _alone(whole: Sequence[EpisodeSignals], episode: EpisodeSignals) -> bool:
-    """Whether no other episode has the same instruction: then all others are compared."""
-    return sum(e.instruction == episode.instruction for e in whole) == 1
 
 
 def _grip(collection: Collection, episode: EpisodeSignals) -> float:

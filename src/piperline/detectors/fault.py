@@ -1,7 +1,7 @@
 """What a detector finds, and how it is told: about frames, an episode, a session, or all."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,23 @@ def fault(
         yield Fault(
             code, severity, found, message, camera, span, dimension, numbers
         )
+
+
+def of_each(
+    collection: Collection,
+    find: Callable[[EpisodeSignals], Iterator[Fault]],
+    episodes: Sequence[EpisodeSignals] | None = None,
+) -> Iterator[Fault]:
+    """The faults that are found in each episode by itself; of all, or some."""
+    some = collection.episodes if episodes is None else episodes
+    found = collection.measured(
+        # Without the episode, which is here already.
+        lambda e: [replace(one, episodes=()) for one in find(e)],
+        some,
+    )
+    for episode in some:
+        for one in found[episode.index]:
+            yield replace(one, episodes=(episode,))
 
 
 def with_sessions(

@@ -4,6 +4,8 @@ Copies, delays, joints that do not follow, other units and zeros, exchanged arms
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -15,6 +17,7 @@ from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import (
     correlation,
     lag_correlations,
+    middle_without,
     shifted,
     smooth,
     spread,
@@ -45,26 +48,12 @@ def find_following(collection: Collection) -> Iterator[Fault]:
 
 def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
     """Actions that are a state of this or of another row; returns the numbers of the episodes."""
+    lags = collection.measured(partial(_copied_row, collection))
     groups: dict[int, list[EpisodeSignals]] = {}
     for episode in collection.episodes:
-        state, action = collection.state(episode), collection.action(episode)
-        moving = (
-            np.abs(
-                np.diff(
-                    action,
-                    axis=0,
-                    prepend=action[:1],
-                )
-            ).sum(axis=1)
-            > 0
-        )
-        for lag in (0, 1, 2, 3, -1, -2, -3):
-            late, early = shifted(state, action, lag)
-            rows = moving[max(-lag, 0) : len(moving) - max(lag, 0)]
-            equal = np.abs((late - early) / collection.unit).max(axis=1) <= 1e-6
-            if rows.sum() > 10 and equal[rows].mean() > 0.9:
-                groups.setdefault(lag, []).append(episode)
-                break
+        lag = lags[episode.index]
+        if lag is not None:
+            groups.setdefault(lag, []).append(episode)
     for lag, episodes in groups.items():
         what = (
             f"the state {abs(lag)} rows {'later' if lag > 0 else 'earlier'}"
@@ -80,6 +69,22 @@ def _copies(collection: Collection) -> Generator[Fault, None, set[int]]:
     return {e.index for episodes in groups.values() for e in episodes}
 
 
+def _copied_row(collection: Collection, episode: EpisodeSignals) -> int | None:
+    """How many rows later the state is of which the action is a copy; None where it is none."""
+    state, action = collection.state(episode), collection.action(episode)
+    steps = np.abs(np.diff(action, axis=0, prepend=action[:1]))
+    moving = steps.sum(axis=1) > 0
+    for lag in (0, 1, 2, 3, -1, -2, -3):
+        late, early = shifted(state, action, lag)
+        rows = moving[max(-lag, 0) : len(moving) - max(lag, 0)]
+        if rows.sum() <= 10:
+            continue
+        equal = np.abs((late - early) / collection.unit).max(axis=1) <= 1e-6
+        if equal[rows].mean() > 0.9:
+            return lag
+    return None
+
+
 def _deltas(
     collection: Collection, copied: set[int]
 ) -> Generator[Fault, None, set[int]]:
@@ -87,40 +92,13 @@ def _deltas(
 
     Returns the episodes' numbers.
     """
-    found = []
-    joints, unit = (
-        collection.robot.joints,
-        collection.unit[collection.robot.joints],
-    )
-    for episode in collection.episodes:
-        state, action = (
-            v[:, joints] / unit
-            for v in (collection.state(episode), collection.action(episode))
-        )
-        moving = np.ptp(state, axis=0) > _MOVES
-        if (
-            episode.index in copied
-            or moving.sum() < 2
-            or len(state) < _FEWEST_ROWS
-        ):
-            continue
-        state, action = state[:, moving], action[:, moving]
-        off_state = np.median(np.abs(action - state) / np.ptp(state, axis=0))
-        centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(
-            np.ptp(action, axis=0), 1e-9
-        )
-        sizes = np.ptp(action, axis=0) / np.ptp(state, axis=0)
-        like = max(
-            correlation(
-                _sum(action, k)[:-k],
-                _moved(state, k),
-            )
-            for k in (1, 2, 3, 5)
-        )
-        by_error = min(_miss(state, action, k) for k in (1, 2, 3, 4, 5))
-        small = np.median(sizes) < 0.8 and off_state > 0.05
-        if small and ((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05):
-            found.append(episode)
+    some = [
+        e
+        for e in collection.episodes
+        if e.index not in copied and len(e) >= _FEWEST_ROWS
+    ]
+    are = collection.measured(partial(_are_steps, collection), some)
+    found = [episode for episode in some if are[episode.index]]
     yield from fault(
         "action-delta",
         "error",
@@ -128,6 +106,34 @@ def _deltas(
         "the actions are differences to the state, not positions",
     )
     return {episode.index for episode in found}
+
+
+def _are_steps(collection: Collection, episode: EpisodeSignals) -> bool:
+    """Whether actions are small, around zero, and the state's steps."""
+    joints = collection.robot.joints
+    unit = collection.unit[joints]
+    state, action = (
+        v[:, joints] / unit
+        for v in (collection.state(episode), collection.action(episode))
+    )
+    moving = np.ptp(state, axis=0) > _MOVES
+    if moving.sum() < 2:
+        return False
+    state, action = state[:, moving], action[:, moving]
+    goes, told = np.ptp(state, axis=0), np.ptp(action, axis=0)
+    off_state = np.median(np.abs(action - state) / goes)
+    if not (np.median(told / goes) < 0.8 and off_state > 0.05):
+        return False
+    centred = np.abs(np.median(action, axis=0)) < 0.2 * np.maximum(told, 1e-9)
+    like = max(
+        correlation(
+            _sum(action, k)[:-k],
+            _moved(state, k),
+        )
+        for k in (1, 2, 3, 5)
+    )
+    by_error = min(_miss(state, action, k) for k in (1, 2, 3, 4, 5))
+    return bool((centred.mean() > 0.6 and like > 0.5) or by_error < 0.05)
 
 
 def _sum(action: Floats, count: int) -> Floats:
@@ -162,10 +168,10 @@ def _lags(
 ) -> Iterator[Fault]:
     """By how many frames states follow, against the other episodes and against what can be."""
     known: dict[int, int] = {}
-    for episode in episodes:
-        lag, likeness = _lag(collection, episode)
+    lags = collection.measured(partial(_lag, collection), episodes)
+    for index, (lag, likeness) in lags.items():
         if likeness > 0.4:
-            known[episode.index] = lag
+            known[index] = lag
     good = [e for e in episodes if e.index in known]
     if not good:
         return
@@ -226,53 +232,89 @@ def _lag(collection: Collection, episode: EpisodeSignals) -> tuple[int, float]:
     return best - _MOST_LAG, float(likeness[best])
 
 
+@dataclass(frozen=True)
+class _Motion:
+    """How states and actions of an episode move, each of all dimensions, float64 (D,).
+
+    Attributes:
+        state, action: how far they go.
+        told: how far the action goes before the end, where it is followed behind it.
+        moved: how far the state goes after the start, where it was told before it.
+        likeness: correlation of state and action two rows later.
+        gain: see `_gains`.
+        rest: how far apart they are at rest; nan where there is too little of it.
+    """
+
+    state: Floats
+    action: Floats
+    told: Floats
+    moved: Floats
+    likeness: Floats
+    gain: Floats
+    rest: Floats
+
+
+def _motion(collection: Collection, episode: EpisodeSignals) -> _Motion:
+    state, action = collection.state(episode), collection.action(episode)
+    long = len(episode) > _FEWEST_ROWS
+    ones = np.ones(len(collection.unit))
+    return _Motion(
+        state=np.ptp(state, axis=0),
+        action=np.ptp(action, axis=0),
+        told=np.ptp(action[: max(len(action) - _LATEST, 1)], axis=0),
+        moved=np.ptp(state[min(_LATEST, len(state) - 1) :], axis=0),
+        likeness=_likenesses(action[:-2], state[2:]) if long else ones,
+        gain=_gains(state, action) if long else ones,
+        rest=_apart_at_rest(action / collection.unit, state / collection.unit),
+    )
+
+
+def _likenesses(action: Floats, state: Floats) -> Floats:
+    """Correlations of each dimension, float64 (D,); 0 where it does not vary."""
+    pairs = zip(action.T, state.T, strict=True)
+    return np.array([correlation(a, s) for a, s in pairs])
+
+
+def _apart_at_rest(action: Floats, state: Floats) -> Floats:
+    apart = np.full(action.shape[1], np.nan)
+    steps = np.abs(np.diff(action, axis=0, prepend=action[:1]))
+    for d, column in enumerate(steps.T):
+        still = smooth(column, 9) < 2e-3
+        if still.sum() > 10:
+            apart[d] = np.median((action[:, d] - state[:, d])[still])
+    return apart
+
+
 def _each_dimension(
     collection: Collection, episodes: Sequence[EpisodeSignals]
 ) -> Iterator[Fault]:
-    gains = {
-        e.index: _gains(collection.state(e), collection.action(e))
-        for e in episodes
-        if len(e) > _FEWEST_ROWS
-    }
+    motions = collection.measured(partial(_motion, collection))
     for d, name in enumerate(collection.robot.short_names):
         gripper = d in collection.robot.grippers
         big = (_MOVES / 8 if gripper else _MOVES) * collection.unit[d]
-        yield from _stands(collection, d, name, big)
-        yield from _against(collection, episodes, gains, d, big)
+        yield from _stands(collection, motions, d, name, big)
+        yield from _against(collection, episodes, motions, d, big)
         if not gripper:
-            yield from _zero(collection, episodes, d, name)
+            rest = {e.index: float(motions[e.index].rest[d]) for e in episodes}
+            known = {i: v for i, v in rest.items() if not np.isnan(v)}
+            yield from _zero(collection, known, name)
 
 
 def _stands(
-    collection: Collection, d: int, name: str, big: float
+    collection: Collection,
+    motions: Mapping[int, _Motion],
+    d: int,
+    name: str,
+    big: float,
 ) -> Iterator[Fault]:
     """One of state and action moves, the other does not."""
-    spans = {
-        e.index: (
-            np.ptp(collection.state(e)[:, d]),
-            np.ptp(collection.action(e)[:, d]),
-        )
-        for e in collection.episodes
-    }
-    # What is told at the end is followed behind it, what moves at the start was told before it.
-    told = {
-        e.index: np.ptp(collection.action(e)[: max(len(e) - _LATEST, 1), d])
-        for e in collection.episodes
-    }
-    moved = {
-        e.index: np.ptp(collection.state(e)[min(_LATEST, len(e) - 1) :, d])
-        for e in collection.episodes
-    }
-    stuck = [
-        e
-        for e in collection.episodes
-        if _only(told[e.index], spans[e.index][0], big)
-    ]
-    mute = [
-        e
-        for e in collection.episodes
-        if _only(moved[e.index], spans[e.index][1], big)
-    ]
+    stuck, mute = [], []
+    for episode in collection.episodes:
+        own = motions[episode.index]
+        if _only(own.told[d], own.state[d], big):
+            stuck.append(episode)
+        if _only(own.moved[d], own.action[d], big):
+            mute.append(episode)
     yield from fault(
         "not-following",
         "error",
@@ -296,7 +338,7 @@ def _only(moving: float, standing: float, big: float) -> bool:
 def _against(
     collection: Collection,
     episodes: Sequence[EpisodeSignals],
-    measured: Mapping[int, Floats],
+    motions: Mapping[int, _Motion],
     d: int,
     big: float,
 ) -> Iterator[Fault]:
@@ -304,18 +346,12 @@ def _against(
     name = collection.robot.short_names[d]
     inverted, gains = [], {}
     for episode in episodes:
-        action, state = (
-            collection.action(episode)[:, d],
-            collection.state(episode)[:, d],
-        )
-        if (
-            episode.index in measured
-            and np.ptp(action) > big
-            and np.ptp(state) > 0.3 * big
-        ):
-            if correlation(action[:-2], state[2:]) < -0.5:
+        own = motions[episode.index]
+        moves = own.action[d] > big and own.state[d] > 0.3 * big
+        if len(episode) > _FEWEST_ROWS and moves:
+            if own.likeness[d] < -0.5:
                 inverted.append(episode)
-            gains[episode.index] = float(measured[episode.index][d])
+            gains[episode.index] = float(own.gain[d])
     yield from fault(
         "action-inverted",
         "error",
@@ -352,31 +388,24 @@ def _size(values: Floats) -> Floats:
 
 
 def _zero(
-    collection: Collection,
-    episodes: Sequence[EpisodeSignals],
-    d: int,
-    name: str,
+    collection: Collection, rest: Mapping[int, float], name: str
 ) -> Iterator[Fault]:
-    """Action and state are apart at rest, unlike elsewhere."""
-    rest = {}
-    for episode in episodes:
-        action, state = (
-            v[:, d] / collection.unit[d]
-            for v in (collection.action(episode), collection.state(episode))
-        )
-        still = (
-            smooth(
-                np.abs(np.diff(action, prepend=action[:1])),
-                9,
-            )
-            < 2e-3
-        )
-        if still.sum() > 10:
-            rest[episode.index] = float(np.median((action - state)[still]))
+    """Action and state are apart at rest, unlike elsewhere.
+
+    Args:
+        collection: all episodes.
+        rest: how far they are apart, of episodes where it is known.
+        name: of the dimension.
+    """
     if len(rest) < 4:
         return
+    ordered = np.sort(list(rest.values()))
     for session, own in collection.sessions.items():
         numbers = {e.index for e in own}
+        known = [rest[index] for index in numbers if index in rest]
+        low, high = middle_without(ordered, len(known))
+        if not known or max(max(known) - low, high - min(known)) < _ZERO_FLOOR:
+            continue
         others = [v for i, v in rest.items() if i not in numbers]
         reference = others if len(others) >= 4 else list(rest.values())
         usual, width = (
@@ -410,29 +439,34 @@ def _arms(collection: Collection) -> Iterator[Fault]:
     """The action of one arm moves the other."""
     if not collection.robot.arms:
         return
-    swapped, straight = [], []
-    for episode in collection.episodes:
-        if len(episode) < _FEWEST_ROWS:
-            continue
-        likeness = {
-            pair: _arm_likeness(collection, episode, *pair)
-            for pair in product(collection.robot.arms, repeat=2)
-        }
-        (left, right) = collection.robot.arms
-        crossed = max(likeness[left, right], likeness[right, left])
-        own = max(likeness[left, left], likeness[right, right])
-        # Arms that move in turn with each other are alike, but each follows its own commands best.
-        both = min(likeness[left, right], likeness[right, left])
-        if (crossed > 0.5 and own < 0.3) or (both > 0.7 and own < both - 0.2):
-            swapped.append(episode)
-        elif own > 0.5:
-            straight.append(episode)
+    long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
+    exchanged = collection.measured(partial(_are_exchanged, collection), long)
+    swapped = [e for e in long if exchanged[e.index] is True]
+    straight = [e for e in long if exchanged[e.index] is False]
     yield from fault(
         "arms-exchanged",
         "error",
         with_sessions(collection, swapped, straight),
         "the action of the left arm moves the right one: sides are exchanged in action or state",
     )
+
+
+def _are_exchanged(
+    collection: Collection, episode: EpisodeSignals
+) -> bool | None:
+    """Whether the action of one arm moves the other; None where that cannot be told."""
+    likeness = {
+        pair: _arm_likeness(collection, episode, *pair)
+        for pair in product(collection.robot.arms, repeat=2)
+    }
+    (left, right) = collection.robot.arms
+    crossed = max(likeness[left, right], likeness[right, left])
+    own = max(likeness[left, left], likeness[right, right])
+    # Arms that move in turn with each other are alike, but each follows its own commands best.
+    both = min(likeness[left, right], likeness[right, left])
+    if (crossed > 0.5 and own < 0.3) or (both > 0.7 and own < both - 0.2):
+        return True
+    return False if own > 0.5 else None
 
 
 def _arm_likeness(

@@ -1,11 +1,12 @@
 """Single rows that cannot be: spikes, dropouts, jumps; rows that are held, doubled, or rounded."""
 
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.detectors.fault import Fault, fault
+from piperline.detectors.fault import Fault, fault, of_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import runs, smooth
@@ -26,18 +27,25 @@ _COARSE = 3e-3  # radians
 
 def find_glitches(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
-    for episode in collection.episodes:
-        if len(episode) < _FEWEST_ROWS:
-            continue
-        for label, values in _vectors(collection, episode):
-            zero = yield from _dropouts(collection, episode, label, values)
-            yield from _spikes(collection, episode, label, values, zero)
-            yield from _wraps(collection, episode, label, values)
-        yield from _time_jumps(collection, episode)
-        yield from _held(collection, episode)
-        yield from _doubled(collection, episode)
+    yield from of_each(
+        collection,
+        partial(_of_an_episode, collection),
+        [e for e in collection.episodes if len(e) >= _FEWEST_ROWS],
+    )
     yield from _slow_bus(collection)
     yield from _coarse(collection)
+
+
+def _of_an_episode(
+    collection: Collection, episode: EpisodeSignals
+) -> Iterator[Fault]:
+    for label, values in _vectors(collection, episode):
+        zero = yield from _dropouts(collection, episode, label, values)
+        yield from _spikes(collection, episode, label, values, zero)
+        yield from _wraps(collection, episode, label, values)
+    yield from _time_jumps(collection, episode)
+    yield from _held(collection, episode)
+    yield from _doubled(collection, episode)
 
 
 def _vectors(
@@ -319,30 +327,15 @@ def _doubled(
 
 def _slow_bus(collection: Collection) -> Iterator[Fault]:
     """States or actions that change in some rows only."""
-    for label in ("state", "action") if collection.has_actions else ("state",):
-        found, shares = [], []
-        for episode in collection.episodes:
-            values = dict(_vectors(collection, episode))[label]
-            same = _same_as_before(values)
-            for start, stop in runs(same):
-                if stop - start >= 2 * _HELD_ROWS:
-                    same[start:stop] = False
-            step = collection.travelled(episode)
-            moving = np.concatenate(
-                [
-                    [False],
-                    smooth(step, 15) > 0.2 * np.percentile(step, 90),
-                ]
-            )
-            share = (
-                float(same[moving].mean())
-                if moving.sum() > 2 * _FEWEST_ROWS
-                else 0.0
-            )
-            if _SLOW_SHARE[0] < share < _SLOW_SHARE[1]:
-                found.append(episode)
-                shares.append(share)
+    held = collection.measured(partial(_held_shares, collection))
+    for label in _labels(collection):
+        found = [
+            e
+            for e in collection.episodes
+            if _SLOW_SHARE[0] < held[e.index][label] < _SLOW_SHARE[1]
+        ]
         if found:
+            shares = [held[e.index][label] for e in found]
             rate = collection.fps * (1 - float(np.median(shares)))
             yield from fault(
                 "rows-slow",
@@ -354,25 +347,53 @@ def _slow_bus(collection: Collection) -> Iterator[Fault]:
             )
 
 
+def _labels(collection: Collection) -> tuple[str, ...]:
+    return ("state", "action") if collection.has_actions else ("state",)
+
+
+def _held_shares(
+    collection: Collection, episode: EpisodeSignals
+) -> dict[str, float]:
+    """The share of the rows, where the robot moves, that repeat the one before."""
+    step = collection.travelled(episode)
+    fast = smooth(step, 15) > 0.2 * np.percentile(step, 90)
+    moving = np.concatenate([[False], fast])
+    shares = {}
+    for label, values in _vectors(collection, episode):
+        same = _same_as_before(values)
+        for start, stop in runs(same):
+            if stop - start >= 2 * _HELD_ROWS:
+                same[start:stop] = False
+        enough = moving.sum() > 2 * _FEWEST_ROWS
+        shares[label] = float(same[moving].mean()) if enough else 0.0
+    return shares
+
+
 def _coarse(collection: Collection) -> Iterator[Fault]:
-    joints = collection.robot.joints
-    for label in ("state", "action") if collection.has_actions else ("state",):
-        found, sizes = [], []
-        for episode in collection.episodes:
-            values = dict(_vectors(collection, episode))[label][:, joints]
-            step = _resolution(values / collection.unit[joints])
-            if step > _COARSE:
-                found.append(episode)
-                sizes.append(step)
+    steps = collection.measured(partial(_steps, collection))
+    for label in _labels(collection):
+        found = [
+            e for e in collection.episodes if steps[e.index][label] > _COARSE
+        ]
         if found:
+            size = float(np.median([steps[e.index][label] for e in found]))
             yield from fault(
                 "coarse",
                 "warning",
                 found,
-                f"{label}: readings in steps of {np.median(sizes):.2g} rad: rounded by the "
+                f"{label}: readings in steps of {size:.2g} rad: rounded by the "
                 "recorder",
-                step=float(np.median(sizes)),
+                step=size,
             )
+
+
+def _steps(collection: Collection, episode: EpisodeSignals) -> dict[str, float]:
+    """The steps of states and actions, radians; see `_resolution`."""
+    joints = collection.robot.joints
+    return {
+        label: _resolution(values[:, joints] / collection.unit[joints])
+        for label, values in _vectors(collection, episode)
+    }
 
 
 def _resolution(values: Floats) -> float:

@@ -3,13 +3,16 @@
 The pictures of each camera against the same camera's in other episodes.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
+from piperline.forks import call_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import runs, spread
@@ -33,11 +36,26 @@ _DOUBTFUL = 0.25, 0.75  # shares of them
 _COVERED_FRAMES = 8
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What the pictures of one camera of an episode look like, by themselves.
+
+    Attributes:
+        light: their median luma.
+        faults: in some of them, without the episode.
+    """
+
+    light: float
+    faults: Sequence[Fault]
+
+
 def find_pictures(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
     yield from _sizes(collection)
+    looks = collection.measured(partial(_looks, collection))
     for camera in collection.cameras:
-        black = [e for e in collection.episodes if _light(e, camera) < BLACK]
+        light = {index: own[camera].light for index, own in looks.items()}
+        black = [e for e in collection.episodes if light[e.index] < BLACK]
         yield from fault(
             "picture-black",
             "error",
@@ -49,20 +67,30 @@ def find_pictures(collection: Collection) -> Iterator[Fault]:
         lit = [e for e in collection.episodes if e.index not in gone]
         if not lit:
             continue
-        dark = yield from _exposure(lit, camera)
+        dark = yield from _exposure(lit, camera, light)
         clear = [e for e in lit if e.index not in dark]
         yield from _compression(lit, camera)
         yield from _focus(clear, camera)
         yield from _colors(collection, clear, camera)
         yield from _covered(lit, camera)
         for episode in lit:
-            yield from _covered_for_a_time(collection, episode, camera)
-            yield from _torn(episode, camera)
+            for one in looks[episode.index][camera].faults:
+                yield replace(one, episodes=(episode,))
     yield from _damaged(collection)
 
 
-def _light(episode: EpisodeSignals, camera: str) -> float:
-    return float(np.median(episode.cameras[camera].mean))
+def _looks(collection: Collection, episode: EpisodeSignals) -> dict[str, _Look]:
+    found = {}
+    for camera in collection.cameras:
+        faults = [
+            *_covered_for_a_time(collection, episode, camera),
+            *_torn(episode, camera),
+        ]
+        found[camera] = _Look(
+            float(np.median(episode.cameras[camera].mean)),
+            [replace(one, episodes=()) for one in faults],
+        )
+    return found
 
 
 def _median(
@@ -89,7 +117,9 @@ def _sizes(collection: Collection) -> Iterator[Fault]:
 
 
 def _exposure(
-    episodes: Sequence[EpisodeSignals], camera: str
+    episodes: Sequence[EpisodeSignals],
+    camera: str,
+    light: Mapping[int, float],
 ) -> Generator[Fault, None, set[int]]:
     """Too much or too little light; returns the numbers of the episodes that are dark."""
     white = [e for e in episodes if e.cameras[camera].white > _WHITE_SHARE]
@@ -103,14 +133,11 @@ def _exposure(
         yield from fault(
             "picture-overexposed", "warning", white, text, camera=camera
         )
-    usual = _median(episodes, lambda e: _light(e, camera))
+    usual = _median(episodes, lambda e: light[e.index])
     dark = [
-        e for e in episodes if _light(e, camera) < min(_DARK * usual, _DARKEST)
+        e for e in episodes if light[e.index] < min(_DARK * usual, _DARKEST)
     ]
-    level = min(
-        (_light(e, camera) for e in dark),
-        default=0,
-    )
+    level = min((light[e.index] for e in dark), default=0)
     text = f"the pictures are dark: {level:.0f} of 255, elsewhere {usual:.0f}"
     yield from fault("picture-dark", "warning", dark, text, camera=camera)
     return {episode.index for episode in dark}
@@ -167,14 +194,14 @@ def _colors(
     )
     gone = {episode.index for episode in grey}
     colored = [e for e in episodes if e.index not in gone]
-    swapped = yield from _red_and_blue(colored, camera)
+    swapped = yield from _red_and_blue(colored, camera, collection.processes)
     yield from _casts(
         collection, [e for e in colored if e.index not in swapped], camera
     )
 
 
 def _red_and_blue(
-    episodes: Sequence[EpisodeSignals], camera: str
+    episodes: Sequence[EpisodeSignals], camera: str, processes: int
 ) -> Generator[Fault, None, set[int]]:
     """Sessions, or episodes, whose red is the blue of the others.
 
@@ -183,7 +210,7 @@ def _red_and_blue(
     found: list[EpisodeSignals] = []
     if len(episodes) > _FEWEST_ALIKE:
         views = np.stack([e.cameras[camera].view for e in episodes])
-        votes = exchanged_views(views)
+        votes = exchanged_views(views, processes)
         found = [e for e, vote in zip(episodes, votes, strict=True) if vote]
     if len(found) > len(episodes) / 2:
         return set()
@@ -192,24 +219,30 @@ def _red_and_blue(
     return {episode.index for episode in found}
 
 
-def exchanged_views(views: NDArray[np.floating[Any]]) -> list[bool]:
+def exchanged_views(
+    views: NDArray[np.floating[Any]], processes: int = 1
+) -> list[bool]:
     """Whether views, (N, 3, H, W), fit most others much better with red and blue exchanged.
 
     Those that are too grey to tell are left out.
+
+    Args:
+        views: at least one.
+        processes: see `Collection`.
     """
     compared = _Colors(views)
-    found = []
-    for own in range(len(views)):
+
+    def is_exchanged(own: int) -> bool:
         others = compared.others(own)
         if not compared.telling[own] or len(others) < _FEWEST_ALIKE:
-            found.append(False)
-            continue
+            return False
         share = compared.share(own, _some(others, own))
         # Some tell surely where nearly all say the same.
         if _DOUBTFUL[0] < share < _DOUBTFUL[1]:
             share = compared.share(own, others)
-        found.append(share > 0.5)
-    return found
+        return share > 0.5
+
+    return call_each(is_exchanged, range(len(views)), processes)
 
 
 def _some(others: NDArray[np.intp], own: int) -> NDArray[np.intp]:
@@ -231,10 +264,6 @@ class _Colors:
         blue, red = self._differences[:, 0], self._differences[:, 1]
         means = np.abs(self._differences).mean(axis=(1, 2))
         self.telling = means >= _TELLING
-        # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y)
-        # / 1.772.
-        factors = [[1.402 / 1.772], [1.772 / 1.402]]
-        self._turned = self._differences[:, ::-1] * factors
         balance = 1.402 * red - 1.772 * blue
         self._is_even = balance.std(axis=1) < _TELLING
         self._balance = balance - balance.mean(axis=1, keepdims=True)
@@ -249,7 +278,11 @@ class _Colors:
         """The share of others that one fits much better with red and blue exchanged."""
         theirs = self._differences[others]
         straight = np.abs(self._differences[own] - theirs).mean(axis=(1, 2))
-        crossed = np.abs(self._turned[own] - theirs).mean(axis=(1, 2))
+        # Exchanged, (R - Y) and (B - Y) change their places: Cr is (R - Y) / 1.402, Cb is (B - Y)
+        # / 1.772.
+        factors = [[1.402 / 1.772], [1.772 / 1.402]]
+        turned = self._differences[own, ::-1] * factors
+        crossed = np.abs(turned - theirs).mean(axis=(1, 2))
         # A cast leaves the pattern of colours as it is.
         together = self._balance[others] @ self._balance[own]
         size = self._size[others] * self._size[own]
@@ -265,39 +298,24 @@ def _casts(
     """A colour cast of one camera alone: light changes all cameras of an episode."""
     if len(collection.cameras) < 2 or not episodes:
         return
-    balances = {
-        c: [e.cameras[c].red_blue for e in episodes] for c in collection.cameras
-    }
-    usual = {
-        name: float(np.median(values)) for name, values in balances.items()
-    }
-
-    def off(episode: EpisodeSignals, name: str) -> float:
-        return episode.cameras[name].red_blue - usual[name]
-
-    def alone(episode: EpisodeSignals) -> float:
-        others = [
-            off(episode, name) for name in collection.cameras if name != camera
-        ]
-        return off(episode, camera) - float(np.median(others))
-
-    width = max(
-        float(spread([alone(e) for e in episodes])),
-        0.012,
+    cameras = list(collection.cameras)
+    balances = np.array(
+        [_balances(episodes, name) for name in collection.cameras]
     )
-    level = max(6 * width, _CAST)
-    odd = [
-        e
-        for e in episodes
-        if abs(alone(e)) > level
-        and abs(off(e, camera))
-        >= max(abs(off(e, c)) for c in collection.cameras)
-    ]
-    words = {True: "red", False: "blue"}
-    for reddish, word in words.items():
-        own = [e for e in odd if (alone(e) > 0) is reddish]
+    off = balances - np.median(balances, axis=1, keepdims=True)
+    own = off[cameras.index(camera)]
+    others = np.delete(off, cameras.index(camera), axis=0)
+    alone = own - np.median(others, axis=0)
+    level = max(6 * max(float(spread(alone)), 0.012), _CAST)
+    odd = (np.abs(alone) > level) & (np.abs(own) >= np.abs(off).max(axis=0))
+    for word, way in (("red", odd & (alone > 0)), ("blue", odd & (alone <= 0))):
+        some = [episodes[position] for position in np.flatnonzero(way).tolist()]
         text = f"the pictures are more {word} than elsewhere, those of the other cameras are not"
-        yield from fault("colour-cast", "warning", own, text, camera=camera)
+        yield from fault("colour-cast", "warning", some, text, camera=camera)
+
+
+def _balances(episodes: Sequence[EpisodeSignals], camera: str) -> list[float]:
+    return [episode.cameras[camera].red_blue for episode in episodes]
 
 
 def _covered(
@@ -314,10 +332,12 @@ def _covered(
     covered = []
     for episode in episodes:
         own = episode.cameras[camera]
+        if own.dimness >= 0.75 * dimness:
+            continue
         # what is dark has less texture everywhere
         darker = min(1.0, own.dimness / max(dimness, 1.0))
         lost = (own.texture < 0.3 * darker * usual) & (usual > 2)
-        if lost.mean() > 0.3 and own.dimness < 0.75 * dimness:
+        if lost.mean() > 0.3:
             covered.append(episode)
     text = "a large part of the picture shows nothing: something is before the camera"
     yield from fault("picture-covered", "warning", covered, text, camera=camera)

@@ -1,6 +1,8 @@
 """Values against the robot's limits, and the sessions' values against each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from piperline.detectors.fault import Fault, fault, merged
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
-from piperline.signals.robust import spread
+from piperline.signals.robust import middle_without, spread
 
 Floats = NDArray[np.float64]
 
@@ -38,20 +40,12 @@ def _beyond_limits(collection: Collection) -> Iterator[Fault]:
     if robot.lower is None or robot.upper is None:
         return
     margin = _BEYOND * (robot.upper - robot.lower)
+    low, high = robot.lower - margin, robot.upper + margin
+    beyond = collection.measured(partial(_beyond, collection, low, high))
     groups: dict[tuple[str, ...], list[EpisodeSignals]] = {}
     for episode in collection.episodes:
-        beyond: list[str] = []
-        for label, values in _vectors(collection, episode):
-            outside = (values > robot.upper + margin) | (
-                values < robot.lower - margin
-            )
-            beyond += [
-                f"{label} {robot.short_names[d]}"
-                for d in np.flatnonzero(outside.mean(axis=0) > _BEYOND_ROWS)
-            ]
-        if beyond:
-            labels = sorted({name.split()[0] for name in beyond})
-            groups.setdefault(tuple(labels), []).append(episode)
+        if parts := beyond[episode.index]:
+            groups.setdefault(parts, []).append(episode)
     for parts, episodes in groups.items():
         where = " and ".join(parts) if len(parts) == 1 else "state and action"
         what = _unit_hint(collection, episodes, parts)
@@ -61,6 +55,18 @@ def _beyond_limits(collection: Collection) -> Iterator[Fault]:
             episodes,
             f"values of {where} are beyond what the robot can reach{what}",
         )
+
+
+def _beyond(
+    collection: Collection, low: Floats, high: Floats, episode: EpisodeSignals
+) -> tuple[str, ...]:
+    """Which of state and action have a dimension that is beyond limits in some rows."""
+    found = []
+    for label, values in _vectors(collection, episode):
+        outside = (values > high) | (values < low)
+        if np.any(outside.mean(axis=0) > _BEYOND_ROWS):
+            found.append(label)
+    return tuple(sorted(found))
 
 
 def _vectors(
@@ -105,44 +111,39 @@ def _unit_hint(
 
 def _never_changes(collection: Collection) -> Iterator[Fault]:
     """A dimension that not even noise moves, where others have noise."""
-    spans = {
-        e.index: np.ptp(collection.state(e), axis=0)
-        for e in collection.episodes
-    }
-    alive = (
-        np.median(
-            [spans[e.index] > 0 for e in collection.episodes],
-            axis=0,
-        )
-        > 0
+    moves = collection.measured(
+        lambda e: np.ptp(collection.state(e), axis=0) > 0
     )
-    noisy = alive.mean() > 0.5  # a simulator's joints stand exactly still
-    for d, name in enumerate(collection.robot.short_names):
+    share = {index: float(own.mean()) for index, own in moves.items()}
+    moving = np.array(list(moves.values()))
+    # a simulator's joints stand exactly still
+    if (np.median(moving, axis=0) > 0).mean() <= 0.5:
+        return
+    for d in np.flatnonzero(~moving.all(axis=0)):
         still = [
             e
             for e in collection.episodes
-            if spans[e.index][d] == 0
+            if not moves[e.index][d]
             and len(e) > 1
             and not _is_limit(
                 collection,
-                d,
+                int(d),
                 float(collection.state(e)[0, d]),
             )
         ]
         everywhere = len(still) == len(collection)
-        by_noise = all((spans[e.index] > 0).mean() > 0.5 for e in still)
+        by_noise = all(share[e.index] > 0.5 for e in still)
         if (
             still
-            and noisy
             and by_noise
-            and (everywhere or _noise_elsewhere(collection, d, still))
+            and (everywhere or _noise_elsewhere(collection, int(d), still))
         ):
             yield from fault(
                 "dimension-still",
                 "error",
                 still,
                 "the state never changes, not even by noise",
-                dimension=name,
+                dimension=collection.robot.short_names[d],
             )
 
 
@@ -152,34 +153,82 @@ def _noise_elsewhere(
     """Whether dimension `d` of the other episodes changes from row to row even where it rests."""
     gone = {episode.index for episode in still}
     others = [e for e in collection.episodes if e.index not in gone]
-    changing = [
-        np.mean(np.diff(collection.state(e)[:, d]) != 0)
-        for e in others
-        if len(e) > 1
-    ]
-    return bool(changing) and float(np.median(changing)) > 0.5
+    changing = collection.measured(
+        lambda e: float(np.mean(np.diff(collection.state(e)[:, d]) != 0)),
+        [e for e in others if len(e) > 1],
+    )
+    return bool(changing) and float(np.median(list(changing.values()))) > 0.5
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    """The largest and the smallest readings of each dimension, and how many of `count` they are.
+
+    Each (D,).
+    """
+
+    top: Floats
+    at_top: Floats
+    bottom: Floats
+    at_bottom: Floats
+    count: int
+
+    @classmethod
+    def of(cls, values: Floats) -> "_Extremes":
+        """Those of readings, (T, D)."""
+        top, bottom = values.max(axis=0), values.min(axis=0)
+        at_top, at_bottom = (values == top).sum(0), (values == bottom).sum(0)
+        return cls(top, at_top, bottom, at_bottom, len(values))
+
+    @classmethod
+    def of_all(cls, parts: Sequence["_Extremes"]) -> "_Extremes":
+        """Those of several together."""
+        tops = np.array([part.top for part in parts])
+        bottoms = np.array([part.bottom for part in parts])
+        top, bottom = tops.max(axis=0), bottoms.min(axis=0)
+        at_top = np.array([part.at_top for part in parts])
+        at_bottom = np.array([part.at_bottom for part in parts])
+        return cls(
+            top,
+            (at_top * (tops == top)).sum(axis=0),
+            bottom,
+            (at_bottom * (bottoms == bottom)).sum(axis=0),
+            sum(part.count for part in parts),
+        )
+
+    @property
+    def shares(self) -> Floats:
+        """The share of the readings that are exactly the largest or the smallest, of both more."""
+        most: Floats = np.maximum(self.at_top, self.at_bottom) / self.count
+        return most
+
+    @property
+    def values(self) -> Floats:
+        """Which of both they are."""
+        return np.where(self.at_top >= self.at_bottom, self.top, self.bottom)
 
 
 def _saturated(collection: Collection) -> Iterator[Fault]:
     """An extreme that many readings have exactly, and that the other sessions go beyond."""
+    of_each = collection.measured(lambda e: _Extremes.of(collection.state(e)))
+    extremes = {
+        session: _Extremes.of_all([of_each[e.index] for e in episodes])
+        for session, episodes in collection.sessions.items()
+    }
+    if len(extremes) < 2:
+        return
     for d in collection.robot.joints:
-        values = {
-            session: np.concatenate(
-                [collection.state(e)[:, d] for e in episodes]
-            )
-            for session, episodes in collection.sessions.items()
-        }
-        for session, own in values.items():
-            others = [v for other, v in values.items() if other != session]
-            share, value = _at_extreme(own)
+        for session, own in extremes.items():
+            share, value = float(own.shares[d]), float(own.values[d])
             if share <= _SATURATED or _is_limit(collection, int(d), value):
                 continue
-            moves = np.ptp(own) > 0.05 * collection.unit[d]
+            moves = own.top[d] - own.bottom[d] > 0.05 * collection.unit[d]
             if (
                 moves
-                and others
                 and _halts(collection, session, int(d), value)
-                and _others_go_on(own, others, value, 0.01 * collection.unit[d])
+                and _others_go_on(
+                    extremes, session, int(d), 0.01 * collection.unit[d]
+                )
             ):
                 yield from fault(
                     "saturated",
@@ -202,15 +251,17 @@ def _halts(collection: Collection, session: str, d: int, value: float) -> bool:
 
 
 def _others_go_on(
-    own: Floats, others: Sequence[Floats], value: float, margin: float
+    extremes: Mapping[str, _Extremes], session: str, d: int, margin: float
 ) -> bool:
     """Whether half of the other sessions go further, and none stands still at its extreme."""
-    sign = 1 if value == own.max() else -1
-    further = [
-        float((sign * values).max()) > sign * value + margin
-        for values in others
-    ]
-    held = max(_at_extreme(values)[0] for values in others)
+    own = extremes[session]
+    others = [one for name, one in extremes.items() if name != session]
+    value = own.values[d]
+    if value == own.top[d]:
+        further = [one.top[d] > value + margin for one in others]
+    else:
+        further = [-one.bottom[d] > -value + margin for one in others]
+    held = max(one.shares[d] for one in others)
     return float(np.mean(further)) >= 0.5 and held < _NOT_SATURATED
 
 
@@ -228,13 +279,6 @@ def _is_limit(collection: Collection, d: int, value: float) -> bool:
     )
 
 
-def _at_extreme(values: Floats) -> tuple[float, float]:
-    """The share of the values that are exactly the largest or the smallest, and which."""
-    top, bottom = values.max(), values.min()
-    high, low = float(np.mean(values == top)), float(np.mean(values == bottom))
-    return (high, float(top)) if high >= low else (low, float(bottom))
-
-
 # --- sessions against sessions -------------------------------------------------------------------
 
 
@@ -243,18 +287,18 @@ def _homes(collection: Collection) -> Iterator[Fault]:
     robot, unit = collection.robot, collection.unit
     floor, least = np.full(len(unit), _HOME_FLOOR), np.full(len(unit), 0.012)
     floor[robot.grippers], least[robot.grippers] = _GRIPPER_FLOOR, 5e-4
-    starts = {
-        e.index: np.median(
-            collection.state(e)[:_HOME_ROWS],
-            axis=0,
-        )
-        / unit
-        for e in collection.episodes
-    }
+    starts = collection.measured(
+        lambda e: np.median(collection.state(e)[:_HOME_ROWS], axis=0) / unit
+    )
+    ordered = np.sort(list(starts.values()), axis=0)
     for session, episodes in collection.sessions.items():
         if len(episodes) < 2:  # one may begin anywhere
             continue
         own = np.array([starts[e.index] for e in episodes])
+        low, high = middle_without(ordered, len(own))
+        middle = np.median(own, axis=0)
+        if np.all(np.maximum(middle - low, high - middle) < floor):
+            continue
         others = np.array(
             [
                 starts[e.index]
@@ -262,7 +306,7 @@ def _homes(collection: Collection) -> Iterator[Fault]:
                 if e.session != session
             ]
         )
-        middle, usual = np.median(own, axis=0), np.median(others, axis=0)
+        usual = np.median(others, axis=0)
         width = np.maximum(spread(others, axis=0), least)
         apart = np.abs(middle - usual) > np.maximum(8 * width, floor)
         steady = spread(own, axis=0) < np.maximum(3 * width, 0.03)
@@ -322,34 +366,16 @@ def _other_order(collection: Collection, session: str) -> str | None:
 def _signature(
     collection: Collection, episodes: Sequence[EpisodeSignals]
 ) -> Floats:
-    starts = [
-        np.median(
-            collection.state(e)[:_HOME_ROWS],
-            axis=0,
-        )
-        for e in episodes
-    ]
-    low = [
-        np.percentile(
-            collection.state(e),
-            5,
-            axis=0,
-        )
-        for e in episodes
-    ]
-    high = [
-        np.percentile(
-            collection.state(e),
-            95,
-            axis=0,
-        )
-        for e in episodes
-    ]
-    rows = [
-        np.median(values, axis=0) / collection.unit
-        for values in (starts, low, high)
-    ]
-    return np.stack(rows, axis=1)
+    parts = collection.measured(
+        lambda e: [
+            np.median(collection.state(e)[:_HOME_ROWS], axis=0),
+            *np.percentile(collection.state(e), [5, 95], axis=0),
+        ],
+        episodes,
+    )
+    rows = np.median(np.array(list(parts.values())), axis=0) / collection.unit
+    signature: Floats = rows.T
+    return signature
 
 
 def _orders(collection: Collection) -> dict[str, list[int]]:
@@ -390,8 +416,9 @@ def _signs(collection: Collection) -> Iterator[Fault]:
     Only sessions of the same tasks are compared.
     """
     names = [collection.robot.short_names[d] for d in collection.robot.joints]
+    together = _Together(collection)
     for session in collection.sessions:
-        tables = _comparable(collection, session)
+        tables = together.comparable(session)
         if len(tables) < 3:  # itself and two others
             continue
         own, others = tables[0], np.stack(tables[1:])
@@ -414,47 +441,74 @@ def _signs(collection: Collection) -> Iterator[Fault]:
             )
 
 
-def _comparable(collection: Collection, session: str) -> list[Floats]:
-    """How joints move together in a session, and in others.
+class _Together:
+    """How the joints of sessions move together."""
 
-    Of the others those episodes count that have its instructions.
-    """
-    texts = {episode.instruction for episode in collection.sessions[session]}
-    tables = []
-    for other in sorted(collection.sessions, key=lambda name: name != session):
-        episodes = [
-            e for e in collection.sessions[other] if len(e) > _FEWEST_ROWS
-        ]
-        same = [e for e in episodes if e.instruction in texts]
-        if len({e.instruction for e in same}) >= max(
-            1,
-            len(texts) / 2,
-        ):
-            tables.append(_together(collection, same))
-        elif other == session:
-            return []
-    return tables
-
-
-def _together(
-    collection: Collection, episodes: Sequence[EpisodeSignals]
-) -> Floats:
-    """Correlations of the joints' movements: float64 (joints, joints); 0 for a joint that rests."""
-    joints = collection.robot.joints
-    scale = np.maximum(
-        collection.scale[joints],
-        0.02 * collection.unit[joints],
-    )
-    moved = [
-        np.diff(
-            collection.state(e)[:, joints],
-            axis=0,
+    def __init__(self, collection: Collection) -> None:
+        joints = collection.robot.joints
+        scale = np.maximum(
+            collection.scale[joints],
+            0.02 * collection.unit[joints],
         )
-        / scale
-        for e in episodes
-    ]
-    values = np.clip(np.concatenate(moved), -0.1, 0.1)
-    values -= values.mean(axis=0)
-    size = np.sqrt((values**2).sum(axis=0))
-    values /= np.where(size > 0, size, 1)
-    return values.T @ values
+
+        def products(episode: EpisodeSignals) -> Floats:
+            moved = np.diff(collection.state(episode)[:, joints], axis=0)
+            moved = np.clip(moved / scale, -0.1, 0.1)
+            columns = np.concatenate([moved, np.ones((len(moved), 1))], axis=1)
+            found: Floats = columns.T @ columns
+            return found
+
+        long = [e for e in collection.episodes if len(e) > _FEWEST_ROWS]
+        of_each = collection.measured(products, long)
+        self._texts = {
+            session: {episode.instruction for episode in episodes}
+            for session, episodes in collection.sessions.items()
+        }
+        self._sums: dict[str, dict[str, Floats]] = {
+            session: {} for session in collection.sessions
+        }
+        for episode in long:
+            sums = self._sums[episode.session]
+            before = sums.get(episode.instruction, 0)
+            sums[episode.instruction] = before + of_each[episode.index]
+        self._known: dict[tuple[str, frozenset[str]], Floats] = {}
+
+    def comparable(self, session: str) -> list[Floats]:
+        """How joints move together in a session, and in others.
+
+        Of the others those episodes count that have its instructions.
+
+        Returns:
+            Of each correlations of the joints' movements, float64 (joints, joints); 0 for a joint
+            that rests.
+        """
+        texts = self._texts[session]
+        others = [name for name in self._sums if name != session]
+        tables = []
+        for other in (session, *others):
+            shared = frozenset(texts & self._sums[other].keys())
+            if len(shared) >= max(1, len(texts) / 2):
+                tables.append(self._table(other, shared))
+            elif other == session:
+                return []
+        return tables
+
+    def _table(self, session: str, texts: frozenset[str]) -> Floats:
+        key = (session, texts)
+        if key not in self._known:
+            own = self._sums[session].items()
+            some = [products for text, products in own if text in texts]
+            self._known[key] = _correlations(np.add.reduce(some))
+        return self._known[key]
+
+
+def _correlations(products: Floats) -> Floats:
+    """Those of columns, from the sums of their products with each other and with 1, the last."""
+    sums = products[-1]
+    centred = products - np.outer(sums, sums) / products[-1, -1]
+    squares = np.diag(centred)
+    # What is left of a difference of sums is rounding noise there.
+    moves = squares > 1e-12 * np.diag(products)
+    size = np.sqrt(np.where(moves, squares, np.inf))
+    table: Floats = (centred / size / size[:, None])[:-1, :-1]
+    return table

@@ -48,14 +48,14 @@ def _still_everywhere(
     """A camera of which no picture changes in any episode, while the robot moves in all."""
     joints = own_joints(collection, camera)
     long = [e for e in collection.episodes if len(e) >= 3 * WINDOW]
-    goes = [
-        np.ptp(collection.state(e)[:, joints], axis=0) / collection.unit[joints]
-        for e in long
-    ]
-    frozen = bool(long) and all(
-        far.max() > _GOES and _changes(e, camera) < _NEVER
-        for e, far in zip(long, goes, strict=True)
-    )
+
+    def stands(episode: EpisodeSignals) -> bool:
+        state = collection.state(episode)[:, joints]
+        far = (np.ptp(state, axis=0) / collection.unit[joints]).max()
+        return bool(far > _GOES and _changes(episode, camera) < _NEVER)
+
+    # Mostly one that moves is among the first, and no other is looked at.
+    frozen = bool(long) and all(map(stands, long))
     if frozen:
         yield from fault(
             "camera-still",
@@ -93,11 +93,10 @@ def _still(
     collection: Collection, camera: str, weights: Floats
 ) -> Iterator[Fault]:
     """A picture that stands still though it should move, also where each is encoded anew."""
-    windows = {
-        e.index: _windows(collection, e, camera, weights)
-        for e in collection.episodes
-        if len(e) >= 3 * WINDOW
-    }
+    windows = collection.measured(
+        lambda e: _windows(collection, e, camera, weights),
+        [e for e in collection.episodes if len(e) >= 3 * WINDOW],
+    )
     if len(windows) < 4:
         return
     typical = float(
@@ -111,14 +110,15 @@ def _still(
         else 0.0
         for index, (still, gone) in windows.items()
     }
+    first, second = sorted(usual, key=usual.__getitem__, reverse=True)[:2]
     for episode in collection.episodes:
         if episode.index not in windows:
             continue
         still, gone = windows[episode.index]
-        most = max(
-            value for index, value in usual.items() if index != episode.index
-        )
-        hit = still & (gone > max(1.5 * most, 0.5 * typical))
+        other = second if episode.index == first else first
+        hit = still & (gone > max(1.5 * usual[other], 0.5 * typical))
+        if not hit.any():
+            continue
         for start, stop in runs(smooth(hit, 5) > 0.5):
             if stop - start >= 8:
                 seconds = (stop - 1 + WINDOW - start) / collection.fps

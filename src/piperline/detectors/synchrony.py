@@ -8,19 +8,24 @@ that camera. The weights come from all episodes together.
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.detectors.expected import (
+    Expected,
+    fit_cameras,
+    long_episodes,
+    picture_motion,
+)
 from piperline.detectors.fault import Fault, fault, with_sessions
 from piperline.detectors.still import find_still
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import (
-    correlation,
     lag_correlations,
-    shifted,
     smooth,
 )
 
@@ -29,43 +34,23 @@ Floats = NDArray[np.float64]
 _MOST_LAG = 25
 _LATE = 3
 _BOTH_MOVE = 0.15  # radians: what holds still shows what others do
-_FEWEST_ROWS = 70
 _LEAPS, _STILL = 1.5, 0.2  # times as much; levels of 255
 _LIKE = 0.5
 _GAIN, _GAIN_FAR, _FAR = 0.08, 0.01, 10
-_ITERATIONS = 150
-_COMMON_LAGS = (0, *range(-15, 0, 3), *range(3, 18, 3))
-
-
-@dataclass(frozen=True)
-class _Expected:
-    """What moves the picture of a camera.
-
-    Non-negative weights of the joints, and what changes without motion.
-    """
-
-    weights: Floats
-    floor: float
-
-    def of(self, collection: Collection, episode: EpisodeSignals) -> Floats:
-        """How much the picture should change in each row, float64 (T,)."""
-        expected: Floats = (
-            collection.joint_speeds(episode) @ self.weights + self.floor
-        )
-        return expected
 
 
 @dataclass(frozen=True)
 class _Delay:
     """How late the pictures of an episode are.
 
-    Frames, likeness there and at no delay, and of both halves.
+    Frames, likeness there and at no delay, and of both halves; how much the pictures should change.
     """
 
     lag: int
     likeness: float
     at_zero: float
     halves: tuple[tuple[int, float], tuple[int, float]]
+    activity: float
 
 
 def find_synchrony(collection: Collection) -> Iterator[Fault]:
@@ -76,60 +61,13 @@ def find_synchrony(collection: Collection) -> Iterator[Fault]:
     gone += yield from _alphabetical(collection)
     if gone and len(collection) - len({e.index for e in gone}) >= 4:
         collection = collection.without(gone)
-    fits = {camera: _fit(collection, camera) for camera in collection.cameras}
-    delays = {
-        camera: _all_delays(collection, camera, fit)
-        for camera, fit in fits.items()
-    }
+    fits = fit_cameras(collection)
+    delays = _all_delays(collection, fits)
     drifted = yield from _drifts(collection, delays)
     for camera, fit in fits.items():
         yield from _late(collection, camera, delays[camera], drifted)
-        yield from _unrelated(collection, camera, fit, delays[camera])
+        yield from _unrelated(collection, camera, delays[camera])
         yield from find_still(collection, camera, fit.weights)
-
-
-def _motion(episode: EpisodeSignals, camera: str) -> Floats:
-    motion = smooth(episode.cameras[camera].motion)
-    return np.minimum(motion, np.percentile(motion, 98))
-
-
-def _fit(collection: Collection, camera: str) -> _Expected:
-    """The weights that fit best, with pictures that may be late in all recordings."""
-    long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-    if not long:
-        return _Expected(np.zeros(len(collection.robot.joints)), 0.0)
-    speeds = [collection.joint_speeds(e) for e in long]
-    motions = [_motion(e, camera) for e in long]
-    floor = float(np.percentile(np.concatenate(motions), 5))
-    best = (-1.0, np.zeros(speeds[0].shape[1]))
-    for lag in _COMMON_LAGS:
-        pairs = [
-            shifted(m[:, None], v, lag)
-            for m, v in zip(motions, speeds, strict=True)
-        ]
-        wanted = np.maximum(
-            np.concatenate([motion[:, 0] for motion, _ in pairs]) - floor, 0
-        )
-        early = np.concatenate([speed for _, speed in pairs])
-        weights = _weights(early, wanted)
-        likeness = correlation(early @ weights, wanted)
-        if likeness > best[0] + (0.03 if lag else 0):
-            best = (likeness, weights)
-    return _Expected(best[1], floor)
-
-
-def _weights(speeds: Floats, wanted: Floats) -> Floats:
-    """Non-negative least squares by multiplicative updates (Lee and Seung 2001).
-
-    Returns:
-        float64 (joints,).
-    """
-    square = speeds.T @ speeds + 1e-6 * np.eye(speeds.shape[1])
-    target = np.maximum(speeds.T @ wanted, 0)
-    weights = np.full(speeds.shape[1], 1e-3)
-    for _ in range(_ITERATIONS):
-        weights *= target / np.maximum(square @ weights, 1e-12)
-    return weights
 
 
 # --- which arm moves which wrist camera ----------------------------------------------------------
@@ -151,8 +89,10 @@ def _sides(
         other = next(name for name in arms if name != side)
         if camera is None:
             continue
-        long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
-        moves_with = {e.index: _moves_with(collection, e, camera) for e in long}
+        long = long_episodes(collection)
+        moves_with = collection.measured(
+            partial(_moves_with, collection, camera), long
+        )
         wrong = [e for e in long if moves_with[e.index] == other]
         right = [e for e in long if moves_with[e.index] == side]
         if len(wrong) > 0.6 * len(long) and len(right) < 0.2 * len(long):
@@ -186,7 +126,7 @@ def _not_alone(
 
 
 def _moves_with(
-    collection: Collection, episode: EpisodeSignals, camera: str
+    collection: Collection, camera: str, episode: EpisodeSignals
 ) -> str | None:
     """The arm that a picture clearly moves with, and not with the other; both move."""
     arms = collection.robot.arms
@@ -232,13 +172,10 @@ def _alphabetical(
 ) -> Generator[Fault, None, list[EpisodeSignals]]:
     """Pictures read in the order of their names: 0, 1, 10, 11, 2. Returns the episodes."""
     found: dict[int, EpisodeSignals] = {}
+    long = long_episodes(collection)
+    leaps = collection.measured(partial(_leaps, collection.cameras), long)
     for camera in collection.cameras:
-        mixed = [
-            e
-            for e in collection.episodes
-            if len(e) >= _FEWEST_ROWS
-            and _leaps(e.cameras[camera].motion) > _LEAPS
-        ]
+        mixed = [e for e in long if leaps[e.index][camera] > _LEAPS]
         found |= {e.index: e for e in mixed}
         yield from fault(
             "pictures-unrelated",
@@ -250,12 +187,23 @@ def _alphabetical(
     return list(found.values())
 
 
-def _leaps(motion: NDArray[np.floating[Any]]) -> float:
+def _leaps(cameras: Sequence[str], episode: EpisodeSignals) -> dict[str, float]:
     """How much more pictures change where numbers in alphabetical order leap than elsewhere."""
-    order = np.array(sorted(range(len(motion)), key=str))
-    leap = np.abs(np.diff(order, prepend=0)) > 1
-    usual = max(float(np.percentile(motion[~leap], 75)), _STILL)
-    return float(np.median(motion[leap])) / usual
+    found = {}
+    for camera in cameras:
+        motion = episode.cameras[camera].motion
+        leap = _leaping(len(motion))
+        usual = max(float(np.percentile(motion[~leap], 75)), _STILL)
+        found[camera] = float(np.median(motion[leap])) / usual
+    return found
+
+
+@lru_cache
+def _leaping(count: int) -> NDArray[np.bool_]:
+    """Which of some pictures, in alphabetical order, do not follow the one before."""
+    order = np.array(sorted(range(count), key=str))
+    leaping: NDArray[np.bool_] = np.abs(np.diff(order, prepend=0)) > 1
+    return leaping
 
 
 # --- delays --------------------------------------------------------------------------------------
@@ -265,12 +213,11 @@ def _delay(
     collection: Collection,
     episode: EpisodeSignals,
     camera: str,
-    expected: _Expected,
+    expected: Expected,
 ) -> _Delay:
-    motion, wanted = (
-        _motion(episode, camera),
-        smooth(expected.of(collection, episode)),
-    )
+    motion = picture_motion(episode, camera)
+    changes = expected.of(collection, episode)
+    wanted = smooth(changes)
     likeness = lag_correlations(motion, wanted, _MOST_LAG)
     best = int(np.argmax(likeness))
     middle, active = len(motion) // 2, float(np.std(wanted))
@@ -286,27 +233,27 @@ def _delay(
         float(likeness[best]),
         float(likeness[_MOST_LAG]),
         (halves[0], halves[1]),
+        float(np.std(changes)),
     )
 
 
 def _all_delays(
-    collection: Collection, camera: str, expected: _Expected
-) -> dict[int, _Delay]:
-    """The delays of the pictures of a camera, by the number of the episode.
+    collection: Collection, fits: Mapping[str, Expected]
+) -> dict[str, dict[int, _Delay]]:
+    """The delays of the pictures, by camera and the number of the episode.
 
     Empty where there are too few.
     """
-    long = [e for e in collection.episodes if len(e) >= _FEWEST_ROWS]
+    long = long_episodes(collection)
     if len(long) < 3:
-        return {}
+        return {camera: {} for camera in fits}
+    delays = collection.measured(
+        lambda e: {c: _delay(collection, e, c, fit) for c, fit in fits.items()},
+        long,
+    )
     return {
-        e.index: _delay(
-            collection,
-            e,
-            camera,
-            expected,
-        )
-        for e in long
+        camera: {index: own[camera] for index, own in delays.items()}
+        for camera in fits
     }
 
 
@@ -388,23 +335,19 @@ def _off(
 def _unrelated(
     collection: Collection,
     camera: str,
-    expected: _Expected,
     delays: Mapping[int, _Delay],
 ) -> Iterator[Fault]:
     long = [e for e in collection.episodes if e.index in delays]
     if not long:
         return
     usual = float(np.median([delays[e.index].likeness for e in long]))
-    activity = {
-        e.index: float(np.std(expected.of(collection, e))) for e in long
-    }
-    active = float(np.median(list(activity.values())))
+    active = float(np.median([delays[e.index].activity for e in long]))
     lost = [
         e
         for e in long
         if usual > 0.65
         and delays[e.index].likeness < 0.3 * usual
-        and activity[e.index] > 0.5 * active
+        and delays[e.index].activity > 0.5 * active
     ]
     if lost:
         least = min(delays[e.index].likeness for e in lost)

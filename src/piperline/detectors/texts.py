@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -253,9 +254,9 @@ def _motions(
     }
     members = {key: es for key, es in members.items() if es}
     names = sorted(members, key=lambda key: -len(members[key]))[:_MOST_TEXTS]
-    shapes = {
-        e.index: _shape(collection, e) for key in names for e in members[key]
-    }
+    shapes = collection.measured(
+        partial(_shape, collection), [e for key in names for e in members[key]]
+    )
     sample = {
         key: members[key][
             :: max(
@@ -266,8 +267,12 @@ def _motions(
         for key in names
     }
     for key in names:
+        moves_as = collection.measured(
+            partial(_moves_as, own=key, sample=sample, shapes=shapes),
+            members[key],
+        )
         for episode in members[key]:
-            other = _moves_as(episode, key, sample, shapes)
+            other = moves_as[episode.index]
             if other is not None:
                 usual = max(groups[other], key=lambda t: len(told[t]))
                 message = (

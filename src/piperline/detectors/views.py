@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.detectors.fault import Fault, fault
+from piperline.forks import call_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import correlation
@@ -25,13 +26,14 @@ _WRISTS = ("wrist", "hand", "grip")
 def find_views(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
     starts = {
-        (e.index, camera): _normal(e.cameras[camera].view[0])
-        for e in collection.episodes
+        camera: np.stack(
+            [_normal(e.cameras[camera].view[0]) for e in collection.episodes]
+        )
         for camera in collection.cameras
     }
     yield from _exchanged(collection, starts)
     for camera in collection.cameras:
-        yield from _turned(collection, camera, starts)
+        yield from _turned(collection, camera, starts[camera])
 
 
 def _normal(view: Floats) -> Floats:
@@ -45,41 +47,23 @@ def _likeness(first: Floats, second: Floats) -> float:
 
 
 def _exchanged(
-    collection: Collection, starts: Mapping[tuple[int, str], Floats]
+    collection: Collection, starts: Mapping[str, Floats]
 ) -> Iterator[Fault]:
     """A camera that sees what another camera sees in the other episodes."""
     if len(collection) < 3:
         return
     found: dict[tuple[str, str], list[EpisodeSignals]] = {}
     lost: dict[str, set[int]] = {camera: set() for camera in collection.cameras}
-    for episode in collection.episodes:
-        others = [
-            e for e in collection.episodes if e.session != episode.session
-        ]
-        others = others or [
-            e for e in collection.episodes if e.index != episode.index
-        ]
-        others = others[
-            :: max(
-                1,
-                len(others) // (2 * _MOST_COMPARED),
-            )
-        ]
-        for camera in collection.cameras:
-            own = starts[episode.index, camera]
-            scores = {
-                name: _high(
-                    [_likeness(own, starts[e.index, name]) for e in others]
-                )
-                for name in collection.cameras
-            }
-            best = max(scores, key=lambda name: scores[name])
-            if scores[camera] < _ALIKE:
+    scores = _scores(collection, starts)
+    for episode, own in zip(collection.episodes, scores, strict=True):
+        for camera, alike in own.items():
+            best = max(alike, key=alike.__getitem__)
+            if alike[camera] < _ALIKE:
                 lost[camera].add(episode.index)
             if (
                 best != camera
-                and scores[best] > _ALIKE
-                and scores[best] - scores[camera] > _CLEARLY
+                and alike[best] > _ALIKE
+                and alike[best] - alike[camera] > _CLEARLY
             ):
                 found.setdefault((camera, best), []).append(episode)
     for (camera, best), episodes in found.items():
@@ -93,6 +77,33 @@ def _exchanged(
             yield from fault(
                 "camera-exchanged", "error", sure, text, camera=camera
             )
+
+
+def _scores(
+    collection: Collection, starts: Mapping[str, Floats]
+) -> list[dict[str, dict[str, float]]]:
+    """Of each episode and camera how much it sees what each camera sees in other episodes."""
+    flat = {name: view.reshape(len(view), -1) for name, view in starts.items()}
+    episodes = collection.episodes
+    sessions = np.unique([e.session for e in episodes], return_inverse=True)[1]
+
+    def others_of(position: int) -> NDArray[np.intp]:
+        others = np.flatnonzero(sessions != sessions[position])
+        if not len(others):
+            others = np.delete(np.arange(len(episodes)), position)
+        return others[:: max(1, len(others) // (2 * _MOST_COMPARED))]
+
+    def scores(position: int) -> dict[str, dict[str, float]]:
+        others = others_of(position)
+        return {
+            camera: {
+                name: _high(theirs[others] @ own[position] / own.shape[1])
+                for name, theirs in flat.items()
+            }
+            for camera, own in flat.items()
+        }
+
+    return call_each(scores, range(len(episodes)), collection.processes)
 
 
 def _moves_as(
@@ -115,40 +126,35 @@ def _moves_as(
     return _likeness(own, usual[best]) > _likeness(own, usual[camera])
 
 
-def _high(values: Sequence[float]) -> float:
-    return float(np.percentile(values, 80)) if values else 0.0
+def _high(values: Floats) -> float:
+    return float(np.percentile(values, 80)) if len(values) else 0.0
 
 
 def _turned(
     collection: Collection,
     camera: str,
-    starts: Mapping[tuple[int, str], Floats],
+    starts: Floats,
 ) -> Iterator[Fault]:
     """Sessions whose view is another one's turned, or moved."""
+    places = {e.index: place for place, e in enumerate(collection.episodes)}
     means = {
         session: _normal(
-            np.median(
-                [starts[e.index, camera] for e in episodes],
-                axis=0,
-            )
+            np.median(starts[[places[e.index] for e in episodes]], axis=0)
         )
         for session, episodes in collection.sessions.items()
     }
     if len(means) < 2:
         return
     turned: dict[str, list[tuple[str, str]]] = {}
-    for session, own in means.items():
-        alike = {
-            other: _likeness(own, view)
-            for other, view in means.items()
-            if other != session
-        }
+    flat = np.stack([view.ravel() for view in means.values()])
+    for place, (session, own) in enumerate(means.items()):
+        alike = np.delete(flat @ own.ravel() / own.size, place).max()
         for other, view in list(means.items())[:_MOST_COMPARED]:
             if other == session:
                 continue
             for word, turn in _TURNS.items():
                 score = _likeness(turn(own), view)
-                if score > _ALIKE and score - max(alike.values()) > 0.3:
+                if score > _ALIKE and score - alike > 0.3:
                     turned.setdefault(session, []).append((other, word))
     activity = {
         session: _normal(

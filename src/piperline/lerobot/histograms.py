@@ -67,7 +67,10 @@ class HistogramFile:
         if not folder.has(HISTOGRAMS):
             raise ValueError("there are no histograms")
         path = folder.path(HISTOGRAMS)
-        known, groups = ParquetRows(path), count // _ROWS_PER_GROUP
+        known, groups = (
+            ParquetRows(path, in_parts=True),
+            count // _ROWS_PER_GROUP,
+        )
         if groups:
             sizes = [_ROWS_PER_GROUP] * groups
             first = FirstGroups.of(path, self._schema, sizes)
@@ -130,7 +133,7 @@ def total_histograms(
         return totals
     if not folder.has(HISTOGRAMS):
         raise ValueError("there are no histograms")
-    known = ParquetRows(folder.path(HISTOGRAMS))
+    known = ParquetRows(folder.path(HISTOGRAMS), in_parts=True)
     for start in range(0, count, _ROWS_PER_GROUP):
         stop = min(start + _ROWS_PER_GROUP, count)
         rows = known.rows(start, stop)
@@ -182,7 +185,8 @@ class Histograms:
             return {}
         try:
             if self._rows is None:
-                self._rows = ParquetRows(self._folder.path(HISTOGRAMS))
+                path = self._folder.path(HISTOGRAMS)
+                self._rows = ParquetRows(path, in_parts=True)
             rows = self._rows.rows(episode, episode + 1)
         except DatasetError as error:
             raise self._unfit(

@@ -70,6 +70,8 @@ class ParquetRows:
     Args:
         path: the file.
         wanted: tells by its name whether a column is read.
+        in_parts: its rows are never together in memory, so that it may unfold to any size of which
+            each row group has a little.
 
     Attributes:
         path: the file.
@@ -80,9 +82,13 @@ class ParquetRows:
     """
 
     def __init__(
-        self, path: Path, wanted: Callable[[str], bool] = lambda _: True
+        self,
+        path: Path,
+        wanted: Callable[[str], bool] = lambda _: True,
+        *,
+        in_parts: bool = False,
     ) -> None:
-        self.path = path
+        self.path, self._in_parts = path, in_parts
         with reading_parquet(path):
             self._file = pq.ParquetFile(path)
             names = self._file.schema_arrow.names
@@ -189,12 +195,11 @@ class ParquetRows:
     def _check_all(self) -> None:
         """See that the file does not claim many times what it holds."""
         metadata, size = self._file.metadata, self.path.stat().st_size
-        groups = map(metadata.row_group, range(metadata.num_row_groups))
-        values = sum(
-            group.column(index).num_values
-            for group in groups
-            for index in range(group.num_columns)
-        )
+        counts = [0]
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            columns = map(group.column, range(group.num_columns))
+            counts.append(sum(column.num_values for column in columns))
+        values = max(counts) if self._in_parts else sum(counts)
         most = _ALWAYS + _MOST_FOLDED * size
         if values * _VALUE_BYTES > most:
             raise self._too_large(values * _VALUE_BYTES, size_text(most))

@@ -1,18 +1,22 @@
 """The episodes at hand, and what detectors share of them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piperline.forks import call_each
 from piperline.signals.episode import ACTION, STATE, EpisodeSignals
 from piperline.signals.robot import Robot
 from piperline.signals.robust import Floats, steps
 
 FEW_EPISODES, FEW_SESSIONS = 8, 3
 """With fewer of them, episodes or sessions are not compared with each other."""
+
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class Collection:
         robot: what their states are.
         fps: frames a second.
         pictures: whether images were measured.
+        processes: by how many episodes may be measured; more than one are forks of this process,
+            which must have no threads then.
     """
 
     episodes: tuple[EpisodeSignals, ...]
     robot: Robot
     fps: int
     pictures: bool = True
+    processes: int = 1
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -38,24 +45,39 @@ class Collection:
         """The collection less some episodes."""
         numbers = {episode.index for episode in gone}
         kept = tuple(e for e in self.episodes if e.index not in numbers)
-        return Collection(kept, self.robot, self.fps, self.pictures)
+        return replace(self, episodes=kept)
+
+    def measured(
+        self,
+        measure: Callable[[EpisodeSignals], Measured],
+        episodes: Sequence[EpisodeSignals] | None = None,
+    ) -> dict[int, Measured]:
+        """A measure of each episode, or of some, by their numbers.
+
+        Args:
+            measure: looks at one episode alone; what the set has to say it knows beforehand.
+            episodes: the others are left out.
+        """
+        # Known before anything forks: what one fork finds out, the others do not know.
+        _ = self.unit, self.joint_scale, self.cameras, self.sessions
+        return self._each(measure, episodes)
+
+    def _each(
+        self,
+        measure: Callable[[EpisodeSignals], Measured],
+        episodes: Sequence[EpisodeSignals] | None = None,
+    ) -> dict[int, Measured]:
+        some = self.episodes if episodes is None else episodes
+        found = call_each(measure, some, self.processes)
+        return {e.index: one for e, one in zip(some, found, strict=True)}
 
     def state(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """The measured state of an episode, float64 (T, D)."""
-        return self._wide[STATE, episode.index]
+        return episode.vectors[STATE].astype(np.float64)
 
     def action(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """The commanded action of an episode, float64 (T, D)."""
-        return self._wide[ACTION, episode.index]
-
-    @cached_property
-    def _wide(self) -> dict[tuple[str, int], NDArray[np.float64]]:
-        return {
-            (name, episode.index): episode.vectors[name].astype(np.float64)
-            for episode in self.episodes
-            for name in (STATE, ACTION)
-            if name in episode.vectors
-        }
+        return episode.vectors[ACTION].astype(np.float64)
 
     @property
     def has_actions(self) -> bool:
@@ -98,12 +120,16 @@ class Collection:
     @cached_property
     def scale(self) -> NDArray[np.float64]:
         """How far each dimension of the state usually goes in an episode, float64 (D,); above 0."""
-        spans = [
-            np.percentile(self.state(e), 99, axis=0)
-            - np.percentile(self.state(e), 1, axis=0)
-            for e in self.episodes
-        ]
-        return np.maximum(np.median(spans, axis=0), 1e-9)
+        spans = self._each(self._span)
+        scale: NDArray[np.float64] = np.maximum(
+            np.median(list(spans.values()), axis=0), 1e-9
+        )
+        return scale
+
+    def _span(self, episode: EpisodeSignals) -> NDArray[np.float64]:
+        low, high = np.percentile(self.state(episode), [1, 99], axis=0)
+        span: NDArray[np.float64] = high - low
+        return span
 
     @cached_property
     def unit(self) -> NDArray[np.float64]:
@@ -134,26 +160,8 @@ class Collection:
 
     def joint_speeds(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """The step of each joint by its usual range, at most 0.15: float64 (T, joints)."""
-        return self._joint_speeds[episode.index]
-
-    @cached_property
-    def _joint_speeds(self) -> dict[int, NDArray[np.float64]]:
-        return {
-            e.index: np.clip(
-                steps(self.state(e)[:, self.robot.joints]) / self.joint_scale,
-                0,
-                0.15,
-            )
-            for e in self.episodes
-        }
-
-    def median_of(
-        self,
-        measure: Callable[[EpisodeSignals], float],
-        among: Sequence[EpisodeSignals] | None = None,
-    ) -> float:
-        """The median of a measure over the episodes, or some of them."""
-        return float(np.median([measure(e) for e in among or self.episodes]))
+        joints = self.state(episode)[:, self.robot.joints]
+        return np.clip(steps(joints) / self.joint_scale, 0, 0.15)
 
     def travelled(self, episode: EpisodeSignals) -> NDArray[np.float64]:
         """How far the joints go in a row together, radians: float64 (T - 1,), at least one."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -59,9 +59,11 @@ class Workers(Looker):
             self._pool = self._stack.enter_context(WorkerPool(self._count))
         return self._pool
 
-    def look(self, look: Look, setup: LookSetup) -> Iterator[Any]:
-        """Let a worker look at a recording; see `WorkerPool.look`."""
-        return self._started().look(look, setup)
+    def look(
+        self, looks: Sequence[Look], setup: LookSetup
+    ) -> Iterator[tuple[Look, Any]]:
+        """Let workers look at recordings; see `WorkerPool.look`."""
+        return self._started().look(looks, setup)
 
     def stage(
         self,
@@ -243,7 +245,6 @@ def sync(
     started = time.monotonic()
     sweep(output)
     _restore(output)
-    refuse_recordings_inside(inputs, output)
     with seldom(), _workers(options) as workers:
         found = _plan(inputs, output, options, workers)
         if found.is_done:
@@ -329,6 +330,7 @@ def _plan(
     standing = StandingDataset(output)
     recipe = standing.recipe
     found = find_recordings(inputs, recipe.job.layout.episodes.files)
+    refuse_recordings_inside(found, output)
     held = {
         source
         for path, source in found
