@@ -81,6 +81,9 @@ class InThisProcess:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def expect(self, *_: object) -> None:
+        pass
+
     def look(
         self, looks: Sequence[Look], setup: LookSetup
     ) -> Iterator[tuple[Look, object]]:
