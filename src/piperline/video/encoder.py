@@ -59,7 +59,7 @@ MODES: Mapping[Mode, VideoSettings] = {
             "crf": "22",
             "g": "10",
             "bf": "0",
-            "x264-params": "deadzone-inter=27:deadzone-intra=16:qcomp=0.75:ipratio=1.3",
+            "x264-params": "deadzone-inter=27:deadzone-intra=16:qcomp=0.75:ipratio=1.25",
         },
         description="x264 ultrafast, crf 22, key frame every 10, no B-frames, wide dead zones, "
         "1 thread, yuv420p: plays anywhere",
