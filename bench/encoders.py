@@ -9,7 +9,7 @@ once at random (what LeRobot does) that is not below LeRobot's own AV1 in PSNR o
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,36 +48,45 @@ def x264(
     options = {"preset": preset, "crf": f"{crf}", "g": f"{gop}", "bf": "0"}
     if parameters:
         options["x264-params"] = parameters
-    plain = (
-        "plain" if parameters == PLAIN else parameters.replace(PLAIN, "plain")
-    )
-    name = f"x264 {preset} crf {crf} g {gop} {plain}".strip()
+    for word, meant in NAMED.items():
+        parameters = parameters.replace(meant, word)
+    name = f"x264 {preset} crf {crf} g {gop} {parameters}".strip()
     return replace(MODES["h264"], options=options, description=name)
 
 
-def av1(**changed: str) -> VideoSettings:
-    """SVT-AV1 as `--video av1` has it, but for these options."""
-    options = {**MODES["av1"].options, **changed}
-    words = " ".join(f"{name} {value}" for name, value in changed.items())
+def av1(
+    parameters: Mapping[str, str] | None = None, **changed: str
+) -> VideoSettings:
+    """SVT-AV1 as `--video av1` has it, but for these options and SVT-AV1's own `parameters`."""
+    own = {"lp": "1", "scm": "1", **(parameters or {})}
+    joined = ":".join(f"{name}={value}" for name, value in own.items())
+    options = {**MODES["av1"].options, **changed, "svtav1-params": joined}
+    different = {**changed, **(parameters or {})}
+    words = " ".join(f"{name} {value}" for name, value in different.items())
     name = f"--video av1 with {words}" if words else "`--video av1`"
     return replace(MODES["av1"], options=options, description=name)
 
 
-PLAIN = MODES["h264"].options["x264-params"]
+ZONES = MODES["h264"].options["x264-params"]
+PLAIN = "cabac=0:no-deblock=1:weightp=0:aq-mode=0:psy=0"
+NAMED = {"zones": ZONES, "plain": PLAIN}
+"""Parameters by the word that stands for them in the table."""
 LEROBOT = lerobot()
 DEFAULT = replace(MODES["h264"], description="**`--video h264`**")
 SETTINGS = (
     LEROBOT,
     DEFAULT,
     x264("superfast", 23, 10),
-    x264("superfast", 23, 5, PLAIN),
-    x264("superfast", 23, 10, PLAIN),
-    x264("superfast", 22, 8, PLAIN + ":subme=0"),
-    x264("superfast", 23, 8, PLAIN + ":subme=0"),
-    x264("ultrafast", 22, 8),
-    x264("ultrafast", 22, 8, "8x8dct=1"),
+    x264("superfast", 23, 8, PLAIN),
+    x264("superfast", 23, 8, f"{PLAIN}:subme=0"),
+    x264("superfast", 22, 10, f"{PLAIN}:{ZONES}:subme=0:scenecut=0"),
+    x264("ultrafast", 22, 10),
+    x264("ultrafast", 22, 6, ZONES),
+    x264("ultrafast", 22, 15, ZONES),
+    x264("ultrafast", 22, 10, f"{ZONES}:scenecut=40"),
     av1(),
-    av1(preset="13"),
+    av1({"enable-cdef": "0", "enable-dlf": "0"}),
+    av1({"scm": "0"}, preset="10"),
     av1(g="4"),
     av1(g="10"),
     replace(MODES["copy"], description="`--video copy`"),
@@ -255,7 +264,8 @@ def footage_table(results: Results) -> Iterator[str]:
 def report(videos: Path | None) -> Iterator[str]:
     """All of it, line by line."""
     results = {name: measured(footage) for name, footage in footages(videos)}
-    yield f'"plain" is `{PLAIN}`.\n'
+    for word, meant in NAMED.items():
+        yield f'"{word}" is `{meant}`.\n'
     yield from choice(results)
     yield "\n**The default beside LeRobot's own**: CPU ms a frame\n"
     yield from footage_table(results)

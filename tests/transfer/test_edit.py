@@ -133,12 +133,12 @@ def test_a_trim_encodes_only_frames_before_a_key_frame(root, made, tmp_path):
 
 
 def test_a_cut_at_a_key_frame_encodes_nothing(root, made, tmp_path):
-    result = edit(root, trim(2, Moment(16), None), output=tmp_path / "out")
+    result = edit(root, trim(2, Moment(20), None), output=tmp_path / "out")
     assert result.work is not None
     assert result.work.encoded == 0
     last = open_dataset(tmp_path / "out").episode(2)
     assert (
-        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[16:]
+        clip_packets(last.clips[KEY]) == clip_packets(made[2].clips[KEY])[20:]
     )
 
 
@@ -353,7 +353,7 @@ def test_a_dry_run_tells_the_work_and_writes_nothing(root, tmp_path):
         == (result.episodes, result.frames)
         == (2, 50)
     )
-    assert seen.work == result.work == Work(2 * 47, 2 * 3)
+    assert seen.work == result.work == Work(2 * 45, 2 * 5)
     assert [(each.index, each.start, each.stop) for each in seen.changed] == [
         (0, 5, 24)
     ]
@@ -403,9 +403,23 @@ def test_what_lies_at_the_output_is_kept(root, tmp_path):
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
 
 
-def test_a_dataset_of_earlier_settings_is_cut_with_them(tmp_path, made):
-    """Before x264 was told to leave out CABAC and deblocking, its headers were others."""
-    earlier = {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"}
+EARLIER = {
+    "superfast": {"preset": "superfast", "crf": "23", "g": "10", "bf": "0"},
+    "without CABAC": {
+        "preset": "superfast",
+        "crf": "23",
+        "g": "8",
+        "bf": "0",
+        "x264-params": "cabac=0:no-deblock=1:weightp=0:aq-mode=0:psy=0",
+    },
+}
+
+
+@pytest.mark.parametrize("earlier", EARLIER.values(), ids=EARLIER)
+def test_a_dataset_of_earlier_settings_is_cut_with_them(
+    tmp_path, made, earlier
+):
+    """Headers of other settings are others."""
     reader = ClipReader()
     clips = {
         key: encode_clip(
@@ -422,7 +436,8 @@ def test_a_dataset_of_earlier_settings_is_cut_with_them(tmp_path, made):
     document["video"] = {"mode": "h264", "options": earlier}
     (root / "meta/piperline.json").write_text(json.dumps(document))
     result = edit(root, trim(0, Moment(5), None), output=tmp_path / "out")
-    assert result.work == Work(2 * 16, 2 * 3)
+    head = int(earlier["g"]) - 5
+    assert result.work == Work(2 * (19 - head), 2 * head)
     assert codes(open_dataset(tmp_path / "out"))[0] == list(range(5, 24))
 
 

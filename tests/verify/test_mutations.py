@@ -808,7 +808,7 @@ def statistics_of_the_dataset_stale(case):
 @mutation(
     [
         ("video-truncated", V30_VIDEO.format(MID), None, MID, None),
-        in_v30("video-undecodable", 2, MID, 9),
+        in_v30("video-undecodable", 2, MID, 10),
     ],
     [in_v30("sealed-video-changed", 2, MID)],
     version="v3.0",

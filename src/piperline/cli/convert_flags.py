@@ -60,11 +60,10 @@ class DatasetFlags:
         repo_id: owner/name; the dataset goes to $HF_LEROBOT_HOME/owner/name.
         output: the dataset's folder, instead of --repo-id.
         format: the LeRobot version.
-        video: h264: x264 superfast, crf 23, key frame every 8 frames, no B-frames, without CABAC
-            and deblocking, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key
-            frame every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped;
-            slower. copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest,
-            largest.
+        video: h264: x264 ultrafast, crf 22, key frame every 10 frames, no B-frames, wide dead
+            zones, 1 thread, yuv420p; plays anywhere. av1: SVT-AV1 preset 12, crf 30, key frame
+            every 2: LeRobot's defaults, and scm=1, so that small changes are not skipped; slower.
+            copy: the recorded JPEG bytes as they are (MJPEG in MP4): exact, fastest, largest.
         encoder: what makes H.264: x264, the same bytes on every machine; nvenc, an NVIDIA GPU,
             whose bytes depend on GPU and driver; auto: nvenc where it works, else x264.
         resize: WIDTHxHEIGHT of the video, for example 320x240; otherwise as recorded.

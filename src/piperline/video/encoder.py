@@ -51,17 +51,18 @@ MODES: Mapping[Mode, VideoSettings] = {
     "h264": VideoSettings(
         "h264",
         "libx264",
-        # No B-frames: packets can then be cut and appended without encoding again. What else is
-        # switched off costs encoding and reading more than it gives (bench/README.md).
+        # No B-frames: packets can then be cut and appended without encoding again. Wide dead zones
+        # drop the sensor's noise, which costs bytes and reading; what that and `ultrafast` lose
+        # where there is little light or much flicker, the quantizer gives back (bench/README.md).
         {
-            "preset": "superfast",
-            "crf": "23",
-            "g": "8",
+            "preset": "ultrafast",
+            "crf": "22",
+            "g": "10",
             "bf": "0",
-            "x264-params": "cabac=0:no-deblock=1:weightp=0:aq-mode=0:psy=0",
+            "x264-params": "deadzone-inter=27:deadzone-intra=16:qcomp=0.75:ipratio=1.25",
         },
-        description="x264 superfast, crf 23, key frame every 8, no B-frames, without CABAC and "
-        "deblocking, 1 thread, yuv420p: plays anywhere",
+        description="x264 ultrafast, crf 22, key frame every 10, no B-frames, wide dead zones, "
+        "1 thread, yuv420p: plays anywhere",
     ),
     "av1": VideoSettings(
         "av1",

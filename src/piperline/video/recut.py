@@ -23,7 +23,10 @@ _NEAR = 9
 """Frames before which a key frame of depth is looked for."""
 _X264 = "x264-params"
 _PLAIN = re.compile(r"[a-z0-9]{1,12}")
-_SWITCH = r"(cabac|no-deblock|weightp|aq-mode|psy)=\d"
+_SWITCH = (
+    r"((cabac|no-deblock|weightp|aq-mode|psy)=\d"
+    r"|deadzone-(inter|intra)=\d\d?|(qcomp|ipratio)=\d\.\d\d?)"
+)
 _OPTIONS = {
     **dict.fromkeys(("preset", "crf", "g", "bf"), _PLAIN),
     _X264: re.compile(rf"{_SWITCH}(:{_SWITCH})*"),
