@@ -24,7 +24,7 @@ from piperline.convert.run import convert
 from piperline.convert.stage import Staging
 from piperline.lerobot.writer import DatasetWriter
 
-ENCODING_MS, IMAGES, CORES, SHARE = 3.5, 300 * 3, 64, 0.05
+ENCODING_MS, IMAGES, CORES, SHARE = 2.3, 300 * 3, 64, 0.05
 STEPS = (
     (run, "plan_run", "planning: waiting for the worker that looks"),
     (WorkerPool, "stage", "staging: giving out work, while workers encode"),

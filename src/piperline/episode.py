@@ -50,7 +50,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Digests:
-    """What a video file holds that was read when it was made.
+    """What a video file holds that was read when it was made: frame n is shown at n / fps.
 
     Attributes:
         sha256: of the file, hexadecimal.

@@ -264,11 +264,11 @@ def test_clips_that_cannot_share_a_file_get_their_own(root, tmp_path):
 def test_pieces_of_files_are_appended_too(root, tmp_path):
     source = make_episode(tmp_path / "in", 0, 24)
     clip = source.clips[KEY]
-    key_frame = 8
+    key_frame = 10
     piece = replace(
         source,
-        table=source.table.slice(0, 16),
-        clips={KEY: Clip(clip.path, key_frame, 16, clip.info, whole=False)},
+        table=source.table.slice(0, 14),
+        clips={KEY: Clip(clip.path, key_frame, 14, clip.info, whole=False)},
     )
     write(root, [piece, piece])
     assert (

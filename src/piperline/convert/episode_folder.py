@@ -187,7 +187,7 @@ class EpisodeFolder:
         histogram = np.zeros((len(counts), record["values"]), dtype=np.int64)
         histogram[:, : counts.shape[1]] = counts
         proof = Proof(**record["proof"]) if record["proof"] else None
-        told = record["digests"]
+        told = record.get("digests")  # earlier builds did not keep them
         digests = Digests(**told) if told else None
         info = VideoInfo(**record["info"])
         clip = Clip(

@@ -93,6 +93,8 @@ class ClipReader:
         Raises:
             DatasetError: the file is missing, or not a video.
         """
+        if clip.digests:  # read when it was made
+            return True
         track = self._track(clip)
         if track:
             return track.on_time

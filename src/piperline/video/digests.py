@@ -50,7 +50,8 @@ def frames_digest(track: Track) -> str:
 def digests_of(path: Path, fps: int) -> Digests | None:
     """The SHA-256 of a video file and of its packets, which is read once.
 
-    None where its packets do not lie at its end, one behind the other.
+    None where its packets do not lie at its end, one behind the other, or frame n is not shown at
+    n / fps.
 
     Raises:
         ValueError: it has become shorter.
@@ -58,7 +59,9 @@ def digests_of(path: Path, fps: int) -> Digests | None:
     track = read_track(path, fps)
     ranges = list(track.ranges) if track else []
     size = path.stat().st_size
-    if track is None or len(ranges) != 1 or sum(ranges[0]) != size:
+    if track is None or not track.on_time:
+        return None
+    if len(ranges) != 1 or sum(ranges[0]) != size:
         return None
     with path.open("rb") as file:
         whole = hashlib.sha256(file.read(ranges[0][0]))
