@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,18 @@ def test_a_fork_that_is_killed_is_no_result():
 
     with pytest.raises(RuntimeError, match="a fork ended with -9"):
         call_each(die, MANY, 2)
+
+
+def test_where_no_process_can_be_forked_it_takes_longer():
+    # of the user's processes: with capabilities (root) the limit does not count
+    script = (
+        "import os, resource, sys\n"
+        "from piperline.forks import call_each\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n"
+        "before = set(os.listdir('/proc/self/fd'))\n"
+        "found = call_each(lambda item: (item, os.getpid()), range(300), 4)\n"
+        "assert found == [(item, os.getpid()) for item in range(300)]\n"
+        "assert set(os.listdir('/proc/self/fd')) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

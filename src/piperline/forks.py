@@ -39,7 +39,10 @@ def call_each(
     if theirs == 0 or len(items) < 2 * FEWEST:
         return [function(item) for item in items]
     middle = len(items) - len(items) * theirs // processes
-    fork = _Fork(lambda: call_each(function, items[middle:], theirs))
+    try:
+        fork = _Fork(lambda: call_each(function, items[middle:], theirs))
+    except OSError:  # there may be no more processes: it takes longer
+        return [function(item) for item in items]
     found = call_each(function, items[:middle], processes - theirs)
     return found + fork.result()
 
@@ -49,7 +52,12 @@ class _Fork(Generic[Result]):
 
     def __init__(self, function: Callable[[], list[Result]]) -> None:
         self._reading, writing = os.pipe()
-        self._process = os.fork()
+        try:
+            self._process = os.fork()
+        except OSError:
+            os.close(self._reading)
+            os.close(writing)
+            raise
         if self._process == 0:
             _send_result(writing, function)
         os.close(writing)
