@@ -52,7 +52,7 @@ def test_all_operations_at_once(root, capsys):
     assert tasks == ["lift", "wave = hello", "put 2"]
     assert capsys.readouterr().out.splitlines() == [
         "4 episodes, 41 frames, 3 tasks",
-        "32 packets copied, 9 frames encoded",
+        "35 packets copied, 6 frames encoded",
         f"LeRobot v2.1 dataset: {root.parent / 'out'}",
         f"next: piperline groot preflight {root.parent / 'out'}",
     ]
@@ -93,8 +93,8 @@ def test_a_dry_run(root, capsys):
     before = tree(root.parent)
     assert run(app, ["edit", str(root), "--trim", "0=4:", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "episode 0, frames 4:15: 7 packets copied, 4 frames encoded",
-        "4 episodes, 56 frames: 52 packets copied, 4 frames encoded; nothing was written",
+        "episode 0, frames 4:15: 5 packets copied, 6 frames encoded",
+        "4 episodes, 56 frames: 50 packets copied, 6 frames encoded; nothing was written",
     ]
     assert (
         run(app, ["edit", str(root), "--every", "3", "--dry-run", "--json"])
