@@ -101,8 +101,9 @@ def files_below(root: Path) -> Iterator[Path]:
         folders.sort()
         here = Path(folder)
         linked = [name for name in folders if (here / name).is_symlink()]
+        below = here.relative_to(root)
         for name in sorted((*names, *linked)):
-            yield (here / name).relative_to(root)
+            yield below / name
 
 
 def is_special(root: Path, path: Path) -> bool:
