@@ -33,7 +33,7 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
         datasets: that it was made of; a seal that is damaged, or of another dataset, tells nothing.
         origins: where its videos come from.
     """
-    files: dict[Path, FileSeal] = {}
+    files: dict[str, FileSeal] = {}  # texts: many paths take long to make
     clips: dict[_Span, SealedClip] = {}
     episodes: tuple[EpisodeSeal, ...] = ()
     cut = (number for number, held in enumerate(origins.clips) if held)
@@ -46,13 +46,13 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
             episodes = seal.episodes[: origins.leading]
     read = _read_before(origins)
     for path, held in read.values():
-        files[path] = FileSeal(held.sha256, held.bytes)
+        files[str(path)] = FileSeal(held.sha256, held.bytes)
     packets = {place: held.packets for place, (_, held) in read.items()}
     return KnownSeals(
         taken={
-            name: files[path]
+            name: files[str(path)]
             for name, path in origins.files.items()
-            if path in files
+            if str(path) in files
         },
         written={
             name: FileSeal(made.sha256, made.bytes)
@@ -93,10 +93,11 @@ def _seal_of(dataset: Dataset) -> Seal | None:
     return seal
 
 
-def _files(dataset: Dataset, seal: Seal) -> Iterator[tuple[Path, FileSeal]]:
+def _files(dataset: Dataset, seal: Seal) -> Iterator[tuple[str, FileSeal]]:
+    below = str(dataset.root / "_")[:-1]
     for name, file in seal.files.items():
         if _SHA256.fullmatch(str(file.sha256)) and isinstance(file.bytes, int):
-            yield dataset.root / name, file
+            yield below + name, file
 
 
 def _clips(
