@@ -331,12 +331,15 @@ def refuse_recordings_inside(
         UsageError: one lies in the output, or where it is prepared.
     """
     taken = {output.resolve(), work_folder(output).resolve()}
-    folders: dict[Path, bool] = {}
-    for path in (resolved(found) for found, _ in files):
-        parent = path.parent
-        if parent not in folders:
-            folders[parent] = bool(taken & {parent, *parent.parents})
-        if folders[parent] or path in taken:
+    names = {path.name for path in taken}
+    looked_at: set[Path] = set()
+    for found, _ in files:
+        alike = found.parent in looked_at and found.name not in names
+        if alike and not found.is_symlink():
+            continue
+        looked_at.add(found.parent)
+        path = resolved(found)
+        if taken & {path, *path.parents}:
             raise UsageError(
                 "recordings lie in the output's folder",
                 place=Place(file=path),

@@ -51,11 +51,11 @@ def resolved(path: Path) -> Path:
     """A path without links: those of its folder are followed once for all files in it."""
     if path.is_symlink():
         return path.resolve()
-    return _resolved_folder(path.parent, Path.cwd()) / path.name
+    return _resolved_folder(path.parent, os.getcwd()) / path.name  # noqa: PTH109 - of many files
 
 
 @lru_cache(64)
-def _resolved_folder(folder: Path, _here: Path) -> Path:
+def _resolved_folder(folder: Path, _here: str) -> Path:
     return folder.resolve()
 
 
