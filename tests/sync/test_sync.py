@@ -566,6 +566,15 @@ def test_recordings_in_the_dataset_are_refused(site):
     assert tree(site.out) == before
 
 
+def test_a_link_into_the_dataset_beside_other_recordings_is_refused(site):
+    shutil.copy(site.data / "b.hdf5", site.out)
+    (site.data / "z_link.hdf5").symlink_to(site.out / "b.hdf5")
+    before = tree(site.out)
+    with pytest.raises(UsageError, match="recordings lie in the output"):
+        site.sync()
+    assert tree(site.out) == before
+
+
 def test_all_that_is_left_is_bad(site):
     for path in site.data.iterdir():
         path.write_bytes(b"no recording")
