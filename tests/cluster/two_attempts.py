@@ -40,11 +40,11 @@ from tests.helpers.trees import tree
 def main(folder: Path) -> None:
     import_all()
     changes = _one_of_each_kind(_Site(folder, "undisturbed"))
-    for change in changes:
-        _first_waits_for_all(_Site(folder, f"all-{change}"), change)
+    for number, change in enumerate(changes):
+        _first_waits_for_all(_Site(folder, f"all-{number}"), change)
     for number, one in enumerate(changes):
         other = changes[(number * 5 + 3) % len(changes)]
-        _each_waits(_Site(folder, f"each-{one}"), one, other)
+        _each_waits(_Site(folder, f"each-{number}"), one, other)
 
 
 class _Site:
@@ -72,8 +72,8 @@ class _Site:
         ):
             self.digest = save_work(self.job, work)
 
-    def attempt(self, stop_before: int = -1) -> int:
-        """Start an attempt, which stops before a change of that number; its process."""
+    def attempt(self, stop_before: str = "") -> int:
+        """Start an attempt, which stops before the first change of that kind; its process."""
         changes = _Changes(self.root, stop_before)
         return forked(
             lambda: _code(lambda: changes.follow(self.job, self.digest))
@@ -96,28 +96,24 @@ def _one_camera() -> Job:
     )
 
 
-def _one_of_each_kind(site: _Site) -> list[int]:
-    """Do a whole attempt; gives the number of the first change of each kind."""
+def _one_of_each_kind(site: _Site) -> list[str]:
+    """Do a whole attempt; gives the kinds of its changes, each once."""
     code = _ended(site.attempt())
     kinds = json.loads((site.root / "changes.json").read_text())
     site.tell(changes=[], codes=[code])
-    return [
-        number
-        for number, kind in enumerate(kinds)
-        if kind not in kinds[:number]
-    ]
+    return list(dict.fromkeys(kinds))
 
 
-def _first_waits_for_all(site: _Site, number: int) -> None:
-    first = site.attempt(number)
+def _first_waits_for_all(site: _Site, change: str) -> None:
+    first = site.attempt(change)
     waits = stopped(first)
     second = _ended(site.attempt())
     site.tell(
-        changes=[number], codes=[second, _went_on(first) if waits else -1]
+        changes=[change], codes=[second, _went_on(first) if waits else -1]
     )
 
 
-def _each_waits(site: _Site, one: int, other: int) -> None:
+def _each_waits(site: _Site, one: str, other: str) -> None:
     first = site.attempt(one)
     stopped(first)
     second = site.attempt(other)
@@ -147,10 +143,14 @@ def _code(body: Callable[[], object]) -> int:
 
 
 class _Changes:
-    """Counts the changes that an attempt makes below a folder, and stops before one of them."""
+    """Tells the kinds of an attempt's changes below a folder; stops before one of them, once.
 
-    def __init__(self, below: Path, stop_before: int) -> None:
-        self._below, self._stop_before = str(below), stop_before
+    Threads make changes too: their order is not the same each time, but their kinds are. And two
+    of them may be about to make a change when the attempt stops.
+    """
+
+    def __init__(self, below: Path, stop_before: str) -> None:
+        self._below, self._stop_before = f"{below}/", stop_before
         self._kinds: list[str] = []
 
     def follow(self, job: JobFolder, digest: str) -> None:
@@ -167,9 +167,12 @@ class _Changes:
         paths = [str(part) for part in arguments if self._below in str(part)]
         if not paths:
             return
-        if len(self._kinds) == self._stop_before:
+        below = [path.partition(self._below)[2] for path in paths]
+        kind = " ".join([event, *map(_kind, below)])
+        self._kinds.append(kind)
+        if kind == self._stop_before:
+            self._stop_before = ""
             stop_here()
-        self._kinds.append(" ".join([event, *map(_kind, paths)]))
 
 
 def _kind(path: str) -> str:
