@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from piperline.episode import VideoInfo
@@ -155,6 +156,18 @@ BOOKKEEPING: Mapping[str, Feature] = {
 
 EPISODE_LOCAL = ("timestamp", "frame_index")
 """The bookkeeping columns that do not depend on an episode's number in its dataset."""
+
+
+def array_of(values: NDArray[Any]) -> pa.Array:
+    """A column of values as an Arrow array; numbers stay where they are in memory.
+
+    `pa.array` gives the same, but loads `numpy.ma` first, which takes each process 30 ms.
+    """
+    if values.dtype.kind not in "iuf" or not values.dtype.isnative:
+        return pa.array(values)
+    own = np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(own.dtype)
+    return pa.Array.from_buffers(kind, len(own), [None, pa.py_buffer(own)])
 
 
 def frame_times(

@@ -22,6 +22,19 @@ from piperline.memory import limit_memory
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # more would only spin
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The body loads numpy, whose OpenBLAS starts no threads then; later processes may."""
+    new = _ONE_THREAD.keys() - os.environ.keys()
+    os.environ.update({name: _ONE_THREAD[name] for name in new})
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 class ChildDied(Exception):
@@ -73,8 +86,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"OPENBLAS_NUM_THREADS": "1"}
-                | os.environ,  # its threads would only spin
+                env=_ONE_THREAD | os.environ,
             )
         self._connection = Connection(ours.detach())
 

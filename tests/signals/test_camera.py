@@ -159,7 +159,8 @@ def test_memory_does_not_grow_with_an_episode():
         meter = CameraMeter(480, 640)
         tracemalloc.start()
         for number in range(count):
-            meter.add(b"%d" % number, colored[number % 60])
+            meter.see(b"%d" % number)
+            meter.add(colored[number % 60])
         signals = meter.result()
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -306,10 +306,12 @@ def run_conversion(
         how: how the run goes.
     """
     from piperline.convert.pool import WorkerPool
+    from piperline.process import one_thread
 
     # A worker loads its libraries while this process loads its own.
     with WorkerPool(how.workers) as pool:
-        from piperline.convert.run import convert
+        with one_thread():
+            from piperline.convert.run import convert
 
         target, push_to = (
             dataset.folder(),

@@ -15,7 +15,7 @@ from piperline.convert.packets import copy_packets
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
 from piperline.errors import Place, VideoError
-from piperline.features import frame_times
+from piperline.features import array_of, frame_times
 from piperline.recordings.image_spans import AskedVideo, kept_clip
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
 from piperline.signals.camera import CameraMeter
@@ -170,7 +170,8 @@ def encode_camera(
         reader = _PictureReader(stream, header, settings, writer, meter)
         pix_fmt = "yuv420p"
         for number, payload in counted(stream, progress):
-            picture = reader.take(number, payload, wanted=number in samples)
+            wanted = number in samples
+            picture = reader.take(number, payload, wanted=wanted)
             if witness:
                 _testify(
                     witness,
@@ -179,13 +180,8 @@ def encode_camera(
                     payload,
                     None if reader.keeps else picture,
                 )
-            if picture is not None and number in samples:
-                pix_fmt = (
-                    picture.format.name
-                    if settings.video.codec is None
-                    else pix_fmt
-                )
-                reader.count(picture)
+            if picture is not None and reader.keeps:
+                pix_fmt = picture.format.name
     info, count = probe(path, pix_fmt=pix_fmt)
     if not count == writer.frames == stream.length:
         raise VideoError(
@@ -247,26 +243,46 @@ class _PictureReader:
     def take(
         self, number: int, payload: bytes | np.ndarray, *, wanted: bool
     ) -> Picture | None:
-        """Write frame `number`; return its picture, which in copy mode is made only if `wanted`."""
-        recorded = payload
+        """Write frame `number`; return its picture, which in copy mode is made only if `wanted`.
+
+        Args:
+            number: of the frame.
+            payload: as it is recorded.
+            wanted: count its pixels.
+        """
+        meter, recorded = self._meter, payload
         if self._header.storage == "jpeg" and isinstance(payload, bytes):
             payload, height, width = self._stream.jpeg(number, payload)
             self._same_size(number, height, width)
-            if self._settings.video.codec is None:
+            if self.keeps:
                 self._playable(number, payload)
                 self._writer.add_jpeg(payload, height, width)
-                return self._decode(number, payload) if wanted else None
+                return self._counted(number, payload) if wanted else None
+        if meter:
+            meter.see(recorded)
+        # What is done to a picture is done while it lies in the processor's cache.
         picture = self._decode(number, payload)
+        measured = self._as_recorded(recorded) if meter else None
+        if meter and measured:
+            swap = self._stream.color != "rgb"
+            meter.add_picture(measured, swap=swap)
         if self._settings.size:
             picture = resized(picture, *self._settings.size)
+        if wanted:
+            self._count(picture)
         encoded = for_encoder(picture)
-        if self._meter:
-            self._measure(self._meter, recorded, encoded)
+        if meter and not measured:
+            meter.add_picture(encoded, mirrored=self._stream.mirrored)
         self._writer.add(encoded)
         return picture
 
-    def count(self, picture: Picture) -> None:
-        """Count the pixels of the picture that was taken last."""
+    def _counted(self, number: int, payload: Payload) -> Picture:
+        picture = self._decode(number, payload)
+        self._count(picture)
+        return picture
+
+    def _count(self, picture: Picture) -> None:
+        """Count the pixels of the picture that was decoded last."""
         recorded = self._decoder.recorded
         exchanged = self._stream.color != "rgb"
         placed = self._settings.size or any(self._stream.mirrored)
@@ -280,27 +296,18 @@ class _PictureReader:
         """What was counted; see `PixelCounter`."""
         return self._counter.result()
 
-    def _measure(
-        self, meter: CameraMeter, payload: Payload, encoded: Picture
-    ) -> None:
-        """Measure the image that was decoded last, its colours as recorded.
+    def _as_recorded(self, payload: Payload) -> Picture | None:
+        """The image that was decoded last, as it is measured; None: as the encoder gets it.
 
         Planes take less time than packed pixels: where these were recorded, it is measured as the
         encoder gets it, if that has the same size.
         """
-        recorded = (
-            self._decoder.recorded if isinstance(payload, bytes) else None
-        )
-        packed = recorded is None or recorded.format.name == "rgb24"
-        if packed and not self._settings.size:
-            meter.add_picture(payload, encoded, mirrored=self._stream.mirrored)
-            return
-        if not isinstance(payload, bytes):
-            recorded = raw_picture(payload)
-        if recorded is None:
-            raise RuntimeError("an image was decoded a moment ago")
-        swap = self._stream.color != "rgb"
-        meter.add_picture(payload, recorded, swap=swap)
+        if isinstance(payload, bytes):
+            recorded = self._decoder.recorded
+            if recorded is not None and recorded.format.name != "rgb24":
+                return recorded
+            return recorded if self._settings.size else None
+        return raw_picture(payload) if self._settings.size else None
 
     def _playable(self, number: int, payload: bytes) -> None:
         try:
@@ -343,12 +350,12 @@ def episode_table(
     """
     lists = {
         key: pa.FixedSizeListArray.from_arrays(
-            pa.array(rows.ravel()), rows.shape[1]
+            array_of(rows.ravel()), rows.shape[1]
         )
         for key, rows in vectors.items()
     }
     index = np.arange(length, dtype=np.int64)
-    timestamps = pa.array(frame_times(index, fps))
+    timestamps = array_of(frame_times(index, fps))
     return pa.table(
-        {**lists, "timestamp": timestamps, "frame_index": pa.array(index)}
+        {**lists, "timestamp": timestamps, "frame_index": array_of(index)}
     )

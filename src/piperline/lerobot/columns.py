@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from piperline.episode import EncodedEpisode
 from piperline.errors import DatasetError, Place
-from piperline.features import BOOKKEEPING, EPISODE_LOCAL, Feature, Schema
+from piperline.features import (
+    BOOKKEEPING,
+    EPISODE_LOCAL,
+    Feature,
+    Schema,
+    array_of,
+)
 from piperline.stats import FeatureStats
 from piperline.text import printable, size_text
 
@@ -246,7 +252,7 @@ def _stored(values: NDArray[Any], feature: Feature) -> pa.Array:
 
     It is always built the same way: equal values, equal bytes.
     """
-    array = pa.array(values.reshape(-1))
+    array = array_of(values.reshape(-1))
     if feature.shape == (1,):
         return array
     if len(feature.shape) == 1:

@@ -131,6 +131,8 @@ def part_of_camera(
 class CameraMeter:
     """Takes the images of a camera one by one and measures them.
 
+    Of each its bytes are seen first, best before it is decoded: reading them brings them nearer.
+
     Args:
         height, width: of the images, in pixels.
     """
@@ -145,53 +147,53 @@ class CameraMeter:
         self._sharpness = array("d")
         self._qualities = array("d")
         self._damaged: list[int] = []
+        self._count = 0
+        self._payload: bytes | Bytes = b""
 
     @property
     def wants_luma(self) -> bool:
         """Whether the next image is one of those of which `add` wants the whole luma."""
-        return len(self._hashes) % SHARPNESS_EVERY == 0
+        return self._count % SHARPNESS_EVERY == 0
 
     @property
     def wants_color(self) -> bool:
         """Whether `add` wants the colours of the next image too."""
-        number = len(self._hashes)
-        return number < _FIRST or number % self._every == 0
+        return self._count < _FIRST or self._count % self._every == 0
 
-    def add(
-        self,
-        payload: bytes | Bytes,
-        thumbnail: Floats,
-        luma: Bytes | None = None,
-    ) -> None:
-        """Take the next image.
+    def see(self, payload: bytes | Bytes) -> None:
+        """See the next image as it is stored; what it shows follows."""
+        self._payload = payload
+        self._hashes.append(_hash(payload))
+
+    def add(self, thumbnail: Floats, luma: Bytes | None = None) -> None:
+        """Take the image that was seen last.
 
         Args:
-            payload: as it is stored.
             thumbnail: see `ThumbnailDecoder.small`; its luma is enough, unless `wants_color`.
             luma: uint8 (H, W), where `wants_luma`.
         """
         if luma is not None:
             self._sharpness.append(sharpness(luma))
-            self._qualities.append(
-                jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
-            )
+            self._qualities.append(self._quality())
         self._frames.add(thumbnail[0])
         if self.wants_color:
             self._add_colored(thumbnail)
-        self._hashes.append(_hash(payload))
+        self._count += 1
+
+    def _quality(self) -> float:
+        payload = self._payload
+        return jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
 
     def add_picture(
         self,
-        payload: bytes | Bytes,
         picture: Picture,
         *,
         swap: bool = False,
         mirrored: tuple[bool, bool] = (False, False),
     ) -> None:
-        """Take the next image, decoded whole.
+        """Take the image that was seen last, decoded whole.
 
         Args:
-            payload: as it is stored.
             picture: of it, its colours as recorded.
             swap: red and blue were exchanged when it was recorded.
             mirrored: whether its top and bottom, left and right have been exchanged since.
@@ -199,23 +201,22 @@ class CameraMeter:
         down, across = directions(mirrored)
         luma = luma_of(picture)[::down, ::across] if self.wants_luma else None
         thumbnail = thumbnail_of(picture, swap=swap, color=self.wants_color)
-        self.add(payload, thumbnail[:, ::down, ::across], luma)
+        self.add(thumbnail[:, ::down, ::across], luma)
 
-    def add_damaged(self, payload: bytes | Bytes) -> None:
-        """Take the next image, which does not decode: the one before stands for it."""
+    def add_damaged(self) -> None:
+        """The image that was seen last does not decode: the one before stands for it."""
         grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float32)
-        self._damaged.append(len(self._hashes))
+        self._damaged.append(self._count)
         self._frames.repeat()
         if self.wants_color:
             self._add_colored(self._colored[-1] if self._colored else grey)
-        self._hashes.append(_hash(payload))
+        self._count += 1
 
     def _add_colored(self, thumbnail: Floats) -> None:
         """Keep a thumbnail with its colours; every second one is given up where they are many."""
-        number = len(self._hashes)
-        if number < _FIRST:
+        if self._count < _FIRST:
             self._first.append(thumbnail)
-        if number % self._every:
+        if self._count % self._every:
             return
         self._colored.append(thumbnail)
         if len(self._colored) == _MOST:
@@ -263,12 +264,13 @@ def measure(
     meter = CameraMeter(height, width)
     decoder = ThumbnailDecoder(width, swap=swap)
     for payload in payloads:
+        meter.see(payload)
         try:
             luma = decoder.luma(payload) if meter.wants_luma else None
             small = decoder.small(payload, color=meter.wants_color)
-            meter.add(payload, small, luma)
+            meter.add(small, luma)
         except ValueError:
-            meter.add_damaged(payload)
+            meter.add_damaged()
             decoder.picture = None
         if film is not None:
             film.add(decoder.picture)

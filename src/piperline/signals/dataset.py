@@ -149,5 +149,6 @@ def measure_clip(
             if writer is not None:
                 writer.add(picture)
             payload = hashlib.sha256(f"{name} {number}".encode()).digest()
-            meter.add_picture(payload, picture)
+            meter.see(payload)
+            meter.add_picture(picture)
     return meter.result()

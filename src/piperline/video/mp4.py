@@ -146,8 +146,13 @@ class Track:
             end = int(self.offsets[stop - 1] + self.sizes[stop - 1])
             yield begin, end - begin
 
-    def blocks(self) -> Iterator[tuple[bytes, list[int]]]:
-        """The bytes of the frames in order, some megabytes at once, and how many each frame has.
+    def blocks(
+        self, at_once: int = _BLOCK
+    ) -> Iterator[tuple[bytes, list[int]]]:
+        """The bytes of the frames in order, and how many each frame has.
+
+        Args:
+            at_once: about so many bytes, or one frame.
 
         Raises:
             ValueError: the file has become shorter.
@@ -157,7 +162,7 @@ class Track:
             for first, stop in self._runs():
                 start = first
                 while start < stop:
-                    limit = self.offsets[start] + _BLOCK
+                    limit = self.offsets[start] + at_once
                     fitting = np.searchsorted(ends[start:stop], limit, "right")
                     some = slice(start, start + max(1, int(fitting)))
                     begin = int(self.offsets[start])

@@ -117,11 +117,11 @@ def thumbnail_of(
         return _of_pixels(picture, swap=swap)[: 3 if color else 1]
     planes = _planes(picture, 3 if color else 1)
     thumbnail = np.empty((len(planes), HEIGHT, WIDTH), np.float32)
-    for number, plane in enumerate(planes):
-        thumbnail[number] = _shrunk(plane, HEIGHT, WIDTH)
+    for small, plane in zip(thumbnail, planes, strict=True):
+        _shrink(plane, small)
     if _is_limited(picture):
-        thumbnail[0] = (thumbnail[0] - 16) * np.float32(255 / 219)
-        thumbnail[1:] = (thumbnail[1:] - 128) * np.float32(255 / 224) + 128
+        _widen(thumbnail[0], 16, 219, 0)
+        _widen(thumbnail[1:], 128, 224, 128)
     return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
@@ -139,9 +139,11 @@ def _of_pixels(picture: VideoFrame, *, swap: bool) -> Floats:
     else:
         shape = plane.height, plane.width, 3
         channels = pixels.reshape(shape).transpose(2, 0, 1)
-        means = np.stack(
-            [_shrunk(channel, HEIGHT, WIDTH) for channel in channels], axis=2
-        )
+        means = np.empty((HEIGHT, WIDTH, 3), np.float32)
+        for small, channel in zip(
+            means.transpose(2, 0, 1), channels, strict=True
+        ):
+            _shrink(channel, small)
     matrix = _TO_YCC[:, ::-1] if swap else _TO_YCC
     thumbnail: Floats = (matrix @ means.reshape(-1, 3).T).reshape(
         3, HEIGHT, WIDTH
@@ -260,27 +262,42 @@ def _plane(picture: VideoFrame, number: int) -> Bytes:
     return rows[:, : plane.width]
 
 
-def _shrunk(plane: Bytes, height: int, width: int) -> Floats:
-    """The plane scaled to (height, width), each place the mean of what it covers."""
+def _widen(samples: Floats, lowest: int, steps: int, zero: int) -> None:
+    """Samples of limited range become those of full range, in place."""
+    if samples.size:
+        samples -= lowest
+        samples *= np.float32(255 / steps)
+        samples += zero
+
+
+def _shrink(plane: Bytes, small: Floats) -> None:
+    """Scale a plane to the shape of `small`, each place the mean of what it covers."""
+    height, width = small.shape
     tall, wide = plane.shape[0] // height, plane.shape[1] // width
     whole = plane.shape == (tall * height, wide * width)
     if whole and 0 < tall <= _MOST_ROWS:
-        return _block_means(plane, tall, wide)
+        _block_means(plane, tall, small)
+        return
     rows, columns = (
         _weights(plane.shape[0], height),
         _weights(plane.shape[1], width),
     )
-    shrunk: Floats = rows @ plane.astype(np.float32) @ columns.T
-    return shrunk
+    small[...] = rows @ plane.astype(np.float32) @ columns.T
 
 
-def _block_means(plane: Bytes, tall: int, wide: int) -> Floats:
-    """The mean of each block of pixels, `tall` x `wide`; several times as fast as weights are."""
-    height, width = plane.shape[0] // tall, plane.shape[1]
-    rows = plane.reshape(height, tall, width).sum(axis=1, dtype=np.uint16)
-    wide_rows = rows.astype(np.float32).reshape(height, -1, wide)
-    means: Floats = wide_rows @ np.ones(wide, np.float32) / (tall * wide)
-    return means
+def _block_means(plane: Bytes, tall: int, small: Floats) -> None:
+    """The mean of each block of pixels, `tall` high; several times as fast as weights are."""
+    height, width = small.shape
+    rows = plane.reshape(height, tall, -1).sum(axis=1, dtype=np.uint16)
+    wide = plane.shape[1] // width
+    # of all blocks at once: a product for each row of them would take twice the time
+    sums = rows.astype(np.float32).reshape(-1, wide) @ _ones(wide)
+    np.divide(sums.reshape(height, width), tall * wide, out=small)
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int) -> Floats:
+    return np.ones(count, np.float32)
 
 
 @lru_cache(maxsize=64)
