@@ -16,12 +16,16 @@ from piperline.video.preview import PreviewWriter
 from piperline.video.thumbnails import (
     HEIGHT,
     WIDTH,
+    LumaRows,
     ThumbnailDecoder,
+    chroma_of,
     luma_of,
     thumbnail_of,
 )
 
 Bytes = NDArray[np.uint8]
+_Waiting = tuple[int, bytes | Bytes, Floats | None]
+"""An image whose luma waits: its number, as it is stored, and its chroma where that is kept."""
 
 SHARPNESS_EVERY = 24
 """One image of so many is decoded whole, to see how sharp it is."""
@@ -34,6 +38,8 @@ _WHITE = 248
 _MEAN_OF_STANDARD_TABLE = 57.6  # luma quantization, ITU-T T.81 table K.1
 _LAPLACIAN_STEP = 2
 _WORD = 8  # bytes
+_AT_ONCE = 8
+"""Pictures that are measured in a row."""
 _TABLE = 1 << 14  # words: most JPEG images have fewer
 
 
@@ -131,7 +137,7 @@ def part_of_camera(
 class CameraMeter:
     """Takes the images of a camera one by one and measures them.
 
-    Of each its bytes are seen first, best before it is decoded: reading them brings them nearer.
+    Of each its bytes are seen first, then what it shows.
 
     Args:
         height, width: of the images, in pixels.
@@ -149,6 +155,9 @@ class CameraMeter:
         self._damaged: list[int] = []
         self._count = 0
         self._payload: bytes | Bytes = b""
+        # Pictures of planes wait, so that several are measured in a row.
+        self._rows = LumaRows(height, width, _AT_ONCE)
+        self._waiting: list[_Waiting] = []
 
     @property
     def wants_luma(self) -> bool:
@@ -163,7 +172,6 @@ class CameraMeter:
     def see(self, payload: bytes | Bytes) -> None:
         """See the next image as it is stored; what it shows follows."""
         self._payload = payload
-        self._hashes.append(_hash(payload))
 
     def add(self, thumbnail: Floats, luma: Bytes | None = None) -> None:
         """Take the image that was seen last.
@@ -172,17 +180,22 @@ class CameraMeter:
             thumbnail: see `ThumbnailDecoder.small`; its luma is enough, unless `wants_color`.
             luma: uint8 (H, W), where `wants_luma`.
         """
+        self._measure_waiting()
         if luma is not None:
-            self._sharpness.append(sharpness(luma))
-            self._qualities.append(self._quality())
+            self._add_whole(luma)
         self._frames.add(thumbnail[0])
         if self.wants_color:
-            self._add_colored(thumbnail)
+            self._add_colored(self._count, thumbnail)
+        self._hashes.append(_hash(self._payload))
         self._count += 1
 
-    def _quality(self) -> float:
+    def _add_whole(self, luma: Bytes) -> None:
         payload = self._payload
-        return jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
+        quality = (
+            jpeg_quality(payload) if isinstance(payload, bytes) else np.nan
+        )
+        self._sharpness.append(sharpness(luma))
+        self._qualities.append(quality)
 
     def add_picture(
         self,
@@ -200,23 +213,49 @@ class CameraMeter:
         """
         down, across = directions(mirrored)
         luma = luma_of(picture)[::down, ::across] if self.wants_luma else None
-        thumbnail = thumbnail_of(picture, swap=swap, color=self.wants_color)
-        self.add(thumbnail[:, ::down, ::across], luma)
+        if any(mirrored) or not self._rows.takes(picture):
+            thumbnail = thumbnail_of(picture, swap=swap, color=self.wants_color)
+            self.add(thumbnail[:, ::down, ::across], luma)
+            return
+        if luma is not None:
+            self._add_whole(luma)
+        self._rows.put(len(self._waiting), picture)
+        chroma = chroma_of(picture, swap=swap) if self.wants_color else None
+        self._waiting.append((self._count, self._payload, chroma))
+        self._count += 1
+        if len(self._waiting) == _AT_ONCE:
+            self._measure_waiting()
+
+    def _measure_waiting(self) -> None:
+        if not self._waiting:
+            return
+        lumas = self._rows.thumbnails(len(self._waiting))
+        self._frames.add_all(lumas)
+        for luma, (number, payload, chroma) in zip(
+            lumas, self._waiting, strict=True
+        ):
+            self._hashes.append(_hash(payload))
+            if chroma is not None:
+                self._add_colored(number, np.concatenate([luma[None], chroma]))
+        self._waiting.clear()
 
     def add_damaged(self) -> None:
         """The image that was seen last does not decode: the one before stands for it."""
+        self._measure_waiting()
         grey = np.full((3, HEIGHT, WIDTH), 128, dtype=np.float32)
         self._damaged.append(self._count)
         self._frames.repeat()
         if self.wants_color:
-            self._add_colored(self._colored[-1] if self._colored else grey)
+            before = self._colored[-1] if self._colored else grey
+            self._add_colored(self._count, before)
+        self._hashes.append(_hash(self._payload))
         self._count += 1
 
-    def _add_colored(self, thumbnail: Floats) -> None:
+    def _add_colored(self, number: int, thumbnail: Floats) -> None:
         """Keep a thumbnail with its colours; every second one is given up where they are many."""
-        if self._count < _FIRST:
+        if number < _FIRST:
             self._first.append(thumbnail)
-        if self._count % self._every:
+        if number % self._every:
             return
         self._colored.append(thumbnail)
         if len(self._colored) == _MOST:
@@ -225,6 +264,7 @@ class CameraMeter:
 
     def result(self) -> CameraSignals:
         """What was measured of all images that were taken; at least one was."""
+        self._measure_waiting()
         some = np.stack(self._colored)
         shown = np.linspace(0, len(some) - 1, min(_SHOWN, len(some)))
         level = np.clip(np.round(some[shown.astype(int)]), 0, 255)

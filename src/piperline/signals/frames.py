@@ -31,10 +31,17 @@ class FrameMeter:
 
     def add(self, luma: Floats) -> None:
         """Take the next thumbnail, (HEIGHT, WIDTH)."""
-        if self._held == len(self._lumas):
-            self._measure()
-        self._lumas[self._held] = luma
-        self._held += 1
+        self.add_all(luma[None])
+
+    def add_all(self, lumas: Floats) -> None:
+        """Take the next thumbnails, (n, HEIGHT, WIDTH)."""
+        while len(lumas):
+            if self._held == len(self._lumas):
+                self._measure()
+            some = lumas[: len(self._lumas) - self._held]
+            self._lumas[self._held : self._held + len(some)] = some
+            self._held += len(some)
+            lumas = lumas[len(some) :]
 
     def repeat(self) -> None:
         """Take the last thumbnail once more; grey, where there is none."""

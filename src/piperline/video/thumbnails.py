@@ -125,6 +125,49 @@ def thumbnail_of(
     return thumbnail[[0, 2, 1]] if swap and color else thumbnail
 
 
+class LumaRows:
+    """The luma of pictures as sums of rows, of which thumbnails are made some at a time.
+
+    Between two pictures decoders and encoders take the processor's cache: what is done for each of
+    them costs twice of what it does for several in a row.
+
+    Args:
+        height, width: of the pictures, in pixels.
+        most: how many are held.
+    """
+
+    def __init__(self, height: int, width: int, most: int) -> None:
+        self._shape, self._tall = (height, width), height // HEIGHT
+        self._wide = width // WIDTH
+        self._rows = np.empty((most, HEIGHT, width), np.uint16)
+
+    def takes(self, picture: VideoFrame) -> bool:
+        """Whether a picture has planes of whole blocks of samples, of full range."""
+        whole = (self._tall * HEIGHT, self._wide * WIDTH) == self._shape
+        fits = whole and 0 < self._tall <= _MOST_ROWS
+        same = fits and (picture.height, picture.width) == self._shape
+        return same and picture.format.name.startswith("yuvj")
+
+    def put(self, number: int, picture: VideoFrame) -> None:
+        """Take a picture as number `number` of those that are held."""
+        blocks = _plane(picture, 0).reshape(HEIGHT, self._tall, -1)
+        np.add.reduce(blocks, axis=1, dtype=np.uint16, out=self._rows[number])
+
+    def thumbnails(self, count: int) -> Floats:
+        """The luma of the thumbnails of the first `count`, float32 (count, HEIGHT, WIDTH)."""
+        small = np.empty((count, HEIGHT, WIDTH), np.float32)
+        _means_of_rows(self._rows[:count], self._tall * self._wide, small)
+        return small
+
+
+def chroma_of(picture: VideoFrame, *, swap: bool = False) -> Floats:
+    """The blue and red difference of a thumbnail of planes of full range: (2, HEIGHT, WIDTH)."""
+    small = np.empty((2, HEIGHT, WIDTH), np.float32)
+    for number, own in enumerate(small, 1):
+        _shrink(_plane(picture, number), own)
+    return small[::-1] if swap else small
+
+
 def _of_pixels(picture: VideoFrame, *, swap: bool) -> Floats:
     """The thumbnail of packed pixels, float32 (3, HEIGHT, WIDTH): colours of their means."""
     plane = picture.planes[0]
@@ -289,10 +332,17 @@ def _block_means(plane: Bytes, tall: int, small: Floats) -> None:
     """The mean of each block of pixels, `tall` high; several times as fast as weights are."""
     height, width = small.shape
     rows = plane.reshape(height, tall, -1).sum(axis=1, dtype=np.uint16)
-    wide = plane.shape[1] // width
+    _means_of_rows(rows, tall * (plane.shape[1] // width), small)
+
+
+def _means_of_rows(
+    rows: NDArray[np.uint16], pixels: int, small: Floats
+) -> None:
+    """The means of blocks of so many pixels, of the sums of their columns."""
+    wide = rows.shape[-1] // small.shape[-1]
     # of all blocks at once: a product for each row of them would take twice the time
     sums = rows.astype(np.float32).reshape(-1, wide) @ _ones(wide)
-    np.divide(sums.reshape(height, width), tall * wide, out=small)
+    np.divide(sums.reshape(small.shape), pixels, out=small)
 
 
 @lru_cache(maxsize=64)
