@@ -16,6 +16,7 @@ from piperline.process import (
     Pool,
     Silent,
     heard_from,
+    one_thread,
 )
 
 pytestmark = pytest.mark.measured
@@ -248,3 +249,15 @@ def test_no_unit_waits_for_a_process_that_is_still_being_started(
         more = iter("bcd")
         results = dict(pool.run(lambda: next(more, None), ""))
     assert results == {"b": "b", "c": "c", "d": "d"}
+
+
+def test_only_what_is_loaded_within_has_one_thread(monkeypatch):
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.delenv(name, raising=False)
+    with one_thread():
+        assert os.environ[name] == "1"
+    assert name not in os.environ
+    monkeypatch.setenv(name, "3")  # what a user wants holds
+    with one_thread():
+        assert os.environ[name] == "3"
+    assert os.environ[name] == "3"

@@ -1,5 +1,7 @@
 """An episode's key names what its bytes follow from, and nothing else."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from piperline.convert.job import Job, make_job
-from piperline.convert.plan import Plan
+from piperline.convert.plan import Plan, load_plan
 from piperline.convert.run import convert, plan_run
 from piperline.convert.stage import Staging, staging_area, work_folder
 from piperline.recordings.layout import Layout, load_layout
@@ -125,3 +127,49 @@ def test_whether_an_episode_is_staged_is_told_without_its_rows(
     assert not staging.is_staged(replace(episode, length=episode.length + 1))
     table.write_bytes(b"\0" * (size - 1))
     assert not staging.is_staged(episode)
+
+
+@pytest.mark.parametrize(
+    "change", [*CONTENT, *PROSE, "sizes of files", "licence"]
+)
+def test_a_plan_is_read_as_it_was_written(recording, tmp_path, change):
+    more = {
+        "sizes of files": lambda: make_job(data_mb=0.5, format="v3.0"),
+        "licence": lambda: make_job(license="cc-by-4.0", task="räume 上"),
+    }
+    plan = plan_run([recording], {**CONTENT, **PROSE, **more}[change]())
+    assert plan.frames == 3  # what follows from a plan is no part of it
+    file = tmp_path / "plan.json"
+    file.write_text(plan.to_json())
+    found = load_plan(file)
+    assert found == plan
+    assert found is not None
+    assert found.key == plan.key
+
+
+def test_no_plan_is_read_where_there_is_none(tmp_path):
+    assert load_plan(tmp_path / "plan.json") is None
+    (tmp_path / "file").write_text("{}")
+    assert load_plan(tmp_path / "file") is None
+    assert load_plan(tmp_path / "file/plan.json") is None
+
+
+@pytest.mark.measured
+def test_a_conversion_loads_nothing_that_it_does_not_need(recording, tmp_path):
+    code = """
+import atexit, sys
+from piperline.__main__ import main
+heavy = {"pydantic", "numpy.ma", "numpy.random"}
+loaded = lambda: sys.stderr.write(f"loaded: {heavy & set(sys.modules)}")
+atexit.register(loaded)
+main()
+"""
+    words = ["convert", recording, "-o", tmp_path / "out", "--no-review"]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert (tmp_path / "out/meta/info.json").exists()
+    assert run.stderr.endswith("loaded: set()")

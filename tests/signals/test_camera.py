@@ -16,7 +16,13 @@ from piperline.signals.camera import (
     measure,
 )
 from piperline.signals.frames import WINDOW, FrameMeter
-from piperline.video.thumbnails import HEIGHT, WIDTH
+from piperline.video.decoder import PictureDecoder
+from piperline.video.thumbnails import (
+    HEIGHT,
+    WIDTH,
+    luma_of,
+    thumbnail_of,
+)
 from tests.helpers.recorders import RECORDERS
 from tests.helpers.recordings import jpeg, paint, png
 
@@ -169,3 +175,37 @@ def test_memory_does_not_grow_with_an_episode():
         return found
 
     assert peak(3200) < peak(400) + 1_000_000  # as thumbnails they are 14 MB
+
+
+@pytest.mark.parametrize("size", [(480, 640), (240, 320), (482, 642)])
+@pytest.mark.parametrize("swap", [False, True])
+def test_pictures_are_measured_in_a_row_as_they_are_one_by_one(size, swap):
+    rng = np.random.default_rng(size[0])
+    waves = np.linspace(0, 7, size[1])[None, :, None]
+    shape = (*size, 3)
+    images = [
+        np.clip(
+            120 + 60 * np.sin(waves + 0.2 * n) + rng.normal(0, 8, shape), 0, 255
+        ).astype(np.uint8)
+        for n in range(21)
+    ]
+    kinds = [jpeg, png, jpeg, jpeg]  # other kinds in between
+    payloads = [kinds[n // 6](image) for n, image in enumerate(images)]
+    decoder = PictureDecoder()
+    in_a_row, alone = CameraMeter(*size), CameraMeter(*size)
+    for number, payload in enumerate(payloads):
+        picture = decoder.encoded(payload)
+        in_a_row.see(payload)
+        alone.see(payload)
+        if number in {4, 17}:
+            in_a_row.add_damaged()
+            alone.add_damaged()
+            continue
+        in_a_row.add_picture(picture, swap=swap)
+        luma = luma_of(picture) if alone.wants_luma else None
+        alone.add(thumbnail_of(picture, swap=swap), luma)
+    one, other = in_a_row.result().arrays(), alone.result().arrays()
+    for name, values in other.items():
+        np.testing.assert_array_equal(one[name], values, err_msg=name)
+    assert len(one["hashes"]) == 21
+    assert np.ptp(one["mean"]) > 0
