@@ -147,13 +147,18 @@ def serve(
     if memory is not None:
         limit_memory(memory)
     if parent is not None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the request
-            sys.exit(0)
+        end_with(parent)
     with loading():
         main = importlib.import_module(module).main
     main(descriptor)
     about_to_end()
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when `parent`, which started it, ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the request
+        os._exit(0)
 
 
 @contextmanager

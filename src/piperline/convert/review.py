@@ -13,7 +13,7 @@ from piperline.detectors.detect import notes
 from piperline.edits.plan import NO_EDITS, EditPlan, plan_of
 from piperline.finding import Finding
 from piperline.forks import call_each
-from piperline.process import Child
+from piperline.process import Child, ChildDied
 from piperline.recordings.reader import Crashed
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
@@ -99,18 +99,25 @@ class Reviewer:
     def look(self, plan: Plan, staging: Staging) -> Reviewed | None:
         """What is wrong with the episodes that are left; None where none was measured.
 
-        Of many episodes a process of its own judges, which may fork.
+        Of many episodes a process of its own judges, which may fork. If something kills it, as the
+        system does when memory runs out, that costs the review, not the run: None as well.
         """
         if len(plan.episodes) < _MANY:
             return self.judge(plan, staging)
         judge = Child("piperline.convert.judge")
         try:
             judge.send((plan, self._kept.root, staging.root))
-            told: Reviewed | Crashed | None = judge.receive()
+            told: Reviewed | Crashed | ChildDied | None = judge.receive()
+        except ChildDied as death:
+            told = death
         finally:
             judge.end(at_once=True)
         if isinstance(told, Crashed):
             raise told.error()
+        if isinstance(told, ChildDied):
+            if told.code >= 0:  # it failed by itself, and has said how
+                raise told
+            return None
         return told
 
     def judge(
