@@ -47,6 +47,16 @@ def module(tmp_path, monkeypatch):
     return made
 
 
+THREADS = """
+import os
+import numpy, pyarrow
+from piperline.process import parent
+def main(descriptor):
+    with parent(descriptor) as connection:
+        connection.send(len(os.listdir("/proc/self/task")))
+"""
+
+
 def pid_of(child: Child) -> int:
     return child._process.pid
 
@@ -248,3 +258,13 @@ def test_no_unit_waits_for_a_process_that_is_still_being_started(
         more = iter("bcd")
         results = dict(pool.run(lambda: next(more, None), ""))
     assert results == {"b": "b", "c": "c", "d": "d"}
+
+
+def test_a_process_that_forks_has_one_thread_whatever_is_set(
+    module, monkeypatch
+):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "8")
+    child = Child(module("threads", THREADS), forks=True)
+    assert child.receive() == 1
+    child.end()

@@ -1,7 +1,8 @@
 """A function called for many items by forks of this process: they see its memory, nothing is sent.
 
-Only for processes without threads: a fork has none of them, but the locks that they held. Arrow's
-allocator has one as soon as it is loaded: what is called must leave Arrow alone.
+Only for processes without threads, such as a `Child` that is told that it forks: a fork has none of
+them, but the locks that they held. Arrow has threads as soon as it reads: what is called must leave
+it alone.
 """
 
 import gc

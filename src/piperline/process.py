@@ -22,6 +22,14 @@ from piperline.memory import limit_memory
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
+# Threads of a library for sums would only spin.
+_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+_ONE_THREAD = {
+    **_THREADS,
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # Arrow's allocator
+}
 
 
 class ChildDied(Exception):
@@ -48,6 +56,7 @@ class Child:
         log: the descriptor of a file that takes what the process prints; None: where ours goes.
         outlives: if this process is killed, it may do what it was told to its end.
         memory: how many bytes of address space it may take; None: as many as this process.
+        forks: it forks: no library starts a thread in it, whatever the user has set.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Child:
         *,
         outlives: bool = False,
         memory: int | None = None,
+        forks: bool = False,
     ) -> None:
         ours, theirs = socket.socketpair()
         with theirs, _interrupts_blocked():
@@ -73,8 +83,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"OPENBLAS_NUM_THREADS": "1"}
-                | os.environ,  # its threads would only spin
+                env=_THREADS | os.environ | (_ONE_THREAD if forks else {}),
             )
         self._connection = Connection(ours.detach())
 

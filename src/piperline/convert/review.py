@@ -104,7 +104,7 @@ class Reviewer:
         """
         if len(plan.episodes) < _MANY:
             return self.judge(plan, staging)
-        judge = Child("piperline.convert.judge")
+        judge = Child("piperline.convert.judge", forks=True)
         try:
             judge.send((plan, self._kept.root, staging.root))
             told: Reviewed | Crashed | ChildDied | None = judge.receive()
