@@ -361,9 +361,12 @@ def refuse_recordings_inside(
     looked_at: set[Path] = set()
     for found, _ in files:
         alike = found.parent in looked_at and found.name not in names
-        if alike and not found.is_symlink():
+        is_link = found.is_symlink()
+        if alike and not is_link:
             continue
-        looked_at.add(found.parent)
+        # where a link leads to tells nothing of the folder that it lies in
+        if not is_link:
+            looked_at.add(found.parent)
         path = resolved(found)
         if taken & {path, *path.parents}:
             raise UsageError(
