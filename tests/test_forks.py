@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from piperline.forks import FEWEST, call_each
+from piperline.process import ChildDied
 
 MANY = range(5 * FEWEST + 3)
 
@@ -48,8 +49,39 @@ def test_a_fork_that_is_killed_is_no_result():
         if os.getpid() != mother:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match="a fork ended with -9"):
+    with pytest.raises(ChildDied, match="-9"):
         call_each(die, MANY, 2)
+
+
+DEATH = """
+import os, signal, sys
+from piperline.forks import call_each
+from piperline.process import ChildDied
+mother, dies = os.getpid(), sys.argv[1]
+def much(_item):
+    if dies == "mother" and os.getpid() == mother:
+        os.kill(mother, signal.SIGKILL)
+    if dies == "fork" and os.getppid() == mother:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bytes(1 << 16)  # more than fits into a pipe
+try:
+    call_each(much, range(300), 4)
+except ChildDied as death:
+    print(death)
+"""
+
+
+@pytest.mark.parametrize(("dies", "told"), [("fork", "-9"), ("mother", "")])
+def test_a_fork_ends_with_the_process_that_waits_for_it(dies, told):
+    # What is left would hold on to the pipe that this test reads.
+    ended = subprocess.run(
+        [sys.executable, "-c", DEATH, dies],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.stdout.strip(), ended.stderr) == (told, "")
 
 
 def test_where_no_process_can_be_forked_it_takes_longer():

@@ -48,6 +48,16 @@ def module(tmp_path, monkeypatch):
     return made
 
 
+THREADS = """
+import os
+import numpy, pyarrow
+from piperline.process import parent
+def main(descriptor):
+    with parent(descriptor) as connection:
+        connection.send(len(os.listdir("/proc/self/task")))
+"""
+
+
 def pid_of(child: Child) -> int:
     return child._process.pid
 
@@ -261,3 +271,13 @@ def test_only_what_is_loaded_within_has_one_thread(monkeypatch):
     with one_thread():
         assert os.environ[name] == "3"
     assert os.environ[name] == "3"
+
+
+def test_a_process_that_forks_has_one_thread_whatever_is_set(
+    module, monkeypatch
+):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "8")
+    child = Child(module("threads", THREADS), forks=True)
+    assert child.receive() == 1
+    child.end()

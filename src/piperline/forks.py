@@ -1,7 +1,8 @@
 """A function called for many items by forks of this process: they see its memory, nothing is sent.
 
-Only for processes without threads: a fork has none of them, but the locks that they held. Arrow's
-allocator has one as soon as it is loaded: what is called must leave Arrow alone.
+Only for processes without threads, such as a `Child` that is told that it forks: a fork has none of
+them, but the locks that they held. Arrow has threads as soon as it reads: what is called must leave
+it alone.
 """
 
 import gc
@@ -11,6 +12,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
+
+from piperline.process import ChildDied, end_with
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,7 +36,8 @@ def call_each(
         processes: at most; with one, and for few items, nothing is forked.
 
     Raises:
-        RuntimeError: a fork died, or the function raised something in one, with its traceback.
+        ChildDied: something killed a fork.
+        RuntimeError: the function raised something in one, with its traceback.
     """
     theirs = processes // 2
     if theirs == 0 or len(items) < 2 * FEWEST:
@@ -52,6 +56,7 @@ class _Fork(Generic[Result]):
 
     def __init__(self, function: Callable[[], list[Result]]) -> None:
         self._reading, writing = os.pipe()
+        parent = os.getpid()
         try:
             self._process = os.fork()
         except OSError:
@@ -59,7 +64,7 @@ class _Fork(Generic[Result]):
             os.close(writing)
             raise
         if self._process == 0:
-            _send_result(writing, function)
+            _send_result(writing, parent, function)
         os.close(writing)
 
     def result(self) -> list[Result]:
@@ -67,27 +72,37 @@ class _Fork(Generic[Result]):
         with os.fdopen(self._reading, "rb") as file:
             told = file.read()
         _, status = os.waitpid(self._process, 0)
-        if status:
-            code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            raise ChildDied(code)
+        if code:
             raise RuntimeError(f"a fork ended with {code}")
-        result, trace = pickle.loads(told)  # noqa: S301 - of our own fork
-        if trace:
-            raise RuntimeError(f"in a fork:\n{trace}")
+        result, wrong = pickle.loads(told)  # noqa: S301 - of our own fork
+        if wrong:
+            raise wrong
         found: list[Result] = result
         return found
 
 
-def _send_result(writing: int, function: Callable[[], Any]) -> None:
+def _send_result(
+    writing: int, parent: int, function: Callable[[], Any]
+) -> None:
     """In the fork, which ends with it: what belongs to the parent is left alone."""
     gc.disable()  # a look through all objects would copy them
-    result, trace = None, ""
+    result: Any = None
+    wrong: Exception | None = None
     try:
+        # It has the other end of its pipe, and those of its parents: without one that reads, it
+        # would write for ever, and others would wait for it.
+        end_with(parent)
         result = function()
+    except ChildDied as death:
+        wrong = death
     except BaseException:  # noqa: BLE001 - it is told to the parent
-        trace = traceback.format_exc()
+        wrong = RuntimeError(f"in a fork:\n{traceback.format_exc()}")
     # Whatever goes wrong here is told by the exit code: it must not go on as the parent.
     with suppress(BaseException):
         with os.fdopen(writing, "wb") as file:
-            pickle.dump((result, trace), file, pickle.HIGHEST_PROTOCOL)
+            pickle.dump((result, wrong), file, pickle.HIGHEST_PROTOCOL)
         os._exit(0)
     os._exit(1)

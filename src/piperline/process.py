@@ -22,14 +22,21 @@ from piperline.memory import limit_memory
 _SECONDS_TO_END = 5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TICK = 1.0  # seconds
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # more would only spin
+# Threads of a library for sums would only spin.
+_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+_ONE_THREAD = {
+    **_THREADS,
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # Arrow's allocator
+}
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """The body loads numpy, whose OpenBLAS starts no threads then; later processes may."""
-    new = _ONE_THREAD.keys() - os.environ.keys()
-    os.environ.update({name: _ONE_THREAD[name] for name in new})
+    new = _THREADS.keys() - os.environ.keys()
+    os.environ.update({name: _THREADS[name] for name in new})
     try:
         yield
     finally:
@@ -61,6 +68,7 @@ class Child:
         log: the descriptor of a file that takes what the process prints; None: where ours goes.
         outlives: if this process is killed, it may do what it was told to its end.
         memory: how many bytes of address space it may take; None: as many as this process.
+        forks: it forks: no library starts a thread in it, whatever the user has set.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class Child:
         *,
         outlives: bool = False,
         memory: int | None = None,
+        forks: bool = False,
     ) -> None:
         ours, theirs = socket.socketpair()
         with theirs, _interrupts_blocked():
@@ -86,7 +95,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_ONE_THREAD | os.environ,
+                env=_THREADS | os.environ | (_ONE_THREAD if forks else {}),
             )
         self._connection = Connection(ours.detach())
 
@@ -159,13 +168,18 @@ def serve(
     if memory is not None:
         limit_memory(memory)
     if parent is not None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the request
-            sys.exit(0)
+        end_with(parent)
     with loading():
         main = importlib.import_module(module).main
     main(descriptor)
     about_to_end()
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when `parent`, which started it, ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the request
+        os._exit(0)
 
 
 @contextmanager

@@ -256,7 +256,7 @@ def test_the_first_of_two_damaged_cameras_is_told(path, tmp_path):
 @pytest.mark.usefixtures("workers_in_threads")
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_in_whatever_order_cameras_fail_the_first_counts(path, order):
-    queue = _Queue(plan_run(path, make_job()).episodes[:1])
+    queue = _Queue(plan_run(path, make_job()).episodes[:1], workers=1)
     units = [queue.take() for _ in range(3)]
     for index in order:
         queue.fail(units[index], BadEpisode(units[index].camera))

@@ -23,6 +23,7 @@ from piperline.convert.stage import Staging, staging_area
 from piperline.errors import Place, TaskFailed
 from piperline.files import make_below
 from piperline.output.publish import publish
+from piperline.verify.verify import verify
 from tests.helpers.recordings import write_piper
 from tests.helpers.trees import tree
 
@@ -253,6 +254,40 @@ def test_a_damaged_staged_episode_is_made_again(tmp_path):
     assert not staging.is_staged(planned)
     staging.stage_episode(planned, job, lambda _frames, _size: None)
     assert video.read_bytes() == whole
+
+
+@pytest.mark.parametrize("form", ["v2.1", "v3.0"])
+def test_a_staged_video_that_was_changed_is_never_sealed_as_good(
+    tmp_path, monkeypatch, form
+):
+    path = write_piper(tmp_path / "a.hdf5", lengths=6)
+    job, output = make_job(format=form), tmp_path / "out"
+
+    def killed(*_words, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("piperline.convert.run.assemble", killed)
+        with pytest.raises(KeyboardInterrupt):
+            convert([path], output, job)
+    video = next((tmp_path / "out.work/episodes").rglob("mid.mp4"))
+    whole = video.read_bytes()
+    video.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
+    if (
+        form == "v2.1"
+    ):  # it is linked, and not read: what was made of it is sealed
+        convert([path], output, job)
+        found = verify(output).findings
+        assert {one.code for one in found} >= {"sealed-video-changed"}
+        return
+    with pytest.raises(TaskFailed, match="has changed since") as caught:
+        convert([path], output, job)
+    assert caught.value.place == Place(video, camera="observation.images.mid")
+    assert not output.exists()
+    assert str(video.parent) in str(caught.value.next_step)
+    shutil.rmtree(video.parent)
+    assert convert([path], output, job).reused == 1
+    assert verify(output).findings == ()
 
 
 def test_two_runs_on_one_output_do_not_meet(tmp_path):

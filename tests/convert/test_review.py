@@ -211,6 +211,23 @@ def test_a_bug_in_the_process_that_judges_is_told_with_its_place(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.in_processes
+def test_a_process_that_judges_and_is_killed_costs_the_review_alone(
+    recordings, tmp_path, monkeypatch
+):
+    class Killed(Child):
+        def send(self, message):
+            super().send(message)
+            self._process.kill()
+
+    monkeypatch.setattr("piperline.convert.review._MANY", 1)
+    monkeypatch.setattr("piperline.convert.review.Child", Killed)
+    result = converted(recordings, tmp_path / "out", tmp_path / "review")
+    assert result.review is None
+    assert result.notes[-1].startswith("the recordings were not reviewed: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_what_was_staged_without_signals_is_measured(recordings, tmp_path):
     job = make_job(inputs=[recordings])
     with WorkerPool(1) as pool:

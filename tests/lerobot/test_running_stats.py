@@ -15,6 +15,8 @@ FEATURES = {
     "observation.images.head": Feature("video", (4, 6, 3)),
     "done": Feature("bool", (1,)),
     "index": Feature("int64", (1,)),
+    "stamp": Feature("int64", (1,)),
+    "serial": Feature("uint64", (2,)),
 }
 CAMERA = "observation.images.head"
 
@@ -27,6 +29,9 @@ def episode(seed: int, *, histogram: bool = True) -> dict[str, FeatureStats]:
         "force": random.normal(size=(length, 2, 3)) * 1e9,
         "done": random.random((length, 1)) < 0.5,
         "index": np.arange(length)[:, None] + 10 * seed,
+        # nanoseconds, and the largest number there is: no float64 holds them
+        "stamp": np.arange(length)[:, None] + 1_790_000_000_123_456_789,
+        "serial": np.full((length, 2), 2**64 - 1 - seed, dtype=np.uint64),
     }
     stats = FeatureStats.of_columns(rows, quantiles=True)
     counts = random.integers(1, 1000, (3, 256))

@@ -455,3 +455,20 @@ def test_rows_in_one_large_row_group_are_found(root, tmp_path):
     pq.write_table(pq.read_table(path), path, row_group_size=4)
     for found, expected in zip(open_dataset(root), episodes, strict=True):
         same(found, expected)
+
+
+def test_whole_numbers_that_float64_does_not_hold(root, tmp_path):
+    episode = make_episode(tmp_path, 0)
+    stamps = 1_790_000_000_123_456_789 + np.arange(episode.length)
+    table = episode.table.append_column("stamp_ns", pa.array(stamps))
+    schema = schema_of(episode)
+    stamp = {"stamp_ns": Feature("int64", (1,))}
+    writer = V30Writer(
+        root, replace(schema, features={**schema.features, **stamp})
+    )
+    writer.add(replace(episode, table=table))
+    writer.finish()
+    told = json.loads((root / "meta/stats.json").read_text())["stamp_ns"]
+    assert (told["min"], told["max"]) == ([stamps[0]], [stamps[-1]])
+    (row,) = episode_rows(root)
+    assert row["stats/stamp_ns/max"] == [float(stamps[-1])]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from piperline.convert.job import Job, make_job
-from piperline.convert.run import convert
+from piperline.convert.run import convert, refuse_recordings_inside
 from piperline.convert.stage import locked_staging
 from piperline.edits.numbers import Moment
 from piperline.edits.plan import (
@@ -573,6 +573,17 @@ def test_a_link_into_the_dataset_beside_other_recordings_is_refused(site):
     with pytest.raises(UsageError, match="recordings lie in the output"):
         site.sync()
     assert tree(site.out) == before
+
+
+def test_recordings_in_the_dataset_are_refused_behind_a_link_to_elsewhere(
+    site,
+):
+    shutil.copy(site.data / "b.hdf5", site.out)
+    (site.out / "a_link.hdf5").symlink_to(site.data / "b.hdf5")
+    found = [(site.out / name, name) for name in ("a_link.hdf5", "b.hdf5")]
+    refuse_recordings_inside(found[:1], site.out)
+    with pytest.raises(UsageError, match="recordings lie in the output"):
+        refuse_recordings_inside(found, site.out)
 
 
 def test_all_that_is_left_is_bad(site):

@@ -40,7 +40,8 @@ class RankReview:
         from piperline.convert.review import Reviewer
         from piperline.review.folder import plain
 
-        reviewed = Reviewer(plan, self.folder).look(plan, staging)
+        with Reviewer(plan, self.folder).judging(plan, staging) as found:
+            reviewed = found()
         # Another rank that ended at the same time may have removed what was staged: it has judged.
         if reviewed is None or found_in(job, plan.key):
             return

@@ -1,13 +1,13 @@
 """Assembly: staged episodes become a dataset, in one ordered pass and one rename."""
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from piperline.convert.plan import MadeEpisode, Plan, PlannedEpisode
 from piperline.convert.provenance import write_provenance
@@ -38,6 +38,12 @@ from piperline.seal.known import known_parts
 from piperline.seal.seal import write_seal
 from piperline.video.recut import Recutter
 
+if TYPE_CHECKING:
+    from piperline.convert.early import EarlyAssembly
+
+Made = tuple[Schema, Collection[str]]
+"""A dataset's schema; and its files that were on the disk before, as others of a standing one."""
+
 
 class Standing(Protocol):
     """A dataset whose episodes are taken over as they are."""
@@ -63,6 +69,7 @@ def assemble(
     *,
     replaces: str | None = None,
     standing: Standing | None = None,
+    early: "EarlyAssembly | None" = None,
 ) -> Schema:
     """Make the dataset of a plan whose episodes are all at hand: one ordered pass, then one rename.
 
@@ -74,6 +81,7 @@ def assemble(
         output: the name that the dataset gets.
         replaces: the state of the dataset that it replaces; see `give_name`.
         standing: has the episodes that are not staged.
+        early: has put episodes together already, if its plan is still this one.
 
     Returns:
         The dataset's schema.
@@ -82,13 +90,22 @@ def assemble(
         TaskFailed: an episode is not staged.
         OutputExists: something came to lie at `output` meanwhile.
     """
-    # another attempt may be at work as well
-    folder = staging.root / f"dataset-{own_name()}"
-    schema, known = write_dataset(staging, plan, folder, standing)
+    made = early.finish(plan) if early else None
+    if early and made:
+        folder = early.folder
+    else:
+        folder = dataset_folder(staging)
+        made = write_dataset(staging, plan, folder, standing)
+    schema, known = made
     write_whole(staging.plan_file, plan.to_json())
     write_whole(staging.published_file, identity(folder))
     publish(folder, output, replaces=replaces, known=known)
     return schema
+
+
+def dataset_folder(staging: Staging) -> Path:
+    """Where a dataset is put together: a name of its own, since another attempt may be at work."""
+    return staging.root / f"dataset-{own_name()}"
 
 
 def sweep(output: Path) -> None:
@@ -104,7 +121,7 @@ def sweep(output: Path) -> None:
 
 def write_dataset(
     staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
-) -> tuple[Schema, Collection[str]]:
+) -> Made:
     """Write the dataset of a plan whose episodes are all at hand.
 
     Args:
@@ -113,15 +130,41 @@ def write_dataset(
         folder: is made; the caller gives it its final name with `publish`.
         standing: has the episodes that are not staged.
 
-    Returns:
-        The dataset's schema; and its files that were on the disk before, as others of `standing`.
-
     Raises:
         TaskFailed: an episode is not staged.
     """
+    return all_done(writing(staging, plan, folder, standing))
+
+
+Steps = Generator[PlannedEpisode | None, None, Made]
+
+
+def all_done(steps: Steps) -> Made:
+    """Take the steps of `writing` that are left; what comes of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: Made = end.value
+            return made
+
+
+def writing(
+    staging: Staging, plan: Plan, folder: Path, standing: Standing | None = None
+) -> Steps:
+    """Write a dataset as `write_dataset` does, in steps.
+
+    Yields:
+        An episode before it is taken, which has to be at hand by then; at last None, before what is
+        done when all are written.
+    """
     folder.mkdir()
     at_hand = _AtHand(staging, plan, standing)
-    staged = _schema(plan, *at_hand.first())
+    planned, taken = at_hand.sample()
+    if taken is None:
+        yield planned
+    first = next(taken) if taken else at_hand.staged(planned)
+    staged = _schema(plan, planned, first)
     change = SchemaEdit(plan.edit, staged)
     wanted = _wants_groot_stats(plan, staged)
     written = WrittenRows(folder) if wanted else None
@@ -134,19 +177,23 @@ def write_dataset(
         if standing and standing.has(plan.episodes[0], plan):
             schema = _as_it_stands(change.schema, standing, plan)
         else:
-            first = next(coming)
+            planned, made = next(coming)
+            first = next(made)
             schema = pictures.schema_of(first)
-            coming = chain([first], coming)
+            coming = chain([(planned, chain([first], made))], coming)
         with closing(
             open_writer(job.format, folder, schema, options)
         ) as writer:
-            taken = _take_first(writer, standing, plan, written)
-            if taken:
-                coming = _episodes(at_hand, plan, editor, behind=taken)
-            for episode in coming:
-                rows = writer.add(episode)
-                if written:
-                    written.add(rows)
+            taken_first = _take_first(writer, standing, plan, written)
+            if taken_first:
+                coming = _episodes(at_hand, plan, editor, behind=taken_first)
+            for planned, made in coming:
+                yield planned
+                for episode in made:
+                    rows = writer.add(episode)
+                    if written:
+                        written.add(rows)
+            yield None
             writer.finish()
             origins = writer.origins
     if job.license:
@@ -198,6 +245,10 @@ def _carrying_out(
         yield editor, pictures
 
 
+_Planned = tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]
+"""An episode, and what is taken over of it; None where it is staged."""
+
+
 class _AtHand:
     """The episodes of a plan: staged, or those of a dataset that has them as they are to be."""
 
@@ -206,17 +257,16 @@ class _AtHand:
     ) -> None:
         self._staging, self._plan, self._standing = staging, plan, standing
 
-    def first(self) -> tuple[PlannedEpisode, EncodedEpisode]:
+    def sample(self) -> _Planned:
         """One whose cameras are those of all before they are edited."""
+        episodes = self._plan.episodes
+        if self._standing is None:
+            return episodes[0], None
         if self._plan.edit:
-            planned = next(filter(self._staging.is_staged, self._plan.episodes))
-            return planned, self.staged(planned)
-        planned, taken = min(self, key=lambda each: bool(each[0].kept))
-        return planned, next(taken) if taken else self.staged(planned)
+            return next(filter(self._staging.is_staged, episodes)), None
+        return min(self, key=lambda each: bool(each[0].kept))
 
-    def __iter__(
-        self,
-    ) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode] | None]]:
+    def __iter__(self) -> Iterator[_Planned]:
         """Each planned episode, and what is taken over of it; None where it is staged."""
         standing = self._standing
         made = iter(self._plan.made)
@@ -266,20 +316,22 @@ def _take_first(
 
 def _episodes(
     at_hand: _AtHand, plan: Plan, editor: Editor, *, behind: int = 0
-) -> Iterator[EncodedEpisode]:
-    """The episodes of the dataset, in order, behind some planned ones."""
+) -> Iterator[tuple[PlannedEpisode, Iterator[EncodedEpisode]]]:
+    """The planned episodes behind some; each with the episodes of the dataset that it becomes."""
     for planned, taken in islice(at_hand, behind, None):
-        if taken:
-            yield from taken
-            continue
-        episode = at_hand.staged(planned)
-        for piece in planned.made:
-            if plan.edit or planned.pieces:
-                yield editor.piece(
-                    episode, piece, planned.place, plan.job.format
-                )
-            else:
-                yield episode
+        yield planned, taken or _made_of(planned, at_hand, plan, editor)
+
+
+def _made_of(
+    planned: PlannedEpisode, at_hand: _AtHand, plan: Plan, editor: Editor
+) -> Iterator[EncodedEpisode]:
+    """What becomes of a staged episode, which is read when the first is asked for."""
+    episode = at_hand.staged(planned)
+    for piece in planned.made:
+        if plan.edit or planned.pieces:
+            yield editor.piece(episode, piece, planned.place, plan.job.format)
+        else:
+            yield episode
 
 
 def _expected(

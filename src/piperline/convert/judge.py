@@ -5,7 +5,7 @@ import traceback
 
 from piperline.convert.review import Reviewer
 from piperline.convert.stage import Staging
-from piperline.process import parent, usable_cpus
+from piperline.process import ChildDied, parent, usable_cpus
 from piperline.recordings.reader import Crashed
 
 
@@ -17,6 +17,8 @@ def main(descriptor: int) -> None:
         try:
             reviewer = Reviewer(plan, folder)
             told = reviewer.judge(plan, Staging(staging), usable_cpus())
+        except ChildDied as death:
+            connection.send(death)
         except Exception:  # noqa: BLE001 - it is told to the parent, with its traceback
             connection.send(Crashed(traceback.format_exc()))
         else:

@@ -40,6 +40,9 @@ LOOK_SECONDS = READER_SECONDS
 """For how long a worker may say nothing while it looks: it speaks after each episode."""
 
 
+_LAST = 2
+"""Cameras of the longest length for each worker, among which the longest come first."""
+
 _LOOKS = 200
 """For how many recordings a process is worth its start."""
 
@@ -61,11 +64,18 @@ class Failure(NamedTuple):
 class _Queue:
     """The cameras of each episode one by one, so that none waits long for the last; then itself.
 
-    The longest episodes come first, so that no worker is left with a long one at the end.
+    They come in the order of the dataset, in which they are put together meanwhile. Of the last
+    ones the longest come first, so that no worker is left with a long one at the end.
+
+    Args:
+        episodes: in the order of the dataset.
+        workers: how many processes there are.
     """
 
-    def __init__(self, episodes: "Sequence[PlannedEpisode]") -> None:
-        ordered = sorted(episodes, key=lambda episode: -episode.length)
+    def __init__(
+        self, episodes: "Sequence[PlannedEpisode]", workers: int
+    ) -> None:
+        ordered = _ordered(episodes, workers)
         self._units = deque(
             StageUnit(episode, camera)
             for episode in ordered
@@ -109,6 +119,22 @@ class _Queue:
         if order <= self._failed_at.get(episode.key, order):
             self._failed_at[episode.key] = order
             self.failures[episode.key] = Failure(episode, error)
+
+
+def _ordered(
+    episodes: "Sequence[PlannedEpisode]", workers: int
+) -> "list[PlannedEpisode]":
+    """The episodes as they are begun: the last ones by their length.
+
+    Of these there are so many that each worker has several cameras of the longest length to do.
+    """
+    longest = max((episode.length for episode in episodes), default=0)
+    first, images = len(episodes), _LAST * workers * longest
+    while first and images > 0:
+        first -= 1
+        images -= episodes[first].images
+    last = sorted(episodes[first:], key=lambda episode: -episode.length)
+    return [*episodes[:first], *last]
 
 
 class WorkerPool:
@@ -212,8 +238,9 @@ class WorkerPool:
             OutputError: nothing more can be written.
             RuntimeError: a fault of the program, with the worker's traceback.
         """
-        queue = _Queue(episodes)
-        self._pool.start(self._count_for(episodes, job))
+        workers = self._count_for(episodes, job)
+        queue = _Queue(episodes, workers)
+        self._pool.start(workers)
         for unit, message in self._pool.run(
             queue.take, WorkerSetup(job, root, measured), WORKER_SECONDS
         ):

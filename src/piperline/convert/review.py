@@ -2,8 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from piperline.detectors.detect import notes
 from piperline.edits.plan import NO_EDITS, EditPlan, plan_of
 from piperline.finding import Finding
 from piperline.forks import call_each
-from piperline.process import Child
+from piperline.process import Child, ChildDied
 from piperline.recordings.reader import Crashed
 from piperline.review.folder import ReviewFolder
 from piperline.review.run import collected, detected, numbered
@@ -96,27 +97,34 @@ class Reviewer:
             and self._load(key, self._units[key], staging) is None
         )
 
-    def look(self, plan: Plan, staging: Staging) -> Reviewed | None:
-        """What is wrong with the episodes that are left; None where none was measured.
+    @contextlib.contextmanager
+    def judging(
+        self, plan: Plan, staging: Staging
+    ) -> Iterator[Callable[[], Reviewed | None]]:
+        """What tells what is wrong with the episodes that are left; None where none was measured.
 
-        Of many episodes a process of its own judges, which may fork.
+        Of many episodes a process of its own judges, which may fork, while the body goes on. If
+        something kills it, as the system does when memory runs out, that costs the review, not the
+        run: None as well.
+
+        Args:
+            plan: less the episodes that failed.
+            staging: where the signals are, until that was asked.
         """
         if len(plan.episodes) < _MANY:
-            return self.judge(plan, staging)
-        judge = Child("piperline.convert.judge")
+            yield partial(self.judge, plan, staging)
+            return
+        judge = Child("piperline.convert.judge", forks=True)
         try:
             judge.send((plan, self._kept.root, staging.root))
-            told: Reviewed | Crashed | None = judge.receive()
+            yield partial(_told_by, judge)
         finally:
             judge.end(at_once=True)
-        if isinstance(told, Crashed):
-            raise told.error()
-        return told
 
     def judge(
         self, plan: Plan, staging: Staging, processes: int = 1
     ) -> Reviewed | None:
-        """See `look`.
+        """See `judging`.
 
         Args:
             plan: less the episodes that failed.
@@ -187,6 +195,21 @@ class Reviewer:
             # The dataset does not depend on whether the next review has to measure again.
             with contextlib.suppress(OSError):
                 save_signals(file, signals)
+
+
+def _told_by(judge: Child) -> Reviewed | None:
+    """What a process found that judges."""
+    try:
+        told: Reviewed | Crashed | ChildDied | None = judge.receive()
+    except ChildDied as death:
+        told = death
+    if isinstance(told, Crashed):
+        raise told.error()
+    if isinstance(told, ChildDied):
+        if told.code >= 0:  # it failed by itself, and has said how
+            raise told
+        return None
+    return told
 
 
 def _parts(

@@ -3,17 +3,19 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piperline.convert.assemble import assemble, sweep
+from piperline.convert.early import EarlyAssembly
 from piperline.convert.job import Job
 from piperline.convert.plan import (
     LeftOut,
     Plan,
+    PlannedEpisode,
     load_plan,
 )
 from piperline.convert.planning import make_plan
@@ -200,13 +202,22 @@ def convert(
             replaces = check_free(output, overwrite=overwrite)
         reviewer = _reviewer(plan, review) if review else None
         reused = sum(staging.is_staged(episode) for episode in plan.episodes)
+        early = stack.enter_context(EarlyAssembly(staging, plan))
         plan = _stage(
-            plan, staging, reviewer, pool, watch=watch, skip_bad=skip_bad
+            plan,
+            staging,
+            reviewer,
+            pool,
+            early,
+            watch=watch,
+            skip_bad=skip_bad,
         )
-        made = assemble(staging, plan, output, replaces=replaces)
+        judging = reviewer.judging(plan, staging) if reviewer else _no_review()
+        found = stack.enter_context(judging)
+        made = assemble(staging, plan, output, replaces=replaces, early=early)
         # The dataset has its name: whatever a detector does, it is there.
         try:
-            reviewed = reviewer.look(plan, staging) if reviewer else None
+            reviewed = found()
         finally:
             staging.remove()
     unseen = _not_reviewed(plan, output) if reviewer and not reviewed else ()
@@ -234,11 +245,14 @@ def _stage(
     staging: Staging,
     reviewer: "Reviewer | None",
     pool: WorkerPool,
+    early: EarlyAssembly,
     *,
     watch: Watcher,
     skip_bad: bool,
 ) -> Plan:
     """Stage the episodes that are missing, or not measured for a review.
+
+    The first of them are put together meanwhile.
 
     Returns:
         The plan less the episodes that failed.
@@ -255,17 +269,29 @@ def _stage(
         if episode.key in measured or not staging.is_staged(episode)
     ]
     counter = Counter(todo, watch)
+    missing = {episode.key for episode in todo}
+    early.have(each for each in plan.episodes if each.key not in missing)
+
+    def done(episode: PlannedEpisode) -> None:
+        counter.staged()
+        early.came(episode)
+
     failures = pool.stage(
         todo,
         plan.job,
         staging.root,
         moved=counter.moved,
-        done=lambda _: counter.staged(),
+        done=done,
         measured=measured,
     )
     plan = without_failures(plan, failures, skip_bad=skip_bad)
     counter.assembling()
     return plan
+
+
+@contextlib.contextmanager
+def _no_review() -> "Iterator[Callable[[], Reviewed | None]]":
+    yield lambda: None
 
 
 def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
@@ -335,9 +361,12 @@ def refuse_recordings_inside(
     looked_at: set[Path] = set()
     for found, _ in files:
         alike = found.parent in looked_at and found.name not in names
-        if alike and not found.is_symlink():
+        is_link = found.is_symlink()
+        if alike and not is_link:
             continue
-        looked_at.add(found.parent)
+        # where a link leads to tells nothing of the folder that it lies in
+        if not is_link:
+            looked_at.add(found.parent)
         path = resolved(found)
         if taken & {path, *path.parents}:
             raise UsageError(

@@ -25,7 +25,12 @@ from piperline.errors import (
     TaskFailed,
     VideoError,
 )
-from piperline.files import make_below, sweep_removed, write_whole
+from piperline.files import (
+    make_below,
+    remove,
+    sweep_removed,
+    write_whole,
+)
 from piperline.output.publish import restore_replaced
 from piperline.output.workspace import remove_workspace, workspace
 from piperline.recordings.recorded_episode import Episode
@@ -79,9 +84,14 @@ class Staging:
         shutil.rmtree(self._folder(key).path, ignore_errors=True)
 
     def begin(self, plan: Plan) -> None:
-        """Take down the plan; what was staged for others is removed."""
+        """Take down the plan; what was staged for others is removed.
+
+        So is what a process that was killed had put together of its dataset.
+        """
         write_whole(self.plan_file, plan.to_json())
         self.keep_only({episode.key for episode in plan.episodes})
+        for path in self.root.glob("dataset-*"):
+            remove(path)
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Remove what was staged for other settings, or of recordings that have changed."""

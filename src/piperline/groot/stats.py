@@ -34,6 +34,7 @@ from piperline.groot.loader import (
 )
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.versions import DEFAULT_HORIZON
+from piperline.process import usable_cpus
 
 STATS_FILE = "meta/stats.json"
 RELATIVE_FILE = "meta/relative_stats.json"
@@ -41,7 +42,8 @@ FINGERPRINT_FILE = "meta/piperline_stats.json"
 
 Stats = dict[str, Any]
 _LOW, _HIGH = 0.01, 0.99
-_THREADS = 2  # for memory as well; numpy works outside of Python's lock
+_THREADS = 8
+"""At most: each holds the values of a dimension. numpy works outside of Python's lock."""
 
 
 class WrittenRows:
@@ -311,7 +313,7 @@ _Numbers = TypeVar("_Numbers")
 def _of_each(
     dimensions: int, work: Callable[[int], _Numbers]
 ) -> list[_Numbers]:
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(min(usable_cpus(), _THREADS)) as pool:
         return list(pool.map(work, range(dimensions)))
 
 

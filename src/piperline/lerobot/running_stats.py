@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.features import Feature
+from piperline.features import BOOKKEEPING, Feature
 from piperline.lerobot.columns import is_numeric
 from piperline.stats import FeatureStats, merge_stats
 
 MOMENTS = ("min", "max", "mean", "std")
 
 
+def is_joined(key: str, feature: Feature) -> bool:
+    """Whether float64 holds the numbers of a feature: not whole ones such as times in ns."""
+    wide = feature.dtype in {"int64", "uint64"} and key not in BOOKKEEPING
+    return is_numeric(feature) and not wide
+
+
 class RunningStats:
     """The numbers that `merge_stats` gives of each feature, at a fraction of its cost.
 
-    The moments of all numeric features are merged as one vector, the histograms of images are only
-    added up.
+    The moments of all features that are joined are merged as one vector, the histograms of images
+    are only added up.
 
     Args:
         features: all that have statistics, in order.
@@ -29,17 +35,17 @@ class RunningStats:
         self._numeric = {
             key: feature
             for key, feature in features.items()
-            if is_numeric(feature)
+            if is_joined(key, feature)
         }
         self._moments: FeatureStats | None = None
-        self._images: dict[str, FeatureStats] = {}
+        self._apart: dict[str, FeatureStats] = {}
         self._histograms: dict[str, tuple[NDArray[np.int64], int]] = {}
 
     def add(self, stats: Mapping[str, FeatureStats]) -> None:
         """Take in an episode.
 
         Args:
-            stats: its statistics, by feature key; those of all numeric features are there.
+            stats: its statistics, by feature key; those of all features that are joined are there.
         """
         numeric = [stats[key] for key in self._numeric]
         if numeric:
@@ -52,10 +58,10 @@ class RunningStats:
             count = numeric[0].count
             self.add_moments(FeatureStats(**joined, count=count, quantiles={}))
         for key in stats.keys() - self._numeric.keys():
-            self._add_images(key, stats[key])
+            self._add_apart(key, stats[key])
 
     def add_moments(self, part: FeatureStats) -> None:
-        """Take in the numeric features of an episode, one behind the other in one vector."""
+        """Take in the joined features of an episode, one behind the other in one vector."""
         before = self._moments
         self._moments = merge_stats([before, part]) if before else part
 
@@ -72,29 +78,29 @@ class RunningStats:
         known, images = self._histograms.get(key, (0, 0))
         self._histograms[key] = known + histogram, images + count
 
-    def _add_images(self, key: str, part: FeatureStats) -> None:
-        if part.histogram is not None and key not in self._images:
+    def _add_apart(self, key: str, part: FeatureStats) -> None:
+        if part.histogram is not None and key not in self._apart:
             self.add_histogram(key, part.histogram, part.count)
             return
         # From the first episode on whose pixels are not known, moments are merged.
-        before = self._of_images(key)
-        self._images[key] = merge_stats([before, part]) if before else part
+        before = self._of_apart(key)
+        self._apart[key] = merge_stats([before, part]) if before else part
         self._histograms.pop(key, None)
 
-    def _of_images(self, key: str) -> FeatureStats | None:
+    def _of_apart(self, key: str) -> FeatureStats | None:
         if key in self._histograms:
             histogram, count = self._histograms[key]
             steps = self._features[key].histogram_steps
             return FeatureStats.of_histogram(histogram, count, steps)
-        return self._images.get(key)
+        return self._apart.get(key)
 
     def result(self) -> dict[str, FeatureStats]:
         """The statistics so far, in the order of the features; columns have no quantiles."""
         found = self._of_columns()
-        for key in (*self._histograms, *self._images):
-            images = self._of_images(key)
-            if images:
-                found[key] = images
+        for key in (*self._histograms, *self._apart):
+            merged = self._of_apart(key)
+            if merged:
+                found[key] = merged
         return {key: found[key] for key in self._features if key in found}
 
     def _of_columns(self) -> dict[str, FeatureStats]:

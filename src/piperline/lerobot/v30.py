@@ -295,7 +295,12 @@ def _stats_names(schema: Schema) -> list[str]:
 
 
 def _stats_columns(numbered: NumberedEpisode) -> dict[str, Any]:
-    document = stats_document(numbered.stats, quantiles=True)
+    # Whole numbers beyond 2**53 are rounded: the columns of the table are float64.
+    rounded = {}
+    for key, stats in numbered.stats.items():
+        low, high = stats.min.astype(float), stats.max.astype(float)
+        rounded[key] = replace(stats, min=low, max=high)
+    document = stats_document(rounded, quantiles=True)
     return {
         f"stats/{key}/{name}": value
         for key, parts in document.items()

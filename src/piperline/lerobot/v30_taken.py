@@ -14,7 +14,7 @@ from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.histograms import total_histograms
 from piperline.lerobot.info import CHUNKS_SIZE, V30_DATA_PATH, V30_VIDEO_PATH
 from piperline.lerobot.parquet_groups import FirstGroups
-from piperline.lerobot.running_stats import MOMENTS, RunningStats
+from piperline.lerobot.running_stats import MOMENTS, RunningStats, is_joined
 from piperline.stats import FeatureStats
 
 if TYPE_CHECKING:
@@ -148,9 +148,11 @@ def _merged(
         histograms: of all these episodes together, by camera.
 
     Raises:
-        ValueError: statistics are missing.
+        ValueError: statistics are missing, or the episode table has rounded them.
     """
     numeric = [key for key in features if is_numeric(features[key])]
+    if not all(is_joined(key, features[key]) for key in numeric):
+        raise ValueError("whole numbers that float64 does not hold")
     merged = RunningStats(features)
     images = dict.fromkeys(histograms, 0)
     for rows in tables:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from piperline.episode import Digests
-from piperline.errors import DatasetError
+from piperline.errors import DatasetError, Place, TaskFailed
 from piperline.lerobot import Origins
 from piperline.lerobot.dataset import Dataset
 from piperline.seal.seal import (
@@ -32,7 +32,11 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
     Args:
         datasets: that it was made of; a seal that is damaged, or of another dataset, tells nothing.
         origins: where its videos come from.
+
+    Raises:
+        TaskFailed: a staged video is not what it was when it was made.
     """
+    _check_made(origins)
     files: dict[str, FileSeal] = {}  # texts: many paths take long to make
     clips: dict[_Span, SealedClip] = {}
     episodes: tuple[EpisodeSeal, ...] = ()
@@ -68,6 +72,21 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
         },
         episodes=episodes,
     )
+
+
+def _check_made(origins: Origins) -> None:
+    """See that the packets that were read again are those that were made."""
+    for (number, key), packets in origins.packets.items():
+        clip = origins.clips[number][key]
+        if clip.digests and clip.whole and clip.digests.packets != packets:
+            raise TaskFailed(
+                "a staged video has changed since it was made",
+                place=Place(file=clip.path, camera=key),
+                expected="the packets that were made",
+                found="others",
+                next_step=f"remove the folder {clip.path.parent} and run the same command again: "
+                "that makes the episode anew",
+            )
 
 
 def _read_before(
