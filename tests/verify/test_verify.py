@@ -130,6 +130,31 @@ def test_some_recordings_are_not_here(copy, monkeypatch, tmp_path):
     )
 
 
+def test_a_recording_that_was_left_out_says_nothing_of_the_dataset(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for number, name in enumerate("ab"):
+        write_piper(data / f"{name}.hdf5", episodes=1, first=number, lengths=12)
+    (data / "bad.hdf5").write_bytes(b"no recording")
+    convert(data, tmp_path / "out", make_job(), skip_bad=True)
+    options = VerifyOptions(sources=(data,), frames=0)
+    report = verify(tmp_path / "out", options)
+    assert report.verdict == "verified"
+    assert report.not_looked_at == (
+        "recordings: bad.hdf5 was left out when the dataset was made",
+    )
+    # what the dataset was made of is another matter, whatever it says
+    (data / "b.hdf5").write_bytes(b"no recording")
+    entry = {"source": "b.hdf5", "episode": None, "reason": ""}
+    edit_json(
+        tmp_path / "out" / PROVENANCE,
+        lambda document: document["left_out"].append(entry),
+    )
+    report = verify(tmp_path / "out", options)
+    assert report.verdict == "not verified"
+    assert {"recording-unreadable", "recording-missing"} <= set(codes(report))
+
+
 def test_a_source_that_leads_out_is_not_followed(copy, tmp_path, monkeypatch):
     case = copy()
     (tmp_path / "work").mkdir()

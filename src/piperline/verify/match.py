@@ -1,7 +1,7 @@
 """Which recorded episode each episode was made from: as it is told, else by the rows."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,31 @@ def match(
         for episode in missing:
             found[episode] = by_rows.find(episode)
     return found
+
+
+def left_out(made: Mapping[str, Any], episodes: int) -> frozenset[str]:
+    """The file names of the recordings that were left out of a dataset, with all that they hold.
+
+    Args:
+        made: how the dataset was made; see `seal.provenance`.
+        episodes: how many it has.
+    """
+    entries = made.get("left_out")
+    left = [
+        entry.get("source")
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    ]
+    used = [source for source, _ in sources_of(made, episodes)]
+    return _file_names(left) - _file_names(used)
+
+
+def _file_names(sources: Iterable[object]) -> frozenset[str]:
+    return frozenset(
+        source.rpartition("/")[2]
+        for source in sources
+        if isinstance(source, str)
+    )
 
 
 def _as_told(

@@ -1,7 +1,7 @@
 """verify: a dataset against its seal, in itself, and against its recordings."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from piperline.edits.recorded import edits_of, told
 from piperline.errors import (
     DatasetError,
     Place,
+    RecordingError,
     UnsupportedVersion,
 )
 from piperline.finding import Finding
@@ -28,10 +29,11 @@ from piperline.seal.seal import (
     sources_of,
 )
 from piperline.seal.signature import fingerprint, signer
+from piperline.text import printable
 from piperline.verify.compare import Comparison, asked_by, unreadable
 from piperline.verify.decoded import DecodedFrames
 from piperline.verify.itself import check_itself
-from piperline.verify.match import match
+from piperline.verify.match import left_out, match
 from piperline.verify.progress import Tally, Watcher
 from piperline.verify.recorded import Bad, RecordedEpisode, Sources
 from piperline.verify.report import Looked, Passed, Size, Strip, VerifyReport
@@ -254,8 +256,22 @@ class _Verification:
         for error in sources.problems:
             if named and not sources.episodes:
                 raise error
-            self._findings.append(unreadable(error, error.place))
+            self._note_problem(error, left_out(made, len(contents.episodes)))
         self._compare(contents, sources, made, named=named)
+
+    def _note_problem(
+        self, error: RecordingError, left_out: Collection[str]
+    ) -> None:
+        """A recording cannot be read: no wonder where it was left out for that."""
+        file = error.place and error.place.file
+        name = Path(file).name if file else ""
+        if name in left_out:
+            reason = (
+                f"recordings: {name} was left out when the dataset was made"
+            )
+            self._not_looked_at.append(printable(reason))
+        else:
+            self._findings.append(unreadable(error, error.place))
 
     def _compare(
         self,
