@@ -2,8 +2,6 @@
 
 import contextlib
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from piperline.convert.assemble import (
     Made,
@@ -23,8 +21,7 @@ _AT_ONCE = 4
 class EarlyAssembly:
     """Writes the episodes of a plan, in order, as far as they are staged.
 
-    So that on many CPUs little is left to do for one process when all is encoded. A context
-    manager: when left, what did not get a name is removed.
+    So that on many CPUs little is left to do for one process when all is encoded.
 
     Args:
         staging: where the episodes are.
@@ -42,17 +39,6 @@ class EarlyAssembly:
         self._begun = self._over = False
         self._wanted: PlannedEpisode | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._give_up()
-
     def have(self, episodes: Iterable[PlannedEpisode]) -> None:
         """Take note of episodes that are staged already; they are written with those that come."""
         self._staged.update(episode.key for episode in episodes)
@@ -67,7 +53,7 @@ class EarlyAssembly:
             for _ in range(_AT_ONCE):
                 self._step()
         except (OSError, PiperlineError):
-            self._give_up()
+            self.close()
 
     def finish(self, plan: Plan) -> Made | None:
         """Write what is left, when all episodes are staged.
@@ -80,9 +66,17 @@ class EarlyAssembly:
             episodes failed, or something went wrong before.
         """
         if plan is not self._plan or self._over:
-            self._give_up()
+            self.close()
             return None
         return all_done(self._steps)
+
+    def close(self) -> None:
+        """Remove what was written, unless it has got another name."""
+        self._over = True
+        # of what goes wrong when files are closed, nothing is kept
+        with contextlib.suppress(OSError, PiperlineError):
+            self._steps.close()
+        remove(self.folder)
 
     def _step(self) -> None:
         wanted = self._wanted
@@ -90,10 +84,3 @@ class EarlyAssembly:
         if not self._over and (at_hand or not self._begun):
             self._begun = True
             self._wanted = next(self._steps)
-
-    def _give_up(self) -> None:
-        self._over = True
-        # of what goes wrong when files are closed, nothing is kept
-        with contextlib.suppress(OSError, PiperlineError):
-            self._steps.close()
-        remove(self.folder)

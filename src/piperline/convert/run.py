@@ -202,7 +202,8 @@ def convert(
             replaces = check_free(output, overwrite=overwrite)
         reviewer = _reviewer(plan, review) if review else None
         reused = sum(staging.is_staged(episode) for episode in plan.episodes)
-        early = stack.enter_context(EarlyAssembly(staging, plan))
+        early = EarlyAssembly(staging, plan)
+        stack.callback(early.close)
         plan = _stage(
             plan,
             staging,
