@@ -97,7 +97,7 @@ def assemble(
         folder = dataset_folder(staging)
         made = write_dataset(staging, plan, folder, standing)
     schema, known = made
-    write_whole(staging.plan_file, plan.to_json())
+    staging.note_plan(plan)
     write_whole(staging.published_file, identity(folder))
     publish(folder, output, replaces=replaces, known=known)
     return schema

@@ -66,6 +66,7 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.plan_file = root / PLAN
+        self._noted: Plan | None = None
         self.published_file = root / "published"
         self.lock_file = root / "lock"
 
@@ -88,10 +89,16 @@ class Staging:
 
         So is what a process that was killed had put together of its dataset.
         """
-        write_whole(self.plan_file, plan.to_json())
+        self.note_plan(plan)
         self.keep_only({episode.key for episode in plan.episodes})
         for path in self.root.glob("dataset-*"):
             remove(path)
+
+    def note_plan(self, plan: Plan) -> None:
+        """Take down the plan, unless it is the one that this has just taken down."""
+        if plan is not self._noted:
+            write_whole(self.plan_file, plan.to_json())
+            self._noted = plan
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Remove what was staged for other settings, or of recordings that have changed."""

@@ -168,15 +168,15 @@ class DatasetFolder:
         Raises:
             DatasetError: as for `path`, or a line is not a JSON object.
         """
+        file_path = self.root / path  # made once: lines are many
         name = Path(path).name
         with self.open(path, _LARGEST_TABLE) as file:
             for number, line in enumerate(
                 iter(lambda: file.readline(_LONGEST_LINE), b""), 1
             ):
                 if line.strip():
-                    yield self._row(
-                        path, f"line {number}", line, f"line {number} of {name}"
-                    )
+                    where = f"line {number}"
+                    yield _row(file_path, where, line, f"{where} of {name}")
 
     def line_at(self, path: Path | str, offset: int) -> Values:
         """The object of the line that begins at byte `offset` of a JSON lines file.
@@ -188,21 +188,9 @@ class DatasetFolder:
             file.seek(offset)
             line = file.readline(_LONGEST_LINE)
         where = f"the line at byte {offset}"
-        return self._row(path, where, line, f"{where} of {Path(path).name}")
-
-    def _row(
-        self, path: Path | str, where: str, line: bytes, name: str
-    ) -> Values:
-        place = Place(file=self.root / path)
-        row = _parsed(line, where, self.root / path)
-        if not isinstance(row, dict):
-            raise DatasetError(
-                f"{where} is not a JSON object",
-                place=place,
-                expected="a JSON object: {...}",
-                found=f"a {type(row).__name__}",
-            )
-        return Values(row, name, place)
+        return _row(
+            self.root / path, where, line, f"{where} of {Path(path).name}"
+        )
 
     def check_links(self) -> None:
         """See that no link below the folder leads out of it, or nowhere.
@@ -309,6 +297,18 @@ def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "a pipe"
     return "a device or socket"
+
+
+def _row(path: Path, where: str, line: bytes, name: str) -> Values:
+    place, row = Place(file=path), _parsed(line, where, path)
+    if not isinstance(row, dict):
+        raise DatasetError(
+            f"{where} is not a JSON object",
+            place=place,
+            expected="a JSON object: {...}",
+            found=f"a {type(row).__name__}",
+        )
+    return Values(row, name, place)
 
 
 def _parsed(data: bytes, where: str, path: Path) -> object:
