@@ -10,6 +10,7 @@ import pytest
 
 from piperline.convert.early import EarlyAssembly
 from piperline.convert.job import make_job
+from piperline.convert.plan import load_plan
 from piperline.convert.pool import WorkerPool, _ordered
 from piperline.convert.progress import Progress
 from piperline.convert.run import convert, plan_run
@@ -153,6 +154,20 @@ def test_what_goes_wrong_meanwhile_is_tried_again(
     assert made(recording, tmp_path / "out") == late
     assert told
     assert not work_folder(tmp_path / "out").exists()
+
+
+def test_a_plan_that_has_lost_an_episode_is_taken_down_again(
+    recording, tmp_path
+):
+    plan = plan_run(recording, make_job())
+    left = plan.without(plan.episodes[1].key, "a bad image")
+    with staging_area(tmp_path / "out", plan) as staging:
+        assert load_plan(staging.plan_file) == plan
+        written = staging.plan_file.stat()
+        staging.note_plan(plan)
+        assert staging.plan_file.stat() == written
+        staging.note_plan(left)
+        assert load_plan(staging.plan_file) == left
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])

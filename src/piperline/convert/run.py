@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -213,12 +213,13 @@ def convert(
             watch=watch,
             skip_bad=skip_bad,
         )
-        judging = reviewer.judging(plan, staging) if reviewer else _no_review()
-        found = stack.enter_context(judging)
+        found = None
+        if reviewer:
+            found = stack.enter_context(reviewer.judging(plan, staging))
         made = assemble(staging, plan, output, replaces=replaces, early=early)
         # The dataset has its name: whatever a detector does, it is there.
         try:
-            reviewed = found()
+            reviewed = found() if found else None
         finally:
             staging.remove()
     unseen = _not_reviewed(plan, output) if reviewer and not reviewed else ()
@@ -288,11 +289,6 @@ def _stage(
     plan = without_failures(plan, failures, skip_bad=skip_bad)
     counter.assembling()
     return plan
-
-
-@contextlib.contextmanager
-def _no_review() -> "Iterator[Callable[[], Reviewed | None]]":
-    yield lambda: None
 
 
 def _reviewer(plan: Plan, folder: Path) -> "Reviewer":
