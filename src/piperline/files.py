@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -269,12 +269,16 @@ def read_json(path: Path, largest: int = LARGEST_DOCUMENT) -> Any:  # noqa: ANN4
         raise ValueError("it is nested too deep") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file that is there whole or not at all; `text` may come in pieces."""
+    pieces = (text,) if isinstance(text, str) else text
     own = path.with_name(f".{path.name}.{own_name()}")
     try:
         with _writing(path):
-            own.write_text(text, encoding="utf-8", errors="surrogatepass")
+            with own.open(
+                "w", encoding="utf-8", errors="surrogatepass"
+            ) as file:
+                file.writelines(pieces)
             sync(own)
         own.replace(path)
     finally:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-_HELD = 16 << 20
+_HELD = 4 << 20
 """Bytes up to which an array is simply in memory: 36,000 s of one number at 30 Hz are 4 MB."""
 BLOCK = 1 << 18
 """Rows that are taken at a time where a step makes copies."""

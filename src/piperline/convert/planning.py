@@ -44,6 +44,9 @@ from piperline.recordings.images import CameraHeader
 from piperline.recordings.limits import MOST_DEATHS
 from piperline.text import printable
 
+_COMMON = ("file", "source", "task", "cameras", "beside", "spans")
+"""Of an episode, what it may have in common with the one before."""
+
 
 class Looker(Protocol):
     """Looks at recordings; see `WorkerPool.look`."""
@@ -386,7 +389,8 @@ class _Planner:
                 else (*message.unused, *message.notes)
             )
             self.notes += [note for note in notes if note not in self.notes]
-            self.planned.append(message.episode)
+            before = self.planned[-1:]
+            self.planned.append(_sharing(message.episode, *before))
         except LayoutMismatch as error:
             self._problem(error)
 
@@ -413,6 +417,21 @@ def _left_out(error: PiperlineError) -> LeftOut:
         printable(place.episode) if place.episode else None,
         brief(error),
     )
+
+
+def _sharing(
+    episode: PlannedEpisode, before: PlannedEpisode | None = None
+) -> PlannedEpisode:
+    """An episode that shares what it has in common with the one before.
+
+    A message brings all of it anew: most of what a plan of many episodes would hold in memory.
+    """
+    same = {
+        name: getattr(before, name)
+        for name in _COMMON
+        if before and getattr(before, name) == getattr(episode, name)
+    }
+    return replace(episode, **same)
 
 
 def _same_cameras(

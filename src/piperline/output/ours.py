@@ -4,8 +4,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from piperline.errors import DatasetError, OutputExists, Place
@@ -15,6 +13,7 @@ from piperline.process import usable_cpus
 from piperline.seal.digests import file_digest
 from piperline.seal.seal import FileSeal, Seal, is_sealed
 from piperline.text import printable
+from piperline.threads import in_threads
 
 _SHARD = "meta/shard.json"  # see piperline.cluster.shards
 _SHOWN = 10
@@ -85,25 +84,19 @@ def check_rows(root: Path) -> None:
 def _check_read(root: Path, seals: dict[str, FileSeal], watch: Watch) -> None:
     """See that files have the bytes that were sealed."""
     total, done, foreign = sum(seal.bytes for seal in seals.values()), 0, []
-    names = list(seals)
-    batches = [
-        names[first : first + _BATCH] for first in range(0, len(names), _BATCH)
-    ]
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for batch, digests in zip(
-            batches, pool.map(partial(_digests, root), batches), strict=True
-        ):
-            for name, digest in zip(batch, digests, strict=True):
-                if digest != seals[name].sha256:
-                    foreign.append(name)
-                done += seals[name].bytes
-            watch(done, total)
+    digests = in_threads(
+        lambda name: file_digest(root / name),
+        seals,
+        usable_cpus(),
+        batch=_BATCH,
+    )
+    for (name, seal), digest in zip(seals.items(), digests, strict=True):
+        if digest != seal.sha256:
+            foreign.append(name)
+        done += seal.bytes
+        watch(done, total)
     if foreign:
         raise _not_ours(root, foreign)
-
-
-def _digests(root: Path, names: list[str]) -> list[str]:
-    return [file_digest(root / name) for name in names]
 
 
 def state(root: Path) -> str:

@@ -65,17 +65,21 @@ class Contents:
         name = self._reader.data_path(episode)
         return ParquetRows(DatasetFolder(self.root).path(name)).all()
 
-    def span(
-        self,
-        episode: int,
-        camera: str,
-    ) -> tuple[Path, int]:
+    def place(self, episode: int, camera: str) -> tuple[str, int]:
+        """The video file of an episode below the dataset, and the number of its first frame there.
+
+        Raises:
+            DatasetError: it would lie outside of the dataset.
+        """
+        return self._reader.span(episode, camera)
+
+    def span(self, episode: int, camera: str) -> tuple[Path, int]:
         """The video file of an episode, and the number of its first frame there.
 
         Raises:
             DatasetError: it would lie outside of the dataset.
         """
-        name, first = self._reader.span(episode, camera)
+        name, first = self.place(episode, camera)
         return self.root / name, first
 
     def data_path(self, episode: int) -> Path:

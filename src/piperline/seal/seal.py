@@ -6,9 +6,10 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from piperline.process import usable_cpus
 from piperline.seal.contents import Contents, files_below
 from piperline.seal.digests import file_digest
 from piperline.text import natural_key
+from piperline.threads import batches, in_threads
 from piperline.video.digests import frames_digest, payloads_digest
 from piperline.video.encoder import LIBRARY
 from piperline.video.mp4 import read_track
@@ -36,9 +38,11 @@ _FORM = 1
 _GROOT = frozenset({STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE})
 _OWN = frozenset({str(SEAL), str(SIGNATURE)})
 _SETTINGS = ("made_by", "format", "video", "fps", "size")
+_BATCH = 32
+"""Files or episodes that are handed to a thread together where most are known; or are text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileSeal:
     """A sealed file: its SHA-256, hexadecimal, and its bytes."""
 
@@ -46,7 +50,7 @@ class FileSeal:
     bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EpisodeSeal:
     """A sealed episode.
 
@@ -85,8 +89,8 @@ class Seal:
         document = {
             "seal": _FORM,
             "made_from": self.made_from,
-            "files": {name: vars(file) for name, file in self.files.items()},
-            "episodes": [vars(episode) for episode in self.episodes],
+            "files": self.files,
+            "episodes": self.episodes,
             "verdict": self.verdict,
         }
         document["digest"] = _digest(document)
@@ -149,37 +153,72 @@ class Seal:
         return seal
 
 
-def _text(document: Mapping[str, Any]) -> str:
-    """The JSON of a seal, a line for each file and for each episode.
+def _plain(entry: FileSeal | EpisodeSeal) -> dict[str, Any]:
+    """The seal of a file or of an episode as JSON has it."""
+    return {name: getattr(entry, name) for name in entry.__slots__}
+
+
+_line = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+_sorted = json.JSONEncoder(sort_keys=True, default=_plain).encode
+
+
+def _text(document: Mapping[str, Any]) -> Iterator[str]:
+    """The JSON of a seal in pieces, a line for each file and for each episode.
 
     Python's own indenting takes seconds for 10,000 episodes.
     """
-    parts = []
+    before = "{\n"
     for key, value in document.items():
+        yield f"{before} {_line(key)}: "
+        before = ",\n"
         if key == "files":
-            lines = [
-                f"{_line(name)}: {_line(entry)}"
-                for name, entry in value.items()
-            ]
-            text = "{\n  " + ",\n  ".join(lines) + "\n }"
+            files = (f"{_line(name)}: {_line(value[name])}" for name in value)
+            yield from _joined("{\n  ", files, ",\n  ", "\n }")
         elif key == "episodes":
-            text = "[\n  " + ",\n  ".join(map(_line, value)) + "\n ]"
+            yield from _joined("[\n  ", map(_line, value), ",\n  ", "\n ]")
         else:
-            text = _line(value)
-        parts.append(f" {_line(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+            yield _line(value)
+    yield "\n}\n"
 
 
-_line = json.JSONEncoder(ensure_ascii=False).encode
+def _digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of the JSON of a seal with sorted keys."""
+    digest = hashlib.sha256()
+    before = "{"
+    for key, value in sorted(document.items()):
+        digest.update(f"{before}{_sorted(key)}: ".encode())
+        before = ", "
+        for piece in _pieces(value):
+            digest.update(piece.encode())
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def _pieces(value: object) -> Iterator[str]:
+    """The JSON of a value with sorted keys, some entries at a time: there may be many."""
+    if isinstance(value, Mapping):
+        members = batches(sorted(value.items()), _BATCH)
+        texts = (_sorted(dict(some))[1:-1] for some in members)
+        return _joined("{", texts, ", ", "}")
+    if isinstance(value, list | tuple):
+        texts = (_sorted(some)[1:-1] for some in batches(value, _BATCH))
+        return _joined("[", texts, ", ", "]")
+    return iter([_sorted(value)])
+
+
+def _joined(
+    opening: str, texts: Iterable[str], between: str, closing: str
+) -> Iterator[str]:
+    yield opening
+    before = ""
+    for text in texts:
+        yield before + text
+        before = between
+    yield closing
 
 
 def _is_below(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/")
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -225,6 +264,8 @@ class KnownSeals:
 _NOTHING = KnownSeals()
 _Clip = tuple[int, str, int]
 """An episode, the feature key of a camera, and the first frame in the video."""
+_VideoFile = tuple[str, list[_Clip]]
+"""Its path below the dataset, and the clips in it."""
 
 
 def is_sealed(name: str, version: str) -> bool:
@@ -249,19 +290,34 @@ def write_seal(
         DatasetError: it cannot be read; or a clip is not what it was when it was sealed.
     """
     contents = Contents.open(root)
-    names = [str(path) for path in files_below(root)]
-    sealed = [name for name in names if is_sealed(name, contents.info.version)]
     made = provenance(root)
     settings = {key: made[key] for key in _SETTINGS if key in made}
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        hashed = {**known.taken, **known.written}
-        unread = [name for name in sealed if name not in hashed]
-        seals = pool.map(lambda name: _file_seal(root / name), unread)
-        hashed |= zip(unread, seals, strict=True)
-        files = {name: hashed[name] for name in sealed}
-        episodes = _episode_seals(contents, made, known, pool)
+    files = _file_seals(root, contents.info.version, known)
+    episodes = _episode_seals(contents, made, known)
     made_from = {**settings, "sealed_by": f"piperline {__version__}, {LIBRARY}"}
     Seal(made_from, files, episodes, verdict).to_disk(root)
+
+
+def _file_seals(
+    root: Path, version: str, known: KnownSeals
+) -> dict[str, FileSeal]:
+    """The seal of each file; those that are not known are read."""
+    names = [
+        name
+        for path in files_below(root)
+        if is_sealed(name := str(path), version)
+    ]
+
+    def told(name: str) -> FileSeal | None:
+        return known.written.get(name) or known.taken.get(name)
+
+    read = in_threads(
+        lambda name: _file_seal(root / name),
+        (name for name in names if not told(name)),
+        usable_cpus(),
+        batch=_BATCH,
+    )
+    return {name: told(name) or next(read) for name in names}
 
 
 def _file_seal(path: Path) -> FileSeal:
@@ -269,52 +325,66 @@ def _file_seal(path: Path) -> FileSeal:
 
 
 def _episode_seals(
-    contents: Contents,
-    made: Mapping[str, Any],
-    known: KnownSeals,
-    pool: ThreadPoolExecutor,
+    contents: Contents, made: Mapping[str, Any], known: KnownSeals
 ) -> tuple[EpisodeSeal, ...]:
     for place, clip in known.clips.items():
         if known.packets.get(place, clip.packets) != clip.packets:
             raise _changed(clip)
-    by_file: dict[Path, list[_Clip]] = {}
     numbers = range(len(known.episodes), len(contents.episodes))
-    for episode in numbers:
-        for key in contents.cameras:
-            path, first = contents.span(episode, key)
-            by_file.setdefault(path, []).append((episode, key, first))
-    digests: dict[tuple[int, str], str] = {}
-    for found in pool.map(
-        lambda path: _file_digests(contents, known, path, by_file[path]),
-        by_file,
+    batch = _BATCH if known.packets or known.clips else 1
+    files = (_files_of(contents, key, numbers) for key in contents.cameras)
+    packets: dict[str, list[str]] = {key: [] for key in contents.cameras}
+    for key, digests in in_threads(
+        lambda file: _file_digests(contents, known, *file),
+        chain.from_iterable(files),
+        usable_cpus(),
+        batch=batch,
     ):
-        digests |= found
+        packets[key] += digests
+    rows = _rows_digests(contents, known, numbers)
     sources = sources_of(made, len(contents.episodes))
-    # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
-    alone = contents.info.version == "v3.0"
-    told = dict(enumerate(known.rows))
-    rows = (map if alone else pool.map)(
-        lambda episode: (
-            told.get(episode) or rows_digest(contents.rows(episode))
-        ),
-        numbers,
-    )
     read = (
         EpisodeSeal(
             contents.episodes[episode].length,
             digest,
-            {key: digests[episode, key] for key in contents.cameras},
+            dict(zip(packets, of_cameras, strict=True)),
             *sources[episode],
         )
-        for episode, digest in zip(numbers, rows, strict=True)
+        for episode, digest, *of_cameras in zip(
+            numbers, rows, *packets.values(), strict=True
+        )
     )
     return (*known.episodes, *read)
 
 
+def _rows_digests(
+    contents: Contents, known: KnownSeals, numbers: range
+) -> Iterator[str]:
+    """The SHA-256 of the rows of each episode."""
+
+    def of(episode: int) -> str:
+        told = known.rows[episode] if episode < len(known.rows) else None
+        return told or rows_digest(contents.rows(episode))
+
+    # The reader of v3.0 holds a file open, whose episodes it reads one after the other.
+    if contents.info.version == "v3.0":
+        return map(of, numbers)
+    return in_threads(of, numbers, usable_cpus(), batch=_BATCH)
+
+
+def _files_of(
+    contents: Contents, key: str, numbers: range
+) -> Iterator[_VideoFile]:
+    """The video files of a camera, in order, and the clips in each."""
+    spans = ((number, *contents.place(number, key)) for number in numbers)
+    for name, clips in groupby(spans, key=itemgetter(1)):
+        yield name, [(number, key, first) for number, _, first in clips]
+
+
 def _file_digests(
-    contents: Contents, known: KnownSeals, path: Path, clips: Sequence[_Clip]
-) -> dict[tuple[int, str], str]:
-    """The SHA-256 of the packets of the clips in a file, by number of the episode and feature key.
+    contents: Contents, known: KnownSeals, name: str, clips: Sequence[_Clip]
+) -> tuple[str, list[str]]:
+    """A camera; and the SHA-256 of the packets of its clips in a file.
 
     They are not read where the file was taken over whole, nor where they were hashed while they
     were written; else by byte ranges where that is possible: `verify` asks FFmpeg, so what it finds
@@ -323,25 +393,27 @@ def _file_digests(
     Raises:
         DatasetError: the video cannot be read, or a clip is not what was sealed.
     """
-    sealed = {
-        (episode, key): known.clips.get((episode, key))
-        for episode, key, _ in clips
+    key = clips[0][1]
+    places = [(episode, key) for episode, _, _ in clips]
+    held = {
+        place: known.clips[place].packets
+        for place in places
+        if place in known.clips
     }
-    held = {place: clip.packets for place, clip in sealed.items() if clip}
-    taken = str(path.relative_to(contents.root)) in known.taken
+    taken = name in known.taken
     if taken and len(held) == len(clips):
-        return held
-    found = _packets_of_file(contents, known, path, clips)
+        return key, list(held.values())
+    found = _packets_of_file(contents, known, name, clips)
     if taken:
-        return found | held
-    for place, clip in sealed.items():
-        if clip and found[place] != clip.packets:
-            raise _changed(clip)
-    return found
+        found |= held
+    for place, sealed in held.items():
+        if found[place] != sealed:
+            raise _changed(known.clips[place])
+    return key, [found[place] for place in places]
 
 
 def _packets_of_file(
-    contents: Contents, known: KnownSeals, path: Path, clips: Sequence[_Clip]
+    contents: Contents, known: KnownSeals, name: str, clips: Sequence[_Clip]
 ) -> dict[tuple[int, str], str]:
     """The SHA-256 of the packets of the clips in a file that was written."""
     found = {
@@ -351,7 +423,7 @@ def _packets_of_file(
     }
     if len(found) == len(clips):
         return found
-    track = read_track(path, contents.info.fps)
+    track = read_track(contents.root / name, contents.info.fps)
     for episode, key, first in clips:
         length = contents.episodes[episode].length
         piece = track and track.piece(first, length)

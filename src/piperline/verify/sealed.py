@@ -1,7 +1,6 @@
 """A dataset against its seal: which file, which episode and which camera changed."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from piperline.errors import DatasetError, Place
@@ -11,6 +10,7 @@ from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
 from piperline.seal.digests import file_digest
 from piperline.seal.seal import Seal, packets_of
+from piperline.threads import in_threads
 from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
 
@@ -35,13 +35,12 @@ def check_seal(
     """
     progress.begin("seal", sum(file.bytes for file in seal.files.values()))
     found: dict[str, str | None] = {}
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        digests = pool.map(lambda name: _digest(root / name), seal.files)
-        for (name, file), digest in zip(
-            seal.files.items(), digests, strict=True
-        ):
-            found[name] = digest
-            progress.moved(file.bytes)
+    digests = in_threads(
+        lambda name: _digest(root / name), seal.files, usable_cpus()
+    )
+    for (name, file), digest in zip(seal.files.items(), digests, strict=True):
+        found[name] = digest
+        progress.moved(file.bytes)
     changed: list[str] = []
     findings: list[Finding] = []
     for name, sealed in seal.files.items():
@@ -54,6 +53,8 @@ def check_seal(
             findings.append(_link(root / name))
         elif found[name] != sealed.sha256:
             changed.append(name)
+    if not changed:
+        return findings
     parts = _Parts(seal, contents)
     for name in changed:
         findings += parts.what_changed(root / name, seal.files[name].bytes)

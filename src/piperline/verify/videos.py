@@ -1,7 +1,6 @@
 """The videos of a dataset in themselves: there, whole, as many frames as rows, and they decode."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from piperline.features import Feature
 from piperline.finding import Finding
 from piperline.process import usable_cpus
 from piperline.seal.contents import Contents
+from piperline.threads import in_threads
 from piperline.verify.decoded import DecodedFrames
 from piperline.verify.progress import Tally
 from piperline.verify.report import Looked
@@ -109,10 +109,9 @@ def check_videos(
     def look(file: SpannedVideo) -> list[Finding]:
         return _look(contents, file, ends)
 
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for findings in pool.map(look, files):
-            looked.videos += 1
-            yield from findings
+    for findings in in_threads(look, files, usable_cpus()):
+        looked.videos += 1
+        yield from findings
 
 
 def check_the_rest(
@@ -143,10 +142,9 @@ def check_the_rest(
         missing = decoded.missing(file.path, numbers)
         return _decode(file, fps, missing, decoded), len(missing)
 
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for findings, count in pool.map(decode, files):
-            progress.moved(count)
-            yield from findings
+    for findings, count in in_threads(decode, files, usable_cpus()):
+        progress.moved(count)
+        yield from findings
 
 
 def _look(

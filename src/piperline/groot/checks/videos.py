@@ -1,7 +1,6 @@
 """Checks: the videos. The header of every file; a few decoded frames of some."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from piperline.groot.checks.reviewed import (
     check_still,
 )
 from piperline.signals.camera import CameraSignals, measure
+from piperline.threads import in_threads
 from piperline.video.decoder import decode_at, probe
 from piperline.video.file import VideoFile
 
@@ -81,16 +81,9 @@ def check_headers(subject: Subject) -> Iterator[Finding]:
             place,
             remedy="tell video_path there, or convert again",
         )
-    with ThreadPoolExecutor(_THREADS) as pool:
-        probed = list(
-            zip(
-                clips,
-                pool.map(_probe, clips),
-                strict=True,
-            )
-        )
     cameras: dict[str, list[tuple[VideoClip, VideoInfo]]] = {}
-    for clip, result in probed:
+    probed = in_threads(_probe, clips, _THREADS)
+    for clip, result in zip(clips, probed, strict=True):
         if isinstance(result, Finding):
             yield result
             continue
@@ -300,39 +293,37 @@ def check_images(subject: Subject) -> Iterator[Finding]:
     blue: dict[str, list[NDArray[np.float64]]] = {}
     still: dict[str, list[VideoClip]] = {}
     seen: dict[str, dict[int, CameraSignals]] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for clip, frames in zip(
-            chosen,
-            pool.map(_frames, chosen),
-            strict=True,
-        ):
-            place = Place(
-                file=clip.path, episode=str(clip.episode), camera=clip.camera
+    decoded = in_threads(_frames, chosen, _THREADS)
+    for clip, frames in zip(chosen, decoded, strict=True):
+        place = Place(
+            file=clip.path, episode=str(clip.episode), camera=clip.camera
+        )
+        if not frames:
+            message = "the video does not decode"
+            yield Finding(
+                "video-undecodable",
+                "error",
+                message,
+                place,
+                remedy="convert the episode again",
             )
-            if not frames:
-                message = "the video does not decode"
-                yield Finding(
-                    "video-undecodable",
-                    "error",
-                    message,
-                    place,
-                    remedy="convert the episode again",
-                )
-                continue
-            blue.setdefault(clip.camera, []).extend(
-                _colours(frame) for frame in frames
+            continue
+        blue.setdefault(clip.camera, []).extend(
+            _colours(frame) for frame in frames
+        )
+        signals = measure(frames, *frames[0].shape[:2])
+        seen.setdefault(clip.camera, {})[clip.episode] = signals
+        black = signals.mean < BLACK
+        if any(black) and not all(black):
+            message = (
+                f"{sum(black)} of the {len(black)} frames looked at are black"
             )
-            signals = measure(frames, *frames[0].shape[:2])
-            seen.setdefault(clip.camera, {})[clip.episode] = signals
-            black = signals.mean < BLACK
-            if any(black) and not all(black):
-                message = f"{sum(black)} of the {len(black)} frames looked at are black"
-                remedy = REMEDIES["picture-black"]
-                yield Finding(
-                    "picture-black", "warning", message, place, {}, remedy
-                )
-            if not any(black) and _frozen(frames) and _moves(subject, clip):
-                still.setdefault(clip.camera, []).append(clip)
+            remedy = REMEDIES["picture-black"]
+            yield Finding(
+                "picture-black", "warning", message, place, {}, remedy
+            )
+        if not any(black) and _frozen(frames) and _moves(subject, clip):
+            still.setdefault(clip.camera, []).append(clip)
     yield from check_pictures(subject, seen)
     for camera, suspects in still.items():
         others = [c for c in chosen if c.camera == camera and c not in suspects]
