@@ -34,6 +34,7 @@ FLOORS = (
     "errors",
     "forks",
     "process",
+    "threads",
     "memory",
     "garbage",
     "files",
