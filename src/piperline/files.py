@@ -198,16 +198,16 @@ def write_new(path: Path, data: bytes) -> None:
         own.unlink(missing_ok=True)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Give a file of ours a second name.
 
     It is copied where that cannot be: another file system, one without links, too many names. What
     belongs to somebody else is copied too: who may write into it is not for us to say.
     """
     try:
-        real, status = source, source.lstat()
+        real, status = source, os.lstat(source)
         if stat.S_ISLNK(status.st_mode):
-            real, status = source.resolve(), source.stat()
+            real, status = os.path.realpath(source), Path(source).stat()
         if status.st_uid == os.geteuid():
             os.link(real, target)
             return
@@ -219,9 +219,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     sync(target)
 
 
-def copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path | str, target: Path | str) -> None:
     """Copy the bytes of a file; blocks are shared where the file system can."""
-    with source.open("rb") as read, target.open("wb") as written:
+    with Path(source).open("rb") as read, Path(target).open("wb") as written:
         size, copied = os.fstat(read.fileno()).st_size, 0
         while copied < size:
             done = _copy_some(

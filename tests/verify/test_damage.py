@@ -32,7 +32,7 @@ def damaged(data, kind, chance):
 def test_damage_is_noticed(copy, video, version, kind):
     case = copy(video, version)
     chance = random.Random(f"{video} {version} {kind}")
-    names = [str(path) for path in files_below(case.root)]
+    names = list(files_below(case.root))
     sealed = [name for name in names if is_sealed(name, version)]
     for name in chance.sample(sealed, 8):
         whole = (case.root / name).read_bytes()

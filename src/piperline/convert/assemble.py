@@ -217,7 +217,7 @@ def _standing_files(
     if standing:
         root = f"{standing.dataset.root}/"
         for name, source in origins.files.items():
-            if str(source).startswith(root):
+            if source.startswith(root):
                 yield name
 
 

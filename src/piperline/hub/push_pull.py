@@ -227,8 +227,7 @@ def push_changes(root: Path, repo_id: str) -> PushedChanges:
             found=printable(min(there)),
             next_step="push to another --repo-id",
         )
-    names = [str(path) for path in files_below(root)]
-    meant = [name for name in names if not _is_temporary(name)]
+    meant = [name for name in files_below(root) if not _is_temporary(name)]
     found = difference(root, meant, there)
     with _hub(repo_id):
         commit = _commit(api, repo_id, root, found, len(dataset))

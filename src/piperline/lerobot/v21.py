@@ -66,13 +66,13 @@ class V21Writer(DatasetWriter):
     def _write(self, episode: EncodedEpisode) -> pa.Table:
         index = self._numbering.episodes
         where = {"episode_chunk": index // CHUNKS_SIZE, "episode_index": index}
-        targets = {
-            key: self._file(V21_VIDEO_PATH.format(video_key=key, **where))
+        names = {
+            key: V21_VIDEO_PATH.format(video_key=key, **where)
             for key in self._readers
         }
         self._lanes.do(
             lambda key: self._write_clip(
-                key, index, episode.clips[key], targets[key]
+                key, index, episode.clips[key], names[key]
             )
         )
         numbered = self._numbering.number(episode)
@@ -112,7 +112,7 @@ class V21Writer(DatasetWriter):
         return count
 
     def _take_file(self, dataset: "Dataset", name: str) -> None:
-        source = dataset.root / name
+        source = f"{dataset.root}/{name}"
         self._take_over(source, self._file(name))
         self.origins.files[name] = source
 
@@ -132,31 +132,28 @@ class V21Writer(DatasetWriter):
             row = {"subtask_index": index, "subtask": subtask}
             self._append(SUBTASKS, json.dumps(row, ensure_ascii=False) + "\n")
 
-    def _file(self, path: str) -> Path:
-        file, folder = self._root / path, path.rpartition("/")[0]
+    def _file(self, path: str) -> str:
+        folder = path.rpartition("/")[0]
         if folder not in self._folders:
-            make_below(self._root, file.parent)
+            make_below(self._root, self._root / folder)
             self._folders.add(folder)
-        return file
+        return f"{self._root}/{path}"
 
     def _append(self, path: Path, text: str) -> None:
         with (self._root / path).open("a", encoding="utf-8") as file:
             file.write(text)
 
-    def _take_over(self, source: Path, target: Path) -> None:
+    def _take_over(self, source: Path | str, target: str) -> None:
         take_over = link_or_copy if self._options.link else copy_file
         take_over(source, target)
 
-    def _write_clip(
-        self, key: str, index: int, clip: Clip, target: Path
-    ) -> None:
-        reader = self._readers[key]
+    def _write_clip(self, key: str, index: int, clip: Clip, name: str) -> None:
+        reader, target = self._readers[key], self._file(name)
         made: Written | Path | None = clip.path
         if clip.whole and reader.is_on_time(clip):
             self._take_over(clip.path, target)
         else:
-            made = cut(clip, target, reader)
-        name = str(target.relative_to(self._root))
+            made = cut(clip, Path(target), reader)
         self.origins.note(name, key, index, made)
 
 

@@ -216,7 +216,7 @@ class V30Writer(DatasetWriter):
         make_below(self._root, target.parent)
         take_over = link_or_copy if self._options.link else copy_file
         take_over(source, target)
-        self.origins.files[name] = source
+        self.origins.files[name] = str(source)
 
     def _write_rows(self) -> None:
         if not self._waiting:

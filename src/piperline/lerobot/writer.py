@@ -57,7 +57,7 @@ class Origins:
     """Where the videos of a new dataset come from.
 
     Attributes:
-        files: by path below the dataset: the file that it is, byte for byte.
+        files: by path below the dataset: the path of the file that it is, byte for byte.
         clips: of each episode, by feature key: the span of a video that it shows.
         written: by path below the dataset: what is in a file that was hashed while it was written.
         packets: by number of the episode and feature key: the SHA-256 of the packets of a clip in
@@ -66,7 +66,7 @@ class Origins:
         leading: how many episodes, from the first on, are those of another dataset, rows and all.
     """
 
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     clips: list[Mapping[str, Clip]] = field(default_factory=list)
     written: dict[str, Written] = field(default_factory=dict)
     packets: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Origins:
             made: what is in it, or which file it is; None where neither is known.
         """
         if isinstance(made, Path):
-            self.files[name] = made
+            self.files[name] = str(made)
         elif made is not None:
             self.written[name] = made
             for number, packets in enumerate(made.packets, first):

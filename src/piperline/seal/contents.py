@@ -99,18 +99,19 @@ class Contents:
         return self._reader.stats(episode)
 
 
-def files_below(root: Path) -> Iterator[Path]:
+def files_below(root: Path) -> Iterator[str]:
     """Every file and every link below `root`, relative to it, in order; links are not followed."""
     for folder, folders, names in os.walk(root):
         folders.sort()
         here = Path(folder)
         linked = [name for name in folders if (here / name).is_symlink()]
-        below = here.relative_to(root)
+        below = os.path.relpath(folder, root)
+        prefix = "" if below == "." else f"{below}/"
         for name in sorted((*names, *linked)):
-            yield below / name
+            yield prefix + name
 
 
-def is_special(root: Path, path: Path) -> bool:
+def is_special(root: Path, path: str) -> bool:
     """Whether `path`, relative to `root`, is neither file nor folder: a pipe would never end."""
     found = root / path
     return found.exists() and not found.is_file() and not found.is_dir()

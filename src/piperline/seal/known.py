@@ -54,9 +54,9 @@ def known_parts(datasets: Sequence[Dataset], origins: Origins) -> KnownSeals:
     packets = {place: held.packets for place, (_, held) in read.items()}
     return KnownSeals(
         taken={
-            name: files[str(path)]
+            name: files[path]
             for name, path in origins.files.items()
-            if str(path) in files
+            if path in files
         },
         written={
             name: FileSeal(made.sha256, made.bytes)
@@ -98,7 +98,7 @@ def _read_before(
         (number, key): (clip.path, clip.digests)
         for number, held in enumerate(origins.clips)
         for key, clip in held.items()
-        if clip.digests and clip.whole and clip.path in kept
+        if clip.digests and clip.whole and str(clip.path) in kept
     }
 
 

@@ -302,11 +302,7 @@ def _file_seals(
     root: Path, version: str, known: KnownSeals
 ) -> dict[str, FileSeal]:
     """The seal of each file; those that are not known are read."""
-    names = [
-        name
-        for path in files_below(root)
-        if is_sealed(name := str(path), version)
-    ]
+    names = [name for name in files_below(root) if is_sealed(name, version)]
 
     def told(name: str) -> FileSeal | None:
         return known.written.get(name) or known.taken.get(name)

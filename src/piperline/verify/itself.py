@@ -101,7 +101,7 @@ def _check_leftovers(
     for part in ("data", "videos"):
         for path in files_below(contents.root / part):
             whole = contents.root / part / path
-            if path.name.startswith(".") or _is_known(whole, used, real):
+            if whole.name.startswith(".") or _is_known(whole, used, real):
                 continue
             message = "the file belongs to no episode"
             remedy = "move it away"
