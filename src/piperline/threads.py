@@ -1,7 +1,7 @@
 """Threads that share work: in order, and not all at once, so that what waits takes no memory."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -19,7 +19,7 @@ def in_threads(
     threads: int,
     *,
     batch: int = 1,
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """What `work` makes of each item, in order.
 
     Args:

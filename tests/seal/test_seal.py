@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from piperline.convert.verdict import looked_at
 from piperline.episode import Digests
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
@@ -16,6 +17,7 @@ from piperline.lerobot.folder import leaves
 from piperline.seal.contents import Contents, files_below
 from piperline.seal.known import known_parts
 from piperline.seal.seal import (
+    LOOKED_AT,
     SEAL,
     FileSeal,
     Seal,
@@ -141,6 +143,33 @@ def test_what_is_no_seal(root, text):
     (root / SEAL).write_text(text)
     with pytest.raises(DatasetError, match="damaged, or was edited"):
         Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("size", [None, "7", [7], {}, 1.5])
+def test_a_size_that_is_none_is_damage(root, size):
+    seal = Seal.from_disk(root)
+    assert seal
+    replace(seal, files={"README.md": FileSeal("00" * 32, size)}).to_disk(root)
+    with pytest.raises(DatasetError, match="damaged, or was edited"):
+        Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "/a", "a/../../b"])
+def test_a_name_that_no_file_of_a_dataset_can_have_is_damage(root, name):
+    seal = Seal.from_disk(root)
+    assert seal
+    replace(seal, files={name: FileSeal("00" * 32, 7)}).to_disk(root)
+    with pytest.raises(DatasetError, match="damaged, or was edited"):
+        Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("proofs", [3, [None], [["a"]], [[float("inf"), 1, 2]]])
+def test_what_was_looked_at_is_not_known_where_the_seal_tells_nonsense(
+    root, proofs
+):
+    seal = Seal.from_disk(root)
+    assert seal
+    assert looked_at(replace(seal, verdict={LOOKED_AT: proofs})) is None
 
 
 def test_there_is_none(root):

@@ -6,6 +6,7 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -136,21 +137,38 @@ class Seal:
         seal = cls(
             document["made_from"],
             {
-                name: FileSeal(**entry)
+                name: _file_of(entry)
                 for name, entry in document["files"].items()
             },
             tuple(EpisodeSeal(**entry) for entry in document["episodes"]),
             document["verdict"],
         )
-        if not all(map(_is_below, seal.files)):
-            raise ValueError("it names files outside of the dataset")
-        if not all(
-            isinstance(episode.packets, dict) for episode in seal.episodes
-        ):
-            raise TypeError("the packets of an episode are no object")
-        if seal.verdict is not None and not isinstance(seal.verdict, dict):
-            raise TypeError("the verdict is no object")
+        _check_kinds(seal)
         return seal
+
+
+def _file_of(entry: dict[str, Any]) -> FileSeal:
+    sealed = FileSeal(**entry)
+    if not isinstance(entry["sha256"], str):
+        raise TypeError("the digest of a file is no text")
+    if not isinstance(entry["bytes"], int):
+        raise TypeError("the size of a file is no whole number")
+    return sealed
+
+
+def _check_kinds(seal: Seal) -> None:
+    """See that a seal from disk holds what its readers may go by: anybody can make its digest.
+
+    Raises:
+        ValueError: a name is none of a file below the dataset.
+        TypeError: a value is of another type.
+    """
+    if not all(map(_is_below, seal.files)):
+        raise ValueError("it names files outside of the dataset")
+    if not all(isinstance(episode.packets, dict) for episode in seal.episodes):
+        raise TypeError("the packets of an episode are no object")
+    if seal.verdict is not None and not isinstance(seal.verdict, dict):
+        raise TypeError("the verdict is no object")
 
 
 def _plain(entry: FileSeal | EpisodeSeal) -> dict[str, Any]:
@@ -218,7 +236,9 @@ def _joined(
 
 
 def _is_below(name: str) -> bool:
-    return not name.startswith("/") and ".." not in name.split("/")
+    os.fsencode(name)  # a ValueError where no file can have such a name
+    outside = name.startswith("/") or ".." in name.split("/")
+    return not outside and "\0" not in name
 
 
 @dataclass(frozen=True)
