@@ -558,6 +558,18 @@ def test_recordings_that_are_not_there_change_nothing(site):
     assert tree(site.out) == before
 
 
+@pytest.mark.parametrize("output", [".", "/", ".."])
+def test_a_dataset_that_is_named_without_its_name_is_refused(
+    site, output, monkeypatch
+):
+    monkeypatch.chdir(site.out)
+    before = tree(site.folder)
+    for run in (sync, preview):
+        with pytest.raises(UsageError, match="has no name of its own"):
+            run(site.data, Path(output), site.options())
+    assert tree(site.folder) == before
+
+
 def test_recordings_in_the_dataset_are_refused(site):
     shutil.copy(site.data / "b.hdf5", site.out)
     before = tree(site.out)
