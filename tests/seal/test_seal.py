@@ -145,7 +145,7 @@ def test_what_is_no_seal(root, text):
         Seal.from_disk(root)
 
 
-@pytest.mark.parametrize("size", [None, "7", [7], {}, 1.5])
+@pytest.mark.parametrize("size", [None, "7", [7], {}, 1.5, -1, 10**400])
 def test_a_size_that_is_none_is_damage(root, size):
     seal = Seal.from_disk(root)
     assert seal

@@ -43,6 +43,10 @@ _BATCH = 32
 """Files or episodes that are handed to a thread together where most are known; or are text."""
 
 
+_LARGEST = 2**63 - 1
+"""Bytes of a file, as far as the system can tell of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileSeal:
     """A sealed file: its SHA-256, hexadecimal, and its bytes."""
@@ -153,6 +157,8 @@ def _file_of(entry: dict[str, Any]) -> FileSeal:
         raise TypeError("the digest of a file is no text")
     if not isinstance(entry["bytes"], int):
         raise TypeError("the size of a file is no whole number")
+    if not 0 <= sealed.bytes <= _LARGEST:
+        raise ValueError("no file is of such a size")
     return sealed
 
 
