@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from piperline.errors import DatasetError
 from piperline.lerobot import Origins
 from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.folder import leaves
+from piperline.seal import seal as seal_module
 from piperline.seal.contents import Contents, files_below
+from piperline.seal.digests import file_digest
 from piperline.seal.known import known_parts
 from piperline.seal.seal import (
     LOOKED_AT,
@@ -117,6 +120,24 @@ def test_a_seal_tells_every_file_and_episode(root):
 def test_the_same_dataset_has_the_same_seal(root):
     before = (root / SEAL).read_bytes()
     (root / "meta/stats.json").write_text("{}")  # GR00T's, written later
+    write_seal(root)
+    assert (root / SEAL).read_bytes() == before
+
+
+def test_large_files_are_read_by_several_threads(tmp_path, monkeypatch):
+    episodes = [make_episode(tmp_path / "in", 0, 3)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    both = threading.Barrier(2, timeout=10)
+    waited = iter(range(2))  # the first two wait for each other
+
+    def read(path):
+        if next(waited, None) is not None:
+            both.wait()
+        return file_digest(path)
+
+    monkeypatch.setattr(seal_module, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(seal_module, "file_digest", read)
+    before = (root / SEAL).read_bytes()
     write_seal(root)
     assert (root / SEAL).read_bytes() == before
 

@@ -40,7 +40,7 @@ _GROOT = frozenset({STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE})
 _OWN = frozenset({str(SEAL), str(SIGNATURE)})
 _SETTINGS = ("made_by", "format", "video", "fps", "size")
 _BATCH = 32
-"""Files or episodes that are handed to a thread together where most are known; or are text."""
+"""Files or episodes that are handed to a thread together where most are small, known, or text."""
 
 
 _LARGEST = 2**63 - 1
@@ -337,9 +337,14 @@ def _file_seals(
         lambda name: _file_seal(root / name),
         (name for name in names if not told(name)),
         usable_cpus(),
-        batch=_BATCH,
+        batch=_batch(version),
     )
     return {name: told(name) or next(read) for name in names}
+
+
+def _batch(version: str) -> int:
+    """Files that a thread takes at once: those of v3.0 are few and large."""
+    return 1 if version == "v3.0" else _BATCH
 
 
 def _file_seal(path: Path) -> FileSeal:
@@ -353,7 +358,8 @@ def _episode_seals(
         if known.packets.get(place, clip.packets) != clip.packets:
             raise _changed(clip)
     numbers = range(len(known.episodes), len(contents.episodes))
-    batch = _BATCH if known.packets or known.clips else 1
+    some_known = known.packets or known.clips
+    batch = _batch(contents.info.version) if some_known else 1
     files = (_files_of(contents, key, numbers) for key in contents.cameras)
     packets: dict[str, list[str]] = {key: [] for key in contents.cameras}
     for key, digests in in_threads(
