@@ -61,7 +61,11 @@ def exclusive(
             fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputExists(
-                message, place=Place(file=file.parent), next_step=next_step
+                message,
+                place=Place(file=file.parent),
+                expected="no other process at work on it",
+                found=f"a lock on {printable(file.name)}",
+                next_step=next_step,
             ) from error
         yield
 
