@@ -235,11 +235,12 @@ def _range(numbers: range, dataset: Path) -> range:
     count = len(open_dataset(dataset))
     stop = count if numbers.stop < 0 else numbers.stop
     if numbers.start >= stop or stop > count:
+        first = numbers.start if numbers.start < count else 0
         raise UsageError(
             "a range names no episodes, or some that are not there",
             expected=f"numbers from 0 to {count - 1}; the end of a range is not in it",
             found=f"{numbers.start}:{numbers.stop if numbers.stop >= 0 else ''}",
-            next_step=f"write 0:{count} for all of them",
+            next_step=f"write {first}: for all from {first} to the last",
         )
     return range(numbers.start, stop)
 

@@ -118,7 +118,7 @@ def arguments(
     ):
         raise PiperlineError(
             f"a batch of {settings.batch} cannot be divided evenly among {settings.gpus} GPUs",
-            expected="1 GPU or more, and as many samples for each",
+            expected="1 GPU or more, and equally many samples on each",
             found=f"--batch {settings.batch} --gpus {settings.gpus}",
             next_step=(
                 "for example --batch "

@@ -1,5 +1,6 @@
 """Images of an episode on one sheet: people would rather look."""
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,8 +147,8 @@ def _no_layout(path: Path) -> LayoutMismatch:
         place=Place(file=path),
         expected=" or ".join(builtin_layouts()),
         found="other groups and datasets, or other shapes",
-        next_step="describe the file in a layout of its own and give --layout FILE; "
-        "`piperline layout show piper` prints one to start from",
+        next_step="describe the file in a layout of its own: "
+        f"piperline layout draft {printable(shlex.quote(str(path)))}",
     )
 
 

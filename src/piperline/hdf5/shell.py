@@ -188,7 +188,7 @@ class Shell:
                 argument,
                 expected="a group",
                 found=_kind(thing),
-                next_step=f"preview {argument}",
+                next_step=_look(thing, argument),
             )
         self.here = here
 
@@ -244,7 +244,7 @@ class Shell:
                 name,
                 expected="a dataset",
                 found=_kind(thing),
-                next_step=f"ls {name}",
+                next_step=_look(thing, name),
             )
         is_frame = re.fullmatch(r"-?\d+", selection) is not None
         if output:
@@ -329,6 +329,14 @@ def _kind(thing: Thing) -> str:
     if isinstance(thing, h5py.h5g.GroupID):
         return "a group"
     return "a dataset" if isinstance(thing, h5py.h5d.DatasetID) else "a type"
+
+
+def _look(thing: Thing, name: str) -> str:
+    """The command that shows what lies there."""
+    command = {"a group": "ls", "a dataset": "preview"}.get(
+        _kind(thing), "info"
+    )
+    return f"{command} {name}"
 
 
 def _member(thing: Thing, name: str) -> Member | None:

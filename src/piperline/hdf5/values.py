@@ -156,7 +156,7 @@ def _count(shape: tuple[int, ...], selection: Selection) -> int:
         raise RecordingError(
             f"there is no such part: {error}",
             expected=f"a part of the shape {shape}",
-            next_step="ask for a part that is there, such as NAME[0]",
+            next_step="preview NAME without brackets shows the first values",
         ) from error
 
 

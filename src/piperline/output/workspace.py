@@ -64,7 +64,6 @@ def exclusive(
                 message,
                 place=Place(file=file.parent),
                 expected="no other process at work on it",
-                found=f"a lock on {printable(file.name)}",
                 next_step=next_step,
             ) from error
         yield

@@ -199,7 +199,7 @@ def parse_layout(text: str, place: Place) -> Layout:
             f"the layout is not TOML: {error}",
             place=place,
             expected="TOML, as `piperline layout show piper` prints it",
-            next_step="correct the file at that line",
+            next_step="correct the file at that place",
         ) from error
     except ValidationError as error:
         problems = [
