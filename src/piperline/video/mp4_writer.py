@@ -169,7 +169,6 @@ def _verify(
                 "what was written is not what was read",
                 place=Place(file=path),
                 expected="the sizes, and the first and last frame, of each piece",
-                found="others",
                 next_step=SAME_AGAIN,
             )
     if written is None or len(written.sizes) != start:
