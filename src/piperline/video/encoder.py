@@ -120,6 +120,7 @@ class VideoWriter:
     ) -> None:
         self.frames = 0
         self._path, self._settings, self._fps = path, settings, fps
+        self._tick = Fraction(1, fps)
         self._stream: av.VideoStream | None = None
         self._container = av.open(
             str(path), "w", format="mp4", options=MP4_OPTIONS
@@ -148,7 +149,7 @@ class VideoWriter:
             raise ValueError("this writer keeps JPEG, it does not encode")
         if self._settings.pix_fmt == "yuv420p":
             picture = for_encoder(picture)
-        picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
+        picture.pts, picture.time_base = self.frames, self._tick
         self.frames += 1
         if self._stream is not None:
             self._encode(self._stream, picture)
@@ -167,10 +168,10 @@ class VideoWriter:
             )
             self._stream = cast("av.VideoStream", kept)
             # By default 1/90000, which not every rate divides.
-            self._stream.time_base = Fraction(1, self._fps)
+            self._stream.time_base = self._tick
         packet = av.Packet(data)
         packet.stream = self._stream
-        packet.time_base = Fraction(1, self._fps)
+        packet.time_base = self._tick
         packet.pts = packet.dts = self.frames
         packet.duration = 1
         packet.is_keyframe = True

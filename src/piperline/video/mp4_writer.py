@@ -94,9 +94,9 @@ def write_pieces(
         packets = tuple(_appended(pieces, target, whole))
         size = target.tell()
         target.flush()
+        _verify(path, pieces, fps)  # while it lies in memory
         # begin to bring it to the disk: nobody reads it again soon
         os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    _verify(path, pieces, fps)
     return Written(whole.hexdigest(), size, packets)
 
 
