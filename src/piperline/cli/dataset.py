@@ -120,7 +120,7 @@ def _not_one_output(output: Path | None, repo_id: str | None) -> UsageError:
             "no output given",
             expected=expected,
             found="neither",
-            next_step="add --output FOLDER, or --repo-id owner/name",
+            next_step="add --output FOLDER or --repo-id owner/name",
         )
     return UsageError(
         "two outputs given",
