@@ -1,14 +1,59 @@
 """Errors know their place, travel between processes and end with their exit code."""
 
+import ast
 import errno
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from piperline import errors
-from piperline.errors import BadEpisode, PiperlineError, Place, output_error
+from piperline.errors import (
+    BadEpisode,
+    DatasetError,
+    PiperlineError,
+    Place,
+    output_error,
+)
 from piperline.text import printable
+
+SOURCE = Path(errors.__file__).parent
+
+
+def without_next_step(path: Path) -> Iterator[str]:
+    """Where a module makes an error that does not say what to do; a DatasetError always does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(
+            node.func, ast.Name
+        ):
+            continue
+        kind = getattr(errors, node.func.id, None)
+        if not isinstance(kind, type) or not issubclass(kind, PiperlineError):
+            continue
+        named = {keyword.arg for keyword in node.keywords}
+        if not named & {"next_step", None} and not issubclass(
+            kind, DatasetError
+        ):
+            yield f"{path.name}:{node.lineno}"
+
+
+def test_every_error_is_made_with_a_next_step():
+    modules = SOURCE.rglob("*.py")
+    assert [
+        place for path in modules for place in without_next_step(path)
+    ] == []
+
+
+def test_an_error_without_a_next_step_is_seen(tmp_path):
+    module = tmp_path / "new.py"
+    module.write_text(
+        'UsageError("no", found="1")\n'
+        'UsageError("no", next_step="do")\n'
+        'DatasetError("no", expected="2", found="1")\n'
+        "Place()\n"
+    )
+    assert [*without_next_step(module)] == ["new.py:1"]
 
 
 def test_an_error_tells_all_it_knows():

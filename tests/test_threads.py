@@ -28,7 +28,6 @@ def test_items_are_taken_as_threads_become_free() -> None:
 
     assert [next(found) for _ in range(10)] == list(range(10))
     assert taken < 100
-    found.close()
 
 
 def test_several_threads_are_at_work() -> None:

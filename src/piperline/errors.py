@@ -155,6 +155,10 @@ FETCH_AGAIN = (
 )
 
 
+SAME_AGAIN = "run the same command again; check the disk if this comes again"
+"""What to do where what was written is not what was to be written."""
+
+
 class DatasetError(PiperlineError):
     """A LeRobot dataset on disk that cannot be read: somebody else's file, so all four lines count.
 
@@ -222,6 +226,22 @@ class HubError(PiperlineError):
     """The Hugging Face Hub refused, or cannot be reached."""
 
     exit_code = 8
+
+
+def check_workers(workers: int | None) -> None:
+    """See that there is to be a worker process, where a number of them is named.
+
+    Raises:
+        UsageError: there is to be none.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(
+            "there must be at least one worker process",
+            expected="--workers 1, or more",
+            found=f"--workers {workers}",
+            next_step="give --workers 1 or more, or leave the option out: "
+            "the CPUs then tell how many there are",
+        )
 
 
 _NO_ROOM = {

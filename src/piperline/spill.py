@@ -6,6 +6,8 @@ a full disk is an error, and not a signal in the middle of a sum.
 
 import os
 import tempfile
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +49,21 @@ def scratch(
     with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, size)
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))
+
+
+def stacked(arrays: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
+    """`count` arrays of one shape and type, one behind the other, as `np.stack` puts them.
+
+    Raises:
+        OSError: the disk is full.
+        StopIteration: there is none.
+    """
+    coming = iter(arrays)
+    first = next(coming)
+    whole = scratch((count, *first.shape), first.dtype)
+    for place, array in zip(whole, chain([first], coming), strict=True):
+        place[...] = array
+    return whole
 
 
 class SpilledRows:

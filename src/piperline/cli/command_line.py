@@ -51,8 +51,9 @@ def _check_pasted(tokens: Sequence[str]) -> None:
         if token.startswith(" ") and token.strip() in {"", "#"}:
             kept = " ".join(tokens[:index]) or "nothing"
             raise UsageError(
-                "the command was pasted with comments: a backslash continues a line only as its "
-                "last character",
+                "the command was pasted with comments behind its backslashes",
+                expected="a backslash as the last character of its line: only there does it "
+                "continue the line",
                 found=f"before the comment: {kept}",
                 next_step="remove each comment and the blanks before it, and paste the command "
                 "again, or write it in one line",

@@ -14,6 +14,7 @@ from piperline.cli.jobs import (
     NO_FLAGS,
     SLURM,
     ClusterFlags,
+    given_names,
     rank_review,
     report_launch,
     show_left_out,
@@ -26,7 +27,7 @@ from piperline.cli.reviewed import (
     note_lines,
     review_command,
 )
-from piperline.errors import HubError, OutputExists, UsageError
+from piperline.errors import HubError, OutputExists, UsageError, check_workers
 from piperline.text import few_of_each, message_of, plural, printable, size_text
 
 if TYPE_CHECKING:
@@ -75,14 +76,19 @@ def convert(
     out = Output(json_wanted=how.json)
     if how.push and not dataset.repo_id:
         raise UsageError(
-            "--push needs --repo-id", next_step="add --repo-id owner/name"
+            "--push needs --repo-id",
+            expected="the repository to upload to",
+            found="--push alone",
+            next_step="add --repo-id owner/name",
         )
     target = dataset.folder()
     _check_flags(how, cluster, slurm=slurm)
     if slurm and recorded.plan:
         raise UsageError(
             "--plan does not go with --slurm",
-            next_step="convert on one machine",
+            expected="a plan that one machine carries out",
+            found=f"--slurm --plan {printable(str(recorded.plan))}",
+            next_step="leave out --slurm",
         )
     if how.dry_run:
         _show_plan(out, inputs, recorded, dataset, how)
@@ -118,7 +124,9 @@ def _convert_on_slurm(
     if how.workers is None:
         raise UsageError(
             "among how many SLURM tasks is the work to be divided?",
-            next_step="give --workers N",
+            expected="a number of tasks, from 1",
+            found="no --workers",
+            next_step="add --workers 8, for example",
         )
     target = dataset.folder()
     review = (
@@ -170,11 +178,7 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
     Raises:
         UsageError: there is one, or there is to be no worker.
     """
-    if how.workers is not None and how.workers < 1:
-        raise UsageError(
-            "there must be at least one worker process",
-            found=f"--workers {how.workers}",
-        )
+    check_workers(how.workers)
     local = {
         "--push": how.push,
         "--no-resume": not how.resume,
@@ -182,15 +186,21 @@ def _check_flags(how: RunFlags, cluster: ClusterFlags, *, slurm: bool) -> None:
     local["--sign"] = bool(how.sign)
     given = [name for name, value in local.items() if value]
     if slurm and given:
-        push = "push the dataset when the jobs are done: piperline push"
+        push = (
+            "leave it out, and push the dataset when the jobs are done: "
+            "piperline push DATASET --repo-id owner/name"
+        )
         raise UsageError(
             "an option does not go with --slurm",
+            expected=f"none of {', '.join(local)}",
             found=", ".join(given),
             next_step=push if how.push else "leave it out",
         )
     if not slurm and cluster != NO_FLAGS:
         raise UsageError(
             "options of SLURM are given, and --slurm is not",
+            expected="--slurm, or none of its options",
+            found=", ".join(given_names(cluster)),
             next_step="add --slurm, or leave them out",
         )
 

@@ -98,6 +98,8 @@ class DatasetFlags:
             return repo_folder(self.repo_id)
         raise UsageError(
             "no output given",
+            expected="a name for the dataset, or a folder",
+            found="neither --repo-id nor --output",
             next_step="add --repo-id owner/name, or --output FOLDER",
         )
 

@@ -113,6 +113,23 @@ def migrate(
     )
 
 
+def _not_one_output(output: Path | None, repo_id: str | None) -> UsageError:
+    expected = "one of --output and --repo-id"
+    if output is None:
+        return UsageError(
+            "no output given",
+            expected=expected,
+            found="neither",
+            next_step="add --output FOLDER or --repo-id owner/name",
+        )
+    return UsageError(
+        "two outputs given",
+        expected=expected,
+        found=f"--output {printable(str(output))} --repo-id {printable(str(repo_id))}",
+        next_step="leave one of them out",
+    )
+
+
 def aggregate(
     datasets: Annotated[
         list[Path],
@@ -140,10 +157,7 @@ def aggregate(
 
     out = Output(json_wanted=json)
     if (output is None) == (repo_id is None):
-        raise UsageError(
-            "no output given" if output is None else "two outputs given",
-            next_step="add either --output FOLDER or --repo-id owner/name",
-        )
+        raise _not_one_output(output, repo_id)
     target = output or repo_folder(str(repo_id))
     show_result(
         out,

@@ -111,7 +111,10 @@ def _plan(given: Operations, dataset: Path) -> EditPlan:
     if given.keep and read.keep is not None:
         raise UsageError(
             "both the plan and --keep say what is kept",
-            next_step="say one of them",
+            expected="one list of the episodes that are kept",
+            found=f"keep in {printable(str(given.plan))}, "
+            f"and --keep {printable(' '.join(given.keep))}",
+            next_step="leave out --keep, or remove keep from the plan",
         )
     plan = EditPlan(read.episodes, keep, _dataset_edit(given, read.dataset))
     for address, edit in _episode_edits(given, dataset):
@@ -148,7 +151,9 @@ def _dataset_edit(given: Operations, read: DatasetEdit) -> DatasetEdit:
     if given.every is not None and read.every not in {1, given.every}:
         raise UsageError(
             "the plan and --every name two rates",
-            found=f"{read.every} and {given.every}",
+            expected="one of them, or twice the same",
+            found=f"every = {read.every} in the plan, and --every {given.every}",
+            next_step="leave out --every, or remove every from the plan",
         )
     return DatasetEdit(
         rename_instructions=_joined(
@@ -173,6 +178,7 @@ def _joined(
         if names.setdefault(old, new) != new:
             raise UsageError(
                 f"two new names for {printable(old)}",
+                expected="one",
                 found=f"{printable(names[old])} and {printable(new)}",
                 next_step="say one of them",
             )
@@ -189,6 +195,7 @@ def _two(
             f"this says nothing that {option} knows",
             expected=f"{option} {example}",
             found=printable(text) or "nothing",
+            next_step=f"write it as here: {option} {example}",
         )
     return before, behind
 
@@ -201,6 +208,7 @@ def _address(text: str) -> int | str:
             "one episode is needed here",
             expected="a number, or a source such as day_1.hdf5:episode_3",
             found=printable(text),
+            next_step="give the option once for each episode",
         )
     only = found[0]
     return only if isinstance(only, str) else only.start
@@ -227,10 +235,12 @@ def _range(numbers: range, dataset: Path) -> range:
     count = len(open_dataset(dataset))
     stop = count if numbers.stop < 0 else numbers.stop
     if numbers.start >= stop or stop > count:
+        first = numbers.start if numbers.start < count else 0
         raise UsageError(
             "a range names no episodes, or some that are not there",
             expected=f"numbers from 0 to {count - 1}; the end of a range is not in it",
             found=f"{numbers.start}:{numbers.stop if numbers.stop >= 0 else ''}",
+            next_step=f"write {first}: for all from {first} to the last",
         )
     return range(numbers.start, stop)
 

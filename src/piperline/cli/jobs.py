@@ -39,6 +39,15 @@ class ClusterFlags(SlurmOptions):
 NO_FLAGS = ClusterFlags()
 
 
+def given_names(flags: ClusterFlags) -> list[str]:
+    """The options of SLURM that are given."""
+    usual = vars(NO_FLAGS)
+    given = [
+        name for name, value in vars(flags).items() if value != usual[name]
+    ]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
 def note_unused(out: Output, flags: ClusterFlags) -> None:
     """Say that options of SLURM have no effect, where they are given without SLURM."""
     if flags != NO_FLAGS:

@@ -9,6 +9,7 @@ from piperline.cli.console import Output
 from piperline.cli.convert import run_conversion
 from piperline.cli.convert_flags import DatasetFlags, RecordingFlags, RunFlags
 from piperline.errors import UsageError
+from piperline.text import printable
 
 hdf2lerobotv21 = App(
     name="hdf2lerobotv21.py",
@@ -31,6 +32,8 @@ def chosen_files(
         raise UsageError(
             "which recordings?",
             expected="either --all, or --hdf5-files with names below --hdf5-root",
+            found="both" if every else "neither",
+            next_step=f"give --all for every recording in {printable(str(root))}",
         )
     if every:
         return [root]

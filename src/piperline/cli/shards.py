@@ -1,5 +1,6 @@
 """`piperline shards`: conversion in parallel, as shards, and their aggregation."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -133,7 +134,12 @@ def convert(
         cluster: what is asked of SLURM.
     """
     if slurm and shards.workers is None:
-        raise UsageError("how many shards?", next_step="give --workers N")
+        raise UsageError(
+            "how many shards?",
+            expected="a number of SLURM tasks, each of which makes a shard",
+            found="no --workers",
+            next_step="add --workers 8, for example",
+        )
     from piperline.cluster.job_folder import JobFolder
     from piperline.cluster.launch import plan_shards
     from piperline.cluster.status import reviewed
@@ -250,12 +256,15 @@ def aggregate(
 
     out = Output(json_wanted=json)
     folder = JobFolder.named(logs_dir, job_name)
+    target = repo_folder(repo_id).absolute()
     if num_shards < 1:
         raise UsageError(
             "there must be at least one shard",
+            expected="the --workers of the conversion",
             found=f"--num-shards {num_shards}",
+            next_step="give the number of folders that "
+            f"`ls -d {shlex.quote(str(target))}_world_*` lists",
         )
-    target = repo_folder(repo_id).absolute()
     dataset = repo_folder(output_repo_id or repo_id).absolute()
     if not slurm:
         note_unused(out, cluster)

@@ -13,7 +13,7 @@ from piperline.cli.console import Output
 from piperline.cli.convert import left_out_lines
 from piperline.cli.convert_flags import Flag
 from piperline.cli.progress import progress_bar
-from piperline.errors import HubError, UsageError
+from piperline.errors import HubError, UsageError, check_workers
 from piperline.text import plural, printable, size_text
 
 if TYPE_CHECKING:
@@ -62,24 +62,25 @@ def sync(
     if push != bool(repo_id):
         raise UsageError(
             "--push and --repo-id go together",
+            expected="both, or none",
+            found="--push alone" if push else "--repo-id alone",
             next_step="give both: --push --repo-id owner/name",
         )
     if dry_run and (watch or push):
         raise UsageError(
             "--dry-run writes nothing: it does not go with --watch and --push",
+            expected="--dry-run without them",
+            found=f"--dry-run with {'--watch' if watch else '--push'}",
             next_step="leave one of them out",
         )
     if interval <= 0:
         raise UsageError(
             "the interval is not positive",
-            expected="seconds, such as --interval 10",
-            found=f"{interval:g}",
+            expected="seconds, more than 0",
+            found=f"--interval {interval:g}",
+            next_step="give --interval 10, or leave it out",
         )
-    if workers is not None and workers < 1:
-        raise UsageError(
-            "there must be at least one worker process",
-            found=f"--workers {workers}",
-        )
+    check_workers(workers)
     if repo_id:
         from piperline.hub.push_pull import check_login
 

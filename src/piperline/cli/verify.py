@@ -52,16 +52,24 @@ def verify(
     out = Output(json_wanted=json)
     if all and sample is not None:
         raise UsageError(
-            "--all and --sample say different things", next_step="leave one out"
+            "--all and --sample say different things",
+            expected="every frame, or a sample of them",
+            found=f"--all --sample {sample}",
+            next_step="leave one out",
         )
     if sample is not None and sample < 1:
         raise UsageError(
-            "a sample has at least one frame", found=f"--sample {sample}"
+            "a sample has at least one frame",
+            expected="--sample 1, or more",
+            found=f"--sample {sample}",
+            next_step="give --sample 10, for example, or leave it out: one frame in 30",
         )
     if html is not None and (html.exists() or html.is_symlink()):
         raise OutputExists(
             "there is something at the place of the page",
             place=Place(file=html),
+            expected="a name that is free: no file is replaced",
+            found="a link" if html.is_symlink() else "a file or a folder",
             next_step="name another file",
         )
     frames = 0 if all else sample

@@ -151,7 +151,10 @@ class AggregateWork:
         if not filled:
             reasons = "\n".join(f"- {line}" for line in left_out_of(shards))
             raise TaskFailed(
-                "none of the episodes can be converted", found=f"\n{reasons}"
+                "none of the episodes can be converted",
+                expected="a shard with episodes",
+                found=f"\n{reasons}",
+                next_step="mend the recordings, and make the shards again",
             )
         options = TransferOptions(
             data_mb=self.data_mb,

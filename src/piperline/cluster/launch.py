@@ -26,6 +26,7 @@ from piperline.errors import (
     Place,
     TaskFailed,
     UsageError,
+    check_workers,
 )
 from piperline.process import usable_cpus
 
@@ -67,10 +68,7 @@ def plan_shards(
         UsageError: there is no rank.
         RecordingError: something cannot be converted, or there is nothing to do.
     """
-    if world < 1:
-        raise UsageError(
-            "there must be at least one worker", found=f"--workers {world}"
-        )
+    check_workers(world)
     earlier = load_work(folder)
     previous = earlier.plan if isinstance(earlier, ShardsWork) else None
     # a SLURM task may run in another folder
@@ -342,6 +340,7 @@ def _datatrove() -> ModuleType:
         raise UsageError(
             "this needs datatrove, which is not installed",
             expected="piperline with the extra `cluster`",
+            found="no module datatrove",
             next_step="pip install datatrove",
         ) from error
 
@@ -352,6 +351,7 @@ def _refuse_second_run(folder: JobFolder) -> None:
         raise OutputExists(
             "SLURM jobs are still at work on this",
             place=Place(file=folder.root),
+            expected="no task of its jobs in the queue",
             found=f"{len(waiting)} tasks of the jobs {', '.join(jobs)}",
             next_step=f"see `{folder.status_command}`; "
             f"wait, or end them with `scancel {' '.join(jobs)}`",
@@ -369,6 +369,7 @@ def _failed(
     error = TaskFailed(
         f"{len(failed)} of {ranks} ranks failed",
         place=first.place,
+        expected="every rank done",
         found=first.message,
         next_step="run the same command again: it does only what is missing; "
         f"each rank's log is in {folder.root / 'logs'}",

@@ -55,6 +55,9 @@ def run_rank(
         raise PiperlineError(
             "the job folder tells nothing to do",
             place=Place(file=folder.run_file),
+            expected="what this version of piperline wrote there when the job began",
+            found="no such file, or one of another version",
+            next_step="run the command again that began the job",
         )
     report = RankReport(
         folder, rank, listener, _begun(folder, rank, work.key(rank))
@@ -223,7 +226,11 @@ def _error_of(message: Any, log: Place) -> PiperlineError:  # noqa: ANN401 - wha
             return died(code, log)
         case Crashed(trace):
             return PiperlineError(
-                "a fault in piperline, please report it", place=log, found=trace
+                "a fault in piperline, please report it",
+                place=log,
+                found=trace,
+                next_step="report what was found, and run the same command again: "
+                "what is done is kept",
             )
     raise AssertionError(message)
 

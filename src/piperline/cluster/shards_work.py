@@ -33,6 +33,7 @@ from piperline.errors import (
 from piperline.files import make_below, own_name, sweep_removed
 from piperline.lerobot.info import PROVENANCE
 from piperline.output.publish import check_free, publish
+from piperline.text import printable
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,12 @@ class ShardsWork:
             if manifest is None:
                 check_free(folder)
             elif not ours:
+                first = next(iter(manifest.recordings), "no recordings")
                 raise OutputExists(
                     "a shard of other recordings has this name; it is not changed",
                     place=Place(file=folder),
+                    expected="nothing, or a shard of one of these recordings",
+                    found=f"a shard of {printable(first)}",
                     next_step="give another --repo-id, or replace it with --overwrite",
                 )
 

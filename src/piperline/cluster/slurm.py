@@ -64,7 +64,10 @@ class SlurmOptions:
         """See that a task has a CPU, and that each option fits a line of a script."""
         if self.cpus_per_task < 1:
             raise UsageError(
-                "--cpus-per-task is at least 1", found=str(self.cpus_per_task)
+                "a task needs a CPU",
+                expected="--cpus-per-task 1, or more",
+                found=f"--cpus-per-task {self.cpus_per_task}",
+                next_step="give --cpus-per-task 4, for example, or leave it out: one",
             )
         refuse_lines("--env-command", self.env_command or "")
         for name, value in self.directives().items():
@@ -119,6 +122,7 @@ def submit(script: str, arguments: Sequence[str] = ()) -> str:
     if done.returncode or not job:
         raise TaskFailed(
             "sbatch did not take the job",
+            expected="the number of the job",
             found=(done.stderr or done.stdout).strip()
             or f"exit code {done.returncode}, and no word",
             next_step="give what the cluster wants with "
@@ -145,6 +149,7 @@ def _run(
         raise UsageError(
             f"there is no {command[0]} on this machine",
             expected="a machine that may submit jobs to SLURM",
+            found="no such program on the PATH",
             next_step="log in to the cluster, or leave out --slurm to work on this machine",
         ) from error
 
@@ -183,8 +188,9 @@ def queued(jobs: Collection[str]) -> dict[str, str]:
     if done.returncode:
         raise TaskFailed(
             "SLURM does not answer",
+            expected="the list of this user's jobs",
             found=done.stderr.strip(),
-            next_step="try again later",
+            next_step="try `squeue`, and run the same command again when it answers",
         )
     rows = (
         line.split("|")

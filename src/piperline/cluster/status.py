@@ -246,6 +246,7 @@ def _incomplete(folder: JobFolder, lacking: list[RankState]) -> TaskFailed:
     error = TaskFailed(
         f"{plural(len(lacking), 'step')} {verb} not done",
         place=Place(file=folder.root),
+        expected="all of them done",
         found=f"{len(failed)} failed, {len(lacking) - len(failed)} did not begin",
         next_step="run the same command again: it does only what is missing",
     )

@@ -42,6 +42,8 @@ def load_work(folder: JobFolder, digest: str | None = None) -> Work | None:
             raise UsageError(
                 "the job folder tells of another run by now",
                 place=Place(file=folder.run_file),
+                expected="the run that this is a part of",
+                found="a later run",
                 next_step="run the command again that this was a part of",
             )
         return _ADAPTER.validate_json(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from piperline.convert.counted import Progress, counted
 from piperline.convert.witness import runs
 from piperline.episode import Clip, Proof
-from piperline.errors import Place, VideoError
+from piperline.errors import SAME_AGAIN, Place, VideoError
 from piperline.recordings.depth import DepthFrames
 from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.stats import FeatureStats, image_stride, sample_frames
@@ -70,6 +70,7 @@ def encode_depth(
             "the video does not hold every frame",
             expected=f"{stream.length} frames",
             found=f"{writer.frames} given to the encoder, {count} in {path.name}",
+            next_step=SAME_AGAIN,
         )
     clip = Clip(path, 0, count, info)
     if verify:

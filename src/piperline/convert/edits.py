@@ -215,6 +215,7 @@ def _with_colours(
             place=episode.place,
             expected=", ".join(map(printable, episode.cameras)),
             found=", ".join(map(printable, unknown)),
+            next_step="correct the names in swap_red_blue of the plan",
         )
     put_right = {
         name: replace(header, color=exchanged(header.color))

@@ -14,7 +14,7 @@ from piperline.convert.depth import encode_depth
 from piperline.convert.packets import copy_packets
 from piperline.convert.witness import Witness
 from piperline.episode import Clip
-from piperline.errors import Place, VideoError
+from piperline.errors import SAME_AGAIN, Place, VideoError
 from piperline.features import array_of, frame_times
 from piperline.recordings.image_spans import AskedVideo, kept_clip
 from piperline.recordings.images import CameraHeader, ImageStream, Payload
@@ -188,6 +188,7 @@ def encode_camera(
             "the video does not hold every frame",
             expected=f"{stream.length} frames",
             found=f"{writer.frames} given to the encoder, {count} in {path.name}",
+            next_step=SAME_AGAIN,
         )
     clip = Clip(path, 0, count, info)
     if witness:

@@ -107,7 +107,9 @@ def make_job(
     made_by = settings_for(video, encoder)
     if format not in WRITERS:
         raise UsageError(
-            f"there is no format {format}", expected=" or ".join(WRITERS)
+            f"there is no format {format}",
+            expected=" or ".join(WRITERS),
+            next_step=f"give --format {next(iter(WRITERS))}, or leave it out",
         )
     if license is not None:
         _refuse_no_license(license)
@@ -191,6 +193,7 @@ def _refuse_lines(robot_type: str) -> None:
             "the name of the robot is no text on one line",
             expected="LeRobot's name for it: --robot-type bi_piper",
             found=printable(robot_type),
+            next_step="leave out --robot-type: the layout has a name",
         )
 
 
@@ -201,6 +204,7 @@ def _task_text(task: str) -> str:
             "the task text is empty, or not UTF-8",
             expected="words for the robot: --task 'pick up the apple'",
             found=printable(task) or "nothing",
+            next_step="write what the robot does, or leave out --task",
         )
     return text
 

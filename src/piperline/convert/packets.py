@@ -5,7 +5,7 @@ from pathlib import Path
 
 from piperline.convert.counted import Progress
 from piperline.episode import Clip, Proof
-from piperline.errors import Place, VideoError
+from piperline.errors import SAME_AGAIN, Place, VideoError
 from piperline.stats import FeatureStats, image_stride, sample_frames
 from piperline.video.clips import ClipReader
 from piperline.video.decoder import probe
@@ -63,6 +63,6 @@ def _proof(source: Clip, clip: Clip) -> Proof:
         raise VideoError(
             "the video does not hold the recorded packets byte for byte",
             place=Place(file=clip.path),
-            next_step="run the same command again; check the disk if this comes again",
+            next_step=SAME_AGAIN,
         )
     return Proof(packets=source.count)

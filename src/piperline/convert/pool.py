@@ -20,7 +20,7 @@ from piperline.errors import (
     OutputError,
     PiperlineError,
     Place,
-    UsageError,
+    check_workers,
 )
 from piperline.process import Died, Pool, Silent, usable_cpus
 from piperline.recordings.limits import (
@@ -154,11 +154,7 @@ class WorkerPool:
     """
 
     def __init__(self, count: int | None) -> None:
-        if count is not None and count < 1:
-            raise UsageError(
-                "there must be at least one worker process",
-                found=f"--workers {count}",
-            )
+        check_workers(count)
         self._count = count
         self._pool = Pool[Any]("piperline.convert.worker", memory=WORKER_MEMORY)
         self._pool.start(1)

@@ -256,6 +256,7 @@ class Staging:
             raise TaskFailed(
                 "the staging folder was removed while this worked in it",
                 place=episode.place,
+                expected="the staging folder, which stays until the output is made",
                 found=f"no folder {self.root}",
                 next_step="see whether another run has made the output; if not, run this again",
             ) from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from piperline import __version__
 from piperline.episode import EncodedEpisode, Proof
-from piperline.errors import DatasetError, Place
+from piperline.errors import SAME_AGAIN, DatasetError, Place
 from piperline.lerobot.columns import column_values
 from piperline.seal.contents import Contents
 from piperline.seal.seal import LOOKED_AT, Seal
@@ -77,7 +77,7 @@ def _check_rows(
             place=place,
             expected="the instruction of the recording",
             found="another one",
-            next_step="run the same command again; check the disk if this comes again",
+            next_step=SAME_AGAIN,
         )
     for key in contents.info.schema.columns:
         feature = contents.info.features[key]
@@ -90,7 +90,7 @@ def _check_rows(
             raise DatasetError(
                 f"the values of {key} are not what was recorded",
                 place=place,
-                next_step="run the same command again; check the disk if this comes again",
+                next_step=SAME_AGAIN,
                 expected="the recorded values, bit by bit",
                 found="others",
             )

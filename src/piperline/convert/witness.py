@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piperline.episode import Proof
-from piperline.errors import Place, VideoError
+from piperline.errors import SAME_AGAIN, Place, VideoError
 from piperline.video.decoder import Picture
 from piperline.video.digests import add_payload, payloads_digest
 from piperline.video.likeness import View, floor_of, psnr, shows
@@ -68,7 +68,7 @@ class Witness:
             raise VideoError(
                 "the video does not hold the recorded images byte for byte",
                 place=Place(file=path),
-                next_step="run the same command again; check the disk if this comes again",
+                next_step=SAME_AGAIN,
             )
         return Proof(packets=self._length)
 

@@ -101,6 +101,7 @@ def _claim(folder: Path) -> None:
             "the output already exists and is no demo (not changed)",
             place=Place(file=folder),
             expected="nothing, an empty folder, or an earlier demo",
+            found="other files in it" if folder.is_dir() else "a file",
             next_step="choose another folder: piperline demo DIR",
         )
     _check_room(folder.absolute())

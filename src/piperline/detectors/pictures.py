@@ -16,6 +16,7 @@ from piperline.forks import call_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import runs, spread
+from piperline.spill import scratch, stacked
 from piperline.text import plural
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ _TELLING = 2  # levels: colours that are fainter tell nothing
 _FEWEST_ALIKE = 3
 _MOST_COMPARED = 64  # episodes that one is held against at first
 _DOUBTFUL = 0.25, 0.75  # shares of them
+_AT_ONCE = 256  # episodes whose colours are computed at once
 _COVERED_FRAMES = 8
 
 
@@ -209,8 +211,8 @@ def _red_and_blue(
     """
     found: list[EpisodeSignals] = []
     if len(episodes) > _FEWEST_ALIKE:
-        views = np.stack([e.cameras[camera].view for e in episodes])
-        votes = exchanged_views(views, processes)
+        views = (e.cameras[camera].view for e in episodes)
+        votes = exchanged_views(stacked(views, len(episodes)), processes)
         found = [e for e, vote in zip(episodes, votes, strict=True) if vote]
     if len(found) > len(episodes) / 2:
         return set()
@@ -260,14 +262,24 @@ class _Colors:
     """The colours of views, (N, 3, H, W), that are held against each other."""
 
     def __init__(self, views: NDArray[np.floating[Any]]) -> None:
-        self._differences = views.reshape(len(views), 3, -1)[:, 1:] - 128
-        blue, red = self._differences[:, 0], self._differences[:, 1]
-        means = np.abs(self._differences).mean(axis=(1, 2))
-        self.telling = means >= _TELLING
-        balance = 1.402 * red - 1.772 * blue
-        self._is_even = balance.std(axis=1) < _TELLING
-        self._balance = balance - balance.mean(axis=1, keepdims=True)
-        self._size = np.sqrt((self._balance**2).sum(axis=1))
+        chroma = views.reshape(len(views), 3, -1)[:, 1:]
+        self._differences = scratch(chroma.shape, chroma.dtype)
+        self._balance = scratch(chroma[:, 0].shape, chroma.dtype)
+        self.telling, self._is_even = np.empty((2, len(views)), bool)
+        self._size = np.empty(len(views), chroma.dtype)
+        for start in range(0, len(views), _AT_ONCE):
+            self._take(slice(start, start + _AT_ONCE), chroma)
+
+    def _take(self, some: slice, chroma: NDArray[np.floating[Any]]) -> None:
+        """Take some views: of many, what lies between would fill the memory."""
+        differences, own = self._differences[some], self._balance[some]
+        np.subtract(chroma[some], 128, out=differences)
+        means = np.abs(differences).mean(axis=(1, 2))
+        self.telling[some] = means >= _TELLING
+        balance = 1.402 * differences[:, 1] - 1.772 * differences[:, 0]
+        self._is_even[some] = balance.std(axis=1) < _TELLING
+        np.subtract(balance, balance.mean(axis=1, keepdims=True), out=own)
+        self._size[some] = np.sqrt((own**2).sum(axis=1))
 
     def others(self, own: int) -> NDArray[np.intp]:
         """The numbers of those that one can be held against."""

@@ -84,16 +84,17 @@ def _unit_hint(
 ) -> str:
     """In which unit the values look as if they were."""
     robot = collection.robot
-    values = np.concatenate(
+    largest = np.max(
         [
-            v
-            for e in episodes
-            for part, v in _vectors(collection, e)
+            np.abs(values).max(axis=0, initial=0)
+            for episode in episodes
+            for part, values in _vectors(collection, episode)
             if part in parts
-        ]
+        ],
+        axis=0,
     )
-    joints = float(np.abs(values[:, robot.joints]).max(initial=0))
-    grippers = float(np.abs(values[:, robot.grippers]).max(initial=0))
+    joints = float(largest[robot.joints].max(initial=0))
+    grippers = float(largest[robot.grippers].max(initial=0))
     hints = []
     for limit, unit in ((1000.0, "0.001 degrees"), (7.0, "degrees")):
         if joints > limit:

@@ -10,6 +10,7 @@ from piperline.forks import call_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import correlation
+from piperline.spill import stacked
 
 Floats = NDArray[np.floating]
 
@@ -26,14 +27,17 @@ _WRISTS = ("wrist", "hand", "grip")
 def find_views(collection: Collection) -> Iterator[Fault]:
     """All faults of this module."""
     starts = {
-        camera: np.stack(
-            [_normal(e.cameras[camera].view[0]) for e in collection.episodes]
-        )
-        for camera in collection.cameras
+        camera: _starts(collection, camera) for camera in collection.cameras
     }
     yield from _exchanged(collection, starts)
     for camera in collection.cameras:
         yield from _turned(collection, camera, starts[camera])
+
+
+def _starts(collection: Collection, camera: str) -> Floats:
+    """What a camera sees at the start of each episode: float32 (N, H, W)."""
+    views = (_normal(e.cameras[camera].view[0]) for e in collection.episodes)
+    return stacked(views, len(collection))
 
 
 def _normal(view: Floats) -> Floats:
@@ -136,6 +140,8 @@ def _turned(
     starts: Floats,
 ) -> Iterator[Fault]:
     """Sessions whose view is another one's turned, or moved."""
+    if len(collection.sessions) < 2:
+        return
     places = {e.index: place for place, e in enumerate(collection.episodes)}
     means = {
         session: _normal(
@@ -143,8 +149,6 @@ def _turned(
         )
         for session, episodes in collection.sessions.items()
     }
-    if len(means) < 2:
-        return
     turned: dict[str, list[tuple[str, str]]] = {}
     flat = np.stack([view.ravel() for view in means.values()])
     for place, (session, own) in enumerate(means.items()):

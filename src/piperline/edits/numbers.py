@@ -43,6 +43,7 @@ def parse_moment(text: str) -> Moment:
             "this is no frame number and no time",
             expected="a frame number such as 30, or seconds such as 1.5s",
             found=printable(text) or "nothing",
+            next_step="write it with digits alone, and with an s behind them for seconds",
         )
     if found["frames"]:
         return Moment(int(found["frames"]))
@@ -61,6 +62,7 @@ def parse_span(text: str) -> tuple[Moment | None, Moment | None]:
             "this is no span of frames",
             expected="START:STOP in frames or seconds; one may be left out, as in 30:",
             found=printable(text) or "nothing",
+            next_step="write 30:200 for the frames 30 to 199, for example",
         )
     return (
         parse_moment(start) if start.strip() else None,
@@ -98,5 +100,6 @@ def _episodes(part: str, text: str) -> str | range:
             "a part of the list of episodes is empty",
             expected="numbers and half-open ranges (3,7,10:15), or sources (day_1.hdf5:episode_3)",
             found=printable(text) or "nothing",
+            next_step="remove the comma too many, or write what is missing beside it",
         )
     return part

@@ -12,7 +12,7 @@ from piperline.edits.plan import (
 )
 from piperline.episode import Clip
 from piperline.errors import UsageError
-from piperline.text import printable
+from piperline.text import plural, printable
 
 _SHOWN = 10
 
@@ -117,7 +117,10 @@ def fit(
         raise _all(problems, episodes)
     if not pieces:
         raise UsageError(
-            "the plan leaves no episode", next_step="keep at least one"
+            "the plan leaves no episode",
+            expected="an episode that is kept",
+            found=f"{plural(len(episodes), 'episode')}, all dropped",
+            next_step="keep at least one",
         )
     return Fit(tuple(pieces), edits)
 

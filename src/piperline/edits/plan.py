@@ -270,6 +270,7 @@ def joined_edits(
 def _contradiction(address: int | str, what: str) -> UsageError:
     return UsageError(
         f"two changes of episode {printable(str(address))} contradict each other",
+        expected="changes that can all be done",
         found=what,
         next_step="say one of them",
     )
@@ -364,6 +365,8 @@ def _trim(
             "a trim leaves nothing of an episode",
             expected="a trim that leaves frames: START:STOP, the end not in it",
             found=f"{start}:{stop} of episode {printable(str(address))}",
+            next_step="let the end lie behind the start; to leave the episode out, "
+            "write drop = true",
         )
     return start, stop
 
@@ -377,6 +380,7 @@ def _instruction(entry: Mapping[str, Any], address: int | str) -> str | None:
             "an instruction is empty",
             expected="an instruction that is not empty",
             found=f"none for episode {printable(str(address))}",
+            next_step="write what the robot does, or remove `instruction`",
         )
     return text
 
@@ -416,17 +420,26 @@ def check_dataset_edit(edit: DatasetEdit) -> None:
     if both:
         raise UsageError(
             "a camera is left out and renamed",
+            expected="one of them",
             found=", ".join(map(printable, both)),
+            next_step="remove it from what is dropped, or from what is renamed",
         )
     new = [*edit.rename_cameras.values()]
     twice = sorted({name for name in new if new.count(name) > 1})
     if twice:
         raise UsageError(
             "two cameras would have one name",
+            expected="a name of its own for each camera",
             found=", ".join(map(printable, twice)),
+            next_step="give one of them another name",
         )
     if edit.every < 1:
-        raise UsageError("--every needs a number from 1", found=str(edit.every))
+        raise UsageError(
+            "--every needs a number from 1",
+            expected="a number that divides the frames a second",
+            found=str(edit.every),
+            next_step="give --every 2 to keep every second frame, or leave it out",
+        )
 
 
 def _addresses(value: object) -> tuple[int | str, ...]:
@@ -442,6 +455,7 @@ def _address(value: object) -> int | str:
         "an entry of the plan names no episode",
         expected='episode = 3, or episode = "day_1.hdf5:episode_3"',
         found=printable(repr(value)),
+        next_step="name the episode by its number, or by its source",
     )
 
 
@@ -456,6 +470,7 @@ def _known(
             f"{where} has keys that piperline does not know",
             expected=", ".join(sorted(names)),
             found=", ".join(map(printable, unknown)),
+            next_step="correct these keys in the plan, or remove them",
         )
 
 
@@ -464,6 +479,7 @@ def _wrong(name: str, expected: str, value: object) -> UsageError:
         f"{name} in the plan is of another kind",
         expected=expected,
         found=printable(repr(value)),
+        next_step=f"correct {name} in the plan, or remove it",
     )
 
 

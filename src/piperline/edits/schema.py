@@ -196,14 +196,17 @@ class SchemaEdit:
             raise UsageError(
                 f"modality.json: the group {printable(name)} is no span of {printable(key)}",
                 expected=f"start and end from 0 to {len(order)}",
-                found=f"{first!r} and {end!r}",
+                found=printable(f"{first!r} and {end!r}"),
+                next_step="correct the group in meta/modality.json",
             )
         old = list(range(first, end))
         start = order.index(old[0])
         if order[start : start + len(old)] != old:
+            listed = ", ".join(str(order.index(offset)) for offset in old)
             raise UsageError(
                 f"the dimensions of the group {printable(name)} would no longer lie side by side",
                 expected="each group of modality.json in one piece, in its order",
+                found=f"its dimensions at {listed} of {printable(key)}",
                 next_step="move whole groups",
             )
         return {**group, "start": start, "end": start + len(old)}

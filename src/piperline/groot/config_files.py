@@ -20,6 +20,7 @@ from piperline.groot.modality import MODALITY_FILE, modality
 from piperline.groot.modality_config import Choice, default_choice
 from piperline.groot.settings import Settings
 from piperline.groot.versions import DEFAULT_HORIZON, Target
+from piperline.text import printable
 
 _SHORT = 90
 SHIPPED_DATASET = "dataset/bi_piper"
@@ -95,7 +96,9 @@ def prepare(
     if relative and target.version == "n1.5":
         raise PiperlineError(
             "GR00T N1.5 has no relative actions",
-            next_step="leave out --relative",
+            expected="no --relative",
+            found=f"--relative {printable(' '.join(relative))}",
+            next_step="leave out --relative, or name a later version: --version n1.6",
         )
     _require_vectors(meta)
     require(check_modality(meta))
@@ -184,6 +187,7 @@ def write_files(
         raise OutputExists(
             f"{names}: already exists and differs; it may have been edited (not changed)",
             place=Place(file=folder),
+            expected="no such file, or one that piperline wrote and nobody changed",
             next_step="choose another --output, or replace it with --overwrite",
         )
     folder.mkdir(parents=True, exist_ok=True)

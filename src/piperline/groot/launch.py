@@ -82,6 +82,9 @@ def checkout_version(checkout: Path) -> Target:
         expected=" or ".join(
             dict.fromkeys(goal.marker for goal in VERSIONS.values())
         ),
+        found="a folder without them, or with those of another version"
+        if checkout.is_dir()
+        else "no folder",
         next_step=f"git clone -b {target(DEFAULT_VERSION).ref} https://github.com/NVIDIA/Isaac-GR00T",
     )
 
@@ -170,12 +173,15 @@ def _check_options(
     relative: Sequence[str] | None,
 ) -> None:
     """See that a config which was there before does what the options say."""
+    wanted: list[str] = []
     other: list[str] = []
     if horizon is not None and horizon != (found := _horizon(config, goal)):
+        wanted.append(f"a horizon of {horizon}")
         other.append(f"a horizon of {found}")
     if relative is not None and goal.version != "n1.5":
         groups = list(read_choice(config).relative)
         if sorted(relative) != sorted(groups):
+            wanted.append(f"relative groups {', '.join(relative) or 'none'}")
             other.append(f"relative groups {', '.join(groups) or 'none'}")
     if other:
         asked = ["--horizon", horizon] if horizon is not None else []
@@ -191,6 +197,7 @@ def _check_options(
         raise UsageError(
             "the config in the checkout says otherwise than the options, and training goes by it",
             place=Place(file=config),
+            expected=" and ".join(wanted),
             found=" and ".join(other),
             next_step=command("piperline", "groot", "config", root, *words),
         )
@@ -229,6 +236,8 @@ def start(plan: LaunchPlan) -> int:
         raise PiperlineError(
             f"there is no {program} here: GR00T's environment is not active",
             place=Place(file=plan.checkout),
+            expected=f"{program} on the PATH, of the environment in which GR00T is installed",
+            found=f"no {program}",
             next_step=activate,
         )
     python = Path(found).with_name("python")
@@ -245,6 +254,7 @@ def start(plan: LaunchPlan) -> int:
         raise PiperlineError(
             "the Python that would start the training cannot import what GR00T needs",
             place=Place(file=python),
+            expected="a Python with all that the training script imports",
             found=printable(" ".join(last)),
             next_step=activate,
         )

@@ -9,6 +9,7 @@ from piperline.groot.loader import Meta
 from piperline.groot.modality_config import Choice
 from piperline.groot.settings import Settings, arguments
 from piperline.groot.versions import Target
+from piperline.text import printable
 
 _VARIABLES = {
     "--dataset_path": "DATASET",
@@ -182,6 +183,7 @@ def _excluded_joints(meta: Meta, choice: Choice) -> list[str]:
     raise PiperlineError(
         "LeRobot chooses relative dimensions by their names, and these do not tell them apart",
         place=Place(file=meta.root),
-        found=", ".join(names) or "no names",
+        expected="a word such as gripper in the names of all absolute dimensions, and in no other",
+        found=", ".join(map(printable, names)) or "no names",
         next_step="give the gripper dimensions names that contain 'gripper'",
     )

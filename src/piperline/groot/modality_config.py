@@ -22,6 +22,7 @@ from piperline.groot.modality import (
     rotation,
 )
 from piperline.groot.versions import DEFAULT_HORIZON
+from piperline.text import printable
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def default_choice(
     _known(meta, "camera", cameras or (), list(videos))
     if horizon < 1:
         raise PiperlineError(
-            f"a horizon of {horizon} steps is none", expected="1 or more"
+            f"a horizon of {horizon} steps is none",
+            expected="1 or more",
+            next_step=f"give --horizon {DEFAULT_HORIZON}, or leave it out",
         )
     chosen = _relative_groups(meta, able) if relative is None else relative
     kinds = {group: "RELATIVE" for group in actions if group in chosen}
@@ -142,7 +145,9 @@ def _known(
         raise PiperlineError(
             f"there is no {kind} {', '.join(unknown)}",
             place=Place(file=meta.root / MODALITY_FILE),
-            expected="of " + ", ".join(there),
+            expected=", ".join(map(printable, there))
+            or "none: there is no such thing",
+            next_step="name those that are there, or leave the option out",
         )
 
 
@@ -173,6 +178,7 @@ def read_choice(path: Path) -> Choice:
         raise PiperlineError(
             f"GR00T imports the config by its name, and cannot as {path.stem!r}",
             place=place,
+            expected="a name of letters, digits and _ that no module of Python has",
             next_step="rename it to something like my_robot_config.py",
         )
     registered: list[tuple[Any, Any]] = []

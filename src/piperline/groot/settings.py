@@ -118,6 +118,8 @@ def arguments(
     ):
         raise PiperlineError(
             f"a batch of {settings.batch} cannot be divided evenly among {settings.gpus} GPUs",
+            expected="1 GPU or more, and equally many samples on each",
+            found=f"--batch {settings.batch} --gpus {settings.gpus}",
             next_step=(
                 "for example --batch "
                 f"{max(1, settings.batch // max(settings.gpus, 1)) * max(settings.gpus, 1)}"
@@ -143,13 +145,17 @@ def _n15_arguments(
     settings: Settings,
     config: str,
 ) -> list[tuple[str, ...]]:
-    if (
-        settings.color_jitter != COLOR_JITTER
-        or settings.shard_size
-        or settings.sampling_rate
-    ):
+    special = {
+        "--color-jitter": settings.color_jitter != COLOR_JITTER,
+        "--shard-size": settings.shard_size,
+        "--sampling-rate": settings.sampling_rate,
+    }
+    if any(special.values()):
         raise PiperlineError(
-            "GR00T N1.5 has no option for colour jitter or shards: change the config .py instead"
+            "GR00T N1.5 has no option for colour jitter or shards",
+            expected="none of --color-jitter, --shard-size and --sampling-rate",
+            found=", ".join(name for name, value in special.items() if value),
+            next_step="leave them out, and change the config .py instead",
         )
     return [
         ("--data_config", config),

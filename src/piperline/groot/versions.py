@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from piperline.errors import PiperlineError
+from piperline.text import printable
 
 Version = Literal["n1.5", "n1.6", "n1.7-april", "n1.7"]
 DEFAULT_VERSION: Version = "n1.6"
@@ -134,5 +135,6 @@ def target(version: str) -> Target:
     raise PiperlineError(
         f"there is no GR00T version {version!r} here",
         expected="one of " + ", ".join(VERSIONS),
-        found=version,
+        found=printable(version),
+        next_step=f"give --version {DEFAULT_VERSION}, or leave it out",
     )

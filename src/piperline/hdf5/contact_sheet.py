@@ -1,5 +1,6 @@
 """Images of an episode on one sheet: people would rather look."""
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,8 +146,9 @@ def _no_layout(path: Path) -> LayoutMismatch:
         "no built-in layout fits this file",
         place=Place(file=path),
         expected=" or ".join(builtin_layouts()),
-        next_step="describe the file in a layout of its own and give --layout FILE; "
-        "`piperline layout show piper` prints one to start from",
+        found="other groups and datasets, or other shapes",
+        next_step="describe the file in a layout of its own: "
+        f"piperline layout draft {printable(shlex.quote(str(path)))}",
     )
 
 
@@ -172,12 +174,18 @@ def _chosen(recording: Recording, episode: str | None) -> str:
             f"there are {len(names)} episodes in this file: which one?",
             place=place,
             expected=expected,
+            found="no --episode",
             next_step="add --episode 0",
         )
     if episode.isdecimal() and int(episode) < len(names):
         return names[int(episode)]
     message = f"there is no episode {printable(episode)}"
-    raise RecordingError(message, place=place, expected=expected)
+    raise RecordingError(
+        message,
+        place=place,
+        expected=expected,
+        next_step="give --episode 0 for the first",
+    )
 
 
 def _cameras(
@@ -187,7 +195,10 @@ def _cameras(
     if unknown:
         message = f"there is no camera {listed(unknown)}"
         raise RecordingError(
-            message, place=found.place, expected=listed(list(header.cameras))
+            message,
+            place=found.place,
+            expected=listed(list(header.cameras)),
+            next_step="name those that are there, or leave out --camera for all",
         )
     return tuple(wanted or header.cameras)
 
@@ -197,12 +208,22 @@ def _frames(length: int, every: int | None) -> list[int]:
         evenly = np.linspace(0, length - 1, min(_IN_A_ROW, length))
         return [int(index) for index in evenly.round()]
     if every < 1:
-        raise UsageError("--every counts frames, from 1", found=str(every))
+        raise UsageError(
+            "--every counts frames, from 1",
+            expected="--every 1, or more",
+            found=f"--every {every}",
+            next_step="give --every 30, for example, or leave it out: eight frames",
+        )
     frames = range(0, length, every)
     if len(frames) > _MOST:
         message = f"{len(frames)} frames of each camera do not fit on a sheet"
         step = f"--every {-(-length // _MOST)}"
-        raise UsageError(message, expected=f"at most {_MOST}", next_step=step)
+        raise UsageError(
+            message,
+            expected=f"at most {_MOST}",
+            found=f"--every {every} of {length} frames",
+            next_step=step,
+        )
     return list(frames)
 
 
@@ -303,7 +324,11 @@ def write_image(path: Path, image: Image) -> None:
     except FileExistsError:
         message = "output already exists (not changed)"
         raise OutputExists(
-            message, place=Place(file=path), next_step="name another file"
+            message,
+            place=Place(file=path),
+            expected="a name that is free",
+            found="a file",
+            next_step="name another file",
         ) from None
     except OSError as error:
         raise output_error(error, path) or error from error
@@ -320,4 +345,5 @@ def check_image_name(path: Path) -> None:
             "images are written as PNG or JPEG",
             expected=f"a name that ends with {', '.join(_ENCODERS)}",
             found=printable(path.name),
+            next_step=f"name it {printable(path.stem) or 'image'}.png",
         )

@@ -44,6 +44,9 @@ from piperline.recordings.hdf5 import open_file, text
 from piperline.text import printable
 
 _METADATA_CACHE = 256 << 10  # bytes
+_LEAVE_OUT = (
+    "record or copy the file again, or leave it out with --groups or --pattern"
+)
 _MOST_OUTSIDE = 5
 
 _COPYING = Lock()
@@ -153,7 +156,11 @@ def leaks(group: Group, name: bytes) -> Iterator[str]:
         if entry.kind == "unreadable":
             place = Place(hdf5_path=entry.path)
             raise RecordingError(
-                "an object cannot be copied", place=place, found=entry.text
+                "an object cannot be copied",
+                place=place,
+                expected="an object that HDF5 can open",
+                found=entry.text,
+                next_step=_LEAVE_OUT,
             )
         if entry.kind == "dataset":
             storage = facts(entry.object).storage
@@ -248,7 +255,11 @@ def _lock(partial: Path, path: Path) -> int:
             return lock
     os.close(lock)
     raise OutputError(
-        "another process is writing this file", place=Place(file=path)
+        "another process is writing this file",
+        place=Place(file=path),
+        expected="no other process at this output",
+        found=f"a lock on {printable(partial.name)}",
+        next_step="wait until it has ended, and run the same command again",
     )
 
 
@@ -446,6 +457,7 @@ def _reaches_outside(item: GroupCopy, outside: Sequence[str]) -> RecordingError:
     return RecordingError(
         "the group reaches outside of itself, which is not followed",
         place=item.place,
+        expected="links and values that lie within the group",
         found=found,
         next_step="if you trust the file, add --allow-external: links and storage are copied as is",
     )
@@ -463,6 +475,7 @@ def _copy_error(error: Exception, place: Place) -> Exception:
     return RecordingError(
         "this cannot be copied",
         place=place,
+        expected="a group that HDF5 can read to its end",
         found=printable(str(error)),
-        next_step="record or copy the file again, or leave it out with --groups or --pattern",
+        next_step=_LEAVE_OUT,
     )

@@ -30,6 +30,7 @@ from piperline.hdf5.objects import (
 from piperline.hdf5.values import MOST_BYTES, Value
 from piperline.memory import at_most_more
 from piperline.recordings.limits import READ_MEMORY
+from piperline.text import size_text
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 Holder: TypeAlias = tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]
@@ -123,7 +124,11 @@ def _values(dataset: Dataset) -> NDArray[Any] | None:
     if size > MOST_BYTES:
         place = Place(hdf5_path=shown(path))
         raise RecordingError(
-            "a dataset of references is too large", place=place
+            "a dataset of references is too large",
+            place=place,
+            expected=f"at most {size_text(MOST_BYTES)}",
+            found=size_text(size),
+            next_step="leave the group out with --groups or --pattern",
         )
     with reading_h5py():
         value = np.empty(dataset.shape, dataset.dtype)

@@ -81,7 +81,9 @@ def root_attributes(path: Path) -> dict[bytes, Attribute]:
             raise RecordingError(
                 "the attributes of the file cannot be read",
                 place=Place(file=path, hdf5_path="/"),
+                expected="attributes that HDF5 can read",
                 found=error.message,
+                next_step="copy or record the file again",
             ) from error
     return {
         name: attribute

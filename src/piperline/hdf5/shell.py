@@ -152,7 +152,10 @@ class Shell:
                 ", ".join(self._commands),
             )
             raise PiperlineError(
-                message, found=printable(command), expected=known
+                message,
+                found=printable(command),
+                expected=known,
+                next_step="help",
             )
         return self._commands[command](argument.strip())
 
@@ -181,7 +184,11 @@ class Shell:
         here, thing = self._resolve(argument or "/")
         if not isinstance(thing, h5py.h5g.GroupID):
             raise _error(
-                "this is not a group", argument, next_step=f"preview {argument}"
+                "this is not a group",
+                argument,
+                expected="a group",
+                found=_kind(thing),
+                next_step=_look(thing, argument),
             )
         self.here = here
 
@@ -232,13 +239,22 @@ class Shell:
         name, selection, output = self._preview_arguments(argument)
         thing = self._resolve(name)[1]
         if not isinstance(thing, h5py.h5d.DatasetID):
-            raise _error("this is not a dataset", name, next_step=f"ls {name}")
+            raise _error(
+                "this is not a dataset",
+                name,
+                expected="a dataset",
+                found=_kind(thing),
+                next_step=_look(thing, name),
+            )
         is_frame = re.fullmatch(r"-?\d+", selection) is not None
         if output:
             if selection and not is_frame:
                 expected, found = "NAME[5] FILE.png", f"[{selection}]"
                 raise RecordingError(
-                    "an image is of one frame", found=found, expected=expected
+                    "an image is of one frame",
+                    found=found,
+                    expected=expected,
+                    next_step=f"preview {printable(name)}[0] {printable(output)}",
                 )
             return _write(Path(output), thing, int(selection or 0))
         if self.images and is_frame:
@@ -291,16 +307,36 @@ def _step(thing: Thing, part: str, path: str) -> Thing:
     member = _member(thing, part)
     if member is None:
         raise _error(
-            "there is nothing of this name", path, expected=_some(_names(thing))
+            "there is nothing of this name",
+            path,
+            expected=_some(_names(thing)),
+            found=printable(part),
+            next_step=f"ls {path.rpartition('/')[0] or '/'}",
         )
     found = lookup(thing, member)
     if found is None:
-        message, step = (
+        raise _error(
             "this link leads to nothing in this file",
-            f"info {path}",
+            path,
+            expected="a link to a group or a dataset of this file",
+            found="a link that leads to nothing, or out of the file",
+            next_step=f"info {path}",
         )
-        raise _error(message, path, next_step=step)
     return found
+
+
+def _kind(thing: Thing) -> str:
+    if isinstance(thing, h5py.h5g.GroupID):
+        return "a group"
+    return "a dataset" if isinstance(thing, h5py.h5d.DatasetID) else "a type"
+
+
+def _look(thing: Thing, name: str) -> str:
+    """The command that shows what lies there."""
+    command = {"a group": "ls", "a dataset": "preview"}.get(
+        _kind(thing), "info"
+    )
+    return f"{command} {name}"
 
 
 def _member(thing: Thing, name: str) -> Member | None:
@@ -336,8 +372,12 @@ def _write(path: Path, dataset: Dataset, frame: int) -> WrittenImage:
     check_image_name(path)
     image = _image(dataset, frame)
     if image is None:
-        expected = "a row of a camera: NAME[5] FILE.png"
-        raise RecordingError("there is no such image", expected=expected)
+        raise RecordingError(
+            "there is no such image",
+            expected="a row of a camera: NAME[5] FILE.png",
+            found=f"no image at [{frame}] of this dataset",
+            next_step="info NAME tells how many rows it has, and of what",
+        )
     write_image(path, image)
     return WrittenImage(
         path,
@@ -350,12 +390,16 @@ def _error(
     message: str,
     path: str,
     *,
-    expected: str | None = None,
-    next_step: str | None = None,
+    expected: str,
+    found: str,
+    next_step: str,
 ) -> RecordingError:
-    place = Place(hdf5_path=path)
     return RecordingError(
-        message, place=place, expected=expected, next_step=next_step
+        message,
+        place=Place(hdf5_path=path),
+        expected=expected,
+        found=found,
+        next_step=printable(next_step),
     )
 
 

@@ -1,6 +1,7 @@
 """What splitting and repacking would write: found out without writing anything."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -107,6 +108,7 @@ def read_top(path: Path, folder: Path | None = None) -> FileTop:
             raise RecordingError(
                 "the file is damaged",
                 place=Place(file=path),
+                expected="groups that HDF5 can open",
                 found=error.message,
                 next_step="copy or record it again",
             ) from error
@@ -116,6 +118,8 @@ def read_top(path: Path, folder: Path | None = None) -> FileTop:
             place=Place(file=path),
             expected="a group for each episode",
             found=listed(others),
+            next_step="see what it holds: "
+            f"piperline hdf5 inspect {printable(shlex.quote(str(path)))}",
         )
     return FileTop(path, found, others)
 
@@ -179,7 +183,11 @@ def split_plan(
     if missing:
         message = f"there is no group {listed(missing)}"
         raise RecordingError(
-            message, place=Place(file=top.path), expected=listed(known)
+            message,
+            place=Place(file=top.path),
+            expected=listed(known),
+            next_step="see the groups: "
+            f"piperline hdf5 groups {printable(shlex.quote(str(top.path)))}",
         )
     if top.others and not names:
         raise _left_out(top, known)
@@ -243,6 +251,7 @@ def find_files(
             "this is no pattern for the files of a folder",
             expected="such as *.hdf5, or */*.hdf5",
             found=printable(pattern or "") or "nothing",
+            next_step="give --pattern '*.hdf5', or leave it out",
         ) from error
     found = [
         path
@@ -291,7 +300,12 @@ def repack_plan(
             "there must be at least 1 episode in a file",
             f"--episodes-per-file {per_file}",
         )
-        raise UsageError(message, found=given)
+        raise UsageError(
+            message,
+            expected="--episodes-per-file 1, or more",
+            found=given,
+            next_step="give --episodes-per-file 50, for example",
+        )
     starts = range(0, len(found), per_file)
     plan = [
         NewFile(
@@ -329,6 +343,7 @@ def _check_prefix(prefix: str) -> None:
             "the prefix must be the beginning of a file name",
             expected=f"such as piper_, of at most {_LONGEST_PREFIX} bytes",
             found=printable(prefix),
+            next_step="give --prefix piper_, for example, and the folder with --output",
         )
 
 
@@ -340,13 +355,25 @@ def _check_outputs(
     for new in plan:
         path, place = new.path.resolve(), Place(file=new.path)
         if not path.is_relative_to(folder):
-            raise OutputError("the output would leave its folder", place=place)
+            raise OutputError(
+                "the output would leave its folder",
+                place=place,
+                expected=f"a file in {printable(str(folder))}",
+                found=f"a link to {printable(str(path))}",
+                next_step="remove the link, or name another --output",
+            )
         if path in inputs:
             message, step = (
                 "the output would replace an input",
                 "name another --output",
             )
-            raise OutputError(message, place=place, next_step=step)
+            raise OutputError(
+                message,
+                place=place,
+                expected="a name that no input has",
+                found=printable(str(path)),
+                next_step=step,
+            )
 
 
 def check_leftovers(
@@ -369,6 +396,8 @@ def check_leftovers(
         raise OutputError(
             "the output would lie among the inputs: the next run would take it for one of them",
             place=Place(file=output),
+            expected="a folder without inputs",
+            found="the folder of the inputs",
             next_step="name another --output",
         )
     planned = {new.path.name for new in plan}
@@ -383,6 +412,7 @@ def check_leftovers(
         raise OutputExists(
             "files of another repacking are in the way: their episodes would be there twice",
             place=Place(file=output),
+            expected=f"no files {printable(prefix)}NNNN.hdf5 beside those of this run",
             found=listed(others),
             next_step="name another --output or --prefix, or move them away",
         )
@@ -476,6 +506,8 @@ def _check_same(new: NewFile, read: Read) -> None:
             "output already exists (not changed): it holds other episodes than planned, "
             "or was made before a source changed",
             place=Place(file=new.path),
+            expected="no file, or what this run would write",
+            found="a file of other sources",
             next_step="add --overwrite, or name another --output",
         )
 

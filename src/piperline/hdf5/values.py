@@ -40,6 +40,7 @@ _FEW_ROWS, _FEW_COLUMNS = 3, 8
 _COLORS = (3, 4)  # the last of a raw image's dimensions: RGB, RGBA
 _RAW_DIMENSIONS, _PADDED_DIMENSIONS = 4, 2
 _SELECTIONS = "like 5, 10:20 or 0:3, 2"
+_EXAMPLE = "preview NAME[10:20], for example"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,12 @@ def read(
     asked = _count(shape, selection)
     if asked > (most or asked) or asked * item_bytes > MOST_BYTES:
         message = f"not read: {asked:,} values are too many"
-        raise RecordingError(message, next_step="ask for fewer: NAME[10:20]")
+        raise RecordingError(
+            message,
+            expected=f"at most {most or asked:,} values and {size_text(MOST_BYTES)}",
+            found=f"{asked:,} values of {size_text(item_bytes)} each",
+            next_step="ask for fewer: NAME[10:20]",
+        )
     with reading_h5py():
         return h5py.Dataset(dataset)[selection]
 
@@ -147,13 +153,22 @@ def _count(shape: tuple[int, ...], selection: Selection) -> int:
         ValueError,
     ) as error:
         # ValueError: too many values for numpy
-        raise RecordingError(f"there is no such part: {error}") from error
+        raise RecordingError(
+            f"there is no such part: {error}",
+            expected=f"a part of the shape {shape}",
+            next_step="preview NAME without brackets shows the first values",
+        ) from error
 
 
 def _refuse(dataset: Dataset) -> None:
     """Refuse values in other files, and chunks that would fill the memory when decompressed."""
     if where := elsewhere(dataset):
-        raise RecordingError(f"not read: {where}")
+        raise RecordingError(
+            f"not read: {where}",
+            expected="values in the dataset itself",
+            found="a dataset that only says where they are",
+            next_step="open the file that holds them, or the dataset",
+        )
     with reading_h5py():
         properties = dataset.get_create_plist()
         if (
@@ -166,7 +181,10 @@ def _refuse(dataset: Dataset) -> None:
         )
     if chunk > MOST_BYTES:
         raise RecordingError(
-            f"not read: one of its chunks claims {size_text(chunk)}"
+            f"not read: one of its chunks claims {size_text(chunk)}",
+            expected=f"chunks of at most {size_text(MOST_BYTES)}",
+            found=size_text(chunk),
+            next_step="write the dataset again in smaller chunks",
         )
 
 
@@ -205,7 +223,12 @@ def _row(
 ) -> Value:
     _refuse(dataset)
     if math.prod(shape[1:]) * dtype.itemsize > MOST_BYTES:
-        raise RecordingError("not read: one row is too large")
+        raise RecordingError(
+            "not read: one row is too large",
+            expected=f"at most {size_text(MOST_BYTES)}",
+            found=size_text(math.prod(shape[1:]) * dtype.itemsize),
+            next_step="ask for a part of it: NAME[0, 0:10]",
+        )
     with reading_h5py():
         return read_rows(dataset, dtype, index, index + 1)[0]
 
@@ -277,13 +300,19 @@ def _parsed(text: str) -> tuple[int | slice, ...]:
     message = "this is not a selection"
     if not re.fullmatch(r"[-\d:,\s]{0,200}", text):
         raise RecordingError(
-            message, found=printable(text), expected=_SELECTIONS
+            message,
+            found=printable(text),
+            expected=_SELECTIONS,
+            next_step=_EXAMPLE,
         )
     try:
         return tuple(_axis(part.strip()) for part in text.split(","))
     except (TypeError, ValueError):
         raise RecordingError(
-            message, found=text, expected=_SELECTIONS
+            message,
+            found=printable(text) or "nothing",
+            expected=_SELECTIONS,
+            next_step=_EXAMPLE,
         ) from None
 
 

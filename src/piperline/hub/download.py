@@ -9,7 +9,7 @@ from huggingface_hub.hf_api import DatasetInfo
 
 from piperline.errors import HubError
 from piperline.lerobot.paths import check_inside
-from piperline.text import is_utf8, printable
+from piperline.text import is_utf8, plural, printable
 
 _BLOCK = 1 << 20
 _AGAIN = "run the same command again: it goes on where it was"
@@ -87,6 +87,7 @@ def check_arrived(folder: Path, files: Sequence[Announced]) -> None:
     if missing:
         raise HubError(
             "the download is not complete",
+            expected=plural(len(files), "file"),
             found=f"{len(missing)} files are missing, the first is {printable(missing[0])}",
             next_step=_AGAIN,
         )
@@ -104,6 +105,7 @@ def check_arrived(folder: Path, files: Sequence[Announced]) -> None:
     if damaged:
         raise HubError(
             "a file did not arrive as the Hub announced it",
+            expected="the size and the digest of each file that the Hub tells",
             found=f"{len(damaged)} files with other bytes, the first is {printable(damaged[0])}",
             next_step=_AGAIN,
         )

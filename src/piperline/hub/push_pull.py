@@ -18,6 +18,7 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
+    constants,
     get_token,
     snapshot_download,
 )
@@ -123,6 +124,7 @@ def check_login(repo_id: str) -> None:
     if role == "read":
         raise HubError(
             "the token may only read",
+            expected="a token that may write",
             found=printable(f"the token {name}"),
             next_step=_LOGIN,
         )
@@ -397,7 +399,10 @@ def _hub(repo_id: str) -> Iterator[None]:
         raise
     except LocalTokenNotFoundError as error:
         raise HubError(
-            "there is no token for the Hub", next_step=_LOGIN
+            "there is no token for the Hub",
+            expected="one in HF_TOKEN, or that of a login",
+            found="neither",
+            next_step=_LOGIN,
         ) from error
     except (
         HfHubHTTPError,
@@ -417,6 +422,7 @@ def _hub(repo_id: str) -> Iterator[None]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise HubError(
             "the Hub's answer cannot be understood",
+            expected="an answer of the Hugging Face Hub",
             found=printable(
                 f"{type(error).__name__}: {error}".partition("\n")[0]
             ),
@@ -435,6 +441,7 @@ def _check_token() -> None:
         raise HubError(
             "the token for the Hub is no token: it holds other characters than those of ASCII",
             expected="hf_ and letters and digits",
+            found="a token that cannot be sent",
             next_step=_LOGIN,
         )
 
@@ -443,6 +450,7 @@ def _explained(error: BaseException | None, repo_id: str) -> HubError:
     if isinstance(error, OfflineModeIsEnabled):
         return HubError(
             "the Hub is switched off by HF_HUB_OFFLINE",
+            expected="HF_HUB_OFFLINE unset, or 0",
             next_step="unset HF_HUB_OFFLINE to push or download",
         )
     if isinstance(error, HfHubHTTPError) and hasattr(
@@ -451,6 +459,9 @@ def _explained(error: BaseException | None, repo_id: str) -> HubError:
         return _refused(error, repo_id)
     return HubError(
         "the Hugging Face Hub cannot be reached, or hung up",
+        expected=printable(
+            f"an answer of {constants.ENDPOINT.rpartition('@')[2]}"
+        ),
         found=f"{type(error).__name__}: {error}".splitlines()[0],
         next_step="check your network connection, then run the same command again: "
         "it goes on where it was",
@@ -462,28 +473,34 @@ def _refused(error: HfHubHTTPError, repo_id: str) -> HubError:
     if status == HTTPStatus.UNAUTHORIZED:
         return HubError(
             f"the Hub does not know who asks for {repo_id}, or there is no such repository",
+            expected="a valid token of somebody who may see it",
             found="no token, or one that is not valid (401)",
             next_step=_LOGIN,
         )
     if status == HTTPStatus.FORBIDDEN:
         return HubError(
             f"the token may not do this to {repo_id}",
+            expected="a token with this permission",
             found=_words(error),
             next_step=_LOGIN,
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(
             f"{repo_id} has no such revision",
+            expected="a branch, a tag or a commit of it",
             found=_words(error),
-            next_step="name one that it has",
+            next_step="name one that it has, or leave out --revision for main",
         )
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
             f"there is no dataset {repo_id} on the Hub, or the token may not see it",
+            expected="owner/name of a dataset",
+            found=_words(error),
             next_step="check its name; for a private one, " + _LOGIN,
         )
     return HubError(
         f"the Hub answered with an error ({status})",
+        expected="that it takes the request",
         found=_words(error),
         next_step="run the same command again: it goes on where it was",
     )

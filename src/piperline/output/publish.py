@@ -206,6 +206,7 @@ def _came_meanwhile(output: Path) -> OutputExists:
         "something came to be at the output while the dataset was made (not changed)",
         place=Place(file=output),
         expected="what was there when the command began",
+        found="something else, which another program put there",
         next_step="move it away, and run the same command again",
     )
 

@@ -62,7 +62,10 @@ def exclusive(
             fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputExists(
-                message, place=Place(file=file.parent), next_step=next_step
+                message,
+                place=Place(file=file.parent),
+                expected="no other process at work on it",
+                next_step=next_step,
             ) from error
         yield
 

@@ -281,6 +281,7 @@ class _Draft:
                 "nothing in the file looks like a vector of a robot",
                 place=Place(file=self._path),
                 expected="numbers, a row for each frame",
+                found="no such dataset",
                 next_step=f"look into it: piperline hdf5 inspect {shlex.quote(str(self._path))}",
             )
         if not self._state:

@@ -26,7 +26,7 @@ from piperline.recordings.rules import (
     check_names,
 )
 from piperline.recordings.vector_rules import VectorRule
-from piperline.text import printable
+from piperline.text import plural, printable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -196,7 +196,10 @@ def parse_layout(text: str, place: Place) -> Layout:
         )
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise LayoutError(
-            f"the layout is not TOML: {error}", place=place
+            f"the layout is not TOML: {error}",
+            place=place,
+            expected="TOML, as `piperline layout show piper` prints it",
+            next_step="correct the file at that place",
         ) from error
     except ValidationError as error:
         problems = [
@@ -206,6 +209,8 @@ def parse_layout(text: str, place: Place) -> Layout:
         raise LayoutError(
             f"the layout is not complete or not consistent: {'; '.join(problems)}",
             place=place,
+            expected="every key that a layout needs, and no other",
+            found=plural(len(problems), "fault"),
             next_step="compare it with `piperline layout show piper`",
         ) from error
     return layout
@@ -227,6 +232,7 @@ def read_layout(document: object, place: Place) -> Layout:
         raise LayoutError(
             "this is not a layout",
             place=place,
+            expected="a layout, as a conversion writes it into its dataset",
             found=printable(str(error))[:_SHOWN],
             next_step="name the layout of the recordings: add --layout",
         ) from error

@@ -13,7 +13,7 @@ from piperline.errors import BadEpisode, LayoutError, Place
 from piperline.recordings.beside import Beside, fingerprint_beside
 from piperline.recordings.cameras import FoundCamera, find_cameras, open_stream
 from piperline.recordings.datasets import REPAIR, Datasets
-from piperline.recordings.hdf5 import describe, lookup, resolve
+from piperline.recordings.hdf5 import describe, listed, lookup, resolve
 from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.recordings.instructions import (
     Instruction,
@@ -235,9 +235,12 @@ class Episode:
             elif source is not None:
                 vectors[key] = source
         if not vectors:
+            step = self._suggestion() if self._suggestion else None
             raise LayoutError(
                 "the recording has none of the layout's vectors",
                 place=self.place,
+                expected=f"a dataset of {listed(list(self._layout.vectors))}",
+                next_step=step,
             )
         kept = {
             name: replace(rule, optional="*" in name and rule.optional)

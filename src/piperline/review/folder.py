@@ -62,6 +62,10 @@ class ReviewFolder:
                 raise OutputExists(
                     "there is something that no review made",
                     place=Place(file=self.root),
+                    expected="nothing, an empty folder, or an earlier review",
+                    found="other files in it"
+                    if self.root.is_dir()
+                    else "a file",
                     next_step="name another folder with --output",
                 )
             self.root.mkdir(parents=True, exist_ok=True)

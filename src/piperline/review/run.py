@@ -17,7 +17,7 @@ from piperline.errors import (
     PiperlineError,
     Place,
     RecordingError,
-    UsageError,
+    check_workers,
 )
 from piperline.finding import Finding
 from piperline.process import usable_cpus
@@ -109,11 +109,7 @@ def review(
         UsageError: there are to be no workers.
     """
     started = time.monotonic()
-    if workers is not None and workers < 1:
-        raise UsageError(
-            "there must be at least one worker process",
-            found=f"--workers {workers}",
-        )
+    check_workers(workers)
     named = load_layout(layout) if isinstance(layout, str | Path) else layout
     with ExitStack() as stack:
         pool = stack.enter_context(MeasuringPool())
@@ -307,7 +303,10 @@ def _nothing(errors: Sequence[PiperlineError]) -> PiperlineError:
         )
         return errors[0]
     return RecordingError(
-        "there are no episodes", next_step="name the recordings"
+        "there are no episodes",
+        expected="HDF5 recordings, or folders of them",
+        found="none",
+        next_step="name the recordings",
     )
 
 

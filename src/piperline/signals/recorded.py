@@ -77,6 +77,9 @@ def measured_cameras(
             raise BadEpisode(
                 "no image of a camera decodes",
                 place=replace(episode.place, camera=name),
+                expected="JPEG or PNG that decode",
+                found=f"{header.length} of {header.length} damaged",
+                next_step="copy or record it again, or leave it out with --skip-bad",
             )
         found[name] = measured
     return found

@@ -173,7 +173,10 @@ class _Change:
     def __init__(self, root: Path, plan: EditPlan) -> None:
         if not plan:
             raise UsageError(
-                "the plan changes nothing", next_step="say what is to be done"
+                "the plan changes nothing",
+                expected="something to do: --drop, --trim, --task and others",
+                found="nothing",
+                next_step="say what is to be done; `piperline edit --help` lists what there is",
             )
         check_dataset_edit(plan.dataset)
         self._before = snapshot(root)

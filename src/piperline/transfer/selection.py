@@ -64,6 +64,7 @@ def _numbers(
             raise UsageError(
                 f"{token!r} names no episode",
                 expected=f"numbers from 0 to {count - 1} and ranges, such as 0:10,15",
+                next_step=f"write 0:{count} for all of them",
             )
         numbers.update(found)
     return numbers

@@ -73,6 +73,8 @@ def aggregate(
     if not datasets:
         raise UsageError(
             "no datasets are named",
+            expected="one or more",
+            found="none",
             next_step="name the folders of the datasets to aggregate",
         )
     request = _request("aggregate", datasets, format, options)

@@ -11,6 +11,7 @@ from typing import Literal, Self, cast
 import av
 
 from piperline.errors import VideoError
+from piperline.text import printable
 from piperline.video.decoder import Picture
 from piperline.video.file import ffmpeg_words
 from piperline.video.planes import is_full_range, limited
@@ -190,6 +191,8 @@ class VideoWriter:
         except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
             raise VideoError(
                 f"this FFmpeg has no encoder {codec}",
+                expected=f"PyAV with {codec}, as its wheels from PyPI have it",
+                found=printable(f"PyAV {av.__version__}: {error}"),
                 next_step="install PyAV's own wheel: "
                 "pip install --force-reinstall --only-binary :all: av",
             ) from error
@@ -212,16 +215,28 @@ class VideoWriter:
             words = ffmpeg_words(
                 error, lambda: _open_again(stream, self._settings)
             )
-            raise VideoError("FFmpeg failed", found=words) from error
+            raise _failed(self._settings.codec, words) from error
         try:
             for packet in packets:
                 self._container.mux_one(packet)
         except OSError:  # the disk is full: not FFmpeg's fault
             raise
         except av.FFmpegError as error:
-            raise VideoError(
-                "FFmpeg failed", found=ffmpeg_words(error)
-            ) from error
+            raise _failed(self._settings.codec, ffmpeg_words(error)) from error
+
+
+def _failed(codec: str | None, words: str) -> VideoError:
+    step = (
+        "run the same command again; if this comes again, report what was found"
+    )
+    if codec == "h264_nvenc":
+        step = "leave out --encoder: x264 makes the videos"
+    return VideoError(
+        "FFmpeg failed",
+        expected=f"frames that {codec or 'it'} takes",
+        found=words,
+        next_step=step,
+    )
 
 
 def _open_again(stream: av.VideoStream, settings: VideoSettings) -> None:

@@ -38,13 +38,15 @@ def settings_for(video: Mode, encoder: Encoder) -> VideoSettings:
         UsageError: there is no such mode or encoder, the encoder is none of the mode, or NVENC does
             not work on this machine.
     """
-    for what, known, value in (
-        ("video mode", tuple(MODES), video),
-        ("encoder", get_args(Encoder), encoder),
+    for what, option, known, value in (
+        ("video mode", "--video", tuple(MODES), video),
+        ("encoder", "--encoder", get_args(Encoder), encoder),
     ):
         if value not in known:
             raise UsageError(
-                f"there is no {what} {value!r}", expected=" or ".join(known)
+                f"there is no {what} {value!r}",
+                expected=" or ".join(known),
+                next_step=f"give {option} {known[0]}, or leave it out",
             )
     if encoder == "x264":
         return MODES[video]

@@ -178,6 +178,7 @@ def _unreadable(data: bytes, found: str) -> VideoError:
         "this is not an image that can be decoded",
         expected="a whole JPEG or PNG",
         found=f"{len(data)} bytes that begin with {data[:8].hex(' ') or 'nothing'}: {found}",
+        next_step="copy or record it again",
     )
 
 

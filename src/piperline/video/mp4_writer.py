@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from piperline.errors import DatasetError, Place, VideoError
+from piperline.errors import SAME_AGAIN, DatasetError, Place, VideoError
 from piperline.files import link_or_copy
 from piperline.video.digests import add_payloads
 from piperline.video.mp4 import (
@@ -166,12 +166,18 @@ def _verify(
         start += len(piece.sizes)
         if not copy or not _is_copy(copy, piece):
             raise VideoError(
-                "what was written is not what was read", place=Place(file=path)
+                "what was written is not what was read",
+                place=Place(file=path),
+                expected="the sizes, and the first and last frame, of each piece",
+                next_step=SAME_AGAIN,
             )
     if written is None or len(written.sizes) != start:
         raise VideoError(
             "what was written has other frames than what was read",
             place=Place(file=path),
+            expected=f"{start} frames",
+            found=f"{len(written.sizes)} frames" if written else "no video",
+            next_step=SAME_AGAIN,
         )
 
 

@@ -12,7 +12,8 @@ from zlib import crc32
 import av
 
 from piperline.episode import Clip
-from piperline.errors import Place, VideoError
+from piperline.errors import SAME_AGAIN, Place, VideoError
+from piperline.text import printable
 from piperline.video.clips import ClipReader
 from piperline.video.encoder import MP4_OPTIONS
 from piperline.video.file import Packet, VideoFile
@@ -116,7 +117,11 @@ class Joiner(_NewFile):
             raise
         except av.FFmpegError as error:
             raise VideoError(
-                "FFmpeg failed", place=Place(file=self.path), found=str(error)
+                "FFmpeg failed",
+                place=Place(file=self.path),
+                expected="an mp4 that takes the packets",
+                found=printable(str(error)),
+                next_step=SAME_AGAIN,
             ) from error
 
     def close(self) -> None:
@@ -134,6 +139,9 @@ class Joiner(_NewFile):
                 raise VideoError(
                     "what FFmpeg wrote is not what was read",
                     place=Place(file=self.path),
+                    expected=f"{self.frames} frames, the first and last of each piece as read",
+                    found=f"{written.stream.frames} frames",
+                    next_step=SAME_AGAIN,
                 )
 
 
@@ -178,6 +186,10 @@ class Splicer(_NewFile):
             raise VideoError(
                 "videos of two forms cannot share a file",
                 place=Place(file=clip.path),
+                expected=f"{self.form.codec} with the headers of {printable(self.path.name)}",
+                found=f"{self._reader.form(clip).codec} with others",
+                next_step="see that nothing else changes the videos, "
+                "and run the same command again",
             )
         self._pieces.append(piece)
         self.frames += clip.count
