@@ -49,3 +49,23 @@ def test_what_the_work_raises_is_raised_and_nothing_new_is_begun() -> None:
         list(in_threads(work, range(100_000), 2))
 
     assert len(begun) < 100
+
+
+def test_a_batch_under_way_is_not_gone_on_with_when_nobody_waits_for_it():
+    begun: list[int] = []
+    second, go_on = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 10:
+            second.set()
+            go_on.wait(30)
+        return number
+
+    found = in_threads(work, range(100), 1, batch=10)
+    assert next(found) == 0
+    assert second.wait(30)
+    threading.Timer(0.5, go_on.set).start()
+    found.close()
+
+    assert begun == list(range(11))

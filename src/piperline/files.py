@@ -203,9 +203,13 @@ def link_or_copy(source: Path | str, target: Path | str) -> None:
 
     It is copied where that cannot be: another file system, one without links, too many names. What
     belongs to somebody else is copied too: who may write into it is not for us to say.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no folder for the target.
     """
+    real = source
     try:
-        real, status = source, os.lstat(source)
+        status = os.lstat(source)
         if stat.S_ISLNK(status.st_mode):
             real, status = os.path.realpath(source), Path(source).stat()
         if status.st_uid == os.geteuid():

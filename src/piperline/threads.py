@@ -1,9 +1,10 @@
 """Threads that share work: in order, and not all at once, so that what waits takes no memory."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from threading import Event
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -19,7 +20,7 @@ def in_threads(
     threads: int,
     *,
     batch: int = 1,
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """What `work` makes of each item, in order.
 
     Args:
@@ -32,15 +33,21 @@ def in_threads(
         Exception: what the work raised; what has not begun by then is dropped.
     """
     waiting: deque[Future[list[_Result]]] = deque()
+    ended = Event()
+
+    def all_of(some: Sequence[_Item]) -> list[_Result]:
+        return [work(item) for item in some if not ended.is_set()]
+
     with ThreadPoolExecutor(threads) as pool:
         try:
             for some in batches(items, batch):
-                waiting.append(pool.submit(_all_of, work, some))
+                waiting.append(pool.submit(all_of, some))
                 if len(waiting) >= threads * _AHEAD:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
         finally:
+            ended.set()  # else a batch would go on to its end after Ctrl-C
             for future in waiting:
                 future.cancel()
 
@@ -50,9 +57,3 @@ def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     left = iter(items)
     while batch := list(islice(left, size)):
         yield batch
-
-
-def _all_of(
-    work: Callable[[_Item], _Result], items: Sequence[_Item]
-) -> list[_Result]:
-    return list(map(work, items))

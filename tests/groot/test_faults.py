@@ -1063,7 +1063,7 @@ def test_a_group_without_names_is_absolute(tmp_path):
     )
 
 
-def test_a_config_needs_a_camera(copy):
+def test_a_config_needs_a_camera(copy, monkeypatch):
     edit_json(copy, "modality.json", lambda value: value.update(video={}))
     assert codes(copy) == ["config-cameras"]
     (found,) = preflight(copy).findings
@@ -1079,6 +1079,12 @@ def test_a_config_needs_a_camera(copy):
     (found,) = [f for f in findings if f.code == "config-cameras"]
     assert str(found.remedy).endswith(
         f"migrate {copy} --to v2.1 --images-to-videos --output {copy}_videos"
+    )
+    monkeypatch.chdir(copy)
+    findings = preflight(Path()).findings
+    (found,) = [f for f in findings if f.code == "config-cameras"]
+    assert str(found.remedy).endswith(
+        f"migrate . --to v2.1 --images-to-videos --output {copy}_videos"
     )
 
 

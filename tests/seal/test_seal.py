@@ -2,20 +2,25 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from piperline.convert.verdict import looked_at
 from piperline.episode import Digests
 from piperline.errors import DatasetError
 from piperline.lerobot import Origins
 from piperline.lerobot.digests import rows_digest
 from piperline.lerobot.folder import leaves
+from piperline.seal import seal as seal_module
 from piperline.seal.contents import Contents, files_below
+from piperline.seal.digests import file_digest
 from piperline.seal.known import known_parts
 from piperline.seal.seal import (
+    LOOKED_AT,
     SEAL,
     FileSeal,
     Seal,
@@ -119,6 +124,24 @@ def test_the_same_dataset_has_the_same_seal(root):
     assert (root / SEAL).read_bytes() == before
 
 
+def test_large_files_are_read_by_several_threads(tmp_path, monkeypatch):
+    episodes = [make_episode(tmp_path / "in", 0, 3)]
+    root = write_dataset(tmp_path / "set", episodes, "v3.0")
+    both = threading.Barrier(2, timeout=10)
+    waited = iter(range(2))  # the first two wait for each other
+
+    def read(path):
+        if next(waited, None) is not None:
+            both.wait()
+        return file_digest(path)
+
+    monkeypatch.setattr(seal_module, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(seal_module, "file_digest", read)
+    before = (root / SEAL).read_bytes()
+    write_seal(root)
+    assert (root / SEAL).read_bytes() == before
+
+
 def test_what_groot_writes_is_not_sealed_where_groot_reads():
     assert not is_sealed("meta/stats.json", "v2.1")
     assert is_sealed("meta/stats.json", "v3.0")
@@ -141,6 +164,33 @@ def test_what_is_no_seal(root, text):
     (root / SEAL).write_text(text)
     with pytest.raises(DatasetError, match="damaged, or was edited"):
         Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("size", [None, "7", [7], {}, 1.5, -1, 10**400])
+def test_a_size_that_is_none_is_damage(root, size):
+    seal = Seal.from_disk(root)
+    assert seal
+    replace(seal, files={"README.md": FileSeal("00" * 32, size)}).to_disk(root)
+    with pytest.raises(DatasetError, match="damaged, or was edited"):
+        Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "/a", "a/../../b"])
+def test_a_name_that_no_file_of_a_dataset_can_have_is_damage(root, name):
+    seal = Seal.from_disk(root)
+    assert seal
+    replace(seal, files={name: FileSeal("00" * 32, 7)}).to_disk(root)
+    with pytest.raises(DatasetError, match="damaged, or was edited"):
+        Seal.from_disk(root)
+
+
+@pytest.mark.parametrize("proofs", [3, [None], [["a"]], [[float("inf"), 1, 2]]])
+def test_what_was_looked_at_is_not_known_where_the_seal_tells_nonsense(
+    root, proofs
+):
+    seal = Seal.from_disk(root)
+    assert seal
+    assert looked_at(replace(seal, verdict={LOOKED_AT: proofs})) is None
 
 
 def test_there_is_none(root):

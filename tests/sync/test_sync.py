@@ -547,6 +547,25 @@ def test_damage_of_a_file_that_is_written_anew_is_refused(tmp_path):
         site.sync()
 
 
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("part", ["data", "videos"])
+def test_a_file_of_the_dataset_that_is_missing_is_told(tmp_path, version, part):
+    options = {"format": version, "data_mb": 0.001, "video_mb": 0.001}
+    job = make_job(layout=one_camera(), video="copy", **options)
+    site = Site(tmp_path, job)
+    site.record("b", 0, 6, 6, 6, 6)
+    site.convert()
+    below = (site.out / part).rglob("*")
+    missing = max(path for path in below if path.is_file())
+    missing.unlink()
+    before = tree(site.out)
+    site.record("c", 4, 6)
+    with pytest.raises(DatasetError, match="missing") as caught:
+        site.sync()
+    assert str(missing) in str(caught.value)
+    assert tree(site.out) == before
+
+
 def test_recordings_that_are_not_there_change_nothing(site):
     before = tree(site.out)
     for path in site.data.iterdir():
@@ -556,6 +575,18 @@ def test_recordings_that_are_not_there_change_nothing(site):
     with pytest.raises(RecordingError, match="no such file"):
         sync(site.folder / "nowhere", site.out, site.options())
     assert tree(site.out) == before
+
+
+@pytest.mark.parametrize("output", [".", "/", ".."])
+def test_a_dataset_that_is_named_without_its_name_is_refused(
+    site, output, monkeypatch
+):
+    monkeypatch.chdir(site.out)
+    before = tree(site.folder)
+    for run in (sync, preview):
+        with pytest.raises(UsageError, match="has no name of its own"):
+            run(site.data, Path(output), site.options())
+    assert tree(site.folder) == before
 
 
 def test_recordings_in_the_dataset_are_refused(site):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,7 +15,13 @@ from piperline.errors import DatasetError, OutputExists, UsageError
 from piperline.features import frame_times
 from piperline.lerobot.dataset import open_dataset
 from piperline.seal.seal import SEAL
-from piperline.transfer import EditOptions, edit, preview_edit
+from piperline.transfer import (
+    EditOptions,
+    aggregate,
+    edit,
+    migrate,
+    preview_edit,
+)
 from piperline.verify import verify
 from piperline.video.clips import ClipReader
 from piperline.video.encoder import MODES
@@ -393,6 +400,22 @@ def test_what_does_not_fit_touches_nothing(
     with pytest.raises(error):
         edit(root, changes, output=None if in_place else tmp_path / "out")
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("output", [".", "/", ".."])
+def test_an_output_without_a_name_of_its_own_is_refused(
+    root, output, monkeypatch
+):
+    monkeypatch.chdir(root)
+    before = tree(root.parent)
+    for run in (
+        lambda: edit(root, trim(0, Moment(1), None), output=Path(output)),
+        lambda: migrate(root, "v3.0", output=Path(output)),
+        lambda: aggregate([root], Path(output)),
+    ):
+        with pytest.raises(UsageError, match="has no name of its own"):
+            run()
+    assert tree(root.parent) == before
 
 
 def test_what_lies_at_the_output_is_kept(root, tmp_path):

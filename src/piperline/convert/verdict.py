@@ -61,7 +61,7 @@ def looked_at(seal: Seal | None) -> list[Proof] | None:
     entries = (seal.verdict or {}).get(LOOKED_AT) if seal else None
     try:
         return [Proof(*map(int, entry)) for entry in entries or ()] or None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
-from piperline.files import copy_file, link_or_copy, make_below
+from piperline.files import make_below
 from piperline.lerobot.columns import stats_document
 from piperline.lerobot.folder import DatasetFolder
 from piperline.lerobot.info import (
@@ -142,10 +142,6 @@ class V21Writer(DatasetWriter):
     def _append(self, path: Path, text: str) -> None:
         with (self._root / path).open("a", encoding="utf-8") as file:
             file.write(text)
-
-    def _take_over(self, source: Path | str, target: str) -> None:
-        take_over = link_or_copy if self._options.link else copy_file
-        take_over(source, target)
 
     def _write_clip(self, key: str, index: int, clip: Clip, name: str) -> None:
         reader, target = self._readers[key], self._file(name)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import BOOKKEEPING, Schema
-from piperline.files import copy_file, link_or_copy, make_below
+from piperline.files import make_below
 from piperline.lerobot.columns import (
     NumberedEpisode,
     is_numeric,
@@ -214,8 +214,7 @@ class V30Writer(DatasetWriter):
     def _take_file(self, dataset: "Dataset", name: str) -> None:
         source, target = dataset.root / name, self._root / name
         make_below(self._root, target.parent)
-        take_over = link_or_copy if self._options.link else copy_file
-        take_over(source, target)
+        self._take_over(source, target)
         self.origins.files[name] = str(source)
 
     def _write_rows(self) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from piperline.episode import Clip, EncodedEpisode
 from piperline.errors import DatasetError, Place
 from piperline.features import Schema
+from piperline.files import copy_file, link_or_copy
 from piperline.lerobot.card import card_text
 from piperline.lerobot.columns import Numbering, VectorName
 from piperline.lerobot.digests import written_digest
@@ -216,6 +217,26 @@ class DatasetWriter(ABC):
             How many it took: all, or none where that cannot be. The others are to be added.
         """
         return 0
+
+    def _take_over(self, source: Path | str, target: Path | str) -> None:
+        """Give a file of another dataset a second name, or copy it.
+
+        Raises:
+            DatasetError: it is missing.
+        """
+        take_over = link_or_copy if self._options.link else copy_file
+        try:
+            take_over(source, target)
+        except FileNotFoundError as error:
+            if Path(source).exists():
+                raise
+            raise DatasetError(
+                "a file of the dataset is missing",
+                place=Place(file=Path(source)),
+                expected="a file of that name",
+                found="nothing",
+                next_step="put it back from a copy, fetch the dataset again, or make it anew",
+            ) from error
 
     @abstractmethod
     def _write(self, episode: EncodedEpisode) -> pa.Table:

@@ -38,7 +38,7 @@ def check_name(output: Path) -> None:
             "the output has no name of its own, or one that is not UTF-8",
             expected="the folder to make, such as out/apples",
             found=printable(name if output.name else str(output)),
-            next_step="give another --output, or --repo-id",
+            next_step="give a path that ends in the folder's name, in UTF-8",
         )
 
 

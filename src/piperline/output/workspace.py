@@ -29,6 +29,7 @@ from piperline.files import (
 from piperline.output.publish import (
     REPLACED,
     backup_name,
+    check_name,
     exchange,
     give_name,
     is_mount_point,
@@ -219,6 +220,7 @@ def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
         request: names what is asked for: only the same request is finished already.
 
     Raises:
+        UsageError: `output` is no name for a folder to make.
         OutputExists: piperline did not make the folder, or another process is at work in it.
         OutputError: it cannot be written.
     """
@@ -245,11 +247,16 @@ def workplace(output: Path, request: str = "") -> Iterator[Workplace]:
 
 
 def _partial(output: Path) -> Path:
+    check_name(output)
     return output.with_name(output.name + ".partial")
 
 
 def was_published(output: Path, request: str) -> bool:
-    """Whether a process of the same request was killed when the dataset had just got its name."""
+    """Whether a process of the same request was killed when the dataset had just got its name.
+
+    Raises:
+        UsageError: `output` is no name for a folder to make.
+    """
     sweep_removed(_partial(output))
     new, known_request = _noted(_partial(output))
     return bool(new) and (new, known_request) == (identity(output), request)

@@ -6,6 +6,7 @@ statistics later: those files are not sealed.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -39,7 +40,11 @@ _GROOT = frozenset({STATS_FILE, RELATIVE_FILE, FINGERPRINT_FILE})
 _OWN = frozenset({str(SEAL), str(SIGNATURE)})
 _SETTINGS = ("made_by", "format", "video", "fps", "size")
 _BATCH = 32
-"""Files or episodes that are handed to a thread together where most are known; or are text."""
+"""Files or episodes that are handed to a thread together where most are small, known, or text."""
+
+
+_LARGEST = 2**63 - 1
+"""Bytes of a file, as far as the system can tell of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +141,40 @@ class Seal:
         seal = cls(
             document["made_from"],
             {
-                name: FileSeal(**entry)
+                name: _file_of(entry)
                 for name, entry in document["files"].items()
             },
             tuple(EpisodeSeal(**entry) for entry in document["episodes"]),
             document["verdict"],
         )
-        if not all(map(_is_below, seal.files)):
-            raise ValueError("it names files outside of the dataset")
-        if not all(
-            isinstance(episode.packets, dict) for episode in seal.episodes
-        ):
-            raise TypeError("the packets of an episode are no object")
-        if seal.verdict is not None and not isinstance(seal.verdict, dict):
-            raise TypeError("the verdict is no object")
+        _check_kinds(seal)
         return seal
+
+
+def _file_of(entry: dict[str, Any]) -> FileSeal:
+    sealed = FileSeal(**entry)
+    if not isinstance(entry["sha256"], str):
+        raise TypeError("the digest of a file is no text")
+    if not isinstance(entry["bytes"], int):
+        raise TypeError("the size of a file is no whole number")
+    if not 0 <= sealed.bytes <= _LARGEST:
+        raise ValueError("no file is of such a size")
+    return sealed
+
+
+def _check_kinds(seal: Seal) -> None:
+    """See that a seal from disk holds what its readers may go by: anybody can make its digest.
+
+    Raises:
+        ValueError: a name is none of a file below the dataset.
+        TypeError: a value is of another type.
+    """
+    if not all(map(_is_below, seal.files)):
+        raise ValueError("it names files outside of the dataset")
+    if not all(isinstance(episode.packets, dict) for episode in seal.episodes):
+        raise TypeError("the packets of an episode are no object")
+    if seal.verdict is not None and not isinstance(seal.verdict, dict):
+        raise TypeError("the verdict is no object")
 
 
 def _plain(entry: FileSeal | EpisodeSeal) -> dict[str, Any]:
@@ -218,7 +242,9 @@ def _joined(
 
 
 def _is_below(name: str) -> bool:
-    return not name.startswith("/") and ".." not in name.split("/")
+    os.fsencode(name)  # a ValueError where no file can have such a name
+    outside = name.startswith("/") or ".." in name.split("/")
+    return not outside and "\0" not in name
 
 
 @dataclass(frozen=True)
@@ -311,9 +337,14 @@ def _file_seals(
         lambda name: _file_seal(root / name),
         (name for name in names if not told(name)),
         usable_cpus(),
-        batch=_BATCH,
+        batch=_batch(version),
     )
     return {name: told(name) or next(read) for name in names}
+
+
+def _batch(version: str) -> int:
+    """Files that a thread takes at once: those of v3.0 are few and large."""
+    return 1 if version == "v3.0" else _BATCH
 
 
 def _file_seal(path: Path) -> FileSeal:
@@ -327,7 +358,8 @@ def _episode_seals(
         if known.packets.get(place, clip.packets) != clip.packets:
             raise _changed(clip)
     numbers = range(len(known.episodes), len(contents.episodes))
-    batch = _BATCH if known.packets or known.clips else 1
+    some_known = known.packets or known.clips
+    batch = _batch(contents.info.version) if some_known else 1
     files = (_files_of(contents, key, numbers) for key in contents.cameras)
     packets: dict[str, list[str]] = {key: [] for key in contents.cameras}
     for key, digests in in_threads(

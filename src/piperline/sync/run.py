@@ -29,7 +29,7 @@ from piperline.edits.plan import address
 from piperline.errors import Place, RecordingError
 from piperline.garbage import seldom
 from piperline.output.ours import state
-from piperline.output.publish import REPLACED
+from piperline.output.publish import REPLACED, check_name
 from piperline.recordings.find import Inputs, find_recordings
 from piperline.sync.standing import StandingDataset
 
@@ -215,9 +215,11 @@ def preview(
         options: how.
 
     Raises:
+        UsageError: it is `.`, `/` or the like.
         RecordingError: recordings cannot be converted, or none is left.
         DatasetError: there is no dataset that a conversion made.
     """
+    check_name(output)
     with _workers(options) as workers:
         found = _plan(inputs, output, options, workers)
     return found.changes(found.plan)
@@ -236,6 +238,7 @@ def sync(
         options: how.
 
     Raises:
+        UsageError: it is `.`, `/` or the like.
         RecordingError: recordings cannot be converted, or none is left. What could be is kept.
         DatasetError: there is no dataset that a conversion made, or it was changed since.
         OutputExists: another process is at work on it.
@@ -243,6 +246,7 @@ def sync(
         TaskFailed: workers died.
     """
     started = time.monotonic()
+    check_name(output)
     sweep(output)
     _restore(output)
     with seldom(), _workers(options) as workers:

@@ -245,7 +245,7 @@ def _with_videos(meta: Meta) -> str:
     features = meta.schema.features.values()
     if not any(feature.dtype == "image" for feature in features):
         return _rewrite(meta)
-    made = meta.root.with_name(f"{meta.root.name}_videos")
+    root = meta.root if meta.root.name else meta.root.resolve()
     return command(
         "piperline",
         "migrate",
@@ -254,7 +254,7 @@ def _with_videos(meta: Meta) -> str:
         "v2.1",
         "--images-to-videos",
         "--output",
-        made,
+        f"{root}_videos",
     )
 
 
