@@ -13,7 +13,7 @@ from piperline.process import usable_cpus
 from piperline.seal.digests import file_digest
 from piperline.seal.seal import FileSeal, Seal, is_sealed
 from piperline.text import printable
-from piperline.threads import in_threads
+from piperline.threads import batches, in_threads
 
 _SHARD = "meta/shard.json"  # see piperline.cluster.shards
 _SHOWN = 10
@@ -90,10 +90,12 @@ def _check_read(root: Path, seals: dict[str, FileSeal], watch: Watch) -> None:
         usable_cpus(),
         batch=_BATCH,
     )
-    for (name, seal), digest in zip(seals.items(), digests, strict=True):
-        if digest != seal.sha256:
-            foreign.append(name)
-        done += seal.bytes
+    looked = zip(seals.items(), digests, strict=True)
+    for some in batches(looked, _BATCH):
+        for (name, seal), digest in some:
+            if digest != seal.sha256:
+                foreign.append(name)
+            done += seal.bytes
         watch(done, total)
     if foreign:
         raise _not_ours(root, foreign)
