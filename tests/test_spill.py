@@ -49,6 +49,20 @@ def test_a_full_disk_is_an_error_and_no_signal(tmp_path, monkeypatch):
     assert error.value.errno in {errno.ENOSPC, errno.EFBIG}
 
 
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("full", [False, True])
+def test_arrays_are_stacked_also_where_the_disk_is_full(full, monkeypatch):
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    if full:
+        monkeypatch.setattr("os.posix_fallocate", no_room)
+    arrays = [np.full((4, 30), number, np.float32) for number in range(9)]
+    found = spill.stacked(iter(arrays), 9)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, np.stack(arrays))
+
+
 def test_large_arrays_take_no_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(spill, "_HELD", 1 << 16)
 

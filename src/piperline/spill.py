@@ -51,16 +51,19 @@ def scratch(
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))
 
 
-def stacked(arrays: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
-    """`count` arrays of one shape and type, one behind the other, as `np.stack` puts them.
+def room(shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray[Any]:
+    """As `scratch`; in memory where the disk is full."""
+    try:
+        return scratch(shape, dtype)
+    except OSError:
+        return np.empty(shape, dtype)
 
-    Raises:
-        OSError: the disk is full.
-        StopIteration: there is none.
-    """
+
+def stacked(arrays: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
+    """`count` arrays of one shape and type, one at least, as `np.stack` puts them; see `room`."""
     coming = iter(arrays)
     first = next(coming)
-    whole = scratch((count, *first.shape), first.dtype)
+    whole = room((count, *first.shape), first.dtype)
     for place, array in zip(whole, chain([first], coming), strict=True):
         place[...] = array
     return whole

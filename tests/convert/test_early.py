@@ -156,6 +156,13 @@ def test_what_goes_wrong_meanwhile_is_tried_again(
     assert not work_folder(tmp_path / "out").exists()
 
 
+def test_episodes_of_a_file_share_what_they_have_in_common(recording):
+    first, *others = plan_run(recording, make_job()).episodes
+    assert others
+    assert all(one.cameras is first.cameras for one in others)
+    assert all(one.file is first.file for one in others)
+
+
 def test_a_plan_that_has_lost_an_episode_is_taken_down_again(
     recording, tmp_path
 ):

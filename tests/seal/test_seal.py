@@ -124,6 +124,20 @@ def test_the_same_dataset_has_the_same_seal(root):
     assert (root / SEAL).read_bytes() == before
 
 
+def test_the_digest_of_many_files_and_episodes_is_that_of_one_text(root):
+    files = {f"f{number}": FileSeal("00" * 32, number) for number in range(70)}
+    seal = Seal.from_disk(root)
+    assert seal
+    replace(seal, files=files, episodes=seal.episodes * 40).to_disk(root)
+    document = json.loads((root / SEAL).read_text())
+    told = document.pop("digest")
+    assert (len(document["files"]), len(document["episodes"])) == (70, 80)
+    assert told == sha(json.dumps(document, sort_keys=True).encode())
+    again = Seal.from_disk(root)
+    assert again
+    assert again.files == files
+
+
 def test_large_files_are_read_by_several_threads(tmp_path, monkeypatch):
     episodes = [make_episode(tmp_path / "in", 0, 3)]
     root = write_dataset(tmp_path / "set", episodes, "v3.0")

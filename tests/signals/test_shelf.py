@@ -40,7 +40,7 @@ def test_a_full_disk_leaves_them_in_memory(episodes, monkeypatch):
     def full(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("piperline.signals.shelf.scratch", full)
+    monkeypatch.setattr("piperline.spill.scratch", full)
     found = Shelf().put(packed(episodes[0]))
     np.testing.assert_array_equal(
         found.vectors[STATE], episodes[0].vectors[STATE]

@@ -16,7 +16,7 @@ from piperline.forks import call_each
 from piperline.signals.collection import Collection
 from piperline.signals.episode import EpisodeSignals
 from piperline.signals.robust import runs, spread
-from piperline.spill import scratch, stacked
+from piperline.spill import room, stacked
 from piperline.text import plural
 
 Floats = NDArray[np.float64]
@@ -263,8 +263,8 @@ class _Colors:
 
     def __init__(self, views: NDArray[np.floating[Any]]) -> None:
         chroma = views.reshape(len(views), 3, -1)[:, 1:]
-        self._differences = scratch(chroma.shape, chroma.dtype)
-        self._balance = scratch(chroma[:, 0].shape, chroma.dtype)
+        self._differences = room(chroma.shape, chroma.dtype)
+        self._balance = room(chroma[:, 0].shape, chroma.dtype)
         self.telling, self._is_even = np.empty((2, len(views)), bool)
         self._size = np.empty(len(views), chroma.dtype)
         for start in range(0, len(views), _AT_ONCE):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piperline.signals.episode import EpisodeSignals
-from piperline.spill import scratch
+from piperline.spill import room
 
 _FIRST, _MOST = 1 << 20, 64 << 20
 """Bytes of the first file, and of the largest: the signals of some hundred episodes."""
@@ -36,14 +36,6 @@ def packed(signals: EpisodeSignals) -> Packed:
     return Packed(b"".join(parts), sizes, rest)
 
 
-def _space(size: int) -> NDArray[Any]:
-    """Bytes in a file; in memory where the disk is full."""
-    try:
-        return scratch((size,), np.uint8)
-    except OSError:
-        return np.empty(size, np.uint8)
-
-
 def _even(size: int) -> int:
     """A size after which numbers of 8 bytes may follow."""
     return -(-size // 8) * 8
@@ -61,7 +53,7 @@ class Shelf:
         start, size = self._filled, len(signals.arrays)
         if start + size > len(self._block):
             usual = min(max(2 * len(self._block), _FIRST), _MOST)
-            self._block, start = _space(max(size, usual)), 0
+            self._block, start = room((max(size, usual),), np.uint8), 0
         self._filled = start + size
         place = self._block[start : start + size].data
         place[:] = signals.arrays
