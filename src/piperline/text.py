@@ -24,6 +24,35 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def text(name: str | bytes) -> str:
+    """A name as text; h5py gives names that are not UTF-8 as bytes."""
+    return (
+        name
+        if isinstance(name, str)
+        else name.decode("utf-8", errors="surrogateescape")
+    )
+
+
+def stored(name: str) -> bytes:
+    """A name as it is stored; of what `text` gave."""
+    return name.encode("utf-8", errors="surrogateescape")
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """Some names for an error message."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return (
+        f"{shown}, ... ({len(names)} in all)"
+        if len(names) > most
+        else shown or "nothing"
+    )
+
+
+def shown(name: bytes) -> str:
+    """A stored name as text without control characters; undecodable bytes as escapes."""
+    return printable(text(name))
+
+
 def is_utf8(text: str) -> bool:
     """Whether `text` can be written as UTF-8: names from a file, or of one, need not."""
     try:

@@ -13,7 +13,7 @@ from piperline.hdf5.analysis import analyze
 from piperline.hdf5.episode_table import episode_table
 from piperline.hdf5.inspect import inspect
 from piperline.hdf5.shell import Shell
-from piperline.hdf5.split_repack import read_top
+from piperline.hdf5.top_level import read_top
 from piperline.hdf5.values import preview
 from tests.helpers.recordings import write_aloha, write_piper
 

@@ -21,7 +21,8 @@ from PIL import Image
 
 from piperline.errors import OutputError
 from piperline.hdf5 import copy, copy_workers
-from piperline.hdf5.split_repack import read_top, split_plan
+from piperline.hdf5.split_repack import split_plan
+from piperline.hdf5.top_level import read_top
 from tests.helpers.hostile import UNREADABLE
 from tests.helpers.recordings import read_code, write_aloha, write_piper
 
@@ -106,6 +107,28 @@ def data(tmp_path):
         names=[f"episode_{i}" for i in range(15)],
     )
     return tmp_path
+
+
+@pytest.mark.parametrize("what", ["split", "repack"])
+def test_the_process_of_the_command_loads_no_hdf5(data, what):
+    code = """
+import atexit, sys
+from piperline.__main__ import main
+heavy = {"h5py", "numpy"}
+loaded = lambda: sys.stderr.write(f"loaded: {heavy & set(sys.modules)}")
+atexit.register(loaded)
+main()
+"""
+    words = ["hdf5", what, "-i", data / "data.h5", "-o", data / "out"]
+    for ending in ([], ["--overwrite"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, *ending],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert "written" in done.stdout
+        assert done.stderr.endswith("loaded: set()")
 
 
 def test_read(data):

@@ -22,13 +22,12 @@ from piperline.hdf5.inspect import inspect
 from piperline.hdf5.root_attributes import SOURCES
 from piperline.hdf5.shell import Shell
 from piperline.hdf5.split_repack import (
-    episodes,
     find_files,
-    read_top,
     repack_plan,
     split_plan,
     write_plan,
 )
+from piperline.hdf5.top_level import episodes, read_top
 from piperline.hdf5.values import MOST_BYTES, preview
 from tests.helpers.hostile import (
     HARMLESS,

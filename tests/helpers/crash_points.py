@@ -47,14 +47,15 @@ from piperline.errors import (
     output_error,
 )
 from piperline.files import identity
-from piperline.hdf5.copy import NewFile, write_file
+from piperline.hdf5.copy import write_file
+from piperline.hdf5.plan import NewFile
 from piperline.hdf5.split_repack import (
     check_leftovers,
-    episodes,
     find_files,
     repack_plan,
     write_plan,
 )
+from piperline.hdf5.top_level import episodes
 from piperline.output import publish
 from piperline.recordings.layout import Layout, load_layout
 from piperline.recordings.reader import here

@@ -10,12 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from piperline.hdf5.copy import write_file
-from piperline.hdf5.split_repack import (
-    episodes,
-    read_top,
-    repack_plan,
-    split_plan,
-)
+from piperline.hdf5.split_repack import repack_plan, split_plan
+from piperline.hdf5.top_level import episodes, read_top
 from tests.hdf5.kinds import KINDS
 from tests.hdf5.walks import snapshot
 

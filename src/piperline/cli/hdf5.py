@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from piperline.hdf5.analysis import Analysis, FileSummary
-    from piperline.hdf5.copy import NewFile
     from piperline.hdf5.copy_workers import Writers
-    from piperline.hdf5.split_repack import Outcome, TopGroup
+    from piperline.hdf5.plan import NewFile, TopGroup
+    from piperline.hdf5.split_repack import Outcome
 
 # Imports inside of functions: `piperline --help` loads none of h5py, numpy and rich's tables.
 
@@ -236,10 +236,11 @@ def split(
         json: print JSON.
     """
     out = Output(json_wanted=json)
-    with _processes_for(dry_run=dry_run) as (read, writers):
-        from piperline.hdf5.split_repack import read_top, split_plan
+    count = _processes(source)
+    with _processes_for(count, dry_run=dry_run) as (read, writers):
+        from piperline.hdf5.split_repack import split_plan
 
-        top = read(source, read_top, source)
+        top = read(source, hdf5_shown.top, source)
         plan = split_plan(top, output, names=groups or (), prefix=prefix)
         for name in top.others:
             out.note(f"left out, it is not a group: {name}")
@@ -282,7 +283,7 @@ def repack(
         json: print JSON.
     """
     out = Output(json_wanted=json)
-    with _processes_for(dry_run=dry_run) as (read, writers):
+    with _processes_for(1, dry_run=dry_run) as (read, writers):
         from piperline.hdf5.split_repack import (
             check_leftovers,
             repack_plan,
@@ -307,19 +308,21 @@ def repack(
 def _episodes(
     source: Path, pattern: str | None, read: Read
 ) -> "list[TopGroup]":
-    from piperline.hdf5.split_repack import episodes, find_files
+    from piperline.hdf5.split_repack import find_files
 
     folder = source if source.is_dir() else None
     return [
         group
         for path in find_files(source, pattern)
-        for group in read(path, episodes, path, folder)
+        for group in read(path, hdf5_shown.top_episodes, path, folder)
     ]
 
 
 @contextmanager
-def _processes_for(*, dry_run: bool) -> "Iterator[tuple[Read, Writers | None]]":
-    """Processes that read, and those that write; there are none of these for a dry run.
+def _processes_for(
+    count: int, *, dry_run: bool
+) -> "Iterator[tuple[Read, Writers | None]]":
+    """Processes that read, and `count` that write; there are none of these for a dry run.
 
     They load their libraries while this one loads its own.
     """
@@ -329,7 +332,7 @@ def _processes_for(*, dry_run: bool) -> "Iterator[tuple[Read, Writers | None]]":
         return
     from piperline.hdf5.copy_workers import Writers
 
-    with Writers() as writers:
+    with Writers(count) as writers:
         yield writers.read, writers
 
 

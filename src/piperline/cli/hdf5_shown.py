@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from piperline.errors import PiperlineError
+    from piperline.hdf5.plan import FileTop, TopGroup
     from piperline.hdf5.shell import Shell
     from piperline.recordings.layout import Layout
     from piperline.recordings.rules import Color
@@ -100,11 +101,25 @@ def episodes(
     return Shown(lines, asdict(table), bool(bad))
 
 
+def top(path: Path) -> "FileTop":
+    """What lies at the top of a file; see `piperline.hdf5.top_level.read_top`."""
+    from piperline.hdf5.top_level import read_top
+
+    return read_top(path)
+
+
+def top_episodes(path: Path, folder: Path | None) -> "list[TopGroup]":
+    """Its groups, all episodes; see `piperline.hdf5.top_level.episodes`."""
+    from piperline.hdf5.top_level import episodes
+
+    return episodes(path, folder)
+
+
 def groups(path: Path) -> tuple[Shown, list[str]]:
     """The top-level groups of a file, and the names of what else lies there."""
     from piperline.cli.hdf5_tables import group_lines
     from piperline.cli.hdf5_text import name_text
-    from piperline.hdf5.split_repack import read_top
+    from piperline.hdf5.top_level import read_top
 
     top = read_top(path)
     records = [

@@ -11,7 +11,7 @@ from rich.text import Text
 from piperline.cli.hdf5_text import name_text
 from piperline.hdf5.analysis import Analysis, FileSummary
 from piperline.hdf5.episode_table import EpisodeSummary, EpisodeTable
-from piperline.hdf5.split_repack import TopGroup
+from piperline.hdf5.plan import TopGroup
 from piperline.text import few_of_each, message_of, plural, printable, size_text
 
 _IN_THE_TABLE = 2  # vectors with a column of their own

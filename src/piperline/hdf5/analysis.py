@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piperline.errors import RecordingError
-from piperline.hdf5.copy import NewFile
 from piperline.hdf5.episode_table import EpisodeCount, count_episodes
-from piperline.hdf5.split_repack import (
-    TopGroup,
-    episodes,
-    find_files,
-    repack_plan,
-)
+from piperline.hdf5.plan import NewFile, TopGroup
+from piperline.hdf5.split_repack import find_files, repack_plan
+from piperline.hdf5.top_level import episodes
 from piperline.recordings.layout import Layout
 from piperline.recordings.reader import Read, here, over_parts
 from piperline.text import printable

@@ -19,13 +19,12 @@ from piperline.errors import (
 )
 from piperline.files import write_new
 from piperline.hdf5.episode_table import open_fitting
-from piperline.recordings.hdf5 import listed
 from piperline.recordings.images import ImageStream, Payload
 from piperline.recordings.layout import Layout, builtin_layouts
 from piperline.recordings.recorded_episode import Episode, EpisodeHeader
 from piperline.recordings.recording import Recording
 from piperline.recordings.rules import Color, Mirrored
-from piperline.text import printable
+from piperline.text import listed, printable
 from piperline.video.decoder import PictureDecoder, rgb
 from piperline.video.depth_codes import gray, upright
 from piperline.video.depth_unit import DepthUnit

@@ -5,17 +5,13 @@ links and creation order survive; references are made anew. An output file is ab
 """
 
 import fcntl
-import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Self
 
 import h5py
 
@@ -29,8 +25,14 @@ from piperline.hdf5.objects import (
     address,
     members,
     open_member,
-    shown,
     walk,
+)
+from piperline.hdf5.plan import (
+    GroupCopy,
+    NewFile,
+    SourceFile,
+    partial_path,
+    sources_text,
 )
 from piperline.hdf5.references import leads_into, rename_links, renew_references
 from piperline.hdf5.root_attributes import (
@@ -40,8 +42,8 @@ from piperline.hdf5.root_attributes import (
     root_attributes,
     write_attribute,
 )
-from piperline.recordings.hdf5 import open_file, text
-from piperline.text import printable
+from piperline.recordings.hdf5 import open_file
+from piperline.text import printable, shown
 
 _METADATA_CACHE = 256 << 10  # bytes
 _LEAVE_OUT = (
@@ -51,87 +53,6 @@ _MOST_OUTSIDE = 5
 
 _COPYING = Lock()
 """HDF5 does one thing at a time anyhow: better a whole file, then the next."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file that groups are copied from.
-
-    Attributes:
-        path: where it is.
-        name: what it is called in the record of sources: relative to the folder that was named.
-        size, mtime_ns: in bytes, and its time of change in nanoseconds.
-    """
-
-    path: Path
-    name: str
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path, folder: Path | None = None) -> Self:
-        """The file at `path`, named as seen from `folder`, or from the folder that it lies in."""
-        stat = path.stat()
-        name = path.relative_to(folder or path.parent).as_posix()
-        return cls(path, name, stat.st_size, stat.st_mtime_ns)
-
-
-@dataclass(frozen=True)
-class GroupCopy:
-    """One group to be copied.
-
-    Attributes:
-        source: the file that holds it.
-        group: its name there, as stored.
-        name: its name in the output.
-        stored_bytes: what its datasets take in the source.
-    """
-
-    source: SourceFile
-    group: bytes
-    name: bytes
-    stored_bytes: int
-
-    @property
-    def place(self) -> Place:
-        """Where it is, for error messages."""
-        return Place(
-            file=self.source.path,
-            hdf5_path="/" + shown(self.group),
-        )
-
-
-@dataclass(frozen=True)
-class NewFile:
-    """A file to be written.
-
-    Attributes:
-        path: where.
-        groups: what goes into it, in order.
-    """
-
-    path: Path
-    groups: Sequence[GroupCopy]
-
-    @property
-    def stored_bytes(self) -> int:
-        """About how large it will be."""
-        return sum(group.stored_bytes for group in self.groups)
-
-
-def sources_text(groups: Sequence[GroupCopy]) -> str:
-    """Where the groups of a file come from, as it is kept in the file (`SOURCES`)."""
-    return json.dumps({text(item.name): _origin(item) for item in groups})
-
-
-def _origin(item: GroupCopy) -> list[str | int]:
-    source = item.source
-    return [
-        source.name,
-        text(item.group),
-        source.size,
-        source.mtime_ns,
-    ]
 
 
 def group_bytes(group: Group) -> int:
@@ -202,14 +123,6 @@ def write_file(new: NewFile, *, allow_external: bool = False) -> None:
             _write(partial, new, flush, allow_external=allow_external)
     except OSError as error:
         raise output_error(error, new.path) or error from error
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file lies while it is written: in the same folder, never taken for an HDF5 file."""
-    digest = hashlib.sha256(
-        path.name.encode("utf-8", "surrogateescape")
-    ).hexdigest()[:16]
-    return path.with_name(f".piperline-{digest}.part")
 
 
 @contextmanager

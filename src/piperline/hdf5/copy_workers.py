@@ -10,16 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from piperline.errors import OutputError, Place
+from piperline.hdf5.plan import NewFile, partial_path
 from piperline.process import Died, Pool, Silent, serve_units, usable_cpus
 from piperline.recordings.limits import READER_SECONDS, WORKER_MEMORY, lost
 from piperline.recordings.reader import Call, Caller, answer
-
-if TYPE_CHECKING:
-    from piperline.hdf5.copy import NewFile
-
 
 _AT_ONCE = 2  # files of a process: one is copied while the other is on its way to the disk
 # bytes to copy; for less, one more process costs more than it brings
@@ -30,18 +27,21 @@ _SLOWEST = 1 << 20  # bytes a second, of a disk that is waited for
 class Writers:
     """Processes that write files; a context manager, leaving it ends them.
 
-    One is started at once, to load its libraries while the caller makes a plan; more when there is
-    much to copy.
+    They load their libraries while the caller makes a plan; more are started when there is much to
+    copy.
+
+    Args:
+        count: how many are started at once, of as many as there are CPUs.
 
     Attributes:
         read: lets one of them call a function that reads a file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 1) -> None:
         self._pool = Pool[Any](
             __name__, outlives=True, at_once=_AT_ONCE, memory=WORKER_MEMORY
         )
-        self._pool.start(1)
+        self._pool.start(min(count, usable_cpus()))
         self.read = Caller(self._pool)
 
     def __enter__(self) -> Self:
@@ -58,8 +58,8 @@ class Writers:
                 order.remove_partial()
 
     def write(
-        self, files: "Sequence[NewFile]", *, allow_external: bool = False
-    ) -> Iterator["NewFile"]:
+        self, files: Sequence[NewFile], *, allow_external: bool = False
+    ) -> Iterator[NewFile]:
         """Write files; gives each, in order, when it is complete.
 
         Args:
@@ -105,13 +105,11 @@ class _Order:
     """Write a file, the one of that number."""
 
     number: int
-    new: "NewFile"
+    new: NewFile
     allow_external: bool
 
     def remove_partial(self) -> None:
         """Remove what is left of it when its process has ended in the middle."""
-        from piperline.hdf5.copy import partial_path
-
         partial_path(self.new.path).unlink(missing_ok=True)
 
     def error(

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 
 from piperline.errors import RecordingError
-from piperline.hdf5.objects import Dataset, Unreadable, reading_h5py, shown
+from piperline.hdf5.objects import Dataset, Unreadable, reading_h5py
 from piperline.hdf5.values import MOST_BYTES, Value, elsewhere, read
-from piperline.text import printable
+from piperline.text import printable, shown
 
 _FILTERS = {
     1: "gzip",

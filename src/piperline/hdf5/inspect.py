@@ -16,7 +16,6 @@ from piperline.hdf5.objects import (
     Unreadable,
     WalkedObject,
     reading_h5py,
-    shown,
     walk,
 )
 from piperline.hdf5.values import (
@@ -28,7 +27,7 @@ from piperline.hdf5.values import (
 )
 from piperline.recordings.hdf5 import open_file
 from piperline.recordings.reader import reading_at
-from piperline.text import printable
+from piperline.text import printable, shown
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import h5py
 
 from piperline.errors import BadEpisode, Place, RecordingError
-from piperline.recordings.hdf5 import READ_ERRORS, resolve, text
-from piperline.text import natural_key, printable
+from piperline.recordings.hdf5 import READ_ERRORS, resolve
+from piperline.text import natural_key, printable, shown, text
 
 Group: TypeAlias = h5py.h5g.GroupID
 Dataset: TypeAlias = h5py.h5d.DatasetID
@@ -92,11 +92,6 @@ class WalkedObject:
     kind: Kind
     object: Thing | None = None
     text: str = ""
-
-
-def shown(name: bytes) -> str:
-    """A stored name as text without control characters; undecodable bytes as escapes."""
-    return printable(text(name))
 
 
 def members(group: Group) -> list[Member]:

@@ -24,13 +24,12 @@ from piperline.hdf5.objects import (
     attribute_names,
     members,
     reading_h5py,
-    shown,
     walk,
 )
 from piperline.hdf5.values import MOST_BYTES, Value
 from piperline.memory import at_most_more
 from piperline.recordings.limits import READ_MEMORY
-from piperline.text import size_text
+from piperline.text import shown, size_text
 
 Reference: TypeAlias = h5py.Reference | h5py.RegionReference
 Holder: TypeAlias = tuple[str, NDArray[Any], Callable[[NDArray[Any]], None]]

@@ -21,7 +21,6 @@ from piperline.hdf5.objects import (
     lookup,
     members,
     reading_h5py,
-    shown,
     walk,
 )
 from piperline.hdf5.values import (
@@ -31,7 +30,7 @@ from piperline.hdf5.values import (
     preview,
     read,
 )
-from piperline.text import printable
+from piperline.text import printable, shown
 from piperline.video.image_header import read_header
 from piperline.video.images import decode_image
 

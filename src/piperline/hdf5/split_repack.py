@@ -1,15 +1,15 @@
-"""What splitting and repacking would write: found out without writing anything."""
+"""What splitting and repacking would write: found out without writing anything.
+
+Light to import: what reads a file is loaded by the process that reads it.
+"""
 
 import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import h5py
 
 from piperline.errors import (
     OutputError,
@@ -20,144 +20,23 @@ from piperline.errors import (
     output_error,
 )
 from piperline.finding import command
-from piperline.hdf5.copy import (
-    GroupCopy,
-    NewFile,
-    SourceFile,
-    group_bytes,
-    refuse_leaks,
-    sources_text,
-)
 from piperline.hdf5.copy_workers import Writers
 from piperline.hdf5.file_names import file_stems, unique
-from piperline.hdf5.objects import (
-    Member,
-    Thing,
-    Unreadable,
-    members,
-    open_member,
-    reading_h5py,
-    shown,
+from piperline.hdf5.plan import (
+    FileTop,
+    GroupCopy,
+    NewFile,
+    TopGroup,
+    sources_text,
 )
-from piperline.hdf5.root_attributes import SOURCES
 from piperline.recordings.find import SUFFIXES
-from piperline.recordings.hdf5 import listed, open_file, text
 from piperline.recordings.reader import Read, here
-from piperline.text import natural_key, printable
+from piperline.text import listed, natural_key, printable, shown, text
 
 Outcome = Literal["written", "kept", "planned", "replaced"]
 
 _LONGEST_PREFIX = 50  # bytes
 _MOST_IN_A_COMMAND = 8
-
-
-@dataclass(frozen=True)
-class TopGroup:
-    """A top-level group: an episode, as split and repack see it.
-
-    Attributes:
-        file: the file that holds it.
-        name: as stored.
-        members: how many links it holds.
-        stored_bytes: what its datasets take in the file.
-    """
-
-    file: SourceFile
-    name: bytes
-    members: int
-    stored_bytes: int
-
-
-@dataclass(frozen=True)
-class FileTop:
-    """What lies at the top of a file.
-
-    Attributes:
-        path: the file.
-        groups: its groups in natural order.
-        others: the names of what else lies there: datasets, links, types.
-    """
-
-    path: Path
-    groups: list[TopGroup]
-    others: list[str]
-
-
-def read_top(path: Path, folder: Path | None = None) -> FileTop:
-    """See what lies at the top of a file.
-
-    Args:
-        path: the file.
-        folder: where it was found, if not in the folder that it lies in.
-
-    Raises:
-        RecordingError: the file cannot be read, or holds no group.
-    """
-    found: list[TopGroup] = []
-    others: list[str] = []
-    with open_file(path) as file:
-        source = SourceFile.of(path, folder)
-        try:
-            for member in members(file.id):
-                group = _group(file.id, member)
-                if group is None:
-                    others.append(shown(member.name))
-                else:
-                    found.append(_top_group(source, member.name, group))
-        except Unreadable as error:
-            raise RecordingError(
-                "the file is damaged",
-                place=Place(file=path),
-                expected="groups that HDF5 can open",
-                found=error.message,
-                next_step="copy or record it again",
-            ) from error
-    if not found:
-        raise RecordingError(
-            "the file holds no groups",
-            place=Place(file=path),
-            expected="a group for each episode",
-            found=listed(others),
-            next_step="see what it holds: "
-            f"piperline hdf5 inspect {printable(shlex.quote(str(path)))}",
-        )
-    return FileTop(path, found, others)
-
-
-def _group(root: Thing, member: Member) -> Thing | None:
-    if member.kind != "hard" or member.is_path:
-        return None
-    thing = open_member(root, member.name)
-    return thing if isinstance(thing, h5py.h5g.GroupID) else None
-
-
-def _top_group(source: SourceFile, name: bytes, group: Thing) -> TopGroup:
-    with reading_h5py():
-        count = group.get_num_objs()
-    return TopGroup(source, name, count, group_bytes(group))
-
-
-def episodes(
-    path: Path,
-    folder: Path | None = None,
-) -> list[TopGroup]:
-    """The groups of a file of which every top-level group is an episode.
-
-    The arguments are those of `read_top`.
-
-    Raises:
-        RecordingError: there is something else at the top level, which repacked files would lack.
-    """
-    top = read_top(path, folder)
-    if top.others:
-        raise RecordingError(
-            "not everything at the top of this file is an episode",
-            place=Place(file=path),
-            expected="a group for each episode, and nothing else",
-            found=listed(top.others),
-            next_step="leave the file out with --pattern",
-        )
-    return top.groups
 
 
 def split_plan(
@@ -472,6 +351,8 @@ def dry_run(
 
     Nothing is written. The arguments, and what is refused, are those of `write_plan`.
     """
+    from piperline.hdf5.copy import refuse_leaks
+
     kept = _kept(plan, read, overwrite=overwrite, same_only=same_only)
     for new in plan:
         if new.path in kept:
@@ -495,13 +376,10 @@ def _kept(
     return kept
 
 
-def _made_of(path: Path) -> object:
-    with open_file(path) as file, reading_h5py():
-        return file.attrs.get(SOURCES)
-
-
 def _check_same(new: NewFile, read: Read) -> None:
-    if read(new.path, _made_of, new.path) != sources_text(new.groups):
+    from piperline.hdf5.top_level import made_of
+
+    if read(new.path, made_of, new.path) != sources_text(new.groups):
         raise OutputExists(
             "output already exists (not changed): it holds other episodes than planned, "
             "or was made before a source changed",

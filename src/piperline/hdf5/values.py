@@ -17,12 +17,11 @@ from piperline.hdf5.objects import (
     Unreadable,
     attribute_names,
     reading_h5py,
-    shown,
 )
 from piperline.memory import at_most_more
 from piperline.recordings.hdf5_rows import read_rows
 from piperline.recordings.limits import READ_MEMORY
-from piperline.text import printable, size_text
+from piperline.text import printable, shown, size_text
 from piperline.video.image_header import ImageHeader, read_header
 
 MOST_BYTES = 64 << 20

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from piperline.errors import LayoutMismatch, Place
 from piperline.recordings.datasets import Datasets, OpenDataset
-from piperline.recordings.hdf5 import describe, listed, resolve, stored
+from piperline.recordings.hdf5 import describe, resolve
 from piperline.recordings.images import FrameStream, ImageStream
 from piperline.recordings.layout import Layout
 from piperline.recordings.rules import CameraRule
 from piperline.recordings.video_files import VideoStream, find_videos, frames_in
+from piperline.text import listed, stored
 
 _RAW_AXES = 4  # frames, height, width, colours
 _LONGEST_NAME = 100  # bytes of a camera's name, which becomes a file's

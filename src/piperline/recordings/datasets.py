@@ -13,14 +13,13 @@ from piperline.recordings.hdf5 import (
     absurd,
     describe,
     is_link,
-    listed,
     matching,
     member_names,
     reading,
     refuse_foreign_storage,
     resolve,
 )
-from piperline.text import printable
+from piperline.text import listed, printable
 
 REPAIR = "repair the recording, or leave the episode out with --skip-bad"
 

@@ -17,7 +17,7 @@ import hdf5plugin  # noqa: F401 - its import registers blosc, zstd and other fil
 from piperline.errors import BadEpisode, Place, RecordingError
 from piperline.memory import at_most_more
 from piperline.recordings.limits import READ_MEMORY, out_of_memory
-from piperline.text import natural_key, printable
+from piperline.text import natural_key, printable, stored, text
 
 _NO_MEMORY = "memory allocation failed"
 READ_ERRORS = (
@@ -485,27 +485,3 @@ def describe(node: h5py.Group | h5py.Dataset | h5py.Datatype | None) -> str:
     if isinstance(node, h5py.Datatype):
         return "a named type"
     return "a group" if node is not None else "nothing"
-
-
-def text(name: str | bytes) -> str:
-    """A name as text; h5py gives names that are not UTF-8 as bytes."""
-    return (
-        name
-        if isinstance(name, str)
-        else name.decode("utf-8", errors="surrogateescape")
-    )
-
-
-def stored(name: str) -> bytes:
-    """A name as it is stored; of what `text` gave."""
-    return name.encode("utf-8", errors="surrogateescape")
-
-
-def listed(names: list[str], most: int = 8) -> str:
-    """Some names for an error message."""
-    shown = ", ".join(printable(name) for name in names[:most])
-    return (
-        f"{shown}, ... ({len(names)} in all)"
-        if len(names) > most
-        else shown or "nothing"
-    )

@@ -11,9 +11,9 @@ import numpy as np
 
 from piperline.errors import BadEpisode, Place
 from piperline.recordings.beside import find_beside, read_beside, value_at
-from piperline.recordings.hdf5 import is_there, lookup, text
+from piperline.recordings.hdf5 import is_there, lookup
 from piperline.recordings.rules import TaskRule
-from piperline.text import is_utf8, printable
+from piperline.text import is_utf8, printable, text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from piperline.errors import BadEpisode, LayoutError, Place
 from piperline.recordings.beside import Beside, fingerprint_beside
 from piperline.recordings.cameras import FoundCamera, find_cameras, open_stream
 from piperline.recordings.datasets import REPAIR, Datasets
-from piperline.recordings.hdf5 import describe, listed, lookup, resolve
+from piperline.recordings.hdf5 import describe, lookup, resolve
 from piperline.recordings.images import CameraHeader, ImageStream
 from piperline.recordings.instructions import (
     Instruction,
@@ -40,7 +40,7 @@ from piperline.recordings.vectors import (
     read_vector,
     settled,
 )
-from piperline.text import printable
+from piperline.text import listed, printable
 
 _RAW_AXES = 4  # frames, height, width, colours
 _LONGEST_NAME = 100  # bytes of a camera's name, which becomes a file's

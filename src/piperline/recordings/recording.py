@@ -21,7 +21,6 @@ from piperline.recordings.hdf5 import (
     describe,
     follow,
     is_there,
-    listed,
     lookup,
     matching,
     member_names,
@@ -32,7 +31,7 @@ from piperline.recordings.hdf5 import (
 from piperline.recordings.layout import Layout, builtin_layouts, load_layout
 from piperline.recordings.reader import reading_at
 from piperline.recordings.recorded_episode import Episode, names_in
-from piperline.text import is_utf8, natural_key, printable
+from piperline.text import is_utf8, listed, natural_key, printable
 
 _TRIED = 20
 
